@@ -1,0 +1,130 @@
+"""The command line: `python -m scratchmm tour | learn | train | bench | data | lessons`.
+
+Each command is a module of this folder with two functions: `add(subparsers)` declares its
+arguments, `run(arguments)` does the work and returns the exit status. A module is imported
+only when its command is called, so that `--help` never waits for torch.
+
+Exit status: 0 success, 1 an error, 2 a command line that cannot be understood, 130 interrupted.
+`learn check` has a scale of its own. An error is one sentence on stderr; `--debug` adds the
+traceback.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+COMMANDS = {
+    "tour": "train a CLIP from scratch in a minute and see what it learned",
+    "learn": "write the library again: exercises with checks and hints",
+    "train": "train a model on the generated world, a real set or your own pairs",
+    "bench": "time and weigh the library beside its peers",
+    "data": "look at the data, draw the world, download a real set",
+    "lessons": "run the lessons and record what they reach",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that refuses in one sentence.
+
+    >>> Parser(prog="demo").parse_args(["--colour"])
+    Traceback (most recent call last):
+        ...
+    SystemExit: 2
+    """
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser(command: str | None) -> Parser:
+    """The parser for one command; the other commands are only named, not imported.
+
+    >>> "tour" in build_parser(None).format_help()
+    True
+    """
+    parser = Parser(prog="python -m scratchmm", description="Multimodal AI written out by hand.")
+    # Declared for --help; main() takes it out first, so that it may stand anywhere.
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        if name == command:
+            importlib.import_module(f"{__name__}.{name}").add(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status; never raises.
+
+    >>> main(["tuor"])
+    2
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        status = dispatch(words)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at interpreter exit
+        return status
+    except SystemExit as stop:  # argparse, after --help or a refusal
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `| head` has left: what is still buffered must go nowhere, or Python complains at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the one place where an error becomes a sentence
+        if debug:
+            traceback.print_exc()
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def dispatch(words: list[str]) -> int:
+    """Finds the command's module, reads its arguments and runs it."""
+    command = words[0] if words else None
+    if command is None:
+        build_parser(None).print_help()
+        return 2
+    if not command.startswith("-") and command not in COMMANDS:
+        print(f"error: {unknown(command)}", file=sys.stderr)
+        return 2
+    arguments = build_parser(command).parse_args(words)
+    status: int = importlib.import_module(f"{__name__}.{command}").run(arguments)
+    return status
+
+
+def unknown(command: str) -> str:
+    """The sentence for a command that does not exist.
+
+    >>> unknown("lesons")
+    "there is no command 'lesons': did you mean lessons?"
+    """
+    near = difflib.get_close_matches(command, COMMANDS)
+    if near:
+        return f"there is no command {command!r}: did you mean {' or '.join(near)}?"
+    return f"there is no command {command!r}: the commands are {', '.join(COMMANDS)}"
+
+
+def sentence(error: Exception) -> str:
+    """One line that says what went wrong.
+
+    >>> sentence(FileNotFoundError(2, "No such file or directory", "pairs.tsv"))
+    'No such file or directory: pairs.tsv'
+    >>> sentence(KeyError("red"))
+    "unexpected KeyError 'red' (--debug shows where)"
+    """
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    text = " ".join(str(error).split())
+    if isinstance(error, (ValueError, OSError, ImportError)) and text:
+        return text
+    return f"unexpected {type(error).__name__} {text} (--debug shows where)"

@@ -1,0 +1,300 @@
+"""The pictures of the tour and the lessons: one quiet style, saved at once or not at all.
+
+Every function takes tensors, writes a PNG and returns its path. Pictures are float
+`(B, 3, H, W)` in [-1, 1]. matplotlib (extra `tutorials`) is imported inside the functions,
+and draws without a screen.
+"""
+
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+INK, QUIET, RIGHT, WRONG = "#222222", "#8a8f98", "#2a7f4f", "#c0392b"
+LINES = ("#2b5c8a", "#c8752d", "#5b8c5a", "#8a4f7d")
+STYLE: Any = {
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 9),
+    **dict.fromkeys(("axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("figure.dpi", "savefig.dpi"), 120),
+    "axes.edgecolor": QUIET,
+    "image.interpolation": "nearest",
+}
+
+
+def shorten(text: str, length: int = 24) -> str:
+    """A label that fits: cut at `length` characters, the cut shown by an ellipsis.
+
+    >>> shorten("a small red star on a white ground", 16)
+    'a small red sta…'
+    """
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _figure(rows: int, columns: int, width: float, height: float, **grid: Any) -> tuple[Any, Any]:
+    """A figure and its (rows, columns) array of axes, in the house's style."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install -e '.[tutorials]'") from error
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # A Figure of its own instead of pyplot: nothing global changes, nothing has to be closed.
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False, **grid)
+    return figure, axes
+
+
+def _save(figure: Any, path: str | Path) -> Path:
+    """Writes to a temporary file beside `path` and moves it there: never half a picture."""
+    import matplotlib
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.png")
+    try:
+        with matplotlib.rc_context(STYLE):
+            figure.savefig(temporary, format="png")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _pixels(image: Tensor) -> Any:
+    """(3, H, W) in [-1, 1] -> (H, W, 3) in [0, 1] for imshow; one channel is shown grey."""
+    image = image.detach().float().cpu()
+    if image.shape[0] == 1:
+        image = image.expand(3, -1, -1)
+    return ((image + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def _blank(axis: Any) -> None:
+    """Takes ticks and frame away: pictures need neither."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+
+
+def picture_grid(
+    images: Tensor,
+    titles: Sequence[str] | None,
+    path: str | Path,
+    *,
+    columns: int = 8,
+    heading: str = "",
+) -> Path:
+    """Pictures (B, 3, H, W) in rows of `columns`, a title over each.
+
+    >>> picture_grid(torch.zeros(3, 3, 8, 8), ["a", "b", "c"], "/tmp/scratchmm-grid.png").name
+    'scratchmm-grid.png'
+    """
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"picture_grid got {len(images)} pictures but {len(titles)} titles")
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    figure, axes = _figure(rows, columns, 1.35 * columns, 1.55 * rows + 0.3 * bool(heading))
+    for index, axis in enumerate(axes.flat):
+        _blank(axis)
+        if index < len(images):
+            axis.imshow(_pixels(images[index]))
+            if titles is not None:
+                axis.set_title(_wrap(titles[index]), fontsize=7.5)
+    figure.suptitle(heading or None)
+    return _save(figure, path)
+
+
+def _wrap(text: str, width: int = 18, lines: int = 3) -> str:
+    """A title over a small picture: a few short lines, the rest cut off."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
+
+
+def similarity_matrix(
+    matrix: Tensor,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    path: str | Path,
+    *,
+    heading: str = "",
+    labels: tuple[str, str] = ("", ""),
+) -> Path:
+    """A matrix (R, C) as coloured cells with names on both sides; small ones show their numbers.
+
+    `labels` name the two sides, for instance ("picture", "caption").
+
+    >>> similarity_matrix(torch.eye(2), ["a", "b"], ["c", "d"], "/tmp/scratchmm-matrix.png").name
+    'scratchmm-matrix.png'
+    """
+    if tuple(matrix.shape) != (len(rows), len(columns)):
+        raise ValueError(
+            f"the matrix is {tuple(matrix.shape)} but there are {len(rows)} row names and"
+            f" {len(columns)} column names"
+        )
+    values = matrix.detach().float().cpu()
+    cell = 0.42 if max(values.shape) <= 12 else 0.24
+    figure, axes = _figure(1, 1, 2.9 + cell * values.shape[1], 2.3 + cell * values.shape[0])
+    axis = axes[0, 0]
+    shown = axis.imshow(values.numpy(), aspect="equal")
+    axis.spines[:].set_visible(False)
+    axis.set_xticks(range(len(columns)), [shorten(c) for c in columns], rotation=60, ha="right")
+    axis.set_yticks(range(len(rows)), [shorten(r) for r in rows])
+    axis.tick_params(length=0, labelsize=7.5)
+    axis.set(ylabel=labels[0], xlabel=labels[1], title=heading)
+    figure.colorbar(shown, ax=axis, shrink=0.7).outline.set_visible(False)
+    if max(values.shape) <= 12:
+        middle = (values.max() + values.min()) / 2
+        for (i, j), value in np.ndenumerate(values.numpy()):
+            color = "white" if value < middle else INK  # viridis is dark where it is low
+            axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color=color)
+    return _save(figure, path)
+
+
+def attention_overlay(
+    images: Tensor,
+    maps: Tensor,
+    path: str | Path,
+    *,
+    titles: Sequence[str] | None = None,
+    heading: str = "",
+) -> Path:
+    """Each picture, where the model looks, and the two laid over each other.
+
+    images (B, 3, H, W); maps (B, h, w) or (B, N) with N a square number, not negative. Each map
+    is stretched to the picture's size and scaled by its own largest weight.
+
+    >>> attention_overlay(torch.zeros(1, 3, 8, 8), torch.rand(1, 4), "/tmp/scratchmm-look.png").name
+    'scratchmm-look.png'
+    """
+    if len(maps) != len(images):
+        raise ValueError(f"attention_overlay got {len(images)} pictures but {len(maps)} maps")
+    maps = maps.detach().float().cpu()
+    if maps.ndim == 2:
+        side = round(maps.shape[1] ** 0.5)
+        if side * side != maps.shape[1]:
+            raise ValueError(f"{maps.shape[1]} patches are no square: give maps as (B, h, w)")
+        maps = maps.unflatten(1, (side, side))
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    stretched = torch.nn.functional.interpolate(maps[:, None], size=size, mode="bilinear")[:, 0]
+    figure, axes = _figure(3, len(images), max(1.5 * len(images), 3.0), 5.0)
+    for column, (image, weights) in enumerate(zip(images, stretched, strict=True)):
+        weights = (weights / weights.max().clamp(min=1e-12)).numpy()
+        pixels = _pixels(image)
+        for axis in axes[:, column]:
+            _blank(axis)
+        axes[0, column].imshow(pixels)
+        axes[1, column].imshow(weights, vmin=0, vmax=1)
+        axes[2, column].imshow(pixels.mean(-1), cmap="gray", vmin=0, vmax=1)
+        axes[2, column].imshow(weights, alpha=0.6, vmin=0, vmax=1)
+        if titles is not None:
+            axes[0, column].set_title(_wrap(titles[column]), fontsize=7.5)
+    for axis, name in zip(axes[:, 0], ("picture", "attention", "both"), strict=True):
+        axis.set_ylabel(name)
+    figure.suptitle(heading or None)
+    return _save(figure, path)
+
+
+def curve(
+    rows: Sequence[Mapping[str, float]],
+    path: str | Path,
+    *,
+    keys: Sequence[str] = ("loss",),
+    heading: str = "",
+) -> Path:
+    """A training curve: each of `keys` over `step`, as `training.fit` returns the rows.
+
+    >>> curve([{"step": 0, "loss": 2.0}, {"step": 1, "loss": 1.0}], "/tmp/scratchmm-curve.png").name
+    'scratchmm-curve.png'
+    """
+    figure, axes = _figure(1, 1, 5.2, 3.0)
+    axis = axes[0, 0]
+    for key, color in zip(keys, LINES * (1 + len(keys) // len(LINES)), strict=False):
+        points = [(row["step"], row[key]) for row in rows if key in row]
+        axis.plot(*zip(*points, strict=True), color=color, linewidth=1.3, label=key)
+    axis.set(xlabel="step", ylabel=keys[0] if len(keys) == 1 else "", title=heading)
+    if len(keys) > 1:
+        axis.legend(frameon=False)
+    return _save(figure, path)
+
+
+def bars(
+    values: Mapping[str, float],
+    path: str | Path,
+    *,
+    heading: str = "",
+    label: str = "",
+    expected: float | None = None,
+) -> Path:
+    """Horizontal bars with their numbers; `expected` draws a line to compare with.
+
+    >>> bars({"seen": 0.99, "unseen": 0.9}, "/tmp/scratchmm-bars.png", expected=0.85).name
+    'scratchmm-bars.png'
+    """
+    names = [shorten(name, 32) for name in values]
+    figure, axes = _figure(1, 1, 5.2, 0.9 + 0.32 * len(names))
+    axis = axes[0, 0]
+    drawn = axis.barh(range(len(names)), list(values.values()), color=LINES[0], height=0.65)
+    axis.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
+    axis.set_yticks(range(len(names)), names)
+    axis.invert_yaxis()  # the first name stands on top
+    axis.tick_params(axis="y", length=0)
+    axis.margins(x=0.12)
+    axis.set(xlabel=label, title=heading)
+    if expected is not None:
+        axis.axvline(expected, color=WRONG, linewidth=1, linestyle="--")
+    return _save(figure, path)
+
+
+def retrieval_sheet(
+    queries: Sequence[str | Tensor],
+    answers: Sequence[Sequence[str | Tensor]],
+    right: Sequence[Sequence[bool]],
+    path: str | Path,
+    *,
+    heading: str = "",
+) -> Path:
+    """One row a query: the query, then its answers from the best down, framed right or wrong.
+
+    A query or an answer is a picture (3, H, W) or a text; `right[q][k]` says whether answer k of
+    query q is a right one.
+
+    >>> dot = torch.zeros(3, 8, 8)
+    >>> retrieval_sheet(["a dot"], [[dot, dot]], [[True, False]], "/tmp/scratchmm-found.png").name
+    'scratchmm-found.png'
+    """
+    if not len(queries) == len(answers) == len(right):
+        raise ValueError(
+            f"{len(queries)} queries, {len(answers)} rows of answers and {len(right)} rows of"
+            " right or wrong must be equally many"
+        )
+    columns = 1 + max((len(row) for row in answers), default=0)
+    figure, axes = _figure(len(queries), columns, 1.5 * columns, 1.5 * len(queries) + 0.4)
+    for axis in axes.flat:
+        _blank(axis)
+    for line, (query, row, good) in enumerate(zip(queries, answers, right, strict=True)):
+        _show(axes[line, 0], query)
+        for rank, (answer, ok) in enumerate(zip(row, good, strict=True), start=1):
+            _show(axes[line, rank], answer)
+            axes[line, rank].spines[:].set_visible(True)
+            axes[line, rank].spines[:].set(color=RIGHT if ok else WRONG, linewidth=2.5)
+    for rank in range(columns):
+        axes[0, rank].set_title("query" if rank == 0 else str(rank), color=QUIET)
+    figure.suptitle(heading or None)
+    return _save(figure, path)
+
+
+def _show(axis: Any, item: str | Tensor) -> None:
+    """A picture, or a text in the middle of an empty cell."""
+    if isinstance(item, Tensor):
+        axis.imshow(_pixels(item))
+        return
+    axis.set_box_aspect(1)
+    text = _wrap(item, 14, 6)
+    axis.text(0.5, 0.5, text, ha="center", va="center", fontsize=7.5, transform=axis.transAxes)
