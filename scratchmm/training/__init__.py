@@ -1,0 +1,1 @@
+"""Training: one loop, its optimizer and schedule, checkpoints that survive a kill, the curve."""

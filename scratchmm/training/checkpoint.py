@@ -1,0 +1,110 @@
+"""Checkpoints: a file that is either the whole old one or the whole new one, and never code.
+
+A checkpoint is written to a temporary file beside its place and moved there, which the file system
+does in one piece. Files are read with `weights_only=True`: tensors and plain data, nothing else.
+
+Differs from the paper: nothing (there is none).
+"""
+
+import os
+import pickle
+import re
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FORMAT = "scratchmm checkpoint 1"
+
+
+def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, lists, dicts) to `path`, all of it or nothing.
+
+    >>> path = Path(tempfile.mkdtemp()) / "checkpoint.pt"
+    >>> save_checkpoint(path, {"step": 3, "model": {"weight": torch.ones(2)}})
+    >>> load_checkpoint(path)["step"]
+    3
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # beside its place, for a move across file systems would be a copy; its own name, for two runs
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before the name points at it
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU. Raises ValueError for any other kind of file."""
+    state = read_torch_file(path)
+    if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
+        raise ValueError(f"{path} is not a checkpoint of this library ({FORMAT!r})")
+    return state
+
+
+def read_torch_file(path: str | Path) -> Any:
+    """What torch.save wrote to `path`, if it is data: tensors, numbers, strings and containers.
+
+    Raises FileNotFoundError if there is none, ValueError if the file would run code, is cut off or
+    is something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+    if size == 0:
+        raise ValueError(f"{path} is empty")
+    if zipped and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is cut off: it ends after {size} bytes without its table")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if wanted:
+            raise ValueError(
+                f"{path} is refused: it would call {wanted[1]} when read, and only tensors and "
+                "plain data are allowed"
+            ) from None
+        raise ValueError(f"{path} is damaged or was not written by torch.save") from None
+    except (RuntimeError, EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError):
+        raise ValueError(f"{path} is damaged or was not written by torch.save") from None
+
+
+def differences(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """What keeps the tensors `given` from filling the places `expected`, one line a name.
+
+    >>> differences({"a": torch.ones(2), "b": torch.ones(3)}, {"a": torch.ones(4), "c": 1})
+    ['a is (4,) and should be (2,)', 'b is missing', 'c is surplus']
+    """
+    found = []
+    for name, tensor in expected.items():
+        if name not in given:
+            found.append(f"{name} is missing")
+        elif not isinstance(given[name], torch.Tensor):
+            found.append(f"{name} is a {type(given[name]).__name__} and should be a tensor")
+        elif given[name].shape != tensor.shape:
+            was, should = tuple(given[name].shape), tuple(tensor.shape)
+            found.append(f"{name} is {was} and should be {should}")
+    return found + [f"{name} is surplus" for name in given if name not in expected]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name itself on the disk (Windows can't open a folder, and needs no such thing)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

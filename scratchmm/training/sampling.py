@@ -1,0 +1,43 @@
+"""Which samples stand in which batch: a pure function of the step, so a resumed run sees the same.
+
+Differs from the paper: nothing (there is none).
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+
+
+def shuffled_batches(count: int, batch_size: int, seed: int = 0) -> Callable[[int], torch.Tensor]:
+    """A function from the step (0, 1, 2, ...) to the sample indices of its batch.
+
+    Every epoch is a new permutation of `range(count)`, cut into whole batches; the few samples
+    left over sit that epoch out. No sample stands twice in a batch: for the contrastive loss a
+    twin would be a wrong negative.
+
+    Returns a function step -> int64 (B,). Raises ValueError if a batch can't be filled.
+
+    >>> batch_at = shuffled_batches(count=6, batch_size=3, seed=0)
+    >>> sorted(torch.cat([batch_at(0), batch_at(1)]).tolist())
+    [0, 1, 2, 3, 4, 5]
+    >>> bool((batch_at(7) == batch_at(7)).all())
+    True
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch size {batch_size} is below 1")
+    if batch_size > count:
+        raise ValueError(f"batch size {batch_size} is larger than the {count} samples there are")
+    per_epoch = count // batch_size
+
+    @lru_cache(maxsize=2)  # drawing 60,000 numbers at every step would cost more than the batch
+    def permutation(epoch: int) -> torch.Tensor:
+        # a product, not a sum: seed 1 in epoch 0 must not repeat seed 0 in epoch 1
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        return torch.randperm(count, generator=generator)
+
+    def batch_at(step: int) -> torch.Tensor:
+        epoch, place = divmod(step, per_epoch)
+        return permutation(epoch)[place * batch_size : (place + 1) * batch_size].clone()
+
+    return batch_at
