@@ -283,7 +283,9 @@ def retrieval_sheet(
         for rank, (answer, ok) in enumerate(zip(row, good, strict=True), start=1):
             _show(axes[line, rank], answer)
             axes[line, rank].spines[:].set_visible(True)
-            axes[line, rank].spines[:].set(color=RIGHT if ok else WRONG, linewidth=2.5)
+            axes[line, rank].spines[:].set(
+                color=RIGHT if ok else WRONG, lw=2.5, ls="-" if ok else ":"
+            )
     for rank in range(columns):
         axes[0, rank].set_title("query" if rank == 0 else str(rank), color=QUIET)
     figure.suptitle(heading or None)

@@ -1,0 +1,111 @@
+"""Small help with files: what code a script depends on, and text between markers."""
+
+import ast
+import hashlib
+import io
+import os
+import tokenize
+from pathlib import Path
+
+PACKAGE = "scratchmm"
+# They print and draw, and cannot change a figure.
+BYSTANDERS = {"commands/__init__.py", "commands/lessons.py", "commands/sources.py", "plots.py"}
+
+
+def code_hash(script: Path, root: Path) -> str:
+    """A hash over the code of a script and of every file of the package that it imports.
+
+    Comments, docstrings and blank lines are left out: they cannot change a result.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(closure(script, root)):
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+        digest.update(code_of(path.read_text(encoding="utf-8")).encode())
+    return digest.hexdigest()[:16]
+
+
+def code_of(source: str) -> str:
+    """The source without comments, docstrings and blank lines.
+
+    >>> code_of("'''Says hello.'''\\n\\nx = 1  # why\\n")
+    'x = 1'
+    """
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                lines[first.lineno - 1 : first.end_lineno] = [""] * (
+                    (first.end_lineno or first.lineno) - first.lineno + 1
+                )
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def closure(path: Path, root: Path) -> set[Path]:
+    """The file and every file of the package that it imports, directly or not."""
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += imports(file, root)
+    return seen
+
+
+def imports(path: Path, root: Path) -> set[Path]:
+    """The files of the package that one file imports, wherever in it the import stands."""
+    parts = path.relative_to(root).with_suffix("").parts
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = ".".join(parts[: len(parts) - node.level]) if node.level else ""
+            base = ".".join(piece for piece in (above, node.module or "") if piece)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            found |= files_of(name, root)
+    return found - {path}
+
+
+def files_of(module: str, root: Path) -> set[Path]:
+    """The file of a module of the package, with the __init__.py of each package around it."""
+    words = module.split(".")
+    if words[0] != PACKAGE:
+        return set()
+    files = {root.joinpath(*words[:n], "__init__.py") for n in range(1, len(words) + 1)}
+    files.add(root.joinpath(*words).with_suffix(".py"))
+    skip = {root / PACKAGE / name for name in BYSTANDERS}
+    return {file for file in files - skip if file.is_file()}
+
+
+def replace_between(text: str, name: str, content: str) -> str:
+    """The text with `content` between the lines `<!-- name -->` and `<!-- /name -->`.
+
+    >>> replace_between("a\\n<!-- t -->\\nold\\n<!-- /t -->\\n", "t", "new")
+    'a\\n<!-- t -->\\nnew\\n<!-- /t -->\\n'
+    """
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise ValueError(f"the text needs the markers {start} and {end} once each")
+    before, rest = text.split(start)
+    _, after = rest.split(end)
+    return f"{before}{start}\n{content.strip()}\n{end}{after}"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes to a temporary file beside `path` and moves it there: all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
