@@ -1,0 +1,153 @@
+"""CLIP: a picture tower and a text tower that learn to point at the same place.
+
+Paper: Learning Transferable Visual Models From Natural Language Supervision (Radford et al. 2021,
+arXiv 2103.00020), figure 3 and section 2.
+Dimensions: B batch, C channels, N patches, T text tokens, D width of a tower, E of the shared space.
+Differs from the paper: the temperature's limit holds in the forward pass, and its gradient still
+flows there; texts are pooled at their first end token.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.language import text_transformer
+from scratchmm.language.text_transformer import TextConfig, TextTransformer, pool_at_end
+from scratchmm.layers.transformer import Transformer, TransformerBlock, quick_gelu
+from scratchmm.vision.vit import ViTConfig, ViTEmbeddings
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """The sizes of a CLIP: its two towers, and the space they share."""
+
+    vision: ViTConfig
+    text: TextConfig
+    embedding: int = 512  # width of the shared space, E
+
+
+def tiny() -> CLIPConfig:
+    """A size for tests.
+
+    >>> tiny().embedding
+    24
+    """
+    vision = ViTConfig(32, 8, width=32, depth=2, heads=4, hidden=37, epsilon=1e-5)
+    return CLIPConfig(vision, text_transformer.tiny(), embedding=24)
+
+
+def clip_vit_b_32() -> CLIPConfig:
+    """CLIP ViT-B/32, as published: 151,277,313 parameters."""
+    return CLIPConfig(ViTConfig(patch_size=32, epsilon=1e-5), TextConfig())
+
+
+def clip_vit_b_16() -> CLIPConfig:
+    """CLIP ViT-B/16, as published."""
+    return CLIPConfig(ViTConfig(patch_size=16, epsilon=1e-5), TextConfig())
+
+
+def clip_vit_l_14() -> CLIPConfig:
+    """CLIP ViT-L/14, as published."""
+    vision = ViTConfig(patch_size=14, width=1024, depth=24, heads=16, hidden=4096, epsilon=1e-5)
+    return CLIPConfig(vision, TextConfig(width=768, heads=12, hidden=3072), embedding=768)
+
+
+class CLIPVision(nn.Module):
+    """CLIP's picture tower: a ViT with a norm before its blocks, read off the CLS token.
+
+    Its patch projection has no bias, and its GELU is the quick one.
+
+    >>> CLIPVision(tiny().vision)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 32])
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.embeddings = ViTEmbeddings(config, bias=False)
+        self.norm_before = nn.LayerNorm(config.width, eps=config.epsilon)
+        self.transformer = Transformer(
+            TransformerBlock(config.width, config.heads, config.hidden, quick_gelu, config.epsilon)
+            for _ in range(config.depth)
+        )
+        self.norm_after = nn.LayerNorm(config.width, eps=config.epsilon)
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """images: float (B, C, height, width). Returns all tokens (B, 1 + N, D), CLS first."""
+        x = self.norm_before(self.embeddings(images))  # (B, 1 + N, D)
+        return self.transformer(x)  # (B, 1 + N, D)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: float (B, C, height, width). Returns the picture's vector (B, D)."""
+        return self.norm_after(self.tokens(images)[:, 0])  # (B, D)
+
+
+class Temperature(nn.Module):
+    """How sharply similarities are told apart: a learned scale, 1 / temperature, at most 100.
+
+    It is learned as a logarithm, so that steps are relative. Above the limit the value is held but
+    the gradient still flows, so that an overshot scale finds its way back.
+
+    >>> round(Temperature(initial=0.07)().item(), 2)
+    14.29
+    """
+
+    def __init__(self, initial: float = 0.07, limit: float = 100.0) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / initial)))
+        self.log_limit = math.log(limit)
+
+    def forward(self) -> Tensor:
+        """The scale, a scalar."""
+        excess = (self.log_scale - self.log_limit).clamp(min=0.0).detach()
+        return (self.log_scale - excess).exp()
+
+
+class CLIPOutput(NamedTuple):
+    """What a CLIP says of a batch of pictures and a batch of texts."""
+
+    image_embeddings: Tensor  # (B, E), unit length
+    text_embeddings: Tensor  # (B, E), unit length
+    scale: Tensor  # scalar, 1 / temperature
+
+    @property
+    def logits(self) -> Tensor:
+        """scale * cosine similarity: a row a picture, a column a text."""
+        return self.scale * self.image_embeddings @ self.text_embeddings.T
+
+
+class CLIP(nn.Module):
+    """Two towers, each with a projection into the shared space, and a temperature.
+
+    >>> config = tiny()
+    >>> output = CLIP(config)(torch.zeros(2, 3, 32, 32), torch.tensor([[97, 5, 98]] * 2))
+    >>> output.image_embeddings.shape, output.logits.shape
+    (torch.Size([2, 24]), torch.Size([2, 2]))
+    """
+
+    def __init__(self, config: CLIPConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = CLIPVision(config.vision)
+        self.text = TextTransformer(config.text)
+        self.image_projection = nn.Linear(config.vision.width, config.embedding, bias=False)
+        self.text_projection = nn.Linear(config.text.width, config.embedding, bias=False)
+        self.temperature = Temperature()
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """images: float (B, C, height, width). Returns unit vectors (B, E)."""
+        pooled = self.vision(images)  # (B, D)
+        return F.normalize(self.image_projection(pooled), dim=-1)  # (B, E)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """tokens: int64 (B, T), each text with its end token. Returns unit vectors (B, E)."""
+        hidden = self.text(tokens)  # (B, T, D)
+        pooled = pool_at_end(hidden, tokens, self.config.text.end_token)  # (B, D)
+        return F.normalize(self.text_projection(pooled), dim=-1)  # (B, E)
+
+    def forward(self, images: Tensor, tokens: Tensor) -> CLIPOutput:
+        """images: float (B, C, height, width); tokens: int64 (B, T)."""
+        return CLIPOutput(self.encode_image(images), self.encode_text(tokens), self.temperature())

@@ -1,0 +1,121 @@
+"""CLIP's text transformer: words read from left to right, the sentence taken at its last token.
+
+Paper: Learning Transferable Visual Models From Natural Language Supervision (Radford et al. 2021,
+arXiv 2103.00020), section 2.4: a GPT-2-like transformer (pre-norm, causal); the activations at the
+end token stand for the text.
+Dimensions: B batch, T text tokens, D width, V vocabulary.
+Differs from the paper: nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scratchmm.layers.attention import KeyValueCache, causal_mask, check_heads
+from scratchmm.layers.transformer import Transformer, TransformerBlock, quick_gelu
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The sizes of a text transformer."""
+
+    vocabulary: int = 49408  # tokens, V
+    context_length: int = 77  # the longest text in tokens
+    width: int = 512  # of every token
+    depth: int = 12  # blocks
+    heads: int = 8  # of attention, a divisor of the width
+    hidden: int = 2048  # inside the feed-forward networks
+    end_token: int = 49407  # where the text is pooled
+    epsilon: float = 1e-5  # of the layer norms
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
+        if not 0 <= self.end_token < self.vocabulary:
+            raise ValueError(
+                f"end token {self.end_token} is outside the vocabulary of {self.vocabulary}"
+            )
+
+
+def tiny() -> TextConfig:
+    """A size for tests: 99 tokens, 2 blocks.
+
+    >>> tiny().end_token
+    98
+    """
+    return TextConfig(99, 20, width=32, depth=2, heads=4, hidden=37, end_token=98)
+
+
+class TextTransformer(nn.Module):
+    """Token and position embeddings, causal pre-norm blocks, a last norm.
+
+    >>> TextTransformer(tiny())(torch.tensor([[97, 5, 98]])).shape
+    torch.Size([1, 3, 32])
+    """
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocabulary, config.width)
+        self.positions = nn.Parameter(torch.empty(config.context_length, config.width))
+        # The published initial scales: small, so that no token shouts over the others at first.
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        nn.init.normal_(self.positions, std=0.01)
+        self.transformer = Transformer(
+            TransformerBlock(config.width, config.heads, config.hidden, quick_gelu, config.epsilon)
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
+
+    def forward(self, tokens: Tensor, caches: list[KeyValueCache] | None = None) -> Tensor:
+        """tokens: int64 (B, T); caches: from `transformer.new_caches()`. Returns (B, T, D).
+
+        Padding needs no mask: it stands to the right, where a causal reader never looks.
+        """
+        past = len(caches[0]) if caches else 0
+        length = tokens.shape[1]
+        check_tokens(tokens, self.config.vocabulary)
+        if past + length > self.config.context_length:
+            raise ValueError(
+                f"{past + length} tokens do not fit a context of {self.config.context_length}"
+            )
+        x = self.tokens(tokens)  # (B, T, D)
+        x = x + self.positions[past : past + length]  # (B, T, D)
+        mask = causal_mask(length, past, device=x.device)
+        x = self.transformer(x, mask=mask, caches=caches)  # (B, T, D)
+        return self.norm(x)  # (B, T, D)
+
+
+def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
+    """The vector at each text's first end token, which alone has read all of it.
+
+    hidden: (B, T, D); tokens: int64 (B, T). Returns (B, D). A text without an end token is refused.
+
+    >>> hidden = torch.arange(4.0).view(1, 4, 1)
+    >>> pool_at_end(hidden, torch.tensor([[7, 3, 9, 9]]), end_token=9).tolist()
+    [[2.0]]
+    """
+    ends = tokens == end_token
+    if not torch.compiler.is_compiling() and not bool(ends.any(dim=1).all()):
+        row = int((~ends.any(dim=1)).nonzero()[0])
+        raise ValueError(f"text {row} has no end token {end_token} among its {tokens.shape[1]}")
+    first = ends.int().argmax(dim=1)  # (B,)
+    return hidden[torch.arange(len(hidden), device=hidden.device), first]  # (B, D)
+
+
+def check_tokens(tokens: Tensor, vocabulary: int) -> None:
+    """Refuse tokens that the vocabulary does not have, in a sentence.
+
+    >>> check_tokens(torch.tensor([[1, 2, 99]]), vocabulary=99)
+    Traceback (most recent call last):
+    ValueError: token 99 of text 0, at position 2, is outside the vocabulary of 99
+    """
+    if torch.compiler.is_compiling():
+        return
+    outside = (tokens < 0) | (tokens >= vocabulary)
+    if outside.any():
+        row, column = outside.nonzero()[0].tolist()
+        raise ValueError(
+            f"token {int(tokens[row, column])} of text {row}, at position {column}, "
+            f"is outside the vocabulary of {vocabulary}"
+        )

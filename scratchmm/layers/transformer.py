@@ -1,0 +1,204 @@
+"""Transformer blocks: attention moves information between positions, a small network works on each.
+
+Papers: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), section 3.1, puts the norm
+after each sum (post-norm); On Layer Normalization in the Transformer Architecture (Xiong et al.
+2020, arXiv 2002.04745), figure 1, puts it before (pre-norm), which trains without tricks.
+Dimensions: B batch, L length, S length of the context, D width.
+Differs from the papers: no dropout.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch  # noqa: F401  (for the examples)
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """CLIP's GELU: x * sigmoid(1.702 x), which is silu(1.702 x) / 1.702. Any shape.
+
+    Written with silu because torch does that in one pass, forward and backward.
+
+    >>> quick_gelu(torch.tensor([0.0, 100.0])).tolist()
+    [0.0, 100.0]
+    """
+    return F.silu(1.702 * x) / 1.702
+
+
+class FeedForward(nn.Module):
+    """Two Linear layers with an activation between: the same small network at every position.
+
+    GELU is the exact one unless another is given.
+
+    >>> FeedForward(width=4, hidden=16)(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 3, 4])
+    """
+
+    def __init__(self, width: int, hidden: int, activation: Activation = F.gelu) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., D). Returns the same shape."""
+        return self.contract(self.activation(self.expand(x)))
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x)).
+
+    It is bidirectional or causal as the mask says. epsilon: of the layer norms.
+
+    >>> block = TransformerBlock(width=8, heads=2, hidden=32)
+    >>> block(torch.zeros(1, 3, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        activation: Activation = F.gelu,
+        epsilon: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
+        self.attention = MultiHeadAttention(width, heads)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=epsilon)
+        self.feed_forward = FeedForward(width, hidden, activation)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """x: (B, L, D); mask: bool, broadcastable to (B, H, L, S). Returns (B, L, D)."""
+        x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)  # (B, L, D)
+        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
+
+
+class PostNormBlock(TransformerBlock):
+    """Post-norm block, as in the first transformer and in BERT: norm(x + attention(x)), and so on.
+
+    >>> block = PostNormBlock(width=8, heads=2, hidden=32)
+    >>> block(torch.zeros(1, 3, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """x: (B, L, D); mask: bool, broadcastable to (B, H, L, S). Returns (B, L, D)."""
+        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))  # (B, L, D)
+        return self.feed_forward_norm(x + self.feed_forward(x))  # (B, L, D)
+
+
+class CrossBlock(TransformerBlock):
+    """Pre-norm block that also looks at a context, between self-attention and feed-forward.
+
+    context_width: where it differs from width.
+
+    >>> block = CrossBlock(width=8, heads=2, hidden=32, context_width=6)
+    >>> block(torch.zeros(1, 3, 8), context=torch.zeros(1, 5, 6)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        activation: Activation = F.gelu,
+        epsilon: float = 1e-5,
+        context_width: int | None = None,
+    ) -> None:
+        super().__init__(width, heads, hidden, activation, epsilon)
+        self.cross_norm = nn.LayerNorm(width, eps=epsilon)
+        self.cross_attention = MultiHeadAttention(width, heads, context_width)
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        context: Tensor,
+        mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D)."""
+        x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)  # (B, L, D)
+        x = x + self.cross_attention(self.cross_norm(x), context, context_mask)  # (B, L, D)
+        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
+
+
+class PostNormCrossBlock(CrossBlock):
+    """The decoder block of the first transformer: as CrossBlock, each norm after its sum.
+
+    >>> block = PostNormCrossBlock(width=8, heads=2, hidden=32)
+    >>> block(torch.zeros(1, 3, 8), context=torch.zeros(1, 5, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        context: Tensor,
+        mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D)."""
+        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))  # (B, L, D)
+        x = self.cross_norm(x + self.cross_attention(x, context, context_mask))  # (B, L, D)
+        return self.feed_forward_norm(x + self.feed_forward(x))  # (B, L, D)
+
+
+class Transformer(nn.Module):
+    """Blocks one after the other.
+
+    >>> stack = Transformer(TransformerBlock(width=8, heads=2, hidden=32) for _ in range(2))
+    >>> stack(torch.zeros(1, 3, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(self, blocks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def new_caches(self) -> list[KeyValueCache]:
+        """An empty cache for each block."""
+        return [KeyValueCache() for _ in self.blocks]
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        caches: list[KeyValueCache] | None = None,
+    ) -> Tensor:
+        """x: (B, L, D); context and its mask go to blocks that take one. Returns (B, L, D).
+
+        caches: from `new_caches`, one a block, extended in place.
+        """
+        cross = {} if context is None else {"context": context, "context_mask": context_mask}
+        for index, block in enumerate(self.blocks):
+            cache = caches[index] if caches is not None else None
+            x = block(x, mask=mask, cache=cache, **cross)  # (B, L, D)
+        return x
+
+
+def hidden_states(stack: Transformer, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+    """The input and the output of every block, each (B, L, D): depth + 1 tensors.
+
+    >>> stack = Transformer(TransformerBlock(width=8, heads=2, hidden=32) for _ in range(2))
+    >>> len(hidden_states(stack, torch.zeros(1, 3, 8)))
+    3
+    """
+    states = [x]
+    for block in stack.blocks:
+        states.append(block(states[-1], mask=mask))
+    return states

@@ -1,0 +1,38 @@
+"""Recall@k: in how many cases is a right answer among the first k?
+
+Source: the usual measure of image-text retrieval, as in CLIP (arXiv 2103.00020), table 13.
+Dimensions: Q queries, G gallery.
+Differs from the source: ties count against the model (see below).
+"""
+
+import torch
+from torch import Tensor
+
+
+def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> float:
+    """The share of queries with a right answer among their k most similar, from 0 to 1.
+
+    similarity: (Q, G), a row a query; relevant: bool (Q, G), True where an answer is right, or None
+    where answer i alone is right for query i (then Q = G). A wrong answer that ties with the best
+    right one counts as ranked before it, so that a model that finds everything alike recalls nothing.
+
+    >>> similarity = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.7, 0.0], [0.1, 0.1, 0.1]])
+    >>> recall_at_k(similarity, k=1), recall_at_k(similarity, k=3)
+    (0.3333333333333333, 1.0)
+    """
+    if k < 1:
+        raise ValueError(f"recall at {k} is not defined: k counts from 1")
+    if relevant is None:
+        if similarity.shape[0] != similarity.shape[1]:
+            raise ValueError(
+                f"{similarity.shape[0]} queries and {similarity.shape[1]} answers are no pairs: "
+                "say which are relevant"
+            )
+        relevant = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    if relevant.shape != similarity.shape:
+        raise ValueError(
+            f"similarity is {tuple(similarity.shape)} but relevant is {tuple(relevant.shape)}"
+        )
+    best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)  # (Q, 1)
+    ahead = ((similarity >= best) & ~relevant).sum(dim=1)  # (Q,), wrong answers not beaten
+    return (ahead < k).double().mean().item()

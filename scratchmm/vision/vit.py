@@ -1,0 +1,162 @@
+"""Vision Transformer: a picture is a sentence whose words are patches.
+
+Paper: An Image is Worth 16x16 Words (Dosovitskiy et al. 2020, arXiv 2010.11929), figure 1 and
+equations 1-4. Attention rollout: Quantifying Attention Flow in Transformers (Abnar and Zuidema 2020,
+arXiv 2005.00928), section 3.
+Dimensions: B batch, C channels, N patches, D width, H heads, K classes.
+Differs from the paper: no dropout; the head is one Linear layer, as in fine-tuning.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scratchmm.layers.attention import check_heads
+from scratchmm.layers.embeddings import PatchEmbedding, resize_positions
+from scratchmm.layers.transformer import Transformer, TransformerBlock
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """The sizes of a Vision Transformer.
+
+    >>> ViTConfig(image_size=36, patch_size=16)
+    Traceback (most recent call last):
+    ValueError: image size 36 is not divisible by patch size 16
+    """
+
+    image_size: int = 224  # height and width in pixels; other sizes work by resized positions
+    patch_size: int = 16  # height and width of a patch in pixels
+    width: int = 768  # of every token
+    depth: int = 12  # blocks
+    heads: int = 12  # of attention, a divisor of the width
+    hidden: int = 3072  # inside the feed-forward networks
+    channels: int = 3  # of the picture
+    classes: int = 1000  # of the classifier
+    epsilon: float = 1e-12  # of the layer norms
+
+    def __post_init__(self) -> None:
+        if self.patch_size < 1 or self.image_size % self.patch_size:
+            raise ValueError(
+                f"image size {self.image_size} is not divisible by patch size {self.patch_size}"
+            )
+        check_heads(self.width, self.heads)
+
+    @property
+    def grid(self) -> int:
+        """Patches in a row, and rows."""
+        return self.image_size // self.patch_size
+
+    @property
+    def patches(self) -> int:
+        """Patches in a picture, N."""
+        return self.grid**2
+
+
+def tiny() -> ViTConfig:
+    """A size for tests: 16 patches, 2 blocks.
+
+    >>> tiny().patches
+    16
+    """
+    return ViTConfig(32, 8, width=32, depth=2, heads=4, hidden=37, classes=10)
+
+
+def vit_b_16() -> ViTConfig:
+    """ViT-B/16: 86,567,656 parameters with 1,000 classes."""
+    return ViTConfig()
+
+
+def vit_l_16() -> ViTConfig:
+    """ViT-L/16: 304,326,632 parameters with 1,000 classes."""
+    return ViTConfig(width=1024, depth=24, heads=16, hidden=4096)
+
+
+class ViTEmbeddings(nn.Module):
+    """Equation 1: patch tokens behind a learned CLS token, plus a learned position each.
+
+    CLS has a position too, the first. A picture of another size than the config's gets its grid of
+    positions resized. bias: of the patch projection.
+
+    >>> ViTEmbeddings(tiny())(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 17, 32])
+    """
+
+    def __init__(self, config: ViTConfig, bias: bool = True) -> None:
+        super().__init__()
+        self.patch_size, self.grid = config.patch_size, config.grid
+        self.patches = PatchEmbedding(config.channels, config.patch_size, config.width, bias)
+        self.class_token = nn.Parameter(torch.randn(config.width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1 + config.patches, config.width) * 0.02)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: float (B, C, height, width). Returns (B, 1 + N, D), CLS first."""
+        tokens = self.patches(images)  # (B, N, D)
+        class_token = self.class_token.expand(len(images), 1, -1)  # (B, 1, D)
+        tokens = torch.cat([class_token, tokens], dim=1)  # (B, 1 + N, D)
+        grid = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
+        resized = resize_positions(self.positions[1:], (self.grid, self.grid), grid)  # (N, D)
+        return tokens + torch.cat([self.positions[:1], resized])  # (B, 1 + N, D)
+
+
+class VisionTransformer(nn.Module):
+    """Equations 1-4: embeddings, pre-norm blocks, a last norm; the picture as tokens.
+
+    >>> VisionTransformer(tiny())(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 17, 32])
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.embeddings = ViTEmbeddings(config)
+        self.transformer = Transformer(
+            TransformerBlock(config.width, config.heads, config.hidden, epsilon=config.epsilon)
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: float (B, C, height, width). Returns (B, 1 + N, D), CLS first."""
+        x = self.embeddings(images)  # (B, 1 + N, D)
+        x = self.transformer(x)  # (B, 1 + N, D)
+        return self.norm(x)  # (B, 1 + N, D)
+
+
+class ViTClassifier(nn.Module):
+    """A Vision Transformer that names the picture: logits read off the CLS token.
+
+    >>> ViTClassifier(tiny())(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = VisionTransformer(config)
+        self.head = nn.Linear(config.width, config.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: float (B, C, height, width). Returns logits (B, K)."""
+        tokens = self.encoder(images)  # (B, 1 + N, D)
+        return self.head(tokens[:, 0])  # (B, K)
+
+
+def attention_rollout(layers: list[Tensor]) -> Tensor:
+    """How much of each input token arrives at each output token, through all layers: (B, L, L).
+
+    layers: the weights (B, H, L, L) of each block, first block first, as `watch_attention` collects
+    them. Heads are averaged; half of each token stays where it is, through the residual; the
+    layers are multiplied, the last one leftmost. Rows sum to 1. Row 0, without its first entry, is
+    the picture of where CLS looks.
+
+    >>> attention_rollout([torch.eye(3).view(1, 1, 3, 3)] * 2)[0].tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    length = layers[0].shape[-1]
+    identity = torch.eye(length, dtype=layers[0].dtype, device=layers[0].device)
+    rollout = identity
+    for weights in layers:
+        mixing = (weights.mean(dim=1) + identity) / 2  # (B, L, L)
+        rollout = mixing @ rollout  # (B, L, L)
+    return rollout
