@@ -1,0 +1,283 @@
+"""The shape comments of the library are executed; and the checker that does it is checked."""
+
+import importlib.util
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from shape_comments import check_shapes, find_comments
+
+from scratchmm.contrastive import clip, loss, retrieval, zero_shot
+from scratchmm.data import drawing, world
+from scratchmm.language import bpe, text_transformer
+from scratchmm.layers import attention, embeddings, fast_attention, transformer
+from scratchmm.metrics import recall
+from scratchmm.vision import vit
+
+PACKAGE = Path(__file__).parents[1] / "scratchmm"
+# Every size differs from every other, so that no letter can stand in for another one.
+VISION = vit.ViTConfig(10, 5, width=12, depth=1, heads=3, hidden=17, channels=2, classes=9)
+TEXT = text_transformer.TextConfig(
+    vocabulary=23, context_length=11, width=14, depth=1, heads=2, hidden=19, end_token=22
+)
+
+
+def run_attention() -> None:
+    x, context = torch.randn(2, 5, 12), torch.randn(2, 7, 10)
+    layer = attention.MultiHeadAttention(12, 3, context_width=10)
+    real = torch.arange(7) < torch.tensor([[4], [7]])
+    mask = attention.padding_mask(real)
+    layer(x, context, mask)
+    layer(x, context, mask, return_weights=True)
+    layer(x, context, return_weights=True)
+    itself = attention.MultiHeadAttention(12, 3)
+    cache = attention.KeyValueCache()
+    itself(x, mask=attention.causal_mask(5), cache=cache, return_weights=True)
+    itself(x[:, :1], cache=cache, return_weights=True)
+    attention.attend(*torch.randn(3, 2, 3, 5, 4), attention.causal_mask(5))
+
+
+def run_fast_attention() -> None:
+    query = torch.randn(2, 3, 5, 4, requires_grad=True)
+    key = torch.randn(2, 3, 7, 4, requires_grad=True)
+    value = torch.randn(2, 3, 7, 6, requires_grad=True)
+    mask = torch.rand(2, 3, 5, 7) > 0.4
+    fast_attention.tiled_attention(query, key, value, mask).sum().backward()
+    key, value = key.detach(), torch.randn(2, 3, 7, 4)
+    fast_attention.torch_attention(query, key, value, mask)
+    fast_attention.torch_attention(query, key, value)
+
+
+def run_transformer() -> None:
+    x, context = torch.randn(2, 5, 12), torch.randn(2, 7, 10)
+    for block in (transformer.TransformerBlock, transformer.PostNormBlock):
+        transformer.Transformer([block(12, 3, 17)])(x)
+    for block in (transformer.CrossBlock, transformer.PostNormCrossBlock):
+        transformer.Transformer([block(12, 3, 17, context_width=10)])(x, context)
+
+
+def run_embeddings() -> None:
+    embeddings.PatchEmbedding(3, 4, 10)(torch.randn(2, 3, 8, 12))
+    embeddings.TubeletEmbedding(3, 2, 5, 14)(torch.randn(2, 4, 3, 10, 15))
+    embeddings.SpectrogramPatchEmbedding(4, 3, 13)(torch.randn(2, 10, 17))
+    embeddings.sinusoidal_positions(7, 12)
+    embeddings.resize_positions(torch.randn(6, 5), (2, 3), (4, 7))
+    embeddings.timestep_embedding(torch.arange(3), 8)
+
+
+def run_vit() -> None:
+    model = vit.ViTClassifier(VISION)
+    with attention.watch_attention() as weights:
+        model(torch.randn(3, 2, 15, 10))
+    vit.attention_rollout(weights)
+
+
+def run_text_transformer() -> None:
+    tokens = torch.tensor([[3, 4, 22, 0, 0], [5, 6, 7, 8, 22], [9, 22, 22, 22, 22]])
+    hidden = text_transformer.TextTransformer(TEXT)(tokens)
+    text_transformer.pool_at_end(hidden, tokens, end_token=22)
+
+
+def run_clip() -> None:
+    tokens = torch.tensor([[3, 4, 5, 22]] * 3)
+    clip.CLIP(clip.CLIPConfig(VISION, TEXT, embedding=8))(torch.randn(3, 2, 10, 15), tokens)
+
+
+def run_loss() -> None:
+    loss.contrastive_loss(torch.randn(3, 5), torch.randn(3, 5), 7.0)
+
+
+def run_zero_shot() -> None:
+    classes = zero_shot.class_embeddings(
+        lambda texts: torch.randn(len(texts), 5), ["a", "b"], ["{}", "the {}", "this {}"]
+    )
+    zero_shot.zero_shot(torch.randn(4, 5), classes)
+
+
+def run_retrieval() -> None:
+    retrieval.top_k(torch.randn(3, 5), torch.randn(11, 5), k=2, block=4)
+
+
+def run_recall() -> None:
+    recall.recall_at_k(torch.randn(3, 5), 2, torch.rand(3, 5) > 0.5)
+
+
+def run_drawing() -> None:
+    circle = world.Thing("circle", "red", texture=world.TEXTURES[1])
+    star = world.Thing("star", "blue", x=0.3)
+    drawing.draw_many([world.Scene((circle, star))] * 5, size=9)
+    drawing.masks(world.Scene((circle, star)), size=9)
+
+
+def run_bpe() -> None:
+    bpe.pad_batch([[5], [6, 7, 8], [9]], 5, start=1, end=2, pad=0)
+
+
+RUNS: dict[str, Callable[[], None]] = {
+    "layers/attention.py": run_attention,
+    "layers/fast_attention.py": run_fast_attention,
+    "layers/transformer.py": run_transformer,
+    "layers/embeddings.py": run_embeddings,
+    "vision/vit.py": run_vit,
+    "language/text_transformer.py": run_text_transformer,
+    "contrastive/clip.py": run_clip,
+    "contrastive/loss.py": run_loss,
+    "contrastive/zero_shot.py": run_zero_shot,
+    "contrastive/retrieval.py": run_retrieval,
+    "metrics/recall.py": run_recall,
+    "data/drawing.py": run_drawing,
+    "language/bpe.py": run_bpe,
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_shape_comment_is_true(name: str) -> None:
+    report = check_shapes([PACKAGE / name], RUNS[name])
+    assert not report.wrong, "\n".join(report.wrong)
+    assert not report.unexecuted, "these comments never ran:\n" + "\n".join(report.unexecuted)
+
+
+def test_every_file_with_shape_comments_is_run() -> None:
+    commented = {
+        file.relative_to(PACKAGE).as_posix()
+        for file in PACKAGE.rglob("*.py")
+        if find_comments(file.read_text(encoding="utf-8"), file.name)[0]
+    }
+    assert commented <= set(RUNS)
+
+
+# --- the checker itself -------------------------------------------------------------------------
+
+
+def check_source(tmp_path: Path, source: str, call: str, **known: int):
+    """Checks a little module while `call` runs in it."""
+    path = tmp_path / "little.py"
+    path.write_text("import torch\n" + textwrap.dedent(source), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("little", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return check_shapes([path], lambda: eval(call, vars(module)), known)  # noqa: S307
+
+
+TRUE = """
+def split(x, heads):
+    '''x: (B, L, D). Returns (B, H, L, D // H).'''
+    y = (
+        x.unflatten(-1, (heads, -1))
+        .transpose(1, 2)
+    )  # (B, H, L, D // H), heads before positions
+    a, b = y, y + 1  # each (B, H, L, D // H)
+    z = torch.cat([a[:, :, :1], b], dim=2)  # (B, H, 1 + L, D // H)
+    for _ in range(2):
+        z = z + 1  # (B, H, 1 + L, D // H)
+    if heads:
+        return z[:, :, 1:]  # (B, H, L, D // H)
+"""
+
+
+def test_true_comments_hold(tmp_path: Path) -> None:
+    report = check_source(tmp_path, TRUE, "split(torch.zeros(2, 5, 12), 3)")
+    assert report.wrong == []
+    assert report.unexecuted == []
+    assert report.checked == 6  # y, the pair, the sum, two rounds of the loop, the return
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("(B, H, L, D // H), heads", "(B, L, H, D // H), heads"),  # transposed
+        ("each (B, H, L, D // H)", "each (B, H, D, L)"),
+        ("2)  # (B, H, 1 + L, D // H)", "2)  # (B, H, L, D // H)"),
+        ("+ 1  # (B, H, 1 + L, D // H)", "+ 1  # (B, H, 2 + L, D // H)"),
+        ("1:]  # (B, H, L, D // H)", "1:]  # (B, H, L)"),  # another number of axes
+        ("1:]  # (B, H, L, D // H)", "1:]  # (B, H, L, Q // H)"),  # a letter that nothing binds
+        ("# each", "#"),  # a tuple is no tensor
+        ("x: (B, L, D)", "x: (L, B, D)"),
+        ("Returns (B, H, L, D // H)", "Returns (B, L, H, D // H)"),
+    ],
+)
+def test_a_wrong_comment_is_found(tmp_path: Path, old: str, new: str) -> None:
+    assert old in TRUE
+    report = check_source(tmp_path, TRUE.replace(old, new, 1), "split(torch.zeros(2, 5, 12), 3)")
+    assert report.wrong
+
+
+def test_the_place_and_both_numbers_are_named(tmp_path: Path) -> None:
+    source = "def f(x):\n    y = x.T  # (A, B)\n    return y  # (B, A)\n"
+    report = check_source(tmp_path, source, "f(torch.zeros(2, 3))")
+    assert report.wrong == [
+        "little.py:4: # (B, A): the shape is (3, 2), but B is 2",
+        "little.py:4: # (B, A): the shape is (3, 2), but A is 3",
+    ]
+
+
+def test_a_comment_that_never_ran_is_reported(tmp_path: Path) -> None:
+    report = check_source(tmp_path, TRUE, "split(torch.zeros(2, 5, 12)[:0], 3) if 0 else None")
+    assert len(report.unexecuted) == 5
+
+
+def test_letters_belong_to_one_call(tmp_path: Path) -> None:
+    source = "def f(x):\n    return x + 1  # (B, D)\n"
+    both = "[f(torch.zeros(2, 3)), f(torch.zeros(4, 5))]"
+    assert not check_source(tmp_path, source, both).wrong
+    assert check_source(tmp_path, source, both, D=3).wrong  # unless they are pinned for the run
+
+
+def test_a_letter_known_only_in_a_sum_is_solved_for(tmp_path: Path) -> None:
+    source = "def f(x):\n    y = x + 1  # (B, P + S)\n    return y[:, 1:]  # (B, S)\n"
+    assert not check_source(tmp_path, source, "f(torch.zeros(2, 3))").wrong
+
+
+def test_a_statement_that_raised_is_not_checked(tmp_path: Path) -> None:
+    source = """
+    def f(x):
+        y = x
+        try:
+            y = torch.zeros(0).item()  # (B, D)
+        except RuntimeError:
+            y = x.flatten()  # (E,)
+        return y  # (E,)
+    """
+    report = check_source(tmp_path, source, "f(torch.zeros(2, 3))")
+    assert report.wrong == []
+    assert len(report.unexecuted) == 1
+
+
+def test_a_return_through_with_and_finally(tmp_path: Path) -> None:
+    source = """
+    def f(x):
+        try:
+            with torch.no_grad():
+                return x[0]  # (B, D)
+        finally:
+            x = 1
+    """
+    report = check_source(tmp_path, source, "f(torch.zeros(2, 3))")
+    assert len(report.wrong) == 1
+
+
+def test_the_ellipsis_stands_for_any_axes(tmp_path: Path) -> None:
+    source = "def f(x):\n    a = x[0, 0]  # (D,)\n    return x  # (..., D)\n"
+    assert not check_source(tmp_path, source, "f(torch.zeros(2, 3, 4))").wrong
+    wrong = source.replace("x[0, 0]", "x[0, :, 0]")
+    assert check_source(tmp_path, wrong, "f(torch.zeros(2, 3, 4))").wrong
+
+
+def test_what_is_appended_is_checked(tmp_path: Path) -> None:
+    source = "def f(x):\n    rows = []\n    rows.append(x[0])  # (D,)\n    return x  # (B, D)\n"
+    assert not check_source(tmp_path, source, "f(torch.zeros(2, 3))").wrong
+    wrong = source.replace("x[0]", "x[:, 0]")
+    assert check_source(tmp_path, wrong, "f(torch.zeros(2, 3))").wrong
+
+
+def test_a_comment_at_no_statement_is_refused(tmp_path: Path) -> None:
+    source = "def f(x):\n    print(x)  # (B, D)\n"
+    assert "no assignment" in check_source(tmp_path, source, "f(torch.zeros(2, 3))").wrong[0]
+
+
+def test_prose_in_brackets_is_no_shape(tmp_path: Path) -> None:
+    source = "def f(x):\n    y = x  # (registers itself)\n    return y  # (see below, and there)\n"
+    assert check_source(tmp_path, source, "f(torch.zeros(2, 3))").checked == 0
