@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from shape_comments import check_shapes, find_comments
-
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
 from scratchmm.language import bpe, text_transformer
 from scratchmm.layers import attention, embeddings, fast_attention, transformer
 from scratchmm.metrics import recall
 from scratchmm.vision import vit
+from shape_comments import check_shapes, find_comments
 
 PACKAGE = Path(__file__).parents[1] / "scratchmm"
 # Every size differs from every other, so that no letter can stand in for another one.
@@ -159,7 +158,7 @@ def check_source(tmp_path: Path, source: str, call: str, **known: int):
     spec = importlib.util.spec_from_file_location("little", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return check_shapes([path], lambda: eval(call, vars(module)), known)  # noqa: S307
+    return check_shapes([path], lambda: eval(call, vars(module)), known)
 
 
 TRUE = """
