@@ -9,7 +9,6 @@ Differs from the paper: nothing (there is none).
 import os
 import pickle
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ FORMAT = "scratchmm checkpoint 1"
 def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, lists, dicts) to `path`, all of it or nothing.
 
+    >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "checkpoint.pt"
     >>> save_checkpoint(path, {"step": 3, "model": {"weight": torch.ones(2)}})
     >>> load_checkpoint(path)["step"]
@@ -30,16 +30,15 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # beside its place, for a move across file systems would be a copy; its own name, for two runs
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    temporary = path.with_name(path.name + ".part")  # beside it: only so is the move one piece
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             torch.save({"format": FORMAT, **state}, file)
             file.flush()
             os.fsync(file.fileno())  # on the disk before the name points at it
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -49,6 +48,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     state = read_torch_file(path)
     if not isinstance(state, dict) or state.pop("format", None) != FORMAT:
         raise ValueError(f"{path} is not a checkpoint of this library ({FORMAT!r})")
+    try:  # torch reads flipped bits as they come, but the file knows its check sums
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, NotImplementedError):
+        damaged = "its table"
+    if damaged:
+        raise ValueError(f"{path} is damaged: {damaged} is not what was written")
     return state
 
 
@@ -66,7 +72,7 @@ def read_torch_file(path: str | Path) -> Any:
         zipped = file.read(2) == b"PK"
     if size == 0:
         raise ValueError(f"{path} is empty")
-    if zipped and not zipfile.is_zipfile(path):
+    if zipped and not _has_table(path):
         raise ValueError(f"{path} is cut off: it ends after {size} bytes without its table")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -98,6 +104,13 @@ def differences(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
             was, should = tuple(given[name].shape), tuple(tensor.shape)
             found.append(f"{name} is {was} and should be {should}")
     return found + [f"{name} is surplus" for name in given if name not in expected]
+
+
+def _has_table(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -61,23 +61,17 @@ def curve_file(folder: Path | None, rows: Sequence[Row]) -> Iterator[Callable[[R
 
 
 def draw_curve(rows: Sequence[Row], path: str | Path) -> bool:
-    """Draw loss (left axis) and learning rate (right axis) over the steps; True if it was drawn.
+    """Draw the loss over the steps to a PNG; True if it was drawn.
 
     Needs matplotlib (extra `tutorials`); without it there is no picture, and nothing fails.
     """
     try:
-        from matplotlib.figure import Figure  # not pyplot: no window, no global state
+        import matplotlib  # noqa: F401
     except ImportError:
         return False
-    figure = Figure(figsize=(6, 3.5), layout="constrained")
-    left = figure.subplots()
-    steps = [row["step"] for row in rows]
-    left.plot(steps, [row["loss"] for row in rows], color="tab:blue", linewidth=1)
-    left.set(xlabel="step", ylabel="loss")
-    right = left.twinx()
-    right.plot(steps, [row["learning_rate"] for row in rows], color="tab:gray", linestyle="--")
-    right.set(ylabel="learning rate (dashed)")
-    figure.savefig(path, dpi=120)
+    from scratchmm import plots
+
+    plots.curve(rows, path)
     return True
 
 

@@ -101,7 +101,7 @@ def fit(
                 value = loss(model, batch)
             optimizer.zero_grad()
             value.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=True)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
             if not math.isfinite(value.item()) or not math.isfinite(norm.item()):
                 raise ValueError(_not_finite(step, value.item(), norm.item(), place))
             optimizer.step()
@@ -130,7 +130,8 @@ def _check(
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision {precision!r} is neither 'float32' nor 'bfloat16'")
     for name, value in settings.items():
-        if not isinstance(value, (str, int, float, bool, type(None))):  # else it can't be read back
+        plain = isinstance(value, (str, int, float, type(None)))
+        if not plain:  # a checkpoint with anything else would not be read back
             raise ValueError(f"setting {name!r} is a {type(value).__name__}, not text or a number")
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 # Tables and tokens that are matrices by shape and offsets by meaning: they are added to what the
 # network sees, so shrinking them to zero would erase a place, not simplify a function.
-UNDECAYED = frozenset({"positions", "cls"})
+UNDECAYED = frozenset({"positions", "class_token"})
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

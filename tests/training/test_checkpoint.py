@@ -1,0 +1,161 @@
+"""A checkpoint is all there or not there, and reading one never runs code."""
+
+import os
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from scratchmm.training import checkpoint
+from scratchmm.training.checkpoint import (
+    differences,
+    load_checkpoint,
+    read_torch_file,
+    save_checkpoint,
+)
+
+STATE = {
+    "model": {"weight": torch.arange(6.0).reshape(2, 3), "step": torch.tensor(7)},
+    "settings": {"steps": 10, "name": "a b", "rate": 0.1, "none": None},
+    "list": [1, (2, 3)],
+}
+
+
+class Trap:
+    """Unpickling it would create a file, which proves that code ran."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_round_trip(tmp_path):
+    save_checkpoint(tmp_path / "new" / "c.pt", STATE)
+    loaded = load_checkpoint(tmp_path / "new" / "c.pt")
+    torch.testing.assert_close(loaded["model"], STATE["model"], rtol=0, atol=0)
+    assert loaded["settings"] == STATE["settings"] and loaded["list"] == STATE["list"]
+    assert sorted(loaded) == ["list", "model", "settings"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["c.pt"]
+
+
+@pytest.mark.parametrize("failing", ["save", "fsync", "replace"])
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing):
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, STATE)
+    before = path.read_bytes()
+
+    def half(state, file):
+        file.write(b"half of it")
+        raise OSError("No space left on device")
+
+    def fail(*arguments):
+        raise OSError("No space left on device")
+
+    target = torch if failing == "save" else os
+    monkeypatch.setattr(target, failing, half if failing == "save" else fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, {"model": {"weight": torch.zeros(9)}})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    calls = []
+    real_fsync, real_replace = os.fsync, os.replace
+
+    def fsync(handle):
+        calls.append("fsync")
+        real_fsync(handle)
+
+    def replace(source, target):
+        # whole already: it can be read under its temporary name
+        assert "weight" in torch.load(source, weights_only=True)["model"]
+        calls.append("replace")
+        real_replace(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    monkeypatch.setattr(checkpoint.os, "replace", replace)
+    save_checkpoint(tmp_path / "c.pt", STATE)
+    assert calls[:2] == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("wrap", ["zip", "legacy", "plain pickle"])
+def test_code_is_refused_and_does_not_run(tmp_path, wrap):
+    path, proof = tmp_path / "c.pt", tmp_path / "ran"
+    state = {"model": {"weight": Trap(proof)}}
+    if wrap == "plain pickle":
+        path.write_bytes(pickle.dumps(state, protocol=2))
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=wrap == "zip")
+    with pytest.raises(ValueError, match="would call (posix|nt).mkdir when read") as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.001, 0.02, 0.3, 0.6, 0.99, 0.9999])
+def test_truncated_files_are_refused(tmp_path, part):
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, STATE)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(ValueError, match="cut off|is empty|is damaged") as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK", b"hello", b"\x80\x02", bytes(500), b"\x89PNG\r\n\x1a\n"]
+)
+def test_other_files_are_refused(tmp_path, content):
+    path = tmp_path / "c.pt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="cut off|damaged or was not written by torch.save"):
+        load_checkpoint(path)
+
+
+def test_another_zip_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "c.pt", "w") as archive:
+        archive.writestr("notes.txt", "no tensors here")
+    with pytest.raises(ValueError, match="was not written by torch.save"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("state", [{"model": {}}, [1, 2], {"format": "scratchmm checkpoint 0"}])
+def test_another_format_is_refused(tmp_path, state):
+    torch.save(state, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match="is not a checkpoint of this library"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file .*nowhere.pt"):
+        load_checkpoint(tmp_path / "nowhere.pt")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        load_checkpoint(tmp_path)
+
+
+def test_legacy_files_of_tensors_are_read(tmp_path):
+    weights = {"weight": torch.arange(3.0)}
+    torch.save(weights, tmp_path / "c.bin", _use_new_zipfile_serialization=False)
+    torch.testing.assert_close(read_torch_file(tmp_path / "c.bin"), weights)
+
+
+def test_differences_name_every_one():
+    expected = {
+        "a": torch.zeros(2, 3),
+        "b": torch.zeros(4),
+        "c": torch.zeros(1),
+        "d": torch.zeros(2),
+    }
+    given = {"a": torch.zeros(3, 2), "b": torch.ones(4), "d": [0, 0], "e": torch.zeros(5)}
+    assert differences(expected, given) == [
+        "a is (3, 2) and should be (2, 3)",
+        "c is missing",
+        "d is a list and should be a tensor",
+        "e is surplus",
+    ]
+    assert differences(expected, dict(expected)) == []
