@@ -7,23 +7,21 @@ section 2.2 (over bytes, so that no text is ever unknown).
 Symbols are strings over 256 printable characters that stand for bytes (`cleaning.byte_symbols`),
 as in the published files: "Ġred" is " red". A word is a sequence of symbols, a merge is a pair of
 them, a token is a symbol with an id. The published vocabularies of CLIP and GPT-2 are read by
-`scratchmm.checkpoints.vocabularies`.
+`scratchmm.checkpoints.vocabularies`. Here stand the algorithms as one would tell them; for long
+words and large texts `fast_bpe.py` does the same without their quadratic time.
 
 B batch, T text tokens.
 
 Differs from the paper:
 - Ties are settled: of pairs equally frequent the smallest, as strings compare, is merged first.
-- In training a word of more than 64 symbols is counted in pieces, so that a text without spaces
-  does not make training quadratic. Encoding does not cut it.
 - A text is only text: "<|endoftext|>" written in it is spelled out unless `allow_special` is set.
 """
 
 import json
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -38,13 +36,14 @@ from scratchmm.language.cleaning import (
     gpt2_words,
     symbol_bytes,
 )
-from scratchmm.language.fast_bpe import merge_long_word
+from scratchmm.language.fast_bpe import merge_long_word, train_many_merges
 
 Pair = tuple[str, str]
 START, END, PAD = "<|startoftext|>", "<|endoftext|>", "<|pad|>"
 FORMAT = "scratchmm byte-pair encoding 1"
 CACHED = 65_536  # words whose tokens are remembered
-LONG = 64  # symbols; from here on merging goes through a heap, and training counts pieces
+LONG = 64  # symbols; from here on a word is merged by the version that needs no n * n steps
+LARGE = 2_000_000  # symbols to count over all merges; from here on training uses the fast version
 STYLES = {"gpt2": gpt2_words, "clip": clip_words}  # how a text is cut into words
 
 
@@ -69,43 +68,26 @@ def replace_pair(symbols: Sequence[str], pair: Pair) -> list[str]:
 def train_merges(words: Mapping[tuple[str, ...], int], count: int) -> list[Pair]:
     """Learn merges: `count` times join the pair of neighbouring symbols that is most frequent.
 
-    `words` gives each word, a tuple of symbols, its frequency. Of pairs equally frequent the
-    smallest is taken, as tuples compare. Fewer merges come back if every word is one symbol before.
-    Counting anew after each merge gives the same answer; this keeps the counts and the words that
-    hold each pair, and touches only those that a merge changes.
+    `words` gives each word, a tuple of symbols, its frequency, at least 1. Of pairs equally
+    frequent the smallest is taken, as tuples compare. If every word has become one symbol, fewer
+    merges come back. `fast_bpe.train_many_merges` gives the same without counting anew each time.
     Source: arXiv 1508.07909, algorithm 1.
 
     >>> train_merges({("l", "o", "w"): 5, ("l", "o", "t"): 2, ("n", "o", "w"): 4}, 2)
     [('o', 'w'), ('l', 'ow')]
     """
-    spelled, weights = [list(word) for word in words], list(words.values())
-    counts: Counter[Pair] = Counter()
-    holders: defaultdict[Pair, set[int]] = defaultdict(set)  # pair -> words that (may) hold it
-    for index, symbols in enumerate(spelled):
-        for pair in pairwise(symbols):
-            counts[pair] += weights[index]
-            holders[pair].add(index)
-    heap = [(-frequency, pair) for pair, frequency in counts.items()]
-    heapify(heap)  # the smallest entry is the most frequent pair, ties to the smallest pair
     merges: list[Pair] = []
-    while heap and len(merges) < count:
-        frequency, best = heappop(heap)
-        if frequency == 0 or -frequency != counts[best]:
-            continue  # an old entry: the pair was pushed again when its count changed
+    spelled = [(list(word), frequency) for word, frequency in words.items()]
+    while len(merges) < count:
+        counts: Counter[Pair] = Counter()
+        for symbols, frequency in spelled:
+            for pair in pairwise(symbols):
+                counts[pair] += frequency
+        if not counts:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
         merges.append(best)
-        change: Counter[Pair] = Counter()
-        for index in holders.pop(best):
-            before, after = spelled[index], replace_pair(spelled[index], best)
-            for pair in pairwise(before):
-                change[pair] -= weights[index]
-            for pair in pairwise(after):
-                change[pair] += weights[index]
-                holders[pair].add(index)
-            spelled[index] = after
-        for pair, difference in change.items():
-            if difference:
-                counts[pair] += difference
-                heappush(heap, (-counts[pair], pair))
+        spelled = [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]
     return merges
 
 
@@ -222,11 +204,11 @@ class BytePairEncoding:
             raise ValueError(f"cannot learn {merges} merges")
         if style not in STYLES:
             raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
-        counts: Counter[tuple[str, ...]] = Counter()
+        words: Counter[tuple[str, ...]] = Counter()
         for text in [texts] if isinstance(texts, str) else texts:
-            for word in STYLES[style](checked(text)):
-                counts.update(word[first : first + LONG] for first in range(0, len(word), LONG))
-        learned = train_merges(counts, merges)
+            words.update(STYLES[style](checked(text)))
+        small = merges * sum(map(len, words)) < LARGE
+        learned = train_merges(words, merges) if small else train_many_merges(words, merges)
         # Two merges can spell the same symbol (ab+c and a+bc); it gets one id.
         symbols = dict.fromkeys([*base_symbols(style), *(left + right for left, right in learned)])
         last = len(symbols)
