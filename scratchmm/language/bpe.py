@@ -6,11 +6,9 @@ section 2.2 (over bytes, so that no text is ever unknown).
 
 Symbols are strings over 256 printable characters that stand for bytes (`cleaning.byte_symbols`),
 as in the published files: "Ġred" is " red". A word is a sequence of symbols, a merge is a pair of
-them, a token is a symbol with an id. The published vocabularies of CLIP and GPT-2 are read by
-`scratchmm.checkpoints.vocabularies`. Here stand the algorithms as one would tell them; for long
-words and large texts `fast_bpe.py` does the same without their quadratic time.
-
-B batch, T text tokens.
+them, a token is a symbol with an id. `checkpoints.vocabularies` reads those of CLIP and GPT-2.
+Here the algorithms stand as one would tell them; `fast_bpe.py` does the same for long words and
+large texts. Dimensions: B batch, T text tokens.
 
 Differs from the paper:
 - Ties are settled: of pairs equally frequent the smallest, as strings compare, is merged first.
@@ -29,13 +27,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from scratchmm.language.cleaning import (
-    base_symbols,
-    checked,
-    clip_words,
-    gpt2_words,
-    symbol_bytes,
-)
+from scratchmm.language.cleaning import as_text, base_symbols, symbol_bytes, word_splitter
 from scratchmm.language.fast_bpe import merge_long_word, train_many_merges
 
 Pair = tuple[str, str]
@@ -44,7 +36,6 @@ FORMAT = "scratchmm byte-pair encoding 1"
 CACHED = 65_536  # words whose tokens are remembered
 LONG = 64  # symbols; from here on a word is merged by the version that needs no n * n steps
 LARGE = 2_000_000  # symbols to count over all merges; from here on training uses the fast version
-STYLES = {"gpt2": gpt2_words, "clip": clip_words}  # how a text is cut into words
 
 
 def replace_pair(symbols: Sequence[str], pair: Pair) -> list[str]:
@@ -120,10 +111,15 @@ def decode(ids: Iterable[int], vocabulary: Sequence[bytes]) -> str:
     """
     pieces = []
     for token in ids:
-        if not 0 <= token < len(vocabulary):
-            raise ValueError(f"token {token} is outside the vocabulary of {len(vocabulary)}")
-        pieces.append(vocabulary[token])
+        pieces.append(vocabulary[check_token(token, len(vocabulary))])
     return b"".join(pieces).decode("utf-8", errors="replace")
+
+
+def check_token(token: int, size: int) -> int:
+    """Return a token id, or say that the vocabulary does not have it: Python would count -1 back."""
+    if not 0 <= token < size:
+        raise ValueError(f"token {token} is outside the vocabulary of {size}")
+    return token
 
 
 def pad_batch(
@@ -173,14 +169,10 @@ class BytePairEncoding:
         pad: int,
         style: str = "gpt2",
     ) -> None:
-        if style not in STYLES:
-            raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
+        self.words = word_splitter(style)
         self.merges, self.symbols, self.style = list(merges), list(vocabulary), style
         self.start, self.end, self.pad = start, end, pad
-        for name, token in (("start", start), ("end", end), ("pad", pad)):
-            if not 0 <= token < len(self.symbols):
-                raise ValueError(f"{name} {token} is outside the vocabulary of {len(self.symbols)}")
-        special = {start, end, pad}
+        special = {check_token(token, len(self.symbols)) for token in (start, end, pad)}
         self.ids = {s: token for token, s in enumerate(self.symbols) if token not in special}
         self.special = {self.symbols[token]: token for token in sorted(special)}
         for left, right in self.merges:
@@ -194,26 +186,23 @@ class BytePairEncoding:
     def train(cls, texts: str | Iterable[str], merges: int, *, style: str = "gpt2") -> Self:
         """Learn up to `merges` merges from a text or several.
 
-        Ids: the base symbols (256 bytes; in style "clip" also 256 with `</w>`), one for each new
-        symbol, then start, end and pad.
+        Ids: the base symbols (256; in style "clip" 512), the new symbols, then start, end and pad.
 
         >>> len(BytePairEncoding.train("aaaa", 0)), len(BytePairEncoding.train("aaaa", 9))
         (259, 261)
         """
         if merges < 0:
             raise ValueError(f"cannot learn {merges} merges")
-        if style not in STYLES:
-            raise ValueError(f"style {style!r} is not one of {', '.join(STYLES)}")
+        split = word_splitter(style)
         words: Counter[tuple[str, ...]] = Counter()
         for text in [texts] if isinstance(texts, str) else texts:
-            words.update(STYLES[style](checked(text)))
+            words.update(split(as_text(text)))
         small = merges * sum(map(len, words)) < LARGE
         learned = train_merges(words, merges) if small else train_many_merges(words, merges)
         # Two merges can spell the same symbol (ab+c and a+bc); it gets one id.
         symbols = dict.fromkeys([*base_symbols(style), *(left + right for left, right in learned)])
-        last = len(symbols)
-        vocabulary = [*symbols, START, END, PAD]
-        return cls(learned, vocabulary, start=last, end=last + 1, pad=last + 2, style=style)
+        special = {"start": len(symbols), "end": len(symbols) + 1, "pad": len(symbols) + 2}
+        return cls(learned, [*symbols, START, END, PAD], style=style, **special)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -221,17 +210,13 @@ class BytePairEncoding:
     def encode(self, text: str | bytes, *, allow_special: bool = False) -> list[int]:
         """Return the token ids of a text, without start and end.
 
-        Bytes are read as UTF-8 and those that are none are kept as they are. With `allow_special`
-        the names of special tokens in the text become their ids; leave it off for text that
-        others wrote.
+        Bytes that are no UTF-8 are kept as they are. With `allow_special` the names of special
+        tokens become their ids; leave it off for text that others wrote.
 
         >>> BytePairEncoding.train("", 0).encode("é!".encode("latin-1"))
         [165, 0]
         """
-        if isinstance(text, bytes):
-            text = text.decode("utf-8", "surrogateescape")
-        else:
-            checked(text)
+        text = as_text(text)
         if not allow_special:
             return self._encode_plain(text)
         names = "|".join(re.escape(name) for name in sorted(self.special, key=len, reverse=True))
@@ -242,7 +227,7 @@ class BytePairEncoding:
 
     def _encode_plain(self, text: str) -> list[int]:
         ids: list[int] = []
-        for word in STYLES[self.style](text):
+        for word in self.words(text):
             if len(word) >= LONG:  # not remembered: long words are rare and take room
                 ids += self._word_ids(merge_long_word(word, self.ranks))
                 continue
@@ -265,18 +250,18 @@ class BytePairEncoding:
         In style "gpt2" `decode(encode(text)) == text` for every text; style "clip" gives back the
         cleaned words with one space between them.
         """
-        ids = ids.tolist() if isinstance(ids, Tensor) else list(ids)
-        special = set() if keep_special else set(self.special.values())
-        text = decode([token for token in ids if token not in special], self.vocabulary)
+        ids = ids.tolist() if isinstance(ids, Tensor) else ids
+        hidden = set() if keep_special else set(self.special.values())
+        text = decode([token for token in ids if token not in hidden], self.vocabulary)
         return text.removesuffix(" ") if self.style == "clip" else text
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the bytes of token ids, which need not be valid UTF-8.
+        """Return the bytes of token ids, special tokens too; they need not be valid UTF-8.
 
         >>> BytePairEncoding.train("", 0).decode_bytes([64, 127])
         b'a\\xc3'
         """
-        return b"".join(self.vocabulary[token] for token in ids)
+        return b"".join(self.vocabulary[check_token(token, len(self))] for token in ids)
 
     def batch(self, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
         """Return tokens, int64 (B, T), and mask, bool (B, T), True on real tokens; T is `length`.
@@ -287,15 +272,14 @@ class BytePairEncoding:
         """
         if isinstance(texts, str):
             raise TypeError("batch takes a list of texts, not a single str")
-        sequences = [self.encode(text) for text in texts]
-        return pad_batch(sequences, length, start=self.start, end=self.end, pad=self.pad)
+        ids = [self.encode(text) for text in texts]
+        return pad_batch(ids, length, start=self.start, end=self.end, pad=self.pad)
 
     def save(self, path: str | Path) -> None:
         """Write the tokenizer to a JSON file; the file appears whole or not at all."""
         names = ("style", "start", "end", "pad", "symbols", "merges")
         content = {"format": FORMAT} | {name: getattr(self, name) for name in names}
-        path = Path(path)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = Path(f"{path}.{os.getpid()}.tmp")
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump(content, file, ensure_ascii=False, indent=0)
             file.flush()

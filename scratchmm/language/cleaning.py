@@ -18,6 +18,7 @@ Differs from the published code:
 import html
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from itertools import groupby
 from sys import maxunicode
@@ -64,20 +65,22 @@ def symbol_to_byte() -> dict[str, int]:
     return {symbol: byte for byte, symbol in byte_to_symbol().items()}
 
 
-def checked(text: str) -> str:
-    """Return a text that can be encoded, or say what is wrong with it.
+def as_text(text: str | bytes) -> str:
+    """Return a text that can be spelled; bytes that are no UTF-8 become lone surrogates.
 
-    >>> checked(5)
+    >>> as_text(5)
     Traceback (most recent call last):
-    TypeError: a text must be a str, not int
+    TypeError: a text must be str or bytes, not int
     """
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "surrogateescape")  # PEP 383; `spell` undoes it
     if not isinstance(text, str):
-        raise TypeError(f"a text must be a str, not {type(text).__name__}")
+        raise TypeError(f"a text must be str or bytes, not {type(text).__name__}")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        lone = f"{text[error.start]!r} at {error.start}"
-        raise ValueError(f"the text holds half a surrogate pair, {lone}") from error
+        half = f"{text[error.start]!r} at {error.start}"
+        raise ValueError(f"the text holds half a surrogate pair, {half}") from error
     return text
 
 
@@ -191,3 +194,15 @@ def clip_words(text: str) -> list[tuple[str, ...]]:
     """
     spelled = [spell(word) for word in clip_pattern().findall(clean(text))]
     return [(*symbols[:-1], symbols[-1] + WORD_END) for symbols in spelled]
+
+
+def word_splitter(style: str) -> Callable[[str], list[tuple[str, ...]]]:
+    """Return the function that cuts a text into words: style "gpt2" or "clip".
+
+    >>> word_splitter("gpt2") is gpt2_words
+    True
+    """
+    styles = {"gpt2": gpt2_words, "clip": clip_words}
+    if style not in styles:
+        raise ValueError(f"style {style!r} is not one of {', '.join(styles)}")
+    return styles[style]
