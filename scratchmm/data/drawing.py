@@ -96,7 +96,7 @@ def _draw_together(scenes: Sequence[Scene], size: int) -> Tensor:
         for layer in range(max(len(scene.things) for scene in scenes)):  # from back to front
             rows = [row for row, scene in enumerate(scenes) if len(scene.things) > layer]
             which = torch.tensor([starts[row] + layer for row in rows])
-            front = paint[which][:, :, None, None] * light[which][:, None]  # (B, C, H, W)
+            front = paint[which][:, :, None, None] * light[which][:, None]
             under = pictures[rows]
             pictures[rows] = torch.lerp(under, front, alpha[which][:, None])
     return pictures * 2 - 1

@@ -1,0 +1,202 @@
+"""Pictures with their words: the user's own table of pairs, and the emoji.
+
+A table is a text file with a tab between columns and a header: `file` (relative to the table) and
+`text`. It is read without quoting: a quotation mark is a quotation mark.
+
+Pairs that are almost the same must not lie on both sides of a split, or memory passes for
+understanding; so pairs with the same text, and emoji that begin with the same sign (a hand in five
+skin tones), form a family, and a family is never divided.
+
+B pictures, C channels (red, green, blue), H and W height and width.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scratchmm.data.folders import find
+from scratchmm.vision.images import center_crop, open_image, resize
+
+
+Row = tuple[int, list[str]]  # line number, cells
+
+
+class Pair(NamedTuple):
+    """A picture file, its text, and the family of near copies that it belongs to ("" for none)."""
+
+    file: Path
+    text: str
+    family: str = ""
+
+
+def read_pairs(tsv: str | Path, text_column: str = "text") -> list[Pair]:
+    """Read a table of pairs: columns `file` and `text`, a header, files relative to the table.
+
+    Where there is no column `text` but one called `name`, as in tables of emoji, names are the
+    texts. A column `codepoints` gives the family: its first code point. Other columns are ignored.
+
+    Raises FileNotFoundError, or ValueError with one sentence: not UTF-8 (at which byte), empty, no
+    such column (which there are), a line that does not fit, a picture that is not there.
+
+    >>> read_pairs("no such file.tsv")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: there is no file no such file.tsv
+    """
+    tsv = Path(tsv)
+    header, rows, text_column = _open_table(tsv, text_column)
+    return [_pair(tsv, header, number, cells, text_column) for number, cells in rows]
+
+
+def check_pairs(tsv: str | Path) -> tuple[int, list[str]]:
+    """How many pairs of a table are sound, and a sentence for each that is not, in order.
+
+    Opens every picture. Raises as read_pairs does where the table as a whole cannot be read.
+    """
+    tsv = Path(tsv)
+    header, rows, text_column = _open_table(tsv, "text")
+    problems = []
+    for number, cells in rows:
+        try:
+            open_image(_pair(tsv, header, number, cells, text_column).file)
+        except (ValueError, OSError) as error:
+            known = str(error).startswith("line ")
+            problems.append(str(error) if known else f"line {number} of {tsv}: {error}")
+    return len(rows) - len(problems), problems
+
+
+def load_emoji(
+    root: str | Path | None = None, part: str = "train", held_out: float = 0.1, seed: int = 0
+) -> list[Pair]:
+    """The emoji and their English names: part "train", "test" or "all", without skin tones.
+
+    `pairs.tsv` lies in `root`/emoji or `root`; without `root` in the folder SCRATCHMM_DATA names.
+    The parts are divided by first code point, so that a family of near copies stays together.
+
+    >>> load_emoji(".", part="both")
+    Traceback (most recent call last):
+    ...
+    ValueError: part 'both' is none of train, test, all
+    """
+    if part not in ("train", "test", "all"):
+        raise ValueError(f"part {part!r} is none of train, test, all")
+    tsv = find(root, "emoji", ["pairs.tsv"])
+    pairs = read_pairs(tsv)
+    header, rows, _ = _open_table(tsv, "text")
+    if "skin_tone" in header:
+        column = header.index("skin_tone")
+        pairs = [pair for pair, (_, cells) in zip(pairs, rows, strict=True) if cells[column] == "0"]
+    if part == "all":
+        return pairs
+    train, test = split_pairs(pairs, held_out, seed)
+    return train if part == "train" else test
+
+
+def split_pairs(
+    pairs: Sequence[Pair], held_out: float = 0.1, seed: int = 0
+) -> tuple[list[Pair], list[Pair]]:
+    """Split into (train, test), about `held_out` of the pairs in test, with no family in both.
+
+    Pairs with the same text or the same family stay together, through any chain of them. Each part
+    keeps the order of `pairs` and has at least one pair.
+
+    >>> pairs = [Pair(Path("a.png"), "a cat"), Pair(Path("b.png"), "a dog")]
+    >>> [len(part) for part in split_pairs(pairs)]
+    [1, 1]
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out must lie between 0 and 1, not at {held_out}")
+    groups = _groups(pairs)
+    if len(groups) < 2:
+        raise ValueError(f"cannot split {len(pairs)} pairs: they all belong together")
+    wanted = max(1, round(held_out * len(pairs)))
+    test: set[int] = set()
+    for index in np.random.default_rng(seed).permutation(len(groups)):
+        if len(test) + len(groups[index]) <= wanted:
+            test.update(groups[index])
+    if not test:  # every family is larger than that
+        test.update(min(groups, key=len))
+    kept = [pair for row, pair in enumerate(pairs) if row not in test]
+    return kept, [pair for row, pair in enumerate(pairs) if row in test]
+
+
+def load_pictures(files: Sequence[Pair | Path | str], size: int = 32) -> Tensor:
+    """Open pictures (of pairs, or paths): float32 (B, 3, size, size) in [-1, 1].
+
+    See-through parts become white, the shorter side is resized to `size`, the middle is cut out.
+
+    >>> load_pictures([], size=8).shape
+    torch.Size([0, 3, 8, 8])
+    """
+    pixels = np.empty((len(files), size, size, 3), dtype=np.uint8)  # (B, H, W, C)
+    for row, file in enumerate(files):
+        path = file.file if isinstance(file, Pair) else file
+        image = open_image(path, at_least=2 * size)  # twice, so that the rest is resized well
+        pixels[row] = np.asarray(center_crop(resize(image, size), size))
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
+
+
+def _open_table(tsv: Path, text_column: str) -> tuple[list[str], list[Row], str]:
+    """The header, the lines below it that are not blank, and the column with the texts."""
+    if not tsv.is_file():
+        what = f"{tsv} is a folder, not a table" if tsv.is_dir() else f"there is no file {tsv}"
+        raise FileNotFoundError(what)
+    data = tsv.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")  # some editors put a mark before the first column
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start} is {data[error.start]:#04x}"
+        raise ValueError(f"{tsv} is not UTF-8: {where}") from error
+    lines = [line.removesuffix("\r") for line in text.split("\n")]  # splitlines() would split more
+    if not text.strip():
+        raise ValueError(f"{tsv} is empty: it needs a header with the columns file and text")
+    filled = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line.strip()]
+    header, rows = filled[0][1], filled[1:]
+    if text_column == "text" and "text" not in header and "name" in header:
+        text_column = "name"
+    for column in ("file", text_column):
+        if column not in header:
+            raise ValueError(f"{tsv} has no column {column!r}, only {', '.join(header)}")
+    if not rows:
+        raise ValueError(f"{tsv} has a header but no pairs")
+    return header, rows, text_column
+
+
+def _pair(tsv: Path, header: list[str], number: int, cells: list[str], text_column: str) -> Pair:
+    if len(cells) != len(header):
+        columns = f"{len(cells)} columns, the header has {len(header)}"
+        raise ValueError(f"line {number} of {tsv} has {columns}")
+    row = dict(zip(header, cells, strict=True))
+    for column in ("file", text_column):
+        if not row[column].strip():
+            raise ValueError(f"line {number} of {tsv} has nothing in its column {column!r}")
+    file = tsv.parent / row["file"]
+    if not file.is_file():
+        raise FileNotFoundError(f"line {number} of {tsv} names {file}, which is not there")
+    return Pair(file, row[text_column], row.get("codepoints", "").split(" ")[0])
+
+
+def _groups(pairs: Sequence[Pair]) -> list[list[int]]:
+    """Rows that belong together: same text, same picture or same family, through any chain."""
+    leader = list(range(len(pairs)))  # of each row; a leader leads itself
+
+    def lead(row: int) -> int:
+        while leader[row] != row:
+            leader[row] = row = leader[leader[row]]
+        return row
+
+    first: dict[tuple[str, str], int] = {}
+    for row, pair in enumerate(pairs):
+        keys = [("text", pair.text.strip().lower()), ("file", str(pair.file))]
+        if pair.family:
+            keys.append(("family", pair.family))
+        for key in keys:
+            leader[lead(row)] = lead(first.setdefault(key, row))
+    groups: dict[int, list[int]] = {}
+    for row in range(len(pairs)):
+        groups.setdefault(lead(row), []).append(row)
+    return list(groups.values())

@@ -1,0 +1,269 @@
+"""Pictures in and out: from a file to a tensor, made fit for a model, varied for training, and back.
+
+A picture file may be turned, see-through, grey, in the colours of a printing press, damaged or far
+too big. All of this is settled once, when it is opened; everything after it sees plain RGB.
+
+Preparation as published: CLIP (Learning Transferable Visual Models From Natural Language
+Supervision, arXiv 2103.00020) and ViT (An Image is Worth 16x16 Words, arXiv 2010.11929).
+**Differs from the papers:** nothing; equal to transformers' CLIPImageProcessor and
+ViTImageProcessor on Pillow.
+
+B batch, C channels (red, green, blue), H and W height and width. Tensors are float32 in [-1, 1].
+"""
+
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Generator, Tensor
+
+MOST_PIXELS = 64_000_000
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that starts other programs
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green, blue in [0, 1]
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def open_image(
+    path: str | Path, background: str = "white", at_least: int | None = None
+) -> Image.Image:
+    """Open a picture file as an RGB image, upright and laid on a background.
+
+    Of a film the first frame is taken. With `at_least`, a JPEG may be decoded at a half, a quarter
+    or an eighth of its size, but to no side below `at_least`: many times faster for large photos.
+
+    Raises FileNotFoundError, or ValueError with a sentence that names the file: not a picture,
+    truncated, or more than 64 megapixels (seen before it is decoded).
+
+    >>> open_image("no such file.png")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: no picture at no such file.png
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is a folder" if path.is_dir() else f"no picture at {path}")
+    with _look(path) as image:
+        _refuse_too_many(path, image.width * image.height)
+        try:
+            if at_least is not None:
+                image.draft("RGB", (at_least, at_least))
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+        except Exception as error:  # every format has its own ways to fail
+            raise ValueError(f"{path} is a damaged or truncated picture ({error})") from error
+    try:
+        return _flatten(upright, background)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be turned into RGB: {error}") from error
+
+
+def _look(path: Path) -> Image.Image:
+    """Read the head of the file and no pixels."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns at 89 megapixels; we refuse earlier, and do it ourselves.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:  # Pillow itself refuses at 179 megapixels
+        found = re.search(r"\d+", str(error))
+        _refuse_too_many(path, int(found[0]) if found else 2 * MOST_PIXELS)
+        raise
+    except UnidentifiedImageError as error:
+        reason = f"of {path.stat().st_size} bytes" if path.stat().st_size else "but empty"
+        kinds = ", ".join(FORMATS)
+        raise ValueError(f"{path} is not a picture but a file {reason} (read: {kinds})") from error
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error})") from error
+
+
+def _refuse_too_many(path: Path, pixels: int) -> None:
+    if pixels > MOST_PIXELS:
+        most = MOST_PIXELS // 1_000_000
+        raise ValueError(
+            f"{path} has {pixels / 1e6:.1f} megapixels, more than the {most} that are read"
+        )
+
+
+def _flatten(image: Image.Image, background: str) -> Image.Image:
+    """Any of Pillow's modes to RGB, see-through parts laid on the background."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers without an agreed range")
+    if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own convert would clip at 255
+        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray((grey / 257).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        front = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, background), front).convert(
+            "RGB"
+        )
+    return image.convert("RGB")
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """RGB image to float32 (3, H, W): 0 becomes -1 and 255 becomes 1.
+
+    >>> to_tensor(Image.new("RGB", (2, 1), (255, 0, 0))).tolist()
+    [[[1.0, 1.0]], [[-1.0, -1.0]], [[-1.0, -1.0]]]
+    """
+    pixels = torch.from_numpy(np.array(image.convert("RGB")))  # (H, W, C)
+    return pixels.permute(2, 0, 1).contiguous().float() / 127.5 - 1  # (C, H, W)
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """Float (3, H, W) or (1, H, W) in [-1, 1], cut off beyond, to an RGB image: undoes to_tensor.
+
+    >>> to_image(torch.ones(3, 1, 2)).getpixel((1, 0))
+    (255, 255, 255)
+    """
+    if picture.dim() != 3 or picture.shape[0] not in (1, 3):
+        raise ValueError(f"a picture is (3, H, W) or (1, H, W), not {tuple(picture.shape)}")
+    levels = ((picture.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255)
+    pixels = levels.to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0)  # (H, W, C)
+    return Image.fromarray(pixels.contiguous().numpy())
+
+
+def resize(image: Image.Image, size: int | tuple[int, int], method: str = "bicubic") -> Image.Image:
+    """Resize so that the shorter side is `size`, or to exactly (height, width).
+
+    Smooth when it shrinks: every pixel takes part, as Pillow does it.
+
+    >>> resize(Image.new("RGB", (200, 101)), 50).size, resize(Image.new("RGB", (9, 5)), (4, 3)).size
+    ((99, 50), (3, 4))
+    """
+    if isinstance(size, int):
+        short = min(image.size)
+        width, height = (size * side // short for side in image.size)  # the longer side rounds down
+    else:
+        height, width = size
+    if min(height, width) < 1 or height * width > MOST_PIXELS:
+        raise ValueError(
+            f"cannot resize {image.width} x {image.height} pixels to {width} x {height}"
+        )
+    return image.resize((width, height), FILTERS[method])
+
+
+def center_crop(image: Image.Image, size: int) -> Image.Image:
+    """Cut the middle square of `size` x `size` pixels out.
+
+    >>> center_crop(Image.new("RGB", (9, 5)), 4).size
+    (4, 4)
+    """
+    if size > min(image.size):
+        raise ValueError(
+            f"cannot crop {size} x {size} pixels out of {image.width} x {image.height}"
+        )
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
+
+
+def normalise(pictures: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(..., 3, H, W) in [-1, 1] to what a published model wants: (x - mean) / std, x in [0, 1].
+
+    >>> normalise(torch.ones(3, 1, 1), (0.5, 0.5, 0.75), (0.5, 1.0, 0.25)).flatten().tolist()
+    [1.0, 0.5, 1.0]
+    """
+    channels = (len(mean), 1, 1)
+    middle = torch.tensor(mean, dtype=pictures.dtype, device=pictures.device).view(channels)
+    spread = torch.tensor(std, dtype=pictures.dtype, device=pictures.device).view(channels)
+    return ((pictures + 1) / 2 - middle) / spread
+
+
+def clip_preprocess(image: Image.Image, size: int = 224) -> Tensor:
+    """Prepare a picture for a published CLIP: float32 (3, size, size).
+
+    The shorter side to `size`, bicubic; the middle square; CLIP's mean and spread.
+
+    >>> clip_preprocess(Image.new("RGB", (40, 30)), size=16).shape
+    torch.Size([3, 16, 16])
+    """
+    square = center_crop(resize(image.convert("RGB"), size), size)
+    return normalise(to_tensor(square), CLIP_MEAN, CLIP_STD)
+
+
+def vit_preprocess(image: Image.Image, size: int = 224) -> Tensor:
+    """Prepare a picture for a published ViT: float32 (3, size, size) in [-1, 1].
+
+    Squeezed to a square, bilinear; mean and spread of 0.5, which is our [-1, 1] already.
+
+    >>> vit_preprocess(Image.new("RGB", (40, 30)), size=16).shape
+    torch.Size([3, 16, 16])
+    """
+    return to_tensor(resize(image.convert("RGB"), (size, size), "bilinear"))
+
+
+def random_resized_crop(
+    pictures: Tensor, generator: Generator, size: int | None = None, smallest: float = 0.35
+) -> Tensor:
+    """Of each picture a random part, resized: (B, C, H, W) -> (B, C, size, size).
+
+    The part has `smallest` to all of the picture's area and sides in a ratio of 3:4 to 4:3. Without
+    `size` the pictures keep height and width.
+
+    >>> random_resized_crop(torch.zeros(2, 3, 9, 7), Generator(), size=4).shape
+    torch.Size([2, 3, 4, 4])
+    """
+    height, width = pictures.shape[-2:]
+    shape = (height, width) if size is None else (size, size)
+    chance = torch.rand(len(pictures), 4, generator=generator).tolist()
+    parts = []
+    for picture, (area, ratio, down, across) in zip(pictures, chance, strict=True):
+        side = (smallest + (1 - smallest) * area) ** 0.5  # of a square with that part of the area
+        stretch = (3 / 4) ** (ratio - 0.5)
+        rows = max(1, min(height, round(height * side * stretch)))
+        columns = max(1, min(width, round(width * side / stretch)))
+        top, left = int(down * (height - rows + 1)), int(across * (width - columns + 1))
+        part = picture[None, :, top : top + rows, left : left + columns]
+        parts.append(F.interpolate(part, shape, mode="bilinear", antialias=True))
+    return torch.cat(parts)  # (B, C, H, W)
+
+
+def random_flip(pictures: Tensor, generator: Generator, chance: float = 0.5) -> Tensor:
+    """Mirror each picture left to right with this chance: (B, C, H, W) in and out.
+
+    >>> random_flip(torch.tensor([[[[1.0, 2.0]]]]), Generator(), chance=1.0).tolist()
+    [[[[2.0, 1.0]]]]
+    """
+    flipped = torch.rand(len(pictures), generator=generator) < chance
+    return torch.where(
+        flipped[:, None, None, None].to(pictures.device), pictures.flip(-1), pictures
+    )
+
+
+def color_jitter(pictures: Tensor, generator: Generator, strength: float = 0.3) -> Tensor:
+    """Vary brightness, contrast and saturation of each picture by a factor of 1 - to 1 + strength.
+
+    (B, 3, H, W) in [-1, 1] in and out.
+
+    >>> color_jitter(torch.full((1, 3, 2, 2), -1.0), Generator())[0, 0].tolist()  # black stays
+    [[-1.0, -1.0], [-1.0, -1.0]]
+    """
+    factors = 1 + strength * (2 * torch.rand(3, len(pictures), 1, 1, 1, generator=generator) - 1)
+    brightness, contrast, saturation = factors.to(pictures.device)  # each (B, 1, 1, 1)
+    weights = torch.tensor([0.299, 0.587, 0.114], device=pictures.device)[:, None, None]
+    light = ((pictures + 1) / 2 * brightness).clamp(0, 1)
+    middle = (light * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)  # (B, 1, 1, 1)
+    light = torch.lerp(middle, light, contrast).clamp(0, 1)
+    grey = (light * weights).sum(1, keepdim=True)  # (B, 1, H, W)
+    return torch.lerp(grey, light, saturation).clamp(0, 1) * 2 - 1
+
+
+def augment(pictures: Tensor, generator: Generator) -> Tensor:
+    """Vary pictures for training: a random part, mirrored or not, in other light.
+
+    (B, 3, H, W) in and out. The generator's seed fixes the result. Do not mirror where left and
+    right mean something.
+
+    >>> augment(torch.zeros(2, 3, 8, 8), Generator()).shape
+    torch.Size([2, 3, 8, 8])
+    """
+    cropped = random_resized_crop(pictures, generator)
+    return color_jitter(random_flip(cropped, generator), generator)
