@@ -13,6 +13,7 @@ Differs from the published code:
   takes ligatures apart. Of that only its last step is done here, the Unicode normal form NFC.
 - Letters and numbers are those of this Python's Unicode tables (version 14 in Python 3.11);
   characters that are younger count as neither.
+- CLIP's pattern, which ignores case, loses the one combining mark U+0345; here it is kept.
 """
 
 import html
