@@ -1,0 +1,331 @@
+"""A case: the inputs that one property makes, the calls it sees, and what it demands of them.
+
+Every call's result is written into a trace. The diagnosis compares the learner's trace with the
+traces that the wrong answers leave on the very same inputs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scratchmm.exercises.compare import brief, first_difference, number, same, snapshot
+from scratchmm.exercises.shortcuts import ShortcutTaken
+
+
+class Failed(Exception):
+    """A property does not hold. kind: wrong, raised, memory, shortcut or detached."""
+
+    def __init__(
+        self,
+        kind: str,
+        expected: str,
+        got: str,
+        where: str = "",
+        cause: BaseException | None = None,
+    ) -> None:
+        super().__init__(f"expected {expected}, got {got}")
+        self.kind, self.expected, self.got, self.where = kind, expected, got, where
+        self.cause = cause
+        self.called = ""
+
+
+class NotWritten(Exception):
+    """The stub's own NotImplementedError was reached: nothing to judge yet."""
+
+
+class Case:
+    """Seeded inputs with named axes, calls of the candidate, and demands.
+
+    guard: a context manager under which every call of the candidate runs (it forbids shortcuts).
+    say: told what is being called, so that an endless loop can be named.
+
+    >>> case = Case(seed=0, exercise="demo.double")
+    >>> x = case.normal(B=2, D=3)
+    >>> case.equal(case.call(torch.add, x, x), 2 * x)
+    >>> case.called
+    'add((B=2, D=3), (B=2, D=3))'
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        exercise: str,
+        guard: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.seed, self.exercise, self.guard, self.say = seed, exercise, guard, say
+        self.generator = torch.Generator().manual_seed(seed)
+        self.sizes: dict[str, int] = {}
+        self.called = ""
+        self.trace: list[Any] = []
+        self._axes: dict[int, tuple[Tensor, str]] = {}  # the tensor keeps its id from being reused
+        self._inputs: list[tuple[str, Tensor, Tensor]] = []  # name, the tensor, its copy
+
+    # Inputs
+
+    def normal(
+        self, *, dtype: torch.dtype = torch.float32, scale: float = 1.0, **axes: int
+    ) -> Tensor:
+        """Normal numbers with these axes: `case.normal(B=2, L=5, D=7)`."""
+        x = torch.randn(*axes.values(), generator=self.generator, dtype=torch.float64) * scale
+        return self._bind(x.to(dtype), axes)
+
+    def integers(self, low: int, high: int, **axes: int) -> Tensor:
+        """Whole numbers, low <= n < high, int64."""
+        return self._bind(
+            torch.randint(low, high, tuple(axes.values()), generator=self.generator), axes
+        )
+
+    def booleans(self, share: float = 0.5, **axes: int) -> Tensor:
+        """True with this probability."""
+        return self._bind(torch.rand(tuple(axes.values()), generator=self.generator) < share, axes)
+
+    def permutation(self, count: int) -> Tensor:
+        """A shuffled range that is never the range itself (count >= 2)."""
+        order = torch.randperm(count, generator=self.generator)
+        return order if (order != torch.arange(count)).any() else order.roll(1)
+
+    def named(self, tensor: Tensor, axes: str) -> Tensor:
+        """Give a tensor's axes their names, for messages and `shape`: `case.named(x, "B L D")`."""
+        return self._bind(tensor, dict(zip(axes.split(), tensor.shape, strict=True)))
+
+    def _bind(self, tensor: Tensor, axes: dict[str, int]) -> Tensor:
+        self.sizes.update({name: size for name, size in axes.items() if name.isidentifier()})
+        self._axes[id(tensor)] = (tensor, " ".join(axes))
+        return tensor
+
+    def fill(self, module: nn.Module, scale: float = 0.5) -> nn.Module:
+        """Set every parameter and buffer of floats to numbers that depend on its name and the seed."""
+        with torch.no_grad():
+            for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+                if tensor.is_floating_point():
+                    seed = sum(ord(letter) * 31**i for i, letter in enumerate(name[-12:]))
+                    generator = torch.Generator().manual_seed((self.seed + seed) % 2**31)
+                    tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
+        return module
+
+    # Calls
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call the candidate (or a module or method of it) and write the result into the trace."""
+        result, error = self.attempt(function, *args, **kwargs)
+        if error is not None:
+            self.trace[-1] = ("raised", type(error).__name__, str(error))
+            raise Failed(
+                "raised", "a result", f"{type(error).__name__}: {brief_error(error)}", cause=error
+            )
+        return result
+
+    def build(
+        self, factory: Callable[..., Any], *args: Any, scale: float = 0.5, **kwargs: Any
+    ) -> Any:
+        """Call a class, and `fill` the module that it makes."""
+        module = self.call(factory, *args, **kwargs)
+        if isinstance(module, nn.Module):
+            self.fill(module, scale)
+        return module
+
+    def attempt(
+        self, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, Exception | None]:
+        """Like `call`, but hands an exception of the candidate back beside the result (None)."""
+        self._remember(function, args, kwargs)
+        self.say(self.called)
+        torch.manual_seed(self.seed)
+        try:
+            with self.guard():
+                result = function(*args, **kwargs)
+        except ShortcutTaken as shortcut:
+            raise Failed("shortcut", "your own code", str(shortcut)) from None
+        except NotImplementedError as stub:
+            if str(stub).startswith(f"{self.exercise}:"):
+                raise NotWritten(str(stub)) from None
+            return self._error(stub)
+        except SystemExit as stop:
+            return self._error(RuntimeError(f"the code called exit({stop.code})"))
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+                raise Failed("memory", "less than the limit of memory", "more than that") from None
+            return self._error(error)
+        except Exception as error:  # noqa: BLE001 (whatever the learner's code raises)
+            return self._error(error)
+        self.trace.append(snapshot(result))
+        return result, None
+
+    def _error(self, error: Exception) -> tuple[None, Exception]:
+        self.trace.append(("raised", type(error).__name__))
+        return None, error
+
+    def refuses(
+        self, error: type[Exception], function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """The call must raise this exception."""
+        result, raised = self.attempt(function, *args, **kwargs)
+        if raised is None:
+            raise Failed("wrong", f"a {error.__name__}", f"the result {brief(result)}")
+        if not isinstance(raised, error):
+            got = f"{type(raised).__name__}: {brief_error(raised)}"
+            raise Failed("raised", f"a {error.__name__}", got, cause=raised)
+
+    def _remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        names = argument_names(function, len(args)) + list(kwargs)
+        values = [*args, *kwargs.values()]
+        name = getattr(function, "__name__", type(function).__name__)
+        if inspect.ismethod(function):
+            name = f"{type(function.__self__).__name__}.{name}"
+        told = [self._told(name, value) for name, value in zip(names, values, strict=True)]
+        self.called = f"{name}({', '.join(told)})"
+        self._inputs = [
+            (name, value, value.detach().clone())
+            for name, value in zip(names, values, strict=True)
+            if isinstance(value, Tensor)
+        ]
+
+    def _told(self, name: str, value: Any) -> str:
+        if not isinstance(value, Tensor):
+            text = value.__name__ if hasattr(value, "__name__") else brief(value, 40)
+            return f"{name}={text}" if name else text
+        _, axes = self._axes.get(id(value), (value, ""))
+        kind = "" if value.dtype == torch.float32 else str(value.dtype).removeprefix("torch.") + " "
+        if len(axes.split()) == value.dim() and value.dim():
+            sizes = zip(axes.split(), value.shape, strict=True)
+            shape = ", ".join(str(n) if a.isdigit() else f"{a}={n}" for a, n in sizes)
+        else:
+            shape = ", ".join(map(str, value.shape))
+        return f"{name} {kind}({shape})".strip()
+
+    # Demands
+
+    def equal(
+        self, got: Any, expected: Any, what: str = "", tolerance: float | None = None
+    ) -> None:
+        """The value must be this one: shape, dtype and numbers. `what` says which, if not the result."""
+        if same(got, expected, tolerance):
+            return
+        prefix = f"{what}: " if what else ""
+        if isinstance(got, Tensor) and isinstance(expected, Tensor):
+            if got.shape != expected.shape:
+                raise Failed(
+                    "wrong", f"{prefix}shape {tuple(expected.shape)}", f"{tuple(got.shape)}"
+                )
+            if got.dtype != expected.dtype:
+                raise Failed("wrong", f"{prefix}{expected.dtype}", f"{got.dtype}")
+            index = first_difference(got, expected, tolerance)
+            one, other = got[tuple(index)].item(), expected[tuple(index)].item()
+            where = str(index) if index else ""
+            raise Failed("wrong", prefix + number(other), number(one), where)
+        raise Failed("wrong", prefix + brief(expected), brief(got))
+
+    def shape(self, got: Any, axes: str) -> None:
+        """A tensor with these axes, by the names of this case: "B H L D", "B 1+N D", "B 1 1 S"."""
+        sizes = tuple(eval(axis, {"__builtins__": {}}, self.sizes) for axis in axes.split())
+        if not isinstance(got, Tensor):
+            missing = " (is a return missing?)" if got is None else ""
+            raise Failed("wrong", f"a tensor {sizes}", brief(got) + missing)
+        if got.shape != sizes:
+            raise Failed(
+                "wrong", f"shape ({', '.join(axes.split())}) = {sizes}", f"{tuple(got.shape)}"
+            )
+
+    def true(self, holds: Any, expected: str, got: Any) -> None:
+        """A condition of any kind, told by what was expected and what came."""
+        self.trace.append(snapshot(got))
+        if not bool(holds):
+            raise Failed("wrong", expected, got if isinstance(got, str) else brief(got))
+
+    def finite(self, got: Tensor) -> None:
+        """No nan and no infinity."""
+        bad = ~torch.isfinite(got)
+        if bad.any():
+            index = bad.nonzero()[0].tolist()
+            raise Failed("wrong", "a finite number", number(got[tuple(index)].item()), str(index))
+
+    def unchanged(self) -> None:
+        """The last call must have left its tensors as they were."""
+        for name, tensor, copy in self._inputs:
+            self.trace.append(snapshot(tensor))
+            if not same(tensor.detach(), copy):
+                index = first_difference(tensor.detach(), copy)
+                expected = f"{name or 'the input'} stays {number(copy[tuple(index)].item())}"
+                raise Failed("wrong", expected, number(tensor[tuple(index)].item()), str(index))
+
+    def gradients(
+        self,
+        function: Callable[..., Any],
+        oracle: Callable[..., Tensor],
+        *inputs: Any,
+        parameters: nn.Module | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Function and oracle must have the same gradients, in every input of floats.
+
+        In float64, with random numbers arriving from above. parameters: a module whose parameters
+        (float64 too) are compared as well; the oracle must use the same ones.
+        """
+        arguments = [self._leaf(value) for value in inputs]
+        leaves = {f"input {i}": x for i, x in enumerate(arguments, 1) if _is_leaf(x)}
+        if parameters is not None:
+            leaves |= dict(parameters.named_parameters())
+        output = self.call(function, *arguments, **kwargs)
+        if not isinstance(output, Tensor):
+            raise Failed("wrong", "a tensor", brief(output))
+        if not output.requires_grad:
+            raise Failed(
+                "detached", "a result with a gradient", "one that is cut off from its inputs"
+            )
+        upstream = torch.randn(output.shape, generator=self.generator, dtype=torch.float64)
+        got = _gradients(output, leaves, upstream.to(output.dtype))
+        self.trace.append(snapshot(got))
+        expected = _gradients(oracle(*arguments, **kwargs), leaves, upstream)
+        for name, gradient in expected.items():
+            self.equal(got[name], gradient, f"gradient of {name}")
+
+    def _leaf(self, value: Any) -> Any:
+        if not (isinstance(value, Tensor) and value.is_floating_point()):
+            return value
+        _, axes = self._axes.get(id(value), (value, ""))
+        leaf = value.detach().double().requires_grad_()
+        self._axes[id(leaf)] = (leaf, axes)
+        return leaf
+
+
+def _is_leaf(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _gradients(output: Tensor, leaves: dict[str, Tensor], upstream: Tensor) -> dict[str, Any]:
+    found = torch.autograd.grad(output, list(leaves.values()), upstream, allow_unused=True)
+    return {
+        name: torch.zeros_like(leaf) if gradient is None else gradient
+        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+    }
+
+
+def argument_names(function: Any, count: int) -> list[str]:
+    """The names of the first `count` positional arguments, "" where they have none.
+
+    >>> argument_names(lambda query, key: 0, 2)
+    ['query', 'key']
+    """
+    inner = function.forward if isinstance(function, nn.Module) else function
+    try:
+        names = [
+            "" if parameter.kind is parameter.VAR_POSITIONAL else parameter.name
+            for parameter in inspect.signature(inner).parameters.values()
+            if parameter.kind is not parameter.KEYWORD_ONLY
+        ]
+    except (TypeError, ValueError):
+        names = []
+    return (names + [""] * count)[:count]
+
+
+def brief_error(error: BaseException) -> str:
+    """The first line of an exception's text."""
+    lines: Sequence[str] = str(error).strip().splitlines() or [""]
+    return lines[0][:160]

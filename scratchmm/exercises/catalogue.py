@@ -1,0 +1,75 @@
+"""All exercises, found by the names of this folder's modules: `lesson_NN_topic`."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import pkgutil
+import re
+
+import scratchmm.exercises as folder
+from scratchmm.exercises.format import Exercise
+
+
+@functools.cache
+def exercises() -> dict[str, Exercise]:
+    """Every exercise by its id, lesson after lesson, in the order of their `EXERCISES`."""
+    found: dict[str, Exercise] = {}
+    for module in sorted(item.name for item in pkgutil.iter_modules(folder.__path__)):
+        if re.fullmatch(r"lesson_\d\d_\w+", module):
+            content = importlib.import_module(f"{folder.__name__}.{module}")
+            for exercise in content.EXERCISES:
+                if exercise.id in found:
+                    raise ValueError(f"two exercises have the id {exercise.id}")
+                exercise.lesson = module.removeprefix("lesson_")
+                found[exercise.id] = exercise
+    return found
+
+
+def lessons() -> dict[str, list[Exercise]]:
+    """The exercises of each lesson: {"01_attention": [...], ...}."""
+    grouped: dict[str, list[Exercise]] = {}
+    for exercise in exercises().values():
+        grouped.setdefault(exercise.lesson, []).append(exercise)
+    return grouped
+
+
+def find(id: str) -> Exercise:
+    """The exercise with this id, or with this name where only one has it.
+
+    Raises ValueError with the nearest ids.
+    """
+    known = exercises()
+    if id in known:
+        return known[id]
+    named = [exercise for exercise in known.values() if exercise.name == id]
+    if len(named) == 1:
+        return named[0]
+    raise ValueError(f"there is no exercise {id!r}: {nearest(id, [*known])}")
+
+
+def nearest(id: str, known: list[str]) -> str:
+    """Which ids a mistyped one may have meant.
+
+    >>> nearest("atention.attend", ["attention.attend", "bpe.decode"])
+    'did you mean attention.attend?'
+    """
+    short = {name.partition(".")[2]: name for name in known}
+    close = difflib.get_close_matches(id, known, n=3, cutoff=0.6)
+    close += [short[name] for name in difflib.get_close_matches(id, short, n=2, cutoff=0.6)]
+    if not close:
+        return f"`learn list` shows all {len(known)}"
+    return f"did you mean {' or '.join(dict.fromkeys(close))}?"
+
+
+def find_lesson(name: str) -> str:
+    """A lesson's full name from "5", "05", "05_clip" or a path to its file.
+
+    >>> find_lesson("tutorials/05_clip.py")
+    '05_clip'
+    """
+    stem = re.sub(r"^.*[/\\]|\.py$", "", name)
+    known = [*lessons()]
+    matches = [lesson for lesson in known if lesson == stem or lesson[:2] == stem.zfill(2)]
+    return matches[0] if matches else stem

@@ -1,0 +1,126 @@
+"""Check one answer: from a learner's file or an object, in a worker with limits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scratchmm.exercises import catalogue
+from scratchmm.exercises.diagnosis import diagnose, transformation
+from scratchmm.exercises.format import Exercise
+from scratchmm.exercises.grading import Grade, grade, place_of, quiet
+from scratchmm.exercises.learner import CannotRun, answer, isolate, load
+from scratchmm.exercises.report import Report
+from scratchmm.exercises.worker import MEMORY, SECONDS, Ended, limited
+
+
+def check_file(
+    path: Path, exercise: Exercise, *, seconds: float = SECONDS, memory: int = MEMORY
+) -> Report:
+    """Check the answer to one exercise in a learner's file."""
+    began = time.perf_counter()
+    ended = limited(_file_job, str(path), exercise.id, seconds=seconds, memory=memory)
+    return _finished(exercise, ended, time.perf_counter() - began)
+
+
+def check_object(candidate: Any, id: str = "") -> Report:
+    """Check a function or class that lives in this process, in a notebook say."""
+    exercise = catalogue.find(id or getattr(candidate, "__name__", repr(candidate)))
+    began = time.perf_counter()
+    ended = limited(_object_job, candidate, exercise.id)
+    return _finished(exercise, ended, time.perf_counter() - began)
+
+
+def _finished(exercise: Exercise, ended: Ended, seconds: float) -> Report:
+    report: Report = ended.value
+    if ended.reason:
+        report = _stopped(exercise, ended)
+    report.seconds = seconds
+    return report
+
+
+def _stopped(exercise: Exercise, ended: Ended) -> Report:
+    """The report on a check whose process did not come back."""
+    number, _, called = ended.said.partition("|")
+    if not number:  # nothing was called yet, so it is the file itself
+        return Report(exercise.id, "error", note=f"loading the file {ended.reason}")
+    return Report(
+        exercise.id,
+        "wrong",
+        number=int(number),
+        total=len(exercise.properties),
+        sentence=exercise.properties[int(number) - 1].sentence,
+        called=called,
+        expected="a result",
+        got=f"the call {ended.reason}",
+    )
+
+
+def _file_job(path: str, id: str, say: Callable[[str], None]) -> Report:
+    exercise = catalogue.find(id)  # by id, because a process that is spawned can't be sent more
+    with quiet():
+        try:
+            module = load(Path(path))
+            candidate = answer(module, exercise)
+        except CannotRun as reason:
+            return Report(exercise.id, "error", note=str(reason))
+        return judge(exercise, candidate, module.__dict__, path=path, say=say)
+
+
+def _object_job(candidate: Any, id: str, say: Callable[[str], None]) -> Report:
+    exercise = catalogue.find(id)
+    with quiet():
+        space = namespace_of(candidate)
+        source = getattr(getattr(candidate, "__code__", None), "co_filename", "")
+        return judge(exercise, candidate, space, path=source, say=say)
+
+
+def namespace_of(candidate: Any) -> dict[str, Any]:
+    """The globals of a function's or class's code."""
+    members = [candidate, *vars(candidate).values()] if isinstance(candidate, type) else [candidate]
+    for member in members:
+        if hasattr(member, "__globals__"):
+            found: dict[str, Any] = member.__globals__
+            return found
+    return {}
+
+
+def judge(
+    exercise: Exercise,
+    candidate: Any,
+    namespace: dict[str, Any],
+    *,
+    path: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """Grade a learner's answer and find out what it looks like. Runs in this process."""
+    isolate(namespace, exercise, catalogue.lessons()[exercise.lesson])
+    options: dict[str, Any] = dict(namespace=namespace, learner=True)
+    graded = grade(exercise, candidate, say=say, **options)
+    report = Report(
+        exercise.id, graded.status, graded.number, len(exercise.properties), seconds=graded.seconds
+    )
+    if graded.status == "unwritten":
+        report.note = graded.outcome.unwritten.partition(": ")[2]
+    if graded.status == "wrong":
+        _explain(report, exercise, graded)
+        failure = graded.outcome.failure
+        report.note = place_of(failure.cause if failure else None, path)
+        if failure is not None and failure.kind not in ("memory", "shortcut"):
+            matches = diagnose(exercise, graded, candidate, **options)
+            report.looks_like = [
+                dict(id=w.id, story=w.story, advice=w.advice, convention=w.convention)
+                for w in matches
+            ]
+            report.relation = "" if matches else transformation(exercise, graded)
+    return report
+
+
+def _explain(report: Report, exercise: Exercise, graded: Grade) -> None:
+    failure = graded.outcome.failure
+    report.sentence = exercise.properties[graded.number - 1].sentence
+    report.called = graded.outcome.called
+    if failure is not None:
+        report.expected, report.got, report.where = failure.expected, failure.got, failure.where

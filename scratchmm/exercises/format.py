@@ -1,0 +1,204 @@
+"""What an exercise is made of: a target in the library, properties, and banks of answers.
+
+README.md in this folder shows a complete one.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Property:
+    """One thing that every right answer does. The sentence is what the learner reads.
+
+    >>> Property("adding 0 changes nothing", lambda add, case: None).sentence
+    'adding 0 changes nothing'
+    """
+
+    sentence: str
+    function: Callable[..., None]
+
+
+@dataclass(frozen=True)
+class BankAnswer:
+    """An answer that the check must judge as declared: wrong (with a story) or right (without).
+
+    twin: the id of a wrong answer that no input tells from this one. mistake: for a disguise, the
+    id of the wrong answer that it writes in another way. convention: not a mistake, but another
+    field's way.
+
+    >>> BankAnswer("seven", build=lambda: 7).answer
+    7
+    """
+
+    id: str
+    story: str = ""
+    advice: str = ""
+    twin: str = ""
+    mistake: str = ""
+    convention: bool = False
+    build: Callable[[], Any] = field(default=lambda: None, repr=False)
+
+    @cached_property
+    def answer(self) -> Any:
+        """The function or class itself, built when it is first wanted."""
+        return self.build()
+
+
+@dataclass(eq=False)
+class Exercise:
+    """A function or class of the library that a learner writes again, with all that judges it.
+
+    target: "module:name". methods: for a class, each method to blank and its goal; the others
+    stay. drop: methods that the stub leaves out. forbidden: dotted names that raise while the
+    learner's code runs. parts: helpers in the target's module that belong to the solution: learners
+    may not call the library's. shown: names in that module whose source the stub repeats whole.
+    adapt: (learner's, library's) -> what `learn run --mine` puts into the library.
+
+    >>> exercise = Exercise("math.floor", "math:floor", title="", goal="round down", minutes=1,
+    ...     difficulty=1, section="", hints=("a", "b", "c", "d"))
+    >>> exercise.name, exercise.reference(2.5)
+    ('floor', 2)
+    """
+
+    id: str
+    target: str
+    title: str
+    goal: str
+    minutes: int
+    difficulty: int
+    section: str
+    hints: tuple[str, str, str, str]
+    needs: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    methods: Mapping[str, str] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    adapt: Callable[[Any, Any], Any] | None = None
+    lesson: str = ""  # set by the catalogue from the name of the lesson's module
+    properties: list[Property] = field(default_factory=list)
+    wrongs: list[BankAnswer] = field(default_factory=list)
+    rights: list[BankAnswer] = field(default_factory=list)
+    disguises: list[BankAnswer] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The name that the learner writes: `attend`."""
+        return self.target.partition(":")[2]
+
+    @property
+    def module(self) -> ModuleType:
+        """The module of the library where the target stands."""
+        return importlib.import_module(self.target.partition(":")[0])
+
+    @property
+    def reference(self) -> Any:
+        """The library's own function or class."""
+        return getattr(self.module, self.name)
+
+    def holds(self, sentence: str) -> Callable[[Answer], Answer]:
+        """Decorator: a property `(candidate, case)`. The order of writing is the order of checking,
+        so the cheapest come first."""
+
+        def keep(function: Answer) -> Answer:
+            self.properties.append(Property(sentence, function))
+            return function
+
+        return keep
+
+    def wrong(
+        self,
+        id: str,
+        *,
+        story: str,
+        advice: str,
+        method: str = "",
+        twin: str = "",
+        convention: bool = False,
+    ) -> Callable[[Answer], Answer]:
+        """Decorator: a wrong answer. With `method`, the library's class with that method replaced.
+
+        story: what was done ("the scores are not divided by sqrt(D)"). advice: what to look at.
+        """
+
+        def keep(answer: Answer) -> Answer:
+            build = self._building(answer, method)
+            self.wrongs.append(BankAnswer(id, story, advice, twin, "", convention, build))
+            return answer
+
+        return keep
+
+    def edit(
+        self,
+        id: str,
+        *changes: tuple[str, str],
+        story: str,
+        advice: str,
+        twin: str = "",
+        convention: bool = False,
+    ) -> None:
+        """A wrong answer that is the library's own source with each (old, new) replaced.
+
+        Each `old` must occur exactly once in the source of the target.
+        """
+
+        def build() -> Any:
+            return edited(self, id, changes)
+
+        self.wrongs.append(BankAnswer(id, story, advice, twin, "", convention, build))
+
+    def right(self, id: str, *, method: str = "") -> Callable[[Answer], Answer]:
+        """Decorator: another correct way to write it, which the check must accept."""
+
+        def keep(answer: Answer) -> Answer:
+            self.rights.append(BankAnswer(id, build=self._building(answer, method)))
+            return answer
+
+        return keep
+
+    def disguise(self, mistake: str, *, method: str = "") -> Callable[[Answer], Answer]:
+        """Decorator: the wrong answer `mistake`, written differently; it must be named as that."""
+
+        def keep(answer: Answer) -> Answer:
+            id = f"{mistake} in disguise {len(self.disguises) + 1}"
+            build = self._building(answer, method)
+            self.disguises.append(BankAnswer(id, mistake=mistake, build=build))
+            return answer
+
+        return keep
+
+    def _building(self, answer: Any, method: str) -> Callable[[], Any]:
+        if not method:
+            return lambda: answer
+        return lambda: type(self.name, (self.reference,), {method: answer})
+
+
+def edited(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) -> Any:
+    """The target, compiled from its source with each (old, new) of `changes` replaced.
+
+    Raises ValueError where `old` does not occur exactly once: the library has been reworded.
+    """
+    source = textwrap.dedent(inspect.getsource(exercise.reference))
+    for old, new in changes:
+        if source.count(old) != 1:
+            raise ValueError(
+                f"{exercise.id}: the wrong answer {id!r} edits {old!r}, which occurs "
+                f"{source.count(old)} times in the library's source, not once"
+            )
+        source = source.replace(old, new)
+    ast.parse(source)
+    namespace = dict(vars(exercise.module))
+    exec(compile(source, f"<{exercise.id}, wrong answer {id}>", "exec"), namespace)
+    return namespace[exercise.name]

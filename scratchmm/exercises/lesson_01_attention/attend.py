@@ -1,0 +1,314 @@
+"""Exercise attention.attend: the formula that everything else rests on."""
+
+# mypy: allow-untyped-defs
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scratchmm.exercises.case import Case
+from scratchmm.exercises.format import Exercise
+from scratchmm.layers import attention
+
+
+def with_backends(mine, library):
+    """For `learn run --mine`: the learner's formula is the plain backend, the others stay."""
+
+    def attend(query, key, value, mask=None, *, backend=None):
+        if (backend or attention._backend) != "plain":
+            return library(query, key, value, mask, backend=backend)
+        return mine(query, key, value, mask)
+
+    return attend
+
+
+exercise = Exercise(
+    id="attention.attend",
+    target="scratchmm.layers.attention:attend",
+    title="Scaled dot-product attention",
+    goal="softmax over the keys of query key^T / sqrt(D), times value; leave backend unused",
+    minutes=20,
+    difficulty=2,
+    section="One query looks around",
+    forbidden=(
+        "torch.nn.functional.scaled_dot_product_attention",
+        "torch._C._nn.scaled_dot_product_attention",
+    ),
+    parts=("attention_weights",),
+    hints=(
+        "Take two queries and two keys of width 1: query 0 and 2, key 0 and 1, value 10 and 20. The "
+        "first query scores both keys 0, looks at both alike and takes home 15. The second scores "
+        "them 0 and 2: it takes home mostly 20, and never more than 20, because the weights of one "
+        "query sum to 1.",
+        "Each query asks every key how well they fit (a dot product), turns the answers into shares "
+        "that sum to 1, and takes that mix of the values. Long vectors have large dot products, so "
+        "they are tamed first. A key that may not be seen must get a share of exactly 0, as if it "
+        "were not there. The lesson shows it for one query first.",
+        "Scores have shape (B, H, L, S): the keys need their last two axes exchanged. Divide by the "
+        "root of D, the last axis of query. Where the mask is False, put minus infinity. Softmax "
+        "over S. A row that may see nothing is nan now: make it zeros. (B, H, L, S) times "
+        "(B, H, S, D) gives (B, H, L, D).",
+        "scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5; if there is a mask: "
+        "scores = scores.masked_fill(~mask, -math.inf); weights = scores.softmax(-1), and with a "
+        "mask weights = weights.masked_fill(~mask, 0); return weights @ value",
+    ),
+    adapt=with_backends,
+)
+
+
+def inputs(case: Case) -> tuple[Tensor, Tensor, Tensor]:
+    """Every axis of another size, so that none can stand for another."""
+    query = case.normal(B=2, H=3, L=5, D=7)
+    return query, case.normal(B=2, H=3, S=6, D=7), case.normal(B=2, H=3, S=6, D=7)
+
+
+def slow(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The oracle: attention by loops, one query at a time, only over the keys that it may see."""
+    batch, heads, length, _ = query.shape
+    shape = (batch, heads, length, key.shape[-2])
+    seen = torch.ones(shape, dtype=torch.bool) if mask is None else mask.expand(shape)
+    rows = []
+    for b, h, i in torch.cartesian_prod(*map(torch.arange, shape[:3])).tolist():
+        keys, values = key[b, h, seen[b, h, i]], value[b, h, seen[b, h, i]]
+        shares = torch.softmax(keys @ query[b, h, i] / math.sqrt(query.shape[-1]), 0)
+        rows.append(shares @ values)
+    return torch.stack(rows).view(batch, heads, length, -1)
+
+
+@exercise.holds("the result has a row of width D for each query")
+def shape(attend, case):
+    case.shape(case.call(attend, *inputs(case)), "B H L D")
+
+
+@exercise.holds("with query = 0 every key counts the same, so the result is the mean of the values")
+def mean(attend, case):
+    query, key, value = inputs(case)
+    query = case.named(torch.zeros_like(query), "B H L D")
+    expected = value.mean(-2, keepdim=True).expand_as(query)
+    case.equal(case.call(attend, query, key, value), expected)
+
+
+@exercise.holds("with value = identity the result is softmax(query key^T / sqrt(D)) itself")
+def weights(attend, case):
+    query, key, _ = inputs(case)
+    value = case.named(torch.eye(6).expand(2, 3, 6, 6), "B H S S")
+    scores = torch.einsum("bhld,bhsd->bhls", query, key) / math.sqrt(7)
+    case.equal(case.call(attend, query, key, value), F.softmax(scores, 3))
+
+
+@exercise.holds("where one key may be seen, the result is that key's value (True = may be seen)")
+def one_key(attend, case):
+    query, key, value = inputs(case)
+    chosen = case.integers(0, 6, B=2, H=3, L=5)
+    mask = case.named(F.one_hot(chosen, 6).bool(), "B H L S")
+    expected = value.gather(2, chosen[..., None].expand(2, 3, 5, 7))
+    case.equal(case.call(attend, query, key, value, mask), expected)
+
+
+@exercise.holds("a mask (1, 1, L, S) for all, or (B, 1, 1, S), leaves a query only what it may see")
+def masked(attend, case):
+    query, key, value = inputs(case)
+    for mask in (case.booleans(**{"1": 1, "L": 5, "S": 6}), case.booleans(B=2, S=6)):
+        mask = mask[:, None] if mask.dim() == 3 else mask[:, None, None]
+        mask = mask.clone()
+        mask[..., 0] = True  # nobody is blind here
+        mask = case.named(mask, "1 1 L S" if mask.shape[0] == 1 else "B 1 1 S")
+        got = case.call(attend, query, key, value, mask)
+        case.equal(got, slow(query, key, value, mask))
+
+
+@exercise.holds("a query that may see nothing gets zeros, not nan")
+def blind(attend, case):
+    query, key, value = inputs(case)
+    mask = case.booleans(0.6, B=2, H=3, L=5, S=6)
+    mask[:, :, 2] = False
+    mask[0, 1, 4] = False
+    case.equal(case.call(attend, query, key, value, mask), slow(query, key, value, mask))
+
+
+@exercise.holds("huge scores overflow nowhere: the best key takes all")
+def huge(attend, case):
+    query, key, value = inputs(case)
+    query, key = case.named(query * 300, "B H L D"), case.named(key * 300, "B H S D")
+    case.equal(case.call(attend, query, key, value), slow(query, key, value))
+
+
+@exercise.holds("query, key, value and mask are left as they were")
+def unchanged(attend, case):
+    mask = case.booleans(B=2, H=3, L=5, S=6)
+    case.call(attend, *inputs(case), mask)
+    case.unchanged()
+
+
+@exercise.holds("the gradients reach query, key and value, also past a blind query")
+def gradients(attend, case):
+    query, key, value = inputs(case)
+    mask = case.booleans(0.6, B=2, H=3, L=5, S=6)
+    mask[:, :, 3] = False
+    case.gradients(attend, slow, query, key, value, mask)
+
+
+def formula(query, key, value, mask=None, scale=None, axis=-1, hidden=-math.inf, blind=True):
+    """The formula with its knobs out, so that a wrong answer is one knob turned."""
+    scores = query @ key.transpose(-2, -1) * (scale or query.shape[-1] ** -0.5)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, hidden)
+    shares = scores.softmax(axis)
+    if mask is not None and blind:
+        shares = shares.masked_fill(~mask.any(-1, keepdim=True), 0.0)
+    return shares @ value
+
+
+@exercise.wrong(
+    "no-scale",
+    story="the scores are not divided by sqrt(D)",
+    advice="a dot product of D numbers has a spread of sqrt(D); divide, or softmax saturates",
+)
+def no_scale(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask, scale=1.0)
+
+
+@exercise.wrong(
+    "scale-by-width",
+    story="the scores are divided by D, not by its square root",
+    advice="the spread of a dot product grows with the square root of the number of terms",
+)
+def scale_by_width(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask, scale=1 / query.shape[-1])
+
+
+@exercise.wrong(
+    "scale-by-length",
+    story="the scores are divided by the root of the number of keys, not of the width D",
+    advice="key.shape[-1] is the width, key.shape[-2] the number of keys",
+)
+def scale_by_length(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask, scale=key.shape[-2] ** -0.5)
+
+
+@exercise.wrong(
+    "softmax-over-queries",
+    story="the softmax runs over the queries instead of over the keys",
+    advice="each query's weights must sum to 1: softmax over the last axis of (B, H, L, S)",
+)
+def softmax_over_queries(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask, axis=-2)
+
+
+@exercise.wrong(
+    "mask-inverted",
+    story="the mask is read the other way round: True is hidden",
+    advice="in this library True means may be seen; fill where the mask is False",
+)
+def mask_inverted(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, None if mask is None else ~mask)
+
+
+@exercise.wrong(
+    "mask-ignored",
+    story="the mask is not used",
+    advice="scores of keys that may not be seen become -inf before the softmax",
+)
+def mask_ignored(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value)
+
+
+@exercise.wrong(
+    "mask-after-softmax",
+    story="hidden keys are set to 0 after the softmax, so the other weights no longer sum to 1",
+    advice="hide them before the softmax: a score of -inf becomes a weight of 0, and the rest sum to 1",
+)
+def mask_after_softmax(query, key, value, mask=None, *, backend=None):
+    shares = (query @ key.mT / math.sqrt(query.shape[-1])).softmax(-1)
+    return (shares if mask is None else shares * mask) @ value
+
+
+@exercise.wrong(
+    "blind-is-nan",
+    story="a query that may see nothing becomes nan (softmax of a row of -inf is 0/0)",
+    advice="fill the hidden weights with 0 once more after the softmax",
+)
+def blind_is_nan(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask, blind=False)
+
+
+@exercise.wrong(
+    "finite-infinity",
+    story="hidden scores get a large negative number, so a query that sees nothing sees everything",
+    advice="use -inf, and give a query that may see nothing zeros",
+)
+def finite_infinity(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask, hidden=-1e9, blind=False)
+
+
+@exercise.wrong(
+    "unsafe-exp",
+    story="exp is taken of the raw scores, which overflows to inf / inf",
+    advice="subtract the row's maximum first, or let softmax do it",
+)
+def unsafe_exp(query, key, value, mask=None, *, backend=None):
+    shares = (query @ key.mT / math.sqrt(query.shape[-1])).exp()
+    shares = shares if mask is None else shares * mask
+    return shares @ value / shares.sum(-1, keepdim=True).clamp_min(1e-30)
+
+
+@exercise.wrong(
+    "scales-in-place",
+    story="the caller's query is scaled in place",
+    advice="query /= x changes the tensor that was passed in; write query = query / x",
+)
+def scales_in_place(query, key, value, mask=None, *, backend=None):
+    with torch.no_grad():
+        query /= math.sqrt(query.shape[-1])
+    return formula(query, key, value, mask, scale=1.0)
+
+
+@exercise.wrong(
+    "weights-detached",
+    story="no gradient passes through the weights, only through value",
+    advice="do not detach or use no_grad: query and key learn through the weights",
+)
+def weights_detached(query, key, value, mask=None, *, backend=None):
+    return formula(query.detach(), key.detach(), value, mask)
+
+
+@exercise.wrong(
+    "heads-merged",
+    story="the result has the heads joined to (B, L, H D)",
+    advice="leave the heads apart: joining them is the work of MultiHeadAttention",
+)
+def heads_merged(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask).transpose(1, 2).flatten(2)
+
+
+@exercise.disguise("no-scale")
+def no_scale_einsum(query, key, value, mask=None, *, backend=None):
+    scores = torch.einsum("...ld,...sd->...ls", query, key)
+    if mask is not None:
+        scores = torch.where(mask, scores, torch.tensor(-math.inf, dtype=scores.dtype))
+    return torch.einsum("...ls,...sd->...ld", F.softmax(scores, dim=3).nan_to_num(0.0), value)
+
+
+@exercise.right("einsum")
+def with_einsum(query, key, value, mask=None, *, backend=None):
+    scores = torch.einsum("bhld,bhsd->bhls", query / math.sqrt(query.shape[-1]), key)
+    if mask is not None:
+        hidden = ~mask.expand_as(scores)
+        scores = scores.masked_fill(hidden, -math.inf)
+        nothing = hidden.all(-1, keepdim=True)
+        scores = scores.masked_fill(nothing, 0.0)
+        return torch.einsum("bhls,bhsd->bhld", scores.softmax(-1) * ~nothing, value)
+    return torch.einsum("bhls,bhsd->bhld", scores.softmax(-1), value)
+
+
+@exercise.right("by hand")
+def by_hand(query, key, value, mask=None, *, backend=None):
+    scores = (key @ query.transpose(-1, -2)).transpose(-1, -2) * query.shape[-1] ** -0.5
+    seen = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand_as(scores)
+    top = torch.where(seen, scores, -math.inf).amax(-1, keepdim=True)
+    top = torch.where(torch.isfinite(top), top, 0.0)
+    shares = torch.where(seen, torch.where(seen, scores - top, 0.0).exp(), 0.0)
+    total = shares.sum(-1, keepdim=True)
+    return shares @ value / torch.where(total == 0, 1.0, total)

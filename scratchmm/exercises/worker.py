@@ -1,0 +1,105 @@
+"""A process for one job, with a limit on time and on memory: an endless loop ends in a sentence.
+
+The process is forked from one that has already imported torch, so that it starts in milliseconds.
+Where the system can't fork (Windows) it is spawned, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+SECONDS = 5.0
+MEMORY = 1 << 30
+
+
+class Ended(NamedTuple):
+    """How a job ended: `value` where it did by itself, else `reason`; `said` is what it said last."""
+
+    value: Any
+    reason: str
+    said: str
+
+
+def limited(
+    job: Callable[..., Any], *arguments: Any, seconds: float = SECONDS, memory: int = MEMORY
+) -> Ended:
+    """Run `job(*arguments, say=...)` in a process of its own. Its result must be picklable.
+
+    >>> def shout(word, say): return word.upper()
+    >>> limited(shout, "done").value
+    'DONE'
+    """
+    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(sender, job, arguments, memory))  # type: ignore[attr-defined]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with warnings.catch_warnings():
+        # Python warns of forking beside threads; the child runs torch on one thread only.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    sender.close()
+    try:
+        return _await(process, receiver, seconds)
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+
+
+def _await(process: Any, receiver: Connection, seconds: float) -> Ended:
+    deadline, said = time.monotonic() + seconds, ""
+    while receiver.poll(max(0.0, deadline - time.monotonic())):
+        try:
+            kind, value = receiver.recv()
+        except EOFError:
+            process.join(1)
+            return Ended(None, _death(process.exitcode), said)
+        if kind == "done":
+            return Ended(value, "", said)
+        said = value
+    return Ended(
+        None, f"was still running after {seconds:g} s: is there a loop that never ends?", said
+    )
+
+
+def _death(status: int | None) -> str:
+    if status is not None and status < 0:
+        name = signal.Signals(-status).name
+        return f"was ended by {name}: did it ask for more memory than {MEMORY >> 30} GiB?"
+    return f"ended the process itself, with status {status}"
+
+
+def _child(sender: Connection, job: Callable[..., Any], arguments: Any, memory: int) -> None:
+    import torch
+
+    torch.set_num_threads(1)  # threads of the parent do not exist here; OpenMP would wait for them
+    limit_memory(memory)
+    sender.send(("done", job(*arguments, say=lambda text: sender.send(("said", text)))))
+    sender.close()
+
+
+def limit_memory(more: int) -> None:
+    """Let this process allocate at most `more` bytes beyond what it has; afterwards it raises.
+
+    Counts data and not address space, of which torch maps gigabytes that it never touches. Only
+    Linux counts so; elsewhere the limit on time has to do.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            used = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData"))
+    except OSError:
+        return
+    import resource  # Linux has it; Windows does not
+
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    allowed = used + more if hard == resource.RLIM_INFINITY else min(used + more, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
