@@ -70,7 +70,7 @@ def test_gpt2_ids_are_those_of_the_tokenizers_library(gpt2):
 @settings(max_examples=300, deadline=None)
 def test_gpt2_ids_of_any_text(gpt2, text):
     theirs, ours = gpt2
-    assert ours.encode(text) == theirs.encode(text).ids
+    assert ours.encode(text, allow_special=True) == theirs.encode(text).ids
 
 
 def test_a_special_token_in_the_text_is_read_as_published_where_allowed(gpt2):
@@ -83,9 +83,8 @@ def test_a_special_token_in_the_text_is_read_as_published_where_allowed(gpt2):
 GPT2_PATTERN = (
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"  # published
 )
-CLIP_PATTERN = (
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-)
+# As published, less the names of the special tokens: here text never becomes one by itself.
+CLIP_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 @given(text=st.text(known | st.sampled_from(" '\n\tslvedtr1")))
@@ -182,7 +181,9 @@ def test_clip_ids_are_those_of_transformers(clip_folder, monkeypatch):
     folder, merges = clip_folder
     theirs = transformers.CLIPTokenizer.from_pretrained(str(folder))
     ours = load_clip(folder)
-    skipped = ("STRASSE", "\x00", "non\u00a0")  # see test_clip_cleans_as_openai
+    # Where the two published tokenizers differ, ours follows OpenAI's: the last letter of a Greek
+    # word in capitals, one control that Python strips, and HTML, which only OpenAI undoes.
+    skipped = ("STRASSE", "\x00")
     for text in [text for text in TEXTS if not text.startswith(skipped)] + CORPUS:
         expected = theirs(text)["input_ids"]
         assert [ours.start, *ours.encode(text), ours.end] == expected, text
