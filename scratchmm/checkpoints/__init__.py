@@ -1,0 +1,1 @@
+"""Published weights under our names: one file that reads and verifies, one table a model family."""

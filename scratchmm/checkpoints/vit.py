@@ -1,0 +1,121 @@
+"""The Vision Transformer's published weights, by transformers' names.
+
+Files on the hub name the blocks `encoder.layer.0.attention.attention.query`; transformers 5 calls
+the same tensors `layers.0.attention.q_proj` once they are in memory. Both are read. The classifier's
+encoder carries the prefix `vit.`.
+
+Paper: An Image is Worth 16x16 Words (arXiv 2010.11929).
+Differs from the paper: the pooler, a layer that transformers added, is left out knowingly.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.vision.vit import VisionTransformer, ViTClassifier, ViTConfig
+
+# A dense layer with tanh over CLS: no paper has it, and no classifier uses it.
+POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+HEAD = ("classifier.weight", "classifier.bias")
+IN_FILES = {
+    "layernorm_before": "attention_norm",
+    "attention.attention.query": "attention.query",
+    "attention.attention.key": "attention.key",
+    "attention.attention.value": "attention.value",
+    "attention.output.dense": "attention.output",
+    "layernorm_after": "feed_forward_norm",
+    "intermediate.dense": "feed_forward.expand",
+    "output.dense": "feed_forward.contract",
+}
+IN_MEMORY = {
+    "layernorm_before": "attention_norm",
+    "attention.q_proj": "attention.query",
+    "attention.k_proj": "attention.key",
+    "attention.v_proj": "attention.value",
+    "attention.o_proj": "attention.output",
+    "layernorm_after": "feed_forward_norm",
+    "mlp.fc1": "feed_forward.expand",
+    "mlp.fc2": "feed_forward.contract",
+}
+
+
+def load_vit(
+    model: ViTClassifier | VisionTransformer, source: Source
+) -> ViTClassifier | VisionTransformer:
+    """Fill `model` with a published ViT and return it.
+
+    A ViTClassifier takes a ViTForImageClassification; a VisionTransformer takes that (its
+    classifier is left out) or a ViTModel. Raises ValueError that lists every tensor that is
+    missing, surplus or of another shape.
+    """
+    state = read_state(source)
+    classifier = isinstance(model, ViTClassifier)
+    encoder = model.encoder if isinstance(model, ViTClassifier) else model
+    theirs = "vit." if classifier or any(name.startswith("vit.") for name in state) else ""
+    ours = "encoder." if classifier else ""
+    places = _encoder(encoder, state, theirs, ours)
+    harmless = [theirs + name for name in (*POOLER, "embeddings.mask_token")]
+    if classifier:
+        places += layer("classifier", "head")
+    else:
+        harmless += HEAD
+    fill(model, state, places, label_of(source), harmless)
+    return model
+
+
+def vit_config_from(
+    state: Mapping[str, Tensor], head_width: int = 64, epsilon: float = 1e-12
+) -> ViTConfig:
+    """The sizes of a published ViT, read off its tensors' shapes.
+
+    Neither the number of heads nor the norms' epsilon leaves a trace there: published ViTs have
+    heads 64 wide and epsilon 1e-12.
+    """
+    prefix = "vit." if any(name.startswith("vit.") for name in state) else ""
+    if f"{prefix}embeddings.cls_token" not in state:
+        raise ValueError("the state dict is no ViT by transformers' names: it has no cls_token")
+    kernel = state[f"{prefix}embeddings.patch_embeddings.projection.weight"]
+    width, channels, patch, _ = kernel.shape
+    patches = state[f"{prefix}embeddings.position_embeddings"].shape[1] - 1
+    blocks = prefix + _block(state)
+    names = IN_MEMORY if "encoder." not in blocks else IN_FILES
+    expand = next(theirs for theirs, ours in names.items() if ours == "feed_forward.expand")
+    return ViTConfig(
+        image_size=patch * round(patches**0.5),
+        patch_size=patch,
+        width=width,
+        depth=len({n[len(blocks) :].split(".")[0] for n in state if n.startswith(blocks)}),
+        heads=width // head_width,
+        hidden=len(state[f"{blocks}0.{expand}.weight"]),
+        channels=channels,
+        classes=len(state["classifier.weight"]) if "classifier.weight" in state else 1000,
+        epsilon=epsilon,
+    )
+
+
+def _block(state: Mapping[str, Tensor]) -> str:
+    in_memory = any(name.removeprefix("vit.").startswith("layers.") for name in state)
+    return "layers." if in_memory else "encoder.layer."
+
+
+def _encoder(
+    encoder: VisionTransformer, state: Mapping[str, Tensor], theirs: str, ours: str
+) -> list[Place]:
+    width, patch = len(encoder.embeddings.class_token), encoder.embeddings.patches
+    kernel = (width, patch.channels, patch.patch, patch.patch)
+    positions = (1, *encoder.embeddings.positions.shape)
+    table, our_table = f"{theirs}embeddings.", f"{ours}embeddings."
+    projection = f"{table}patch_embeddings.projection"
+    places = [
+        Place(f"{table}cls_token", (f"{our_table}class_token",), (1, 1, width)),
+        Place(f"{table}position_embeddings", (f"{our_table}positions",), positions),
+        Place(f"{projection}.weight", (f"{our_table}patches.projection.weight",), kernel),
+        Place(f"{projection}.bias", (f"{our_table}patches.projection.bias",)),
+    ]
+    block = _block(state)
+    for index in range(len(encoder.transformer.blocks)):
+        for name, own in (IN_MEMORY if block == "layers." else IN_FILES).items():
+            their = f"{theirs}{block}{index}.{name}"
+            places += layer(their, f"{ours}transformer.blocks.{index}.{own}")
+    return places + layer(f"{theirs}layernorm", f"{ours}norm")
