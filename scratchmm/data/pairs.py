@@ -21,7 +21,6 @@ from torch import Tensor
 from scratchmm.data.folders import find
 from scratchmm.vision.images import center_crop, open_image, resize
 
-
 Row = tuple[int, list[str]]  # line number, cells
 
 
@@ -119,7 +118,8 @@ def split_pairs(
         if len(test) + len(groups[index]) <= wanted:
             test.update(groups[index])
     if not test:  # every family is larger than that
-        test.update(min(groups, key=len))
+        smallest = min(groups, key=len)
+        test.update(smallest)
     kept = [pair for row, pair in enumerate(pairs) if row not in test]
     return kept, [pair for row, pair in enumerate(pairs) if row in test]
 
@@ -160,7 +160,7 @@ def _open_table(tsv: Path, text_column: str) -> tuple[list[str], list[Row], str]
         text_column = "name"
     for column in ("file", text_column):
         if column not in header:
-            raise ValueError(f"{tsv} has no column {column!r}, only {', '.join(header)}")
+            raise ValueError(f"{tsv} has no column {column!r}, its header has {", ".join(header)}")
     if not rows:
         raise ValueError(f"{tsv} has a header but no pairs")
     return header, rows, text_column
