@@ -7,36 +7,16 @@ traces that the wrong answers leave on the very same inputs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from scratchmm.exercises.calls import Failed, NotWritten, argument_names, brief_error
 from scratchmm.exercises.compare import brief, first_difference, number, same, snapshot
 from scratchmm.exercises.shortcuts import ShortcutTaken
-
-
-class Failed(Exception):
-    """A property does not hold. kind: wrong, raised, memory, shortcut or detached."""
-
-    def __init__(
-        self,
-        kind: str,
-        expected: str,
-        got: str,
-        where: str = "",
-        cause: BaseException | None = None,
-    ) -> None:
-        super().__init__(f"expected {expected}, got {got}")
-        self.kind, self.expected, self.got, self.where = kind, expected, got, where
-        self.cause = cause
-        self.called = ""
-
-
-class NotWritten(Exception):
-    """The stub's own NotImplementedError was reached: nothing to judge yet."""
 
 
 class Case:
@@ -305,27 +285,3 @@ def _gradients(output: Tensor, leaves: dict[str, Tensor], upstream: Tensor) -> d
         name: torch.zeros_like(leaf) if gradient is None else gradient
         for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
     }
-
-
-def argument_names(function: Any, count: int) -> list[str]:
-    """The names of the first `count` positional arguments, "" where they have none.
-
-    >>> argument_names(lambda query, key: 0, 2)
-    ['query', 'key']
-    """
-    inner = function.forward if isinstance(function, nn.Module) else function
-    try:
-        names = [
-            "" if parameter.kind is parameter.VAR_POSITIONAL else parameter.name
-            for parameter in inspect.signature(inner).parameters.values()
-            if parameter.kind is not parameter.KEYWORD_ONLY
-        ]
-    except (TypeError, ValueError):
-        names = []
-    return (names + [""] * count)[:count]
-
-
-def brief_error(error: BaseException) -> str:
-    """The first line of an exception's text."""
-    lines: Sequence[str] = str(error).strip().splitlines() or [""]
-    return lines[0][:160]

@@ -61,15 +61,3 @@ def nearest(id: str, known: list[str]) -> str:
     if not close:
         return f"`learn list` shows all {len(known)}"
     return f"did you mean {' or '.join(dict.fromkeys(close))}?"
-
-
-def find_lesson(name: str) -> str:
-    """A lesson's full name from "5", "05", "05_clip" or a path to its file.
-
-    >>> find_lesson("tutorials/05_clip.py")
-    '05_clip'
-    """
-    stem = re.sub(r"^.*[/\\]|\.py$", "", name)
-    known = [*lessons()]
-    matches = [lesson for lesson in known if lesson == stem or lesson[:2] == stem.zfill(2)]
-    return matches[0] if matches else stem

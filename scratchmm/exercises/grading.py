@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from scratchmm.exercises.case import Case, Failed, NotWritten
+from scratchmm.exercises.calls import Failed, NotWritten
+from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise, Property
 from scratchmm.exercises.shortcuts import forbidding
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scratchmm.exercises.case import Case, Failed, brief_error
+from scratchmm.exercises.calls import Failed, brief_error
+from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 

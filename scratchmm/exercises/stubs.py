@@ -50,7 +50,6 @@ def _heading(lesson: str) -> str:
         "    python -m scratchmm learn check     what is right, and which mistake the rest looks like\n"
         "    python -m scratchmm learn hint ID   a hint, and a little more of it each time\n"
         '"""\n\n'
-        "# ruff: noqa: F401 (the imports are there for what you will write)\n"
         "from __future__ import annotations"
     )
 
@@ -221,8 +220,13 @@ def import_block(lines: set[str]) -> str:
 def _import_line(origin: str, names: set[str]) -> str:
     if names == {""}:
         return origin
-    ordered = sorted(names, key=lambda name: (not name.isupper(), name.islower(), name))
+    ordered = sorted(names, key=_isort_key)
     line = f"{origin}import {', '.join(ordered)}"
     if len(line) <= WIDTH:
         return line
     return f"{origin}import (\n" + "".join(f"    {name},\n" for name in ordered) + ")"
+
+
+def _isort_key(name: str) -> tuple[int, str]:
+    """CONSTANTS, then Classes, then functions: the order that ruff gives them."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name

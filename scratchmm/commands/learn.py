@@ -1,0 +1,299 @@
+"""`python -m scratchmm learn`: write the library again, with checks, hints and a diagnosis.
+
+Exit status of `learn check`: 0 passed, 1 wrong, 2 not written yet, 3 the check could not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # torch is imported only when an action begins
+    from scratchmm.exercises.format import Exercise
+    from scratchmm.exercises.report import Report
+
+LEARN = "python -m scratchmm learn"
+
+
+def add(subparsers: Any) -> None:
+    """Declares the actions of `learn`."""
+    parser = subparsers.add_parser("learn", help="write the library again, with checks and hints")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--folder", help="your folder (default: exercises)")
+    shared.add_argument("--json", action="store_true", help="print data instead of sentences")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    parser.set_defaults(action="where", folder=None, json=False)
+
+    def action(name: str, help: str) -> Any:
+        return actions.add_parser(name, help=help, parents=[shared])
+
+    start = action("start", "copy the stubs into a folder of yours; overwrites nothing")
+    start.add_argument("dir", nargs="?", help="the folder (default: exercises)")
+    check = action("check", "check one exercise, or all that are written")
+    check.add_argument("id", nargs="*")
+    check.add_argument("--file", help="check the answers in this file")
+    watch = action("watch", "check again whenever a file is saved")
+    watch.add_argument("--seconds", type=float, help="stop after so long")
+    hint = action("hint", "a hint, and a little more each time")
+    hint.add_argument("id")
+    hint.add_argument("--level", type=int, choices=(1, 2, 3, 4))
+    action("list", "all exercises and how far you are")
+    diff = action("diff", "your answer beside the library's, once it passes")
+    diff.add_argument("id")
+    diff.add_argument("--spoil", action="store_true", help="before it passes")
+    reset = action("reset", "begin one exercise again; a backup is kept")
+    reset.add_argument("id")
+    verify = action("verify", "check the checks (for those who write exercises)")
+    verify.add_argument("id", nargs="*")
+    stubs = action("stubs", "write tutorials/exercises again from the library's source")
+    stubs.add_argument("--check", action="store_true", help="only say whether they are stale")
+    run = action("run", "run a lesson; with --mine on what you have passed")
+    run.add_argument("lesson")
+    run.add_argument("flags", nargs=argparse.REMAINDER, help="--mine, and the lesson's own flags")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does one action and returns the exit status."""
+    actions: dict[str, Callable[[argparse.Namespace], int]] = dict(
+        where=where, start=start, check=check, watch=watch, hint=hint, list=show_list,
+        diff=diff, reset=reset, verify=verify, stubs=stubs, run=run_lesson,
+    )  # fmt: skip
+    try:
+        return actions[arguments.action](arguments)
+    except (ValueError, OSError) as error:
+        if arguments.action in ("check", "watch"):  # 1 would mean a wrong answer
+            from scratchmm.commands import sentence
+
+            print(f"error: {sentence(error)}", file=sys.stderr)
+            return 3
+        raise
+
+
+def show(arguments: argparse.Namespace, data: Any, lines: list[str]) -> None:
+    """Prints the data for programs, or the lines for people."""
+    print(json.dumps(data, indent=1) if arguments.json else "\n".join(lines), flush=True)
+
+
+def where(arguments: argparse.Namespace) -> int:
+    """Where the learner is, and the next exercise."""
+    from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises.progress import Progress
+
+    folder = desk.folder_of(arguments.folder)
+    states = {id: Progress(folder).state(one) for id, one in catalogue.exercises().items()}
+    count = sum(state == "passed" for state in states.values())
+    lines = [f"{count} of {len(states)} exercises passed in {folder}"]
+    for state, text in (("edited", "edited since it passed"), ("stale", "its check has changed")):
+        lines += [f"  {id}: {text}, check it again" for id, s in states.items() if s == state]
+    following = next(
+        (one for id, one in catalogue.exercises().items() if states[id] == "open"), None
+    )
+    if not folder.is_dir():
+        lines.append(f"begin: {LEARN} start")
+    elif following is not None:
+        lines += [
+            f"next: {following.id}, {following.title} ({following.minutes} minutes, "
+            f"difficulty {following.difficulty} of 5) in {folder / following.lesson}.py",
+            f"then: {LEARN} check {following.id}",
+        ]
+    show(arguments, dict(folder=str(folder), states=states, next=following and following.id), lines)
+    return 0
+
+
+def start(arguments: argparse.Namespace) -> int:
+    """Copies the stubs."""
+    from scratchmm.exercises import desk
+
+    folder = desk.folder_of(arguments.dir or arguments.folder)
+    written, kept = desk.start(folder)
+    lines = [f"wrote {path}" for path in written]
+    lines += [f"kept {path}, which was there" for path in kept]
+    option = "" if folder == Path(desk.DEFAULT) else f" --folder {folder}"
+    lines.append(f"now: {LEARN}{'' if not option else ' list' + option}")
+    show(arguments, dict(written=[*map(str, written)], kept=[*map(str, kept)]), lines)
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Checks the exercises named, or all; the first wrong one is told in full."""
+    from scratchmm.exercises import catalogue
+
+    wanted = [catalogue.find(id) for id in arguments.id] or [*catalogue.exercises().values()]
+    if arguments.file and not arguments.id:
+        wanted = in_file(Path(arguments.file), wanted)
+    reports = [check_one(arguments, exercise) for exercise in wanted]
+    lines, told = [], False
+    for report in reports:
+        text = report.lines()
+        if arguments.id or (report.status == "wrong" and not told):
+            lines += text
+        elif report.status != "unwritten":
+            lines.append(text[0])
+        told = told or report.status == "wrong"
+    if not arguments.id:
+        unwritten = sum(report.status == "unwritten" for report in reports)
+        lines += [f"not written yet: {unwritten} of {len(reports)}"] if unwritten else []
+    show(arguments, [report.as_dict() for report in reports], lines)
+    statuses = {report.exit_status for report in reports}
+    return next((status for status in (3, 1, 2) if status in statuses), 0)
+
+
+def in_file(path: Path, exercises: list[Exercise]) -> list[Exercise]:
+    """The exercises that a file by its name or its definitions may answer."""
+    source = path.read_text(encoding="utf-8", errors="replace")
+    same = [one for one in exercises if one.lesson == path.stem]
+    found = same or [
+        one for one in exercises if f"def {one.name}(" in source or f"class {one.name}" in source
+    ]
+    if not found:
+        raise ValueError(f"{path} defines nothing that an exercise asks for")
+    return found
+
+
+def check_one(arguments: argparse.Namespace, exercise: Exercise) -> Report:
+    """Checks one exercise and remembers it if it passes in the learner's folder."""
+    from scratchmm.exercises import desk
+    from scratchmm.exercises.checking import check_file
+    from scratchmm.exercises.progress import Progress
+
+    if getattr(arguments, "file", None):
+        return check_file(Path(arguments.file), exercise)
+    folder = desk.existing(desk.folder_of(arguments.folder))
+    progress = Progress(folder)  # first, so that an unreadable one stops here
+    report = check_file(folder / f"{exercise.lesson}.py", exercise)
+    if report.status == "passed":
+        progress.mark(exercise)
+    return report
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    """Checks whatever was saved, until Ctrl-C. Looks at the files three times a second."""
+    from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises.learner import fingerprint
+
+    folder = desk.existing(desk.folder_of(arguments.folder))
+    print(f"watching {folder}; Ctrl-C ends", flush=True)
+    seen: dict[str, str] = {}
+    deadline = time.monotonic() + (arguments.seconds or float("inf"))
+    first = True
+    while time.monotonic() < deadline:
+        for lesson, exercises in catalogue.lessons().items():
+            path = folder / f"{lesson}.py"
+            source = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            for exercise in exercises:
+                code = fingerprint(source, exercise, exercises)
+                if code and code != seen.get(exercise.id) and not first:
+                    print("\n".join(check_one(arguments, exercise).lines()), flush=True)
+                seen[exercise.id] = code or seen.get(exercise.id, "")
+        first = False
+        time.sleep(0.3)
+    return 0
+
+
+def hint(arguments: argparse.Namespace) -> int:
+    """Shows the next hint."""
+    from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises.progress import Progress
+
+    exercise = catalogue.find(arguments.id)
+    level = Progress(desk.folder_of(arguments.folder)).hint(exercise, arguments.level)
+    text = exercise.hints[level - 1]
+    lines = [f"{exercise.id}, hint {level} of {len(exercise.hints)}:", *textwrap.wrap(text, 96)]
+    show(arguments, dict(id=exercise.id, level=level, hint=text), lines)
+    return 0
+
+
+def show_list(arguments: argparse.Namespace) -> int:
+    """Lists all exercises by lesson."""
+    from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises.progress import Progress
+
+    progress = Progress(desk.folder_of(arguments.folder))
+    rows, lines = [], []
+    for lesson, exercises in catalogue.lessons().items():
+        lines.append(f"{lesson}: {sum(one.minutes for one in exercises)} minutes")
+        for one in exercises:
+            state = progress.state(one)
+            fields = ("id", "title", "minutes", "difficulty", "lesson", "section", "needs")
+            rows.append({name: getattr(one, name) for name in fields} | dict(state=state))
+            about = f"{one.minutes:3} min  difficulty {one.difficulty}"
+            lines.append(f"  {state:7} {one.id:34} {about}  {one.title}")
+    show(arguments, rows, lines)
+    return 0
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Shows the learner's answer beside the library's."""
+    from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises.progress import Progress
+
+    exercise = catalogue.find(arguments.id)
+    folder = desk.existing(desk.folder_of(arguments.folder))
+    if not arguments.spoil and Progress(folder).state(exercise) == "open":
+        raise ValueError(
+            f"{exercise.id} has not passed yet; --spoil shows the library's all the same"
+        )
+    lines = desk.difference(folder / f"{exercise.lesson}.py", exercise)
+    show(arguments, lines, lines or ["yours and the library's are the same"])
+    return 0
+
+
+def reset(arguments: argparse.Namespace) -> int:
+    """Puts one stub back."""
+    from scratchmm.exercises import catalogue, desk
+
+    exercise = catalogue.find(arguments.id)
+    backup = desk.reset(desk.existing(desk.folder_of(arguments.folder)), exercise)
+    lines = [f"{exercise.id} begins again; what was there is in {backup}"]
+    show(arguments, dict(backup=str(backup)), lines)
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Checks the checks."""
+    from scratchmm.exercises import desk
+    from scratchmm.exercises.verify import as_data, closing_line, verify
+
+    found = verify(arguments.id)
+    faults = [fault for one in found for fault in one.faults]
+    if desk.STUBS.parent.is_dir() and not arguments.id:
+        stale = desk.write_stubs(check=True)
+        faults += [f"{desk.STUBS.name}/{name} is stale: {LEARN} stubs" for name in stale]
+    line = closing_line(found)
+    show(arguments, dict(faults=faults, line=line, exercises=as_data(found)), [*faults, line])
+    return 1 if faults else 0
+
+
+def stubs(arguments: argparse.Namespace) -> int:
+    """Writes the stubs of the tutorials again."""
+    from scratchmm.exercises import desk
+
+    stale = desk.write_stubs(check=arguments.check)
+    verb = "stale" if arguments.check else "wrote"
+    show(arguments, stale, [f"{verb}: {name}" for name in stale] or ["the stubs are up to date"])
+    return 1 if arguments.check and stale else 0
+
+
+def run_lesson(arguments: argparse.Namespace) -> int:
+    """Runs a lesson; with --mine on the learner's answers."""
+    from scratchmm.exercises import desk, mine
+
+    path = mine.lesson_file(arguments.lesson)
+    flags = [flag for flag in arguments.flags if flag != "--mine"]
+    if "--folder" in flags:
+        at = flags.index("--folder")
+        arguments.folder = "".join(flags[at + 1 : at + 2])
+        del flags[at : at + 2]
+    if "--mine" in arguments.flags:
+        folder = desk.existing(desk.folder_of(arguments.folder))
+        pairs = mine.passed_answers(folder, tell=print)
+        mine.put_in_place(pairs)
+        names = ", ".join(exercise.id for exercise, _ in pairs)
+        print(f"yours: {names or 'none has passed yet'}; all else is the library's", flush=True)
+    return mine.run_lesson(path, flags)

@@ -1,0 +1,108 @@
+"""The learner's folder: where it is, how it begins, how one exercise in it begins again."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import shutil
+from pathlib import Path
+
+from scratchmm.exercises import catalogue
+from scratchmm.exercises.format import Exercise
+from scratchmm.exercises.progress import FILE
+from scratchmm.exercises.stubs import definition, sources, stub_file
+
+ROOT = Path(__file__).resolve().parents[2]
+STUBS = ROOT / "tutorials" / "exercises"
+DEFAULT = "exercises"
+
+
+def folder_of(given: str | None) -> Path:
+    """The learner's folder: the one given, this one if it is one, or `exercises` in this one."""
+    if given:
+        return Path(given)
+    here = Path.cwd()
+    return here if (here / FILE).exists() and here != STUBS else Path(DEFAULT)
+
+
+def existing(folder: Path) -> Path:
+    """The folder, if it is there. Raises FileNotFoundError with what to do."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {folder} here; `python -m scratchmm learn start` makes one"
+        )
+    return folder
+
+
+def start(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Write the stubs that are not there yet. Returns (written, kept); overwrites nothing."""
+    if folder.resolve() == STUBS.resolve():
+        raise ValueError(f"{folder} holds the library's own stubs: start in another folder")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, not a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    written, kept = [], []
+    for lesson, exercises in catalogue.lessons().items():
+        path = folder / f"{lesson}.py"
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(stub_file(exercises))
+            written.append(path)
+        except FileExistsError:
+            kept.append(path)
+    return written, kept
+
+
+def write_stubs(folder: Path = STUBS, *, check: bool = False) -> list[str]:
+    """Generate the stubs of all lessons; return the names of the files that were not up to date.
+
+    check: only look.
+    """
+    wanted = {f"{name}.py": stub_file(group) for name, group in catalogue.lessons().items()}
+    present = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("[0-9]*_*.py")}
+    stale = [name for name in sorted({*wanted, *present}) if wanted.get(name) != present.get(name)]
+    for name in [] if check else stale:
+        folder.mkdir(parents=True, exist_ok=True)
+        if name in wanted:
+            (folder / name).write_text(wanted[name], encoding="utf-8")
+        else:
+            (folder / name).unlink()
+    return stale
+
+
+def reset(folder: Path, exercise: Exercise) -> Path:
+    """Put the stub of one exercise back in place of the learner's code. Returns the backup."""
+    path = folder / f"{exercise.lesson}.py"
+    source = path.read_text(encoding="utf-8")
+    first, last = _span(source, path, exercise.name)
+    lines = source.splitlines()
+    lines[first:last] = definition(exercise).splitlines()
+    number = 1
+    while (backup := path.with_name(f"{path.name}.backup-{number}")).exists():
+        number += 1
+    shutil.copy2(path, backup)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return backup
+
+
+def difference(path: Path, exercise: Exercise) -> list[str]:
+    """The learner's code and the library's, as a unified diff."""
+    source = path.read_text(encoding="utf-8")
+    first, last = _span(source, path, exercise.name)
+    mine = source.splitlines()[first:last]
+    library = sources(exercise, exercise.parts) + definition(exercise, solved=True)
+    names = (f"yours: {path.name}", f"the library's: {exercise.target}")
+    return [*difflib.unified_diff(mine, library.splitlines(), *names, n=99, lineterm="")]
+
+
+def _span(source: str, path: Path, name: str) -> tuple[int, int]:
+    """The lines of a definition, from 0, decorators included. Raises ValueError."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise ValueError(f"{path.name} line {error.lineno}: {error.msg}") from None
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
+            start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            return start - 1, node.end_lineno or start
+    raise ValueError(f"{path.name} defines no {name}")
