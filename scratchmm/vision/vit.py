@@ -87,8 +87,10 @@ class ViTEmbeddings(nn.Module):
         super().__init__()
         self.patch_size, self.grid = config.patch_size, config.grid
         self.patches = PatchEmbedding(config.channels, config.patch_size, config.width, bias)
-        self.class_token = nn.Parameter(torch.randn(config.width) * 0.02)
-        self.positions = nn.Parameter(torch.randn(1 + config.patches, config.width) * 0.02)
+        # CLIP's initial scale. Much smaller, positions drown among the patches for hundreds of steps.
+        scale = config.width**-0.5
+        self.class_token = nn.Parameter(scale * torch.randn(config.width))
+        self.positions = nn.Parameter(scale * torch.randn(1 + config.patches, config.width))
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns (B, 1 + N, D), CLS first."""
