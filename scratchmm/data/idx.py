@@ -14,8 +14,10 @@ import gzip
 import math
 import struct
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,7 +59,7 @@ def read_idx(path: str | Path) -> Tensor:
         zipped = plain.read(2) == b"\x1f\x8b"  # look at the bytes: names lie
     try:
         with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            shape = _read_header(path, file.read(4), file)
+            shape = _read_header(path, file)
             expected = math.prod(shape)
             if expected > MOST_BYTES:
                 raise ValueError(f"{path} claims {expected} bytes, more than {MOST_BYTES}")
@@ -68,10 +70,11 @@ def read_idx(path: str | Path) -> Tensor:
         raise ValueError(f"{path} is truncated: {len(body)} of {expected} bytes after the header")
     if len(body) > expected:
         raise ValueError(f"{path} goes on after the {expected} bytes that its header promises")
-    return torch.frombuffer(bytearray(body), dtype=torch.uint8).reshape(shape)
+    return torch.from_numpy(np.frombuffer(body, dtype=np.uint8).reshape(shape).copy())
 
 
-def _read_header(path: Path, magic: bytes, file) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
+def _read_header(path: Path, file: BufferedIOBase) -> tuple[int, ...]:
+    magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[3] == 0:
         raise ValueError(f"{path} is not an idx file: it begins with {magic.hex(' ') or 'nothing'}")
     if magic[2] != UNSIGNED_BYTES:

@@ -112,7 +112,7 @@ def split_pairs(
     groups = _groups(pairs)
     if len(groups) < 2:
         raise ValueError(f"cannot split {len(pairs)} pairs: they all belong together")
-    wanted = max(1, round(held_out * len(pairs)))
+    wanted = min(max(1, round(held_out * len(pairs))), len(pairs) - 1)
     test: set[int] = set()
     for index in np.random.default_rng(seed).permutation(len(groups)):
         if len(test) + len(groups[index]) <= wanted:
@@ -160,7 +160,8 @@ def _open_table(tsv: Path, text_column: str) -> tuple[list[str], list[Row], str]
         text_column = "name"
     for column in ("file", text_column):
         if column not in header:
-            raise ValueError(f"{tsv} has no column {column!r}, its header has {", ".join(header)}")
+            there = ", ".join(header)
+            raise ValueError(f"{tsv} has no column {column!r}, its header has {there}")
     if not rows:
         raise ValueError(f"{tsv} has a header but no pairs")
     return header, rows, text_column

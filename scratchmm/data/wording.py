@@ -8,7 +8,7 @@ Kinds of question follow CLEVR (arXiv 1612.06890): exist, attribute, count, comp
 """
 
 from collections import Counter
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -202,13 +202,17 @@ def _count(scene: Scene) -> list[Question]:
 
 
 def _compare(scene: Scene) -> list[Question]:
-    """More of one shape than of another; larger than the other."""
+    """As many of one shape as of another, or more; larger than the other."""
     found = []
     shapes = Counter(thing.shape for thing in scene.things)
-    for one, other in permutations(shapes, 2):
-        answer = "yes" if shapes[one] > shapes[other] else "no"
-        question = f"are there more {plural(one)} than {plural(other)}?"
-        found.append(Question(question, answer, "compare"))
+    for one, other in combinations(shapes, 2):
+        differ = shapes[one] != shapes[other]
+        question = f"are there as many {plural(one)} as {plural(other)}?"
+        found.append(Question(question, "no" if differ else "yes", "compare"))
+        for more, less in ((one, other), (other, one)) if differ else ((one, other),):
+            question = f"are there more {plural(more)} than {plural(less)}?"
+            answer = "yes" if shapes[more] > shapes[less] else "no"
+            found.append(Question(question, answer, "compare"))
     for one_thing, other_thing in permutations(scene.things, 2):
         names = _name(one_thing, scene), _name(other_thing, scene)
         if None not in names and one_thing.size != other_thing.size:

@@ -51,6 +51,12 @@ def open_image(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is a folder" if path.is_dir() else f"no picture at {path}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters is raised, and said once
+        return _open(path, background, at_least)
+
+
+def _open(path: Path, background: str, at_least: int | None) -> Image.Image:
     with _look(path) as image:
         _refuse_too_many(path, image.width * image.height)
         try:
@@ -69,18 +75,14 @@ def open_image(
 def _look(path: Path) -> Image.Image:
     """Read the head of the file and no pixels."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns at 89 megapixels; we refuse earlier, and do it ourselves.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path, formats=FORMATS)
+        return Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:  # Pillow itself refuses at 179 megapixels
         found = re.search(r"\d+", str(error))
         _refuse_too_many(path, int(found[0]) if found else 2 * MOST_PIXELS)
         raise
     except UnidentifiedImageError as error:
-        reason = f"of {path.stat().st_size} bytes" if path.stat().st_size else "but empty"
-        kinds = ", ".join(FORMATS)
-        raise ValueError(f"{path} is not a picture but a file {reason} (read: {kinds})") from error
+        what = f"a file of {path.stat().st_size} bytes that is none of {', '.join(FORMATS)}"
+        raise ValueError(f"{path} is not a picture but {what}") from error
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a picture ({error})") from error
 
