@@ -36,7 +36,7 @@ class BankAnswer:
 
     twin: the id of a wrong answer that no input tells from this one. mistake: for a disguise, the
     id of the wrong answer that it writes in another way. convention: not a mistake, but another
-    field's way.
+    field's way. fresh: built anew each time, because it keeps a state that it should not.
 
     >>> BankAnswer("seven", build=lambda: 7).answer
     7
@@ -48,11 +48,16 @@ class BankAnswer:
     twin: str = ""
     mistake: str = ""
     convention: bool = False
+    fresh: bool = False
     build: Callable[[], Any] = field(default=lambda: None, repr=False)
 
-    @cached_property
+    @property
     def answer(self) -> Any:
         """The function or class itself, built when it is first wanted."""
+        return self.build() if self.fresh else self._kept
+
+    @cached_property
+    def _kept(self) -> Any:
         return self.build()
 
 
@@ -127,15 +132,18 @@ class Exercise:
         method: str = "",
         twin: str = "",
         convention: bool = False,
+        fresh: bool = False,
     ) -> Callable[[Answer], Answer]:
         """Decorator: a wrong answer. With `method`, the library's class with that method replaced.
+        With `fresh`, what is decorated makes the answer, anew for each use.
 
         story: what was done ("the scores are not divided by sqrt(D)"). advice: what to look at.
         """
 
         def keep(answer: Answer) -> Answer:
-            build = self._building(answer, method)
-            self.wrongs.append(BankAnswer(id, story, advice, twin, "", convention, build))
+            build = answer if fresh else self._building(answer, method)
+            wrong = BankAnswer(id, story, advice, twin, "", convention, fresh, build)
+            self.wrongs.append(wrong)
             return answer
 
         return keep
@@ -157,7 +165,7 @@ class Exercise:
         def build() -> Any:
             return edited(self, id, changes)
 
-        self.wrongs.append(BankAnswer(id, story, advice, twin, "", convention, build))
+        self.wrongs.append(BankAnswer(id, story, advice, twin, "", convention, False, build))
 
     def right(self, id: str, *, method: str = "") -> Callable[[Answer], Answer]:
         """Decorator: another correct way to write it, which the check must accept."""
