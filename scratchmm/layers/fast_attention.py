@@ -188,6 +188,7 @@ def torch_attention(
     if mask is None:
         return F.scaled_dot_product_attention(query, key, value)  # (B, H, L, D)
     # A row that may see nothing would be nan in some of its kernels: open it, then clear it.
+    mask = torch.atleast_2d(mask)  # a mask over the keys alone is a row to broadcast, as elsewhere
     blind = ~mask.any(dim=-1, keepdim=True)
     output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | blind)
     return output.masked_fill(blind, 0.0)  # (B, H, L, D)

@@ -1,0 +1,184 @@
+"""Patches against convolutions with the same weights; positions against explicit loops."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from scratchmm.layers.embeddings import (
+    PatchEmbedding,
+    SpectrogramPatchEmbedding,
+    TubeletEmbedding,
+    patchify,
+    resize_positions,
+    sinusoidal_positions,
+    timestep_embedding,
+)
+
+few = st.integers(1, 4)
+
+
+@given(B=few, C=few, rows=few, columns=few, patch=few)
+@settings(max_examples=30, deadline=None)
+def test_patchify_is_slicing_in_reading_order(B, C, rows, columns, patch):
+    images = torch.randn(B, C, rows * patch, columns * patch)
+    patches = patchify(images, patch)
+    assert patches.shape == (B, rows * columns, C * patch * patch)
+    for r in range(rows):
+        for c in range(columns):
+            square = images[:, :, r * patch : (r + 1) * patch, c * patch : (c + 1) * patch]
+            torch.testing.assert_close(patches[:, r * columns + c], square.flatten(1))
+
+
+def copied(linear, convolution):
+    with torch.no_grad():
+        linear.weight.copy_(convolution.weight.flatten(1))
+        if linear.bias is not None:
+            linear.bias.copy_(convolution.bias)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_patch_embedding_is_a_convolution(bias):
+    ours = PatchEmbedding(channels=2, patch=3, width=5, bias=bias).double()
+    theirs = nn.Conv2d(2, 5, 3, stride=3, bias=bias).double()
+    copied(ours.projection, theirs)
+    images = torch.randn(4, 2, 6, 9, dtype=torch.float64)
+    expected = theirs(images).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(ours(images), expected, rtol=0, atol=1e-12)
+    assert (ours.projection.bias is not None) == bias
+
+
+def test_patch_embedding_has_a_bias_unless_told():
+    assert PatchEmbedding(1, 2, 3).projection.bias is not None
+
+
+def test_tubelets_are_a_3d_convolution():
+    ours = TubeletEmbedding(channels=2, frames=2, patch=3, width=5).double()
+    theirs = nn.Conv3d(2, 5, (2, 3, 3), stride=(2, 3, 3)).double()
+    copied(ours.projection, theirs)
+    clips = torch.randn(4, 6, 2, 9, 12, dtype=torch.float64)  # frames before channels
+    expected = theirs(clips.transpose(1, 2)).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(ours(clips), expected, rtol=0, atol=1e-12)
+
+
+@given(mels=st.integers(3, 9), frames=st.integers(3, 12), stride=st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_spectrogram_patches_are_an_overlapping_convolution(mels, frames, stride):
+    ours = SpectrogramPatchEmbedding(patch=3, stride=stride, width=5).double()
+    theirs = nn.Conv2d(1, 5, 3, stride=stride).double()
+    copied(ours.projection, theirs)
+    spectrograms = torch.randn(2, mels, frames, dtype=torch.float64)
+    expected = theirs(spectrograms[:, None]).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(ours(spectrograms), expected, rtol=0, atol=1e-12)
+
+
+def test_sinusoidal_positions_are_the_papers():
+    table = sinusoidal_positions(7, 6)
+    assert table.dtype == torch.float32 and table.shape == (7, 6)
+    for position in range(7):
+        for i in range(3):
+            angle = position / 10000 ** (2 * i / 6)
+            assert table[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+            assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
+
+
+def test_far_positions_keep_their_digits():
+    table = sinusoidal_positions(100_001, 4)
+    assert table[100_000, 0].item() == pytest.approx(math.sin(100_000), abs=1e-6)
+
+
+def test_timestep_embedding_is_ddpms():
+    steps = torch.tensor([0, 1, 999])
+    table = timestep_embedding(steps, 8)
+    assert table.dtype == torch.float32 and table.shape == (3, 8)
+    for row, step in enumerate(steps.tolist()):
+        for i in range(4):
+            angle = step * math.exp(-math.log(10000) * i / 3)
+            assert table[row, i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+            assert table[row, 4 + i].item() == pytest.approx(math.cos(angle), abs=1e-6)
+    assert timestep_embedding(torch.tensor([0.5]), 2).tolist() == [
+        [pytest.approx(math.sin(0.5)), pytest.approx(math.cos(0.5))]
+    ]
+
+
+def test_resized_positions_are_bicubic_over_rows_and_columns():
+    positions = torch.randn(2 * 3, 4, dtype=torch.float64)
+    resized = resize_positions(positions, (2, 3), (5, 7))
+    for d in range(4):
+        plane = positions[:, d].view(1, 1, 2, 3)
+        expected = F.interpolate(plane, (5, 7), mode="bicubic", align_corners=False)
+        torch.testing.assert_close(resized[:, d].view(1, 1, 5, 7), expected)
+    assert resize_positions(positions, (2, 3), (2, 3)) is positions
+
+
+def test_resizing_keeps_top_bottom_left_and_right():
+    rows = torch.arange(2.0)[:, None].expand(2, 3).reshape(6, 1)
+    resized = resize_positions(rows, (2, 3), (4, 6)).view(4, 6)
+    assert (resized.diff(dim=0) > 0).all()
+    torch.testing.assert_close(resized.diff(dim=1), torch.zeros(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            lambda: patchify(torch.zeros(1, 3, 30, 32), 16),
+            "^image height 30 is not divisible by patch size 16$",
+        ),
+        (
+            lambda: patchify(torch.zeros(1, 3, 32, 30), 16),
+            "^image width 30 is not divisible by patch size 16$",
+        ),
+        (
+            lambda: patchify(torch.zeros(1, 3, 32, 30), 0),
+            "^image height 32 is not divisible by patch size 0$",
+        ),
+        (
+            lambda: PatchEmbedding(3, 4, 8)(torch.zeros(1, 1, 8, 8)),
+            "^the pictures have 1 channels, but this model takes 3$",
+        ),
+        (
+            lambda: TubeletEmbedding(3, 2, 4, 8)(torch.zeros(1, 3, 3, 8, 8)),
+            "^clip length 3 is not divisible by tubelet length 2$",
+        ),
+        (
+            lambda: TubeletEmbedding(3, 2, 4, 8)(torch.zeros(1, 2, 3, 9, 8)),
+            "^image height 9 is not divisible by patch size 4$",
+        ),
+        (
+            lambda: TubeletEmbedding(3, 2, 4, 8)(torch.zeros(1, 2, 3, 8, 9)),
+            "^image width 9 is not divisible by patch size 4$",
+        ),
+        (
+            lambda: TubeletEmbedding(3, 2, 4, 8)(torch.zeros(1, 2, 1, 8, 8)),
+            "^the clips have 1 channels, but this model takes 3$",
+        ),
+        (
+            lambda: SpectrogramPatchEmbedding(4, 2, 8)(torch.zeros(1, 3, 9)),
+            "^a spectrogram of 3 x 9 is smaller than patch 4$",
+        ),
+        (
+            lambda: SpectrogramPatchEmbedding(4, 2, 8)(torch.zeros(1, 9, 3)),
+            "^a spectrogram of 9 x 3 is smaller than patch 4$",
+        ),
+        (
+            lambda: sinusoidal_positions(3, 5),
+            "^width 5 is not divisible by a pair of sine and cosine, 2$",
+        ),
+        (
+            lambda: timestep_embedding(torch.tensor([1]), 5),
+            "^width 5 is not divisible by a pair of sine and cosine, 2$",
+        ),
+        (
+            lambda: resize_positions(torch.zeros(5, 2), (2, 3), (4, 4)),
+            "^5 positions do not fill a grid of 2 x 3$",
+        ),
+    ],
+)
+def test_refusals(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
