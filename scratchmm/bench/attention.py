@@ -1,0 +1,72 @@
+"""Attention: each backend beside torch's own kernel, and the memory of tiled beside plain's."""
+
+import torch
+from torch import Tensor
+
+from scratchmm.bench.measure import Row, Work, compare, same
+from scratchmm.layers.attention import attend
+
+SHAPE = (2, 8, 1024, 64)  # batch, heads, length, width of a head
+LONG = (1, 1, 8192, 64)
+FUSED_GOAL, MEMORY_GOAL = 1.3, 0.1
+
+
+def rows(
+    device: str = "cpu",
+    rounds: int = 15,
+    shape: tuple[int, ...] = SHAPE,
+    long: tuple[int, ...] = LONG,
+) -> list[Row]:
+    """Forward, and forward with backward, of fused, tiled and plain; then memory at `long`."""
+    tensors = inputs(shape, device)
+    found = []
+    for backend, goal in (("fused", FUSED_GOAL), ("tiled", None), ("plain", None)):
+        ours, peer = run(backend, tensors), run("torch", tensors)
+        same(ours(), peer(), f"{backend} and torch", 1e-4)
+        for name, backward in (("forward", False), ("forward and backward", True)):
+            found.append(
+                compare(
+                    f"attention {backend} {name} {shape}",
+                    (f"attend {backend}", run(backend, tensors, backward)),
+                    ("F.scaled_dot_product_attention", run("torch", tensors, backward)),
+                    device=device,
+                    rounds=rounds,
+                    goal=goal,
+                )
+            )
+    tensors = inputs(long, device)
+    for name, backward in (("forward", False), ("forward and backward", True)):
+        found.append(
+            compare(
+                f"attention memory of tiled {name} {long}",
+                ("attend tiled", run("tiled", tensors, backward)),
+                ("attend plain", run("plain", tensors, backward)),
+                device=device,
+                rounds=min(rounds, 3),
+                goal=MEMORY_GOAL,
+                memory=True,
+            )
+        )
+    return found
+
+
+def inputs(shape: tuple[int, ...], device: str) -> list[Tensor]:
+    """Query, key and value, and a gradient that arrives from above, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(shape, generator=generator).to(device) for _ in range(4)]
+    return [*(tensor.requires_grad_() for tensor in tensors[:3]), tensors[3]]
+
+
+def run(backend: str, tensors: list[Tensor], backward: bool = False) -> Work:
+    """One attention as a piece of work; without backward it runs without a graph, as in use."""
+    query, key, value, upstream = tensors
+
+    def work() -> Tensor:
+        if not backward:
+            with torch.no_grad():
+                return attend(query, key, value, backend=backend)
+        output = attend(query, key, value, backend=backend)
+        gradients = torch.autograd.grad(output, [query, key, value], upstream)
+        return gradients[0]
+
+    return work
