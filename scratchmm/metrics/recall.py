@@ -34,5 +34,7 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
             f"similarity is {tuple(similarity.shape)} but relevant is {tuple(relevant.shape)}"
         )
     best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)  # (Q, 1)
-    ahead = ((similarity >= best) & ~relevant).sum(dim=1)  # (Q,), wrong answers not beaten
-    return (ahead < k).double().mean().item()
+    # Wrong answers not beaten, (Q,). "Not less" and not "at least": a nan beats nothing.
+    ahead = (~(similarity < best) & ~relevant).sum(dim=1)
+    hits = (ahead < k) & relevant.any(dim=1)
+    return hits.double().mean().item()

@@ -1,0 +1,135 @@
+"""CLIP's own promises; equality with the published class is in tests/checkpoints."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from scratchmm.contrastive.clip import (
+    CLIP,
+    CLIPConfig,
+    CLIPOutput,
+    CLIPVision,
+    Temperature,
+    clip_vit_b_16,
+    clip_vit_b_32,
+    clip_vit_l_14,
+    tiny,
+)
+from scratchmm.language.text_transformer import TextConfig
+from scratchmm.layers.transformer import quick_gelu
+from scratchmm.vision.vit import ViTConfig
+
+small = CLIPConfig(
+    ViTConfig(12, 4, width=6, depth=2, heads=2, hidden=7, epsilon=1e-3),
+    TextConfig(11, 9, width=8, depth=1, heads=2, hidden=5, end_token=10),
+    embedding=5,
+)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    clip = CLIP(small)
+    for parameter in clip.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return clip.double().eval()
+
+
+def batch(B=3):
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(B, 3, 12, 12, generator=generator, dtype=torch.float64)
+    tokens = torch.randint(0, 10, (B, 6), generator=generator)
+    tokens[:, 4] = 10
+    return images, tokens
+
+
+def test_the_picture_tower_is_its_parts_in_order(model):
+    images, _ = batch()
+    tower = model.vision
+    x = tower.norm_before(tower.embeddings(images))
+    for block in tower.transformer.blocks:
+        x = block(x)
+        assert block.feed_forward.activation is quick_gelu
+    torch.testing.assert_close(tower.tokens(images), x)
+    torch.testing.assert_close(tower(images), tower.norm_after(x[:, 0]))
+    assert tower.embeddings.patches.projection.bias is None
+    norms = [m for m in tower.modules() if isinstance(m, nn.LayerNorm)]
+    assert len(norms) == 6 and {norm.eps for norm in norms} == {1e-3}
+
+
+def test_embeddings_are_projected_unit_vectors(model):
+    images, tokens = batch()
+    output = model(images, tokens)
+    pictures = model.vision(images) @ model.image_projection.weight.T
+    torch.testing.assert_close(output.image_embeddings, F.normalize(pictures, dim=-1))
+    texts = model.text(tokens)[:, 4] @ model.text_projection.weight.T
+    torch.testing.assert_close(output.text_embeddings, F.normalize(texts, dim=-1))
+    for embeddings in (output.image_embeddings, output.text_embeddings):
+        assert embeddings.shape == (3, 5)
+        torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(3, dtype=torch.float64))
+    assert model.image_projection.bias is None and model.text_projection.bias is None
+
+
+def test_what_follows_the_end_token_does_not_count(model):
+    _, tokens = batch()
+    other = tokens.clone()
+    other[:, 5] = (tokens[:, 5] + 1) % 10
+    torch.testing.assert_close(model.encode_text(other), model.encode_text(tokens))
+
+
+def test_logits_have_a_row_a_picture(model):
+    images, tokens = batch()
+    output = model(images, tokens)
+    for i in range(3):
+        for j in range(3):
+            cosine = output.image_embeddings[i] @ output.text_embeddings[j]
+            torch.testing.assert_close(output.logits[i, j], output.scale * cosine)
+    torch.testing.assert_close(output.scale, model.temperature())
+
+
+def test_output_is_three_named_things():
+    assert CLIPOutput._fields == ("image_embeddings", "text_embeddings", "scale")
+
+
+def test_temperature_starts_at_its_initial_value_and_learns_a_logarithm():
+    temperature = Temperature(initial=0.05)
+    assert temperature().item() == pytest.approx(20)
+    assert temperature.log_scale.item() == pytest.approx(math.log(20))
+    assert Temperature()().item() == pytest.approx(1 / 0.07)
+
+
+def test_temperature_is_held_at_its_limit_and_can_come_back():
+    temperature = Temperature(limit=50.0)
+    for log_scale in (math.log(50) + 1e-3, 5.0, 40.0):
+        with torch.no_grad():
+            temperature.log_scale.fill_(log_scale)
+        (gradient,) = torch.autograd.grad(temperature(), temperature.log_scale)
+        assert temperature().item() == pytest.approx(50, rel=1e-4)
+        assert gradient.item() == pytest.approx(50, rel=1e-4)
+    with torch.no_grad():
+        temperature.log_scale.fill_(2.0)
+    assert temperature().item() == pytest.approx(math.exp(2))
+    default = Temperature()
+    with torch.no_grad():
+        default.log_scale.fill_(9.0)
+    assert default().item() == pytest.approx(100, rel=1e-4)
+
+
+def count(config):
+    with torch.device("meta"):
+        return sum(p.numel() for p in CLIP(config).parameters())
+
+
+def test_published_sizes():
+    assert count(clip_vit_b_32()) == 151_277_313
+    assert count(clip_vit_b_16()) == 149_620_737
+    assert count(clip_vit_l_14()) == 427_616_513
+    assert {c().vision.epsilon for c in (clip_vit_b_32, clip_vit_b_16, clip_vit_l_14)} == {1e-5}
+
+
+def test_towers_of_tiny():
+    assert isinstance(CLIP(tiny()).vision, CLIPVision)
+    assert tiny().vision.epsilon == 1e-5

@@ -1,0 +1,67 @@
+"""The contrastive loss against an explicit loop, and its invariants."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from scratchmm.contrastive.loss import contrastive_loss
+
+
+def pairs(B=5, D=7, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(B, D, generator=generator, dtype=torch.float64)
+    texts = torch.randn(B, D, generator=generator, dtype=torch.float64)
+    return F.normalize(images, dim=-1), F.normalize(texts, dim=-1)
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0, 20.0])
+def test_equals_a_loop(scale):
+    images, texts = pairs()
+    total = 0.0
+    for i in range(5):
+        row = [scale * float(images[i] @ texts[j]) for j in range(5)]
+        column = [scale * float(images[j] @ texts[i]) for j in range(5)]
+        for line in (row, column):
+            total += math.log(sum(math.exp(x) for x in line)) - line[i]
+    loss = contrastive_loss(images, texts, scale)
+    assert loss.shape == () and loss.item() == pytest.approx(total / 10, abs=1e-12)
+
+
+def test_all_alike_is_log_of_the_batch():
+    same = F.normalize(torch.ones(7, 3), dim=-1)
+    assert contrastive_loss(same, same, 50.0).item() == pytest.approx(math.log(7), rel=1e-5)
+
+
+def test_exchanging_pictures_and_texts_changes_nothing():
+    images, texts = pairs()
+    torch.testing.assert_close(
+        contrastive_loss(images, texts, 5.0), contrastive_loss(texts, images, 5.0)
+    )
+
+
+def test_order_of_the_batch_changes_nothing_but_the_pairing_does():
+    images, texts = pairs()
+    order = torch.tensor([3, 1, 4, 0, 2])
+    loss = contrastive_loss(images, texts, 5.0)
+    torch.testing.assert_close(contrastive_loss(images[order], texts[order], 5.0), loss)
+    assert abs(contrastive_loss(images[order], texts, 5.0) - loss) > 1e-3
+
+
+def test_perfect_pairs_at_a_high_scale_cost_nothing():
+    eye = torch.eye(4)
+    assert contrastive_loss(eye, eye, 100.0).item() < 1e-6
+    assert contrastive_loss(eye, eye.roll(1, 0), 100.0).item() > 50
+
+
+def test_gradients_reach_pictures_texts_and_scale():
+    images, texts = (x.requires_grad_() for x in pairs())
+    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(contrastive_loss, (images, texts, scale))
+
+
+def test_unlike_shapes_are_refused():
+    sentence = r"^image embeddings are \(3, 4\) but text embeddings are \(2, 4\)$"
+    with pytest.raises(ValueError, match=sentence):
+        contrastive_loss(torch.zeros(3, 4), torch.zeros(2, 4), 1.0)
