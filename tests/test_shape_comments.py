@@ -13,7 +13,7 @@ from scratchmm.data import drawing, world
 from scratchmm.language import bpe, text_transformer
 from scratchmm.layers import attention, embeddings, fast_attention, transformer
 from scratchmm.metrics import recall
-from scratchmm.vision import vit
+from scratchmm.vision import images, vit
 from shape_comments import check_shapes, find_comments
 
 PACKAGE = Path(__file__).parents[1] / "scratchmm"
@@ -111,6 +111,12 @@ def run_drawing() -> None:
     drawing.masks(world.Scene((circle, star)), size=9)
 
 
+def run_images() -> None:
+    picture = torch.rand(3, 9, 7) * 2 - 1
+    images.to_tensor(images.to_image(picture))
+    images.augment(torch.stack([picture, -picture]), torch.Generator())
+
+
 def run_bpe() -> None:
     bpe.pad_batch([[5], [6, 7, 8], [9]], 5, start=1, end=2, pad=0)
 
@@ -128,6 +134,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "contrastive/retrieval.py": run_retrieval,
     "metrics/recall.py": run_recall,
     "data/drawing.py": run_drawing,
+    "vision/images.py": run_images,
     "language/bpe.py": run_bpe,
 }
 

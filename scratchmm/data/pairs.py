@@ -132,7 +132,7 @@ def load_pictures(files: Sequence[Pair | Path | str], size: int = 32) -> Tensor:
     >>> load_pictures([], size=8).shape
     torch.Size([0, 3, 8, 8])
     """
-    pixels = np.empty((len(files), size, size, 3), dtype=np.uint8)  # (B, H, W, C)
+    pixels = np.empty((len(files), size, size, 3), dtype=np.uint8)
     for row, file in enumerate(files):
         path = file.file if isinstance(file, Pair) else file
         image = open_image(path, at_least=2 * size)  # twice, so that the rest is resized well
