@@ -2,10 +2,13 @@
 
 # mypy: allow-untyped-defs
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 from scratchmm.layers.embeddings import patchify
 
@@ -28,7 +31,7 @@ exercise = Exercise(
         "bias=False must leave no bias at all.",
         "A patch is a list of C p p numbers. The same Linear layer, with the same weights for every "
         "patch, turns such a list into a token. Where the patch stands plays no part here.",
-        "In __init__: call super().__init__() first; keep channels and patch as attributes; "
+        "In __init__: begin as every module begins; keep channels and patch as attributes; "
         "projection has C p p numbers coming in and width going out. In forward: pictures "
         "(B, C, height, width) become patches (B, N, C p p), and the projection makes them (B, N, D).",
         "__init__: self.projection = nn.Linear(channels * patch * patch, width, bias=bias); "
@@ -39,13 +42,13 @@ exercise = Exercise(
 CHANNELS, PATCH, WIDTH = 2, 3, 5  # of the small layer that is tried
 
 
-def layer(case, factory, bias=True) -> nn.Module:
+def layer(case: Case, factory: Any, bias: bool = True) -> Any:
     """One with copied weights."""
     case.sizes.update(N=8, D=WIDTH)
     return case.build(factory, CHANNELS, PATCH, WIDTH, bias=bias)
 
 
-def pictures(case) -> Tensor:
+def pictures(case: Case) -> Tensor:
     """2 x 4 patches."""
     return case.normal(B=4, C=CHANNELS, height=6, width=12)
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -37,7 +38,7 @@ exercise = Exercise(
 )
 
 
-def pictures(case) -> Tensor:
+def pictures(case: Case) -> Tensor:
     """2 rows and 4 columns of patches of 3 x 3: no two sizes alike but those of a patch."""
     return case.normal(B=2, C=5, height=6, width=12)
 
