@@ -73,12 +73,13 @@ class Case:
 
     def named(self, tensor: Tensor, axes: str) -> Tensor:
         """Give a tensor's axes their names, for messages and `shape`: `case.named(x, "B L D")`."""
-        return self._bind(tensor, dict(zip(axes.split(), tensor.shape, strict=True)))
+        named = zip(axes.split(), tensor.shape, strict=True)
+        self.sizes.update({name: size for name, size in named if name.isidentifier()})
+        self._axes[id(tensor)] = (tensor, axes)
+        return tensor
 
     def _bind(self, tensor: Tensor, axes: dict[str, int]) -> Tensor:
-        self.sizes.update({name: size for name, size in axes.items() if name.isidentifier()})
-        self._axes[id(tensor)] = (tensor, " ".join(axes))
-        return tensor
+        return self.named(tensor, " ".join(axes))
 
     def fill(self, module: nn.Module, scale: float = 0.5) -> nn.Module:
         """Set every parameter and buffer of floats to numbers that depend on its name and the seed."""
@@ -129,6 +130,8 @@ class Case:
             return self._error(stub)
         except SystemExit as stop:
             return self._error(RuntimeError(f"the code called exit({stop.code})"))
+        except KeyboardInterrupt:
+            return self._error(RuntimeError("the code raised KeyboardInterrupt"))
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
                 raise Failed("memory", "less than the limit of memory", "more than that") from None
@@ -249,7 +252,9 @@ class Case:
         (float64 too) are compared as well; the oracle must use the same ones.
         """
         arguments = [self._leaf(value) for value in inputs]
-        leaves = {f"input {i}": x for i, x in enumerate(arguments, 1) if _is_leaf(x)}
+        names = argument_names(function, len(arguments))
+        named = zip(names, arguments, strict=True)
+        leaves = {name or f"input {i}": x for i, (name, x) in enumerate(named, 1) if _is_leaf(x)}
         if parameters is not None:
             leaves |= dict(parameters.named_parameters())
         output = self.call(function, *arguments, **kwargs)
@@ -262,7 +267,10 @@ class Case:
         upstream = torch.randn(output.shape, generator=self.generator, dtype=torch.float64)
         got = _gradients(output, leaves, upstream.to(output.dtype))
         self.trace.append(snapshot(got))
-        expected = _gradients(oracle(*arguments, **kwargs), leaves, upstream)
+        right = oracle(*arguments, **kwargs)
+        if output.shape != right.shape:
+            raise Failed("wrong", f"shape {tuple(right.shape)}", f"{tuple(output.shape)}")
+        expected = _gradients(right, leaves, upstream)
         for name, gradient in expected.items():
             self.equal(got[name], gradient, f"gradient of {name}")
 
@@ -280,7 +288,10 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _gradients(output: Tensor, leaves: dict[str, Tensor], upstream: Tensor) -> dict[str, Any]:
-    found = torch.autograd.grad(output, list(leaves.values()), upstream, allow_unused=True)
+    # The sum is upstream's weighting written out: handing upstream to grad would import sympy, which
+    # takes longer than the whole check.
+    total = (output * upstream).sum()
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     return {
         name: torch.zeros_like(leaf) if gradient is None else gradient
         for (name, leaf), gradient in zip(leaves.items(), found, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import os
 import pkgutil
 import re
 
@@ -14,10 +15,14 @@ from scratchmm.exercises.format import Exercise
 
 @functools.cache
 def exercises() -> dict[str, Exercise]:
-    """Every exercise by its id, lesson after lesson, in the order of their `EXERCISES`."""
+    """Every exercise by its id, lesson after lesson, in the order of their `EXERCISES`.
+
+    The variable SCRATCHMM_LESSONS ("01,05") leaves others out, while one of them is half written.
+    """
     found: dict[str, Exercise] = {}
+    wanted = os.environ.get("SCRATCHMM_LESSONS", r"\d\d").replace(",", "|")
     for module in sorted(item.name for item in pkgutil.iter_modules(folder.__path__)):
-        if re.fullmatch(r"lesson_\d\d_\w+", module):
+        if re.fullmatch(rf"lesson_({wanted})_\w+", module):
             content = importlib.import_module(f"{folder.__name__}.{module}")
             for exercise in content.EXERCISES:
                 if exercise.id in found:

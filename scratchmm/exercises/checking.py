@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import Grade, grade, place_of, quiet
 from scratchmm.exercises.learner import CannotRun, answer, isolate, load
 from scratchmm.exercises.report import Report
-from scratchmm.exercises.worker import MEMORY, SECONDS, Ended, limited
+from scratchmm.exercises.worker import BROKEN, MEMORY, SECONDS, Ended, limited
 
 
 def check_file(
@@ -29,7 +30,10 @@ def check_object(candidate: Any, id: str = "") -> Report:
     """Check a function or class that lives in this process, in a notebook say."""
     exercise = catalogue.find(id or getattr(candidate, "__name__", repr(candidate)))
     began = time.perf_counter()
-    ended = limited(_object_job, candidate, exercise.id)
+    if hasattr(os, "fork"):
+        ended = limited(_object_job, candidate, exercise.id)
+    else:  # an object without a file can't be sent to another process: it runs here, unlimited
+        ended = Ended(_object_job(candidate, exercise.id, lambda text: None), "", "")
     return _finished(exercise, ended, time.perf_counter() - began)
 
 
@@ -44,6 +48,8 @@ def _finished(exercise: Exercise, ended: Ended, seconds: float) -> Report:
 def _stopped(exercise: Exercise, ended: Ended) -> Report:
     """The report on a check whose process did not come back."""
     number, _, called = ended.said.partition("|")
+    if ended.reason.startswith(BROKEN):
+        return Report(exercise.id, "error", note=f"the check {ended.reason}")
     if not number:  # nothing was called yet, so it is the file itself
         return Report(exercise.id, "error", note=f"loading the file {ended.reason}")
     return Report(

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 SECONDS = 5.0
 MEMORY = 1 << 30
+BROKEN = "failed by a mistake of its own"
 
 
 class Ended(NamedTuple):
@@ -65,6 +66,8 @@ def _await(process: Any, receiver: Connection, seconds: float) -> Ended:
             return Ended(None, _death(process.exitcode), said)
         if kind == "done":
             return Ended(value, "", said)
+        if kind == "broken":
+            return Ended(None, f"{BROKEN}: {value}", said)
         said = value
     return Ended(
         None, f"was still running after {seconds:g} s: is there a loop that never ends?", said
@@ -83,7 +86,11 @@ def _child(sender: Connection, job: Callable[..., Any], arguments: Any, memory: 
 
     torch.set_num_threads(1)  # threads of the parent do not exist here; OpenMP would wait for them
     limit_memory(memory)
-    sender.send(("done", job(*arguments, say=lambda text: sender.send(("said", text)))))
+    try:
+        ending = ("done", job(*arguments, say=lambda text: sender.send(("said", text))))
+    except Exception as error:  # noqa: BLE001 (the job's own mistake, told to who started it)
+        ending = ("broken", f"{type(error).__name__}: {error}")
+    sender.send(ending)
     sender.close()
 
 

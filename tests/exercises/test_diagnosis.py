@@ -1,0 +1,104 @@
+"""Which mistake it looks like: named where it matches, and nothing invented where it does not."""
+
+import pytest
+import torch
+
+from scratchmm.exercises.checking import judge
+from scratchmm.exercises.diagnosis import diagnose, relations, transformation
+from scratchmm.exercises.format import Exercise
+from scratchmm.exercises.grading import grade
+from scratchmm.exercises.report import LINES
+
+
+def names(exercise, candidate):
+    graded = grade(exercise, candidate)
+    assert graded.status == "wrong"
+    return [wrong.id for wrong in diagnose(exercise, graded, candidate)]
+
+
+@pytest.mark.parametrize(
+    "answer, expected",
+    [
+        (lambda x, by=2.0: torch.mul(x, by), ["no-shift"]),
+        (lambda x, by=2.0: 3 + x + x, ["by-ignored"]),
+        (lambda x, by=2.0: by * x + by * 3, ["shift-first"]),
+        (lambda x, by=2.0: x * by + 3.5, []),
+        (lambda x, by=2.0: x.sin() * by + 3, []),
+        (lambda x, by=2.0: None, []),
+    ],
+)
+def test_a_mistake_written_differently_is_named_and_another_is_not(fake, answer, expected):
+    assert names(fake["fake.scaled"], answer) == expected
+
+
+def test_two_matches_are_both_listed_unless_another_property_tells_them_apart(fake):
+    exercise: Exercise = fake["fake.scaled"]
+    exercise.wrong("never-shifted", story="s", advice="a")(lambda x, by=2.0: by * x)
+    assert names(exercise, lambda x, by=2.0: x * by) == ["no-shift", "never-shifted"]
+    # On x = 0, the first property, these agree; on the others they do not.
+    exercise.wrong("squashed", story="s", advice="a")(lambda x, by=2.0: x.tanh())
+    assert names(exercise, lambda x, by=2.0: x / (x.exp() + (-x).exp()) * 0 + x.tanh()) == [
+        "squashed"
+    ]
+
+
+def test_an_exception_matches_by_its_kind_and_text(fake):
+    exercise = fake["fake.scaled"]
+
+    @exercise.wrong("matmul", story="s", advice="a")
+    def matmul(x, by=2.0):
+        return x @ x
+
+    assert names(exercise, lambda x, by=2.0: torch.matmul(x, x)) == ["matmul"]
+    assert names(exercise, lambda x, by=2.0: undefined) == []  # noqa: F821
+
+
+x = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "got, expected",
+    [
+        (x * 2.5, "the right answer times 2.5"),
+        (-x, "the right answer with the opposite sign"),
+        (x + 2, "the right answer plus 2"),
+        (x.transpose(1, 2), "the right answer with its axes in the order (0, 2, 1)"),
+        (x.flatten(1), "the right numbers in another shape"),
+        (x.roll(1, 2), "the right answer shifted by one along axis 2"),
+        (x.roll(-1, 1), "the right answer shifted by minus one along axis 1"),
+        (x.flip(2), "the right answer reversed along axis 2"),
+        (x.double(), "the right numbers as torch.float64 instead of torch.float32"),
+        (x.tanh(), None),
+        (torch.zeros_like(x), None),
+    ],
+)
+def test_relations_to_the_right_answer(got, expected):
+    assert relations(got, x)[:1] == ([] if expected is None else [expected])
+
+
+def test_relations_of_other_kinds():
+    mask = torch.tensor([True, False, False])
+    assert relations(~mask, mask) == ["the right answer with True and False exchanged"]
+    assert relations((x * 2, x), (x, x * 2)) == ["the right results in the opposite order"]
+    assert relations("abc", "abd") == []
+    order = torch.tensor([4, 1, 3, 0])
+    assert relations(order.roll(1), order) == ["the right answer shifted by one along axis 0"]
+
+
+def test_a_transformation_is_told_where_no_wrong_answer_matches(fake):
+    exercise = fake["fake.scaled"]
+    graded = grade(exercise, lambda x, by=2.0: (x * by + 3) * -1)
+    assert transformation(exercise, graded) == "the right answer with the opposite sign"
+
+
+def test_the_message_says_it_all_in_twelve_lines(fake):
+    exercise = fake["fake.scaled"]
+    exercise.wrongs[0].__dict__["story"] = "a story " * 40
+    exercise.wrongs[0].__dict__["advice"] = "some advice " * 40
+    report = judge(exercise, lambda x, by=2.0: x * by, {})
+    lines = report.lines()
+    assert len(lines) <= LINES and max(map(len, lines)) <= 100
+    text = "\n".join(lines)
+    for part in ("wrong at property 1 of 3", "zero becomes the shift", "(B=2, D=3)", "[0, 0]",
+                 "expected   3", "got        0", "a story", "some advice", "learn hint"):  # fmt: skip
+        assert part in text, part
