@@ -124,7 +124,11 @@ def _raising(message: str, indent: str) -> list[str]:
     line = f"{indent}raise NotImplementedError({_quoted(message)})"
     if len(line) <= WIDTH:
         return [line]
-    parts = textwrap.wrap(message, WIDTH - len(indent) - 8, drop_whitespace=False)
+    room = WIDTH - len(indent) - len("    ''")
+    parts = [message]
+    if len(_quoted(message)) - 2 > room:  # the formatter joins what fits on one line
+        wrapped = textwrap.wrap(message, room - 1, break_on_hyphens=False)
+        parts = [*(f"{part} " for part in wrapped[:-1]), wrapped[-1]]
     inner = [f"{indent}    {_quoted(part)}" for part in parts]
     return [f"{indent}raise NotImplementedError(", *inner, f"{indent})"]
 

@@ -105,3 +105,14 @@ def test_stubs_are_formatted_as_the_rest_of_the_library(tmp_path):
     config = ["--config", str(desk.ROOT / "pyproject.toml")]
     for command in (["format", "--check"], ["check", "--ignore", "F401"]):
         subprocess.run([ruff, *command, *config, str(tmp_path)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("length", [*range(40, 130, 3)])
+def test_goals_of_every_length_come_back_whole(fake, length):
+    exercise = fake["fake.Scaler"]
+    goal = ("word " * 40)[: length - 1] + "."
+    exercise.methods = {"forward": goal}
+    text = definition(exercise)
+    assert max(map(len, text.splitlines())) <= 100
+    raised = ast.parse(text).body[0].body[2].body[-1].exc.args[0]
+    assert raised.value == f"fake.Scaler: {goal}"
