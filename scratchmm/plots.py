@@ -5,6 +5,7 @@ Every function takes tensors, writes a PNG and returns its path. Pictures are fl
 and draws without a screen.
 """
 
+import math
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -79,8 +80,7 @@ def _pixels(image: Tensor) -> Any:
 
 def _blank(axis: Any) -> None:
     """Takes ticks and frame away: pictures need neither."""
-    axis.set_xticks([])
-    axis.set_yticks([])
+    axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
 
@@ -100,7 +100,7 @@ def picture_grid(
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"picture_grid got {len(images)} pictures but {len(titles)} titles")
     columns = max(1, min(columns, len(images)))
-    rows = max(1, -(-len(images) // columns))
+    rows = max(1, math.ceil(len(images) / columns))
     figure, axes = _figure(rows, columns, 1.35 * columns, 1.55 * rows + 0.3 * bool(heading))
     for index, axis in enumerate(axes.flat):
         _blank(axis)
@@ -192,7 +192,7 @@ def attention_overlay(
         axes[0, column].imshow(pixels)
         axes[1, column].imshow(weights, vmin=0, vmax=1)
         axes[2, column].imshow(pixels.mean(-1), cmap="gray", vmin=0, vmax=1)
-        axes[2, column].imshow(weights, alpha=0.6, vmin=0, vmax=1)
+        axes[2, column].imshow(weights, vmin=0, vmax=1, alpha=0.6)
         if titles is not None:
             axes[0, column].set_title(_wrap(titles[column]), fontsize=7.5)
     for axis, name in zip(axes[:, 0], ("picture", "attention", "both"), strict=True):
@@ -245,8 +245,7 @@ def bars(
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()  # the first name stands on top
     axis.tick_params(axis="y", length=0)
-    axis.margins(x=0.12)
-    axis.set(xlabel=label, title=heading)
+    axis.set(xlabel=label, title=heading, xmargin=0.12)
     if expected is not None:
         axis.axvline(expected, color=WRONG, linewidth=1, linestyle="--")
     return _save(figure, path)
@@ -282,10 +281,8 @@ def retrieval_sheet(
         _show(axes[line, 0], query)
         for rank, (answer, ok) in enumerate(zip(row, good, strict=True), start=1):
             _show(axes[line, rank], answer)
-            axes[line, rank].spines[:].set_visible(True)
-            axes[line, rank].spines[:].set(
-                color=RIGHT if ok else WRONG, lw=2.5, ls="-" if ok else ":"
-            )
+            color, style = (RIGHT, "-") if ok else (WRONG, ":")
+            axes[line, rank].spines[:].set(visible=True, color=color, linewidth=2.5, ls=style)
     for rank in range(columns):
         axes[0, rank].set_title("query" if rank == 0 else str(rank), color=QUIET)
     figure.suptitle(heading or None)

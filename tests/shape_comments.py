@@ -1,8 +1,8 @@
 """Executes shape comments: follows the frames of chosen files while they run and compares.
 
 A shape comment ends the last line of a statement: `x = f(x)  # (B, 1 + N, D)`. It describes the
-assigned value, or the returned one; `# each (B, D)` describes every tensor of a tuple or list. At `rows.append(x)  # (D,)` it
-describes what was appended.
+assigned value, the returned one, or what was appended in `rows.append(x)  # (D,)`;
+`# each (B, D)` describes every tensor of a tuple or list.
 A letter takes its value at its first use within one call of one function and keeps it until that
 call ends. An expression is checked as soon as its letters are known, at the latest when the call
 returns. Shapes in a docstring are executed too: `x: (B, N, D)` for a parameter x, and
@@ -53,13 +53,13 @@ def parse_shape(text: str, words: bool = False) -> list[ast.expr] | None:
 
     words: whether a dimension may be a whole word, such as height.
     """
-    depth = 0
-    for end, character in enumerate(text):
+    depth, end = 0, 0
+    for end, character in enumerate(text, start=1):  # noqa: B007 - it is where the brackets close
         depth += (character == "(") - (character == ")")
         if depth == 0:
             break
     try:
-        parsed = ast.parse(text[: end + 1], mode="eval").body
+        parsed = ast.parse(text[:end], mode="eval").body
     except (SyntaxError, ValueError):
         return None
     if not isinstance(parsed, ast.Tuple) or not parsed.elts:

@@ -38,6 +38,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2 and one sentence."""
         self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
@@ -120,11 +121,11 @@ def sentence(error: Exception) -> str:
     >>> sentence(FileNotFoundError(2, "No such file or directory", "pairs.tsv"))
     'No such file or directory: pairs.tsv'
     >>> sentence(KeyError("red"))
-    "unexpected KeyError 'red' (--debug shows where)"
+    "unexpected KeyError: 'red' (--debug shows where)"
     """
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     text = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError, ImportError)) and text:
         return text
-    return f"unexpected {type(error).__name__} {text} (--debug shows where)"
+    return f"unexpected {type(error).__name__}{text and f': {text}'} (--debug shows where)"

@@ -1,0 +1,100 @@
+"""Each benchmark runs, on sizes so small that its times mean nothing, and its rows are whole."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from scratchmm.bench import attention, clip, vit, world
+from scratchmm.bench.measure import Row
+from scratchmm.commands import bench, main
+from scratchmm.contrastive.clip import tiny as tiny_clip
+from scratchmm.vision.vit import tiny as tiny_vit
+
+
+def check(rows: list[Row], count: int) -> None:
+    assert len({row.case for row in rows}) == len(rows) == count
+    for row in rows:
+        assert row.ours_ms > 0 and row.peer_ms > 0 and row.ratio > 0
+
+
+def test_attention_and_its_memory() -> None:
+    rows = attention.rows(
+        rounds=1, shape=(2, 3, 33, 4), long=(1, 1, 4096, 8), goals={"tiled": None, "plain": None}
+    )
+    check(rows, 6)
+    assert all(row.met for row in rows if "memory" in row.case)
+
+
+def test_vit_has_the_peers_weights() -> None:
+    pytest.importorskip("transformers")
+    check(vit.rows(rounds=1, config=tiny_vit(), batch=2), 2)
+
+
+def test_clip_has_the_peers_weights() -> None:
+    pytest.importorskip("transformers")
+    rows = clip.rows(rounds=1, config=tiny_clip(), batch=2, goals={"eager": 1e9})
+    check(rows, 2)
+    assert [row.goal for row in rows] == [1e9, 1e9]
+
+
+def test_the_world_and_the_import() -> None:
+    threads = torch.get_num_threads()
+    rows = world.rows(rounds=1, count=50)
+    assert torch.get_num_threads() == threads
+    assert [row.goal for row in rows] == [1.0, 1.0]
+
+
+def test_without_the_peer_a_sentence_says_what_to_install(monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert main(["bench", "vit", "--rounds", "1"]) == 1
+    assert "pip install -e '.[parity]'" in capsys.readouterr().err
+
+
+def test_json_and_table(monkeypatch, capsys, tmp_path: Path) -> None:
+    row = Row("c (1, 2)", "a", "b", 1.5, 1000.25, 0.0015, 0.1, 5.5, 800.0, "cpu", 2)
+    slow = row._replace(case="d", ratio=3.0, ours_mib=None, peer_mib=None, goal=None)
+    monkeypatch.setattr(world, "rows", lambda device, **rounds: [row, slow])
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text("<!-- bench -->\n<!-- /bench -->\n")
+    assert main(["bench", "world", "--json", "--write"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert set(rows[0]) >= {"case", "ours", "peer", "ours_ms", "peer_ms", "ratio"}
+    text = (tmp_path / "README.md").read_text()
+    assert "| c (1, 2) | a | b | 1.5 | 1,000.25 | 0.0015 | ≤ 0.1 | 5.5 / 800.0 |" in text
+    again = [row._replace(ours_ms=9.0)]  # measured again: its row is replaced, the other is kept
+    monkeypatch.setattr(world, "rows", lambda device, **rounds: again)
+    assert main(["bench", "world", "--write"]) == 0
+    assert [r["ours_ms"] for r in json.loads((tmp_path / "tutorials/bench.json").read_text())] == [
+        9.0,
+        1.5,
+    ]
+
+
+def test_a_missed_goal_is_status_1(monkeypatch, capsys) -> None:
+    row = Row("c", "a", "b", 2.0, 1.0, 2.0, 1.0, None, None, "cpu", 2)
+    monkeypatch.setattr(world, "rows", lambda device, **rounds: [row])
+    assert main(["bench", "world"]) == 1
+    assert capsys.readouterr().err == "error: short of the goal: c\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [(["--rounds", "0"], "--rounds 0 measures nothing"), (["--device", "cuda"], "no CUDA device")],
+)
+def test_what_cannot_be_measured_is_refused(words, sentence, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["bench", "world", *words]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_readmes_bench_table_is_fresh() -> None:
+    """Stale? python -m scratchmm bench CASE --write"""
+    root = Path(__file__).parents[2]
+    store = root / "tutorials" / "bench.json"
+    text = (root / "README.md").read_text(encoding="utf-8")
+    if store.exists():
+        table = bench.readme_table(json.loads(store.read_text(encoding="utf-8")))
+        assert bench.replace_between(text, "bench", table) == text

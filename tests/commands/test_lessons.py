@@ -1,0 +1,180 @@
+"""The lesson runner, on little lessons in a folder that looks like the repository."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from scratchmm.commands import lessons, main
+from scratchmm.commands.lessons import report
+from scratchmm.commands.sources import code_hash, code_of, replace_between
+
+ROOT = Path(__file__).parents[2]
+LESSON = """
+import sys
+from scratchmm.commands.lessons import report
+import scratchmm.little
+report("accuracy", {reached}, 0.9, quick="--quick" in sys.argv)
+"""
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch) -> Path:
+    """A repository with two lessons, of which the second falls short."""
+    (tmp_path / "tutorials").mkdir()
+    (tmp_path / "scratchmm").mkdir()
+    (tmp_path / "scratchmm" / "__init__.py").write_text(
+        f"__path__.append({str(ROOT / 'scratchmm')!r})\n"  # the rest of the library is the real one
+    )
+    (tmp_path / "scratchmm" / "little.py").write_text("VALUE = 1\n")
+    (tmp_path / "tutorials" / "01_good.py").write_text(LESSON.format(reached=0.95))
+    (tmp_path / "tutorials" / "02_bad.py").write_text(LESSON.format(reached=0.5))
+    (tmp_path / "README.md").write_text("top\n<!-- lessons -->\nold\n<!-- /lessons -->\nend\n")
+    monkeypatch.setattr(lessons, "ROOT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def results(house: Path) -> dict:
+    path = house / "tutorials" / "results.json"
+    return {row["lesson"]: row for row in json.loads(path.read_text())} if path.exists() else {}
+
+
+def test_a_full_run_records_what_was_reached(house: Path, capsys) -> None:
+    assert main(["lessons", "1", "--json"]) == 0
+    row = results(house)["01_good"]
+    assert (row["reached"], row["expected"], row["passed"]) == (0.95, 0.9, True)
+    assert row["seconds"] > 0 and row["cores"] >= 1 and "torch" in row["versions"]
+    assert json.loads(capsys.readouterr().out) == [row]
+
+
+def test_a_lesson_that_falls_short_fails_and_is_not_recorded(house: Path, capsys) -> None:
+    assert main(["lessons"]) == 1
+    assert set(results(house)) == {"01_good"}
+    captured = capsys.readouterr()
+    assert "02_bad: ended with status 1, reached 0.5" in captured.err
+    assert "FAILED" in captured.out
+    assert "fell short" in (house / "runs" / "lessons" / "02_bad.log").read_text()
+
+
+def test_a_quick_run_is_neither_judged_nor_recorded(house: Path) -> None:
+    assert main(["lessons", "--quick"]) == 0
+    assert results(house) == {}
+
+
+def test_a_lesson_that_crashes_or_reports_nothing_fails(house: Path, capsys) -> None:
+    (house / "tutorials" / "03_crash.py").write_text("raise RuntimeError('boom')\n")
+    (house / "tutorials" / "04_silent.py").write_text("print('done')\n")
+    assert main(["lessons", "3", "04", "--quick"]) == 1
+    err = capsys.readouterr().err
+    assert "03_crash: ended with status 1" in err and "boom" in err
+    assert "04_silent: ended without calling report(...)" in err
+
+
+def test_a_lesson_that_hangs_is_stopped(house: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(lessons, "LIMIT_SECONDS", 1)
+    (house / "tutorials" / "03_hang.py").write_text("import time; time.sleep(60)\n")
+    assert main(["lessons", "3"]) == 1
+    assert "03_hang: stopped after 1 s" in capsys.readouterr().err
+
+
+def test_changed_runs_in_full_only_what_changed(house: Path, capsys) -> None:
+    good = house / "tutorials" / "02_bad.py"
+    good.write_text(LESSON.format(reached=0.99))
+    assert main(["lessons", "--changed"]) == 0  # nothing is recorded yet: both in full
+    assert set(results(house)) == {"01_good", "02_bad"}
+
+    def ran_quick() -> list[bool]:
+        capsys.readouterr()
+        assert main(["lessons", "--changed", "--json"]) == 0
+        return [row["quick"] for row in json.loads(capsys.readouterr().out)]
+
+    assert ran_quick() == [True, True]
+    good.write_text(LESSON.format(reached=0.98))
+    assert ran_quick() == [True, False]
+    (house / "scratchmm" / "little.py").write_text("VALUE = 1  # the same, explained\n")
+    assert ran_quick() == [True, True]
+    (house / "scratchmm" / "little.py").write_text("VALUE = 2\n")
+    assert ran_quick() == [False, False]
+
+
+def test_an_unknown_lesson_is_refused_in_a_sentence(house: Path, capsys) -> None:
+    assert main(["lessons", "9"]) == 1
+    err = capsys.readouterr().err
+    assert err == "error: there is no lesson '9': the lessons are 01_good, 02_bad\n"
+
+
+def test_results_that_are_no_results_are_refused(house: Path, capsys) -> None:
+    (house / "tutorials" / "results.json").write_text("{")
+    assert main(["lessons", "1", "--quick"]) == 1
+    assert "is not a list of lesson results" in capsys.readouterr().err
+
+
+def test_the_table_is_written_between_the_markers(house: Path) -> None:
+    main(["lessons", "1"])
+    assert main(["lessons", "--table"]) == 0
+    text = (house / "README.md").read_text()
+    assert text.startswith("top\n<!-- lessons -->\n| lesson") and text.endswith("-->\nend\n")
+    assert "| accuracy | 0.95 | ≥ 0.9 |" in text and "old" not in text
+
+
+@pytest.mark.parametrize(
+    ("reached", "falls_short"), [(0.9, False), (0.89, True), (float("nan"), True)]
+)
+def test_report_judges_a_full_run(reached: float, falls_short: bool) -> None:
+    if falls_short:
+        with pytest.raises(SystemExit) as stop:
+            report("accuracy", reached, 0.9, quick=False)
+        assert stop.value.code not in (None, 0)
+    else:
+        report("accuracy", reached, 0.9, quick=False)
+    report("accuracy", reached, 0.9, quick=True)
+
+
+def test_report_knows_figures_that_should_be_low() -> None:
+    report("loss", 0.1, 0.2, quick=False, higher_is_better=False)
+    with pytest.raises(SystemExit):
+        report("loss", 0.3, 0.2, quick=False, higher_is_better=False)
+
+
+def test_the_hash_follows_imports_and_ignores_prose(tmp_path: Path) -> None:
+    package = tmp_path / "scratchmm" / "layers"
+    package.mkdir(parents=True)
+    (tmp_path / "scratchmm" / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    script = tmp_path / "lesson.py"
+    script.write_text("from scratchmm.layers import one\n")
+    (package / "one.py").write_text("def f():\n    from scratchmm.layers.two import VALUE\n")
+    (package / "two.py").write_text("VALUE = '#1'\n")
+    first = code_hash(script, tmp_path)
+    (package / "two.py").write_text("'''Why.'''\n\nVALUE = '#1'  # because\n")
+    assert code_hash(script, tmp_path) == first
+    (package / "two.py").write_text("VALUE = '#2'\n")
+    assert code_hash(script, tmp_path) != first
+
+
+def test_code_keeps_strings_that_look_like_comments() -> None:
+    assert code_of("x = '# no'  # yes\n") == "x = '# no'"
+    assert (
+        code_of("def f():\n    '''Says.\n\n    More.'''\n    return 1\n")
+        == "def f():\n    return 1"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "<!-- t -->", "<!-- t --><!-- t --><!-- /t -->"])
+def test_markers_must_stand_once(text: str) -> None:
+    with pytest.raises(ValueError, match="once each"):
+        replace_between(text, "t", "new")
+
+
+def test_the_readmes_lesson_table_is_fresh() -> None:
+    """Stale? python -m scratchmm lessons --table"""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    recorded = lessons.read_results(ROOT / "tutorials" / "results.json")
+    if recorded:
+        assert replace_between(text, "lessons", lessons.readme_table(recorded)) == text
+
+
+def test_a_lesson_learns_of_its_cores() -> None:
+    assert 1 <= lessons.cores() <= (os.cpu_count() or 1)

@@ -1,0 +1,201 @@
+"""What holds the house together: which way imports point, what every file owes its reader."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "scratchmm"
+FILES = sorted(PACKAGE.rglob("*.py"))
+FLOORS = [
+    {"layers"},
+    {"vision", "language", "audio", "video"},
+    {"contrastive", "fusion", "lmm", "diffusion", "audiovisual"},
+]
+MODELS = set().union(*FLOORS)
+SERVANTS = {"data", "training", "metrics", "checkpoints", "exercises", "apps", "commands", "bench"}
+EXTRAS = {"matplotlib", "tqdm", "transformers", "diffusers", "tokenizers", "safetensors", "pytest"}
+CORE = {"torch", "numpy", "einops", "PIL", "soundfile", "scratchmm"}
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The absolute names that an import statement brings in; none for other nodes."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are written out in full, not with dots"
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def imports(path: Path, *, anywhere: bool = True) -> set[str]:
+    """Everything a file imports; anywhere=False: only what is imported as the file is."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if anywhere:
+        return {name for node in ast.walk(tree) for name in imported(node)}
+    waiting, found = list(tree.body), set()
+    while waiting:
+        node = waiting.pop()
+        found |= set(imported(node))
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += [] if typing_only else list(ast.iter_child_nodes(node))
+    return found
+
+
+def is_bank(path: Path) -> bool:
+    """Wrong answers and checks of an exercise: read by the engine, not by a student."""
+    return any(part.startswith("lesson_") for part in path.parts)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) in MODELS], ids=relative)
+def test_imports_point_one_way(path: Path) -> None:
+    here = next(level for level, rooms in enumerate(FLOORS) if room(path) in rooms)
+    for name in imports(path):
+        words = name.split(".")
+        if words[0] != "scratchmm" or len(words) < 2:
+            continue
+        assert words[1] not in SERVANTS, f"a model imports {name}"
+        there = next((level for level, rooms in enumerate(FLOORS) if words[1] in rooms), None)
+        assert there is not None and there <= here, f"{relative(path)} looks up to {name}"
+        if there == here and here == 1:
+            assert words[1] == room(path), f"{relative(path)} looks into its neighbour {name}"
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) == "layers"], ids=relative)
+def test_layers_import_only_torch_and_einops(path: Path) -> None:
+    allowed = {"torch", "einops", "scratchmm"} | sys.stdlib_module_names
+    assert {name.split(".")[0] for name in imports(path)} <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_extras_are_imported_only_where_they_are_used(path: Path) -> None:
+    at_the_top = {name.split(".")[0] for name in imports(path, anywhere=False)}
+    assert not at_the_top & EXTRAS
+    assert at_the_top <= CORE | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_files_are_short_and_say_what_they_are(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    if not text:
+        return
+    # An exercise's bank is a list of wrong answers, each short; it is looked up, not read through.
+    assert len(text.splitlines()) <= (500 if is_bank(path) else 300)
+    assert ast.get_docstring(ast.parse(text)), "a file begins by saying what it holds"
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if not is_bank(f)], ids=relative)
+def test_everything_public_is_documented(path: Path) -> None:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            place = f"{relative(path)}:{node.lineno} {node.name}"
+            assert ast.get_docstring(node), f"{place} has no docstring"
+            methods = node.body if isinstance(node, ast.ClassDef) else []
+            for method in methods:
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                    assert ast.get_docstring(method), f"{place}.{method.name} has no docstring"
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) in MODELS], ids=relative)
+def test_public_parts_of_models_have_an_example(path: Path) -> None:
+    """A published size needs none (a function without arguments), nor what only checks or hurries."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        bases = [ast.unparse(base) for base in getattr(node, "bases", [])]
+        plain = "NamedTuple" in bases or any("Config" in name for name in [node.name])
+        size = isinstance(node, ast.FunctionDef) and not node.args.args
+        check = node.name.startswith("check_") or path.name.startswith("fast_")
+        if not plain and not size and not check:
+            assert ">>>" in (ast.get_docstring(node) or ""), f"{relative(path)} {node.name}"
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) in MODELS], ids=relative)
+def test_a_models_file_gives_paper_dimensions_and_differences(path: Path) -> None:
+    if path.name == "__init__.py":
+        return
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    if "nn.Module)" in path.read_text(encoding="utf-8"):
+        for words in ("Paper", "arXiv", "Dimensions:", "Differs from the paper"):
+            assert words in docstring, words
+
+
+SILENT = [f for f in FILES if room(f) not in ("commands", "exercises")]
+
+
+@pytest.mark.parametrize("path", SILENT, ids=relative)
+def test_only_commands_print(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+            raise AssertionError(f"{relative(path)}:{node.lineno} prints")
+
+
+def test_no_notebook_is_committed() -> None:
+    assert not [p for p in ROOT.rglob("*.ipynb") if "runs" not in p.parts]
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    top = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:25]
+    install = 'python -m pip install -c constraints.txt -e ".[tutorials{}]" && python -m {}'
+    for command in (install.format("", "scratchmm tour"), install.format(",test", "pytest")):
+        assert any(command in line for line in top), command
+
+
+def test_dependencies_are_the_five_and_the_constraints_pin_all() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(project["dependencies"]) == ["einops", "numpy", "pillow", "soundfile", "torch"]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in pinned)
+    names = {line.split("==")[0].lower().replace("_", "-") for line in pinned}
+    wanted = set(project["dependencies"]).union(*project["optional-dependencies"].values())
+    assert wanted <= names
+    assert "torch==2.13.0" in pinned
+
+
+def fresh(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_import_costs_little() -> None:
+    """At most 0.15 s over torch's own import; tried again if the machine was busy."""
+    code = (
+        "import torch, time; start = time.perf_counter(); import scratchmm;"
+        "print(time.perf_counter() - start)"
+    )
+    assert any(float(fresh(code)) < 0.15 for _ in range(3))
+
+
+def test_importing_everything_touches_no_gpu_and_no_extra() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in FILES
+        if path.name != "__main__.py"
+    ]
+    code = (
+        "import importlib, sys, torch, torch._dynamo\n"  # which brings tqdm, if it is there
+        "before = set(sys.modules)\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "print(torch.cuda.is_initialized(), torch.get_default_device())\n"
+        f"print(sorted((set(sys.modules) - before) & {EXTRAS!r}))"
+    )
+    assert fresh(code).splitlines() == ["False cpu", "[]"]
