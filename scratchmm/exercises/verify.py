@@ -19,7 +19,7 @@ from scratchmm.exercises import catalogue
 from scratchmm.exercises.checking import check_file
 from scratchmm.exercises.diagnosis import diagnose
 from scratchmm.exercises.format import BankAnswer, Exercise
-from scratchmm.exercises.grading import apply, grade
+from scratchmm.exercises.grading import Grade, apply, grade
 from scratchmm.exercises.stubs import definition, stub_file
 from scratchmm.exercises.worker import limited
 
@@ -63,6 +63,7 @@ def verify_one(id: str) -> Findings:
     findings: Findings = ended.value or Findings(id)
     if ended.reason:
         findings.fault(f"the bank {ended.reason} (last: {ended.said})")
+        return findings
     _metadata(exercise, findings)
     try:
         _learner_files(exercise, findings)
@@ -84,9 +85,12 @@ def _bank_job(id: str, say: Callable[[str], None]) -> Findings:
             findings.accepted += all(
                 _passes(exercise, right.answer, s, findings, right.id) for s in range(3)
             )
-        for wrong in [*exercise.wrongs, *exercise.disguises]:
-            say(f"the wrong answer {wrong.id}")
-            _wrong(exercise, wrong, findings)
+        bank = [*exercise.wrongs, *exercise.disguises]
+        failures = [_rejected(exercise, wrong, findings, say) for wrong in bank]
+        say("the diagnosis")
+        for wrong, graded in zip(bank, failures, strict=True):
+            if graded is not None:
+                _diagnosed(exercise, wrong, graded, findings)
         _idle(exercise, findings)
     except ValueError as error:
         findings.fault(str(error))
@@ -106,22 +110,31 @@ def _passes(
     return graded.status == "passed"
 
 
-def _wrong(exercise: Exercise, wrong: BankAnswer, findings: Findings) -> None:
+def _rejected(
+    exercise: Exercise, wrong: BankAnswer, findings: Findings, say: Callable[[str], None]
+) -> Grade | None:
+    """The grade of a wrong answer under the seed that learners get, if it is rejected."""
+    say(f"the wrong answer {wrong.id}")
     findings.wrongs += 1
     graded = [grade(exercise, wrong.answer, seed=seed) for seed in range(3)]
     if any(one.status != "wrong" for one in graded):
         statuses = ", ".join(one.status for one in graded)
         findings.fault(f"the wrong answer {wrong.id} is not rejected (seeds 0, 1, 2: {statuses})")
-        return
+        return None
     findings.rejected += 1
-    named = {match.id for match in diagnose(exercise, graded[0], wrong.answer)}
+    return graded[0]
+
+
+def _diagnosed(exercise: Exercise, wrong: BankAnswer, graded: Grade, findings: Findings) -> None:
+    named = {match.id for match in diagnose(exercise, graded, wrong.answer)}
     twins = family(exercise, wrong.mistake or wrong.id)
     if named & twins and named <= twins:
         findings.diagnosed += 1
         return
-    number = graded[0].number
     told = ", ".join(sorted(named)) or "nothing"
-    findings.fault(f"the wrong answer {wrong.id} (fails property {number}) is named as {told}")
+    findings.fault(
+        f"the wrong answer {wrong.id} (fails property {graded.number}) is named as {told}"
+    )
 
 
 def family(exercise: Exercise, id: str) -> set[str]:

@@ -152,7 +152,7 @@ def test_no_except_of_the_learner_s_hides_a_shortcut(fake):
     def sly(x, by=2.0):
         try:
             return torch.addcmul(x, x, x)
-        except Exception:
+        except Exception:  # noqa: BLE001 (the point of it)
             return x * by + 3
 
     outcome = apply(fake["fake.scaled"], fake["fake.scaled"].properties[0], sly)

@@ -24,7 +24,7 @@ def written(tmp_path, body, before=""):
         ("hoard = [bytearray(1 << 20) for _ in range(1 << 16)]", "more than that"),
         ("import torch; return torch.zeros(1 << 16, 1 << 16)", "more than that"),
         ("import os; os._exit(7)", "ended the process itself, with status 7"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "ended by SIGKILL"),
         ("exit()", "exit(None)"),
         ("return scaled(x)", "RecursionError"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
@@ -80,7 +80,10 @@ def test_the_learner_s_other_answers_do_not_matter(fake, tmp_path):
     )
     assert check_file(path, fake["fake.Scaler"]).status == "passed"
     report = check_file(path, fake["fake.scaled"])
-    assert report.status == "wrong" and report.note == "line 9: `raise RuntimeError('this one is broken')`"
+    assert (
+        report.status == "wrong"
+        and report.note == "line 9: `raise RuntimeError('this one is broken')`"
+    )
 
 
 def test_an_object_without_a_file_is_checked_too(fake):

@@ -1,0 +1,176 @@
+"""`learn verify` finds every way in which a check can be worthless; and the two other kinds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from scratchmm.exercises import catalogue, format
+from scratchmm.exercises.diagnosis import diagnose
+from scratchmm.exercises.format import Exercise
+from scratchmm.exercises.grading import grade
+from scratchmm.exercises.kinds import Bank, judged_by_bank
+from scratchmm.exercises.verify import closing_line, verify, verify_limits, verify_one
+
+
+def test_a_real_exercise_is_in_order():
+    assert verify_one("attention.padding_mask").faults == []
+
+
+def test_the_small_ones_are_in_order_and_counted(fake):
+    found = [verify_one(id) for id in fake]
+    assert [fault for one in found for fault in one.faults] == []
+    line = closing_line(found)
+    assert line.startswith(
+        "references 2/2, stubs 2/2, wrong answers 12/12 rejected, 100 % diagnosed, "
+        "alternatives 4/4 accepted, slowest check "
+    )
+
+
+def faults(exercise):
+    return " | ".join(verify_one(exercise.id).faults)
+
+
+def test_what_verify_finds(fake):
+    exercise: Exercise = fake["fake.scaled"]
+    exercise.holds("anything goes")(lambda scaled, case: case.call(scaled, case.normal(B=2, D=3)))
+    exercise.wrong("right", story="s", advice="a")(lambda x, by=2.0: x * by + 3)
+    exercise.wrong("copy", story="s", advice="a")(lambda x, by=2.0: by * x)
+    exercise.wrong("silent", story="", advice="a")(lambda x, by=2.0: x * by + 9)
+    exercise.right("not quite")(lambda x, by=2.0: x * by + 3.01)
+    exercise.disguise("squared")(lambda x, by=2.0: x * 7 + 3)
+    exercise.hints = ("scaled_x = x * by", " ", "three", "four")
+    exercise.needs = ("no.such",)
+    text = faults(exercise)
+    for part in (
+        "property 4 (anything goes) rejects no wrong answer",
+        "the wrong answer right is not rejected",
+        "the wrong answer copy (fails property 1) is named as copy, no-shift",
+        "the wrong answer no-shift (fails property 1) is named as copy, no-shift",
+        "the wrong answer silent lacks a story",
+        "not quite answer fails property 1 with seed 0",
+        "squared in disguise 1 (fails property 2) is named as nothing",
+        "hint 1 contains a line of the solution: scaled_x = x * by",
+        "hint 2 is empty",
+        "needs no.such",
+    ):
+        assert part in text, part
+
+
+def test_twins_are_one_mistake(fake):
+    exercise = fake["fake.scaled"]
+    exercise.wrong("copy", story="s", advice="a", twin="no-shift")(lambda x, by=2.0: by * x)
+    assert faults(exercise) == ""
+
+
+def test_a_reference_that_fails_on_one_seed_of_twenty_is_found(fake):
+    @fake["fake.scaled"].holds("luck")
+    def luck(scaled, case):
+        case.true(case.seed != 17, "luck", "none")
+
+    assert "seed 17" in faults(fake["fake.scaled"])
+
+
+def test_a_check_that_does_not_look_at_the_learner_s_file_is_found(fake):
+    exercise = fake["fake.scaled"]
+    exercise.properties[:] = exercise.properties[:0]
+    library = exercise.reference
+
+    @exercise.holds("always")
+    def always(scaled, case):
+        case.call(library, torch.zeros(2, 3))
+
+    text = faults(exercise)
+    assert "in a learner's file: fake.scaled: passed" in text and "its stub is reported as" in text
+
+
+def test_too_few_answers_and_an_edit_that_no_longer_fits_are_found(fake):
+    exercise = fake["fake.Scaler"]
+    exercise.wrongs[:] = exercise.wrongs[:2]
+    exercise.rights[:] = exercise.rights[:1]
+    exercise.edit("gone", ("no such text", ""), story="s", advice="a")
+    text = faults(exercise)
+    assert "has 3 wrong answers" in text and "has 1 other right answers" in text
+    assert "occurs 0 times" in text
+
+
+def test_an_edit_changes_the_library_s_source(fake):
+    exercise = fake["fake.Scaler"]
+    exercise.edit("negative", ("x * self.gain", "-x * self.gain"), story="s", advice="a")
+    layer = exercise.wrongs[-1].answer(2)
+    assert layer(torch.ones(1, 2)).tolist() == [[-1, -1]]
+    assert exercise.reference(2)(torch.ones(1, 2)).tolist() == [[1, 1]]
+
+
+def test_limits_hold(fake):
+    assert verify_limits("fake.scaled").faults == []
+
+
+def test_several_at_once_and_a_wrong_answer_that_never_ends(fake, monkeypatch):
+    monkeypatch.setattr("scratchmm.exercises.verify.BANK_SECONDS", 1.0)
+
+    @fake["fake.scaled"].wrong("endless", story="s", advice="a")
+    def endless(x, by=2.0):
+        while True:
+            pass
+
+    text = " ".join(fault for one in verify() for fault in one.faults)
+    assert "the wrong answer endless" in text
+
+
+@pytest.fixture
+def test_kind(fake):
+    """An exercise in which the learner writes the test of fake.scaled."""
+    exercise = Exercise(
+        id="test.scaled", target="scratchmm.fake_library:scaled", title="t", goal="g", minutes=1,
+        difficulty=1, section="s", hints=("1", "2", "3", "4"), lesson="99_fake",
+    )  # fmt: skip
+    judged_by_bank(exercise, lambda: Bank.of(fake["fake.scaled"]), enough=0.8)
+    catalogue.exercises()[exercise.id] = exercise
+    return exercise
+
+
+def good_test(scaled):
+    x = torch.randn(2, 3)
+    copy = x.clone()
+    assert torch.allclose(scaled(x, by=5.0), copy * 5 + 3)
+
+
+def test_a_learner_s_test_is_graded_by_the_bank(test_kind):
+    def shape_only(scaled):
+        assert scaled(torch.ones(2, 3)).shape == (2, 3)
+
+    def rejects_all(scaled):
+        raise AssertionError("no")
+
+    def returns_false(scaled):
+        return False
+
+    def by_default(scaled):
+        assert torch.allclose(scaled(torch.ones(1)), torch.tensor(5.0))
+
+    assert grade(test_kind, good_test).status == "passed"
+    told = [grade(test_kind, test).outcome.failure for test in
+            (shape_only, rejects_all, returns_false, by_default)]  # fmt: skip
+    assert "0 of 6; it lets through: story of no-shift" in told[0].got
+    assert "at least 5 of 6" in told[0].expected
+    assert "rejects a right answer (the library's): AssertionError no" in told[1].got
+    assert "False" in told[2].got
+    assert "4 of 6; it lets through: story of by-ignored" in told[3].got
+
+
+def test_the_example_of_the_readme_works():
+    readme = (Path(format.__file__).parent / "README.md").read_text()
+    example = next(block for block in readme.split("```python\n") if "Exercise(" in block)
+    space: dict = {}
+    exec(example.partition("```")[0], space)
+    exercise = space["exercise"]
+    assert grade(exercise, exercise.reference).status == "passed"
+    for answers, status in (
+        (exercise.rights, "passed"), (exercise.wrongs + exercise.disguises, "wrong"),
+    ):  # fmt: skip
+        for one in answers:
+            assert grade(exercise, one.answer).status == status
+            if status == "wrong":
+                graded = grade(exercise, one.answer)
+                assert [w.id for w in diagnose(exercise, graded, one.answer)] == ["inverted"]
