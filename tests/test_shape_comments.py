@@ -121,6 +121,13 @@ def run_bpe() -> None:
     bpe.pad_batch([[5], [6, 7, 8], [9]], 5, start=1, end=2, pad=0)
 
 
+def run_small_clip() -> None:
+    pictures = torch.randn(3, 3, 8, 8)
+    small = small_clip.build(pictures, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
+    small.embed_pictures(pictures)
+    small.embed_texts(["a", "sea"])
+
+
 RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
     "layers/fast_attention.py": run_fast_attention,
@@ -136,6 +143,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "data/drawing.py": run_drawing,
     "vision/images.py": run_images,
     "language/bpe.py": run_bpe,
+    "training/small_clip.py": run_small_clip,
 }
 
 
