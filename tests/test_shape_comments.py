@@ -13,6 +13,7 @@ from scratchmm.data import drawing, world
 from scratchmm.language import bpe, text_transformer
 from scratchmm.layers import attention, embeddings, fast_attention, transformer
 from scratchmm.metrics import recall
+from scratchmm.training import small_clip
 from scratchmm.vision import images, vit
 from shape_comments import check_shapes, find_comments
 
