@@ -1,0 +1,15 @@
+"""The exercises of lesson 05: the contrastive loss, the temperature, CLIP, and a test of the loss."""
+
+from scratchmm.exercises.lesson_05_clip import (
+    check_loss,
+    clip,
+    contrastive_loss,
+    temperature,
+)
+
+EXERCISES = (
+    contrastive_loss.exercise,
+    check_loss.exercise,
+    temperature.exercise,
+    clip.exercise,
+)
