@@ -122,11 +122,16 @@ def start(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Checks the exercises named, or all; the first wrong one is told in full."""
-    from scratchmm.exercises import catalogue
+    from scratchmm.exercises import catalogue, desk
 
     wanted = [catalogue.find(id) for id in arguments.id] or [*catalogue.exercises().values()]
+    missing: set[str] = set()
     if arguments.file and not arguments.id:
-        wanted = in_file(Path(arguments.file), wanted)
+        wanted = desk.in_file(Path(arguments.file), wanted)
+    elif not arguments.id:
+        folder = desk.existing(desk.folder_of(arguments.folder))
+        missing = {f"{one.lesson}.py" for one in wanted} - {path.name for path in folder.iterdir()}
+        wanted = [one for one in wanted if f"{one.lesson}.py" not in missing]
     reports = [check_one(arguments, exercise) for exercise in wanted]
     lines, told = [], False
     for report in reports:
@@ -139,21 +144,10 @@ def check(arguments: argparse.Namespace) -> int:
     if not arguments.id:
         unwritten = sum(report.status == "unwritten" for report in reports)
         lines += [f"not written yet: {unwritten} of {len(reports)}"] if unwritten else []
+        lines += [f"not there: {name}; `{LEARN} start` adds it" for name in sorted(missing)]
     show(arguments, [report.as_dict() for report in reports], lines)
     statuses = {report.exit_status for report in reports}
     return next((status for status in (3, 1, 2) if status in statuses), 0)
-
-
-def in_file(path: Path, exercises: list[Exercise]) -> list[Exercise]:
-    """The exercises that a file by its name or its definitions may answer."""
-    source = path.read_text(encoding="utf-8", errors="replace")
-    same = [one for one in exercises if one.lesson == path.stem]
-    found = same or [
-        one for one in exercises if f"def {one.name}(" in source or f"class {one.name}" in source
-    ]
-    if not found:
-        raise ValueError(f"{path} defines nothing that an exercise asks for")
-    return found
 
 
 def check_one(arguments: argparse.Namespace, exercise: Exercise) -> Report:

@@ -82,7 +82,7 @@ class Case:
         return self.named(tensor, " ".join(axes))
 
     def fill(self, module: nn.Module, scale: float = 0.5) -> nn.Module:
-        """Set every parameter and buffer of floats to numbers that depend on its name and the seed."""
+        """Set parameters and buffers of floats to numbers that depend on name and seed."""
         with torch.no_grad():
             for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
                 if tensor.is_floating_point():
@@ -171,6 +171,8 @@ class Case:
         ]
 
     def _told(self, name: str, value: Any) -> str:
+        if isinstance(value, (tuple, list)) and any(isinstance(one, Tensor) for one in value):
+            return f"{name} ({len(value)} tensors)".strip()
         if not isinstance(value, Tensor):
             text = value.__name__ if hasattr(value, "__name__") else brief(value, 40)
             return f"{name}={text}" if name else text
@@ -261,9 +263,7 @@ class Case:
         if not isinstance(output, Tensor):
             raise Failed("wrong", "a tensor", brief(output))
         if not output.requires_grad:
-            raise Failed(
-                "detached", "a result with a gradient", "one that is cut off from its inputs"
-            )
+            raise Failed("detached", "a result with a gradient", "one cut off from its inputs")
         upstream = torch.randn(output.shape, generator=self.generator, dtype=torch.float64)
         got = _gradients(output, leaves, upstream.to(output.dtype))
         self.trace.append(snapshot(got))

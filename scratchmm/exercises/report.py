@@ -71,7 +71,7 @@ class Report:
             lines += _entry("that is", self.relation, 2)
         if self.note:
             lines += _entry("note", self.note, 2)
-        return [*lines[: LINES - 1], f"  hint      python -m scratchmm learn hint {self.id}"]
+        return [*lines[: LINES - 1], f"  {'hint':11}python -m scratchmm learn hint {self.id}"]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())

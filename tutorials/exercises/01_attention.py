@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import check_attention_shapes
+from scratchmm.layers.attention import attention_weights, check_attention_shapes, check_heads
+from scratchmm.layers.fast_attention import OnlineSoftmax
 
 
 # attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: One
@@ -44,6 +46,22 @@ def attend(
     )
 
 
+# attention.causal_mask: Nobody looks ahead. 10 minutes, difficulty 2 of 5. In the lesson: Looking
+# back only. Comes after attention.attend.
+def causal_mask(length: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
+    """Each position sees itself and what came before it: bool (length, past + length).
+
+    past: how many earlier positions already lie in a cache; everyone sees them.
+
+    >>> causal_mask(2, past=1).int().tolist()
+    [[1, 1, 0], [1, 1, 1]]
+    """
+    raise NotImplementedError(
+        "attention.causal_mask: bool (length, past + length): position i sees the past, itself and "
+        "what came before"
+    )
+
+
 # attention.padding_mask: Nobody looks at padding. 5 minutes, difficulty 1 of 5. In the lesson:
 # Padding. Comes after attention.attend.
 def padding_mask(real: Tensor) -> Tensor:
@@ -55,6 +73,106 @@ def padding_mask(real: Tensor) -> Tensor:
     torch.Size([1, 1, 1, 3])
     """
     raise NotImplementedError(
-        "attention.padding_mask: bool (B, S), True on real tokens, becomes a mask (B, 1, 1, S) "
-        "for attend"
+        "attention.padding_mask: bool (B, S), True on real tokens, becomes a mask (B, 1, 1, S) for "
+        "attend"
+    )
+
+
+# attention.MultiHeadAttention: Several attentions side by side. 35 minutes, difficulty 3 of 5. In
+# the lesson: Many heads. Comes after attention.attend. Without
+# torch.nn.functional.multi_head_attention_forward, torch.nn.MultiheadAttention.
+class MultiHeadAttention(nn.Module):
+    """Several attentions side by side, each on its own slice of the width (section 3.2.2).
+
+    width: of input and output; heads: must divide it; context_width: of what is looked at, where
+    that differs. `query`, `key`, `value`, `output` are plain Linear layers.
+
+    >>> layer = MultiHeadAttention(width=8, heads=2, context_width=6)
+    >>> words, picture = torch.zeros(1, 3, 8), torch.zeros(1, 5, 6)
+    >>> output, weights = layer(words, context=picture, return_weights=True)
+    >>> output.shape, weights.shape
+    (torch.Size([1, 3, 8]), torch.Size([1, 2, 3, 5]))
+    """
+
+    def __init__(
+        self, width: int, heads: int, context_width: int | None = None, bias: bool = True
+    ) -> None:
+        super().__init__()
+        check_heads(width, heads)
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=bias)
+        self.key = nn.Linear(context_width or width, width, bias=bias)
+        self.value = nn.Linear(context_width or width, width, bias=bias)
+        self.output = nn.Linear(width, width, bias=bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        return_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """x: (B, L, D) asks; context: (B, S, C) answers, or x itself. Returns (B, L, D).
+
+        mask: bool, broadcastable to (B, H, L, S). cache: what earlier calls have seen, extended in
+        place. return_weights: also return the weights (B, H, L, S).
+        """
+        raise NotImplementedError(
+            "attention.MultiHeadAttention: split query, key and value into heads, attend, join the "
+            "heads, mix them"
+        )
+
+
+# attention.KeyValueCache: A cache of keys and values. 15 minutes, difficulty 2 of 5. In the lesson:
+# Writing word by word. Comes after attention.attend, attention.causal_mask.
+class KeyValueCache:
+    """The keys and values that one attention layer has already computed, while text is written.
+
+    Decoding in any chunking then equals the full pass: old keys do not depend on new words.
+
+    >>> cache = KeyValueCache()
+    >>> keys, values = cache.extend(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
+    >>> keys, values = cache.extend(torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4))
+    >>> keys.shape, len(cache)
+    (torch.Size([1, 2, 4, 4]), 4)
+    """
+
+    def __init__(self) -> None:
+        self.key: Tensor | None = None
+        self.value: Tensor | None = None
+
+    def __len__(self) -> int:
+        raise NotImplementedError(
+            "attention.KeyValueCache: the number of positions that lie in the cache, 0 at first"
+        )
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append key and value (B, H, L, D) along the length; return all (B, H, past + L, D)."""
+        raise NotImplementedError(
+            "attention.KeyValueCache: append key and value (B, H, L, D) along the length, return "
+            "all so far"
+        )
+
+
+# fast_attention.online_softmax_step: Softmax in one pass. 30 minutes, difficulty 4 of 5. In the
+# lesson: Attention in tiles. Comes after attention.attend. Without torch.softmax,
+# torch.nn.functional.softmax, torch.Tensor.softmax.
+def online_softmax_step(state: OnlineSoftmax, scores: Tensor, value: Tensor) -> OnlineSoftmax:
+    """Take one more tile of keys into account (Milakov and Gimelshein, algorithm 3).
+
+    scores: (B, H, M, N), -inf where a key may not be seen; value: (B, H, N, D). What was summed
+    under the old maximum is rescaled by exp(old maximum - new maximum). While a query has seen
+    nothing, its maximum is -inf, and its total and output stay 0.
+
+    >>> nothing = OnlineSoftmax(*torch.tensor([[-math.inf], [0.0], [0.0]]).view(3, 1, 1, 1, 1))
+    >>> scores = torch.tensor([[[[0.0, 0.0]]]])
+    >>> value = torch.tensor([[[[1.0], [3.0]]]])
+    >>> state = online_softmax_step(nothing, scores, value)
+    >>> state.total.item(), state.output.item()
+    (2.0, 4.0)
+    """
+    raise NotImplementedError(
+        "fast_attention.online_softmax_step: new maximum, sum and output after one more tile of "
+        "scores and values"
     )

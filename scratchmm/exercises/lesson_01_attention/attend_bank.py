@@ -104,6 +104,18 @@ def finite_infinity(query, key, value, mask=None, *, backend=None):
 
 
 @exercise.wrong(
+    "added-constant",
+    story="a large negative number is added to hidden scores, so a query that sees nothing sees all",
+    advice="use -inf, and give a query that may see nothing zeros",
+)
+def added_constant(query, key, value, mask=None, *, backend=None):
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = scores + torch.where(mask, 0.0, -1e4).to(scores.dtype)
+    return scores.softmax(-1) @ value
+
+
+@exercise.wrong(
     "unsafe-exp",
     story="exp is taken of the raw scores, which overflows to inf / inf",
     advice="subtract the row's maximum first, or let softmax do it",

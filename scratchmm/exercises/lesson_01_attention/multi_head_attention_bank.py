@@ -63,6 +63,21 @@ def interleaved(self, x, context=None, mask=None, cache=None, return_weights=Fal
 
 
 @exercise.wrong(
+    "axes-not-exchanged",
+    story="heads and positions are not exchanged, so heads attend to heads within each position",
+    advice="(B, L, H, D / H) -> (B, H, L, D / H) before attend, and back after it",
+    method="forward",
+)
+def not_exchanged(self, x, context=None, mask=None, cache=None, return_weights=False):
+    def split(self, tensor):
+        return tensor.unflatten(-1, (self.heads, -1))
+
+    return run(
+        self, x, context, mask, cache, return_weights, split=split, join=lambda m: m.flatten(-2)
+    )
+
+
+@exercise.wrong(
     "joined-by-reshape",
     story="heads are joined by a reshape alone: positions and heads are mixed up",
     advice="exchange the axes back to (B, L, H, D / H) before you join",

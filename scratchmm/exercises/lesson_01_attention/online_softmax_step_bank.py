@@ -148,6 +148,18 @@ def axis_dropped(state, scores, value):
 
 
 @exercise.wrong(
+    "keepdim-forgotten",
+    story="the tile's maximum loses its last axis, and no longer fits the state's",
+    advice="keepdim=True, so that (B, H, M, 1) broadcasts against scores",
+)
+def keepdim_forgotten(state, scores, value):
+    maximum = torch.maximum(state.maximum, scores.amax(-1))
+    weights, rescale = (scores - maximum).exp(), (state.maximum - maximum).exp()
+    total = state.total * rescale + weights.sum(-1)
+    return OnlineSoftmax(maximum, total, state.output * rescale + weights @ value)
+
+
+@exercise.wrong(
     "state-in-place",
     story="the old state is changed in place",
     advice="make new tensors; += and methods that end in an underscore change the old ones",

@@ -115,16 +115,12 @@ def both_sides(real):
 
 
 @exercise.wrong(
-    "integers-inverted",
-    story="integers are inverted bit by bit, and ~1 is -2, which is True",
-    advice="turn integers into bool first",
+    "integers-kept",
+    story="integers stay integers, and ~ of them is not their opposite",
+    advice="real.bool(): who brings 0 and 1 gets False and True",
 )
-def integers_inverted(real):
-    return (
-        (~(~real)).bool()[:, None, None, :]
-        if real.dtype == torch.bool
-        else ((~real).bool()[:, None, None, :])
-    )
+def integers_kept(real):
+    return real[:, None, None, :]
 
 
 @exercise.wrong(
