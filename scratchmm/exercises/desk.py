@@ -6,7 +6,6 @@ import ast
 import difflib
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from scratchmm.exercises import catalogue
@@ -36,7 +35,7 @@ def existing(folder: Path) -> Path:
     return folder
 
 
-def in_file(path: Path, exercises: Sequence[Exercise]) -> Sequence[Exercise]:
+def in_file(path: Path, exercises: list[Exercise]) -> list[Exercise]:
     """The exercises that a file by its name or its definitions may answer."""
     source = path.read_text(encoding="utf-8", errors="replace")
     same = [one for one in exercises if one.lesson == path.stem]
