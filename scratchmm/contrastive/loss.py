@@ -19,7 +19,7 @@ def contrastive_loss(
     logits_ij = scale * image_i . text_j;  loss = (CE(logits, i) + CE(logits^T, i)) / 2, where pair i
     is the right answer for row i. image_embeddings, text_embeddings: (B, D), unit length, row i of
     one belonging to row i of the other; scale: 1 / temperature. Returns a scalar; when everything
-    looks alike it is log B.
+    looks alike it is log B. Shapes that differ are refused (ValueError).
 
     >>> same = torch.ones(3, 1)
     >>> contrastive_loss(same, same, scale=10.0).exp().round().item()

@@ -23,7 +23,8 @@ def class_embeddings(
 
     encode_texts: a list of P sentences to unit vectors (P, E), such as
     `lambda texts: clip.encode_text(tokenizer.batch(texts, length)[0])`; names: K class names;
-    templates: sentences with a {} for the name. Returns (K, E).
+    templates: sentences with a {} for the name. Returns (K, E). A template without {} is refused
+    (ValueError), and so are no names or no templates.
 
     >>> def encode_texts(texts):
     ...     return torch.nn.functional.one_hot(torch.tensor([len(t) for t in texts]), 9).float()

@@ -2,14 +2,14 @@
 
 from scratchmm.exercises.lesson_05_clip import (
     check_loss,
-    clip,
-    contrastive_loss,
+    clip_bank,
+    contrastive_loss_bank,
     temperature,
 )
 
 EXERCISES = (
-    contrastive_loss.exercise,
+    contrastive_loss_bank.exercise,
     check_loss.exercise,
     temperature.exercise,
-    clip.exercise,
+    clip_bank.exercise,
 )

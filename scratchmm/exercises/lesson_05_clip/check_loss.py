@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.kinds import Bank, judged_by_bank
-from scratchmm.exercises.lesson_05_clip import contrastive_loss as lesson
+from scratchmm.exercises.lesson_05_clip import contrastive_loss_bank as lesson
 
 exercise = Exercise(
     id="test.contrastive_loss",
