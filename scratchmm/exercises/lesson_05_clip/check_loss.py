@@ -3,9 +3,11 @@
 # mypy: allow-untyped-defs
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.kinds import Bank, judged_by_bank
@@ -43,7 +45,7 @@ exercise = Exercise(
 )
 
 
-def check_loss(candidate) -> None:
+def check_loss(candidate: Callable[..., Tensor]) -> None:
     """Raise AssertionError unless `candidate` is a right contrastive_loss.
 
     candidate: a function (image_embeddings, text_embeddings, scale) -> scalar, as the docstring of
@@ -70,7 +72,7 @@ def check_loss(candidate) -> None:
     raise AssertionError("5 pictures and 3 texts are accepted")
 
 
-def _compare_once(candidate, given: list[torch.Tensor], scale: torch.Tensor) -> None:
+def _compare_once(candidate: Callable[..., Tensor], given: list[Tensor], scale: Tensor) -> None:
     """Value, gradients and inputs left alone, against loops in which nothing can be mixed up."""
     kept = [x.clone() for x in given]
     plain = candidate(*given, float(scale))
@@ -94,14 +96,14 @@ def _compare_once(candidate, given: list[torch.Tensor], scale: torch.Tensor) -> 
 judged_by_bank(exercise, lambda: Bank.of(lesson.exercise), enough=0.9)
 
 
-def some_pairs() -> tuple[torch.Tensor, torch.Tensor]:
+def some_pairs() -> tuple[Tensor, Tensor]:
     """The pairs that the wrong tests below use."""
     generator = torch.Generator().manual_seed(7)
     image, text = F.normalize(torch.randn(2, 5, 3, generator=generator), dim=-1)
     return image, text
 
 
-def by_formula(image: torch.Tensor, text: torch.Tensor, scale: float) -> torch.Tensor:
+def by_formula(image: Tensor, text: Tensor, scale: float) -> Tensor:
     """The expected loss."""
     logits = scale * image @ text.T
     partner = torch.arange(len(logits))

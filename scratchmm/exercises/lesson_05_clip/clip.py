@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from scratchmm.contrastive.clip import CLIPConfig, CLIPOutput
+from scratchmm.contrastive.clip import CLIP, CLIPConfig, CLIPOutput
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 from scratchmm.language.text_transformer import TextConfig
@@ -46,7 +46,7 @@ exercise = Exercise(
 )
 
 
-def small(case: Case, clip_class):
+def small(case, clip_class):
     """A CLIP in which no two sizes are the same, every parameter filled."""
     vision = ViTConfig(8, 4, width=12, depth=1, heads=2, hidden=9, epsilon=1e-5)
     text = TextConfig(23, 7, width=16, depth=1, heads=4, hidden=11, end_token=END)
@@ -71,14 +71,14 @@ def sentences(case: Case) -> Tensor:
     return tokens
 
 
-def image_oracle(clip, images: Tensor) -> Tensor:
+def image_oracle(clip: CLIP, images: Tensor) -> Tensor:
     """One picture at a time, with the projection written out."""
     rows = [clip.vision(image[None])[0] for image in images]
     shared = torch.stack([clip.image_projection.weight @ row for row in rows])
     return shared / shared.pow(2).sum(1, keepdim=True).sqrt()
 
 
-def text_oracle(clip, tokens: Tensor) -> Tensor:
+def text_oracle(clip: CLIP, tokens: Tensor) -> Tensor:
     """One text at a time, cut off behind its first end token."""
     rows = []
     for text in tokens:

@@ -11,11 +11,13 @@ from torch import Tensor
 from scratchmm.exercises.lesson_05_clip.contrastive_loss import exercise
 
 
-def both_ways(logits: Tensor, partner: Tensor | None = None, **options) -> tuple[Tensor, Tensor]:
+def both_ways(
+    logits: Tensor, partner: Tensor | None = None, reduction: str = "mean"
+) -> tuple[Tensor, Tensor]:
     """The two cross-entropies with their knobs out, so that a wrong answer is one knob turned."""
     partner = torch.arange(len(logits)) if partner is None else partner
-    rows = F.cross_entropy(logits, partner, **options)
-    return rows, F.cross_entropy(logits.T, partner, **options)
+    rows = F.cross_entropy(logits, partner, reduction=reduction)
+    return rows, F.cross_entropy(logits.T, partner, reduction=reduction)
 
 
 def similarities(image: Tensor, text: Tensor, scale: Tensor | float = 1.0) -> Tensor:

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import nn
 
-from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -39,7 +38,7 @@ exercise = Exercise(
 )
 
 
-def at(case: Case, temperature_class, log_scale: float, **options):
+def at(case, temperature_class, log_scale, **options):
     """A temperature whose learned logarithm has been moved to this number."""
     temperature = case.call(temperature_class, **options)
     with torch.no_grad():
