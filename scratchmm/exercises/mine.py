@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,9 @@ def run_lesson(path: Path, flags: Sequence[str]) -> int:
             print(stop.code, file=sys.stderr)  # as Python itself does
             return 1
         return stop.code or 0
+    except Exception:  # noqa: BLE001 (it may well be the learner's own code: show where)
+        traceback.print_exc()
+        return 1
     finally:
         sys.argv, sys.path[:] = before
     return 0

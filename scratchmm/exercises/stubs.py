@@ -9,7 +9,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from types import ModuleType
 
 from scratchmm.exercises.format import Exercise
@@ -19,10 +19,10 @@ PLANTED = 'raise RuntimeError("planted by learn verify")'
 Definition = ast.FunctionDef | ast.ClassDef
 
 
-def stub_file(exercises: Sequence[Exercise], solved: str = "", planted: str = "") -> str:
+def stub_file(exercises: Sequence[Exercise], solved: Container[str] = (), planted: str = "") -> str:
     """The text of one lesson's stub file.
 
-    solved: the id of an exercise whose solution is left in. planted: a method of it (or its name)
+    solved: the ids of exercises whose solution is left in. planted: a method of one (or its name)
     whose body starts with a raise.
     """
     parts = [_heading(exercises[0].lesson)]
@@ -31,10 +31,10 @@ def stub_file(exercises: Sequence[Exercise], solved: str = "", planted: str = ""
     own = {exercise.name for exercise in exercises}
     for exercise in exercises:
         text = sources(exercise, exercise.shown)
-        if exercise.id == solved:
+        if exercise.id in solved:
             text += sources(exercise, exercise.parts)
-        text += definition(exercise, exercise.id == solved, planted)
-        for name, line in imports(exercise, text, exercise.id == solved).items():
+        text += definition(exercise, exercise.id in solved, planted)
+        for name, line in imports(exercise, text, exercise.id in solved).items():
             if name not in own:
                 needed.setdefault(name, line)
         bodies.append(f"{_introduction(exercise)}\n{text}")

@@ -188,7 +188,7 @@ def _learner_files(exercise: Exercise, findings: Findings) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{exercise.lesson}.py"
 
-        def status(**options: str) -> str:
+        def status(**options: Any) -> str:
             path.write_text(stub_file(catalogue.lessons()[exercise.lesson], **options))
             report = check_file(path, exercise)
             findings.seconds = max(findings.seconds, report.seconds)
@@ -200,9 +200,9 @@ def _learner_files(exercise: Exercise, findings: Findings) -> None:
         findings.stub = stub == "unwritten"
         if not findings.stub:
             findings.fault(f"its stub is reported as {stub}")
-        status(solved=exercise.id)
+        status(solved=(exercise.id,))
         for method in exercise.methods or [exercise.name]:
-            status(solved=exercise.id, planted=method)
+            status(solved=(exercise.id,), planted=method)
 
 
 def verify_limits(id: str) -> Findings:

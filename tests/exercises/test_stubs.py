@@ -59,13 +59,13 @@ def test_a_stub_file_runs_and_raises_its_goal(fake, tmp_path):
 
 def test_a_solved_file_imports_what_the_solution_needs(fake, tmp_path):
     path = tmp_path / "99_fake.py"
-    path.write_text(stub_file([*fake.values()], solved="fake.scaled"))
+    path.write_text(stub_file([*fake.values()], solved=("fake.scaled",)))
     assert load(path).scaled(1.0) == 5.0
 
 
 def test_a_planted_raise_comes_before_the_body(fake, tmp_path):
     path = tmp_path / "99_fake.py"
-    path.write_text(stub_file([*fake.values()], solved="fake.scaled", planted="scaled"))
+    path.write_text(stub_file([*fake.values()], solved=("fake.scaled",), planted="scaled"))
     with pytest.raises(RuntimeError, match="planted"):
         load(path).scaled(1.0)
 
