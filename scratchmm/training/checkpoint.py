@@ -114,7 +114,7 @@ def _has_table(path: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the new name itself on the disk (Windows can't open a folder, and needs no such thing)."""
+    """Put the new name itself on the disk (on Windows a folder can't be opened for that)."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

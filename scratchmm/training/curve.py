@@ -34,7 +34,7 @@ def read_curve(path: str | Path) -> list[Row]:
 
 @contextmanager
 def curve_file(folder: Path | None, rows: Sequence[Row]) -> Iterator[Callable[[Row], None]]:
-    """Start curve.csv in the folder with the rows known so far and yield a function that appends one more.
+    """Start curve.csv in the folder with the rows known so far; yield a function that appends a row.
 
     A killed run may have left rows behind its last checkpoint, or half a row. The checkpoint knows
     which rows count, so the file is written anew from them: none is doubled and none is lost.
@@ -77,7 +77,7 @@ def draw_curve(rows: Sequence[Row], path: str | Path) -> bool:
 
 @contextmanager
 def progress_bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[Row], None]]:
-    """Yield a function that shows a row: a tqdm bar where tqdm is installed, else about 20 lines."""
+    """Yield a function that shows a row: on a tqdm bar if tqdm is installed, else in 20 lines."""
     if not shown:
         yield lambda row: None
         return

@@ -58,8 +58,8 @@ def fit(
     With a `folder` it keeps checkpoint.pt (every `save_every` steps and at the end), curve.csv and
     curve.png there, and goes on from the checkpoint it finds (unless resume=False). `settings` are
     the caller's own (data, batch size, ...): with the loop's they are kept in the checkpoint, and a
-    checkpoint of other settings is refused. The seed fixes dropout and the like, in torch's, numpy's
-    and Python's global generators; the model's first weights are the caller's to seed.
+    checkpoint of other settings is refused. The seed fixes dropout and the like, in the global
+    generators of torch, numpy and Python; the model's first weights are the caller's to seed.
 
     Raises ValueError on a checkpoint of other settings or of another model, and when the loss or
     the gradient is no longer a finite number: the last good checkpoint stays.

@@ -1,0 +1,136 @@
+"""What `train` trains on: a set by its name as pictures, sentences and classes, and its test parts.
+
+Digits and clothes get their sentences from the names of their classes; the world describes itself;
+emoji and the user's own pairs bring their words along.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SETS = ("world", "mnist", "fashion_mnist", "emoji")
+WORLD_PICTURES, WORLD_TESTED = 16_384, 1_000
+DIGIT_PROMPTS = ("{}", "the digit {}", "a handwritten {}", "a picture of the number {}")
+CLOTHES_PROMPTS = ("{}", "a photo of clothing: {}", "a picture of the article {}", "a grey {}")
+WORLD_PROMPTS = ("a {}", "there is a {}", "this is a {}")
+
+
+@dataclass
+class Part:
+    """Pictures to be tested on, and the class of each, which has a name."""
+
+    pictures: Tensor  # (B, C, H, W) in [-1, 1]
+    labels: Tensor  # int64 (B,)
+    names: list[str]  # K of them; for pairs, every different text is a class
+    prompts: tuple[str, ...] = ("{}",)  # what is said around a name
+
+
+@dataclass
+class TrainingSet:
+    """Pictures with a sentence each, with classes where there are some, and parts held out."""
+
+    pictures: Tensor  # (B, C, H, W) in [-1, 1]
+    texts: list[str]
+    labels: Tensor | None  # int64 (B,), None for pairs
+    names: list[str]
+    tests: dict[str, Part]  # "test", or for the world "seen" and "unseen"
+
+
+def read_set(data: str, root: str | Path | None, size: int, seed: int) -> TrainingSet:
+    """The set of that name, or the user's table of pairs, with pictures of size x size pixels.
+
+    Raises ValueError for an unknown name, and what the readers raise for missing or damaged files.
+    """
+    if data == "world":
+        return _world(size, seed)
+    if data in ("mnist", "fashion_mnist"):
+        return _labelled(data, root, size, seed)
+    if data == "emoji":
+        from scratchmm.data.pairs import load_emoji
+
+        return _pairs(load_emoji(root, "train"), load_emoji(root, "test"), size)
+    from scratchmm.data.pairs import read_pairs, split_pairs
+
+    return _pairs(*split_pairs(read_pairs(data), seed=seed), size)
+
+
+def check_name(data: str) -> None:
+    """Refuse a name that is neither a set nor a file.
+
+    >>> check_name("minst")
+    Traceback (most recent call last):
+    ValueError: there is no data set 'minst' (did you mean mnist?): name world, mnist, \
+fashion_mnist, emoji, or a table of pairs FILE.tsv
+    """
+    if data in SETS or data.endswith(".tsv") or Path(data).is_file():
+        return
+    near = difflib.get_close_matches(data, SETS, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ValueError(
+        f"there is no data set {data!r}{hint}: name {', '.join(SETS)}, or a table of pairs FILE.tsv"
+    )
+
+
+def _world(size: int, seed: int) -> TrainingSet:
+    from scratchmm.data.drawing import draw_many
+    from scratchmm.data.wording import describe
+    from scratchmm.data.world import sample_scene, split_combinations
+
+    rng = np.random.default_rng(seed)
+    seen, unseen = split_combinations()
+    names = [" ".join(pair) for pair in [*seen, *unseen]]  # the seen ones first
+    parts = []
+    for count, only in ((WORLD_PICTURES, seen), (WORLD_TESTED, seen), (WORLD_TESTED, unseen)):
+        scenes = [sample_scene(rng, combinations=only) for _ in range(count)]
+        said = [f"{scene.things[0].color} {scene.things[0].shape}" for scene in scenes]
+        labels = torch.tensor([names.index(name) for name in said])
+        parts.append((draw_many(scenes, size), labels, [describe(scene, rng) for scene in scenes]))
+    (pictures, labels, texts), *tested = parts
+    tests = {
+        which: Part(pictures, labels, names, WORLD_PROMPTS)
+        for which, (pictures, labels, _) in zip(("seen", "unseen"), tested, strict=True)
+    }
+    return TrainingSet(pictures, texts, labels, names, tests)
+
+
+def _labelled(data: str, root: str | Path | None, size: int, seed: int) -> TrainingSet:
+    from scratchmm.data.idx import load_fashion_mnist, load_mnist
+
+    read = load_mnist if data == "mnist" else load_fashion_mnist
+    prompts = DIGIT_PROMPTS if data == "mnist" else CLOTHES_PROMPTS
+    pictures, labels, names = read(root, "train")
+    tested, answers, _ = read(root, "test")
+    if not len(pictures) or not len(tested):
+        raise ValueError(f"{data} has {len(pictures)} training and {len(tested)} test pictures")
+    names = [name.lower().replace("/", " or ") for name in names]
+    rng = np.random.default_rng(seed)
+    picked = rng.integers(len(prompts), size=len(labels))
+    texts = [prompts[p].format(names[k]) for p, k in zip(picked, labels.tolist(), strict=True)]
+    test = Part(_resized(tested, size), answers, names, prompts)
+    return TrainingSet(_resized(pictures, size), texts, labels, names, {"test": test})
+
+
+def _resized(pictures: Tensor, size: int) -> Tensor:
+    if pictures.shape[-2:] == (size, size):
+        return pictures
+    return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+
+
+def _pairs(train: Sequence, test: Sequence, size: int) -> TrainingSet:  # type: ignore[type-arg]
+    from scratchmm.data.pairs import load_pictures
+
+    if len(train) < 2 or len(test) < 2:
+        raise ValueError(
+            f"there are {len(train)} pairs to train on and {len(test)} to hold out: both need 2"
+        )
+    texts, asked = [pair.text for pair in train], [pair.text for pair in test]
+    names = list(dict.fromkeys(asked))
+    labels = torch.tensor([names.index(text) for text in asked])
+    part = Part(load_pictures(test, size), labels, names)
+    return TrainingSet(load_pictures(train, size), texts, None, names, {"test": part})

@@ -1,0 +1,39 @@
+"""Small pictures varied for training, a whole batch at once, fixed by a generator.
+
+Differs from the paper: nothing (there is none).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+
+def random_shift(pictures: Tensor, generator: Generator, most: int = 2) -> Tensor:
+    """Move each picture by up to `most` pixels either way; its edge is repeated where it left.
+
+    (B, C, H, W) in and out.
+
+    >>> random_shift(torch.ones(2, 1, 4, 3), Generator(), most=1).shape
+    torch.Size([2, 1, 4, 3])
+    """
+    batch, _, height, width = pictures.shape
+    padded = F.pad(pictures, (most, most, most, most), mode="replicate")
+    down, across = torch.randint(0, 2 * most + 1, (2, batch, 1), generator=generator)
+    rows = (down + torch.arange(height))[:, None, :, None]  # (B, 1, H, 1)
+    columns = (across + torch.arange(width))[:, None, None, :]  # (B, 1, 1, W)
+    which = torch.arange(batch)[:, None, None, None]  # (B, 1, 1, 1)
+    channels = torch.arange(pictures.shape[1])[None, :, None, None]  # (1, C, 1, 1)
+    return padded[which, channels, rows, columns]
+
+
+def shift_and_flip(pictures: Tensor, generator: Generator) -> Tensor:
+    """Move each picture by up to two pixels and mirror half of them: (B, C, H, W) in and out.
+
+    Not for digits or arrows, where left and right mean something.
+
+    >>> shift_and_flip(torch.ones(2, 1, 4, 3), Generator()).shape
+    torch.Size([2, 1, 4, 3])
+    """
+    moved = random_shift(pictures, generator)
+    mirrored = torch.rand(len(pictures), generator=generator) < 0.5
+    return torch.where(mirrored[:, None, None, None], moved.flip(-1), moved)
