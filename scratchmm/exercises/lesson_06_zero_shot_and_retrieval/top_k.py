@@ -1,0 +1,296 @@
+"""Exercise retrieval.top_k: the nearest of many, without holding all the similarities at once."""
+
+# mypy: allow-untyped-defs
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from scratchmm.contrastive.retrieval import Neighbours
+from scratchmm.exercises.case import Case
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="retrieval.top_k",
+    target="scratchmm.contrastive.retrieval:top_k",
+    title="Search in blocks",
+    goal="the k best rows of the gallery for each query, the gallery read in blocks",
+    minutes=25,
+    difficulty=3,
+    section="Search in a gallery too large for one matrix",
+    hints=(
+        "One query, five answers with the similarities 0.3, 0.9, 0.1, 0.5, 0.7, k = 2, block = 2. "
+        "After the first block the best are (0.9 at 1, 0.3 at 0), after the second (0.9 at 1, 0.5 at "
+        "3), after the last, which has one answer only, (0.9 at 1, 0.7 at 4).",
+        "It is a tournament: the best k so far meet the answers of the next block, and again only k "
+        "remain. Each carries its similarity and its number in the gallery, and the number counts "
+        "from the gallery's start and not from the block's.",
+        "Start with scores (Q, 0) and indices (Q, 0). For each block: similarities (Q, block), their "
+        "numbers start, start + 1, ...; join both to what was kept along dim 1; topk along dim 1, at "
+        "most k of what there is; gather the numbers at the places that topk names. Refuse k below "
+        "1 and above G.",
+        "scores = torch.cat([scores, fresh], dim=1); indices = torch.cat([indices, "
+        "places.expand_as(fresh)], dim=1); scores, kept = scores.topk(min(k, scores.shape[1]), "
+        "dim=1); indices = indices.gather(1, kept)",
+    ),
+)
+
+
+def inputs(case: Case, Q: int = 3, G: int = 11) -> tuple[Tensor, Tensor]:
+    """Queries and a gallery of width 4."""
+    return case.normal(Q=Q, E=4), case.normal(G=G, E=4)
+
+
+def slow(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The oracle: sort all answers to one query at a time."""
+    scores, indices = [], []
+    for query in queries:
+        found = torch.stack([(query * answer).sum() for answer in gallery])
+        order = torch.argsort(found, descending=True)[:k]
+        indices.append(order)
+        scores.append(found[order])
+    return torch.stack(scores), torch.stack(indices)
+
+
+@exercise.holds("scores and indices (Q, k), as Neighbours")
+def shape(top_k, case):
+    got = case.call(top_k, *inputs(case), 2)
+    case.true(isinstance(got, Neighbours), "Neighbours(scores, indices)", type(got).__name__)
+    case.sizes["k"] = 2
+    case.shape(got.scores, "Q k")
+    case.shape(got.indices, "Q k")
+
+
+@exercise.holds("in one block: the k largest dot products, best first, and their rows")
+def one_block(top_k, case):
+    queries, gallery = inputs(case)
+    for k in (1, 4):
+        got = case.call(top_k, queries, gallery, k)
+        case.equal(tuple(got), slow(queries, gallery, k), f"k = {k}")
+
+
+@exercise.holds("every block size gives the same, also one that leaves a rest")
+def blocks(top_k, case):
+    queries, gallery = inputs(case)
+    for block in (4, 5, 10, 11, 20):
+        got = case.call(top_k, queries, gallery, 3, block=block)
+        case.equal(tuple(got), slow(queries, gallery, 3), f"block = {block}")
+
+
+@exercise.holds("k may be larger than a block, and as large as the gallery")
+def large_k(top_k, case):
+    queries, gallery = inputs(case)
+    for k, block in ((5, 2), (11, 3), (11, 1)):
+        got = case.call(top_k, queries, gallery, k, block=block)
+        case.equal(tuple(got), slow(queries, gallery, k), f"k = {k}, block = {block}")
+
+
+@exercise.holds("it is right too where all similarities are negative")
+def negative(top_k, case):
+    queries, gallery = inputs(case)
+    gallery = case.named(-gallery.abs(), "G E")
+    queries = case.named(queries.abs(), "Q E")
+    got = case.call(top_k, queries, gallery, 3, block=4)
+    case.equal(tuple(got), slow(queries, gallery, 3))
+
+
+@exercise.holds("k above the gallery's size, or below 1, is refused with a ValueError")
+def refused(top_k, case):
+    queries, gallery = inputs(case)
+    for k in (12, 0):
+        case.refuses(ValueError, top_k, queries, gallery, k, block=4)
+
+
+@exercise.holds("no tensor as large as all similarities (Q times G) is ever made")
+def memory(top_k, case):
+    queries, gallery = inputs(case, Q=9, G=400)
+    seen = Largest()
+
+    def watched(queries, gallery, k, block):
+        with seen:
+            return top_k(queries, gallery, k, block=block)
+
+    got = case.call(watched, queries, gallery, 2, 20)
+    case.equal(tuple(got), slow(queries, gallery, 2))
+    allowed = 9 * 400 // 2
+    small = seen.numbers <= allowed
+    case.true(small, f"tensors of at most {allowed} numbers", f"one of {seen.numbers}")
+
+
+class Largest(TorchDispatchMode):
+    """While it is entered, notes the largest tensor that any operator gives back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        sizes = [x.numel() for x in tree_leaves(result) if isinstance(x, Tensor)]
+        self.numbers = max([self.numbers, *sizes])
+        return result
+
+
+def search(queries, gallery, k, block=4096, offset=True, largest=True, start_with=None):
+    """The search with its knobs out, so that a wrong answer is one knob turned."""
+    if not 1 <= k <= len(gallery):
+        raise ValueError("k")
+    scores = queries.new_empty(len(queries), 0)
+    indices = torch.empty(len(queries), 0, dtype=torch.int64)
+    if start_with is not None:
+        scores = queries.new_full((len(queries), k), start_with)
+        indices = torch.zeros(len(queries), k, dtype=torch.int64)
+    for start in range(0, len(gallery), block):
+        fresh = queries @ gallery[start : start + block].T
+        places = torch.arange(fresh.shape[1]) + (start if offset else 0)
+        scores = torch.cat([scores, fresh], 1)
+        indices = torch.cat([indices, places.expand_as(fresh)], 1)
+        scores, kept = scores.topk(min(k, scores.shape[1]), 1, largest=largest)
+        indices = indices.gather(1, kept)
+    return Neighbours(scores, indices)
+
+
+@exercise.wrong(
+    "numbers-within-the-block",
+    story="the numbers count from the block's start and not from the gallery's",
+    advice="add `start` to the places of each block",
+)
+def numbers_within_the_block(queries, gallery, k, block=4096):
+    return search(queries, gallery, k, block, offset=False)
+
+
+@exercise.wrong(
+    "least-similar",
+    story="the least similar are returned",
+    advice="topk with largest=True, as it is by default",
+)
+def least_similar(queries, gallery, k, block=4096):
+    return search(queries, gallery, k, block, largest=False)
+
+
+@exercise.wrong(
+    "starts-with-zeros",
+    story="the best so far start as zeros, which beat every negative similarity",
+    advice="start with nothing, (Q, 0), or with minus infinity",
+)
+def starts_with_zeros(queries, gallery, k, block=4096):
+    return search(queries, gallery, k, block, start_with=0.0)
+
+
+exercise.edit(
+    "last-block-only",
+    ("torch.cat([scores, fresh], dim=1)", "fresh"),
+    ("torch.cat([indices, places.expand_as(fresh)], dim=1)", "places.expand_as(fresh)"),
+    story="each block forgets the best of the blocks before",
+    advice="the best so far compete with the next block: torch.cat",
+)
+exercise.edit(
+    "numbers-not-carried",
+    ("indices = indices.gather(1, kept)", "indices = kept"),
+    story="the places that topk names are returned, and not the gallery's rows that stand there",
+    advice="gather the numbers at the places that topk names",
+)
+exercise.edit(
+    "rest-left-out",
+    ("range(0, len(gallery), block)", "range(0, len(gallery) // block * block or 1, block)"),
+    story="the last block is left out where it is not full",
+    advice="range(0, G, block): the last slice may be shorter",
+)
+exercise.edit(
+    "order-of-the-gallery",
+    ("return Neighbours(scores, indices)",
+     "indices, order = indices.sort(dim=1)\n    return Neighbours(scores.gather(1, order), indices)"),
+    story="the right rows are returned, but in the gallery's order",
+    advice="best first: topk sorts them already",
+)  # fmt: skip
+exercise.edit(
+    "exchanged",
+    ("return Neighbours(scores, indices)", "return Neighbours(indices, scores)"),
+    story="scores and indices are exchanged",
+    advice="Neighbours(scores, indices)",
+)
+exercise.edit(
+    "a-plain-tuple",
+    ("return Neighbours(scores, indices)", "return scores, indices"),
+    story="a plain tuple is returned, which has no names",
+    advice="Neighbours(scores, indices)",
+)
+exercise.edit(
+    "normalised",
+    ("queries @ gallery[start : start + block].T",
+     "torch.nn.functional.normalize(queries, dim=1)"
+     " @ torch.nn.functional.normalize(gallery[start : start + block], dim=1).T"),
+    story="the vectors are made unit length first",
+    advice="by dot product: who wants cosines hands over unit vectors",
+    convention=True,
+)  # fmt: skip
+exercise.edit(
+    "k-of-a-block",
+    ("min(k, scores.shape[1])", "min(k, block)"),
+    story="at most as many as a block has are kept, so a k larger than a block comes out short",
+    advice="keep min(k, what there is so far)",
+)
+exercise.edit(
+    "too-many-accepted",
+    ("if not 1 <= k <= len(gallery):", "if k < 1:"),
+    story="a k above the gallery's size gives fewer answers than were asked for",
+    advice="raise a ValueError that names both",
+)
+exercise.edit(
+    "none-accepted",
+    ("if not 1 <= k <= len(gallery):", "if k > len(gallery):"),
+    story="k = 0 is accepted",
+    advice="raise a ValueError: k counts from 1",
+)
+
+
+@exercise.wrong(
+    "all-at-once",
+    story="all similarities are held at once: the block is ignored",
+    advice="loop over the gallery in blocks and keep only the best k",
+)
+def all_at_once(queries, gallery, k, block=4096):
+    if not 1 <= k <= len(gallery):
+        raise ValueError("k")
+    return Neighbours(*(queries @ gallery.T).topk(k, dim=1))
+
+
+@exercise.disguise("numbers-within-the-block")
+def local_numbers(queries, gallery, k, block=4096):
+    if not 1 <= k <= len(gallery):
+        raise ValueError("k")
+    scores, indices = [], []
+    for part in gallery.split(block):
+        best, places = (queries @ part.T).topk(min(k, len(part)), 1)
+        scores.append(best)
+        indices.append(places)
+    best, places = torch.cat(scores, 1).topk(k, 1)
+    return Neighbours(best, torch.cat(indices, 1).gather(1, places))
+
+
+@exercise.right("best of each block, then the best of those")
+def in_two_rounds(queries, gallery, k, block=4096):
+    if k < 1 or k > gallery.shape[0]:
+        raise ValueError("k")
+    scores, indices = [], []
+    for number, part in enumerate(gallery.split(block)):
+        best, places = torch.topk(torch.einsum("qe,ge->qg", queries, part), min(k, len(part)))
+        scores.append(best)
+        indices.append(places + number * block)
+    best, places = torch.cat(scores, dim=1).topk(k, dim=1)
+    return Neighbours(best, torch.cat(indices, dim=1).gather(1, places))
+
+
+@exercise.right("from minus infinity")
+def from_minus_infinity(queries, gallery, k, block=4096):
+    if not 1 <= k <= len(gallery):
+        raise ValueError("k")
+    scores = torch.full((len(queries), k), -torch.inf, dtype=queries.dtype)
+    indices = torch.zeros(len(queries), k, dtype=torch.int64)
+    for start in range(0, len(gallery), block):
+        fresh = queries @ gallery[start : start + block].T
+        places = torch.arange(start, start + fresh.shape[1]).repeat(len(queries), 1)
+        joined, order = torch.cat([fresh, scores], 1).sort(1, descending=True)
+        scores, indices = joined[:, :k], torch.cat([places, indices], 1).gather(1, order)[:, :k]
+    return Neighbours(scores, indices)
