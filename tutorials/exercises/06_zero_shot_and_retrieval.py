@@ -1,0 +1,98 @@
+"""Exercises of lesson 06, zero shot and retrieval.
+
+Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+    python -m scratchmm learn check     what is right, and which mistake the rest looks like
+    python -m scratchmm learn hint ID   a hint, and a little more of it each time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scratchmm.contrastive.retrieval import Neighbours
+from scratchmm.contrastive.zero_shot import TEMPLATES
+
+
+# zero_shot.class_embeddings: A classifier made of sentences. 15 minutes, difficulty 2 of 5. In the
+# lesson: A classifier made of words.
+def class_embeddings(
+    encode_texts: Callable[[list[str]], Tensor],
+    names: Sequence[str],
+    templates: Sequence[str] = TEMPLATES,
+) -> Tensor:
+    """One unit vector a class: the mean of its prompts' unit vectors, made unit length again.
+
+    encode_texts: a list of P sentences to unit vectors (P, E), such as
+    `lambda texts: clip.encode_text(tokenizer.batch(texts, length)[0])`; names: K class names;
+    templates: sentences with a {} for the name. Returns (K, E). A template without {} is refused
+    (ValueError), and so are no names or no templates.
+
+    >>> def encode_texts(texts):
+    ...     return torch.nn.functional.one_hot(torch.tensor([len(t) for t in texts]), 9).float()
+    >>> class_embeddings(encode_texts, ["cat", "horse"], ["{}"]).argmax(dim=-1).tolist()
+    [3, 5]
+    """
+    raise NotImplementedError(
+        "zero_shot.class_embeddings: a unit vector a class: the mean of the unit vectors of its "
+        "prompts, made unit length again"
+    )
+
+
+# zero_shot.zero_shot: Zero-shot probabilities. 10 minutes, difficulty 1 of 5. In the lesson: From
+# similarity to probability. Comes after zero_shot.class_embeddings.
+def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float = 100.0) -> Tensor:
+    """The probability of each class for each picture: softmax(scale * image . class) over classes.
+
+    image_embeddings: unit vectors (B, E); classes: unit vectors (K, E), from `class_embeddings`;
+    scale: the model's, 1 / temperature. Returns (B, K).
+
+    >>> zero_shot(torch.eye(2), torch.eye(2)).round().tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    raise NotImplementedError(
+        "zero_shot.zero_shot: softmax over the classes of scale * image . class"
+    )
+
+
+# recall.recall_at_k: Recall@k. 20 minutes, difficulty 3 of 5. In the lesson: Counting what was
+# found.
+def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> float:
+    """The share of queries with a right answer among their k most similar, from 0 to 1.
+
+    similarity: (Q, G), a row a query; relevant: bool (Q, G), True where an answer is right, or None
+    where answer i alone is right for query i (then Q = G). A wrong answer that ties with the best
+    right one counts as ranked before it, so that a model that finds everything alike recalls nothing,
+    nor does one whose similarities are nan. A query without any right answer is never a success.
+    k below 1 is refused (ValueError), and so are unequal numbers of queries and answers without
+    `relevant`.
+
+    >>> similarity = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.7, 0.0], [0.1, 0.1, 0.1]])
+    >>> recall_at_k(similarity, k=1), recall_at_k(similarity, k=3)
+    (0.3333333333333333, 1.0)
+    """
+    raise NotImplementedError(
+        "recall.recall_at_k: the share of queries with a right answer among their k most similar; "
+        "ties count against"
+    )
+
+
+# retrieval.top_k: Search in blocks. 25 minutes, difficulty 3 of 5. In the lesson: Search in a
+# gallery too large for one matrix.
+def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighbours:
+    """The k rows of the gallery most similar to each query, by dot product, best first.
+
+    queries: (Q, E); gallery: (G, E); both unit length for cosine similarity. The gallery is read in
+    blocks, and the best so far compete with each new block: memory grows with Q * (block + k), not
+    with Q * G. k above G is refused.
+
+    >>> best = top_k(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), k=1)
+    >>> best.indices.tolist()
+    [[1]]
+    """
+    raise NotImplementedError(
+        "retrieval.top_k: the k best rows of the gallery for each query, the gallery read in blocks"
+    )
