@@ -56,7 +56,7 @@ def agree(mine: Outcome, theirs: Outcome) -> bool:
     if mine.failure is not None and theirs.failure is not None:
         if mine.failure.kind != theirs.failure.kind:
             return False
-    return len(mine.trace) == len(theirs.trace) and same(mine.trace, theirs.trace)
+    return same(mine.trace, theirs.trace)
 
 
 def transformation(exercise: Exercise, grade: Grade, *, seed: int = 0) -> str:

@@ -128,6 +128,8 @@ def test_shortcuts_raise_under_every_alias_and_come_back():
         ):
             with pytest.raises(ShortcutTaken):
                 call()
+    with forbidding(["torch.nn.functional.softmax"], namespace), pytest.raises(ShortcutTaken):
+        namespace["softmax"](torch.ones(2), 0)
     assert namespace["softmax"] is original is torch.nn.functional.softmax
     assert torch.ones(2).softmax(0).sum() == 1
 
@@ -157,3 +159,22 @@ def test_no_except_of_the_learner_s_hides_a_shortcut(fake):
 
     outcome = apply(fake["fake.scaled"], fake["fake.scaled"].properties[0], sly)
     assert outcome.failure.kind == "shortcut"
+
+
+def test_what_a_candidate_draws_depends_on_the_seed_alone():
+    draws = [Case(seed, "x").call(torch.rand, 3) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+
+
+def test_the_trace_holds_every_result_and_what_was_asked():
+    case = Case(0, "x")
+    x = case.normal(B=2, D=3)
+    doubled = case.call(lambda x: 2 * x, x)
+    doubled.zero_()  # what happens later does not change what was seen
+    case.true(True, "anything", "it")
+    case.unchanged()
+    assert same(case.trace, [2 * x, "it", x])
+
+
+def test_nan_is_the_same_as_nan():
+    assert same(torch.tensor([math.nan, 1.0]), torch.tensor([math.nan, 1.0]))

@@ -36,7 +36,7 @@ def test_misbehaviour_ends_in_a_sentence(fake, tmp_path, body, told):
     report = check_file(path, fake["fake.scaled"], seconds=1.0, memory=1 << 27)
     assert report.status == "wrong" and told in report.got, report
     assert report.called == "scaled(x (B=2, D=3))"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
 def test_a_file_that_never_loads_could_not_run(fake, tmp_path):
