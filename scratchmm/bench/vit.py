@@ -16,7 +16,7 @@ CPU_BATCH, GPU_BATCH = 4, 64
 
 def rows(
     device: str = "cpu",
-    rounds: int = 7,
+    rounds: int = 5,
     config: ViTConfig | None = None,
     batch: int | None = None,
 ) -> list[Row]:
