@@ -105,7 +105,8 @@ def test_check_names_every_problem_and_goes_on(table, tmp_path):
         "line 4",
         "line 5",
     ]
-    assert "truncated" in problems[1] and "c.png" in problems[1]
+    start = f"line 4 of {path}: {tmp_path / 'c.png'} is a damaged or truncated picture"
+    assert problems[1].startswith(start) and problems[2].startswith(f"line 5 of {path} has 1 col")
 
 
 names = st.sampled_from(["a", "b", "c", "d", "e", "f", ""])
@@ -139,6 +140,7 @@ def test_a_split_has_the_size_that_is_asked_for_and_its_seed_fixes_it():
         train, test = split_pairs(pairs, held_out)
         assert len(test) == 200 * held_out and len(train) == 200 - len(test)
     assert split_pairs(pairs, seed=1) == split_pairs(pairs, seed=1) != split_pairs(pairs, seed=2)
+    assert [len(part) for part in split_pairs(pairs[:2], 0.9)] == [1, 1]
     for wrong in (0, 1, -0.5, 3):
         with pytest.raises(ValueError, match="between 0 and 1"):
             split_pairs(pairs, wrong)
