@@ -1,0 +1,282 @@
+"""`train`: what it reaches, that it goes on, that what it measures is true, what it refuses."""
+
+import gzip
+import json
+import struct
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scratchmm.commands import main, training_sets
+from scratchmm.commands.train import load_trained, measure_clip, measure_vit
+from scratchmm.commands.training_sets import Part, TrainingSet, read_set
+from scratchmm.training import small_clip, small_vit
+from scratchmm.training.curve import read_curve
+
+QUICK = ["--patch-size", "7", "--width", "16", "--depth", "1", "--batch", "32"]
+
+
+def write_idx(path, array):
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Ten classes that anybody could tell apart: each a pattern of its own, tiled, under noise."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    tiles = np.kron(rng.integers(2, size=(10, 2, 2)), np.ones((2, 2))) * 120  # (10, 4, 4)
+    tiles += rng.integers(90, size=(10, 1, 1))
+    for name in ("mnist", "fashion_mnist"):
+        (folder / name).mkdir()
+        for part, count in (("train", 300), ("t10k", 60)):
+            labels = rng.integers(10, size=count)
+            images = np.tile(tiles[labels], (1, 7, 7)) + rng.integers(30, size=(count, 28, 28))
+            write_idx(folder / name / f"{part}-images-idx3-ubyte.gz", images)
+            write_idx(folder / name / f"{part}-labels-idx1-ubyte.gz", labels)
+    return folder
+
+
+def train(capsys, *words):
+    status = main(["train", *map(str, words)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+# What it reaches
+
+
+def test_vit_learns_digits_and_comes_back_from_its_folder(root, tmp_path, capsys):
+    words = ["vit", "--data", "mnist", "--root", root, "--out", tmp_path, *QUICK]
+    status, out, err = train(capsys, *words, "--steps", "120", "--json")
+    report = json.loads(out)
+    assert status == 0 and err == ""
+    assert report["accuracy"] >= 0.9
+    assert (report["train_pictures"], report["test_pictures"]) == (300, 60)
+    assert (report["steps"], report["batch"], report["width"]) == (120, 32, 16)
+    assert 0 < report["train_seconds"] <= report["total_seconds"]
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    names = {"checkpoint.pt", "curve.csv", "model.pt", "config.json", "report.json"}
+    assert {path.name for path in tmp_path.iterdir()} - {"curve.png"} == names
+
+    vit = load_trained(tmp_path)
+    test = read_set("mnist", root, 28, 0).tests["test"]
+    right = (vit.classify(test.pictures).argmax(dim=1) == test.labels).double().mean().item()
+    assert right == report["accuracy"]
+    assert vit.names[3] == "three"
+
+
+def test_clip_learns_clothes_from_their_names(root, tmp_path, capsys):
+    words = ["clip", "--data", "fashion_mnist", "--root", root, "--out", tmp_path, *QUICK]
+    status, out, _ = train(capsys, *words, "--steps", "150", "--learning-rate", "0.004")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert status == 0
+    assert report["zero_shot_accuracy"] >= 0.8
+    assert report["image_to_text_recall"][0] == report["zero_shot_accuracy"]
+    assert f"zero shot accuracy       {report['zero_shot_accuracy']:7.2%}" in out
+
+    clip = load_trained(tmp_path)
+    assert clip.embed_texts(["a photo of clothing: bag"]).norm().item() == pytest.approx(
+        1, abs=1e-5
+    )
+    data = read_set("fashion_mnist", root, 28, 0)
+    assert measure_clip(clip, data)["zero_shot_accuracy"] == report["zero_shot_accuracy"]
+
+
+def test_the_users_own_pairs(tmp_path, capsys):
+    rows = ["file\ttext"]
+    for number in range(40):
+        color = (250, 10, 10) if number % 2 else (10, 10, 250)
+        Image.new("RGB", (20, 30), color).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png\tpicture {number}")
+    (tmp_path / "mine.tsv").write_text("\n".join(rows))
+    words = ["clip", "--data", tmp_path / "mine.tsv", "--out", tmp_path / "run", "--steps", "3"]
+    status, out, _ = train(capsys, *words, "--image-size", "16", "--patch-size", "8", "--json")
+    report = json.loads(out)
+    assert status == 0
+    assert (report["train_pictures"], report["test_pictures"]) == (36, 4)
+    assert report["image_to_text_recall"][1] == 1.0  # at 5, of 4
+    assert load_trained(tmp_path / "run").model.config.vision.image_size == 16
+
+
+def test_the_world_keeps_what_was_never_seen_apart(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(training_sets, "WORLD_PICTURES", 200)
+    monkeypatch.setattr(training_sets, "WORLD_TESTED", 50)
+    data = read_set("world", None, 32, 0)
+    trained = {data.names[label] for label in data.labels.tolist()}
+    assert all(
+        data.names[label] in text or all(word in text for word in data.names[label].split())
+        for label, text in zip(data.labels.tolist(), data.texts, strict=True)
+    )
+    unseen = {data.names[label] for label in data.tests["unseen"].labels.tolist()}
+    assert len(data.names) == 64 and "purple star" in data.names[52:]
+    assert not trained & unseen and unseen <= set(data.names[52:])
+    assert {data.names[label] for label in data.tests["seen"].labels.tolist()} <= set(
+        data.names[:52]
+    )
+
+    for model in ("clip", "vit"):
+        words = [model, "--out", tmp_path / model, "--steps", "2", "--json"]
+        status, out, _ = train(capsys, *words)
+        report = json.loads(out)
+        assert status == 0
+        assert ("unseen_accuracy" in report) == (model == "clip")
+        assert "seen_accuracy" in report or "accuracy" in report
+
+
+# That what it measures is true
+
+
+class Told:
+    """A model that gives the embeddings it was told."""
+
+    def __init__(self, pictures, texts):
+        self.pictures, self.texts = pictures, texts
+
+    def embed_pictures(self, pictures):
+        assert pictures.shape[1] == 3
+        return torch.tensor(self.pictures)
+
+    def embed_texts(self, texts):
+        return torch.tensor([self.texts[text] for text in texts])
+
+
+def test_figures_of_a_clip_by_hand():
+    texts = {"is a": [1.0, 0.0], "is b": [0.0, 1.0], "is c": [-1.0, 0.0]}
+    # nearest: a, a (of class b: wrong), b; no picture shows c
+    clip = Told([[0.9, 0.1], [0.8, 0.6], [0.1, 0.9]], texts)
+    part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 1]), ["a", "b", "c"], ("is {}",))
+    figures = measure_clip(clip, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
+    assert figures["zero_shot_accuracy"] == pytest.approx(2 / 3)
+    assert figures["image_to_text_recall"] == pytest.approx([2 / 3, 1.0, 1.0])
+    # "is a" finds its picture first; "is b" finds the third picture, which is of b; c is not asked
+    assert figures["text_to_image_recall"] == [1.0, 1.0, 1.0]
+    clip.pictures[0] = [0.7, 0.7]  # now "is a" finds the second picture first, which is of b
+    figures = measure_clip(clip, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
+    assert figures["text_to_image_recall"] == [0.5, 1.0, 1.0]
+
+
+def test_figures_of_a_vit_by_hand():
+    chances = torch.tensor([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]])
+    vit = SimpleNamespace(classify=lambda pictures: chances)
+    part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([1, 1, 0]), ["a", "b"])
+    other = Part(part.pictures, torch.tensor([0, 0, 1]), ["a", "b"])
+    data = TrainingSet(torch.zeros(0), [], None, [], {"seen": part, "unseen": other})
+    assert measure_vit(vit, data) == {"accuracy": pytest.approx(2 / 3)}
+
+
+def test_texts_say_the_class_of_their_own_picture(root):
+    data = read_set("fashion_mnist", root, 14, seed=3)
+    assert data.pictures.shape == (300, 1, 14, 14) and len(data.texts) == 300
+    for text, label in zip(data.texts, data.labels.tolist(), strict=True):
+        assert data.names[label] in text.split(": ")[-1]
+    assert len(set(data.texts)) > 25  # several wordings a class
+    assert data.names[0] == "t-shirt or top"
+
+
+# That it goes on
+
+
+def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
+    root, tmp_path, capsys, monkeypatch
+):
+    words = ["vit", "--data", "mnist", "--root", root, *QUICK, "--steps", "8", "--save-every", "3"]
+    assert train(capsys, *words, "--out", tmp_path / "straight")[0] == 0
+
+    real, calls = small_vit.class_loss, []
+
+    def stopping(model, batch):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return real(model, batch)
+
+    monkeypatch.setattr(small_vit, "class_loss", stopping)
+    words += ["--out", tmp_path / "stopped"]
+    status, _, err = train(capsys, *words)
+    assert status == 130 and err.endswith("interrupted\n")
+    assert not (tmp_path / "stopped" / "model.pt").exists()
+
+    status, out, _ = train(capsys, *words)
+    assert status == 0 and "Going on where the last run in" in out
+    assert len(calls) == 6 + 8 - 3  # three steps were saved
+    ends = [load_trained(tmp_path / name).model.state_dict() for name in ("straight", "stopped")]
+    torch.testing.assert_close(ends[1], ends[0], rtol=0, atol=0)
+    assert len(read_curve(tmp_path / "stopped" / "curve.csv")) == 8
+
+    before = (tmp_path / "stopped" / "model.pt").read_bytes()
+    status, _, err = train(capsys, *words, "--batch", "16")
+    assert status == 1 and err.count("\n") == 1
+    assert "was written with batch=32 and this run asks for batch=16" in err
+    assert (tmp_path / "stopped" / "model.pt").read_bytes() == before
+    assert train(capsys, *words, "--batch", "16", "--fresh")[0] == 0
+
+
+# What it refuses: one sentence, a status, nothing written
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["vit", "--data", "minst"], "no data set 'minst' (did you mean mnist?)"),
+        (["clip", "--data", "nowhere.tsv"], "there is no file nowhere.tsv"),
+        (["vit", "--data", "mnist"], "no data folder is given: name one as root"),
+        (["vit", "--data", "mnist", "--root", "nowhere"], "there is no data folder nowhere"),
+        (["vit", "--data", "mnist", "--root", "."], "no train-images-idx3-ubyte.gz in mnist or ."),
+        (["vit", "--data", "emoji"], "emoji has texts but no classes for a vit"),
+        (["vit", "--data", "mine.tsv"], "mine.tsv has texts but no classes for a vit"),
+        (
+            ["clip", "--image-size", "36", "--patch-size", "16"],
+            "image size 36 is not divisible by patch size 16",
+        ),
+        (["clip", "--width", "30"], "width 30 is not divisible by 4 heads"),
+        (["vit", "--steps", "0"], "--steps is 0 and must be above 0"),
+        (["vit", "--batch", "-3"], "--batch is -3 and must be above 0"),
+        (["vit", "--learning-rate", "0"], "--learning-rate is 0.0 and must be above 0"),
+        (["vit", "--seed", "-1"], "--seed -1 does not lie between 0 and 4294967295"),
+        (["vit", "--device", "abacus"], "device 'abacus' is none of cpu, cuda, mps and auto"),
+        (["vit", "--save-every", "0"], "save_every is 0 and must be at least 1"),
+    ],
+)
+def test_refusals(words, sentence, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCRATCHMM_DATA", raising=False)
+    monkeypatch.setattr(training_sets, "WORLD_PICTURES", 20)
+    monkeypatch.setattr(training_sets, "WORLD_TESTED", 5)
+    status, out, err = train(capsys, *words, "--json")
+    assert status == 1 and out == ""
+    assert err.startswith("error: ") and err.count("\n") == 1 and sentence in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [[], ["bert"], ["vit", "--steps", "many"], ["vit", "--colour"]])
+def test_command_lines_that_cannot_be_understood(words, capsys):
+    status, _, err = train(capsys, *words)
+    assert status == 2 and err.startswith("error: ")
+
+
+def test_too_few_pairs(tmp_path, capsys):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "mine.tsv").write_text("file\ttext\na.png\tone\na.png\ttwo\n")
+    status, _, err = train(capsys, "clip", "--data", tmp_path / "mine.tsv", "--out", tmp_path / "o")
+    assert status == 1 and err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_a_learning_rate_that_explodes_keeps_the_last_checkpoint(root, tmp_path, capsys):
+    words = ["vit", "--data", "mnist", "--root", root, "--out", tmp_path, *QUICK, "--steps", "40"]
+    status, _, err = train(capsys, *words, "--learning-rate", "1e30", "--save-every", "1", "--json")
+    assert status == 1 and "at step" in err and "a smaller learning rate often helps" in err
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_nothing_to_load(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no trained model: it has no config.json"):
+        load_trained(tmp_path)
+    (tmp_path / "config.json").write_text('{"vision": 3}')
+    with pytest.raises(ValueError, match="holds no CLIP that scratchmm saved"):
+        load_trained(tmp_path)
+    assert small_clip.load  # the tour's folders are read by the same function

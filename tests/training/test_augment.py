@@ -1,0 +1,55 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scratchmm.training.augment import random_shift, shift_and_flip
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 4), st.integers(1, 3), st.integers(4, 7), st.integers(4, 9), st.integers(0, 3)
+)
+def test_each_picture_is_one_of_its_shifts(batch, channels, height, width, most):
+    pictures = torch.randn(batch, channels, height, width, generator=generator())
+    moved = random_shift(pictures, generator(1), most)
+    assert moved.shape == pictures.shape
+    for before, after in zip(pictures, moved, strict=True):
+        possible = []
+        for down in range(-most, most + 1):
+            for across in range(-most, most + 1):
+                rows = (torch.arange(height) + down).clamp(0, height - 1)
+                columns = (torch.arange(width) + across).clamp(0, width - 1)
+                possible.append(before[:, rows][:, :, columns])
+        assert any(torch.equal(after, shifted) for shifted in possible)
+
+
+def test_pictures_move_on_their_own_and_in_every_direction():
+    one = torch.zeros(1, 1, 9, 9)
+    one[..., 4, 4] = 1.0
+    moved = random_shift(one.repeat(600, 1, 1, 1), generator(), 2)
+    places = {tuple(place.tolist()) for place in moved[:, 0].nonzero()[:, 1:]}
+    assert places == {(row, column) for row in range(2, 7) for column in range(2, 7)}
+
+
+def test_the_generator_alone_decides():
+    pictures = torch.randn(5, 2, 6, 8, generator=generator())
+    for change in (random_shift, shift_and_flip):
+        torch.manual_seed(1)
+        first = change(pictures, generator(3))
+        torch.manual_seed(2)
+        torch.testing.assert_close(change(pictures, generator(3)), first, rtol=0, atol=0)
+        assert not torch.equal(change(pictures, generator(4)), first)
+
+
+def test_about_half_are_mirrored_after_the_same_shift():
+    ramp = torch.arange(8.0).expand(400, 1, 6, 8)  # brighter to the right
+    changed = shift_and_flip(ramp, generator())
+    moved = random_shift(ramp, generator())
+    mirrored = changed[:, 0, 0, 0] > changed[:, 0, 0, -1]
+    assert 150 < mirrored.sum() < 250
+    torch.testing.assert_close(changed[~mirrored], moved[~mirrored], rtol=0, atol=0)
+    torch.testing.assert_close(changed[mirrored].flip(-1), moved[mirrored], rtol=0, atol=0)
