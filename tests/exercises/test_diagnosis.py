@@ -7,7 +7,7 @@ from scratchmm.exercises.checking import judge
 from scratchmm.exercises.diagnosis import diagnose, relations, transformation
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import grade
-from scratchmm.exercises.report import LINES
+from scratchmm.exercises.report import LINES, Report
 
 
 def names(exercise, candidate):
@@ -102,3 +102,12 @@ def test_the_message_says_it_all_in_twelve_lines(fake):
     for part in ("wrong at property 1 of 3", "zero becomes the shift", "(B=2, D=3)", "[0, 0]",
                  "expected   3", "got        0", "a story", "some advice", "learn hint"):  # fmt: skip
         assert part in text, part
+
+
+def test_the_hint_is_told_however_long_the_rest(fake):
+    long = "word " * 60
+    found = [dict(id="a", story=long, advice=long, convention=False)]
+    report = Report("a.b", "wrong", 1, 2, long, long, long, long, "", found, "", long)
+    lines = report.lines()
+    assert len(lines) == LINES and max(map(len, lines)) <= 100
+    assert lines[-1].endswith("learn hint a.b") and "looks like" in "".join(lines)
