@@ -1,0 +1,419 @@
+"""Lesson 05, CLIP: pictures and words that learn to point at the same place.
+
+Question: how does a model learn what "purple" and "star" mean from pictures and sentences alone,
+with no label anywhere, and then name a purple star, which it never saw?
+
+Time: about 2 minutes on two cores (`--quick`: about 15 s). Pictures go to runs/05_clip/.
+Data: the generated world; `--data fashion_mnist` (about 3 minutes), `--data emoji`, or your own
+`--data PAIRS.tsv` (columns file and text) train the same code on real pictures (`--root DIR`, or
+SCRATCHMM_DATA, says where the sets are).
+Read beside it: scratchmm/contrastive/loss.py, scratchmm/contrastive/clip.py, then
+scratchmm/training/small_clip.py.
+Exercises: loss.contrastive_loss, test.contrastive_loss, clip.Temperature, clip.CLIP
+(`python -m scratchmm learn check loss.contrastive_loss`).
+Papers: Learning Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020),
+figure 3; Representation Learning with Contrastive Predictive Coding (arXiv 1807.03748), equation 4.
+"""
+
+# %% [markdown]
+# # CLIP: pictures and words that learn to point at the same place
+#
+# A classifier is told: this is class 7. Nobody wrote such numbers under the pictures of the world,
+# but people write *sentences* under them all the time. CLIP learns from that: of all the sentences
+# in a batch, which one belongs to this picture? To answer, it has to find out what the words mean.
+#
+# By the end you can compute its loss by hand, say why it begins at log B and what keeps it from
+# reaching 0, why the temperature is learned as a logarithm, and why a purple star is recognised by
+# a model that never met one.
+
+# %%
+import argparse
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+
+# %%
+from scratchmm import plots
+from scratchmm.commands.lessons import report
+from scratchmm.commands.train import RECIPES
+from scratchmm.commands.training_sets import check_name, read_set
+from scratchmm.contrastive.clip import Temperature
+from scratchmm.contrastive.loss import contrastive_loss
+from scratchmm.contrastive.retrieval import top_k
+from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
+from scratchmm.data.world import split_combinations
+from scratchmm.language.text_transformer import pool_at_end
+from scratchmm.metrics.recall import recall_at_k
+from scratchmm.training import augment, small_clip
+from scratchmm.training.fit import fit
+
+# %%
+parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+parser.add_argument("--quick", action="store_true", help="run whole, on less")
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--data", default="world", help="world, fashion_mnist, emoji or PAIRS.tsv")
+parser.add_argument("--root", help="folder with the real sets (or SCRATCHMM_DATA)")
+options = parser.parse_args([] if "__file__" not in globals() else None)
+check_name(options.data)
+name = options.data if ("clip", options.data) in RECIPES else "pairs"
+run_name = "05_clip" + (f"_{name}" if name != "world" else "") + ("_quick" * options.quick)
+out = Path("runs") / run_name
+plt.rcParams.update(plots.STYLE)
+
+# %% [markdown]
+# ## Pictures and sentences, nothing else
+#
+# Each picture comes with one sentence that somebody said about it. Whole combinations of colour and
+# shape are held out: no picture and no sentence of the training has a purple star in it.
+
+# %%
+recipe = RECIPES["clip", name]
+data = read_set(options.data, options.root, recipe.image_size, options.seed)
+if options.quick:
+    data.pictures, data.texts = data.pictures[:2048], data.texts[:2048]
+pictures = data.pictures.expand(-1, 3, -1, -1)  # (B, 3, H, W), grey becomes three channels alike
+print(f"{name}: {len(pictures):,} pictures, {len(set(data.texts)):,} different sentences")
+print("picture:", plots.picture_grid(pictures[:16], data.texts[:16], out / "pairs.png"))
+
+# %% [markdown]
+# ## The loss on a 4x4 example
+#
+# Both towers turn what they get into a vector of length 1. Here are four pairs in the plane: the
+# angles of four pictures, and of their sentences. Three pairs point nearly the same way. Sentence 3
+# has gone astray: its picture is at 260 degrees, and it is at 30, between pictures 0 and 1.
+
+
+# %%
+def direction(degrees):
+    """Unit vectors in the plane, (B, 2)."""
+    angle = torch.tensor(degrees, dtype=torch.float32).deg2rad()
+    return torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+image, text = direction([0, 80, 170, 260]), direction([10, 60, 185, 30])
+cosine = image @ text.T  # (B, B): a row a picture, a column a sentence
+logits = 5.0 * cosine
+
+# %% [markdown]
+# Two questions are asked of the same matrix. Of each **row**: which sentence belongs to this
+# picture? Of each **column**: which picture belongs to this sentence? Each is a softmax.
+#
+# **Question.** Sentence 3 is lost. Which row suffers most, and which column? Is the damage the same
+# on both sides?
+
+# %%
+to_texts, to_images = logits.softmax(dim=1), logits.softmax(dim=0)
+panels = {"cosine": cosine, "rows: which sentence?": to_texts, "columns: which picture?": to_images}
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
+for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
+    axis.imshow(matrix, vmin=-1 if title == "cosine" else 0, vmax=1, cmap="Blues")
+    for (i, j), value in zip(torch.cartesian_prod(*[torch.arange(4)] * 2), matrix.flatten()):
+        color = "white" if value > 0.6 else plots.INK
+        axis.text(j, i, f"{value:.2f}", ha="center", va="center", color=color)
+    axis.set(title=title, xlabel="sentence", ylabel="picture", xticks=range(4), yticks=range(4))
+figure.savefig(out / "toy.png")
+plt.close(figure)
+print("picture:", out / "toy.png")
+
+# %% [markdown]
+# The right answers are on the diagonal. The loss is -log of their probability: the mean over the
+# rows, the mean over the columns, and the mean of the two.
+
+# %%
+row_loss = -to_texts.diagonal().log()
+column_loss = -to_images.diagonal().log()
+by_hand = (row_loss.mean() + column_loss.mean()) / 2
+print("each picture: ", [f"{x:.2f}" for x in row_loss.tolist()])
+print("each sentence:", [f"{x:.2f}" for x in column_loss.tolist()])
+print(f"by hand {by_hand:.4f}, contrastive_loss {contrastive_loss(image, text, 5.0):.4f}")
+
+# %% [markdown]
+# **Answer.** Row 3 and column 3 suffer most: picture 3 takes sentence 2 for its own, and sentence 3
+# prefers pictures 0 and 1. But rows 0 and 1 suffer too, for the stray sentence competes for them,
+# while columns 0 and 1 hardly notice. The two sides are not the same: one side alone is another loss.
+#
+# **Question.** Before training, every picture looks like every sentence. What is the loss of 4 pairs
+# that are all alike? Of 128? Does the scale matter? And what is it when every pair is perfect, and
+# all strangers stand at right angles?
+
+# %%
+alike = torch.ones(4, 1)
+for scale in (1.0, 5.0, 50.0):
+    perfect = contrastive_loss(torch.eye(4), torch.eye(4), scale)
+    print(f"scale {scale:4}: all alike {contrastive_loss(alike, alike, scale):.3f}, ", end="")
+    print(f"perfect {perfect:.2g}, by formula {math.log1p(3 * math.exp(-scale)):.2g}")
+print(f"log 4 = {math.log(4):.3f}, log 128 = {math.log(128):.3f}")
+
+# %% [markdown]
+# **Answer.** log B, whatever the scale: B answers, all equally likely. A curve that stays at log B
+# is a model that has learned nothing. Perfect pairs give log(1 + (B - 1) exp(-scale)): at scale 1
+# even a perfect model has a loss of 0.74. So the scale has to grow.
+#
+# ## What a test of the loss must see
+#
+# Wrong losses go down as well, and train something. Four properties against three mistakes.
+# **Question.** Which property sees which mistake? Is there one that sees none?
+
+
+# %%
+def one_sided(image, text, scale):
+    return F.cross_entropy(scale * image @ text.T, torch.arange(len(image)))
+
+
+def both_added(image, text, scale):
+    return one_sided(image, text, scale) + one_sided(text, image, scale)
+
+
+def scale_forgotten(image, text, scale):
+    return contrastive_loss(image, text, 1.0)
+
+
+# %%
+properties = {
+    "a finite scalar": lambda f: f(image, text, 5.0).isfinite().shape == (),
+    "log B when alike": lambda f: abs(f(alike, alike, 5.0) - math.log(4)) < 1e-4,
+    "sides exchanged": lambda f: abs(f(image, text, 5.0) - f(text, image, 5.0)) < 1e-4,
+    "equal by hand": lambda f: abs(f(image, text, 5.0) - by_hand) < 1e-4,
+}
+print(" " * 18 + "  ".join(properties))
+for candidate in (contrastive_loss, one_sided, both_added, scale_forgotten):
+    verdicts = [("holds" if holds(candidate) else "FAILS") for holds in properties.values()]
+    print(f"{candidate.__name__:17}", *(v.ljust(len(p) + 1) for v, p in zip(verdicts, properties)))
+
+# %% [markdown]
+# **Answer.** The first sees none of them, and most tests that people write are of that kind. Each
+# of the next two sees one. A number computed by hand, from vectors that are not symmetric, sees all
+# three. (The exercise `test.contrastive_loss` has two dozen mistakes waiting for your test.)
+#
+# ## The temperature
+#
+# Cosines lie between -1 and 1, too close together for a softmax over 128 answers: they are
+# multiplied by a scale, 1 / temperature, and CLIP learns it. As a logarithm, so that a step changes
+# it by per cent; and held at 100, because beyond that a few confident mistakes blow everything up.
+#
+# **Question.** The plain way to hold it is `clamp`. What is the gradient of clamp above the limit,
+# and what becomes of a scale that has overshot?
+
+# %%
+log_scale = torch.linspace(2, 7, 201)
+temperature, ours, gradient = Temperature(), [], []
+for value in log_scale:
+    temperature.log_scale.data.fill_(value)
+    ours.append(temperature())
+    gradient.append(torch.autograd.grad(ours[-1], temperature.log_scale)[0])
+clamped = log_scale.clone().requires_grad_()
+dead = torch.autograd.grad(clamped.clamp(max=math.log(100)).exp().sum(), clamped)[0]
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+axes[0].plot(log_scale, torch.stack(ours).detach(), color=plots.LINES[0])
+axes[0].set(xlabel="log_scale", ylabel="scale", title="the scale, held at 100")
+axes[1].plot(log_scale, torch.stack(gradient), color=plots.LINES[0], label="Temperature")
+axes[1].plot(log_scale, dead, color=plots.LINES[1], linestyle="--", label="plain clamp")
+axes[1].set(xlabel="log_scale", ylabel="gradient", title="its gradient")
+axes[1].legend(frameon=False)
+figure.savefig(out / "temperature_limit.png")
+plt.close(figure)
+print("picture:", out / "temperature_limit.png")
+
+# %% [markdown]
+# **Answer.** Zero: a clamped scale that has overshot never hears of it again. `Temperature` takes
+# the excess away as a constant, so the value is held and the gradient still points home.
+#
+# ## Two towers
+#
+# A ViT reads the picture (lesson 03), a causal transformer reads the sentence (lesson 04). A linear
+# map brings each to the width they share, and only the direction is kept. **Question.** Which token
+# of the picture is taken, and which one of the sentence? Why not the same?
+
+# %%
+clip = small_clip.build(
+    pictures, data.texts, seed=options.seed, patch_size=recipe.patch_size, width=recipe.width
+)
+model, tokens = clip.model, clip.tokens(data.texts[:4])
+hidden = model.vision.tokens(clip.prepare(pictures[:4]))
+print("picture tower:", tuple(hidden.shape), "-> CLS, the first:", tuple(hidden[:, 0].shape))
+hidden = model.text(tokens)
+pooled = pool_at_end(hidden, tokens, clip.tokenizer.end)
+print("text tower:   ", tuple(hidden.shape), "-> the end token:", tuple(pooled.shape))
+shared = F.normalize(model.text_projection(pooled), dim=-1)
+print("shared space: ", tuple(shared.shape), "of length", shared.norm(dim=-1).tolist())
+print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
+
+# %% [markdown]
+# **Answer.** CLS may look at all patches, wherever it stands: it comes first by habit. In the
+# sentence a token sees only what stands before it, so only the last one has read everything.
+#
+# Before training: some pictures that were held out, against their names. **Question.** Will the
+# matrix be dark, bright or noisy?
+
+# %%
+tested = list(data.tests.values())[-1]  # what was held out; in the world: combinations never seen
+labels = tested.labels.tolist()
+twelve = [labels.index(label) for label in dict.fromkeys(labels)][:12]
+twelve_names = [tested.names[labels[place]] for place in twelve]
+
+
+def draw_similarity(when):
+    vectors = clip.embed_pictures(tested.pictures[twelve].expand(-1, 3, -1, -1))
+    matrix = vectors @ class_embeddings(clip.embed_texts, twelve_names, tested.prompts).T
+    options = {"heading": f"cosine, {when} training", "labels": ("picture of", "name")}
+    path = out / f"similarity_{when}.png"
+    print("picture:", plots.similarity_matrix(matrix, twelve_names, twelve_names, path, **options))
+    return matrix
+
+
+before = draw_similarity("before")
+
+# %% [markdown]
+# **Answer.** All rows alike: the untrained towers say almost the same of everything. That is where
+# the loss of log B comes from.
+#
+# ## Train it
+#
+# This is all of CLIP's training: two towers, one loss. We keep the scale of each step to look at.
+
+# %%
+steps = 60 if options.quick else recipe.steps
+change = getattr(augment, recipe.augment) if recipe.augment else None
+batches = small_clip.pair_batches(
+    clip, pictures, data.texts, recipe.batch, options.seed, augment=change
+)
+scales = []
+
+
+def loss(model, batch):
+    output = model(*batch)
+    scales.append(output.scale.item())
+    return contrastive_loss(output.image_embeddings, output.text_embeddings, output.scale)
+
+
+curve = fit(
+    model, batches, loss, steps=steps, learning_rate=recipe.learning_rate, progress=True,
+    seed=options.seed,
+)  # fmt: skip
+small_clip.save(clip, out)  # lesson 06 goes on with it
+
+# %% [markdown]
+# ## What the loss saw
+#
+# **Question.** It starts at log B. Why does it not end at 0? Look at what stands in one batch: when
+# two pictures have the *same* sentence, can any model tell which of the two it belongs to?
+
+# %%
+sample = batches(0)[1]  # the tokens of one batch (B, T)
+same = (sample[:, None] == sample[None, :]).all(dim=-1)  # (B, B)
+floor = same.sum(dim=1).float().log().mean().item()
+start = math.log(len(sample))
+print(f"log B = {start:.2f}, the best possible with sentences that repeat: about {floor:.2f}")
+print(f"first step {curve[0]['loss']:.2f}, last steps {curve[-1]['loss']:.2f}")
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+axes[0].plot([row["loss"] for row in curve], color=plots.LINES[0], linewidth=1)
+for height, words in ((start, "log B: knows nothing"), (floor, "twins alone")):
+    axes[0].axhline(height, color=plots.WRONG, linestyle="--", linewidth=1)
+    axes[0].text(len(curve), height + 0.05, words, color=plots.WRONG, ha="right", va="bottom")
+axes[0].set(xlabel="step", ylabel="loss", title="contrastive loss", ylim=(0, start + 0.6))
+axes[1].plot(scales, color=plots.LINES[1])
+axes[1].set(xlabel="step", ylabel="scale = 1 / temperature", title="the scale that it learned")
+figure.savefig(out / "training.png")
+plt.close(figure)
+print("picture:", out / "training.png")
+
+# %% [markdown]
+# **Answer.** Twins in a batch cannot be told apart: with n of them the best probability is 1 / n,
+# which costs log n. In the world there are also near twins, for `a red star` is true of a picture
+# whose own sentence says `a star in red`. CLIP lives with such false strangers.
+#
+# The scale first falls while the model knows little, for being sure and wrong is what costs most;
+# then it grows as the model may be surer.
+
+# %%
+after = draw_similarity("after")
+
+# %% [markdown]
+# ## What has it understood?
+#
+# The classes are sentences now. **Question.** In the world it must choose among 64 names, and 12 of
+# them it has never heard or seen. Will it say `purple star`, or the nearest thing it knows?
+
+
+# %%
+def accuracy(part):
+    """How often the likeliest of all names is the right one."""
+    classes = class_embeddings(clip.embed_texts, part.names, part.prompts)
+    vectors = clip.embed_pictures(part.pictures.expand(-1, 3, -1, -1))
+    probabilities = zero_shot(vectors, classes, model.temperature().detach())
+    return (probabilities.argmax(dim=-1) == part.labels).float().mean().item()
+
+
+reached = {which: accuracy(part) for which, part in data.tests.items()}
+reached["guessing"] = 1 / len(tested.names)
+print({which: round(value, 3) for which, value in reached.items()})
+plots.bars(reached, out / "zero_shot.png", heading="zero-shot accuracy", label="share right")
+
+# %% [markdown]
+# Now the other way of asking: which captions are nearest to a picture it never saw the like of? In
+# the world each combination gets six captions, of two sizes and three textures.
+
+# %%
+prompts = tested.prompts
+if name == "world":
+    sizes, textures = ("small", "large"), ("plain", "striped", "dotted")
+    prompts = [f"a {size} {texture} {{}}" for size in sizes for texture in textures]
+captions = [prompt.format(label) for label in tested.names for prompt in prompts]
+owners = [label for label in tested.names for _ in prompts]
+found = top_k(clip.embed_pictures(tested.pictures[twelve[:6]].expand(-1, 3, -1, -1)),
+              clip.embed_texts(captions), k=min(4, len(captions)))  # fmt: skip
+right = [[owners[j] == twelve_names[i] for j in row] for i, row in enumerate(found.indices)]
+answers = [[captions[j] for j in row] for row in found.indices]
+asked = [tested.pictures[place].expand(3, -1, -1) for place in twelve[:6]]
+print("picture:", plots.retrieval_sheet(asked, answers, right, out / "nearest_captions.png"))
+
+# %% [markdown]
+# **Answer.** It says `purple star`. It has learned what purple does to a picture and what star does,
+# each from many companions, and its sentence tower puts the two words together as its picture tower
+# puts the two looks together. That is what held-out combinations measure.
+#
+# **Question.** Where it fails on new combinations, is it the colour or the shape? Think of what a
+# patch of 8x8 pixels shows of each.
+
+# %%
+if name == "world":
+    classes = class_embeddings(clip.embed_texts, tested.names, tested.prompts)
+    guesses = (clip.embed_pictures(tested.pictures) @ classes.T).argmax(dim=-1)
+    pairs = [(tested.names[g].split(), tested.names[k].split()) for g, k in zip(guesses, labels)]
+    for place, what in enumerate(("colour", "shape")):
+        share = sum(guess[place] == truth[place] for guess, truth in pairs) / len(pairs)
+        print(f"{what} right on new combinations: {share:.3f}")
+    print("never seen:", ", ".join(" ".join(pair) for pair in split_combinations()[1]))
+
+# %% [markdown]
+# **Answer.** The shape. One patch is enough for a colour; a shape is a matter of many patches and of
+# where each of them is.
+#
+# ## What was reached
+#
+# Go on with the exercises of this lesson: `python -m scratchmm learn list`. Lesson 06 uses this
+# model to classify and to search.
+
+# %%
+if name == "world":
+    report("zero-shot, seen combinations", reached["seen"], 0.97, quick=options.quick)
+    report("zero-shot, unseen combinations", reached["unseen"], 0.85, quick=options.quick)
+elif name == "fashion_mnist":
+    report("zero-shot on the test part", reached["test"], 0.85, quick=options.quick)
+elif name == "mnist":
+    report("zero-shot on the test part", reached["test"], 0.95, quick=options.quick)
+else:
+    names = clip.embed_texts(tested.names)
+    similarity = clip.embed_pictures(tested.pictures) @ names.T  # (B, K)
+    relevant = tested.labels[:, None] == torch.arange(len(names))
+    chance = min(10 / len(names), 1.0)
+    print(f"guessing would find {chance:.3f}")
+    at_ten = recall_at_k(similarity, 10, relevant)
+    report("the right text among the first 10", at_ten, chance, quick=options.quick)
