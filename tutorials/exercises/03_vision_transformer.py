@@ -29,8 +29,8 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     [[0, 1, 4, 5], [2, 3, 6, 7]]
     """
     raise NotImplementedError(
-        "embeddings.patchify: (B, C, height, width) to (B, N, C p p); refuse sizes that patches "
-        "do not fill"
+        "embeddings.patchify: (B, C, height, width) to (B, N, C p p); refuse sizes that patches do "
+        "not fill"
     )
 
 
@@ -54,8 +54,8 @@ class PatchEmbedding(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns (B, N, D)."""
         raise NotImplementedError(
-            "embeddings.PatchEmbedding: each patch, laid out flat, through the projection: (B, N,"
-            " D)"
+            "embeddings.PatchEmbedding: each patch, laid out flat, through the projection: (B, N, "
+            "D)"
         )
 
 
@@ -83,8 +83,7 @@ class ViTEmbeddings(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns (B, 1 + N, D), CLS first."""
         raise NotImplementedError(
-            "vit.ViTEmbeddings: CLS before the patch tokens, then a position for each of the 1 + "
-            "N"
+            "vit.ViTEmbeddings: CLS before the patch tokens, then a position for each of the 1 + N"
         )
 
 
@@ -102,8 +101,8 @@ def attention_rollout(layers: list[Tensor]) -> Tensor:
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     raise NotImplementedError(
-        "vit.attention_rollout: mean over heads, half of it and half identity, multiplied with "
-        "the last layer leftmost"
+        "vit.attention_rollout: mean over heads, half of it and half identity, multiplied with the "
+        "last layer leftmost"
     )
 
 
@@ -121,6 +120,6 @@ def resize_positions(
     torch.Size([20, 4])
     """
     raise NotImplementedError(
-        "embeddings.resize_positions: lay the positions out as a grid, stretch it bicubically, "
-        "lay it flat again"
+        "embeddings.resize_positions: lay the positions out as a grid, stretch it bicubically, lay "
+        "it flat again"
     )
