@@ -142,7 +142,7 @@ for place, (on_seen, on_unseen) in enumerate(scores.values()):
 axis.set_yticks(range(len(scores)), list(scores))
 axis.set(xlabel="zero-shot accuracy among 64 names", title="the same pictures, other prompts")
 axis.invert_yaxis()
-axis.legend(frameon=False, loc="lower left")
+axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 figure.savefig(out / "prompts.png")
 plt.close(figure)
 print("picture:", out / "prompts.png")
@@ -365,13 +365,14 @@ for strength in (0.0, 0.5, 1.0, 1.5, 2.0):
     print(f"change times {strength}: {composed(strength)[0]:.3f}")
 
 # %%
-right, asked = composed(1.0)
-found = top_k(asked[:6], everything.vectors, 4).indices
-answers = [[everything.pictures[j] for j in row] for row in found]
-good = [[bool(everything.labels[j] == wanted[i]) for j in row] for i, row in enumerate(found)]
-heading = "; ".join(f"{color} to {n}" for n, (color, _) in zip(new[:6], old))
-path = plots.retrieval_sheet(list(everything.pictures[:6]), answers, good, out / "composed.png",
-                             heading=heading)  # fmt: skip
+asked = composed(1.0)[1]
+found = top_k(asked[:4], everything.vectors, 5).indices
+shown, titles = [], []
+for query, row in enumerate(found.tolist()):
+    shown += [query, *row]
+    titles.append(f"{old[query][0]} to {new[query]}:")
+    titles += ["right" if everything.labels[j] == wanted[query] else "wrong" for j in row]
+path = plots.picture_grid(everything.pictures[shown], titles, out / "composed.png", columns=6)
 print("picture:", path)
 
 # %% [markdown]
