@@ -1,0 +1,537 @@
+"""Lesson 01, attention: how one word finds the words that it needs.
+
+Question: a sentence is a set of vectors. How can one of them ask all others something, get an answer
+from the right one, and learn all of that by gradient descent?
+
+Time: about half a minute on two cores (`--quick`: about 10 s). Pictures go to runs/01_attention/.
+Read beside it: scratchmm/layers/attention.py, then scratchmm/layers/fast_attention.py.
+Exercises: attention.attend, attention.causal_mask, attention.padding_mask,
+attention.MultiHeadAttention, fast_attention.online_softmax_step, attention.KeyValueCache
+(`python -m scratchmm learn check attention.attend`).
+Papers: Attention Is All You Need (arXiv 1706.03762), section 3.2; Online normalizer calculation for
+softmax (arXiv 1805.02867); FlashAttention (arXiv 2205.14135).
+"""
+
+# %% [markdown]
+# # Attention
+#
+# By the end you can say what a query, a key and a value are, why scores are divided by the root of
+# the width, what two heads can do that one can't, how a mask keeps the future out, and how a
+# million scores can be computed without ever being stored. At the end a single attention layer
+# learns to look things up, and you will see where it looks.
+
+# %%
+import argparse
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+# %%
+from scratchmm import plots
+from scratchmm.bench.measure import peak_mib
+from scratchmm.commands.lessons import report
+from scratchmm.layers.attention import (
+    KeyValueCache,
+    MultiHeadAttention,
+    attend,
+    attention_weights,
+    causal_mask,
+    padding_mask,
+)
+from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step
+from scratchmm.training.fit import fit
+
+# %%
+parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+parser.add_argument("--quick", action="store_true", help="run whole, on less")
+parser.add_argument("--seed", type=int, default=0)
+options = parser.parse_args([] if "__file__" not in globals() else None)
+out = Path("runs/01_attention")
+out.mkdir(parents=True, exist_ok=True)
+torch.manual_seed(options.seed)
+torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way
+plt.rcParams.update(plots.STYLE)
+
+
+def save(figure, name):
+    figure.savefig(out / name)
+    print(f"picture: {out / name}")
+
+
+# %% [markdown]
+# ## One query looks around
+#
+# Five things lie on a table. Each has a **key**: what it says about itself, here two numbers,
+# how eatable and how sharp it is. Each has a **value**: what it hands over when asked, here its
+# colour. Somebody comes with a **query**: an arrow towards "eatable".
+#
+# A dot product says how well a query fits a key. Softmax turns the five scores into five shares
+# that sum to 1. The answer is the mix of the values in these shares.
+#
+# **Guess before you run:** which colour does the query get if its arrow has length 0? And what
+# happens as the arrow grows?
+
+# %%
+things = ["apple", "pear", "knife", "saw", "stone"]
+keys = torch.tensor([[2.0, -0.4], [1.6, 0.3], [-0.2, 2.0], [-0.9, 1.7], [-1.6, -1.2]])
+colors = torch.tensor(
+    [[0.80, 0.15, 0.15], [0.45, 0.70, 0.20], [0.35, 0.50, 0.75], [0.60, 0.40, 0.20], [0.4] * 3]
+)
+lengths = [0.0, 1.0, 3.0, 10.0]
+queries = torch.tensor([[length, 0.0] for length in lengths])
+
+# %% [markdown]
+# `attend` wants a batch and heads in front: (B, H, L, D). Here both are 1. L counts the queries,
+# S the keys. Note that D is 2 (numbers in a key) while a value has 3 (red, green, blue).
+
+# %%
+scores = queries @ keys.T / math.sqrt(2)  # (L, S): every query with every key
+shares = scores.softmax(dim=-1)  # over the keys: each row sums to 1
+mix = shares @ colors  # (L, 3)
+answer = attend(queries[None, None], keys[None, None], colors[None, None])[0, 0]
+torch.testing.assert_close(answer, mix)  # these three lines are what the library does
+for length, row in zip(lengths, shares.tolist(), strict=True):
+    print(f"arrow {length:4.0f}:", "  ".join(f"{t} {s:.2f}" for t, s in zip(things, row)))
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(1, 1.5), layout="tight")
+for name, key, color in zip(things, keys.tolist(), colors.tolist(), strict=True):
+    left.annotate("", key, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2.5})
+    left.text(1.22 * key[0], 1.22 * key[1], name, ha="center", va="center")
+left.annotate("", (2.9, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "ls": "--"})
+left.text(3.0, 0, "query", va="center")
+left.set(xlim=(-2.6, 4), ylim=(-2, 2.7), xlabel="eatable", ylabel="sharp", title="keys and a query")
+start = torch.zeros(len(lengths))
+for share, color in zip(shares.T, colors.tolist(), strict=True):
+    right.barh(range(len(lengths)), share, left=start, color=color, edgecolor="white")
+    start = start + share
+right.barh(range(len(lengths)), [0.12] * len(lengths), left=1.06, color=mix.tolist())
+
+# %%
+right.set_yticks(range(len(lengths)), [f"arrow of length {length:.0f}" for length in lengths])
+right.set_xticks([0, 0.5, 1, 1.12], ["0", "0.5", "1", "mix"])
+right.invert_yaxis()
+right.set_title("the share of each thing, and the colour that comes home")
+save(figure, "one_query.png")
+
+# %% [markdown]
+# With length 0 all scores are 0, all shares 1/5, and the query takes home the average of all
+# colours: a muddy brown. As the arrow grows the answer turns to the apple's red: softmax is a
+# **soft** choice of the maximum, and the arrow's length says how soft. Nothing jumps on the way,
+# which is why it can be learned by gradient descent. That is all there is to attention: the rest of
+# this lesson makes it fast, safe and large.
+#
+# Your turn: `learn check attention.attend`.
+
+# %% [markdown]
+# ## Why divide by the root of D?
+#
+# Above the scores were divided by sqrt(2). A dot product of D random numbers is a sum of D
+# terms, each as often positive as negative, so it spreads like sqrt(D).
+#
+# **Guess before you run:** 64 keys of width 512 and no division. How many keys does an average
+# query look at?
+
+
+# %%
+def looked_at(width, scale):
+    """How many of 64 keys a random query looks at, and the gradient that reaches the scores."""
+    query, key = torch.randn(200, width), torch.randn(64, width)
+    scores = (query @ key.T * scale).requires_grad_()  # (200, 64)
+    weights = scores.softmax(-1)
+    entropy = -(weights * weights.clamp_min(1e-30).log()).sum(-1)
+    (weights @ torch.randn(64, 8) * torch.randn(200, 8)).sum().backward()
+    return entropy.exp().mean().item(), scores.grad.norm(dim=-1).median().item()
+
+
+widths = [2**n for n in range(11)]
+plain = [looked_at(width, 1.0) for width in widths]
+scaled = [looked_at(width, width**-0.5) for width in widths]
+print(f"width 512: {plain[9][0]:.1f} keys without the division, {scaled[9][0]:.1f} with it")
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="tight")
+for index, (axis, title) in enumerate(
+    zip(axes, ("keys looked at, of 64 (exp of the entropy)", "gradient at the scores (median)"))
+):
+    axis.plot(widths, [row[index] for row in plain], "o-", color=plots.LINES[1], label="q·k")
+    label = "q·k / sqrt(D)"
+    axis.plot(widths, [row[index] for row in scaled], "o-", color=plots.LINES[0], label=label)
+    axis.set(xscale="log", xlabel="width D", title=title)
+    axis.set_xticks(widths[::2], [str(width) for width in widths[::2]])
+axes[1].set_yscale("log")
+axes[0].set_ylim(0, 64)
+axes[0].legend(frameon=False)
+save(figure, "why_divide.png")
+
+# %% [markdown]
+# Without the division a wide query sees almost one key only, before anything was learned; and
+# where softmax is that sure of itself its gradient dies: the network could not even learn that it
+# looks at the wrong key. With it, width changes nothing. That is the whole reason for the root.
+
+# %% [markdown]
+# ## Order does not matter
+#
+# **Guess before you run:** we shuffle the keys (and their values along). What happens to the
+# answers? And if we shuffle the queries?
+
+# %%
+query, key, value = torch.randn(1, 1, 4, 8), torch.randn(1, 1, 6, 8), torch.randn(1, 1, 6, 5)
+order = torch.randperm(6)
+shuffled = attend(query, key[:, :, order], value[:, :, order])
+torch.testing.assert_close(shuffled, attend(query, key, value))
+turned = attend(query.flip(2), key, value)
+torch.testing.assert_close(turned, attend(query, key, value).flip(2))
+print("keys shuffled: the same answers; queries shuffled: the same answers, shuffled")
+
+# %% [markdown]
+# A query looks at a **set**. "Dog bites man" and "man bites dog" are the same to it. So far, a
+# strength: it will find a card wherever it lies. For sentences positions must be added to the
+# vectors; lesson 02 does that and measures what is lost without.
+
+# %% [markdown]
+# ## Looking back only
+#
+# A model that writes must predict each word from the words before it. In training the whole
+# sentence is there, so the future must be hidden. A **mask** says who may see whom: bool, True =
+# may be seen. Hidden scores become minus infinity *before* the softmax, so that the other shares
+# still sum to 1.
+#
+# ## Padding
+#
+# Sentences of a batch have different lengths; the short ones are filled up. Nobody may look at
+# the filling. The two masks are joined by `&`.
+
+# %%
+words = ["the", "cat", "sat", "down", "(pad)", "(pad)"]
+real = torch.tensor([[True, True, True, True, False, False]])
+x = torch.randn(1, 1, 6, 16)
+asks, shows = x @ torch.randn(16, 16) / 4, x @ torch.randn(16, 16) / 4  # queries and keys of x
+masks = {
+    "no mask": torch.ones(1, 1, 6, 6, dtype=torch.bool),
+    "padding_mask": padding_mask(real),
+    "causal_mask": causal_mask(6),
+    "both": padding_mask(real) & causal_mask(6),
+}
+maps = {name: attention_weights(asks, shows, mask)[0, 0] for name, mask in masks.items()}
+
+# %%
+figure, axes = plt.subplots(1, 4, figsize=(11, 3.4), layout="tight", sharey=True)
+for axis, (name, weights) in zip(axes, maps.items(), strict=True):
+    axis.imshow(weights.masked_fill(weights == 0, math.nan), vmin=0, vmax=1, cmap="Blues")
+    for i, j in (weights == 0).nonzero().tolist():
+        axis.text(j, i, "×", ha="center", va="center", color=plots.QUIET)
+    axis.set_xticks(range(6), words, rotation=60)
+    axis.set_yticks(range(6), words)
+    axis.set(title=name, xlabel="is looked at")
+axes[0].set_ylabel("looks")
+save(figure, "masks.png")
+
+# %% [markdown]
+# Rows look, columns are looked at; a cross is a weight of exactly 0; darker is more. In the
+# causal picture the first word sees only itself, with weight 1.
+#
+# **Guess before you run:** we replace the last real word by another. Which answers change without
+# the causal mask, and which with it?
+
+# %%
+other = x.clone()
+other[:, :, 3] = torch.randn(16)
+for name in ("padding_mask", "both"):
+    moved = (attend(x, x, x, masks[name]) - attend(other, other, other, masks[name])).abs()
+    changed = [word for word, size in zip(words, moved[0, 0].amax(-1)) if size > 0]
+    print(f"{name:13s} changed: {', '.join(changed)}")
+
+# %% [markdown]
+# With the causal mask nothing before the changed word moved. (What padded rows say is never read.)
+#
+# Your turn: `learn check attention.causal_mask`, `learn check attention.padding_mask`.
+
+# %% [markdown]
+# ## Learning to look something up
+#
+# Enough by hand. We lay out eight cards, each with a letter and a digit, and ask: what is the
+# digit of the letter Q? Each deck is new, so nothing can be learned by heart: the layer must
+# learn *how to find*. The query is made of the letter asked for, keys and values of the cards.
+
+# %%
+LETTERS, DIGITS, CARDS, WIDTH = 26, 10, 8, 48
+
+
+def deal(step, count=256, cards=CARDS, asked=1):
+    """Decks of one step: letters and digits (B, S), letters asked for and right answers (B, Q)."""
+    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
+    letters = torch.rand(count, LETTERS, generator=generator).argsort(1)[:, :cards]
+    digits = torch.randint(DIGITS, (count, cards), generator=generator)
+    picked = torch.rand(count, cards, generator=generator).argsort(1)[:, :asked]
+    return letters, digits, letters.gather(1, picked), digits.gather(1, picked)
+
+
+# %%
+class CardReader(nn.Module):
+    """One attention layer between a question and a deck, and nothing else."""
+
+    def __init__(self, heads=1, asked=1):
+        super().__init__()
+        self.letters, self.digits = nn.Embedding(LETTERS, WIDTH), nn.Embedding(DIGITS, WIDTH)
+        self.turns = nn.Parameter(torch.randn(asked, WIDTH))  # first letter asked for, second, ...
+        self.attention = MultiHeadAttention(WIDTH, heads)
+        self.answers = nn.ModuleList(nn.Linear(WIDTH, DIGITS) for _ in range(asked))
+
+    def forward(self, letters, digits, question):
+        cards = self.letters(letters) + self.digits(digits)  # (B, S, D)
+        asks = (self.letters(question) + self.turns).relu().sum(1, keepdim=True)  # (B, 1, D)
+        found, weights = self.attention(asks, context=cards, return_weights=True)
+        logits = [answer(found[:, 0]) for answer in self.answers]
+        return torch.stack(logits, 1), weights  # (B, Q, 10), (B, H, 1, S)
+
+
+# %%
+def loss(model, deck):
+    logits, _ = model(*deck[:3])
+    return F.cross_entropy(logits.flatten(0, 1), deck[3].flatten())
+
+
+@torch.no_grad()
+def accuracy(model, cards=CARDS, asked=1):
+    """The share of fresh decks in which every question is answered rightly."""
+    deck = deal(999_983, count=4000, cards=cards, asked=asked)
+    logits, _ = model(*deck[:3])
+    return (logits.argmax(-1) == deck[3]).all(1).double().mean().item()
+
+
+# %% [markdown]
+# **Guess before you run:** how good is it before training? And after 400 steps, on eight cards?
+# And on decks of 26 cards, which it never saw?
+
+# %%
+reader = CardReader()
+steps = 150 if options.quick else 400
+before = accuracy(reader)
+deck = [part[:1] for part in deal(999_979, count=1)]
+questions = deck[0].T  # the same deck, each of its letters asked for in turn
+repeated = [part.expand(CARDS, CARDS) for part in deck[:2]]
+with torch.no_grad():
+    untrained = reader(*repeated, questions)[1][:, 0, 0]
+curve = fit(reader, lambda step: deal(step), loss, steps=steps, learning_rate=5e-3, progress=True)
+recall, longer = accuracy(reader), accuracy(reader, cards=LETTERS)
+print(f"fresh decks of 8 cards: {before:.3f} before, {recall:.4f} after; of 26 cards: {longer:.4f}")
+
+# %%
+with torch.no_grad():
+    trained = reader(*repeated, questions)[1][:, 0, 0]
+cards = [f"{chr(65 + a)}{b}" for a, b in zip(deck[0][0].tolist(), deck[1][0].tolist())]
+figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="tight", width_ratios=(1, 1, 1.2))
+for axis, weights, title in zip(axes, (untrained, trained), ("before", "after training")):
+    axis.imshow(weights, vmin=0, vmax=1, cmap="Blues")
+    axis.set_xticks(range(CARDS), cards)
+    axis.set_yticks(range(CARDS), [f"{card[0]}?" for card in cards])
+    axis.set(title=title, xlabel="card", ylabel="asked for")
+axes[2].plot([row["loss"] for row in curve], color=plots.LINES[0])
+axes[2].axhline(math.log(10), color=plots.QUIET, ls="--")
+axes[2].text(steps, math.log(10), "guessing: log 10", ha="right", va="bottom", color=plots.QUIET)
+axes[2].set(title="loss", xlabel="step", ylim=(0, None))
+save(figure, "cards.png")
+
+# %% [markdown]
+# Nobody told the layer that letters matter for finding and digits for answering. It learned key
+# vectors that show the letter, values that carry the digit, and queries long enough to choose.
+# And because it looks at a set, a deck three times as long is no harder.
+
+# %%
+fresh = deal(999_961, count=2000)
+with torch.no_grad():
+    looks = reader(*fresh[:3])[1][:, 0, 0]  # (B, S)
+asked_card = (fresh[0] == fresh[2]).double()
+on_card = (looks * asked_card).sum(1).mean().item()
+print(f"share of the attention that lies on the card asked for: {on_card:.3f}")
+
+# %% [markdown]
+# ## Many heads
+#
+# One softmax makes one mix. Now we ask for **two** letters at once and want both digits, the first
+# and the second, from a single query.
+#
+# **Guess before you run:** one head can look at both cards, half and half. Is that enough?
+
+# %%
+results = {}
+for heads in (1, 2, 4):
+    torch.manual_seed(options.seed)
+    pair_reader = CardReader(heads, asked=2)
+    steps = 200 if options.quick else 1000
+    fit(pair_reader, lambda step: deal(step, asked=2), loss, steps=steps, learning_rate=5e-3)
+    count = sum(parameter.numel() for parameter in pair_reader.parameters())
+    results[f"heads: {heads}"] = accuracy(pair_reader, asked=2)
+    print(f"heads: {heads}, parameters: {count:,}, both right: {results[f'heads: {heads}']:.3f}")
+plots.bars(results, out / "heads.png", heading="two questions at once: both answers right")
+
+# %% [markdown]
+# One head finds both cards, and brings home one mix of two digits: 3 and 7, but which came first?
+# It is right where both are the same, which is one deck in ten. With two heads each has a slice of
+# the width, scores of its own and a mix of its own. The number of parameters is the same: heads cost
+# nothing, they cut the same vectors into more, thinner slices.
+#
+# Your turn: `learn check attention.MultiHeadAttention`.
+
+# %% [markdown]
+# ## Writing word by word
+#
+# A model that writes calls attention again for every new word. The causal mask has a gift for it:
+# old words never look at new ones, so their keys and values stay what they are. Keep them: that
+# is the **cache**.
+#
+# **Guess before you run:** 100 words, without a cache. How many keys are computed in all?
+
+# %%
+layer = MultiHeadAttention(width=32, heads=4)
+sentence = torch.randn(1, 100, 32)
+computed = 0
+
+
+def count_keys(module, inputs, output):
+    global computed
+    computed += output.shape[1]
+
+
+layer.key.register_forward_hook(count_keys)
+with torch.no_grad():
+    whole = layer(sentence, mask=causal_mask(100))
+
+# %%
+work: dict[str, list[int]] = {"without": [], "with a cache": []}
+with torch.no_grad():
+    computed, cache = 0, KeyValueCache()
+    for t in range(100):
+        word = layer(sentence[:, t : t + 1], mask=causal_mask(1, past=t), cache=cache)
+        torch.testing.assert_close(word[:, 0], whole[:, t])
+        work["with a cache"].append(computed)
+    computed = 0
+    for t in range(100):
+        word = layer(sentence[:, : t + 1], mask=causal_mask(t + 1))[:, -1:]
+        work["without"].append(computed)
+print({name: counts[-1] for name, counts in work.items()}, "keys, and the same numbers")
+
+# %%
+figure, axis = plt.subplots(figsize=(5.2, 3), layout="tight")
+for (name, counts), color in zip(work.items(), plots.LINES[1::-1], strict=True):
+    axis.plot(range(1, 101), counts, color=color)
+    axis.text(100, counts[-1], f" {name}: {counts[-1]:,}", color=color, va="center")
+axis.set(xlabel="words written", ylabel="keys computed", xlim=(0, 150))
+axis.set_xticks([0, 50, 100])
+save(figure, "cache.png")
+
+# %% [markdown]
+# Your turn: `learn check attention.KeyValueCache`.
+
+# %% [markdown]
+# ## Attention in tiles
+#
+# The scores are an L x S matrix. For 8,192 words and 12 heads these are 800 million numbers, and
+# each is needed once. Can we do without storing them? Softmax seems to need the whole row: its sum
+# and, so that exp does not overflow, its maximum.
+#
+# It does not. Go through the keys tile by tile, and remember per query three things: the
+# largest score so far, the sum of exp(score - maximum), and that same sum with the values. When a
+# larger maximum turns up, multiply what you have by exp(old - new).
+
+# %%
+query, key, value = torch.randn(1, 1, 1, 8), 2 * torch.randn(1, 1, 12, 8), torch.randn(1, 1, 12, 1)
+exact = attend(query, key, value).item()
+state = OnlineSoftmax(torch.full((1, 1, 1, 1), -math.inf), *torch.zeros(2, 1, 1, 1, 1))
+for start in range(0, 12, 4):
+    tile = slice(start, start + 4)
+    scores = query @ key[:, :, tile].mT / math.sqrt(8)
+    state = online_softmax_step(state, scores, value[:, :, tile])
+    so_far = (state.output / state.total).item()
+    print(f"after {start + 4:2d} keys: maximum {state.maximum.item():.3f}, sum of exp "
+          f"{state.total.item():.3f}, answer so far {so_far:+.4f}")  # fmt: skip
+print(f"all at once:{exact:+.4f}".rjust(60))
+torch.testing.assert_close(so_far, exact, rtol=1e-5, atol=1e-6)
+
+# %% [markdown]
+# The same trick in square tiles of 512 x 512 is FlashAttention. Now weigh it: the most memory held
+# at once, forward and backward, plain against tiled.
+#
+# **Guess before you run:** twice the length: how much more memory for the plain formula? For tiles?
+
+
+# %%
+def weigh(length, backend):
+    """Peak memory in MiB beyond the inputs, for one head of width 64."""
+    parts = [torch.randn(1, 1, length, 64, requires_grad=True) for _ in range(3)]
+    return peak_mib(lambda: attend(*parts, backend=backend).sum().backward(), "cpu")
+
+
+lengths = [512, 1024, 2048] if options.quick else [512, 1024, 2048, 4096, 8192]
+memory = {name: [weigh(n, name) for n in lengths] for name in ("plain", "tiled")}
+for name, sizes in memory.items():
+    print(f"{name}: " + ", ".join(f"{n}: {size:.0f} MiB" for n, size in zip(lengths, sizes)))
+
+# %%
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="tight")
+for (name, sizes), color in zip(memory.items(), plots.LINES[1::-1], strict=True):
+    left.plot(lengths, sizes, "o-", color=color)
+    left.text(lengths[-1] * 1.1, sizes[-1], name, color=color, va="center")
+left.set(xscale="log", yscale="log", xlabel="length", title="peak memory in MiB")
+left.set_xticks(lengths, [f"{length:,}" for length in lengths])
+left.set_xlim(lengths[0] * 0.8, lengths[-1] * 2.2)
+left.minorticks_off()
+
+# %%
+side = 8  # tiles along each side, as for length 4,096
+for row in range(side):
+    for column in range(side):
+        hidden, now = column > row, (row, column) == (5, 3)
+        color = plots.LINES[1] if now else "#eeeeee" if hidden else "#c9d8e6"
+        right.add_patch(plt.Rectangle((column, row), 0.94, 0.94, color=color, lw=0))
+        if hidden:
+            right.text(column + 0.47, row + 0.47, "×", ha="center", va="center", color=plots.QUIET)
+right.set(xlim=(0, side), ylim=(side, 0), aspect="equal", xlabel="keys", ylabel="queries")
+right.set(xticks=[], yticks=[], title="one tile is held at a time; under a causal\n"
+          "mask those with a cross are not even computed")  # fmt: skip
+right.spines[:].set_visible(False)
+save(figure, "tiles.png")
+
+# %% [markdown]
+# Plain: four times the memory for twice the length. Tiles: a fixed price for the tile that is held,
+# and a little that grows with the length. Backward needs the weights once more: plain keeps them,
+# tiled computes them again, tile by tile. Work for memory is a good trade, because on a GPU moving
+# numbers costs more than multiplying them.
+#
+# The four backends of `attend` must agree, masks and gradients included. Do they?
+
+# %%
+parts = [torch.randn(2, 3, length, 16, dtype=torch.float64) for length in (700, 600, 600)]
+parts = [part.requires_grad_() for part in parts]
+mask = torch.rand(2, 1, 700, 600) < 0.5
+mask[:, :, 5] = False  # one query that may see nothing: it gets zeros
+above = torch.randn(2, 3, 700, 16, dtype=torch.float64)
+found = {}
+for name in ("plain", "tiled", "torch") if options.quick else ("plain", "tiled", "fused", "torch"):
+    answer = attend(*parts, mask, backend=name)
+    found[name] = [answer, *torch.autograd.grad(answer, parts, above)]
+for name, tensors in found.items():
+    gap = max((a - b).abs().max().item() for a, b in zip(tensors, found["plain"]))
+    print(f"{name:6s} differs from plain by at most {gap:.1e}")
+    assert gap < 1e-10, f"the backend {name} gives other numbers"
+
+# %% [markdown]
+# Your turn: `learn check fast_attention.online_softmax_step`.
+#
+# ## What to take home
+#
+# - Query, key, value: who asks, who fits, what is handed over. Softmax over the keys, a mix of values.
+# - Divide by the root of the width, or softmax saturates before it has learned anything.
+# - Attention looks at a set. Masks say who may see whom, positions (lesson 02) say who stands where.
+# - One head makes one mix. Heads are free.
+# - Keys and values of the past never change: cache them. Scores need not be stored: tile them.
+#
+# Next: `tutorials/02_transformer.py` puts a network around this layer and lets it write.
+
+# %%
+report("digits found in fresh decks", recall, 0.99, quick=options.quick)
