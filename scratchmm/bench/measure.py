@@ -4,9 +4,11 @@ Two programs on one machine are compared fairly only side by side: A B A B, so t
 noise or a warmer chip meets both.
 """
 
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -108,7 +110,7 @@ def peak_mib(work: Work, device: str) -> float:
         work()
         wait(device)
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+    with _hushed(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
         work()
     results: Any = watched.profiler and watched.profiler.kineto_results
     held = peak = 0
@@ -117,6 +119,19 @@ def peak_mib(work: Work, device: str) -> float:
         held += event.nbytes()
         peak = max(peak, held)
     return peak / 2**20
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Torch 2.13's profiler writes two lines about itself to file 2 at every start; drop them."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def device_name(device: str) -> str:
