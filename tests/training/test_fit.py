@@ -251,6 +251,13 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, value):
     assert len(read_curve(tmp_path / "curve.csv")) == 7
 
 
+def test_a_loss_that_is_no_number_stops_it_even_if_the_gradient_is_one():
+    model = small()
+    with pytest.raises(ValueError, match="the loss is nan at step 0"):
+        fit(model, batch_at, lambda model, batch: squares(model, batch) + math.nan, steps=3)
+    same(weights(model), weights(small()))
+
+
 def test_without_a_checkpoint_it_says_so(tmp_path):
     for folder in (None, tmp_path):
         with pytest.raises(ValueError, match="loss is nan at step 1; nothing was saved yet"):
