@@ -61,7 +61,7 @@ def _open(path: Path, background: str, at_least: int | None) -> Image.Image:
         _refuse_too_many(path, image.width * image.height)
         try:
             if at_least is not None:
-                image.draft("RGB", (at_least, at_least))
+                image.draft(None, (at_least, at_least))
             image.load()
             upright = ImageOps.exif_transpose(image)
         except Exception as error:  # every format has its own ways to fail

@@ -141,6 +141,8 @@ def test_a_split_has_the_size_that_is_asked_for_and_its_seed_fixes_it():
         assert len(test) == 200 * held_out and len(train) == 200 - len(test)
     assert split_pairs(pairs, seed=1) == split_pairs(pairs, seed=1) != split_pairs(pairs, seed=2)
     assert [len(part) for part in split_pairs(pairs[:2], 0.9)] == [1, 1]
+    assert [len(part) for part in split_pairs(pairs[:4], 0.1)] == [3, 1]
+    assert [len(part) for part in split_pairs(pairs[:4], 0.9)] == [1, 3]
     for wrong in (0, 1, -0.5, 3):
         with pytest.raises(ValueError, match="between 0 and 1"):
             split_pairs(pairs, wrong)

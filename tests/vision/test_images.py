@@ -335,6 +335,17 @@ def test_a_crop_is_a_part_of_the_picture_of_the_area_that_is_asked_for():
     assert whole.shape == pictures[:2].shape
 
 
+def test_a_crop_may_lie_at_every_border_and_is_shrunk_smoothly():
+    for turn in range(4):
+        edge = torch.zeros(8, 8)
+        edge[0] = 1
+        edge = edge.rot90(turn).expand(200, 1, 8, 8)
+        seen = random_resized_crop(edge, seeded(turn), smallest=0.3).amax((1, 2, 3)) > 0.3
+        assert 0.25 < seen.float().mean() < 0.75
+    board = (torch.arange(64) % 2 * 2.0 - 1).expand(4, 3, 64, 64)
+    assert random_resized_crop(board, seeded(), size=8, smallest=0.9).abs().max() < 0.3
+
+
 def test_flipping_mirrors_about_half_of_the_pictures():
     pictures = ramp(400, 2, 5)
     flipped = random_flip(pictures, seeded())
