@@ -123,6 +123,7 @@ def start(arguments: argparse.Namespace) -> int:
 def check(arguments: argparse.Namespace) -> int:
     """Checks the exercises named, or all; the first wrong one is told in full."""
     from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises.worker import warm
 
     wanted = [catalogue.find(id) for id in arguments.id] or [*catalogue.exercises().values()]
     missing: set[str] = set()
@@ -132,6 +133,8 @@ def check(arguments: argparse.Namespace) -> int:
         folder = desk.existing(desk.folder_of(arguments.folder))
         missing = {f"{one.lesson}.py" for one in wanted} - {path.name for path in folder.iterdir()}
         wanted = [one for one in wanted if f"{one.lesson}.py" not in missing]
+    if len(wanted) > 1:
+        warm()
     reports = [check_one(arguments, exercise) for exercise in wanted]
     lines, told = [], False
     for report in reports:
@@ -170,7 +173,9 @@ def watch(arguments: argparse.Namespace) -> int:
     """Checks whatever was saved, until Ctrl-C. Looks at the files three times a second."""
     from scratchmm.exercises import catalogue, desk
     from scratchmm.exercises.learner import fingerprint
+    from scratchmm.exercises.worker import warm
 
+    warm()
     folder = desk.existing(desk.folder_of(arguments.folder))
     print(f"watching {folder}; Ctrl-C ends", flush=True)
     seen: dict[str, str] = {}

@@ -21,7 +21,7 @@ from scratchmm.exercises.diagnosis import diagnose
 from scratchmm.exercises.format import BankAnswer, Exercise
 from scratchmm.exercises.grading import Grade, apply, grade
 from scratchmm.exercises.stubs import definition, stub_file
-from scratchmm.exercises.worker import limited
+from scratchmm.exercises.worker import limited, warm
 
 SEEDS = 20
 BANK_SECONDS = 120.0
@@ -52,6 +52,7 @@ class Findings:
 def verify(ids: Sequence[str] = (), workers: int = 2) -> list[Findings]:
     """Verify these exercises, or all, a few at a time."""
     wanted = [catalogue.find(id).id for id in ids] or [*catalogue.exercises()]
+    warm()
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         found = [*pool.map(verify_one, wanted), *pool.map(verify_limits, wanted[:1])]
     return found

@@ -6,6 +6,7 @@ Where the system can't fork (Windows) it is spawned, which takes seconds.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -27,6 +28,14 @@ class Ended(NamedTuple):
     value: Any
     reason: str
     said: str
+
+
+def warm() -> None:
+    """Import what torch itself imports late, and every process would anew: gradcheck wants sympy.
+
+    Worth a third of a second before several checks, not before one.
+    """
+    importlib.import_module("torch.fx.experimental.symbolic_shapes")
 
 
 def limited(

@@ -150,7 +150,7 @@ class CountsCalls:
 )
 def shared():
     class Shared:
-        held: dict[str, torch.Tensor] = {}
+        held = {}
 
         def __len__(self):
             return self.held["key"].shape[-2] if self.held else 0

@@ -4,7 +4,6 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from scratchmm.exercises.format import Exercise
 from scratchmm.layers import attention
@@ -73,7 +72,7 @@ class SlowCache:
         return torch.cat(self.keys, 2), torch.cat(self.values, 2)
 
 
-def by_torch(layer, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None):
+def by_torch(layer, x, context=None, mask=None):
     """The oracle: torch's own multi-head attention with the layer's weights: (output, weights)."""
     source = x if context is None else context
     batch, length, keys = x.shape[0], x.shape[1], source.shape[1]

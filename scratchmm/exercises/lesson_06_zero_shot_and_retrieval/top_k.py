@@ -4,7 +4,7 @@
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from scratchmm.contrastive.retrieval import Neighbours
@@ -118,14 +118,14 @@ def memory(top_k, case):
     case.true(small, f"tensors of at most {allowed} numbers", f"one of {seen.numbers}")
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchFunctionMode):
     """While it is entered, notes the largest tensor that any operator gives back."""
 
     def __init__(self) -> None:
         super().__init__()
         self.numbers = 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         sizes = [x.numel() for x in tree_leaves(result) if isinstance(x, Tensor)]
         self.numbers = max([self.numbers, *sizes])
