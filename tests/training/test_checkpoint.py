@@ -63,11 +63,12 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing
 
 
 def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
-    calls = []
+    calls, sizes = [], []
     real_fsync, real_replace = os.fsync, os.replace
 
     def fsync(handle):
         calls.append("fsync")
+        sizes.append(os.fstat(handle).st_size)
         real_fsync(handle)
 
     def replace(source, target):
@@ -78,8 +79,10 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint.os, "fsync", fsync)
     monkeypatch.setattr(checkpoint.os, "replace", replace)
-    save_checkpoint(tmp_path / "c.pt", STATE)
+    # small, so that it would fit the buffer of a file that nobody flushed
+    save_checkpoint(tmp_path / "c.pt", {"model": {"weight": torch.zeros(1)}})
     assert calls[:2] == ["fsync", "replace"]
+    assert sizes[0] == (tmp_path / "c.pt").stat().st_size
 
 
 @pytest.mark.parametrize("wrap", ["zip", "legacy", "plain pickle"])
@@ -114,6 +117,16 @@ def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "c.pt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="cut off|damaged or was not written by torch.save"):
+        load_checkpoint(path)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path, tensor = tmp_path / "c.pt", torch.full((50, 50), 1.5)
+    save_checkpoint(path, {"model": {"weight": tensor}})
+    content = bytearray(path.read_bytes())
+    content[content.index(tensor.numpy().tobytes()) + 5000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged: .* is not what was written"):
         load_checkpoint(path)
 
 
