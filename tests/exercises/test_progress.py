@@ -7,7 +7,15 @@ import pytest
 from scratchmm.exercises.format import Property
 from scratchmm.exercises.progress import FILE, Progress
 
-RIGHT = "def scaled(x, by=2.0):\n    return x * by + helper()\n\ndef helper():\n    return deeper()\n\ndef deeper():\n    return 3\n"
+RIGHT = """def scaled(x, by=2.0):
+    return x * by + helper()
+
+def helper():
+    return deeper()
+
+def deeper():
+    return 3
+"""
 
 
 @pytest.fixture
