@@ -72,16 +72,9 @@ def fit(
     (300, True)
     """
     _check(steps, warmup, precision, save_every, settings or {})
-    asked = {
-        "steps": steps,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "warmup": warmup,
-        "clip": clip,
-        "precision": precision,
-        "seed": seed,
-        **(settings or {}),
-    }
+    asked: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "clip": clip}
+    asked |= {"weight_decay": weight_decay, "warmup": warmup, "precision": precision}
+    asked |= {"seed": seed, **(settings or {})}
     place = None if folder is None else Path(folder)
     device = pick_device(device)
     model.to(device).train()
