@@ -115,7 +115,8 @@ seen, unseen = (Gallery(400 if options.quick else 1000, only) for only in split_
 #
 # **Question.** Which sentence is best? The model was trained on `a red star`, `the star is red`,
 # `a star in red`, `there is a red star`; never on the bare `red star`, and never on a `photo`. And
-# will the mean of all of them be better or worse than the best of them?
+# what will the mean of five of them be worth, if two of the five say something about the size that
+# is false half of the time?
 
 
 # %%
@@ -148,9 +149,10 @@ plt.close(figure)
 print("picture:", out / "prompts.png")
 
 # %% [markdown]
-# **Answer.** Sentences like those of the training are best. A `photo` is a word that this model has
-# never read, and it costs dearly: the prompt has to speak the language of the captions. The mean of
-# several prompts is about as good as the best of them, and one need not know which that is.
+# **Answer.** Sentences like those of the training are best. The bare name and the `photo`, which this
+# model has never read, lose nearly everything: a prompt has to speak the language of the captions.
+# The mean of the five is about as good as the best of them, although two of them are false half of
+# the time: mistakes that point in different directions cancel. One need not know which is best.
 #
 # Why is the mean made unit length again? Prompts that disagree have a short mean, and a short vector
 # would lose every comparison:
@@ -217,9 +219,9 @@ print("picture:", out / "calibration.png")
 
 # %% [markdown]
 # **Answer.** 9 in 10, if the numbers are honest. The learned scale was found for another question
-# (one sentence among 128, many of them near twins), so the answers to this one are off. A scale
-# chosen on seen combinations is nearly perfect there and too sure on unseen ones: a model does not
-# know what it does not know.
+# (one sentence among 128, many of them near twins), and on seen combinations it is a little too
+# modest. The scale that was chosen there is better there, and too sure on unseen combinations: what
+# is new is harder, and the cosines do not say so.
 #
 # ## Where does it look?
 #
@@ -237,7 +239,7 @@ path = plots.attention_overlay(unseen.pictures[eight], maps, out / "attention.pn
 print("picture:", path)
 
 # %% [markdown]
-# **Answer.** Mostly the thing. Its patches say something that the others do not.
+# **Answer.** The thing, and where it is large, its edges: an edge is what tells a ring from a circle.
 #
 # ## Search by words, and by pictures
 #
@@ -293,8 +295,8 @@ for which, matrix in (("trained", similarity), ("all alike", knows_nothing), ("n
 # all become one, looks perfect, and so does one that says nan. `recall_at_k` counts ties against the
 # model. That is the first trap.
 #
-# **Question.** Here is the second. Only 12 combinations are in this gallery, so many sentences are
-# equal. The trained model finds a true sentence almost always. Why was its recall so low above?
+# **Question.** Here is the second. The sheets above look good, with a true sentence first most of
+# the time. Why is the recall of the trained model so low? Only 12 combinations are in this gallery.
 
 # %%
 table = {}
@@ -308,9 +310,9 @@ for k, row in table.items():
     print(f"recall@{k:<4}", *(f"{value:10.3f}  " for value in row))
 
 # %% [markdown]
-# **Answer.** `a red star` was the sentence of one picture and is true of nine others. Counting only
-# its own pair calls true answers wrong: a near-duplicate in the gallery costs the best of models.
-# Say what is right before you count.
+# **Answer.** A sentence was said about one picture and is true of dozens. Counting only its own pair
+# calls true answers wrong: near-duplicates in a gallery make the best of models look bad. Say what
+# is right before you count.
 #
 # ## Search in a gallery too large for one matrix
 #
@@ -376,8 +378,9 @@ path = plots.picture_grid(everything.pictures[shown], titles, out / "composed.pn
 print("picture:", path)
 
 # %% [markdown]
-# **Answer.** Without the words the picture finds itself. With them, colour and shape have become
-# directions of one space, which the words can move along. Nobody trained for that.
+# **Answer.** Without the words the picture finds itself. With them the answer is right four times in
+# five: colour has become a direction of the space, which words and pictures share and along which a
+# shape can be moved. Nobody trained for that.
 #
 # ## What was reached
 #
