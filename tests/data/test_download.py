@@ -73,6 +73,14 @@ def test_a_file_that_is_there_and_different_is_not_overwritten(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == b"mine"
 
 
+def test_a_folder_may_be_there_already_and_https_is_an_address_too(server, nobody, tmp_path):
+    download(server[0] + "/good", tmp_path / "one")
+    download(server[0] + "/good", tmp_path / "two")
+    assert left(tmp_path) == ["one", "two"]
+    with pytest.raises(ConnectionError, match="could not reach 127.0.0.1"):
+        download(nobody.replace("http", "https"), tmp_path / "three")
+
+
 def test_without_a_network_the_sentence_says_what_to_do(nobody, tmp_path):
     host = nobody.removeprefix("http://")
     with pytest.raises(ConnectionError) as refusal:
