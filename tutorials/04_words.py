@@ -165,19 +165,22 @@ print(f"{len(tokenizer)} tokens: 256 bytes, {len(tokenizer.merges)} merges, star
 
 
 # %%
+def draw_token(axis, symbol, x, y):
+    """One token as a box, the longer the darker."""
+    color = plt.cm.Blues(min(0.08 + 0.07 * len(symbol), 0.6))
+    axis.add_patch(plt.Rectangle((x + 0.06, y + 0.1), len(symbol) - 0.12, 0.8, fc=color))
+    middle = dict(ha="center", va="center", family="monospace")
+    axis.text(x + len(symbol) / 2, y + 0.5, symbol, **middle)
+
+
+# %%
 def draw_rows(rows, labels, path, heading):
-    """Rows of tokens as boxes, the longer the darker, each row with a name."""
+    """Rows of tokens, each with a name."""
     width = max(sum(map(len, row)) for row in rows)
     figure, axis = plt.subplots(figsize=(2 + 0.16 * width, 0.7 + 0.34 * len(rows)))
     for y, row in enumerate(rows):
-        x = 0
-        for symbol in map(shown, row):
-            color = plt.cm.Blues(min(0.08 + 0.07 * len(symbol), 0.6))
-            axis.add_patch(plt.Rectangle((x + 0.06, y + 0.1), len(symbol) - 0.12, 0.8, fc=color))
-            axis.text(
-                x + len(symbol) / 2, y + 0.5, symbol, ha="center", va="center", family="monospace"
-            )
-            x += len(symbol)
+        for place, symbol in enumerate(row):
+            draw_token(axis, shown(symbol), sum(map(len, row[:place])), y)
     axis.set(xlim=(0, width), ylim=(len(rows), 0), xticks=[], title=heading)
     axis.set_yticks([y + 0.5 for y in range(len(rows))], labels)
     axis.spines[:].set_visible(False)

@@ -149,8 +149,8 @@ class BytePairEncoding:
     """A tokenizer: text to token ids and back, with the merges it was given.
 
     `vocabulary` lists the symbols by id, special tokens included; `start`, `end` and `pad` are ids
-    of special tokens. `style` says how a text is cut into words: "gpt2" keeps every character,
-    "clip" lower-cases, tidies and drops the spaces (`cleaning.gpt2_words`, `cleaning.clip_words`).
+    of special tokens. `style` is how a text is cut into words (see `cleaning`): "gpt2" keeps every
+    character, "clip" lower-cases, tidies and drops the spaces.
 
     >>> tokenizer = BytePairEncoding.train(["a red star", "a red ball"], merges=6)
     >>> [tokenizer.symbols[token] for token in tokenizer.encode("a red car")]
@@ -217,12 +217,11 @@ class BytePairEncoding:
         [165, 0]
         """
         text = as_text(text)
-        if not allow_special:
-            return self._encode_plain(text)
         names = "|".join(re.escape(name) for name in sorted(self.special, key=len, reverse=True))
         ids: list[int] = []
-        for piece in re.split(f"({names})", text):
-            ids += [self.special[piece]] if piece in self.special else self._encode_plain(piece)
+        for piece in re.split(f"({names})", text) if allow_special else [text]:
+            special = allow_special and piece in self.special
+            ids += [self.special[piece]] if special else self._encode_plain(piece)
         return ids
 
     def _encode_plain(self, text: str) -> list[int]:
@@ -280,10 +279,10 @@ class BytePairEncoding:
         names = ("style", "start", "end", "pad", "symbols", "merges")
         content = {"format": FORMAT} | {name: getattr(self, name) for name in names}
         temporary = Path(f"{path}.{os.getpid()}.tmp")
-        with open(temporary, "w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             json.dump(content, file, ensure_ascii=False, indent=0)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # on the disk before it takes the old file's place
         os.replace(temporary, path)
 
     @classmethod
