@@ -1,0 +1,335 @@
+"""`python -m scratchmm tour`: train a CLIP from scratch in about a minute, and see what it learned.
+
+On the generated world it is asked about combinations of colour and shape that it saw and about some
+that it never saw; with --pairs it learns the user's own pictures, a part of them held out.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scratchmm.training.small_clip import SmallCLIP
+
+WORLD_PICTURES, WORLD_STEPS = 16_384, 1_500  # fits a minute on two cores
+PAIRS_STEPS = 1_200
+BATCH, LEARNING_RATE = 128, 2e-3
+KS = (1, 5, 10)  # of recall@k
+PROMPTS = ("a {}", "there is a {}", "this is a {}", "a small {}", "a large {}")
+
+
+@dataclass
+class Part:
+    """Pictures that were not trained on (or were), their sentences, and which belong together."""
+
+    pictures: "Tensor"  # (B, 3, H, W) in [-1, 1]
+    texts: list[str]
+    relevant: "Tensor"  # bool (B, B): is sentence j true of picture i
+    classes: list[str]  # names to choose from, for zero-shot classification
+    labels: "Tensor"  # int64 (B,), the right class of each
+    prompts: tuple[str, ...] = ("{}",)  # what is said around a class's name
+
+
+def add(subparsers: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = subparsers.add_parser("tour", help="train a CLIP from scratch in a minute")
+    parser.add_argument("--pairs", type=Path, metavar="FILE.tsv", help="your own: file, text")
+    parser.add_argument("--out", type=Path, default=Path("runs/tour"), help="default runs/tour")
+    parser.add_argument("--seed", type=int, default=0, help="fixes data, weights and order")
+    parser.add_argument("--steps", type=int, help="training steps (default: what fits a minute)")
+    parser.add_argument("--fresh", action="store_true", help="forget a killed run in --out")
+    parser.add_argument("--json", action="store_true", help="print report.json, nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw or read the data, train, measure, draw pictures, write report.json."""
+    start = time.perf_counter()
+    say: Callable[[str], None] = (lambda text: None) if arguments.json else print
+    if not 0 <= arguments.seed < 2**32:
+        raise ValueError(f"--seed {arguments.seed} does not lie between 0 and {2**32 - 1}")
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    from scratchmm.training import small_clip
+
+    train, seen, unseen = _data(arguments, say)
+    clip = small_clip.build(*train, seed=arguments.seed)
+    before = _similarity(clip, unseen)
+    seconds = _train(clip, train, arguments, say)
+    small_clip.save(clip, out)
+    report = _measure(clip, seen, unseen)
+    report |= {"train_seconds": round(seconds, 1), "seed": arguments.seed}
+    drawn = _draw(clip, before, seen, unseen, out, say)
+    report["total_seconds"] = round(time.perf_counter() - start, 1)
+    _write(out / "report.json", json.dumps(report, indent=1) + "\n")
+    (out / "checkpoint.pt").unlink(missing_ok=True)  # finished: the next tour starts anew
+    print(json.dumps(report, indent=1)) if arguments.json else _tell(report, drawn, arguments)
+    return 0
+
+
+def _data(
+    arguments: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[tuple["Tensor", list[str]], Part, Part]:
+    """((training pictures, sentences), a part like the training's, a part unlike it)."""
+    if arguments.pairs is not None:
+        return _own_pairs(arguments.pairs, arguments.seed, say)
+    import numpy as np
+
+    from scratchmm.data.drawing import draw_many
+    from scratchmm.data.wording import describe
+    from scratchmm.data.world import sample_scene, split_combinations
+
+    rng = np.random.default_rng(arguments.seed)
+    seen, unseen = split_combinations()
+    scenes = [sample_scene(rng, combinations=seen) for _ in range(WORLD_PICTURES)]
+    texts = [describe(scene, rng) for scene in scenes]
+    say(
+        f"Drew {len(scenes):,} pictures of {len(seen)} combinations of colour and shape, each with a "
+        f"sentence such as {texts[0]!r}; {len(unseen)} more combinations are held out."
+    )
+    parts = [_world_part(rng, combinations) for combinations in (seen, unseen)]
+    return (draw_many(scenes), texts), parts[0], parts[1]
+
+
+def _world_part(rng: Any, only: list[tuple[str, str]]) -> Part:
+    """500 new pictures of these combinations, to be told apart among all 64."""
+    import torch
+
+    from scratchmm.data.drawing import draw_many
+    from scratchmm.data.wording import describe, wordings
+    from scratchmm.data.world import combinations, sample_scene
+
+    scenes = [sample_scene(rng, combinations=only) for _ in range(500)]
+    texts = [describe(scene, rng) for scene in scenes]
+    classes = [" ".join(pair) for pair in combinations()]
+    labels = [classes.index(f"{s.things[0].color} {s.things[0].shape}") for s in scenes]
+    true = [set(wordings(scene)) for scene in scenes]
+    relevant = torch.tensor([[text in sentences for text in texts] for sentences in true])
+    return Part(draw_many(scenes), texts, relevant, classes, torch.tensor(labels), PROMPTS)
+
+
+def _own_pairs(
+    table: Path, seed: int, say: Callable[[str], None]
+) -> tuple[tuple["Tensor", list[str]], Part, Part]:
+    """The user's pairs; the parts are up to 500 of the training's, and all that were held out."""
+    from scratchmm.data.pairs import load_pictures, read_pairs, split_pairs
+
+    kept, held_out = split_pairs(read_pairs(table), seed=seed)
+    if len(kept) < 2 or len(held_out) < 2:
+        raise ValueError(
+            f"{table} gives {len(kept)} pairs to train on and {len(held_out)} to hold out: "
+            "both need at least 2"
+        )
+    say(f"Read {len(kept) + len(held_out):,} pairs of {table}; {len(held_out):,} are held out.")
+    pictures, texts = load_pictures(kept), [pair.text for pair in kept]
+    stride = max(1, len(kept) // 500)
+    return (
+        (pictures, texts),
+        _pairs_part(pictures[::stride], texts[::stride]),
+        _pairs_part(load_pictures(held_out), [pair.text for pair in held_out]),
+    )
+
+
+def _pairs_part(pictures: "Tensor", texts: list[str]) -> Part:
+    import torch
+
+    classes = sorted(set(texts))
+    labels = torch.tensor([classes.index(text) for text in texts])
+    return Part(pictures, texts, labels[:, None] == labels[None, :], classes, labels)
+
+
+def _train(
+    clip: "SmallCLIP",
+    train: tuple["Tensor", list[str]],
+    arguments: argparse.Namespace,
+    say: Callable[[str], None],
+) -> float:
+    """Train in place, going on where a killed tour of the same settings stopped; the seconds."""
+    from scratchmm.training.fit import fit
+    from scratchmm.training.small_clip import clip_loss, pair_batches
+
+    own = arguments.pairs is not None
+    settings = {"pairs": str(arguments.pairs.resolve()) if own else "", "count": len(train[1])}
+    parameters = sum(p.numel() for p in clip.model.parameters())
+    say(f"Training a CLIP of {parameters:,} parameters from scratch.")
+    if (arguments.out / "checkpoint.pt").exists() and not arguments.fresh:
+        say(f"Going on where the last tour in {arguments.out} was stopped.")
+    curve = fit(
+        clip.model,
+        pair_batches(clip, *train, BATCH, arguments.seed, augment=_shift if own else None),
+        clip_loss,
+        steps=arguments.steps or (PAIRS_STEPS if own else WORLD_STEPS),
+        learning_rate=LEARNING_RATE,
+        folder=arguments.out,
+        save_every=100,
+        resume=not arguments.fresh,
+        progress=True,
+        seed=arguments.seed,
+        settings=settings,
+    )
+    return curve[-1]["seconds"]
+
+
+def _shift(pictures: "Tensor", generator: Any) -> "Tensor":
+    """Move each batch by up to two pixels, the edge repeated: the user's pictures may be few."""
+    import torch
+    from torch.nn import functional as F
+
+    side = pictures.shape[-1]
+    down, across = torch.randint(0, 5, (2,), generator=generator).tolist()
+    padded = F.pad(pictures, (2, 2, 2, 2), mode="replicate")
+    return padded[..., down : down + side, across : across + side]
+
+
+def _similarity(clip: "SmallCLIP", part: Part) -> "Tensor":
+    """Cosine similarity (B, B) of every picture with every sentence of a part."""
+    return clip.embed_pictures(part.pictures) @ clip.embed_texts(part.texts).T
+
+
+def _measure(clip: "SmallCLIP", seen: Part, unseen: Part) -> dict[str, Any]:
+    """Zero-shot accuracy on both parts; recall both ways on the part that was never seen."""
+    from scratchmm.metrics.recall import recall_at_k
+
+    similarity = _similarity(clip, unseen)
+    return {
+        "seen_accuracy": _accuracy(clip, seen),
+        "unseen_accuracy": _accuracy(clip, unseen),
+        "image_to_text_recall": [recall_at_k(similarity, k, unseen.relevant) for k in KS],
+        "text_to_image_recall": [recall_at_k(similarity.T, k, unseen.relevant.T) for k in KS],
+    }
+
+
+def _accuracy(clip: "SmallCLIP", part: Part) -> float:
+    """How often the right class is the likeliest, its prompts averaged (for own pairs: the text)."""
+    probabilities = _probabilities(clip, part, clip.embed_pictures(part.pictures))
+    return (probabilities.argmax(dim=-1) == part.labels).double().mean().item()
+
+
+def _probabilities(clip: "SmallCLIP", part: Part, embeddings: "Tensor") -> "Tensor":
+    from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
+
+    classes = class_embeddings(clip.embed_texts, part.classes, part.prompts)
+    return zero_shot(embeddings, classes, clip.model.temperature().detach())
+
+
+def _draw(
+    clip: "SmallCLIP",
+    before: "Tensor",
+    seen: Part,
+    unseen: Part,
+    out: Path,
+    say: Callable[[str], None],
+) -> list[tuple[Path, str]]:
+    """The pictures, each with a line that says what it shows."""
+    try:
+        return _pictures(clip, before, seen, unseen, out)
+    except ImportError as error:
+        say(f"No pictures were drawn: {error}")
+        return []
+
+
+def _pictures(
+    clip: "SmallCLIP", before: "Tensor", seen: Part, unseen: Part, out: Path
+) -> list[tuple[Path, str]]:
+    from scratchmm import plots
+    from scratchmm.contrastive.retrieval import top_k
+
+    few = _different(unseen.texts, 12)
+    names = [unseen.texts[i] for i in few]
+    sides = ("picture of", "sentence")
+    after = _similarity(clip, unseen)
+    drawn = []
+    for matrix, when in ((before, "before"), (after, "after")):
+        path = plots.similarity_matrix(
+            matrix[few][:, few], names, names, out / f"similarity_{when}.png",
+            heading=f"Cosine similarity, {when} training", labels=sides,
+        )  # fmt: skip
+        drawn.append((path, f"every picture with every sentence, {when} training"))
+
+    maps = _attention(clip, unseen.pictures[few[:8]])
+    path = plots.attention_overlay(
+        unseen.pictures[few[:8]], maps, out / "attention.png", titles=names[:8],
+        heading="Where the picture tower looks",
+    )  # fmt: skip
+    drawn.append((path, "where the picture tower looks (attention rollout)"))
+
+    pictures, texts = list(unseen.pictures), unseen.texts
+    by_picture, by_text = clip.embed_pictures(unseen.pictures), clip.embed_texts(texts)
+    true, so = unseen.relevant, few[:6]
+    for name, asked, answers, queries, gallery, relevant, what in (
+        ("by_text", texts, pictures, by_text, by_picture, true.T, "pictures found for a sentence"),
+        ("by_picture", pictures, texts, by_picture, by_text, true, "sentences found for a picture"),
+    ):
+        found = top_k(queries[so], gallery, min(5, len(texts))).indices.tolist()
+        path = plots.retrieval_sheet(
+            [asked[i] for i in so],
+            [[answers[j] for j in row] for row in found],
+            [[bool(relevant[i, j]) for j in row] for i, row in zip(so, found, strict=True)],
+            out / f"retrieval_{name}.png",
+            heading=f"{what.capitalize()}, best first",
+        )
+        drawn.append((path, f"the {what}"))
+
+    probabilities = _probabilities(clip, unseen, by_picture[few])
+    guesses = [unseen.classes[i] for i in probabilities.argmax(dim=-1)]
+    path = plots.picture_grid(
+        unseen.pictures[few], guesses, out / "zero_shot.png", columns=6,
+        heading="Never seen in training, and what the model calls them",
+    )  # fmt: skip
+    return [*drawn, (path, "what the model calls pictures it never saw")]
+
+
+def _different(texts: Sequence[str], count: int) -> list[int]:
+    """The places of the first `count` texts that all differ."""
+    places: dict[str, int] = {}
+    for place, text in enumerate(texts):
+        places.setdefault(text, place)
+    return list(places.values())[:count]
+
+
+def _attention(clip: "SmallCLIP", pictures: "Tensor") -> "Tensor":
+    """How much of each patch reaches CLS: (B, N)."""
+    from scratchmm.layers.attention import watch_attention
+    from scratchmm.vision.vit import attention_rollout
+
+    with watch_attention() as layers:
+        clip.embed_pictures(pictures)
+    return attention_rollout(layers)[:, 0, 1:]
+
+
+def _tell(
+    report: dict[str, Any], drawn: list[tuple[Path, str]], arguments: argparse.Namespace
+) -> None:
+    """What came out, and what to open next."""
+    world = arguments.pairs is None
+    rows = [
+        ("combinations it saw" if world else "pairs it trained on", report["seen_accuracy"]),
+        ("combinations it never saw" if world else "pairs held out", report["unseen_accuracy"]),
+    ]
+    print("\nZero-shot: the right name among all")
+    for name, value in rows:
+        print(f"  {name:28} {value:6.1%}")
+    print(f"Retrieval, of what it never saw{'':5}" + "".join(f"  @{k:<5}" for k in KS))
+    for key in ("image_to_text_recall", "text_to_image_recall"):
+        name = key.removesuffix("_recall").replace("_", " ")
+        print(f"  {name:34}" + "".join(f"{value:6.1%} " for value in report[key]))
+    print(f"Trained in {report['train_seconds']} s, {report['total_seconds']} s in all.")
+    print(f"\nOpen next, in {arguments.out}:")
+    for path, what in drawn:
+        print(f"  {path.name:26} {what}")
+    print(f"  {'report.json':26} these figures\nThen read scratchmm/contrastive/clip.py, and:")
+    print(
+        "  python -m scratchmm learn   write it again yourself, with checks that say what is wrong"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,149 @@
+"""A CLIP for a laptop: built for the user's pictures and sentences, trained, saved, loaded again.
+
+The model is `contrastive.clip.CLIP`; here is what surrounds it: a tokenizer learned from the
+sentences, pictures brought to mean 0 and deviation 1, batches, and a folder to keep it all in.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scratchmm.contrastive.clip import CLIP, CLIPConfig
+from scratchmm.contrastive.loss import contrastive_loss
+from scratchmm.language.bpe import BytePairEncoding
+from scratchmm.language.text_transformer import TextConfig
+from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.sampling import shuffled_batches
+from scratchmm.vision.vit import ViTConfig
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass
+class SmallCLIP:
+    """A CLIP with its tokenizer and the mean and deviation (3, 1, 1) of its training pictures."""
+
+    model: CLIP
+    tokenizer: BytePairEncoding
+    mean: Tensor
+    deviation: Tensor
+
+    def prepare(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] to what the model was trained on: same shape."""
+        return (pictures - self.mean) / self.deviation
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """Sentences to int64 (B, T), cut to the model's context."""
+        return self.tokenizer.batch(texts, self.model.config.text.context_length)[0]
+
+    @torch.no_grad()
+    def embed_pictures(self, pictures: Tensor, batch_size: int = 256) -> Tensor:
+        """Pictures (B, 3, H, W) in [-1, 1] to unit vectors (B, E)."""
+        self.model.eval()
+        parts = [self.model.encode_image(self.prepare(x)) for x in pictures.split(batch_size)]
+        return torch.cat(parts)  # (B, E)
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+        """Sentences to unit vectors (B, E)."""
+        self.model.eval()
+        return torch.cat([self.model.encode_text(x) for x in self.tokens(texts).split(batch_size)])
+
+
+def build(
+    pictures: Tensor,
+    texts: Sequence[str],
+    *,
+    seed: int = 0,
+    patch_size: int = 8,
+    width: int = 64,
+    depth: int = 3,
+    text_depth: int = 2,
+    merges: int = 500,
+    longest: int = 32,
+) -> SmallCLIP:
+    """A new CLIP for these training pictures (B, 3, H, W) in [-1, 1], H = W, and their sentences.
+
+    The tokenizer learns up to `merges` merges from the sentences; the context is as long as the
+    longest of them in tokens, but at most `longest`.
+    """
+    tokenizer = BytePairEncoding.train(texts, merges)
+    length = min(longest, 2 + max(len(tokenizer.encode(text)) for text in set(texts)))
+    sizes = {"width": width, "heads": 4, "hidden": 4 * width, "epsilon": 1e-5}
+    vision = ViTConfig(int(pictures.shape[-1]), patch_size, depth=depth, **sizes)  # type: ignore[arg-type]
+    text = TextConfig(len(tokenizer), length, depth=text_depth, end_token=tokenizer.end, **sizes)  # type: ignore[arg-type]
+    torch.manual_seed(seed)
+    model = CLIP(CLIPConfig(vision, text, embedding=width))
+    axes = (0, 2, 3)
+    mean = pictures.mean(dim=axes).view(3, 1, 1)
+    # A channel that never changes has no deviation: leave it as it is.
+    deviation = pictures.std(dim=axes).view(3, 1, 1)
+    return SmallCLIP(model, tokenizer, mean, deviation.masked_fill(deviation < 1e-3, 1.0))
+
+
+def clip_loss(model: CLIP, batch: Batch) -> Tensor:
+    """The contrastive loss of a batch (pictures, tokens), for `training.fit`."""
+    output = model(*batch)
+    return contrastive_loss(output.image_embeddings, output.text_embeddings, output.scale)
+
+
+def pair_batches(
+    clip: SmallCLIP,
+    pictures: Tensor,
+    texts: Sequence[str],
+    batch_size: int,
+    seed: int = 0,
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+) -> Callable[[int], Batch]:
+    """A function from the step to its batch (pictures, tokens): a pure function of the step.
+
+    augment: changes the batch's pictures, with a generator seeded by the step.
+    """
+    prepared, tokens = clip.prepare(pictures), clip.tokens(texts)
+    indices = shuffled_batches(len(texts), min(batch_size, len(texts)), seed)
+
+    def batch_at(step: int) -> Batch:
+        chosen = indices(step)
+        batch = prepared[chosen]
+        if augment is not None:
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            batch = augment(batch, generator)
+        return batch, tokens[chosen]
+
+    return batch_at
+
+
+def save(clip: SmallCLIP, folder: str | Path) -> None:
+    """Write model.pt, tokenizer.json and config.json into the folder, each whole or not at all."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    clip.tokenizer.save(folder / "tokenizer.json")
+    temporary = folder / f"config.json.{os.getpid()}.tmp"
+    temporary.write_text(json.dumps(asdict(clip.model.config), indent=1), encoding="utf-8")
+    os.replace(temporary, folder / "config.json")
+    state = {"model": clip.model.state_dict(), "mean": clip.mean, "deviation": clip.deviation}
+    save_checkpoint(folder / "model.pt", state)
+
+
+def load(folder: str | Path) -> SmallCLIP:
+    """Read back what `save` wrote. Missing or foreign files are refused in a sentence."""
+    folder = Path(folder)
+    try:
+        sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        vision, text = ViTConfig(**sizes["vision"]), TextConfig(**sizes["text"])
+        model = CLIP(CLIPConfig(vision, text, sizes["embedding"]))
+        state = load_checkpoint(folder / "model.pt")
+        model.load_state_dict(state["model"])
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{folder} holds no trained CLIP: {error.filename} is missing"
+        ) from error
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{folder} holds no CLIP that scratchmm saved: {error}") from error
+    tokenizer = BytePairEncoding.load(folder / "tokenizer.json")
+    return SmallCLIP(model.eval(), tokenizer, state["mean"], state["deviation"])
