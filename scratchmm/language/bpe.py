@@ -279,8 +279,8 @@ class BytePairEncoding:
         names = ("style", "start", "end", "pad", "symbols", "merges")
         content = {"format": FORMAT} | {name: getattr(self, name) for name in names}
         temporary = Path(f"{path}.{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False, indent=0)
+        with temporary.open("wb") as file:
+            file.write(json.dumps(content, ensure_ascii=False).encode())
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the old file's place
         os.replace(temporary, path)
@@ -289,7 +289,7 @@ class BytePairEncoding:
     def load(cls, path: str | Path) -> Self:
         """Read a file that `save` wrote; anything else is refused with a ValueError."""
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = json.loads(Path(path).read_bytes())
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
             special = {name: int(content[name]) for name in ("start", "end", "pad")}

@@ -301,10 +301,15 @@ def test_a_saved_tokenizer_is_the_same_when_loaded(tmp_path, style):
 def test_an_interrupted_save_keeps_the_old_file(tmp_path, tokenizer, monkeypatch):
     path = tmp_path / "words.json"
     path.write_text("old")
-    monkeypatch.setattr(json, "dump", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(bpe.os, "fsync", lambda _: 1 / 0)  # the disk is full, say
     with pytest.raises(ZeroDivisionError):
         tokenizer.save(path)
     assert path.read_text() == "old"
+
+
+def test_a_saved_file_can_be_read_by_people(tmp_path, tokenizer):
+    tokenizer.save(tmp_path / "words.json")
+    assert "Ġsmall" in (tmp_path / "words.json").read_bytes().decode("utf-8")
 
 
 @pytest.mark.parametrize(
