@@ -291,10 +291,16 @@ def loss(model, batch):
     return contrastive_loss(output.image_embeddings, output.text_embeddings, output.scale)
 
 
+# %%
 curve = fit(
-    model, batches, loss, steps=steps, learning_rate=recipe.learning_rate, progress=True,
+    model,
+    batches,
+    loss,
+    steps=steps,
+    learning_rate=recipe.learning_rate,
+    progress=True,
     seed=options.seed,
-)  # fmt: skip
+)
 small_clip.save(clip, out)  # lesson 06 goes on with it
 
 # %% [markdown]
@@ -371,8 +377,11 @@ if name == "world":
     prompts = [f"a {size} {texture} {{}}" for size in sizes for texture in textures]
 captions = [prompt.format(label) for label in tested.names for prompt in prompts]
 owners = [label for label in tested.names for _ in prompts]
-found = top_k(clip.embed_pictures(tested.pictures[twelve[:6]].expand(-1, 3, -1, -1)),
-              clip.embed_texts(captions), k=min(4, len(captions)))  # fmt: skip
+found = top_k(
+    clip.embed_pictures(tested.pictures[twelve[:6]].expand(-1, 3, -1, -1)),
+    clip.embed_texts(captions),
+    k=min(4, len(captions)),
+)
 right = [[owners[j] == twelve_names[i] for j in row] for i, row in enumerate(found.indices)]
 answers = [[captions[j] for j in row] for row in found.indices]
 asked = [tested.pictures[place].expand(3, -1, -1) for place in twelve[:6]]

@@ -66,18 +66,24 @@ rng = np.random.default_rng(options.seed + 1000)  # other scenes than lesson 05 
 
 
 # %%
-def train():
-    """What lesson 05 does, without the words."""
+def untrained():
+    """A new CLIP, and its batches by step."""
     recipe = RECIPES["clip", "world"]
     data = read_set("world", None, recipe.image_size, options.seed)
-    pictures, texts = data.pictures, data.texts
-    if options.quick:
-        pictures, texts = pictures[:2048], texts[:2048]
+    count = 2048 if options.quick else len(data.texts)
+    pictures, texts = data.pictures[:count], data.texts[:count]
     clip = small_clip.build(pictures, texts, seed=options.seed)
-    batches = small_clip.pair_batches(clip, pictures, texts, recipe.batch, options.seed)
+    return clip, small_clip.pair_batches(clip, pictures, texts, recipe.batch, options.seed)
+
+
+# %%
+def train():
+    """What lesson 05 does, without the words."""
+    clip, batches = untrained()
+    recipe = RECIPES["clip", "world"]
+    settings = {"learning_rate": recipe.learning_rate, "seed": options.seed, "progress": True}
     steps = 60 if options.quick else recipe.steps
-    fit(clip.model, batches, small_clip.clip_loss, steps=steps,
-        learning_rate=recipe.learning_rate, progress=True, seed=options.seed)  # fmt: skip
+    fit(clip.model, batches, small_clip.clip_loss, steps=steps, **settings)
     return clip
 
 
@@ -197,9 +203,9 @@ def miscalibration(gallery, scale, bins=10):
 grid = torch.logspace(0, 2.3, 60).tolist()
 log_loss = [F.cross_entropy(s * seen.vectors @ classes.T, seen.labels).item() for s in grid]
 chosen = grid[int(np.argmin(log_loss))]
-errors = {which: [miscalibration(g, s) for s in grid] for which, g in
-          (("seen", seen), ("unseen", unseen))}  # fmt: skip
+errors = {}
 for which, gallery in (("seen", seen), ("unseen", unseen)):
+    errors[which] = [miscalibration(gallery, trial) for trial in grid]
     for word, trial in (("learned", scale), ("chosen", chosen)):
         print(f"{which:6} {word} scale {trial:5.1f}: off by {miscalibration(gallery, trial):.3f}")
 
@@ -301,9 +307,12 @@ for which, matrix in (("trained", similarity), ("all alike", knows_nothing), ("n
 # %%
 table = {}
 for k in (1, 5, 10):
-    table[k] = [recall_at_k(similarity, k), recall_at_k(similarity.T, k),
-                recall_at_k(similarity, k, relevant),
-                recall_at_k(similarity.T, k, relevant.T)]  # fmt: skip
+    table[k] = [
+        recall_at_k(similarity, k),
+        recall_at_k(similarity.T, k),
+        recall_at_k(similarity, k, relevant),
+        recall_at_k(similarity.T, k, relevant.T),
+    ]
 print("            only its own pair counts      any true answer counts")
 print("            sentence     picture          sentence     picture")
 for k, row in table.items():
@@ -345,8 +354,8 @@ for block in (100, 4096, size):
 # without the words?
 
 # %%
-by_color = {c: class_embeddings(clip.embed_texts, [c], ["a {} " + s for s in
-            ("circle", "square", "star", "ring")])[0] for c in COLORS}  # fmt: skip
+said = ["a {} circle", "a {} square", "a {} star", "a {} ring"]
+by_color = dict(zip(COLORS, class_embeddings(clip.embed_texts, COLORS, said)))
 everything = Gallery(400 if options.quick else 1500, combinations())
 starts = range(200)
 old = [names[label].split() for label in everything.labels[:200]]
