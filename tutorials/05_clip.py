@@ -298,6 +298,7 @@ curve = fit(
     loss,
     steps=steps,
     learning_rate=recipe.learning_rate,
+    weight_decay=recipe.weight_decay,
     progress=True,
     seed=options.seed,
 )

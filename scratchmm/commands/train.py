@@ -35,13 +35,15 @@ class Recipe:
     batch: int
     learning_rate: float
     augment: str | None = None  # a function of training.augment
+    weight_decay: float = 0.05
 
 
 RECIPES = {
     ("vit", "world"): Recipe(32, 8, 64, 4, 1500, 128, 2e-3),
     ("vit", "mnist"): Recipe(28, 7, 64, 4, 3000, 128, 3e-3, "random_shift"),
     ("vit", "fashion_mnist"): Recipe(28, 7, 64, 4, 2000, 128, 2e-3, "shift_and_flip"),
-    ("clip", "world"): Recipe(32, 8, 64, 3, 1500, 128, 2e-3),
+    # The tour's. So strong a decay keeps colour and shape apart: it helps with combinations never seen.
+    ("clip", "world"): Recipe(32, 8, 64, 3, 1600, 128, 3e-3, weight_decay=0.5),
     ("clip", "mnist"): Recipe(28, 7, 64, 3, 2000, 128, 2e-3, "random_shift"),
     ("clip", "fashion_mnist"): Recipe(28, 7, 64, 3, 2000, 128, 2e-3, "shift_and_flip"),
     ("clip", "emoji"): Recipe(32, 8, 64, 3, 1500, 128, 2e-3, "random_shift"),
@@ -211,6 +213,7 @@ def _fit(
         loss,
         steps=recipe.steps,
         learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
         precision=arguments.precision,
         device=arguments.device,
         folder=out,

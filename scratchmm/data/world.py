@@ -24,6 +24,7 @@ SIZES = ("small", "large")
 TEXTURES = ("plain", "striped", "dotted")
 RADIUS = {"small": 0.15, "large": 0.22}  # of the circle a thing stays inside; the picture is 1 wide
 GAP = 0.03  # that two of those circles keep from each other, and half of it from the border
+ALONE = 1.5  # the zoom of a thing that has the picture to itself
 MOST_THINGS = 5  # more seldom find room
 HELD_OUT = 12  # combinations that split_combinations keeps unseen
 
@@ -49,6 +50,7 @@ class Thing:
     y: float = 0.5
     dx: float = 0.0
     dy: float = 0.0
+    zoom: float = 1.0  # how much larger than RADIUS it is shown
 
     def __post_init__(self) -> None:
         known = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTURES}
@@ -59,7 +61,7 @@ class Thing:
     @property
     def radius(self) -> float:
         """Radius of the circle that holds the thing, as a part of the picture's width."""
-        return RADIUS[self.size]
+        return RADIUS[self.size] * self.zoom
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def sample_scene(
     """Draw a scene with `things` things that do not touch each other or the border.
 
     Colour and shape are drawn together from `combinations` (all 64 by default). Half of the things
-    are plain. One thing is as often small as large; in a crowd more are small, or they do not fit.
+    are plain. One thing is as often small as large, and shown 1.5 times nearer; in a crowd more are
+    small, or they do not fit.
 
     >>> scene = sample_scene(np.random.default_rng(0), things=3, combinations=[("red", "ring")])
     >>> [thing.color + " " + thing.shape for thing in scene.things]
@@ -123,13 +126,14 @@ def sample_scene(
         raise ValueError(f"a scene has 1 to {MOST_THINGS} things, not {things}")
     if combinations is not None and not combinations:
         raise ValueError("there are 0 combinations of color and shape to draw from")
+    zoom = ALONE if things == 1 else 1.0
     places, large = None, 0.5
     while places is None:
         sizes = ["large" if number < large else "small" for number in rng.random(things)]
-        places = _places(rng, [RADIUS[size] for size in sizes])
+        places = _places(rng, [RADIUS[size] * zoom for size in sizes])
         large *= 0.5  # in vain: fewer large things next time
     placed = zip(sizes, places, strict=True)
-    found = tuple(_thing(rng, size, *place, combinations) for size, place in placed)
+    found = tuple(_thing(rng, size, zoom, *place, combinations) for size, place in placed)
     grey, *tint = rng.random(4).tolist()
     red, green, blue = (round(0.06 + 0.2 * grey + 0.05 * part, 3) for part in tint)
     return Scene(found, (red, green, blue))
@@ -155,7 +159,12 @@ def _places(rng: np.random.Generator, radii: list[float]) -> list[tuple[float, f
 
 
 def _thing(
-    rng: np.random.Generator, size: str, x: float, y: float, allowed: list[Combination] | None
+    rng: np.random.Generator,
+    size: str,
+    zoom: float,
+    x: float,
+    y: float,
+    allowed: list[Combination] | None,
 ) -> Thing:
     kind, plain, pattern, way, far = rng.random(5).tolist()
     if allowed is None:
@@ -164,8 +173,8 @@ def _thing(
     else:
         color, shape = allowed[int(kind * len(allowed))]
     texture = TEXTURES[0] if plain < 0.5 else TEXTURES[1 + int(pattern * (len(TEXTURES) - 1))]
-    dx, dy = _way(x, y, RADIUS[size], way, far)
-    return Thing(shape, color, size, texture, x, y, dx, dy)
+    dx, dy = _way(x, y, RADIUS[size] * zoom, way, far)
+    return Thing(shape, color, size, texture, x, y, dx, dy, zoom)
 
 
 def _way(x: float, y: float, radius: float, way: float, far: float) -> tuple[float, float]:
