@@ -81,7 +81,8 @@ def train():
     """What lesson 05 does, without the words."""
     clip, batches = untrained()
     recipe = RECIPES["clip", "world"]
-    settings = {"learning_rate": recipe.learning_rate, "seed": options.seed, "progress": True}
+    settings = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    settings |= {"seed": options.seed, "progress": True}
     steps = 60 if options.quick else recipe.steps
     fit(clip.model, batches, small_clip.clip_loss, steps=steps, **settings)
     return clip
