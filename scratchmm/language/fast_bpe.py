@@ -40,7 +40,10 @@ class LinkedWords:
             first = last + 1
 
     def pair(self, left: int) -> Pair | None:
-        """Return the pair that starts at a place, or None at the end of a word."""
+        """Return the pair that starts at a place, or None at the end of a word and for NONE.
+
+        NONE is -1 and so Python's last place, which always ends a word.
+        """
         right = self.after[left]
         return None if right == NONE else (self.symbols[left], self.symbols[right])
 
@@ -97,12 +100,12 @@ def join_everywhere(
             continue  # one of the two has been joined to something else since
         before, right = linked.before[left], linked.after[left]
         for start in (before, left, right):  # the pairs that end
-            if start != NONE and (pair := linked.pair(start)):
+            if pair := linked.pair(start):
                 counts[pair] -= weights[left]
                 changed.add(pair)
         linked.join(left)
         for start in (before, left):  # the pairs that begin
-            if start != NONE and (pair := linked.pair(start)):
+            if pair := linked.pair(start):
                 counts[pair] += weights[left]
                 changed.add(pair)
                 places[pair].append(start)
@@ -133,9 +136,9 @@ def merge_long_word(symbols: Sequence[str], ranks: Mapping[Pair, int]) -> list[s
                 continue  # one of the two has been joined to something else since
             linked.join(left)
             for start in (linked.before[left], left):  # the pairs that begin
-                new = ranks.get(linked.pair(start) or ("", "")) if start != NONE else None
-                if new is not None:
-                    if new not in places:
-                        heappush(heap, new)
-                    places[new].append(start)
+                found = linked.pair(start)
+                if found and found in ranks:
+                    if ranks[found] not in places:
+                        heappush(heap, ranks[found])
+                    places[ranks[found]].append(start)
     return [symbol for symbol in linked.symbols if symbol]

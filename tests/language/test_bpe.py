@@ -88,6 +88,13 @@ def test_training_stops_when_every_word_is_one_symbol(train):
     assert train({}, 3) == [] and train({tuple("ab"): 1}, 0) == []
 
 
+def test_one_text_is_a_list_of_one():
+    assert (
+        BytePairEncoding.train("red red", 5).merges == BytePairEncoding.train(["red red"], 5).merges
+    )
+    assert BytePairEncoding.train("red red", 5).merges[-1] == ("Ġ", "red")
+
+
 def test_training_leaves_its_input_alone():
     given_words = {tuple("abab"): 2}
     train_merges(given_words, 2)
