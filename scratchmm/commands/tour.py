@@ -9,32 +9,18 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scratchmm.commands.tour_data import Part
     from scratchmm.training.small_clip import SmallCLIP
 
-WORLD_PICTURES, WORLD_STEPS = 16_384, 1_600  # fits a minute on two cores
-PAIRS_STEPS = 1_200
+WORLD_STEPS, PAIRS_STEPS = 1_600, 1_200  # fit a minute on two cores
 BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 3e-3, 0.5  # train.py says why
 KS = (1, 5, 10)  # of recall@k
-PROMPTS = ("a {}", "there is a {}", "this is a {}", "a small {}", "a large {}")
-
-
-@dataclass
-class Part:
-    """Pictures that were not trained on (or were), their sentences, and which belong together."""
-
-    pictures: "Tensor"  # (B, 3, H, W) in [-1, 1]
-    texts: list[str]
-    relevant: "Tensor"  # bool (B, B): is sentence j true of picture i
-    classes: list[str]  # names to choose from, for zero-shot classification
-    labels: "Tensor"  # int64 (B,), the right class of each
-    prompts: tuple[str, ...] = ("{}",)  # what is said around a class's name
 
 
 def add(subparsers: Any) -> None:
@@ -54,11 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     say: Callable[[str], None] = (lambda text: None) if arguments.json else print
     if not 0 <= arguments.seed < 2**32:
         raise ValueError(f"--seed {arguments.seed} does not lie between 0 and {2**32 - 1}")
+    if arguments.steps is not None and arguments.steps < 1:
+        raise ValueError(f"--steps {arguments.steps} trains nothing: at least 1")
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
+    from scratchmm.commands.tour_data import read
     from scratchmm.training import small_clip
 
-    train, seen, unseen = _data(arguments, say)
+    train, seen, unseen = read(arguments.pairs, arguments.seed, say)
     clip = small_clip.build(*train, seed=arguments.seed)
     before = _similarity(clip, unseen)
     seconds = _train(clip, train, arguments, say)
@@ -71,77 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
     (out / "checkpoint.pt").unlink(missing_ok=True)  # finished: the next tour starts anew
     print(json.dumps(report, indent=1)) if arguments.json else _tell(report, drawn, arguments)
     return 0
-
-
-def _data(
-    arguments: argparse.Namespace, say: Callable[[str], None]
-) -> tuple[tuple["Tensor", list[str]], Part, Part]:
-    """((training pictures, sentences), a part like the training's, a part unlike it)."""
-    if arguments.pairs is not None:
-        return _own_pairs(arguments.pairs, arguments.seed, say)
-    import numpy as np
-
-    from scratchmm.data.drawing import draw_many
-    from scratchmm.data.wording import describe
-    from scratchmm.data.world import sample_scene, split_combinations
-
-    rng = np.random.default_rng(arguments.seed)
-    seen, unseen = split_combinations()
-    scenes = [sample_scene(rng, combinations=seen) for _ in range(WORLD_PICTURES)]
-    texts = [describe(scene, rng) for scene in scenes]
-    say(
-        f"Drew {len(scenes):,} pictures of {len(seen)} combinations of colour and shape, each with a "
-        f"sentence such as {texts[0]!r}; {len(unseen)} more combinations are held out."
-    )
-    parts = [_world_part(rng, combinations) for combinations in (seen, unseen)]
-    return (draw_many(scenes), texts), parts[0], parts[1]
-
-
-def _world_part(rng: Any, only: list[tuple[str, str]]) -> Part:
-    """500 new pictures of these combinations, to be told apart among all 64."""
-    import torch
-
-    from scratchmm.data.drawing import draw_many
-    from scratchmm.data.wording import describe, wordings
-    from scratchmm.data.world import combinations, sample_scene
-
-    scenes = [sample_scene(rng, combinations=only) for _ in range(500)]
-    texts = [describe(scene, rng) for scene in scenes]
-    classes = [" ".join(pair) for pair in combinations()]
-    labels = [classes.index(f"{s.things[0].color} {s.things[0].shape}") for s in scenes]
-    true = [set(wordings(scene)) for scene in scenes]
-    relevant = torch.tensor([[text in sentences for text in texts] for sentences in true])
-    return Part(draw_many(scenes), texts, relevant, classes, torch.tensor(labels), PROMPTS)
-
-
-def _own_pairs(
-    table: Path, seed: int, say: Callable[[str], None]
-) -> tuple[tuple["Tensor", list[str]], Part, Part]:
-    """The user's pairs; the parts are up to 500 of the training's, and all that were held out."""
-    from scratchmm.data.pairs import load_pictures, read_pairs, split_pairs
-
-    kept, held_out = split_pairs(read_pairs(table), seed=seed)
-    if len(kept) < 2 or len(held_out) < 2:
-        raise ValueError(
-            f"{table} gives {len(kept)} pairs to train on and {len(held_out)} to hold out: "
-            "both need at least 2"
-        )
-    say(f"Read {len(kept) + len(held_out):,} pairs of {table}; {len(held_out):,} are held out.")
-    pictures, texts = load_pictures(kept), [pair.text for pair in kept]
-    stride = max(1, len(kept) // 500)
-    return (
-        (pictures, texts),
-        _pairs_part(pictures[::stride], texts[::stride]),
-        _pairs_part(load_pictures(held_out), [pair.text for pair in held_out]),
-    )
-
-
-def _pairs_part(pictures: "Tensor", texts: list[str]) -> Part:
-    import torch
-
-    classes = sorted(set(texts))
-    labels = torch.tensor([classes.index(text) for text in texts])
-    return Part(pictures, texts, labels[:, None] == labels[None, :], classes, labels)
 
 
 def _train(
@@ -178,12 +96,12 @@ def _train(
     return curve[-1]["seconds"]
 
 
-def _similarity(clip: "SmallCLIP", part: Part) -> "Tensor":
+def _similarity(clip: "SmallCLIP", part: "Part") -> "Tensor":
     """Cosine similarity (B, B) of every picture with every sentence of a part."""
     return clip.embed_pictures(part.pictures) @ clip.embed_texts(part.texts).T
 
 
-def _measure(clip: "SmallCLIP", seen: Part, unseen: Part) -> dict[str, Any]:
+def _measure(clip: "SmallCLIP", seen: "Part", unseen: "Part") -> dict[str, Any]:
     """Zero-shot accuracy on both parts; recall both ways on the part that was never seen."""
     from scratchmm.metrics.recall import recall_at_k
 
@@ -196,13 +114,13 @@ def _measure(clip: "SmallCLIP", seen: Part, unseen: Part) -> dict[str, Any]:
     }
 
 
-def _accuracy(clip: "SmallCLIP", part: Part) -> float:
+def _accuracy(clip: "SmallCLIP", part: "Part") -> float:
     """How often the right class is the likeliest, its prompts averaged (for own pairs: the text)."""
     probabilities = _probabilities(clip, part, clip.embed_pictures(part.pictures))
     return (probabilities.argmax(dim=-1) == part.labels).double().mean().item()
 
 
-def _probabilities(clip: "SmallCLIP", part: Part, embeddings: "Tensor") -> "Tensor":
+def _probabilities(clip: "SmallCLIP", part: "Part", embeddings: "Tensor") -> "Tensor":
     from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
 
     classes = class_embeddings(clip.embed_texts, part.classes, part.prompts)
@@ -212,8 +130,8 @@ def _probabilities(clip: "SmallCLIP", part: Part, embeddings: "Tensor") -> "Tens
 def _draw(
     clip: "SmallCLIP",
     before: "Tensor",
-    seen: Part,
-    unseen: Part,
+    seen: "Part",
+    unseen: "Part",
     out: Path,
     say: Callable[[str], None],
 ) -> list[tuple[Path, str]]:
@@ -226,7 +144,7 @@ def _draw(
 
 
 def _pictures(
-    clip: "SmallCLIP", before: "Tensor", seen: Part, unseen: Part, out: Path
+    clip: "SmallCLIP", before: "Tensor", seen: "Part", unseen: "Part", out: Path
 ) -> list[tuple[Path, str]]:
     from scratchmm import plots
     from scratchmm.contrastive.retrieval import top_k

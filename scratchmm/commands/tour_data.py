@@ -1,0 +1,87 @@
+"""What the tour trains on and what it asks: the world's pictures, or the user's own pairs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.pairs import load_pictures, read_pairs, split_pairs
+from scratchmm.data.wording import describe, wordings
+from scratchmm.data.world import combinations, sample_scene, split_combinations
+
+WORLD_PICTURES, TESTED = 16_384, 500  # to train on; of each part to be asked about
+PROMPTS = ("a {}", "there is a {}", "this is a {}", "a small {}", "a large {}")
+
+
+@dataclass
+class Part:
+    """Pictures that were not trained on (or were), their sentences, and which belong together."""
+
+    pictures: Tensor  # (B, 3, H, W) in [-1, 1]
+    texts: list[str]
+    relevant: Tensor  # bool (B, B): is sentence j true of picture i
+    classes: list[str]  # names to choose from, for zero-shot classification
+    labels: Tensor  # int64 (B,), the right class of each
+    prompts: tuple[str, ...] = ("{}",)  # what is said around a class's name
+
+
+def read(
+    table: Path | None, seed: int, say: Callable[[str], None]
+) -> tuple[tuple[Tensor, list[str]], Part, Part]:
+    """((training pictures, sentences), a part like the training's, a part unlike it)."""
+    if table is not None:
+        return _own_pairs(table, seed, say)
+
+    rng = np.random.default_rng(seed)
+    seen, unseen = split_combinations()
+    scenes = [sample_scene(rng, combinations=seen) for _ in range(WORLD_PICTURES)]
+    texts = [describe(scene, rng) for scene in scenes]
+    say(
+        f"Drew {len(scenes):,} pictures of {len(seen)} combinations of colour and shape, each with a "
+        f"sentence such as {texts[0]!r}; {len(unseen)} more combinations are held out."
+    )
+    parts = [_world_part(rng, only) for only in (seen, unseen)]
+    return (draw_many(scenes), texts), parts[0], parts[1]
+
+
+def _world_part(rng: Any, only: list[tuple[str, str]]) -> Part:
+    """New pictures of these combinations, to be told apart among all 64."""
+    scenes = [sample_scene(rng, combinations=only) for _ in range(TESTED)]
+    texts = [describe(scene, rng) for scene in scenes]
+    classes = [" ".join(pair) for pair in combinations()]
+    labels = [classes.index(f"{s.things[0].color} {s.things[0].shape}") for s in scenes]
+    true = [set(wordings(scene)) for scene in scenes]
+    relevant = torch.tensor([[text in sentences for text in texts] for sentences in true])
+    return Part(draw_many(scenes), texts, relevant, classes, torch.tensor(labels), PROMPTS)
+
+
+def _own_pairs(
+    table: Path, seed: int, say: Callable[[str], None]
+) -> tuple[tuple[Tensor, list[str]], Part, Part]:
+    """The user's pairs; the parts are up to 500 of the training's, and all that were held out."""
+    kept, held_out = split_pairs(read_pairs(table), seed=seed)
+    if len(kept) < 2 or len(held_out) < 2:
+        raise ValueError(
+            f"{table} gives {len(kept)} pairs to train on and {len(held_out)} to hold out: "
+            "both need at least 2"
+        )
+    say(f"Read {len(kept) + len(held_out):,} pairs of {table}; {len(held_out):,} are held out.")
+    pictures, texts = load_pictures(kept), [pair.text for pair in kept]
+    stride = max(1, len(kept) // 500)
+    return (
+        (pictures, texts),
+        _pairs_part(pictures[::stride], texts[::stride]),
+        _pairs_part(load_pictures(held_out), [pair.text for pair in held_out]),
+    )
+
+
+def _pairs_part(pictures: Tensor, texts: list[str]) -> Part:
+
+    classes = sorted(set(texts))
+    labels = torch.tensor([classes.index(text) for text in texts])
+    return Part(pictures, texts, labels[:, None] == labels[None, :], classes, labels)

@@ -1,0 +1,204 @@
+"""The tour as its user meets it: a short one, a killed one, the user's own pairs, broken input."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scratchmm.commands import main, tour, tour_data
+from scratchmm.training import small_clip
+
+KEYS = {
+    "seen_accuracy",
+    "unseen_accuracy",
+    "image_to_text_recall",
+    "text_to_image_recall",
+    "train_seconds",
+    "total_seconds",
+    "seed",
+}
+
+
+@pytest.fixture
+def small_world(monkeypatch):
+    monkeypatch.setattr(tour_data, "WORLD_PICTURES", 300)
+    monkeypatch.setattr(tour_data, "TESTED", 40)
+    monkeypatch.setattr(tour, "BATCH", 32)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Twenty-four pictures of one grey each, and what they are called."""
+    lines = ["file\ttext"]
+    for row in range(24):
+        Image.new("RGB", (40, 30), (10 * row, 255 - 10 * row, 80)).save(tmp_path / f"{row}.png")
+        lines.append(f"{row}.png\tgrey number {row}")
+    (tmp_path / "pairs.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "pairs.tsv"
+
+
+@pytest.mark.usefixtures("small_world")
+def test_a_short_tour_leaves_a_report_pictures_and_a_model(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "tour"
+    assert main(["tour", "--steps", "3", "--out", str(out), "--seed", "5", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report) == KEYS and report["seed"] == 5
+    assert report == json.loads((out / "report.json").read_text())
+    for key in ("image_to_text_recall", "text_to_image_recall"):
+        one, five, ten = report[key]
+        assert 0 <= one <= five <= ten <= 1
+    pictures = {path.name for path in out.glob("*.png")}
+    assert {"similarity_before.png", "similarity_after.png", "attention.png"} <= pictures
+    assert {"retrieval_by_text.png", "retrieval_by_picture.png", "zero_shot.png"} <= pictures
+    assert not (out / "checkpoint.pt").exists() and not list(out.glob("*.tmp"))
+
+    clip = small_clip.load(out)
+    assert clip.embed_texts(["a red ring"]).shape == (1, 64)
+
+
+@pytest.mark.usefixtures("small_world")
+def test_the_same_seed_gives_the_same_figures(tmp_path, capsys):
+    reports = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        arguments = ["tour", "--steps", "2", "--out", str(tmp_path / name), "--seed", str(seed)]
+        assert main([*arguments, "--json"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        reports.append({key: report[key] for key in KEYS if "seconds" not in key})
+    assert reports[0] == reports[1] != reports[2]
+
+
+@pytest.mark.usefixtures("small_world")
+def test_the_parts_are_what_they_say():
+    train, seen, unseen = tour_data.read(None, 0, lambda text: None)
+    assert len(train[0]) == len(train[1]) == 300 and len(seen.classes) == 64
+    trained = " ".join(train[1])
+    kinds = {unseen.classes[label] for label in unseen.labels}
+    assert "purple star" in kinds and not any(f" {kind}" in trained for kind in kinds)
+    assert not kinds & {seen.classes[label] for label in seen.labels}
+    for part in (seen, unseen):
+        assert part.relevant.diagonal().all()
+        for i in range(10):  # a picture is never matched with another colour or shape
+            color, shape = part.classes[part.labels[i]].split()
+            for j in part.relevant[i].nonzero().flatten().tolist():
+                assert color in part.texts[j] and shape in part.texts[j]
+
+
+def test_own_pairs_with_a_held_out_part(table, tmp_path, capsys):
+    out = tmp_path / "own"
+    arguments = ["tour", "--pairs", str(table), "--steps", "4", "--out", str(out)]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "24 pairs" in said and "held out" in said and "report.json" in said
+    assert set(json.loads((out / "report.json").read_text())) == KEYS
+
+
+def test_a_killed_tour_goes_on_and_ends_in_the_same_figures(table, tmp_path):
+    def start(out, *more):
+        words = ["tour", "--pairs", str(table), "--steps", "240", "--out", str(out), "--json"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "scratchmm", *words, *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    killed = tmp_path / "killed"
+    process = start(killed)
+    for _ in range(1200):
+        if (killed / "checkpoint.pt").exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert (killed / "checkpoint.pt").exists() and not (killed / "report.json").exists()
+    reports = []
+    for out in (killed, tmp_path / "whole"):
+        output, errors = start(out).communicate(timeout=120)
+        assert output, errors
+        reports.append({k: v for k, v in json.loads(output).items() if "seconds" not in k})
+    assert reports[0] == reports[1]
+    for name in ("model.pt", "tokenizer.json"):
+        assert (killed / name).exists()
+    resumed, whole = (small_clip.load(tmp_path / name) for name in ("killed", "whole"))
+    for one, other in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def refused(words, capsys):
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and said.err.startswith("error: ")
+    return said.err
+
+
+def test_broken_tables_and_pictures_are_refused_in_a_sentence(table, tmp_path, capsys):
+    words = ["tour", "--out", str(tmp_path / "out"), "--steps", "2", "--pairs"]
+    assert "no file" in refused([*words, str(tmp_path / "none.tsv")], capsys)
+    (tmp_path / "column.tsv").write_text("file\tcaption\n0.png\tx\n")
+    assert "caption" in refused([*words, str(tmp_path / "column.tsv")], capsys)
+    (tmp_path / "empty.tsv").write_text("")
+    assert "empty" in refused([*words, str(tmp_path / "empty.tsv")], capsys)
+    (tmp_path / "latin.tsv").write_bytes("file\ttext\n0.png\té\n".encode("latin-1"))
+    assert "UTF-8" in refused([*words, str(tmp_path / "latin.tsv")], capsys)
+    (tmp_path / "missing.tsv").write_text("file\ttext\n0.png\ta\ngone.png\tb\n")
+    assert "gone.png" in refused([*words, str(tmp_path / "missing.tsv")], capsys)
+    (tmp_path / "two.tsv").write_text("file\ttext\n0.png\ta\n1.png\tb\n")
+    assert "both need at least 2" in refused([*words, str(tmp_path / "two.tsv")], capsys)
+    (tmp_path / "5.png").write_bytes((tmp_path / "5.png").read_bytes()[:60])
+    assert "5.png" in refused([*words, str(table)], capsys)
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert not (tmp_path / "out" / "model.pt").exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_no_generator_takes_is_refused(seed, tmp_path, capsys):
+    words = ["tour", "--seed", seed, "--out", str(tmp_path / "out")]
+    assert f"--seed {seed}" in refused(words, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_steps_below_one_are_refused(tmp_path, capsys):
+    assert "--steps 0" in refused(["tour", "--steps", "0", "--out", str(tmp_path / "o")], capsys)
+
+
+def test_different_texts_only():
+    assert tour._different(["a", "b", "a", "c"], 2) == [0, 1]
+    assert tour._different(["a", "a", "b"], 9) == [0, 2]
+
+
+def test_small_clip_prepares_counts_and_refuses(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = torch.from_numpy(rng.uniform(-1, 1, (20, 3, 16, 16))).float()
+    pictures[:, 2] = 0.5  # a channel that never changes
+    texts = [f"number {n}" for n in range(20)]
+    clip = small_clip.build(pictures, texts, seed=3, width=16, depth=1, text_depth=1, merges=9)
+    prepared = clip.prepare(pictures)
+    torch.testing.assert_close(prepared.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(prepared[:, :2].std(dim=(0, 2, 3)), torch.ones(2))
+    assert prepared[:, 2].abs().max() < 1e-5
+    whole = clip.embed_pictures(pictures)
+    torch.testing.assert_close(clip.embed_pictures(pictures, batch_size=7), whole)
+    small_clip.save(clip, tmp_path)
+    again = small_clip.load(tmp_path)
+    torch.testing.assert_close(again.embed_pictures(pictures), whole, rtol=0, atol=0)
+    torch.testing.assert_close(again.embed_texts(texts), clip.embed_texts(texts), rtol=0, atol=0)
+
+    batch_at = small_clip.pair_batches(clip, pictures, texts, 8, seed=1)
+    images, tokens = batch_at(4)
+    for image, row in zip(images, tokens, strict=True):
+        place = int((prepared - image).abs().sum(dim=(1, 2, 3)).argmin())
+        torch.testing.assert_close(row, clip.tokens([texts[place]])[0])
+
+    (tmp_path / "model.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no trained CLIP"):
+        small_clip.load(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds no CLIP that scratchmm saved"):
+        small_clip.load(tmp_path)
