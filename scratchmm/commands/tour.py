@@ -149,7 +149,7 @@ def _pictures(
     from scratchmm import plots
     from scratchmm.contrastive.retrieval import top_k
 
-    few = _different(unseen.texts, 12)
+    few = _different(unseen.labels.tolist(), 12)
     names = [unseen.texts[i] for i in few]
     sides = ("picture of", "sentence")
     after = _similarity(clip, unseen)
@@ -194,11 +194,11 @@ def _pictures(
     return [*drawn, (path, "what the model calls pictures it never saw")]
 
 
-def _different(texts: Sequence[str], count: int) -> list[int]:
-    """The places of the first `count` texts that all differ."""
-    places: dict[str, int] = {}
-    for place, text in enumerate(texts):
-        places.setdefault(text, place)
+def _different(labels: Sequence[int], count: int) -> list[int]:
+    """The places of the first `count` labels that all differ."""
+    places: dict[int, int] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, place)
     return list(places.values())[:count]
 
 

@@ -168,9 +168,9 @@ def test_steps_below_one_are_refused(tmp_path, capsys):
     assert "--steps 0" in refused(["tour", "--steps", "0", "--out", str(tmp_path / "o")], capsys)
 
 
-def test_different_texts_only():
-    assert tour._different(["a", "b", "a", "c"], 2) == [0, 1]
-    assert tour._different(["a", "a", "b"], 9) == [0, 2]
+def test_the_pictures_shown_all_differ():
+    assert tour._different([4, 7, 4, 9], 2) == [0, 1]
+    assert tour._different([1, 1, 2], 9) == [0, 2]
 
 
 def test_small_clip_prepares_counts_and_refuses(tmp_path):
