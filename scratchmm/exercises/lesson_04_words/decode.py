@@ -2,6 +2,8 @@
 
 # mypy: allow-untyped-defs
 
+from collections.abc import Iterator
+
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -31,10 +33,10 @@ exercise = Exercise(
 class Once:
     """Numbers that can be gone through only once, as those of a generator."""
 
-    def __init__(self, numbers) -> None:
+    def __init__(self, numbers: list[int]) -> None:
         self.numbers, self.left = list(numbers), iter(numbers)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         return self.left
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 # mypy: allow-untyped-defs
 
 import torch
+from torch import Tensor
 
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
@@ -33,7 +34,7 @@ exercise = Exercise(
 )
 
 
-def texts(case: Case, *, repeated: bool = False):
+def texts(case: Case, *, repeated: bool = False) -> tuple[Tensor, Tensor]:
     """hidden (B, T, D), tokens (B, T), each text with its end at a place of its own."""
     hidden, tokens = case.normal(B=3, T=8, D=5), case.integers(0, 9, B=3, T=8)
     tokens[tokens == END] = 3
