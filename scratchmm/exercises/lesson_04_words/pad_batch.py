@@ -56,21 +56,21 @@ def slow(sequences, length, start, end, pad):
 )
 def rows(pad_batch, case):
     sequences = sentences(case, 3, 1, 4)
-    got = case.call(pad_batch, sequences, 7, **SPECIAL)
+    got = case.call(pad_batch, [*map(list, sequences)], 7, **SPECIAL)
     case.equal(got, slow(sequences, 7, **SPECIAL))
 
 
 @exercise.holds("a sequence of no tokens is start and end")
 def empty(pad_batch, case):
     sequences = [[], *sentences(case, 2)]
-    got = case.call(pad_batch, sequences, 5, **SPECIAL)
+    got = case.call(pad_batch, [*map(list, sequences)], 5, **SPECIAL)
     case.equal(got, slow(sequences, 5, **SPECIAL))
 
 
 @exercise.holds("a sequence that just fits keeps all its tokens")
 def fits(pad_batch, case):
     sequences = sentences(case, 4, 2)
-    got = case.call(pad_batch, sequences, 6, **SPECIAL)
+    got = case.call(pad_batch, [*map(list, sequences)], 6, **SPECIAL)
     case.equal(got, slow(sequences, 6, **SPECIAL))
 
 
@@ -78,7 +78,7 @@ def fits(pad_batch, case):
 def too_long(pad_batch, case):
     for length in (6, 5, 2):
         sequences = sentences(case, 5, 9, 2)
-        got = case.call(pad_batch, sequences, length, **SPECIAL)
+        got = case.call(pad_batch, [*map(list, sequences)], length, **SPECIAL)
         case.equal(got, slow(sequences, length, **SPECIAL))
 
 
@@ -86,7 +86,7 @@ def too_long(pad_batch, case):
 def by_place(pad_batch, case):
     sequences = [[0, 5, 0], [7, 92], [92, 91, 3, 0]]
     for pad in (92, 0, 91):
-        got = case.call(pad_batch, sequences, 7, start=91, end=92, pad=pad)
+        got = case.call(pad_batch, [*map(list, sequences)], 7, start=91, end=92, pad=pad)
         case.equal(got, slow(sequences, 7, 91, 92, pad))
 
 
