@@ -142,6 +142,8 @@ def test_control_c_ends_a_run_without_a_traceback() -> None:
         child("print('on', flush=True); time.sleep(30)"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A job in the background of a script is born deaf to control-C: let it hear.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout.readline() == b"on\n"
     time.sleep(0.1)
