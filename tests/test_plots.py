@@ -36,6 +36,11 @@ def test_a_grid_shows_every_picture_in_its_own_colour(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
 
 
+def test_zero_is_the_middle_of_the_scale(tmp_path: Path) -> None:
+    path = plots.picture_grid(torch.zeros(1, 3, 4, 4), None, tmp_path / "middle.png")
+    assert colors(path) & {(127, 127, 127), (128, 128, 128)}
+
+
 def test_one_channel_is_shown_grey_and_values_outside_are_clipped(tmp_path: Path) -> None:
     image = torch.full((1, 1, 4, 4), -7.0)
     assert (0, 0, 0) in colors(plots.picture_grid(image, None, tmp_path / "grey.png"))

@@ -127,14 +127,17 @@ def child(code: str) -> list[str]:
     ]
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("code", ["print('x')", "[print('x' * 1000) for _ in range(1000)]"])
+def test_a_reader_that_leaves_early_is_no_error(code: str, unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    for code in ("print('x' * 10)", "[print('x' * 1000) for _ in range(1000)]"):
-        done = subprocess.run(child(code), stdout=writing, stderr=subprocess.PIPE, check=False)
-        assert done.stderr == b""
-        assert done.returncode == 1
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}  # the empty string is off
+    done = subprocess.run(
+        child(code), stdout=writing, stderr=subprocess.PIPE, env=environment, check=False
+    )
     os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_control_c_ends_a_run_without_a_traceback() -> None:
