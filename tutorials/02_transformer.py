@@ -3,7 +3,7 @@
 Question: attention only mixes what is there. What has to stand around it so that a network can
 think, so that it can be deep, and so that it still trains?
 
-Time: about a minute and a half on two cores (`--quick`: about 10 s). Pictures go to runs/02_transformer/.
+Time: about a minute and a half on two cores (`--quick`: about 10 s). Pictures: runs/02_transformer/.
 Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/embeddings.py (sinusoidal_positions),
 scratchmm/training/optimizer.py, then scratchmm/training/fit.py.
 Exercises: transformer.FeedForward, transformer.TransformerBlock, embeddings.sinusoidal_positions,
@@ -439,6 +439,7 @@ def as_in_2017(block_class, depth, seed=options.seed):
     return model
 
 
+# %%
 def last_gradient(block_class, depth):
     found = []
     for seed in range(2 if options.quick else 8):

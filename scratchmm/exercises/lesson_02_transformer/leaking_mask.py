@@ -2,6 +2,8 @@
 
 # mypy: allow-untyped-defs
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -167,14 +169,23 @@ class LastLook(Causal):
         return super().forward(tokens) + 0.1 * (tokens[:, -1:, None] % 5)
 
 
+_made: dict[tuple[Any, ...], tuple[nn.Module, list[Tensor]]] = {}
+
+
 def made(decoder_class: type[nn.Module], *options: int) -> nn.Module:
-    """An instance with weights that do not depend on when it is made, large enough to speak."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        decoder = decoder_class(*options)
+    """A decoder with fixed weights, large enough to speak. It is built once, for that takes time,
+    and its weights are set anew each time, in case a learner's test has trained it."""
+    known = (decoder_class, *options)
+    if known not in _made:
+        decoder, generator = decoder_class(*options), torch.Generator().manual_seed(0)
         for parameter in decoder.parameters():
-            nn.init.normal_(parameter, std=0.5)
-    vars(decoder)["__name__"] = decoder_class.__name__  # for the message
+            nn.init.normal_(parameter, std=0.5, generator=generator)
+        vars(decoder)["__name__"] = decoder_class.__name__  # for the message
+        _made[known] = decoder, [parameter.detach().clone() for parameter in decoder.parameters()]
+    decoder, weights = _made[known]
+    with torch.no_grad():
+        for parameter, weight in zip(decoder.parameters(), weights, strict=True):
+            parameter.copy_(weight).requires_grad_()
     return decoder.eval()
 
 
