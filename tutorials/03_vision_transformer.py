@@ -1,0 +1,481 @@
+"""Lesson 03, vision transformer: a picture is a sentence whose words are patches.
+
+Question: a transformer reads a row of tokens. A picture is no row. What must be done to it so that
+the transformer of lesson 02 can see, and what does it learn about space that nobody told it?
+
+Time: about 2 minutes on two cores (`--quick`: about 10 s). Pictures go to runs/03_vision_transformer/.
+On handwritten digits: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
+Read beside it: scratchmm/layers/embeddings.py (its first half), then scratchmm/vision/vit.py.
+Exercises: embeddings.patchify, embeddings.PatchEmbedding, vit.ViTEmbeddings, vit.attention_rollout,
+embeddings.resize_positions (`python -m scratchmm learn check embeddings.patchify`).
+Papers: An Image is Worth 16x16 Words (arXiv 2010.11929); Quantifying Attention Flow in Transformers
+(arXiv 2005.00928), section 3.
+"""
+
+# %% [markdown]
+# # The vision transformer
+#
+# By the end you can say what a patch token is made of, why there is a token that belongs to no
+# patch, what is lost without positions (you will measure it), how to see where a transformer
+# looks, and how a model trained on small pictures reads larger ones.
+
+# %%
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+
+# %%
+from scratchmm import plots
+from scratchmm.commands.lessons import report
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.idx import load_mnist
+from scratchmm.data.world import SHAPES, sample_scene, split_combinations
+from scratchmm.layers.attention import watch_attention
+from scratchmm.layers.embeddings import PatchEmbedding, patchify, resize_positions
+from scratchmm.training.augment import random_shift
+from scratchmm.training.fit import fit
+from scratchmm.training.sampling import shuffled_batches
+from scratchmm.vision.vit import ViTClassifier, ViTConfig, ViTEmbeddings, attention_rollout
+
+# %%
+parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+parser.add_argument("--quick", action="store_true", help="run whole, on less")
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--data", choices=("world", "mnist"), default="world")
+parser.add_argument("--root", help="the folder with MNIST (default: SCRATCHMM_DATA)")
+options = parser.parse_args([] if "__file__" not in globals() else None)
+world, quick = options.data == "world", options.quick
+out = Path("runs/03_vision_transformer") / options.data
+out.mkdir(parents=True, exist_ok=True)
+torch.manual_seed(options.seed)
+torch.set_num_threads(1)  # for a model this small a second core is more trouble than help
+plt.rcParams.update({**plots.STYLE, "axes.edgecolor": "white"})
+
+
+# %% [markdown]
+# ## The pictures
+#
+# By default things from the generated world, 32 x 32 pixels, in colour. The question is **what and
+# where**: which of eight shapes, in which quarter of the picture. That makes 32 classes. Twelve
+# combinations of colour and shape never occur in training: there is no purple star. With
+# `--data mnist`: handwritten digits, 28 x 28 pixels, one channel of grey, and the question is what.
+
+
+# %%
+PLACES = ("top left", "top right", "bottom left", "bottom right")
+
+
+def draw_things(count, combinations, seed):
+    """Pictures (B, 3, 32, 32) in [-1, 1] of one thing each, and the number of its class (B)."""
+    rng, scenes = np.random.default_rng((seed, options.seed)), []
+    while len(scenes) < count:
+        scene = sample_scene(rng, combinations=combinations)
+        (thing,) = scene.things
+        if min(abs(thing.x - 0.5), abs(thing.y - 0.5)) > 0.03:  # else: which quarter is it?
+            scenes.append(scene)
+    things = [scene.things[0] for scene in scenes]
+    classes = [4 * SHAPES.index(t.shape) + 2 * (t.y > 0.5) + (t.x > 0.5) for t in things]
+    return draw_many(scenes), torch.tensor(classes)
+
+
+# %%
+if world:
+    seen, unseen = split_combinations()
+    images, labels = draw_things(1500 if quick else 24_576, seen, seed=1)
+    held_out, answers = draw_things(2000, seen, seed=2)
+    names = [f"{shape}, {place}" for shape in SHAPES for place in PLACES]
+else:
+    images, labels, names = load_mnist(options.root, "train")
+    held_out, answers, _ = load_mnist(options.root, "test")
+
+# %%
+examples, words = held_out[:16], [names[label] for label in answers[:16].tolist()]
+print(f"{len(images):,} pictures {tuple(images.shape[1:])} to learn from, {len(names)} classes")
+print("picture:", plots.picture_grid(examples, words, out / "pictures.png"))
+
+# %% [markdown]
+# ## Cut the picture
+#
+# Lesson 01 ended with a price: every token looks at every token, so n tokens cost n times n
+# weights. A photo of 224 x 224 pixels has 50,176. **Guess before you run:** how many weights would
+# one head need if every pixel were a token? And with patches of 16 x 16?
+
+# %%
+for side in (1, 16):
+    tokens = (224 // side) ** 2
+    print(f"patches of {side} x {side}: {tokens:,} tokens, {tokens**2:,} weights a head and layer")
+
+# %% [markdown]
+# Two and a half billion against 38 thousand. So the picture is cut into patches, and a patch is
+# a word. `patchify` only moves numbers: (B, C, height, width) becomes (B, N, C p p). Each patch is
+# laid out flat: channel by channel, row by row.
+
+# %%
+patch = 8 if world else 7
+patches = patchify(examples, patch)  # (B, N, C p p)
+side = examples.shape[-1] // patch  # patches in a row
+print(f"{tuple(examples.shape)} -> {tuple(patches.shape)}")
+
+
+def joined(patches):
+    """The way back, (B, N, C p p) to (B, C, height, width): nothing got lost."""
+    return rearrange(patches, "b (h w) (c p q) -> b c (h p) (w q)", h=side, p=patch, q=patch)
+
+
+torch.testing.assert_close(joined(patches), examples)
+
+
+# %%
+def spread(patches, columns, gap=2):
+    """Patches (N, C, p, p) side by side with white gaps between them, as one picture."""
+    apart = F.pad(patches, (0, gap, 0, gap), value=1.0)
+    return rearrange(apart, "(h w) c p q -> c (h p) (w q)", w=columns)[:, :-gap, :-gap]
+
+
+def show(axis, picture, title=""):
+    """A picture (C, H, W) in [-1, 1] without ticks."""
+    axis.imshow(((picture.expand(3, -1, -1) + 1) / 2).clamp(0, 1).permute(1, 2, 0), cmap="gray")
+    axis.set(xticks=[], yticks=[], title=title)
+    axis.spines[:].set_visible(False)
+
+
+def save(figure, name):
+    figure.savefig(out / name)
+    plt.close(figure)
+    print(f"picture: {out / name}")
+
+
+# %%
+cut = patches[0].unflatten(1, (-1, patch, patch))  # (N, C, p, p)
+figure, axes = plt.subplots(1, 2, figsize=(5.6, 2.9), layout="tight")
+show(axes[0], examples[0], f"a {words[0]}")
+show(axes[1], spread(cut, side), f"{side} x {side} patches of {patch} x {patch} pixels")
+save(figure, "cut.png")
+figure, axis = plt.subplots(figsize=(10, 1.2), layout="tight")
+show(axis, spread(cut, len(cut)), "what the transformer reads: a row of patches")
+save(figure, "row.png")
+
+# %% [markdown]
+# Try to name a shape from the second picture alone. The row is all that is handed on: which patch
+# was above which is no longer in it.
+#
+# Your turn: `learn check embeddings.patchify`.
+
+# %% [markdown]
+# ## A patch becomes a token
+#
+# One Linear layer, the same for every patch, turns C p p numbers into a token of width D. It is
+# where colours, edges and corners are found. (A convolution whose stride is its size does the same.)
+#
+# **Guess before you run:** we paint over one patch. How many tokens change? And how many have
+# changed after one transformer block?
+
+# %%
+config = ViTConfig(
+    side * patch, patch, 64, 3, 4, 256, channels=images.shape[1], classes=len(names), epsilon=1e-6
+)
+untrained = ViTClassifier(config)
+embed = PatchEmbedding(config.channels, patch, config.width)
+spot = (side // 2, side // 2 - 1)  # row and column of the patch that is painted over
+painted = examples[:1].clone()
+top, left = spot[0] * patch, spot[1] * patch
+painted[:, :, top : top + patch, left : left + patch] = torch.rand(1, config.channels, 1, 1) * 2 - 1
+
+# %%
+with torch.no_grad():
+    moved = [(embed(painted) - embed(examples[:1]))[0]]
+    encoder = untrained.encoder
+    before, after = encoder.embeddings(examples[:1]), encoder.embeddings(painted)
+    block = encoder.transformer.blocks[0]
+    moved.append((block(after) - block(before))[0, 1:])  # without CLS
+for name, change in zip(("embedding", "one block"), moved, strict=True):
+    print(f"changed after {name}: {(change.abs() > 1e-6).any(-1).sum()} of {config.patches} tokens")
+
+# %%
+figure, axes = plt.subplots(1, 4, figsize=(10, 2.9), layout="tight")
+show(axes[0], examples[0], "picture")
+show(axes[1], painted[0], "one patch painted over")
+for axis, change, name in zip(axes[2:], moved, ("after the embedding", "after one block")):
+    size = change.norm(dim=-1).view(side, side)
+    axis.imshow(size.clamp_min(1e-9).log10(), vmin=-3, vmax=1, cmap="viridis")
+    for i, j in np.ndindex(side, side):
+        text = "0" if size[i, j] < 1e-6 else f"{size[i, j]:.2g}"
+        axis.text(j, i, text, ha="center", va="center", color="white", fontsize=8)
+    axis.set(xticks=[], yticks=[], title=f"change of each token\n{name}")
+save(figure, "one_patch.png")
+
+# %% [markdown]
+# The embedding sees each patch alone; attention lets everybody know. A convolutional network would
+# need several layers until a change reaches the far corner. Here it takes one.
+#
+# Your turn: `learn check embeddings.PatchEmbedding`.
+
+# %% [markdown]
+# ## CLS and positions
+#
+# Two things are missing. Attention reads a **set** (lesson 01), so each token gets a **position**
+# added: a vector learned for its place. And somebody must give the answer. Which patch should it
+# be? None: a learned token that stands before them, **CLS**, belongs to no patch, gathers what it
+# needs through attention, and is read at the end.
+#
+# **Guess before you run:** we shuffle the patches of a picture. Does CLS notice, with positions?
+# Without?
+
+
+# %%
+def shuffled(pictures, seed=0):
+    """Each picture with its patches in an order of its own."""
+    patches = patchify(pictures, patch)  # (B, N, C p p)
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.rand(patches.shape[:2], generator=generator).argsort(1)  # (B, N)
+    return joined(patches.gather(1, order[:, :, None].expand_as(patches)))
+
+
+print("tokens:", tuple(ViTEmbeddings(config)(examples).shape), "CLS first")
+without = ViTClassifier(config)
+torch.nn.init.zeros_(without.encoder.embeddings.positions).requires_grad_(False)
+for name, model in (("with positions", untrained), ("without", without)):
+    with torch.no_grad():
+        change = (model(shuffled(examples)) - model(examples)).abs().max()
+    print(f"{name:15} the answer changes by {change:.1e}")
+
+# %% [markdown]
+# Without positions, to the last digits of rounding, nothing: the model sees a bag of patches. It
+# could tell a red thing from a blue one. Could it tell a star from a cross? We'll see in a moment.
+#
+# Your turn: `learn check vit.ViTEmbeddings`.
+
+# %% [markdown]
+# ## Training
+#
+# Nothing new: pictures brought to mean 0 and deviation 1, cross-entropy on the logits that are
+# read off CLS, `training.fit`. Digits are moved by up to two pixels, another way each time, so that
+# none can be learned by heart (things are not: they might move to another quarter). We train two
+# models, with positions and without, and let positions begin at a tenth of their usual size, so
+# that what training writes into them can be seen afterwards.
+#
+# **Guess before you run:** the model without positions can't say *where*. Can it say *what*?
+
+# %%
+mean, deviation = images.mean((0, 2, 3), keepdim=True), images.std((0, 2, 3), keepdim=True)
+indices = shuffled_batches(len(images), batch_size=128, seed=options.seed)
+
+
+def batch_at(step):
+    pictures, right = images[indices(step)], labels[indices(step)]
+    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
+    return pictures if world else random_shift(pictures, generator), right
+
+
+def loss(model, batch):
+    pictures, right = batch
+    return F.cross_entropy(model((pictures - mean) / deviation), right)
+
+
+# %%
+@torch.no_grad()
+def guesses(model, pictures):
+    """The class that the model finds most likely, (B)."""
+    model.eval()
+    parts = [model((part - mean) / deviation).argmax(-1) for part in pictures.split(500)]
+    return torch.cat(parts)
+
+
+def accuracy(model, pictures, right):
+    return (guesses(model, pictures) == right).double().mean().item()
+
+
+# %%
+model = untrained  # no longer
+with torch.no_grad():
+    model.encoder.embeddings.positions.mul_(0.1)
+first_positions = model.encoder.embeddings.positions.detach()[1:].clone()
+steps = 40 if quick else 1000
+settings = dict(steps=steps, learning_rate=3e-3, weight_decay=0.3, progress=True)
+curves = {}
+for name, one in (("with positions", model), ("without", without)):
+    count = sum(p.numel() for p in one.parameters() if p.requires_grad)
+    print(f"{name}: {count:,} parameters, {steps} steps")
+    curves[name] = fit(one, batch_at, loss, seed=options.seed, **settings)
+reached = accuracy(model, held_out, answers)
+print(f"right on {len(answers):,} pictures held out: {reached:.2%}")
+
+# %%
+figure, axis = plt.subplots(figsize=(5.6, 3), layout="tight")
+for (name, curve), color in zip(curves.items(), plots.LINES):
+    values = torch.tensor([row["loss"] for row in curve])
+    smooth = values.unfold(0, min(20, len(values)), 1).mean(-1)
+    axis.plot(smooth, color=color, label=name)
+axis.axhline(np.log(len(names)), color=plots.QUIET, ls="--")
+axis.text(steps, np.log(len(names)), "guessing", ha="right", va="bottom", color=plots.QUIET)
+axis.set(xlabel="step", title="loss (mean of 20 steps)", ylim=(0, None))
+axis.legend(frameon=False)
+save(figure, "loss.png")
+
+# %% [markdown]
+# ## Never seen together
+#
+# (In the world.) A model could learn each combination of colour and shape by heart. The twelve that
+# were held out tell: no purple star was in training, but purple things were, and stars.
+
+# %%
+if world:
+    strange, strange_answers = draw_things(2000, unseen, seed=3)
+    unseen_reached = accuracy(model, strange, strange_answers)
+    print(f"right on combinations never seen in training: {unseen_reached:.2%}")
+
+# %%
+found = guesses(model, held_out)
+wrong = (found != answers).nonzero()[:16, 0]
+if len(wrong):
+    titles = [f"{names[found[i]]}? {names[answers[i]]}" for i in wrong.tolist()]
+    print("picture:", plots.picture_grid(held_out[wrong], titles, out / "mistakes.png"))
+
+# %% [markdown]
+# ## What positions know
+#
+# Positions began as random vectors: nobody said which patches are neighbours. **Guess before you
+# run:** take the learned position of one patch and compare it with all others (cosine). Which are
+# alike?
+
+
+# %%
+def similarities(positions):
+    """For each patch, how alike its position is to all others': (rows, columns, rows, columns)."""
+    unit = F.normalize(positions - positions.mean(0), dim=-1)
+    return (unit @ unit.T).unflatten(1, (side, side)).unflatten(0, (side, side))
+
+
+positions = model.encoder.embeddings.positions.detach()[1:]
+figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.3), layout="constrained")
+for axis, vectors, title in zip(axes, (first_positions, positions), ("before", "after")):
+    grids = F.pad(similarities(vectors), (0, 1, 0, 1), value=torch.nan)
+    tiled = rearrange(grids, "r c h w -> (r h) (c w)")[:-1, :-1]
+    shown = axis.imshow(tiled, vmin=-1, vmax=1, cmap="RdBu_r")
+    axis.set(xticks=[], yticks=[], title=title)
+figure.colorbar(shown, ax=axes, shrink=0.8, label="similarity of two positions")
+save(figure, "positions.png")
+
+# %% [markdown]
+# ## Where CLS looks
+#
+# `watch_attention` hands out the weights of every layer. Row 0 is what CLS looks at. But in
+# the second layer a token is no longer its patch: it is a mixture already. **Rollout** multiplies
+# the layers (each averaged over its heads, and half of it identity, for the residual), and so says
+# of which patches CLS is made in the end.
+
+# %%
+with torch.no_grad(), watch_attention() as layers:
+    model((examples - mean) / deviation)
+rolled = attention_rollout(layers)  # (B, 1 + N, 1 + N)
+maps = {f"layer {i}": w.mean(1)[:, 0, 1:] for i, w in enumerate(layers, 1)}
+maps["rollout"] = rolled[:, 0, 1:]
+ink = (examples - examples[:, :, :1, :1]).abs().amax(1, keepdim=True) > 0.3  # not background
+thing = patchify(ink.float(), patch).mean(-1)  # (B, N), how much of each patch is thing
+for name, weights in maps.items():
+    shares = weights / weights.sum(1, keepdim=True)
+    lies = (shares * (thing > 0)).sum(1).mean()
+    print(f"{name}: {lies:.0%} on the {(thing > 0).float().mean():.0%} of patches with a thing")
+
+# %%
+figure, axes = plt.subplots(len(maps) + 1, 8, figsize=(10, 1.32 * (len(maps) + 1)), layout="tight")
+for column in range(8):
+    show(axes[0, column], examples[column], words[column])
+    for row, weights in enumerate(maps.values(), 1):
+        weights = (weights[column] / weights[column].max()).view(1, 1, side, side)
+        smooth = F.interpolate(weights, scale_factor=patch, mode="bilinear")[0, 0]
+        show(axes[row, column], examples[column].mean(0, keepdim=True))
+        axes[row, column].imshow(smooth, vmin=0, vmax=1, cmap="inferno", alpha=0.65)
+for row, name in enumerate(("picture", *maps)):
+    axes[row, 0].set_ylabel(name)
+save(figure, "looks.png")
+
+# %% [markdown]
+# Your turn: `learn check vit.attention_rollout`.
+
+# %% [markdown]
+# ## What the order was worth
+#
+# Now the bag of patches. **Guess before you run:** four numbers, the accuracy with and without
+# positions, on whole and on shuffled pictures. Two of them are equal.
+
+# %%
+mixed = shuffled(held_out)
+results = {
+    "with positions": reached,
+    "with positions, shuffled": accuracy(model, mixed, answers),
+    "without": accuracy(without, held_out, answers),
+    "without, shuffled": accuracy(without, mixed, answers),
+    "guessing": 1 / len(names),
+}
+plots.bars(results, out / "shuffled.png", label="accuracy", heading="what the order is worth")
+print({name: round(value, 4) for name, value in results.items()})
+
+# %% [markdown]
+# ## Another picture size
+#
+# Nothing in a transformer asks for a fixed number of tokens; only the positions were learned for one
+# grid. `resize_positions` takes each of their D numbers for a small picture and stretches it.
+
+# %%
+larger = side * 3 // 2
+stretched = resize_positions(positions, (side, side), (larger, larger))  # (new N, D)
+figure, axes = plt.subplots(2, 6, figsize=(9, 3.4), layout="tight")
+strongest = positions.var(0).argsort(descending=True)[:6]
+for column, which in enumerate(strongest.tolist()):
+    for row, (vectors, size) in enumerate(((positions, side), (stretched, larger))):
+        axes[row, column].imshow(vectors[:, which].view(size, size), cmap="RdBu_r")
+        axes[row, column].set(xticks=[], yticks=[])
+    axes[0, column].set_title(f"number {which}")
+axes[0, 0].set_ylabel(f"{side} x {side}")
+axes[1, 0].set_ylabel(f"{larger} x {larger}")
+save(figure, "stretched.png")
+
+# %% [markdown]
+# **Guess before you run:** the same weights on pictures of other sizes. How fast does it get worse?
+# And if positions are not stretched, but simply start in the corner and go on as far as they reach?
+
+
+# %%
+def cornered(count):
+    """The same model for count x count patches whose positions are cut off or repeated."""
+    grid = positions.unflatten(0, (side, side))
+    places = torch.arange(count) % side
+    other = ViTClassifier(replace(config, image_size=count * patch))
+    weights = model.state_dict()
+    first = weights["encoder.embeddings.positions"][:1]
+    flat = torch.cat([first, grid[places][:, places].flatten(0, 1)])
+    other.load_state_dict({**weights, "encoder.embeddings.positions": flat})
+    return other
+
+
+# %%
+counts = range(side - 1, side * 3 // 2 + 1)
+lines = {"stretched": [], "from the corner": []}
+for count in counts:
+    size = count * patch
+    resized = F.interpolate(held_out[:1000], (size, size), mode="bicubic", antialias=True)
+    lines["stretched"].append(accuracy(model, resized, answers[:1000]))
+    lines["from the corner"].append(accuracy(cornered(count), resized, answers[:1000]))
+figure, axis = plt.subplots(figsize=(5.6, 3), layout="tight")
+for (name, values), color in zip(lines.items(), plots.LINES):
+    axis.plot([count * patch for count in counts], values, "o-", color=color, label=name)
+axis.set(xlabel="side of the picture in pixels", title="accuracy, never trained at that size")
+axis.set(ylim=(0, 1.03), xticks=[count * patch for count in counts])
+axis.legend(frameon=False, title="positions")
+save(figure, "sizes.png")
+
+# %% [markdown]
+# Your turn: `learn check embeddings.resize_positions`.
+
+# %%
+if world:
+    report("shapes of held-out pictures named", reached, 0.95, quick=quick)
+else:
+    report("MNIST test accuracy", reached, 0.975, quick=quick)
