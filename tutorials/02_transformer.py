@@ -3,7 +3,7 @@
 Question: attention only mixes what is there. What has to stand around it so that a network can
 think, so that it can be deep, and so that it still trains?
 
-Time: about a minute and a half on two cores (`--quick`: about 10 s). Pictures: runs/02_transformer/.
+Time: under two minutes on two cores (`--quick`: about 10 s). Pictures: runs/02_transformer/.
 Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/embeddings.py (sinusoidal_positions),
 scratchmm/training/optimizer.py, then scratchmm/training/fit.py.
 Exercises: transformer.FeedForward, transformer.TransformerBlock, embeddings.sinusoidal_positions,
@@ -265,7 +265,7 @@ def loss(model, batch):
 
 
 history: list[list[float]] = []
-steps = 40 if options.quick else 600
+steps = 25 if options.quick else 600
 torch.manual_seed(options.seed)
 model = Writer()
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
@@ -389,7 +389,7 @@ class Leaking(TransformerBlock):
 
 torch.manual_seed(options.seed)
 cheat = Writer(Leaking)
-cheat_steps = 20 if options.quick else 150
+cheat_steps = 15 if options.quick else 150
 leaked = fit(cheat, sums, loss, steps=cheat_steps, learning_rate=3e-3, weight_decay=0.01)
 cheat_score = score(cheat)
 print(
@@ -442,7 +442,7 @@ def as_in_2017(block_class, depth, seed=options.seed):
 # %%
 def last_gradient(block_class, depth):
     found = []
-    for seed in range(2 if options.quick else 8):
+    for seed in range(1 if options.quick else 4):
         model = as_in_2017(block_class, depth, seed)
         loss(model, sums(seed)).backward()
         found.append(model.stack.blocks[-1].feed_forward.contract.weight.grad.norm())
@@ -480,7 +480,7 @@ for name, kind in kinds.items():
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="tight")
 for (name, values), color in zip(sizes.items(), plots.LINES):
     left.plot(depths, values, "o-", color=color, label=name)
-left.set(xlabel="blocks", ylim=(0, None), title="gradient at the last block, untrained")
+left.set(xlabel="blocks", ylim=(0, 2), title="gradient at the last block, untrained")
 left.set_xticks(depths)
 left.legend(frameon=False)
 for (name, warmup), values in runs.items():
