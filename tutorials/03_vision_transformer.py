@@ -315,7 +315,7 @@ for (name, curve), color in zip(curves.items(), plots.LINES):
     smooth = values.unfold(0, min(20, len(values)), 1).mean(-1)
     axis.plot(smooth, color=color, label=name)
 axis.axhline(np.log(len(names)), color=plots.QUIET, ls="--")
-axis.text(steps, np.log(len(names)), "guessing", ha="right", va="bottom", color=plots.QUIET)
+axis.text(steps, 0.97 * np.log(len(names)), "guessing", ha="right", va="top", color=plots.QUIET)
 axis.set(xlabel="step", title="loss (mean of 20 steps)", ylim=(0, None))
 axis.legend(frameon=False)
 save(figure, "loss.png")
@@ -336,7 +336,7 @@ if world:
 found = guesses(model, held_out)
 wrong = (found != answers).nonzero()[:16, 0]
 if len(wrong):
-    titles = [f"{names[found[i]]}? {names[answers[i]]}" for i in wrong.tolist()]
+    titles = [f"said: {names[found[i]]}" for i in wrong.tolist()]
     print("picture:", plots.picture_grid(held_out[wrong], titles, out / "mistakes.png"))
 
 # %% [markdown]
@@ -355,7 +355,7 @@ def similarities(positions):
 
 
 positions = model.encoder.embeddings.positions.detach()[1:]
-figure, axes = plt.subplots(1, 2, figsize=(8.6, 4.3), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 4.3), layout="constrained", gridspec_kw={"wspace": 0.06})
 for axis, vectors, title in zip(axes, (first_positions, positions), ("before", "after")):
     grids = F.pad(similarities(vectors), (0, 1, 0, 1), value=torch.nan)
     tiled = rearrange(grids, "r c h w -> (r h) (c w)")[:-1, :-1]
@@ -387,7 +387,7 @@ for name, weights in maps.items():
 # %%
 figure, axes = plt.subplots(len(maps) + 1, 8, figsize=(10, 1.32 * (len(maps) + 1)), layout="tight")
 for column in range(8):
-    show(axes[0, column], examples[column], words[column])
+    show(axes[0, column], examples[column], words[column].split(",")[0])
     for row, weights in enumerate(maps.values(), 1):
         weights = (weights[column] / weights[column].max()).view(1, 1, side, side)
         smooth = F.interpolate(weights, scale_factor=patch, mode="bilinear")[0, 0]
@@ -437,8 +437,8 @@ for index, (question, chance) in enumerate(guess.items()):
     axis.axhline(chance, color=plots.LINES[index], ls=":", lw=1)
     print(question, {name.replace("\n", " "): round(v, 4) for name, v in zip(results, values)})
 axis.set_xticks(range(len(results)), results)
-axis.set(ylim=(0, 1.12), title="accuracy on pictures held out (dotted: guessing)")
-axis.legend(frameon=False, loc="upper right")
+axis.set(ylim=(0, 1.15), title="accuracy on pictures held out (dotted: guessing)")
+axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 save(figure, "shuffled.png")
 
 # %% [markdown]
