@@ -388,9 +388,9 @@ path = plots.picture_grid(everything.pictures[shown], titles, out / "composed.pn
 print("picture:", path)
 
 # %% [markdown]
-# **Answer.** Without the words the picture finds itself. With them the answer is right four times in
-# five: colour has become a direction of the space, which words and pictures share and along which a
-# shape can be moved. Nobody trained for that.
+# **Answer.** Without the words the picture finds itself. With them the answer is nearly always right:
+# colour has become a direction of the space, which words and pictures share and along which a shape
+# can be moved. Nobody trained for that. (Half of the change is too little, twice of it too much.)
 #
 # ## What was reached
 #
