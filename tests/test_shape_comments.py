@@ -11,10 +11,18 @@ import torch
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
 from scratchmm.language import bpe, text_transformer
-from scratchmm.layers import attention, embeddings, fast_attention, transformer
+from scratchmm.layers import (
+    attention,
+    blocks,
+    boxes,
+    embeddings,
+    fast_attention,
+    sinusoids,
+    transformer,
+)
 from scratchmm.metrics import recall
 from scratchmm.training import augment, small_clip, small_vit
-from scratchmm.vision import images, vit
+from scratchmm.vision import images, rollout, vit
 from shape_comments import check_shapes, find_comments
 
 PACKAGE = Path(__file__).parents[1] / "scratchmm"
@@ -52,27 +60,40 @@ def run_fast_attention() -> None:
 
 
 def run_transformer() -> None:
+    stack = transformer.Transformer([transformer.TransformerBlock(12, 3, 17) for _ in range(2)])
+    stack(torch.randn(2, 5, 12))
+    stack.first(torch.randn(2, 5, 12))
+
+
+def run_blocks() -> None:
     x, context = torch.randn(2, 5, 12), torch.randn(2, 7, 10)
-    for block in (transformer.TransformerBlock, transformer.PostNormBlock):
-        transformer.Transformer([block(12, 3, 17)])(x)
-    for block in (transformer.CrossBlock, transformer.PostNormCrossBlock):
+    transformer.Transformer([blocks.PostNormBlock(12, 3, 17)])(x)
+    for block in (blocks.CrossBlock, blocks.PostNormCrossBlock):
         transformer.Transformer([block(12, 3, 17, context_width=10)])(x, context)
 
 
 def run_embeddings() -> None:
     embeddings.PatchEmbedding(3, 4, 10)(torch.randn(2, 3, 8, 12))
-    embeddings.TubeletEmbedding(3, 2, 5, 14)(torch.randn(2, 4, 3, 10, 15))
-    embeddings.SpectrogramPatchEmbedding(4, 3, 13)(torch.randn(2, 10, 17))
-    embeddings.sinusoidal_positions(7, 12)
     embeddings.resize_positions(torch.randn(6, 5), (2, 3), (4, 7))
-    embeddings.timestep_embedding(torch.arange(3), 8)
+
+
+def run_boxes() -> None:
+    boxes.TubeletEmbedding(3, 2, 5, 14)(torch.randn(2, 4, 3, 10, 15))
+    boxes.SpectrogramPatchEmbedding(4, 3, 13)(torch.randn(2, 10, 17))
+
+
+def run_sinusoids() -> None:
+    sinusoids.sinusoidal_positions(7, 12)
+    sinusoids.timestep_embedding(torch.arange(3), 8)
 
 
 def run_vit() -> None:
     model = vit.ViTClassifier(VISION)
-    with attention.watch_attention() as weights:
-        model(torch.randn(3, 2, 15, 10))
-    vit.attention_rollout(weights)
+    model(torch.randn(3, 2, 15, 10))
+
+
+def run_rollout() -> None:
+    rollout.attention_rollout([torch.rand(2, 3, 5, 5)] * 2)
 
 
 def run_text_transformer() -> None:
@@ -84,6 +105,7 @@ def run_text_transformer() -> None:
 def run_clip() -> None:
     tokens = torch.tensor([[3, 4, 5, 22]] * 3)
     clip.CLIP(clip.CLIPConfig(VISION, TEXT, embedding=8))(torch.randn(3, 2, 10, 15), tokens)
+    clip.CLIPVision(VISION).tokens(torch.randn(3, 2, 10, 15))
 
 
 def run_loss() -> None:
@@ -143,7 +165,11 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/fast_attention.py": run_fast_attention,
     "layers/transformer.py": run_transformer,
     "layers/embeddings.py": run_embeddings,
+    "layers/blocks.py": run_blocks,
+    "layers/boxes.py": run_boxes,
+    "layers/sinusoids.py": run_sinusoids,
     "vision/vit.py": run_vit,
+    "vision/rollout.py": run_rollout,
     "language/text_transformer.py": run_text_transformer,
     "contrastive/clip.py": run_clip,
     "contrastive/loss.py": run_loss,

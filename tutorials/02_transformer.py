@@ -4,9 +4,9 @@ Question: attention only mixes what is there. What has to stand around it so tha
 think, so that it can be deep, and so that it still trains?
 
 Time: under two minutes on two cores (`--quick`: about 10 s). Pictures: runs/02_transformer/.
-Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/embeddings.py (sinusoidal_positions),
+Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/sinusoids.py,
 scratchmm/training/optimizer.py, then scratchmm/training/fit.py.
-Exercises: transformer.FeedForward, transformer.TransformerBlock, embeddings.sinusoidal_positions,
+Exercises: transformer.FeedForward, transformer.TransformerBlock, sinusoids.sinusoidal_positions,
 bug.leaking_mask, optimizer.decay_groups, optimizer.warmup_cosine
 (`python -m scratchmm learn check transformer.FeedForward`).
 Papers: Attention Is All You Need (arXiv 1706.03762); On Layer Normalization in the Transformer
@@ -34,10 +34,10 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.commands.lessons import report
 from scratchmm.layers.attention import causal_mask
-from scratchmm.layers.embeddings import sinusoidal_positions
+from scratchmm.layers.blocks import PostNormBlock
+from scratchmm.layers.sinusoids import sinusoidal_positions
 from scratchmm.layers.transformer import (
     FeedForward,
-    PostNormBlock,
     Transformer,
     TransformerBlock,
     hidden_states,
@@ -193,7 +193,7 @@ print(f"the nine words before the last one were shuffled; its answer moved by {g
 # Nothing (but rounding): to one block "12+34" and "43+21" are the same. (Several *causal* blocks
 # can work out a little, because the first word sees one word and the last sees all.)
 #
-# Your turn: `learn check embeddings.sinusoidal_positions`.
+# Your turn: `learn check sinusoids.sinusoidal_positions`.
 
 # %% [markdown]
 # ## A language model that adds

@@ -5,8 +5,8 @@ the transformer of lesson 02 can see, and what does it learn about space that no
 
 Time: about 2 minutes on two cores (`--quick`: about 10 s). Pictures go to runs/03_vision_transformer/.
 On handwritten digits: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
-Read beside it: scratchmm/layers/embeddings.py (its first half), then scratchmm/vision/vit.py.
-Exercises: embeddings.patchify, embeddings.PatchEmbedding, vit.ViTEmbeddings, vit.attention_rollout,
+Read beside it: scratchmm/layers/embeddings.py, then scratchmm/vision/vit.py.
+Exercises: embeddings.patchify, embeddings.PatchEmbedding, vit.ViTEmbeddings, rollout.attention_rollout,
 embeddings.resize_positions (`python -m scratchmm learn check embeddings.patchify`).
 Papers: An Image is Worth 16x16 Words (arXiv 2010.11929); Quantifying Attention Flow in Transformers
 (arXiv 2005.00928), section 3.
@@ -42,7 +42,8 @@ from scratchmm.layers.embeddings import PatchEmbedding, patchify, resize_positio
 from scratchmm.training.augment import random_shift
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import shuffled_batches
-from scratchmm.vision.vit import ViTClassifier, ViTConfig, ViTEmbeddings, attention_rollout
+from scratchmm.vision.rollout import attention_rollout
+from scratchmm.vision.vit import ViTClassifier, ViTConfig, ViTEmbeddings
 
 # %%
 parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -423,7 +424,7 @@ save(figure, "looks.png")
 # brings them together, and is paler: half of every token stays what it was, layer by layer. It is
 # a way to look, and no proof of what decided.
 #
-# Your turn: `learn check vit.attention_rollout`.
+# Your turn: `learn check rollout.attention_rollout`.
 
 # %% [markdown]
 # ## What the order was worth

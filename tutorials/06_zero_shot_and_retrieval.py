@@ -46,7 +46,7 @@ from scratchmm.layers.attention import watch_attention
 from scratchmm.metrics.recall import recall_at_k
 from scratchmm.training import small_clip
 from scratchmm.training.fit import fit
-from scratchmm.vision.vit import attention_rollout
+from scratchmm.vision.rollout import attention_rollout
 
 # %%
 parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -239,7 +239,7 @@ print("picture:", out / "calibration.png")
 first = {int(label): place for place, label in reversed(list(enumerate(unseen.labels)))}
 eight = sorted(first.values())[:8]
 with watch_attention() as layers:
-    clip.embed_pictures(unseen.pictures[eight])
+    clip.model.vision.tokens(clip.prepare(unseen.pictures[eight]))
 maps = attention_rollout(layers)[:, 0, 1:]  # (B, N), how much of each patch reaches CLS
 titles = [names[unseen.labels[place]] for place in eight]
 path = plots.attention_overlay(unseen.pictures[eight], maps, out / "attention.png", titles=titles)

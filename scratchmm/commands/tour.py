@@ -205,10 +205,10 @@ def _different(labels: Sequence[int], count: int) -> list[int]:
 def _attention(clip: "SmallCLIP", pictures: "Tensor") -> "Tensor":
     """How much of each patch reaches CLS: (B, N)."""
     from scratchmm.layers.attention import watch_attention
-    from scratchmm.vision.vit import attention_rollout
+    from scratchmm.vision.rollout import attention_rollout
 
     with watch_attention() as layers:
-        clip.embed_pictures(pictures)
+        clip.model.vision.tokens(clip.prepare(pictures))
     return attention_rollout(layers)[:, 0, 1:]
 
 

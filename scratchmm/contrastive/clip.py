@@ -76,13 +76,14 @@ class CLIPVision(nn.Module):
         self.norm_after = nn.LayerNorm(config.width, eps=config.epsilon)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """images: float (B, C, height, width). Returns all tokens (B, 1 + N, D), CLS first."""
+        """images: as `forward`. Returns all tokens (B, 1 + N, D), CLS first; `forward` needs one."""
         x = self.norm_before(self.embeddings(images))  # (B, 1 + N, D)
         return self.transformer(x)  # (B, 1 + N, D)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns the picture's vector (B, D)."""
-        return self.norm_after(self.tokens(images)[:, 0])  # (B, D)
+        x = self.norm_before(self.embeddings(images))  # (B, 1 + N, D)
+        return self.norm_after(self.transformer.first(x))  # (B, D)
 
 
 class Temperature(nn.Module):

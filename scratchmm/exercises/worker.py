@@ -6,6 +6,7 @@ Where the system can't fork (Windows) it is spawned, which takes seconds.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -31,11 +32,14 @@ class Ended(NamedTuple):
 
 
 def warm() -> None:
-    """Import what torch itself imports late, and every process would anew: gradcheck wants sympy.
+    """Import what torch itself imports late, and every process would anew.
 
-    Worth a third of a second before several checks, not before one.
+    gradcheck wants sympy, and assert_close the distributed tensors. Worth half a second before
+    several checks, not before one.
     """
-    importlib.import_module("torch.fx.experimental.symbolic_shapes")
+    for late in ("torch.fx.experimental.symbolic_shapes", "torch.distributed.tensor"):
+        with contextlib.suppress(ImportError):  # torch may be built without the second
+            importlib.import_module(late)
 
 
 def limited(

@@ -1,10 +1,10 @@
 """Transformer blocks: attention moves information between positions, a small network works on each.
 
-Papers: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), section 3.1, puts the norm
-after each sum (post-norm); On Layer Normalization in the Transformer Architecture (Xiong et al.
-2020, arXiv 2002.04745), figure 1, puts it before (pre-norm), which trains without tricks.
-Dimensions: B batch, L length, S length of the context, D width.
-Differs from the papers: no dropout.
+Paper: On Layer Normalization in the Transformer Architecture (Xiong et al. 2020, arXiv 2002.04745),
+figure 1: the norm stands before each part (pre-norm), which trains without tricks. The first
+transformer had it after each sum: that block, and those that look at a context, are in blocks.py.
+Dimensions: B batch, L length, D width.
+Differs from the paper: no dropout.
 """
 
 from collections.abc import Callable, Iterable
@@ -80,80 +80,14 @@ class TransformerBlock(nn.Module):
         x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)  # (B, L, D)
         return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
 
+    def first(self, x: Tensor) -> Tensor:
+        """What forward gives at the first token, without the work for the others: (B, D).
 
-class PostNormBlock(TransformerBlock):
-    """Post-norm block, as in the first transformer and in BERT: norm(x + attention(x)), and so on.
-
-    >>> block = PostNormBlock(width=8, heads=2, hidden=32)
-    >>> block(torch.zeros(1, 3, 8)).shape
-    torch.Size([1, 3, 8])
-    """
-
-    def forward(
-        self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None
-    ) -> Tensor:
-        """x: (B, L, D); mask: bool, broadcastable to (B, H, L, S). Returns (B, L, D)."""
-        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))  # (B, L, D)
-        return self.feed_forward_norm(x + self.feed_forward(x))  # (B, L, D)
-
-
-class CrossBlock(TransformerBlock):
-    """Pre-norm block that also looks at a context, between self-attention and feed-forward.
-
-    context_width: where it differs from width.
-
-    >>> block = CrossBlock(width=8, heads=2, hidden=32, context_width=6)
-    >>> block(torch.zeros(1, 3, 8), context=torch.zeros(1, 5, 6)).shape
-    torch.Size([1, 3, 8])
-    """
-
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        hidden: int,
-        activation: Activation = F.gelu,
-        epsilon: float = 1e-5,
-        context_width: int | None = None,
-    ) -> None:
-        super().__init__(width, heads, hidden, activation, epsilon)
-        self.cross_norm = nn.LayerNorm(width, eps=epsilon)
-        self.cross_attention = MultiHeadAttention(width, heads, context_width)
-
-    def forward(  # type: ignore[override]
-        self,
-        x: Tensor,
-        context: Tensor,
-        mask: Tensor | None = None,
-        context_mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Tensor:
-        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D)."""
-        x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)  # (B, L, D)
-        x = x + self.cross_attention(self.cross_norm(x), context, context_mask)  # (B, L, D)
-        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
-
-
-class PostNormCrossBlock(CrossBlock):
-    """The decoder block of the first transformer: as CrossBlock, each norm after its sum.
-
-    >>> block = PostNormCrossBlock(width=8, heads=2, hidden=32)
-    >>> block(torch.zeros(1, 3, 8), context=torch.zeros(1, 5, 8)).shape
-    torch.Size([1, 3, 8])
-    """
-
-    def forward(  # type: ignore[override]
-        self,
-        x: Tensor,
-        context: Tensor,
-        mask: Tensor | None = None,
-        context_mask: Tensor | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> Tensor:
-        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D)."""
-        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))  # (B, L, D)
-        x = self.cross_norm(x + self.cross_attention(x, context, context_mask))  # (B, L, D)
-        return self.feed_forward_norm(x + self.feed_forward(x))  # (B, L, D)
+        The others, in x: (B, L, D), are still looked at. No mask.
+        """
+        context = self.attention_norm(x)  # (B, L, D)
+        x = x[:, :1] + self.attention(context[:, :1], context=context)  # (B, 1, D)
+        return (x + self.feed_forward(self.feed_forward_norm(x)))[:, 0]  # (B, D)
 
 
 class Transformer(nn.Module):
@@ -189,6 +123,12 @@ class Transformer(nn.Module):
             cache = caches[index] if caches is not None else None
             x = block(x, mask=mask, cache=cache, **cross)  # (B, L, D)
         return x
+
+    def first(self, x: Tensor) -> Tensor:
+        """The output's first token (B, D): the last block works out no other. x: (B, L, D)."""
+        for block in self.blocks[:-1]:
+            x = block(x)  # (B, L, D)
+        return self.blocks[-1].first(x)  # type: ignore[operator]  # (B, D)
 
 
 def hidden_states(stack: Transformer, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:

@@ -1,8 +1,7 @@
 """Vision Transformer: a picture is a sentence whose words are patches.
 
 Paper: An Image is Worth 16x16 Words (Dosovitskiy et al. 2020, arXiv 2010.11929), figure 1 and
-equations 1-4. Attention rollout: Quantifying Attention Flow in Transformers (Abnar and Zuidema 2020,
-arXiv 2005.00928), section 3.
+equations 1-4.
 Dimensions: B batch, C channels, N patches, D width, H heads, K classes.
 Differs from the paper: no dropout; the head is one Linear layer, as in fine-tuning.
 """
@@ -142,23 +141,3 @@ class ViTClassifier(nn.Module):
         """images: float (B, C, height, width). Returns logits (B, K)."""
         tokens = self.encoder(images)  # (B, 1 + N, D)
         return self.head(tokens[:, 0])  # (B, K)
-
-
-def attention_rollout(layers: list[Tensor]) -> Tensor:
-    """How much of each input token arrives at each output token, through all layers: (B, L, L).
-
-    layers: the weights (B, H, L, L) of each block, first block first, as `watch_attention` collects
-    them. Heads are averaged; half of each token stays where it is, through the residual; the
-    layers are multiplied, the last one leftmost. Rows sum to 1. Row 0, without its first entry, is
-    the picture of where CLS looks.
-
-    >>> attention_rollout([torch.eye(3).view(1, 1, 3, 3)] * 2)[0].tolist()
-    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-    """
-    length = layers[0].shape[-1]
-    identity = torch.eye(length, dtype=layers[0].dtype, device=layers[0].device)
-    rollout = identity
-    for weights in layers:
-        mixing = (weights.mean(dim=1) + identity) / 2  # (B, L, L)
-        rollout = mixing @ rollout  # (B, L, L)
-    return rollout

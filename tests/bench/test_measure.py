@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from scratchmm.bench import measure
 from scratchmm.bench.measure import Row, compare, in_turns, peak_mib, same
 
 
@@ -44,8 +45,12 @@ def test_the_ratio_is_of_time_or_of_memory() -> None:
     small, large = ("small", lambda: torch.ones(1024)), ("large", lambda: torch.ones(4096, 1024))
     row = compare("c", small, large, device="cpu", rounds=1, goal=0.1, memory=True)
     assert row.ratio == pytest.approx(1 / 4096, abs=1e-3) and row.met
-    row = compare("c", large, small, device="cpu", rounds=3, goal=1e-6)
-    assert row.ratio == pytest.approx(row.ours_ms / row.peer_ms, rel=0.1) and not row.met
+
+
+def test_the_ratio_is_of_the_medians(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "in_turns", lambda works, device, rounds: [4.5, 2.5])
+    row = compare("c", ("a", int), ("b", int), device="cpu", rounds=2, goal=1.7)
+    assert (row.ours_ms, row.peer_ms, row.ratio, row.met) == (4.5, 2.5, 1.8, False)
 
 
 def test_what_differs_is_not_timed() -> None:

@@ -124,7 +124,8 @@ def test_clip_looks_at_the_same_places(reference, monkeypatch):
     theirs = asked(reference, output_attentions=True)
     reference.set_attn_implementation("sdpa")
     with watch_attention() as seen:
-        model(pictures(), texts())
+        model.vision.tokens(pictures())
+        model.text(texts())
     expected = [*theirs.vision_model_output.attentions, *theirs.text_model_output.attentions]
     assert len(seen) == 5
     for our, their in zip(seen, expected, strict=True):

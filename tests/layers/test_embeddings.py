@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from scratchmm.layers.boxes import SpectrogramPatchEmbedding, TubeletEmbedding
 from scratchmm.layers.embeddings import (
     PatchEmbedding,
-    SpectrogramPatchEmbedding,
-    TubeletEmbedding,
     patchify,
     resize_positions,
-    sinusoidal_positions,
-    timestep_embedding,
 )
+from scratchmm.layers.sinusoids import sinusoidal_positions, timestep_embedding
 
 few = st.integers(1, 4)
 

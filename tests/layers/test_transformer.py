@@ -6,11 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from scratchmm.layers.attention import causal_mask
+from scratchmm.layers.blocks import CrossBlock, PostNormBlock, PostNormCrossBlock
 from scratchmm.layers.transformer import (
-    CrossBlock,
     FeedForward,
-    PostNormBlock,
-    PostNormCrossBlock,
     Transformer,
     TransformerBlock,
     hidden_states,
@@ -164,3 +162,14 @@ def test_hidden_states_end_in_the_output():
     assert len(states) == 4 and states[0] is x
     torch.testing.assert_close(states[-1], stack(x, mask=mask))
     torch.testing.assert_close(states[1], stack.blocks[0](x, mask=mask))
+
+
+def test_first_is_the_first_token_of_the_output():
+    stack = randomised(Transformer(TransformerBlock(12, 3, 17) for _ in range(3)))
+    x = torch.randn(2, 5, 12, dtype=torch.float64, requires_grad=True)
+    first, whole = stack.first(x), stack(x)[:, 0]
+    torch.testing.assert_close(first, whole, rtol=0, atol=1e-12)
+    upstream = torch.randn_like(first)
+    ours = torch.autograd.grad(first, [x, *stack.parameters()], upstream)
+    expected = torch.autograd.grad(whole, [x, *stack.parameters()], upstream)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)

@@ -6,12 +6,12 @@ from torch import nn
 
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.embeddings import patchify, resize_positions
+from scratchmm.vision.rollout import attention_rollout
 from scratchmm.vision.vit import (
     VisionTransformer,
     ViTClassifier,
     ViTConfig,
     ViTEmbeddings,
-    attention_rollout,
     tiny,
     vit_b_16,
     vit_l_16,

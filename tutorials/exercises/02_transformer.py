@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
+from scratchmm.layers.embeddings import check_divisible
 from scratchmm.layers.transformer import Activation, Transformer
 from scratchmm.training.optimizer import UNDECAYED
 
@@ -78,8 +79,17 @@ class TransformerBlock(nn.Module):
             "hand mask and cache to attention"
         )
 
+    def first(self, x: Tensor) -> Tensor:
+        """What forward gives at the first token, without the work for the others: (B, D).
 
-# embeddings.sinusoidal_positions: The hands of many clocks. 15 minutes, difficulty 2 of 5. In the
+        The others, in x: (B, L, D), are still looked at. No mask.
+        """
+        context = self.attention_norm(x)  # (B, L, D)
+        x = x[:, :1] + self.attention(context[:, :1], context=context)  # (B, 1, D)
+        return (x + self.feed_forward(self.feed_forward_norm(x)))[:, 0]  # (B, D)
+
+
+# sinusoids.sinusoidal_positions: The hands of many clocks. 15 minutes, difficulty 2 of 5. In the
 # lesson: Where am I? Positions.
 def sinusoidal_positions(length: int, width: int) -> Tensor:
     """Each position as the hands of many clocks: float32 (length, width).
@@ -91,8 +101,8 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
     [0.0, 1.0]
     """
     raise NotImplementedError(
-        "embeddings.sinusoidal_positions: float32 (length, width): sin and cos of pos / 10000^(2i "
-        "/ width), interleaved; refuse an odd width by a ValueError"
+        "sinusoids.sinusoidal_positions: float32 (length, width): sin and cos of pos / 10000^(2i / "
+        "width), interleaved; refuse an odd width by a ValueError"
     )
 
 

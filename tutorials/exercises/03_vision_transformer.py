@@ -7,13 +7,12 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from scratchmm.layers.embeddings import check_channels, check_divisible
 from scratchmm.vision.vit import ViTConfig
 
 
@@ -23,7 +22,8 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     """Cut pictures (B, C, height, width) into patches (B, N, C * patch * patch).
 
     Patches in reading order (rows of patches from the top, each from the left); within a patch
-    channel by channel, each in reading order, as a convolution's weight is laid out.
+    channel by channel, each in reading order, as a convolution's weight is laid out. A height or
+    width that patches do not fill is refused with a ValueError.
 
     >>> patchify(torch.arange(8.0).view(1, 1, 2, 4), patch=2)[0].int().tolist()
     [[0, 1, 4, 5], [2, 3, 6, 7]]
@@ -87,8 +87,8 @@ class ViTEmbeddings(nn.Module):
         )
 
 
-# vit.attention_rollout: Attention rolled out through the layers. 15 minutes, difficulty 3 of 5. In
-# the lesson: Where CLS looks. Comes after attention.attend.
+# rollout.attention_rollout: Attention rolled out through the layers. 15 minutes, difficulty 3 of 5.
+# In the lesson: Where CLS looks. Comes after attention.attend.
 def attention_rollout(layers: list[Tensor]) -> Tensor:
     """How much of each input token arrives at each output token, through all layers: (B, L, L).
 
@@ -101,8 +101,8 @@ def attention_rollout(layers: list[Tensor]) -> Tensor:
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     raise NotImplementedError(
-        "vit.attention_rollout: mean over heads, half of it and half identity, multiplied with the "
-        "last layer leftmost"
+        "rollout.attention_rollout: mean over heads, half of it and half identity, multiplied with "
+        "the last layer leftmost"
     )
 
 
@@ -114,7 +114,8 @@ def resize_positions(
     """Learned positions of one grid of patches, stretched to another: (N, D) to (new N, D).
 
     old_grid, new_grid: (rows, columns). Bicubic, corners not aligned, as published models do it.
-    Positions of CLS and the like are not on the grid: leave them out.
+    Positions of CLS and the like are not on the grid: leave them out. As many positions as the old
+    grid has places, or a ValueError.
 
     >>> resize_positions(torch.ones(6, 4), (2, 3), (4, 5)).shape
     torch.Size([20, 4])

@@ -1,4 +1,4 @@
-"""Exercise embeddings.sinusoidal_positions: each position as the hands of many clocks."""
+"""Exercise sinusoids.sinusoidal_positions: each position as the hands of many clocks."""
 
 # mypy: allow-untyped-defs
 
@@ -9,8 +9,8 @@ import torch
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="embeddings.sinusoidal_positions",
-    target="scratchmm.layers.embeddings:sinusoidal_positions",
+    id="sinusoids.sinusoidal_positions",
+    target="scratchmm.layers.sinusoids:sinusoidal_positions",
     title="The hands of many clocks",
     goal="float32 (length, width): sin and cos of pos / 10000^(2i / width), interleaved; refuse an "
     "odd width by a ValueError",

@@ -1,4 +1,4 @@
-"""Exercise vit.attention_rollout: through all layers, from which patch does CLS have what it knows?"""
+"""Exercise rollout.attention_rollout: from which patch does CLS have what it knows?"""
 
 # mypy: allow-untyped-defs
 
@@ -9,8 +9,8 @@ from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="vit.attention_rollout",
-    target="scratchmm.vision.vit:attention_rollout",
+    id="rollout.attention_rollout",
+    target="scratchmm.vision.rollout:attention_rollout",
     title="Attention rolled out through the layers",
     goal="mean over heads, half of it and half identity, multiplied with the last layer leftmost",
     minutes=15,

@@ -1,0 +1,47 @@
+"""A number as the hands of many clocks, fast and slow: where a word stands, how far noise has come.
+
+Papers: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), section 3.5, for
+positions; Denoising Diffusion Probabilistic Models (Ho et al. 2020, arXiv 2006.11239), appendix B,
+for timesteps.
+Dimensions: B batch, L length, D width.
+Differs from the papers: nothing.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from scratchmm.layers.embeddings import check_divisible
+
+
+def sinusoidal_positions(length: int, width: int) -> Tensor:
+    """Each position as the hands of many clocks: float32 (length, width).
+
+    PE(pos, 2i) = sin(pos / 10000^(2i / width)) and PE(pos, 2i + 1) = cos(the same): sine and cosine
+    interleaved, as in the paper. width must be even.
+
+    >>> sinusoidal_positions(2, 2)[0].tolist()
+    [0.0, 1.0]
+    """
+    check_divisible("width", width, "a pair of sine and cosine,", 2)
+    position = torch.arange(length, dtype=torch.float64)[:, None]
+    speed = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angle = position * speed  # (L, D // 2)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2).float()  # (L, D)
+
+
+def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
+    """Diffusion's timesteps as clock hands: (B,) of any real dtype to float32 (B, width).
+
+    All cosines come after all sines (as in DDPM's code, unlike `sinusoidal_positions`), and the
+    slowest hand turns at 1 / 10000 exactly: speed_i = 10000^(-i / (width / 2 - 1)).
+
+    >>> timestep_embedding(torch.tensor([0]), 4).tolist()
+    [[0.0, 0.0, 1.0, 1.0]]
+    """
+    check_divisible("width", width, "a pair of sine and cosine,", 2)
+    half = width // 2
+    exponent = torch.arange(half, dtype=torch.float64, device=timesteps.device) / max(half - 1, 1)
+    angle = timesteps.double()[:, None] * torch.exp(-math.log(10000.0) * exponent)  # (B, D // 2)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1).float()  # (B, D)
