@@ -153,6 +153,17 @@ def test_fused_agrees():
 
 
 @pytest.mark.usefixtures("fresh_fusion")
+def test_what_is_compiled_is_the_formula_and_compiled_once(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(1) or function)
+    mask = torch.rand(2, 1, 5, 7) > 0.5
+    mask[1, :, 2] = False
+    agrees(*inputs(2, 3, 5, 7, 4), None, "fused")
+    agrees(*inputs(2, 3, 5, 7, 4), mask, "fused")
+    assert compiled == [1]
+
+
+@pytest.mark.usefixtures("fresh_fusion")
 def test_fused_says_why_it_cannot_and_carries_on(monkeypatch):
     def no_compiler(function):
         def fails(*arguments):

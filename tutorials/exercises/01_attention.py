@@ -17,8 +17,8 @@ from scratchmm.layers.attention import attention_weights, check_attention_shapes
 from scratchmm.layers.fast_attention import OnlineSoftmax
 
 
-# attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: One
-# query looks around. Without torch.nn.functional.scaled_dot_product_attention.
+# attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: "One
+# query looks around". Without torch.nn.functional.scaled_dot_product_attention.
 def attend(
     query: Tensor,
     key: Tensor,
@@ -46,8 +46,8 @@ def attend(
     )
 
 
-# attention.causal_mask: Nobody looks ahead. 10 minutes, difficulty 2 of 5. In the lesson: Looking
-# back only. Comes after attention.attend.
+# attention.causal_mask: Nobody looks ahead. 10 minutes, difficulty 2 of 5. In the lesson: "Looking
+# back only". Comes after attention.attend.
 def causal_mask(length: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
     """Each position sees itself and what came before it: bool (length, past + length).
 
@@ -63,7 +63,7 @@ def causal_mask(length: int, past: int = 0, device: torch.device | str | None = 
 
 
 # attention.padding_mask: Nobody looks at padding. 5 minutes, difficulty 1 of 5. In the lesson:
-# Padding. Comes after attention.attend.
+# "Padding". Comes after attention.attend.
 def padding_mask(real: Tensor) -> Tensor:
     """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns (B, 1, 1, S).
 
@@ -79,7 +79,7 @@ def padding_mask(real: Tensor) -> Tensor:
 
 
 # attention.MultiHeadAttention: Several attentions side by side. 35 minutes, difficulty 3 of 5. In
-# the lesson: Many heads. Comes after attention.attend. Without
+# the lesson: "Many heads". Comes after attention.attend. Without
 # torch.nn.functional.multi_head_attention_forward, torch.nn.MultiheadAttention.
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each on its own slice of the width (section 3.2.2).
@@ -125,7 +125,7 @@ class MultiHeadAttention(nn.Module):
 
 
 # attention.KeyValueCache: A cache of keys and values. 15 minutes, difficulty 2 of 5. In the lesson:
-# Writing word by word. Comes after attention.attend, attention.causal_mask.
+# "Writing word by word". Comes after attention.attend, attention.causal_mask.
 class KeyValueCache:
     """The keys and values that one attention layer has already computed, while text is written.
 
@@ -156,7 +156,7 @@ class KeyValueCache:
 
 
 # fast_attention.online_softmax_step: Softmax in one pass. 30 minutes, difficulty 4 of 5. In the
-# lesson: Attention in tiles. Comes after attention.attend. Without torch.softmax,
+# lesson: "Attention in tiles". Comes after attention.attend. Without torch.softmax,
 # torch.nn.functional.softmax, torch.Tensor.softmax.
 def online_softmax_step(state: OnlineSoftmax, scores: Tensor, value: Tensor) -> OnlineSoftmax:
     """Take one more tile of keys into account (Milakov and Gimelshein, algorithm 3).

@@ -21,7 +21,7 @@ from scratchmm.training.optimizer import UNDECAYED
 
 
 # transformer.FeedForward: Every position thinks for itself. 10 minutes, difficulty 1 of 5. In the
-# lesson: Thinking: the feed-forward network.
+# lesson: "Thinking: the feed-forward network".
 class FeedForward(nn.Module):
     """Two Linear layers with an activation between: the same small network at every position.
 
@@ -45,7 +45,8 @@ class FeedForward(nn.Module):
 
 
 # transformer.TransformerBlock: The pre-norm block. 15 minutes, difficulty 2 of 5. In the lesson:
-# The block: add, don't replace. Comes after attention.MultiHeadAttention, transformer.FeedForward.
+# "The block: add, don't replace". Comes after attention.MultiHeadAttention,
+# transformer.FeedForward.
 class TransformerBlock(nn.Module):
     """Pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x)).
 
@@ -90,7 +91,7 @@ class TransformerBlock(nn.Module):
 
 
 # sinusoids.sinusoidal_positions: The hands of many clocks. 15 minutes, difficulty 2 of 5. In the
-# lesson: Where am I? Positions.
+# lesson: "Where am I? Positions".
 def sinusoidal_positions(length: int, width: int) -> Tensor:
     """Each position as the hands of many clocks: float32 (length, width).
 
@@ -107,7 +108,7 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
 
 
 # bug.leaking_mask: Find the bug: it trains wonderfully. 20 minutes, difficulty 3 of 5. In the
-# lesson: A bug that trains wonderfully. Comes after transformer.TransformerBlock,
+# lesson: "A bug that trains wonderfully". Comes after transformer.TransformerBlock,
 # attention.causal_mask.
 class LeakingDecoder(nn.Module):
     """A small language model: int64 tokens (B, T), T at most 16, to logits (B, T, 11).
@@ -150,8 +151,8 @@ def check_no_peeking(decoder: nn.Module) -> None:
     )
 
 
-# optimizer.decay_groups: What may shrink. 15 minutes, difficulty 2 of 5. In the lesson: What may
-# shrink: weight decay.
+# optimizer.decay_groups: What may shrink. 15 minutes, difficulty 2 of 5. In the lesson: "What may
+# shrink: weight decay".
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split the parameters that learn in two: those which weight decay shrinks, and the rest.
 
@@ -176,7 +177,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 # optimizer.warmup_cosine: Warm up in a line, cool down on a cosine. 15 minutes, difficulty 2 of 5.
-# In the lesson: How fast to walk: the learning rate.
+# In the lesson: "How fast to walk: the learning rate".
 def warmup_cosine(step: int, steps: int, warmup: int, peak: float, floor: float = 0.0) -> float:
     """The learning rate at a step (0, 1, ... steps - 1): up in a line, then down half a cosine.
 

@@ -16,8 +16,8 @@ from scratchmm.layers.embeddings import check_channels, check_divisible
 from scratchmm.vision.vit import ViTConfig
 
 
-# embeddings.patchify: Cut a picture into patches. 15 minutes, difficulty 2 of 5. In the lesson: Cut
-# the picture. Without torch.nn.functional.unfold.
+# embeddings.patchify: Cut a picture into patches. 15 minutes, difficulty 2 of 5. In the lesson:
+# "Cut the picture". Without torch.nn.functional.unfold.
 def patchify(images: Tensor, patch: int) -> Tensor:
     """Cut pictures (B, C, height, width) into patches (B, N, C * patch * patch).
 
@@ -34,8 +34,8 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     )
 
 
-# embeddings.PatchEmbedding: Patches become tokens. 10 minutes, difficulty 2 of 5. In the lesson: A
-# patch becomes a token. Comes after embeddings.patchify.
+# embeddings.PatchEmbedding: Patches become tokens. 10 minutes, difficulty 2 of 5. In the lesson: "A
+# patch becomes a token". Comes after embeddings.patchify.
 class PatchEmbedding(nn.Module):
     """Pictures to patch tokens: each patch, laid out flat, through one Linear layer.
 
@@ -59,8 +59,8 @@ class PatchEmbedding(nn.Module):
         )
 
 
-# vit.ViTEmbeddings: CLS, patches, positions. 15 minutes, difficulty 3 of 5. In the lesson: CLS and
-# positions. Comes after embeddings.patchify, embeddings.PatchEmbedding.
+# vit.ViTEmbeddings: CLS, patches, positions. 15 minutes, difficulty 3 of 5. In the lesson: "CLS and
+# positions". Comes after embeddings.patchify, embeddings.PatchEmbedding.
 class ViTEmbeddings(nn.Module):
     """Equation 1: patch tokens behind a learned CLS token, plus a learned position each.
 
@@ -88,7 +88,7 @@ class ViTEmbeddings(nn.Module):
 
 
 # rollout.attention_rollout: Attention rolled out through the layers. 15 minutes, difficulty 3 of 5.
-# In the lesson: Where CLS looks. Comes after attention.attend.
+# In the lesson: "Where CLS looks". Comes after attention.attend.
 def attention_rollout(layers: list[Tensor]) -> Tensor:
     """How much of each input token arrives at each output token, through all layers: (B, L, L).
 
@@ -107,7 +107,7 @@ def attention_rollout(layers: list[Tensor]) -> Tensor:
 
 
 # embeddings.resize_positions: Positions for another picture size. 15 minutes, difficulty 3 of 5. In
-# the lesson: Another picture size. Comes after embeddings.patchify, vit.ViTEmbeddings.
+# the lesson: "Another picture size". Comes after embeddings.patchify, vit.ViTEmbeddings.
 def resize_positions(
     positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]
 ) -> Tensor:

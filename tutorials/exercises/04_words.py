@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from scratchmm.language.bpe import Pair, check_token, replace_pair
 
 
-# bpe.train_merges: Learn what to merge. 20 minutes, difficulty 2 of 5. In the lesson: 2. Which two
-# symbols would you join first?. Without scratchmm.language.fast_bpe.train_many_merges,
+# bpe.train_merges: Learn what to merge. 20 minutes, difficulty 2 of 5. In the lesson: "2. Which two
+# symbols would you join first?". Without scratchmm.language.fast_bpe.train_many_merges,
 # scratchmm.language.bpe.train_many_merges.
 def train_merges(words: Mapping[tuple[str, ...], int], count: int) -> list[Pair]:
     """Learn merges: `count` times join the pair of neighbouring symbols that is most frequent.
@@ -37,8 +37,8 @@ def train_merges(words: Mapping[tuple[str, ...], int], count: int) -> list[Pair]
     )
 
 
-# bpe.merge_word: Merge a word. 15 minutes, difficulty 2 of 5. In the lesson: 3. Learn the tokens of
-# our world. Comes after bpe.train_merges. Without scratchmm.language.fast_bpe.merge_long_word,
+# bpe.merge_word: Merge a word. 15 minutes, difficulty 2 of 5. In the lesson: "3. Learn the tokens
+# of our world". Comes after bpe.train_merges. Without scratchmm.language.fast_bpe.merge_long_word,
 # scratchmm.language.bpe.merge_long_word.
 def merge_word(symbols: Sequence[str], ranks: Mapping[Pair, int]) -> list[str]:
     """Apply merges to one word: always the pair of the lowest rank, all its occurrences at once.
@@ -55,8 +55,8 @@ def merge_word(symbols: Sequence[str], ranks: Mapping[Pair, int]) -> list[str]:
     )
 
 
-# bpe.decode: Tokens back to text. 10 minutes, difficulty 1 of 5. In the lesson: 4. What is a larger
-# vocabulary worth?.
+# bpe.decode: Tokens back to text. 10 minutes, difficulty 1 of 5. In the lesson: "4. What is a
+# larger vocabulary worth?".
 def decode(ids: Iterable[int], vocabulary: Sequence[bytes]) -> str:
     """Return the text of token ids: their bytes joined, then read as UTF-8.
 
@@ -71,8 +71,8 @@ def decode(ids: Iterable[int], vocabulary: Sequence[bytes]) -> str:
     )
 
 
-# bpe.pad_batch: A rectangle of tokens. 15 minutes, difficulty 2 of 5. In the lesson: 5. A rectangle
-# of tokens. Comes after bpe.decode.
+# bpe.pad_batch: A rectangle of tokens. 15 minutes, difficulty 2 of 5. In the lesson: "5. A
+# rectangle of tokens". Comes after bpe.decode.
 def pad_batch(
     sequences: Sequence[Sequence[int]], length: int, *, start: int, end: int, pad: int
 ) -> tuple[Tensor, Tensor]:
@@ -91,8 +91,8 @@ def pad_batch(
     )
 
 
-# text_transformer.pool_at_end: Read at the end. 10 minutes, difficulty 2 of 5. In the lesson: 7.
-# Train it: where does the meaning stand?. Comes after bpe.pad_batch.
+# text_transformer.pool_at_end: Read at the end. 10 minutes, difficulty 2 of 5. In the lesson: "7.
+# Train it: where does the meaning stand?". Comes after bpe.pad_batch.
 def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
     """The vector at each text's first end token, which alone has read all of it.
 

@@ -18,8 +18,8 @@ from scratchmm.contrastive.clip import CLIPConfig, CLIPOutput, CLIPVision
 from scratchmm.language.text_transformer import TextTransformer, pool_at_end
 
 
-# loss.contrastive_loss: The contrastive loss. 20 minutes, difficulty 2 of 5. In the lesson: The
-# loss on a 4x4 example.
+# loss.contrastive_loss: The contrastive loss. 20 minutes, difficulty 2 of 5. In the lesson: "The
+# loss on a 4x4 example".
 def contrastive_loss(
     image_embeddings: Tensor, text_embeddings: Tensor, scale: Tensor | float
 ) -> Tensor:
@@ -41,7 +41,7 @@ def contrastive_loss(
 
 
 # test.contrastive_loss: Write the test of the contrastive loss. 30 minutes, difficulty 3 of 5. In
-# the lesson: What a test of the loss must see. Comes after loss.contrastive_loss. Without
+# the lesson: "What a test of the loss must see". Comes after loss.contrastive_loss. Without
 # scratchmm.contrastive.loss.contrastive_loss.
 def check_loss(candidate: Callable[..., Tensor]) -> None:
     """Raise AssertionError unless `candidate` is a right contrastive_loss.
@@ -60,8 +60,8 @@ def check_loss(candidate: Callable[..., Tensor]) -> None:
     )
 
 
-# clip.Temperature: A temperature that learns. 15 minutes, difficulty 2 of 5. In the lesson: The
-# temperature.
+# clip.Temperature: A temperature that learns. 15 minutes, difficulty 2 of 5. In the lesson: "The
+# temperature".
 class Temperature(nn.Module):
     """How sharply similarities are told apart: a learned scale, 1 / temperature, at most 100.
 
@@ -84,8 +84,8 @@ class Temperature(nn.Module):
         )
 
 
-# clip.CLIP: Two towers, one space. 20 minutes, difficulty 2 of 5. In the lesson: Two towers. Comes
-# after clip.Temperature.
+# clip.CLIP: Two towers, one space. 20 minutes, difficulty 2 of 5. In the lesson: "Two towers".
+# Comes after clip.Temperature.
 class CLIP(nn.Module):
     """Two towers, each with a projection into the shared space, and a temperature.
 

@@ -18,7 +18,7 @@ from scratchmm.contrastive.zero_shot import TEMPLATES
 
 
 # zero_shot.class_embeddings: A classifier made of sentences. 15 minutes, difficulty 2 of 5. In the
-# lesson: A classifier made of words.
+# lesson: "A classifier made of words".
 def class_embeddings(
     encode_texts: Callable[[list[str]], Tensor],
     names: Sequence[str],
@@ -42,8 +42,8 @@ def class_embeddings(
     )
 
 
-# zero_shot.zero_shot: Zero-shot probabilities. 10 minutes, difficulty 1 of 5. In the lesson: From
-# similarity to probability. Comes after zero_shot.class_embeddings.
+# zero_shot.zero_shot: Zero-shot probabilities. 10 minutes, difficulty 1 of 5. In the lesson: "From
+# similarity to probability". Comes after zero_shot.class_embeddings.
 def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float = 100.0) -> Tensor:
     """The probability of each class for each picture: softmax(scale * image . class) over classes.
 
@@ -58,8 +58,8 @@ def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float =
     )
 
 
-# recall.recall_at_k: Recall@k. 20 minutes, difficulty 3 of 5. In the lesson: Counting what was
-# found.
+# recall.recall_at_k: Recall@k. 20 minutes, difficulty 3 of 5. In the lesson: "Counting what was
+# found".
 def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> float:
     """The share of queries with a right answer among their k most similar, from 0 to 1.
 
@@ -80,8 +80,8 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
     )
 
 
-# retrieval.top_k: Search in blocks. 25 minutes, difficulty 3 of 5. In the lesson: Search in a
-# gallery too large for one matrix.
+# retrieval.top_k: Search in blocks. 25 minutes, difficulty 3 of 5. In the lesson: "Search in a
+# gallery too large for one matrix".
 def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighbours:
     """The k rows of the gallery most similar to each query, by dot product, best first.
 
