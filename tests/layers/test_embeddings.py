@@ -87,6 +87,9 @@ def test_sinusoidal_positions_are_the_papers():
 def test_far_positions_keep_their_digits():
     table = sinusoidal_positions(100_001, 4)
     assert table[100_000, 0].item() == pytest.approx(math.sin(100_000), abs=1e-6)
+    angle = 100_000 / 10000 ** (2 / 6)
+    table = sinusoidal_positions(100_001, 6)
+    assert table[100_000, 2].item() == pytest.approx(math.sin(angle), abs=1e-6)
 
 
 def test_timestep_embedding_is_ddpms():
@@ -98,6 +101,8 @@ def test_timestep_embedding_is_ddpms():
             angle = step * math.exp(-math.log(10000) * i / 3)
             assert table[row, i].item() == pytest.approx(math.sin(angle), abs=1e-6)
             assert table[row, 4 + i].item() == pytest.approx(math.cos(angle), abs=1e-6)
+    slow = timestep_embedding(torch.tensor([7]), 4)[0, 1].item()
+    assert slow == pytest.approx(7 / 10000, rel=1e-5)
     assert timestep_embedding(torch.tensor([0.5]), 2).tolist() == [
         [pytest.approx(math.sin(0.5)), pytest.approx(math.cos(0.5))]
     ]

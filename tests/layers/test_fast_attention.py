@@ -134,6 +134,26 @@ def test_online_softmax_in_any_chunks_is_softmax(chunks, seed):
     torch.testing.assert_close(state.output / state.total, scores.softmax(-1) @ value)
 
 
+@pytest.mark.parametrize("backend", ["tiled", "fused", "torch"])
+def test_a_mask_of_numbers_is_refused_everywhere(backend):
+    with pytest.raises(ValueError, match="^the attention mask is torch.float32, not torch.bool"):
+        attend(*inputs(1, 2, 3, 4, 5), torch.ones(3, 4), backend=backend)
+
+
+def test_blind_rows_never_reach_torchs_kernel(monkeypatch):
+    masks = []
+
+    def kernel(query, key, value, attn_mask):
+        masks.append(attn_mask)
+        return torch.full_like(query, math.nan)  # what some of them give for a blind row
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", kernel)
+    mask = torch.tensor([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0]]).bool()
+    output = attend(*inputs(1, 2, 3, 4, 5), mask, backend="torch")
+    assert masks[0].any(dim=-1).all() and output[:, :, 1].eq(0).all()
+    assert torch.equal(masks[0][[0, 2]], mask[[0, 2]])
+
+
 @pytest.fixture
 def fresh_fusion(monkeypatch):
     monkeypatch.setattr(fast_attention, "_compiled", None)
