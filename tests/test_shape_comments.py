@@ -10,7 +10,7 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
-from scratchmm.language import bpe, text_transformer
+from scratchmm.language import bert, bpe, text_transformer
 from scratchmm.layers import (
     attention,
     blocks,
@@ -102,6 +102,15 @@ def run_text_transformer() -> None:
     text_transformer.pool_at_end(hidden, tokens, end_token=22)
 
 
+def run_bert() -> None:
+    config = bert.BERTConfig(23, 11, width=12, depth=1, heads=3, hidden=17, types=4)
+    tokens, real = torch.randint(5, 23, (2, 7)), torch.arange(7) < torch.tensor([[4], [7]])
+    model = bert.BERT(config)
+    model.pool(model(tokens, real, types=torch.randint(4, (2, 7))))
+    covered, targets = bert.mask_tokens(tokens, {0, 1}, 1, 23, torch.Generator())
+    bert.masked_loss(bert.BERTForMaskedLM(config)(covered), targets)
+
+
 def run_clip() -> None:
     tokens = torch.tensor([[3, 4, 5, 22]] * 3)
     clip.CLIP(clip.CLIPConfig(VISION, TEXT, embedding=8))(torch.randn(3, 2, 10, 15), tokens)
@@ -171,6 +180,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "vision/vit.py": run_vit,
     "vision/rollout.py": run_rollout,
     "language/text_transformer.py": run_text_transformer,
+    "language/bert.py": run_bert,
     "contrastive/clip.py": run_clip,
     "contrastive/loss.py": run_loss,
     "contrastive/zero_shot.py": run_zero_shot,

@@ -4,7 +4,7 @@ Question: how does a model learn what "purple" and "star" mean from pictures and
 with no label anywhere, and then name a purple star, which it never saw?
 
 Time: about 2 minutes on two cores (`--quick`: about 15 s). Pictures go to runs/05_clip/.
-Data: the generated world; `--data fashion_mnist` (about 3 minutes), `--data emoji`, or your own
+Data: the generated world; `--data fashion_mnist` (about 4 minutes), `--data emoji`, or your own
 `--data PAIRS.tsv` (columns file and text) train the same code on real pictures (`--root DIR`, or
 SCRATCHMM_DATA, says where the sets are).
 Read beside it: scratchmm/contrastive/loss.py, scratchmm/contrastive/clip.py, then
@@ -231,7 +231,12 @@ print("picture:", out / "temperature_limit.png")
 
 # %%
 clip = small_clip.build(
-    pictures, data.texts, seed=options.seed, patch_size=recipe.patch_size, width=recipe.width
+    pictures,
+    data.texts,
+    seed=options.seed,
+    patch_size=recipe.patch_size,
+    width=recipe.width,
+    depth=recipe.depth,
 )
 model, tokens = clip.model, clip.tokens(data.texts[:4])
 hidden = model.vision.tokens(clip.prepare(pictures[:4]))

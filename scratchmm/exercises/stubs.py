@@ -56,7 +56,7 @@ def _heading(lesson: str) -> str:
 
 def _introduction(exercise: Exercise) -> str:
     text = f"{exercise.id}: {exercise.title}. {exercise.minutes} minutes, difficulty "
-    text += f"{exercise.difficulty} of 5. In the lesson: \"{exercise.section}\"."
+    text += f'{exercise.difficulty} of 5. In the lesson: "{exercise.section}".'
     if exercise.needs:
         text += f" Comes after {', '.join(exercise.needs)}."
     if exercise.forbidden:
