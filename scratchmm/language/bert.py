@@ -1,0 +1,273 @@
+"""BERT: read the whole text at once, and learn by guessing words that were covered.
+
+Paper: BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding (Devlin et
+al. 2018, arXiv 1810.04805), section 3 and figure 2: embeddings are sums of token, position and
+type (which sentence of a pair), the blocks are those of the first transformer (post-norm).
+Dimensions: B batch, T text tokens, D width, V vocabulary.
+Differs from the paper:
+- No dropout, and no next-sentence objective; its pooler is there.
+- Tokens are covered each for itself with the chance `share`, as in transformers, not an exact
+  share of each text; a random word is never a special token.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.language.text_transformer import check_tokens
+from scratchmm.layers.attention import check_heads, padding_mask
+from scratchmm.layers.blocks import PostNormBlock
+from scratchmm.layers.transformer import Transformer
+
+NOT_ASKED = -100  # the target of a token that is not to be guessed; cross_entropy leaves it out
+
+
+@dataclass(frozen=True)
+class BERTConfig:
+    """The sizes of a BERT."""
+
+    vocabulary: int = 30522  # tokens, V
+    context_length: int = 512  # the longest text in tokens
+    width: int = 768  # of every token
+    depth: int = 12  # blocks
+    heads: int = 12  # of attention, a divisor of the width
+    hidden: int = 3072  # inside the feed-forward networks
+    types: int = 2  # sentences of a pair that are told apart
+    epsilon: float = 1e-12  # of the layer norms
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
+
+
+def tiny() -> BERTConfig:
+    """A size for tests: 99 tokens, 2 blocks.
+
+    >>> tiny().vocabulary
+    99
+    """
+    return BERTConfig(99, 20, width=32, depth=2, heads=4, hidden=37)
+
+
+def bert_base() -> BERTConfig:
+    """BERT-base: 109,482,240 parameters with the pooler."""
+    return BERTConfig()
+
+
+def bert_large() -> BERTConfig:
+    """BERT-large: 335,141,888 parameters with the pooler."""
+    return BERTConfig(width=1024, depth=24, heads=16, hidden=4096)
+
+
+class BERTEmbeddings(nn.Module):
+    """Figure 2: the sum of a token's, its position's and its type's vector, then a layer norm.
+
+    >>> layer = BERTEmbeddings(vocabulary=99, width=8, context_length=20)
+    >>> layer(torch.tensor([[5, 7, 9]]), types=torch.tensor([[0, 0, 1]])).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        width: int,
+        context_length: int,
+        types: int = 2,
+        epsilon: float = 1e-12,
+    ) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Parameter(torch.empty(context_length, width))
+        self.types = nn.Embedding(types, width)
+        for table in (self.tokens.weight, self.positions, self.types.weight):
+            nn.init.normal_(table, std=0.02)
+        self.norm = nn.LayerNorm(width, eps=epsilon)
+
+    def forward(self, tokens: Tensor, types: Tensor | None = None) -> Tensor:
+        """tokens: int64 (B, T); types: int64 (B, T), or all 0. Returns (B, T, D)."""
+        length, most = tokens.shape[1], len(self.positions)
+        check_tokens(tokens, self.tokens.num_embeddings)
+        if length > most:
+            raise ValueError(f"{length} tokens do not fit a context of {most}")
+        types = torch.zeros_like(tokens) if types is None else types  # (B, T)
+        check_types(types, tokens, self.types.num_embeddings)
+        x = self.tokens(tokens) + self.types(types)  # (B, T, D)
+        return self.norm(x + self.positions[:length])  # (B, T, D)
+
+
+class BERTEncoder(nn.Module):
+    """Embeddings and bidirectional blocks: the text as vectors that know their neighbours.
+
+    >>> BERTEncoder(tiny())(torch.tensor([[5, 7, 9]])).shape
+    torch.Size([1, 3, 32])
+    """
+
+    def __init__(self, config: BERTConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, epsilon = config.width, config.epsilon
+        self.embeddings = BERTEmbeddings(
+            config.vocabulary, width, config.context_length, config.types, epsilon
+        )
+        self.transformer = Transformer(
+            PostNormBlock(width, config.heads, config.hidden, epsilon=epsilon)
+            for _ in range(config.depth)
+        )
+
+    def forward(
+        self, tokens: Tensor, real: Tensor | None = None, types: Tensor | None = None
+    ) -> Tensor:
+        """tokens: int64 (B, T); real: bool (B, T), False on padding; types: int64 (B, T).
+
+        Returns (B, T, D).
+        """
+        x = self.embeddings(tokens, types)  # (B, T, D)
+        mask = None if real is None else padding_mask(check_real(real, tokens))
+        return self.transformer(x, mask=mask)  # (B, T, D)
+
+
+class BERT(BERTEncoder):
+    """BERT as published: the encoder, and a pooler that sums the text up at its first token.
+
+    >>> model = BERT(tiny())
+    >>> hidden = model(torch.tensor([[5, 7, 9]]))
+    >>> hidden.shape, model.pool(hidden).shape
+    (torch.Size([1, 3, 32]), torch.Size([1, 32]))
+    """
+
+    def __init__(self, config: BERTConfig) -> None:
+        super().__init__(config)
+        self.pooler = nn.Linear(config.width, config.width)
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """hidden: (B, T, D), what forward gave. Returns (B, D), each number in [-1, 1]."""
+        return self.pooler(hidden[:, 0]).tanh()  # (B, D)
+
+
+class MaskedWordHead(nn.Module):
+    """Which word stood here? A dense layer, then how well each word's own embedding fits.
+
+    The table of embeddings is used twice, to read words and to guess them, so it is handed in.
+
+    >>> head = MaskedWordHead(width=8, vocabulary=99)
+    >>> head(torch.zeros(1, 3, 8), torch.zeros(99, 8)).shape
+    torch.Size([1, 3, 99])
+    """
+
+    def __init__(self, width: int, vocabulary: int, epsilon: float = 1e-12) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=epsilon)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, x: Tensor, words: Tensor) -> Tensor:
+        """x: (B, T, D); words: (V, D), the embedding of every token. Returns logits (B, T, V)."""
+        x = self.norm(F.gelu(self.dense(x)))  # (B, T, D)
+        return F.linear(x, words, self.bias)  # (B, T, V)
+
+
+class BERTForMaskedLM(nn.Module):
+    """BERT that guesses covered words: logits over the vocabulary at every token.
+
+    >>> BERTForMaskedLM(tiny())(torch.tensor([[5, 7, 9]])).shape
+    torch.Size([1, 3, 99])
+    """
+
+    def __init__(self, config: BERTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = BERTEncoder(config)
+        self.head = MaskedWordHead(config.width, config.vocabulary, config.epsilon)
+
+    def forward(
+        self, tokens: Tensor, real: Tensor | None = None, types: Tensor | None = None
+    ) -> Tensor:
+        """tokens: int64 (B, T); real: bool (B, T), False on padding; types: int64 (B, T).
+
+        Returns logits (B, T, V).
+        """
+        x = self.encoder(tokens, real, types)  # (B, T, D)
+        return self.head(x, self.encoder.embeddings.tokens.weight)  # (B, T, V)
+
+
+def mask_tokens(
+    tokens: Tensor,
+    special: Collection[int],
+    mask_token: int,
+    vocabulary: int,
+    generator: torch.Generator,
+    share: float = 0.15,
+) -> tuple[Tensor, Tensor]:
+    """Cover words for a model to guess (section 3.1): a chance of `share` each to be asked for.
+
+    Of those asked for, 80 % become the mask token, 10 % a random word, 10 % stay as they are, so
+    that the model must understand every word: it can't know which ones it is asked for.
+
+    tokens: int64 (B, T); special: ids that are neither asked for nor drawn ([CLS], padding ...).
+    Returns the covered tokens and the targets, both int64 (B, T): a target is the token that stood
+    there, and -100 where nothing is asked.
+
+    >>> tokens, randomness = torch.tensor([[1, 7, 8, 2]]), torch.Generator().manual_seed(0)
+    >>> covered, targets = mask_tokens(tokens, {0, 1, 2, 3}, 3, 99, randomness, share=1.0)
+    >>> targets.tolist()
+    [[-100, 7, 8, -100]]
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of tokens to ask for is {share}, not between 0 and 1")
+    ids = torch.tensor(sorted(special), dtype=torch.int64, device=tokens.device)
+    words = torch.ones(vocabulary, dtype=torch.bool)
+    words[ids.cpu()] = False
+    words = words.nonzero()[:, 0].to(tokens.device)  # the ids that a random word is drawn from
+    asked = _uniform(tokens, generator) < share  # (B, T)
+    asked &= ~torch.isin(tokens, ids)
+    fate = _uniform(tokens, generator)  # (B, T)
+    drawn = torch.randint(
+        len(words), tokens.shape, generator=generator, device=generator.device
+    )  # (B, T)
+    covered = torch.where(asked & (fate < 0.8), mask_token, tokens)  # (B, T)
+    covered = torch.where(asked & (fate >= 0.9), words[drawn.to(tokens.device)], covered)  # (B, T)
+    return covered, tokens.where(asked, NOT_ASKED)
+
+
+def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy over the tokens asked for: how surprised the model is, in nats.
+
+    logits: (B, T, V); targets: int64 (B, T), -100 where nothing is asked. Where nothing is asked
+    at all the loss is 0, not 0/0.
+
+    >>> masked_loss(torch.zeros(1, 2, 8), torch.tensor([[3, -100]])).exp().round().item()
+    8.0
+    """
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError(
+            f"the logits are for {tuple(logits.shape[:-1])} tokens, but the targets are "
+            f"{tuple(targets.shape)}"
+        )
+    loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="sum")
+    return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+
+
+def check_types(types: Tensor, tokens: Tensor, known: int) -> None:
+    """Refuse types that are not as many as the tokens, or that the model does not have."""
+    if types.shape != tokens.shape:
+        raise ValueError(f"the types are {tuple(types.shape)}, the tokens {tuple(tokens.shape)}")
+    if torch.compiler.is_compiling():
+        return
+    if ((types < 0) | (types >= known)).any():
+        outside = types.min() if types.min() < 0 else types.max()
+        raise ValueError(f"type {int(outside)} is outside the {known} types of this model")
+
+
+def check_real(real: Tensor, tokens: Tensor) -> Tensor:
+    """Return a padding mask that fits its tokens, or refuse it in a sentence."""
+    if real.shape != tokens.shape:
+        raise ValueError(f"the mask is {tuple(real.shape)}, the tokens {tuple(tokens.shape)}")
+    if real.dtype != torch.bool:
+        raise ValueError(f"the mask of the text is {real.dtype}, not torch.bool (True = a token)")
+    return real
+
+
+def _uniform(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(like.shape, generator=generator, device=generator.device).to(like.device)
