@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchmm.layers.attention import KeyValueCache, causal_mask, check_heads
+from scratchmm.layers.embeddings import check_tokens
 from scratchmm.layers.transformer import Transformer, TransformerBlock, quick_gelu
 
 
@@ -101,21 +102,3 @@ def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
         raise ValueError(f"text {row} has no end token {end_token} among its {tokens.shape[1]}")
     first = ends.int().argmax(dim=1)  # (B,)
     return hidden[torch.arange(len(hidden), device=hidden.device), first]  # (B, D)
-
-
-def check_tokens(tokens: Tensor, vocabulary: int) -> None:
-    """Refuse tokens that the vocabulary does not have, in a sentence.
-
-    >>> check_tokens(torch.tensor([[1, 2, 99]]), vocabulary=99)
-    Traceback (most recent call last):
-    ValueError: token 99 of text 0, at position 2, is outside the vocabulary of 99
-    """
-    if torch.compiler.is_compiling():
-        return
-    outside = (tokens < 0) | (tokens >= vocabulary)
-    if outside.any():
-        row, column = outside.nonzero()[0].tolist()
-        raise ValueError(
-            f"token {int(tokens[row, column])} of text {row}, at position {column}, "
-            f"is outside the vocabulary of {vocabulary}"
-        )

@@ -6,6 +6,7 @@ Differs from the paper: patches are cut by a rearrangement and projected by a Li
 the same as their convolution and shows what it does.
 """
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -88,3 +89,21 @@ def check_channels(what: str, found: int, expected: int) -> None:
     """
     if found != expected:
         raise ValueError(f"the {what} have {found} channels, but this model takes {expected}")
+
+
+def check_tokens(tokens: Tensor, vocabulary: int) -> None:
+    """Refuse tokens that the vocabulary does not have, in a sentence.
+
+    >>> check_tokens(torch.tensor([[1, 2, 99]]), vocabulary=99)
+    Traceback (most recent call last):
+    ValueError: token 99 of text 0, at position 2, is outside the vocabulary of 99
+    """
+    if torch.compiler.is_compiling():
+        return
+    outside = (tokens < 0) | (tokens >= vocabulary)
+    if outside.any():
+        row, column = outside.nonzero()[0].tolist()
+        raise ValueError(
+            f"token {int(tokens[row, column])} of text {row}, at position {column}, "
+            f"is outside the vocabulary of {vocabulary}"
+        )
