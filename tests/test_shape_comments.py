@@ -10,7 +10,8 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
-from scratchmm.language import bert, bpe, text_transformer
+from scratchmm.fusion import bimodal, cross_modal
+from scratchmm.language import bert, bpe, text_transformer, words
 from scratchmm.layers import (
     attention,
     blocks,
@@ -111,6 +112,25 @@ def run_bert() -> None:
     bert.masked_loss(bert.BERTForMaskedLM(config)(covered), targets)
 
 
+def run_words() -> None:
+    layer = words.BERTEmbeddings(23, 14, 11, types=3)
+    hidden = layer(torch.tensor([[3, 4, 22, 0, 0], [5, 6, 7, 8, 22]]))
+    words.MaskedWordHead(14, 23)(hidden, layer.tokens.weight)
+
+
+def run_cross_modal() -> None:
+    x, context, real = torch.randn(2, 3, 12), torch.randn(2, 5, 10), torch.rand(2, 5) > 0.5
+    cross_modal.CrossModalAttention(12, 4, context_width=10)(x, context, real)
+    cross_modal.masked_mean(context, real)
+    cross_modal.masked_mean(context)
+
+
+def run_bimodal() -> None:
+    config = bimodal.BimodalConfig(12, 4, 17, words_depth=2, picture_depth=1, depth=2)
+    real = torch.rand(2, 5) > 0.5
+    bimodal.BimodalTransformer(config)(torch.randn(2, 5, 12), torch.randn(2, 7, 12), real)
+
+
 def run_clip() -> None:
     tokens = torch.tensor([[3, 4, 5, 22]] * 3)
     clip.CLIP(clip.CLIPConfig(VISION, TEXT, embedding=8))(torch.randn(3, 2, 10, 15), tokens)
@@ -181,6 +201,9 @@ RUNS: dict[str, Callable[[], None]] = {
     "vision/rollout.py": run_rollout,
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,
+    "language/words.py": run_words,
+    "fusion/cross_modal.py": run_cross_modal,
+    "fusion/bimodal.py": run_bimodal,
     "contrastive/clip.py": run_clip,
     "contrastive/loss.py": run_loss,
     "contrastive/zero_shot.py": run_zero_shot,

@@ -1,0 +1,130 @@
+"""The bimodal transformer: two streams, and in every layer each asks the other.
+
+Paper: LXMERT: Learning Cross-Modality Encoder Representations from Transformers (Tan and Bansal
+2019, arXiv 1908.07490), section 2.2 and figure 1.
+Dimensions: B batch, T words, N picture tokens, D width, H heads.
+Differs from the paper: both directions ask through the same weights, as its published code does;
+embeddings and heads are left to the caller; no dropout.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch  # noqa: F401  (for the examples)
+from torch import Tensor, nn
+
+from scratchmm.fusion.cross_modal import check_stream
+from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
+from scratchmm.layers.blocks import PostNormBlock
+
+
+@dataclass(frozen=True)
+class BimodalConfig:
+    """The sizes of a bimodal transformer; as they stand, those of the published LXMERT."""
+
+    width: int = 768  # of every token of both streams
+    heads: int = 12  # of attention, a divisor of the width
+    hidden: int = 3072  # inside the feed-forward networks
+    words_depth: int = 9  # blocks that words have to themselves, before they meet the picture
+    picture_depth: int = 5  # the same of the picture
+    depth: int = 5  # layers in which each asks the other
+    epsilon: float = 1e-12  # of the layer norms
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
+
+
+def tiny() -> BimodalConfig:
+    """A size for tests.
+
+    >>> tiny().depth
+    2
+    """
+    return BimodalConfig(32, heads=4, hidden=37, words_depth=2, picture_depth=1, depth=2)
+
+
+class Streams(NamedTuple):
+    """Both modalities, each token with what it has learned of the other."""
+
+    words: Tensor  # (B, T, D)
+    picture: Tensor  # (B, N, D)
+
+
+class TwoStreamLayer(nn.Module):
+    """Each stream asks the other, then itself, then thinks on its own. Norms after each sum.
+
+    >>> layer = TwoStreamLayer(width=8, heads=2, hidden=32)
+    >>> words, picture = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
+    >>> words.shape, picture.shape
+    (torch.Size([1, 3, 8]), torch.Size([1, 5, 8]))
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, epsilon: float = 1e-12) -> None:
+        super().__init__()
+        self.cross_attention = MultiHeadAttention(width, heads)  # of both directions
+        self.cross_norm = nn.LayerNorm(width, eps=epsilon)
+        self.words_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+        self.picture_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+
+    def forward(
+        self,
+        words: Tensor,
+        picture: Tensor,
+        words_mask: Tensor | None = None,
+        picture_mask: Tensor | None = None,
+    ) -> Streams:
+        """words: (B, T, D); picture: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
+        # Both ask before either has changed: neither direction goes first.
+        seen = self.cross_attention(words, picture, picture_mask)  # (B, T, D)
+        said = self.cross_attention(picture, words, words_mask)  # (B, N, D)
+        words = self.cross_norm(words + seen)  # (B, T, D)
+        picture = self.cross_norm(picture + said)  # (B, N, D)
+        words = self.words_block(words, mask=words_mask)  # (B, T, D)
+        picture = self.picture_block(picture, mask=picture_mask)  # (B, N, D)
+        return Streams(words, picture)
+
+
+class BimodalTransformer(nn.Module):
+    """Blocks for each stream alone, then layers in which they meet.
+
+    >>> model = BimodalTransformer(tiny())
+    >>> model(torch.zeros(2, 3, 32), torch.zeros(2, 5, 32)).words.shape
+    torch.Size([2, 3, 32])
+    """
+
+    def __init__(self, config: BimodalConfig) -> None:
+        super().__init__()
+        self.config = config
+        sizes = (config.width, config.heads, config.hidden)
+        self.words_blocks = nn.ModuleList(
+            PostNormBlock(*sizes, epsilon=config.epsilon) for _ in range(config.words_depth)
+        )
+        self.picture_blocks = nn.ModuleList(
+            PostNormBlock(*sizes, epsilon=config.epsilon) for _ in range(config.picture_depth)
+        )
+        self.layers = nn.ModuleList(
+            TwoStreamLayer(*sizes, config.epsilon) for _ in range(config.depth)
+        )
+
+    def forward(
+        self,
+        words: Tensor,
+        picture: Tensor,
+        words_real: Tensor | None = None,
+        picture_real: Tensor | None = None,
+    ) -> Streams:
+        """words: (B, T, D); picture: (B, N, D), both embedded.
+
+        words_real: bool (B, T), picture_real: bool (B, N), True on real tokens.
+        """
+        check_stream("words", words, self.config.width, words_real)
+        check_stream("picture tokens", picture, self.config.width, picture_real, len(words))
+        words_mask = None if words_real is None else padding_mask(words_real)
+        picture_mask = None if picture_real is None else padding_mask(picture_real)
+        for block in self.words_blocks:
+            words = block(words, mask=words_mask)  # (B, T, D)
+        for block in self.picture_blocks:
+            picture = block(picture, mask=picture_mask)  # (B, N, D)
+        for layer in self.layers:
+            words, picture = layer(words, picture, words_mask, picture_mask)
+        return Streams(words, picture)
