@@ -23,7 +23,7 @@ from scratchmm.layers import (
 )
 from scratchmm.metrics import recall
 from scratchmm.training import augment, small_clip, small_vit
-from scratchmm.vision import images, rollout, vit
+from scratchmm.vision import images, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
 PACKAGE = Path(__file__).parents[1] / "scratchmm"
@@ -91,6 +91,13 @@ def run_sinusoids() -> None:
 def run_vit() -> None:
     model = vit.ViTClassifier(VISION)
     model(torch.randn(3, 2, 15, 10))
+
+
+def run_resnet() -> None:
+    config = resnet.ResNetConfig(5, (8, 12), (1, 1), channels=2, classes=7)
+    model, pictures = resnet.ResNetClassifier(config), torch.randn(3, 2, 24, 40)
+    model.encoder.tokens(pictures)
+    model(pictures)
 
 
 def run_rollout() -> None:
@@ -198,6 +205,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/boxes.py": run_boxes,
     "layers/sinusoids.py": run_sinusoids,
     "vision/vit.py": run_vit,
+    "vision/resnet.py": run_resnet,
     "vision/rollout.py": run_rollout,
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,

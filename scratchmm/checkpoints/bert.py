@@ -1,0 +1,137 @@
+"""BERT's published weights, by transformers' names.
+
+The first files call a layer norm's numbers `gamma` and `beta`, as TensorFlow did; newer ones
+`weight` and `bias`. Files of BertForPreTraining and BertForMaskedLM carry the prefix `bert.`,
+those of BertModel none. All are read.
+
+Paper: BERT (arXiv 1810.04805).
+Differs from the paper: its classifier of next sentences is left out knowingly.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.language.bert import BERT, BERTConfig, BERTEncoder, BERTForMaskedLM
+
+POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+HEAD = "cls.predictions."
+# The decoder is the table of embeddings, and its bias the head's; files may say both twice.
+NEXT_SENTENCE = ("cls.seq_relationship.weight", "cls.seq_relationship.bias")
+BLOCK = {
+    "attention.self.query": "attention.query",
+    "attention.self.key": "attention.key",
+    "attention.self.value": "attention.value",
+    "attention.output.dense": "attention.output",
+    "attention.output.LayerNorm": "attention_norm",
+    "intermediate.dense": "feed_forward.expand",
+    "output.dense": "feed_forward.contract",
+    "output.LayerNorm": "feed_forward_norm",
+}
+
+
+def load_bert(
+    model: BERTEncoder | BERTForMaskedLM, source: Source
+) -> BERTEncoder | BERTForMaskedLM:
+    """Fill `model` with a published BERT and return it.
+
+    A BERTForMaskedLM takes a BertForMaskedLM or BertForPreTraining; a BERT takes a BertModel or a
+    BertForPreTraining; a BERTEncoder any of them, since it needs no pooler. Raises ValueError that
+    lists every tensor that is missing, surplus or of another shape.
+    """
+    state = plain_names(read_state(source))
+    masked = isinstance(model, BERTForMaskedLM)
+    encoder = model.encoder if isinstance(model, BERTForMaskedLM) else model
+    prefix = "bert." if masked or any(name.startswith("bert.") for name in state) else ""
+    places = _encoder(encoder.config.depth, prefix, "encoder." if masked else "")
+    harmless = {f"{prefix}embeddings.position_ids", *NEXT_SENTENCE}
+    if isinstance(model, BERT):
+        places += layer(f"{prefix}pooler.dense", "pooler")
+    else:
+        harmless |= {prefix + name for name in POOLER}
+    if masked:
+        places += _head()
+        _check_tied(state, prefix, label_of(source))
+        harmless |= {f"{HEAD}decoder.weight", f"{HEAD}decoder.bias"}
+    else:
+        harmless |= {name for name in state if name.startswith(HEAD)}
+    fill(model, state, places, label_of(source), harmless)
+    return model
+
+
+def bert_config_from(
+    state: Mapping[str, Tensor], head_width: int = 64, epsilon: float = 1e-12
+) -> BERTConfig:
+    """The sizes of a published BERT, read off its tensors' shapes.
+
+    Neither the number of heads nor the norms' epsilon leaves a trace there: published BERTs have
+    heads 64 wide and epsilon 1e-12.
+    """
+    state = {name.removeprefix("bert."): tensor for name, tensor in state.items()}
+    if "embeddings.word_embeddings.weight" not in state:
+        raise ValueError(
+            "the state dict is no BERT by transformers' names: it has no word_embeddings"
+        )
+    vocabulary, width = state["embeddings.word_embeddings.weight"].shape
+    blocks = "encoder.layer."
+    return BERTConfig(
+        vocabulary=vocabulary,
+        context_length=len(state["embeddings.position_embeddings.weight"]),
+        width=width,
+        depth=len({n[len(blocks) :].split(".")[0] for n in state if n.startswith(blocks)}),
+        heads=width // head_width,
+        hidden=len(state[f"{blocks}0.intermediate.dense.weight"]),
+        types=len(state["embeddings.token_type_embeddings.weight"]),
+        epsilon=epsilon,
+    )
+
+
+def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with TensorFlow's names of a norm's numbers replaced by torch's.
+
+    >>> list(plain_names({"bert.embeddings.LayerNorm.gamma": torch.ones(2)}))
+    ['bert.embeddings.LayerNorm.weight']
+    """
+    names = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+    renamed = {}
+    for name, tensor in state.items():
+        for old, new in names.items():
+            name = name.removesuffix(old) + new if name.endswith(old) else name
+        renamed[name] = tensor
+    return renamed
+
+
+def _check_tied(state: Mapping[str, Tensor], prefix: str, label: str) -> None:
+    """Refuse a decoder that is not the table of embeddings: our model could not say the same."""
+    pairs = {
+        f"{HEAD}decoder.weight": f"{prefix}embeddings.word_embeddings.weight",
+        f"{HEAD}decoder.bias": f"{HEAD}bias",
+    }
+    for one, other in pairs.items():
+        if one in state and other in state and not torch.equal(state[one], state[other]):
+            raise ValueError(f"{label} has a {one} that differs from {other}: they must be one")
+
+
+def _encoder(depth: int, theirs: str, ours: str) -> list[Place]:
+    table, our_table = f"{theirs}embeddings.", f"{ours}embeddings."
+    places = [
+        Place(f"{table}word_embeddings.weight", (f"{our_table}tokens.weight",)),
+        Place(f"{table}position_embeddings.weight", (f"{our_table}positions",)),
+        Place(f"{table}token_type_embeddings.weight", (f"{our_table}types.weight",)),
+        *layer(f"{table}LayerNorm", f"{our_table}norm"),
+    ]
+    for index in range(depth):
+        for name, own in BLOCK.items():
+            their = f"{theirs}encoder.layer.{index}.{name}"
+            places += layer(their, f"{ours}transformer.blocks.{index}.{own}")
+    return places
+
+
+def _head() -> list[Place]:
+    return [
+        *layer(f"{HEAD}transform.dense", "head.dense"),
+        *layer(f"{HEAD}transform.LayerNorm", "head.norm"),
+        Place(f"{HEAD}bias", ("head.bias",)),
+    ]

@@ -1,0 +1,119 @@
+"""ResNet's published weights: by transformers' names and by torchvision's.
+
+transformers says `encoder.stages.0.layers.0.layer.0.convolution`, with the prefix `resnet.` in a
+classifier; torchvision, whose files most of the world holds, says `layer1.0.conv1`. The numbers
+are the same. Counters of batches seen (`num_batches_tracked`) have no effect and are left out.
+
+Paper: Deep Residual Learning for Image Recognition (arXiv 1512.03385).
+Differs from the paper: nothing.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
+from scratchmm.vision.resnet import ResNet, ResNetClassifier, ResNetConfig
+
+NORM = ("weight", "bias", "running_mean", "running_var")
+HEADS = ("classifier.1", "fc")  # transformers', torchvision's
+
+
+def load_resnet(model: ResNetClassifier | ResNet, source: Source) -> ResNetClassifier | ResNet:
+    """Fill `model` with a published ResNet, of either naming, and return it.
+
+    A ResNetClassifier takes a ResNetForImageClassification or a file of torchvision; a ResNet
+    takes those (their classifier is left out) or a ResNetModel. Raises ValueError that lists every
+    tensor that is missing, surplus or of another shape.
+    """
+    state = read_state(source)
+    torchvision = "conv1.weight" in state
+    classifier = isinstance(model, ResNetClassifier)
+    encoder = model.encoder if isinstance(model, ResNetClassifier) else model
+    ours = "encoder." if classifier else ""
+    if torchvision:
+        places = _places(encoder, _torchvision_names(encoder), ours)
+    else:
+        prefixed = classifier or any(name.startswith("resnet.") for name in state)
+        names = _transformers_names(encoder, "resnet." if prefixed else "")
+        places = _places(encoder, names, ours)
+    harmless = {name for name in state if name.endswith(".num_batches_tracked")}
+    if classifier:
+        places += layer(HEADS[torchvision], "head")
+    else:
+        harmless |= {f"{head}.{part}" for head in HEADS for part in ("weight", "bias")}
+    fill(model, state, places, label_of(source), harmless)
+    return model
+
+
+def resnet_config_from(state: Mapping[str, Tensor]) -> ResNetConfig:
+    """The sizes of a published ResNet, read off its tensors' names and shapes."""
+    renamed = {name.removeprefix("resnet."): tensor for name, tensor in state.items()}
+    blocks, first, end = "encoder.stages.", "embedder.embedder.convolution.weight", ".layer."
+    if "conv1.weight" in renamed:
+        blocks, first, end = "layer", "conv1.weight", ".conv"
+    if first not in renamed:
+        raise ValueError(
+            "the state dict is no ResNet by transformers' or torchvision's names: "
+            f"it has no {first}"
+        )
+    kernels: dict[tuple[int, int], list[Tensor]] = {}  # by stage and block, in order
+    for name in sorted(renamed):
+        if name.startswith(blocks) and end in name and renamed[name].dim() == 4:
+            numbers = [int(word) for word in name[len(blocks) :].split(".") if word.isdigit()]
+            kernels.setdefault((numbers[0], numbers[1]), []).append(renamed[name])
+    stages = sorted({stage for stage, _ in kernels})
+    head = next((f"{head}.weight" for head in HEADS if f"{head}.weight" in state), None)
+    return ResNetConfig(
+        stem=len(renamed[first]),
+        widths=tuple(len(kernels[stage, 0][-1]) for stage in stages),
+        depths=tuple(sum(at == stage for at, _ in kernels) for stage in stages),
+        bottleneck=len(kernels[stages[0], 0]) == 3,
+        small_pictures=renamed[first].shape[-1] == 3,
+        channels=renamed[first].shape[1],
+        classes=1000 if head is None else len(state[head]),
+    )
+
+
+def _places(encoder: ResNet, names: dict[str, tuple[str, str]], ours: str) -> list[Place]:
+    """names: of each of our normed convolutions, their convolution's and their norm's."""
+    places = []
+    for name, part in encoder.named_modules():
+        if isinstance(part, NormedConvolution):
+            convolution, norm = names[name]
+            own = f"{ours}{name}"
+            places.append(Place(f"{convolution}.weight", (f"{own}.convolution.weight",)))
+            places += [Place(f"{norm}.{kind}", (f"{own}.norm.{kind}",)) for kind in NORM]
+    return places
+
+
+def _transformers_names(encoder: ResNet, prefix: str) -> dict[str, tuple[str, str]]:
+    names = {"stem.convolution": f"{prefix}embedder.embedder"}
+    for stage, index, block in _blocks(encoder):
+        theirs = f"{prefix}encoder.stages.{stage}.layers.{index}"
+        for number in range(len(block.layers)):
+            names[f"stages.{stage}.{index}.layers.{number}"] = f"{theirs}.layer.{number}"
+        names[f"stages.{stage}.{index}.shortcut"] = f"{theirs}.shortcut"
+    return {our: (f"{their}.convolution", f"{their}.normalization") for our, their in names.items()}
+
+
+def _torchvision_names(encoder: ResNet) -> dict[str, tuple[str, str]]:
+    names = {"stem.convolution": ("conv1", "bn1")}
+    for stage, index, block in _blocks(encoder):
+        theirs = f"layer{stage + 1}.{index}"
+        for number in range(1, 1 + len(block.layers)):
+            their = (f"{theirs}.conv{number}", f"{theirs}.bn{number}")
+            names[f"stages.{stage}.{index}.layers.{number - 1}"] = their
+        shortcut = (f"{theirs}.downsample.0", f"{theirs}.downsample.1")
+        names[f"stages.{stage}.{index}.shortcut"] = shortcut
+    return names
+
+
+def _blocks(encoder: ResNet) -> list[tuple[int, int, ResidualBlock]]:
+    found = []
+    for number, stage in enumerate(encoder.stages):
+        for index, block in enumerate(stage.children()):
+            assert isinstance(block, ResidualBlock)
+            found.append((number, index, block))
+    return found

@@ -1,0 +1,121 @@
+"""Residual blocks of convolutions: what a block adds to its input is easier to learn than all of it.
+
+Paper: Deep Residual Learning for Image Recognition (He et al. 2015, arXiv 1512.03385), section 3
+and figure 5: the basic block on the left, the bottleneck on the right.
+Dimensions: B batch, C channels; behind them one to three axes of space or time.
+Differs from the paper: a bottleneck that shrinks does so in its middle convolution, which sees all
+of its input, and not in the first, which would skip three numbers of four. Published weights are
+of this kind ("version 1.5").
+"""
+
+import torch  # noqa: F401  (for the examples)
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+class NormedConvolution(nn.Module):
+    """A convolution whose output is batch-normed; padded, so that stride 1 keeps the size.
+
+    It has no bias: the norm would subtract it. kernel is odd; dims: axes it slides along.
+
+    >>> NormedConvolution(3, 8, kernel=3, stride=2)(torch.zeros(2, 3, 9, 12)).shape
+    torch.Size([2, 8, 5, 6])
+    >>> NormedConvolution(3, 8, kernel=5, dims=1)(torch.zeros(2, 3, 9)).shape
+    torch.Size([2, 8, 9])
+    """
+
+    def __init__(
+        self, channels: int, outputs: int, kernel: int, stride: int = 1, dims: int = 2
+    ) -> None:
+        super().__init__()
+        check_convolution(kernel, dims)
+        self.convolution = CONVOLUTIONS[dims](
+            channels, outputs, kernel, stride, padding=kernel // 2, bias=False
+        )
+        # Keeps the variance of what passes a ReLU, seen from the output (He et al. 2015,
+        # arXiv 1502.01852, equation 14).
+        nn.init.kaiming_normal_(self.convolution.weight, mode="fan_out", nonlinearity="relu")
+        self.norm = NORMS[dims](outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (B, C, ...). Returns (B, outputs, ...)."""
+        return self.norm(self.convolution(x))
+
+
+class ResidualBlock(nn.Module):
+    """The basic block: relu(shortcut + norm(conv(relu(norm(conv(x)))))), kernels of 3.
+
+    The shortcut is x itself, unless channels or stride change the shape: then it is a convolution
+    of kernel 1 with a norm.
+
+    >>> ResidualBlock(4, 8, stride=2)(torch.zeros(2, 4, 6, 10)).shape
+    torch.Size([2, 8, 3, 5])
+    """
+
+    def __init__(self, channels: int, outputs: int, stride: int = 1, dims: int = 2) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(self.convolutions(channels, outputs, stride, dims))
+        self.shortcut = shortcut(channels, outputs, stride, dims)
+
+    @staticmethod
+    def convolutions(channels: int, outputs: int, stride: int, dims: int) -> list[nn.Module]:
+        """The layers that x goes through, an activation behind each but the last."""
+        return [
+            NormedConvolution(channels, outputs, 3, stride, dims),
+            NormedConvolution(outputs, outputs, 3, dims=dims),
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (B, C, ...). Returns (B, outputs, ...), smaller by the stride."""
+        *first, last = self.layers
+        inner = x
+        for layer in first:
+            inner = F.relu(layer(inner), inplace=True)
+        # In place, since nothing else holds what the norm gave: no copies of large feature grids.
+        return F.relu(last(inner).add_(self.shortcut(x)), inplace=True)
+
+
+class BottleneckBlock(ResidualBlock):
+    """The deep block: kernel 1 to a quarter of the channels, kernel 3 there, kernel 1 back.
+
+    >>> BottleneckBlock(4, 8, stride=2)(torch.zeros(2, 4, 6, 10)).shape
+    torch.Size([2, 8, 3, 5])
+    """
+
+    @staticmethod
+    def convolutions(channels: int, outputs: int, stride: int, dims: int) -> list[nn.Module]:
+        """The layers that x goes through, an activation behind each but the last."""
+        if outputs % 4:
+            raise ValueError(f"{outputs} channels are not divisible by 4, a bottleneck's narrowing")
+        return [
+            NormedConvolution(channels, outputs // 4, 1, dims=dims),
+            NormedConvolution(outputs // 4, outputs // 4, 3, stride, dims),
+            NormedConvolution(outputs // 4, outputs, 1, dims=dims),
+        ]
+
+
+def shortcut(channels: int, outputs: int, stride: int, dims: int) -> nn.Module:
+    """What a block's output is added to: the input, or its projection where the shape changes.
+
+    >>> shortcut(4, 4, stride=1, dims=2)
+    Identity()
+    """
+    if channels == outputs and stride == 1:
+        return nn.Identity()
+    return NormedConvolution(channels, outputs, 1, stride, dims)
+
+
+def check_convolution(kernel: int, dims: int) -> None:
+    """Refuse an even kernel, which has no middle, and axes that torch cannot slide along.
+
+    >>> check_convolution(4, 2)
+    Traceback (most recent call last):
+    ValueError: kernel 4 is even: it has no middle to keep the size by
+    """
+    if kernel % 2 == 0:
+        raise ValueError(f"kernel {kernel} is even: it has no middle to keep the size by")
+    if dims not in CONVOLUTIONS:
+        raise ValueError(f"a convolution slides along 1, 2 or 3 axes, not {dims}")
