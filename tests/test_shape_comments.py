@@ -10,7 +10,7 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
-from scratchmm.fusion import bimodal, cross_modal
+from scratchmm.fusion import bimodal, cross_modal, matching, vilt
 from scratchmm.language import bert, bpe, text_transformer, words
 from scratchmm.layers import (
     attention,
@@ -138,6 +138,22 @@ def run_bimodal() -> None:
     bimodal.BimodalTransformer(config)(torch.randn(2, 5, 12), torch.randn(2, 7, 12), real)
 
 
+def run_vilt() -> None:
+    body = vilt.ViLT(vilt.ViLTConfig(23, 11, 8, 4, width=15, depth=1, heads=3, hidden=17))
+    tokens, images = (
+        torch.tensor([[3, 4, 22, 0, 0, 0], [5, 6, 7, 8, 9, 22]]),
+        torch.randn(2, 3, 8, 16),
+    )
+    pixels = (torch.arange(16) < torch.tensor([[8], [12]]))[:, None].expand(2, 8, 16)
+    for model in (vilt.ViLTForMatching(body), vilt.ViLTForVQA(body, 13)):
+        model(tokens, images, pixels=pixels)
+    vilt.ViLTForMaskedLM(body)(tokens, images, real=tokens > 0)
+
+
+def run_matching() -> None:
+    matching.matching_negatives(torch.tensor([[1, 2], [1, 2], [3, 4]]), torch.Generator())
+
+
 def run_clip() -> None:
     tokens = torch.tensor([[3, 4, 5, 22]] * 3)
     clip.CLIP(clip.CLIPConfig(VISION, TEXT, embedding=8))(torch.randn(3, 2, 10, 15), tokens)
@@ -210,6 +226,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,
     "language/words.py": run_words,
+    "fusion/vilt.py": run_vilt,
+    "fusion/matching.py": run_matching,
     "fusion/cross_modal.py": run_cross_modal,
     "fusion/bimodal.py": run_bimodal,
     "contrastive/clip.py": run_clip,
