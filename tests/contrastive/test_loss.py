@@ -65,3 +65,8 @@ def test_unlike_shapes_are_refused():
     sentence = r"^image embeddings are \(3, 4\) but text embeddings are \(2, 4\)$"
     with pytest.raises(ValueError, match=sentence):
         contrastive_loss(torch.zeros(3, 4), torch.zeros(2, 4), 1.0)
+
+
+def test_the_loss_stays_on_the_device_of_its_inputs():
+    vectors = torch.empty(3, 5, device="meta")
+    assert contrastive_loss(vectors, vectors, 3.0).device.type == "meta"

@@ -39,3 +39,14 @@ def test_refuses_more_than_there_are(k):
     with pytest.raises(ValueError, match=f"^asked for the best {k} of a gallery of 3$"):
         top_k(torch.zeros(2, 5), torch.zeros(3, 5), k)
     assert top_k(torch.zeros(2, 5), torch.zeros(3, 5), 3).scores.shape == (2, 3)
+
+
+def test_the_search_stays_on_the_device_of_its_inputs():
+    queries, gallery = torch.empty(3, 5, device="meta"), torch.empty(11, 5, device="meta")
+    found = top_k(queries, gallery, 2, block=4)
+    assert found.indices.device.type == found.scores.device.type == "meta"
+
+
+def test_the_nearest_alone():
+    found = top_k(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]]), k=1)
+    assert found.indices.tolist() == [[1]]

@@ -185,3 +185,7 @@ def test_resizing_keeps_top_bottom_left_and_right():
 def test_refusals(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_timesteps_stay_on_their_device():
+    assert timestep_embedding(torch.empty(3, device="meta"), 4).device.type == "meta"
