@@ -21,7 +21,7 @@ def add(subparsers: Any) -> None:
     show.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     download = actions.add_parser("download", help="fetch a real set from its publisher")
-    download.add_argument("name", choices=("mnist", "fashion_mnist", "emoji"))
+    download.add_argument("name", choices=("mnist", "fashion_mnist", "emoji", "uci_multifeature"))
     download.add_argument("--root", type=Path, required=True, help="folder for real data")
 
     check = actions.add_parser("check", help="read a table of pairs and open every picture")

