@@ -11,7 +11,7 @@ import torch
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
 from scratchmm.fusion import bimodal, cross_modal, matching, vilt
-from scratchmm.language import bert, bpe, text_transformer, words
+from scratchmm.language import bert, bpe, text_transformer, wordpiece, words
 from scratchmm.layers import (
     attention,
     blocks,
@@ -196,6 +196,11 @@ def run_bpe() -> None:
     bpe.pad_batch([[5], [6, 7, 8], [9]], 5, start=1, end=2, pad=0)
 
 
+def run_wordpiece() -> None:
+    tokenizer = wordpiece.WordPiece.train(["a red star"], merges=3)
+    tokenizer.batch(["a", "red", "star"], 7, seconds=["a star", "red", "a"])
+
+
 def run_small_clip() -> None:
     pictures = torch.randn(3, 3, 8, 8)
     small = small_clip.build(pictures, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
@@ -238,6 +243,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "data/drawing.py": run_drawing,
     "vision/images.py": run_images,
     "language/bpe.py": run_bpe,
+    "language/wordpiece.py": run_wordpiece,
     "training/small_clip.py": run_small_clip,
     "training/augment.py": run_augment,
     "training/small_vit.py": run_small_vit,

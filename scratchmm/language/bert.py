@@ -187,7 +187,9 @@ def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
             f"the logits are for {tuple(logits.shape[:-1])} tokens, but the targets are "
             f"{tuple(targets.shape)}"
         )
-    loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="sum")
+    loss = F.cross_entropy(
+        logits.flatten(0, -2), targets.flatten(), ignore_index=NOT_ASKED, reduction="sum"
+    )
     return loss / (targets != NOT_ASKED).sum().clamp(min=1)
 
 
