@@ -44,7 +44,7 @@ class CrossModalAttention(nn.Module):
         A sample whose context is all False gets no answer: zero weights, and the output's bias.
         """
         check_stream("tokens that ask", x, self.attention.query.in_features)
-        check_stream("context", context, self.attention.key.in_features, real, len(x))
+        check_stream("context tokens", context, self.attention.key.in_features, real, len(x))
         mask = None if real is None else padding_mask(real)
         output, weights = self.attention(x, context, mask, return_weights=True)
         return Looked(output, weights)
