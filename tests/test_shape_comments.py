@@ -10,7 +10,24 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
-from scratchmm.fusion import bimodal, cross_modal, matching, vilt
+from scratchmm.fusion import (
+    bilinear,
+    bimodal,
+    bottleneck,
+    cross_modal,
+    early,
+    gated,
+    late,
+    low_rank,
+    matching,
+    modalities,
+    modality_attention,
+    multimodal_transformer,
+    tensor_fusion,
+    vilt,
+    vision_language,
+    vqa,
+)
 from scratchmm.language import bert, bpe, text_transformer, wordpiece, words
 from scratchmm.layers import (
     attention,
@@ -22,7 +39,7 @@ from scratchmm.layers import (
     transformer,
 )
 from scratchmm.metrics import recall
-from scratchmm.training import augment, small_clip, small_vit
+from scratchmm.training import adaptive_loss, augment, modality_dropout, small_clip, small_vit
 from scratchmm.vision import images, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
@@ -138,6 +155,29 @@ def run_bimodal() -> None:
     bimodal.BimodalTransformer(config)(torch.randn(2, 5, 12), torch.randn(2, 7, 12), real)
 
 
+def run_strategies() -> None:
+    widths, present = {"a": 5, "b": 4}, {"a": torch.tensor([True, False, True])}
+    given = {"a": torch.randn(3, 5), "b": torch.randn(3, 4)}
+    narrow = tensor_fusion.TensorFusion({"a": 2, "b": 6}, 7)
+    for model in (
+        early.EarlyFusion(widths, 7, 11),
+        late.WeightedLateFusion(widths, 7, 11),
+        bilinear.BilinearFusion(widths, 7),
+        low_rank.LowRankFusion(widths, 7, rank=8),
+        gated.GatedFusion(widths, 7, 10, 2, 11),
+        modality_attention.AttentionFusion(widths, 7, 10, 2, 11),
+        modalities.Encoded(widths, narrow),
+    ):
+        model(given, present)
+    low_rank.LowRankFusion({"a": 5, "b": 4}, 7, rank=8).tensor()
+
+
+def run_bottleneck() -> None:
+    model = bottleneck.BottleneckFusion({"a": 5, "b": 4}, 7, 10, 2, 11, depth=2, bottlenecks=6)
+    given = {"a": torch.randn(3, 8, 5), "b": torch.randn(3, 9, 4)}
+    model(given, {"a": torch.tensor([True, False, True])}, {"b": torch.rand(3, 9) < 2})
+
+
 def run_vilt() -> None:
     body = vilt.ViLT(vilt.ViLTConfig(23, 11, 8, 4, width=15, depth=1, heads=3, hidden=17))
     tokens, images = (
@@ -148,6 +188,28 @@ def run_vilt() -> None:
     for model in (vilt.ViLTForMatching(body), vilt.ViLTForVQA(body, 13)):
         model(tokens, images, pixels=pixels)
     vilt.ViLTForMaskedLM(body)(tokens, images, real=tokens > 0)
+
+
+def run_multimodal_transformer() -> None:
+    config = multimodal_transformer.MultimodalConfig(12, 3, 17, depth=1, self_depth=1)
+    model = multimodal_transformer.MultimodalTransformer({"a": 5, "b": 7, "c": 8}, config, 11)
+    model({"a": torch.randn(2, 4, 5), "b": torch.randn(2, 6, 7)})
+
+
+def run_vision_language() -> None:
+    config = vision_language.VisionLanguageConfig(12, 14, 10, 5, 17, 2, embedding=8, classes=6)
+    encoders = (
+        vit.VisionTransformer(VISION),
+        bert.BERTEncoder(bert.BERTConfig(23, 11, 14, 1, 2, 19)),
+    )
+    model = vision_language.VisionLanguageModel(*encoders, config)
+    model(torch.randn(2, 2, 10, 15), torch.tensor([[3, 4, 5]] * 2))
+
+
+def run_vqa() -> None:
+    config = vqa.VQAConfig(23, 9, 12, 6, context_length=11, width=10, depth=1, heads=5, hidden=17)
+    tokens = torch.tensor([[3, 4, 5]] * 2)
+    vqa.VQA(torch.nn.Conv2d(2, 12, 5, 5), config)(torch.randn(2, 2, 10, 15), tokens, tokens > 0)
 
 
 def run_matching() -> None:
@@ -217,6 +279,19 @@ def run_small_vit() -> None:
     small_vit.build(pictures, ["a", "b", "c"], patch_size=4).classify(pictures)
 
 
+def run_adaptive_loss() -> None:
+    losses = {"a": torch.tensor(2.0), "b": torch.tensor(3.0), "c": torch.tensor(1.0)}
+    weigh = adaptive_loss.LossRatio(list(losses), period=1)
+    for _ in range(3):
+        weigh(losses)
+    adaptive_loss.UncertaintyWeights(list(losses))(losses)
+
+
+def run_modality_dropout() -> None:
+    present = modality_dropout.everything(["a", "b", "c"], batch=5)
+    modality_dropout.modality_dropout(present, 0.5)
+
+
 RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
     "layers/fast_attention.py": run_fast_attention,
@@ -231,8 +306,20 @@ RUNS: dict[str, Callable[[], None]] = {
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,
     "language/words.py": run_words,
+    "fusion/modalities.py": run_strategies,
+    "fusion/early.py": run_strategies,
+    "fusion/late.py": run_strategies,
+    "fusion/bilinear.py": run_strategies,
+    "fusion/tensor_fusion.py": run_strategies,
+    "fusion/low_rank.py": run_strategies,
+    "fusion/gated.py": run_strategies,
+    "fusion/modality_attention.py": run_strategies,
+    "fusion/bottleneck.py": run_bottleneck,
     "fusion/vilt.py": run_vilt,
     "fusion/matching.py": run_matching,
+    "fusion/multimodal_transformer.py": run_multimodal_transformer,
+    "fusion/vision_language.py": run_vision_language,
+    "fusion/vqa.py": run_vqa,
     "fusion/cross_modal.py": run_cross_modal,
     "fusion/bimodal.py": run_bimodal,
     "contrastive/clip.py": run_clip,
@@ -247,6 +334,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "training/small_clip.py": run_small_clip,
     "training/augment.py": run_augment,
     "training/small_vit.py": run_small_vit,
+    "training/adaptive_loss.py": run_adaptive_loss,
+    "training/modality_dropout.py": run_modality_dropout,
 }
 
 

@@ -1,0 +1,104 @@
+"""Late fusion: each modality decides alone, then the decisions are combined.
+
+Paper: Multimodal Machine Learning: A Survey and Taxonomy (Baltrusaitis et al. 2017, arXiv
+1705.09406), section 6.1.
+Dimensions: B batch, M modalities, K classes.
+Differs from the paper: an absent modality has no vote, and the others share its weight.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from scratchmm.fusion.modalities import (
+    Cost,
+    Features,
+    Present,
+    check_widths,
+    gather,
+    network,
+    network_cost,
+)
+
+
+def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = None) -> Tensor:
+    """The logarithm of the weighted mean of the modalities' probabilities: (B, K).
+
+    logits: (B, M, K); present: bool (B, M), at least one in each row. scores: (M,), learned; the
+    weights are their softmax over the modalities that are present. None: all weigh the same.
+    The result is both log-probabilities and logits: cross_entropy takes it as it is.
+
+    >>> logits = torch.tensor([[[0.5, 0.5], [0.9, 0.1]]]).log()
+    >>> everyone = torch.tensor([[True, True]])
+    >>> [round(p, 3) for p in combine_decisions(logits, everyone)[0].exp().tolist()]
+    [0.7, 0.3]
+    """
+    if scores is None:
+        scores = logits.new_zeros(logits.shape[1])
+    # In logarithms, so that a small probability is never rounded to zero.
+    weights = scores.expand_as(present).masked_fill(~present, -math.inf).log_softmax(-1)  # (B, M)
+    votes = logits.log_softmax(dim=-1) + weights[..., None]  # (B, M, K)
+    return votes.logsumexp(dim=1)  # (B, K)
+
+
+class LateFusion(nn.Module):
+    """A network for each modality, and the mean of their probabilities.
+
+    No modality learns what another says: what only both together tell, it can't know.
+    parameters = sum over modalities of (D hidden + hidden + hidden K + K); multiply-adds = sum of
+    hidden (D + K): they grow with the sum of the widths.
+
+    >>> fusion = LateFusion({"picture": 4, "words": 3}, outputs=2, hidden=5)
+    >>> fusion({"words": torch.zeros(6, 3)}).shape  # the words decide alone
+    torch.Size([6, 2])
+    >>> fusion.cost()
+    Cost(parameters=69, multiply_adds=55)
+    """
+
+    scores: nn.Parameter | None
+
+    def __init__(self, widths: Mapping[str, int], outputs: int, hidden: int) -> None:
+        super().__init__()
+        self.widths = check_widths(widths)
+        self.hidden, self.outputs = hidden, outputs
+        self.networks = nn.ModuleDict(
+            {name: network(width, hidden, outputs) for name, width in widths.items()}
+        )
+        self.register_parameter("scores", None)  # all weigh the same
+
+    def forward(self, features: Features, present: Present | None = None) -> Tensor:
+        """features and present: as for `modalities.gather`. Returns log-probabilities (B, K)."""
+        vectors, there = gather(features, self.widths, present)
+        decisions = [self.networks[name](vector) for name, vector in vectors.items()]
+        return combine_decisions(torch.stack(decisions, dim=1), there, self.scores)  # (B, K)
+
+    def cost(self) -> Cost:
+        """By the formulas above."""
+        costs = (network_cost(width, self.hidden, self.outputs) for width in self.widths.values())
+        return Cost(0, 0).plus(*costs)
+
+
+class WeightedLateFusion(LateFusion):
+    """Late fusion that learns how much each modality is to be trusted, for all samples alike.
+
+    M parameters more than LateFusion: a score a modality.
+
+    >>> fusion = WeightedLateFusion({"picture": 4, "words": 3}, outputs=2, hidden=5)
+    >>> fusion.weights()
+    {'picture': 0.5, 'words': 0.5}
+    """
+
+    def __init__(self, widths: Mapping[str, int], outputs: int, hidden: int) -> None:
+        super().__init__(widths, outputs, hidden)
+        self.scores = nn.Parameter(torch.zeros(len(widths)))
+
+    def weights(self) -> dict[str, float]:
+        """The weight of each modality where all are present."""
+        assert self.scores is not None
+        return dict(zip(self.widths, self.scores.softmax(dim=0).tolist(), strict=True))
+
+    def cost(self) -> Cost:
+        """By the formulas above."""
+        return super().cost().plus(Cost(len(self.widths), 0))

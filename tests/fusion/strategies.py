@@ -1,0 +1,76 @@
+"""One of every fusion strategy, in sizes that all differ, and a counter of what they multiply."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from scratchmm.fusion.bilinear import BilinearFusion
+from scratchmm.fusion.early import EarlyFusion
+from scratchmm.fusion.gated import GatedFusion
+from scratchmm.fusion.late import LateFusion, WeightedLateFusion
+from scratchmm.fusion.low_rank import LowRankFusion
+from scratchmm.fusion.modalities import Encoded
+from scratchmm.fusion.modality_attention import AttentionFusion
+from scratchmm.fusion.tensor_fusion import TensorFusion
+
+WIDTHS = {"sound": 4, "picture": 5, "words": 3}
+OUTPUTS = 7
+MAKERS: dict[str, Callable[[Mapping[str, int]], nn.Module]] = {
+    "early": lambda widths: EarlyFusion(widths, OUTPUTS, hidden=11),
+    "late": lambda widths: LateFusion(widths, OUTPUTS, hidden=11),
+    "weighted late": lambda widths: WeightedLateFusion(widths, OUTPUTS, hidden=11),
+    "attention": lambda widths: AttentionFusion(widths, OUTPUTS, 6, 2, hidden=11, depth=2),
+    "gated": lambda widths: GatedFusion(widths, OUTPUTS, 6, 2, hidden=11),
+    "bilinear": lambda widths: BilinearFusion(widths, OUTPUTS),
+    "tensor": lambda widths: TensorFusion(widths, OUTPUTS),
+    "low rank": lambda widths: LowRankFusion(widths, OUTPUTS, rank=2),
+    "encoded": lambda widths: Encoded(
+        widths, TensorFusion({name: width % 3 + 1 for name, width in widths.items()}, OUTPUTS)
+    ),
+}
+
+
+def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Every parameter random, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.double().parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator).double() * 0.5
+    return model
+
+
+def make(name: str, widths: Mapping[str, int] = WIDTHS) -> nn.Module:
+    return randomise(MAKERS[name](widths))
+
+
+def features(
+    batch: int = 2, widths: Mapping[str, int] = WIDTHS, seed: int = 1
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randn(batch, width, generator=generator).double()
+        for name, width in widths.items()
+    }
+
+
+class Products(TorchDispatchMode):
+    """Counts the numbers that elementwise products of tensors give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten.mul.Tensor and isinstance(args[1], Tensor):
+            self.count += result.numel()
+        return result
+
+
+def multiply_adds(run: Callable[[], object]) -> int:
+    """Those of all matrix products, as torch counts them, and all elementwise products."""
+    with FlopCounterMode(display=False) as matrices, Products() as products:
+        run()
+    return matrices.get_total_flops() // 2 + products.count
