@@ -1,0 +1,162 @@
+"""The multimodal transformer: every modality asks every other, then itself.
+
+Paper: Multimodal Transformer for Unaligned Multimodal Language Sequences (Tsai et al. 2019, arXiv
+1906.00295), section 3 and figures 2 and 3.
+Dimensions: B batch, L tokens of what asks, S of what answers, M modalities, D width, K outputs.
+Differs from the paper:
+- Streams are projected token by token, not by a convolution, and sinusoids stand for time.
+- A residual adds what came in, not its norm (equation 5), as in the published code.
+- The mean of the real tokens stands for a stream, not its last token; a stream may be missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scratchmm.fusion.cross_modal import check_stream, masked_mean
+from scratchmm.layers.attention import check_heads, padding_mask
+from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.layers.transformer import Transformer, TransformerBlock
+
+
+@dataclass(frozen=True)
+class MultimodalConfig:
+    """The sizes of a multimodal transformer."""
+
+    width: int = 40  # of every token of every stream, once projected
+    heads: int = 8  # of attention, a divisor of the width
+    hidden: int = 160  # inside the feed-forward networks of the cross blocks
+    depth: int = 4  # cross blocks, for each pair of modalities and each direction
+    self_depth: int = 3  # blocks that read, for each modality, what all others told it
+    epsilon: float = 1e-5  # of the layer norms
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
+
+
+def tiny() -> MultimodalConfig:
+    """A size for tests.
+
+    >>> tiny().depth
+    2
+    """
+    return MultimodalConfig(12, heads=2, hidden=17, depth=2, self_depth=1)
+
+
+class CrossModalBlock(TransformerBlock):
+    """Pre-norm block whose queries come from one modality, keys and values from another.
+
+    >>> block = CrossModalBlock(width=8, heads=2, hidden=32)
+    >>> block(torch.zeros(1, 3, 8), context=torch.zeros(1, 5, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, epsilon: float = 1e-5) -> None:
+        super().__init__(width, heads, hidden, epsilon=epsilon)
+        self.context_norm = nn.LayerNorm(width, eps=epsilon)
+
+    def forward(  # type: ignore[override]
+        self,
+        x: Tensor,
+        context: Tensor,
+        context_mask: Tensor | None = None,
+        **unused: None,
+    ) -> Tensor:
+        """x: (B, L, D); context: (B, S, D); context_mask: to (B, H, L, S). Returns (B, L, D).
+
+        x does not look at itself: the mask and cache for that, which a stack hands down, are None.
+        """
+        answers = self.context_norm(context)  # (B, S, D)
+        x = x + self.attention(self.attention_norm(x), answers, context_mask)  # (B, L, D)
+        return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
+
+
+class MultimodalTransformer(nn.Module):
+    """M streams of different lengths and widths in, one answer out.
+
+    widths: of each modality's tokens, by name, at least two; outputs: K. A stream that asks reads
+    the others as they came in (the low-level features), not what they have become.
+
+    >>> model = MultimodalTransformer({"words": 5, "sound": 3}, tiny(), outputs=4)
+    >>> model({"words": torch.zeros(2, 6, 5), "sound": torch.zeros(2, 9, 3)}).shape
+    torch.Size([2, 4])
+    """
+
+    def __init__(self, widths: Mapping[str, int], config: MultimodalConfig, outputs: int) -> None:
+        super().__init__()
+        if len(widths) < 2:
+            raise ValueError(f"{len(widths)} modalities have nobody to ask: there must be 2")
+        self.config, self.widths = config, dict(widths)
+        width, hidden, epsilon = config.width, config.hidden, config.epsilon
+        others = len(widths) - 1
+        self.projections = nn.ModuleDict({m: nn.Linear(w, width) for m, w in widths.items()})
+        self.crossing, self.reading = nn.ModuleDict(), nn.ModuleDict()
+        for asks in widths:
+            for answers in self._others(asks):
+                self.crossing[f"{asks} asks {answers}"] = Transformer(
+                    CrossModalBlock(width, config.heads, hidden, epsilon)
+                    for _ in range(config.depth)
+                )
+            self.reading[asks] = Transformer(
+                TransformerBlock(others * width, config.heads, others * hidden, epsilon=epsilon)
+                for _ in range(config.self_depth)
+            )
+        joined = len(widths) * others * width
+        self.norm = nn.LayerNorm(joined, eps=epsilon)
+        self.head = nn.Linear(joined, outputs)
+
+    def forward(
+        self, streams: Mapping[str, Tensor], real: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """streams: name -> (B, L, width of that modality); a name left out is missing for all.
+
+        real: name -> bool (B, L), True on real tokens; all False where a sample lacks the modality.
+        Returns (B, K). A sample with nothing at all is refused.
+        """
+        tokens, seen = self._embedded(streams, real or {})
+        told = [self._read(asks, tokens, seen) for asks in self.widths]
+        return self.head(self.norm(torch.cat(told, dim=-1)))  # (B, K)
+
+    def _read(self, asks: str, tokens: dict[str, Tensor], seen: dict[str, Tensor]) -> Tensor:
+        """What one modality has learned of itself and all others: (B, (M - 1) * D)."""
+        heard = []
+        for answers in self._others(asks):
+            crossing = self.crossing[f"{asks} asks {answers}"]
+            mask = padding_mask(seen[answers])
+            heard.append(crossing(tokens[asks], context=tokens[answers], context_mask=mask))
+        x = torch.cat(heard, dim=-1)  # (B, L, (M - 1) * D)
+        x = self.reading[asks](x, mask=padding_mask(seen[asks]))  # (B, L, (M - 1) * D)
+        return masked_mean(x, seen[asks])  # (B, (M - 1) * D)
+
+    def _others(self, asks: str) -> list[str]:
+        return [name for name in self.widths if name != asks]
+
+    def _embedded(
+        self, streams: Mapping[str, Tensor], real: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Each stream (B, L, D) with its places in time, and its mask (B, L); missing ones empty."""
+        for name in (*streams, *real):
+            if name not in self.widths:
+                raise ValueError(f"there is no modality {name!r}, only {', '.join(self.widths)}")
+            if name not in streams:
+                raise ValueError(f"there is a mask of the {name}, but no {name}")
+        if not streams:
+            raise ValueError(f"all of {', '.join(self.widths)} are missing")
+        first = next(iter(streams.values()))
+        tokens, seen = {}, {}
+        for name, width in self.widths.items():
+            stream = streams.get(name, first.new_zeros(len(first), 0, width))
+            check_stream(name, stream, width, real.get(name), len(first))
+            everything = torch.ones(stream.shape[:2], dtype=torch.bool, device=stream.device)
+            seen[name] = real.get(name, everything)
+            stream = stream.masked_fill(~seen[name][..., None], 0.0)  # padding may hold anything
+            times = sinusoidal_positions(stream.shape[1], self.config.width)
+            tokens[name] = self.projections[name](stream) + times.to(stream)
+        nothing = ~torch.stack([mask.any(dim=1) for mask in seen.values()]).any(dim=0)  # (B,)
+        if nothing.any():
+            raise ValueError(
+                f"sample {int(nothing.nonzero()[0])} lacks all of {', '.join(self.widths)}"
+            )
+        return tokens, seen

@@ -1,0 +1,125 @@
+"""A vision-language model of one's own: two encoders, each asks the other, and two things to learn.
+
+Paper: Align before Fuse (Li et al. 2021, arXiv 2107.07651), section 3.1: a contrastive loss brings
+both encoders into one space before cross-attention fuses them; that both directions ask is from
+LXMERT (Tan and Bansal 2019, arXiv 1908.07490).
+Dimensions: B batch, C channels, T text tokens, N picture tokens, D width, E of the shared space,
+K classes.
+Differs from the paper: both directions ask, not the words alone; means stand for a text and a
+picture, not their first tokens; no momentum and no queue; no dropout.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.fusion.cross_modal import check_stream, masked_mean
+from scratchmm.layers.attention import check_heads, padding_mask
+from scratchmm.layers.blocks import CrossBlock
+from scratchmm.layers.transformer import FeedForward
+
+
+@dataclass(frozen=True)
+class VisionLanguageConfig:
+    """The sizes of what stands on the two encoders."""
+
+    picture_width: int  # of the picture encoder's tokens
+    text_width: int  # of the text encoder's tokens
+    width: int = 256  # of every token once they meet
+    heads: int = 4  # of attention, a divisor of the width
+    hidden: int = 1024  # inside the feed-forward networks
+    depth: int = 2  # layers in which each asks the other
+    embedding: int = 128  # width of the shared space, E
+    classes: int = 2  # of the fused head, K
+    epsilon: float = 1e-5  # of the layer norms
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
+
+
+def tiny() -> VisionLanguageConfig:
+    """A size for tests, on encoders that are 32 wide.
+
+    >>> tiny().classes
+    5
+    """
+    return VisionLanguageConfig(32, 32, width=24, heads=2, hidden=37, embedding=16, classes=5)
+
+
+class VisionLanguageOutput(NamedTuple):
+    """The answer of the fused head, and what the contrastive loss compares."""
+
+    logits: Tensor  # (B, K)
+    image_embeddings: Tensor  # (B, E), unit length, from before the words were asked
+    text_embeddings: Tensor  # (B, E), unit length, from before the picture was asked
+    scale: Tensor  # scalar, 1 / temperature
+
+
+class VisionLanguageModel(nn.Module):
+    """Any two encoders, cross-attention both ways, a fused head, and a contrastive head.
+
+    pictures: a module from images (B, C, height, width) to tokens, such as VisionTransformer;
+    texts: a module from tokens and their mask to tokens, such as BERTEncoder.
+
+    >>> from scratchmm.language import bert
+    >>> from scratchmm.vision import vit
+    >>> encoders = vit.VisionTransformer(vit.tiny()), bert.BERTEncoder(bert.tiny())
+    >>> model = VisionLanguageModel(*encoders, tiny())
+    >>> output = model(torch.zeros(2, 3, 32, 32), torch.tensor([[5, 7, 9]] * 2))
+    >>> output.logits.shape, output.image_embeddings.shape
+    (torch.Size([2, 5]), torch.Size([2, 16]))
+    """
+
+    def __init__(self, pictures: nn.Module, texts: nn.Module, config: VisionLanguageConfig) -> None:
+        super().__init__()
+        self.config, self.pictures, self.texts = config, pictures, texts
+        width = config.width
+        self.picture_projection = nn.Linear(config.picture_width, width)
+        self.text_projection = nn.Linear(config.text_width, width)
+        self.image_embedding = nn.Linear(config.picture_width, config.embedding, bias=False)
+        self.text_embedding = nn.Linear(config.text_width, config.embedding, bias=False)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.picture_blocks = self._blocks()
+        self.text_blocks = self._blocks()
+        self.norm = nn.LayerNorm(2 * width, eps=config.epsilon)
+        self.fused = FeedForward(2 * width, config.hidden)
+        self.head = nn.Linear(2 * width, config.classes)
+
+    def forward(
+        self, images: Tensor, tokens: Tensor, real: Tensor | None = None
+    ) -> VisionLanguageOutput:
+        """images: float (B, C, height, width); tokens: int64 (B, T); real: bool (B, T)."""
+        if len(images) != len(tokens):
+            raise ValueError(f"there are {len(images)} pictures but {len(tokens)} texts")
+        picture, words = self.pictures(images), self.texts(tokens, real)
+        check_stream("picture tokens", picture, self.config.picture_width)
+        check_stream("words", words, self.config.text_width, real)
+        image_embeddings = self.image_embedding(picture.mean(dim=1))  # (B, E)
+        text_embeddings = self.text_embedding(masked_mean(words, real))  # (B, E)
+        return VisionLanguageOutput(
+            self.fuse(self.picture_projection(picture), self.text_projection(words), real),
+            F.normalize(image_embeddings, dim=-1),
+            F.normalize(text_embeddings, dim=-1),
+            self.log_scale.clamp(max=math.log(100)).exp(),
+        )
+
+    def fuse(self, picture: Tensor, words: Tensor, real: Tensor | None = None) -> Tensor:
+        """picture: (B, N, D) and words: (B, T, D) ask each other. Returns logits (B, K)."""
+        mask = None if real is None else padding_mask(real)
+        for look, tell in zip(self.text_blocks, self.picture_blocks, strict=True):
+            # Both at once: the picture is told of the words as they were before they looked.
+            words, picture = look(words, picture, mask), tell(picture, words, context_mask=mask)
+        both = torch.cat([masked_mean(words, real), picture.mean(dim=1)], dim=-1)  # (B, 2 * D)
+        both = both + self.fused(self.norm(both))  # (B, 2 * D)
+        return self.head(both)  # (B, K)
+
+    def _blocks(self) -> nn.ModuleList:
+        config = self.config
+        return nn.ModuleList(
+            CrossBlock(config.width, config.heads, config.hidden, epsilon=config.epsilon)
+            for _ in range(config.depth)
+        )

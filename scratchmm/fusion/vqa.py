@@ -1,0 +1,194 @@
+"""Visual question answering: the words of the question look at the picture, and pick an answer.
+
+Papers: VQA: Visual Question Answering (Agrawal et al. 2015, arXiv 1505.00468), for answers as
+classes; Stacked Attention Networks (Yang et al. 2015, arXiv 1511.02274), section 3, for questions
+that look at a picture several times.
+Dimensions: B batch, C channels, T words, N picture tokens, D width, H heads, K answers.
+Differs from the papers: every word looks, not the question as a whole, and words are embedded and
+mixed as transformers do.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.fusion.cross_modal import CrossModalAttention, check_mask, masked_mean
+from scratchmm.language.words import BERTEmbeddings
+from scratchmm.layers.attention import check_heads, padding_mask
+from scratchmm.layers.transformer import TransformerBlock
+
+
+class AnswerVocabulary:
+    """The answers that a classifier can give, each with its number.
+
+    Repeated answers count once, at their first place.
+
+    >>> vocabulary = AnswerVocabulary(["yes", "no", "yes", "red"])
+    >>> len(vocabulary), vocabulary.encode(["red", "yes"]), vocabulary.decode([1, 2])
+    (3, tensor([2, 0]), ['no', 'red'])
+    >>> vocabulary.encode(["yes", "blue"])
+    Traceback (most recent call last):
+    ValueError: answer 1, 'blue', is not among the 3 answers of the vocabulary
+    """
+
+    def __init__(self, answers: Iterable[str]) -> None:
+        self.answers = tuple(dict.fromkeys(answers))
+        self._numbers = {answer: number for number, answer in enumerate(self.answers)}
+
+    @classmethod
+    def most_frequent(cls, answers: Iterable[str], count: int) -> "AnswerVocabulary":
+        """The `count` most frequent of a training set's answers, the most frequent first.
+
+        >>> AnswerVocabulary.most_frequent(["2", "yes", "no", "no", "yes", "no"], 2).answers
+        ('no', 'yes')
+        """
+        return cls(answer for answer, _ in Counter(answers).most_common(count))
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __contains__(self, answer: str) -> bool:
+        return answer in self._numbers
+
+    def encode(self, answers: Sequence[str]) -> Tensor:
+        """The number of each answer, int64 (B,). An answer outside is refused (ValueError)."""
+        for place, answer in enumerate(answers):
+            if answer not in self._numbers:
+                raise ValueError(
+                    f"answer {place}, {answer!r}, is not among the {len(self)} answers of the "
+                    "vocabulary"
+                )
+        return torch.tensor([self._numbers[answer] for answer in answers], dtype=torch.int64)
+
+    def decode(self, numbers: Tensor | Sequence[int]) -> list[str]:
+        """The answer of each number. A number outside is refused (ValueError)."""
+        found = [int(number) for number in numbers]
+        for number in found:
+            if not 0 <= number < len(self):
+                raise ValueError(f"there is no answer {number} in a vocabulary of {len(self)}")
+        return [self.answers[number] for number in found]
+
+
+@dataclass(frozen=True)
+class VQAConfig:
+    """The sizes of a VQA model, without its picture encoder."""
+
+    vocabulary: int  # tokens of the questions
+    answers: int  # answers to choose from, K
+    picture_width: int  # of the picture encoder's tokens, C
+    picture_tokens: int  # that the picture encoder gives, N
+    context_length: int = 32  # the longest question in tokens
+    width: int = 96  # of every word
+    depth: int = 3  # times that the words look at the picture
+    heads: int = 4  # of attention, a divisor of the width
+    hidden: int = 384  # inside the feed-forward networks
+    epsilon: float = 1e-5  # of the layer norms
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
+
+
+def tiny() -> VQAConfig:
+    """A size for tests, on an encoder of 17 tokens, 32 wide.
+
+    >>> tiny().answers
+    11
+    """
+    return VQAConfig(99, 11, 32, 17, context_length=20, width=24, depth=2, hidden=37)
+
+
+class LookingLayer(nn.Module):
+    """Words look at the picture, then read each other and think: residual, norms before.
+
+    >>> layer = LookingLayer(width=8, heads=2, hidden=32, picture_width=6)
+    >>> words, weights = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 6))
+    >>> words.shape, weights.shape
+    (torch.Size([1, 3, 8]), torch.Size([1, 2, 3, 5]))
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, picture_width: int, epsilon: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=epsilon)
+        self.look = CrossModalAttention(width, heads, picture_width)
+        self.block = TransformerBlock(width, heads, hidden, epsilon=epsilon)
+
+    def forward(
+        self, words: Tensor, picture: Tensor, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """words: (B, T, D); picture: (B, N, C); mask: of the words. Also weights (B, H, T, N)."""
+        seen, weights = self.look(self.norm(words), picture)
+        return self.block(words + seen, mask=mask), weights
+
+
+class Answered(NamedTuple):
+    """A score for each answer, and where each word looked, once a layer."""
+
+    logits: Tensor  # (B, K)
+    weights: list[Tensor]  # each (B, H, T, N)
+
+
+class VQA(nn.Module):
+    """A question and a picture in, a score for each answer of a vocabulary out.
+
+    pictures: a module from images to tokens (B, N, C), such as VisionTransformer, or to a grid of
+    features (B, C, height, width), such as ResNet, which is read row by row.
+
+    >>> from scratchmm.vision import vit
+    >>> model = VQA(vit.VisionTransformer(vit.tiny()), tiny())
+    >>> output = model(torch.zeros(2, 3, 32, 32), torch.tensor([[5, 7, 9]] * 2))
+    >>> output.logits.shape, len(output.weights), output.weights[0].shape
+    (torch.Size([2, 11]), 2, torch.Size([2, 4, 3, 17]))
+    """
+
+    def __init__(self, pictures: nn.Module, config: VQAConfig) -> None:
+        super().__init__()
+        self.config, self.pictures = config, pictures
+        width, epsilon = config.width, config.epsilon
+        self.words = BERTEmbeddings(config.vocabulary, width, config.context_length, 1, epsilon)
+        self.picture_norm = nn.LayerNorm(config.picture_width, eps=epsilon)
+        # Where each token stands: a grid of features does not say.
+        self.places = nn.Parameter(0.02 * torch.randn(config.picture_tokens, config.picture_width))
+        sizes = (width, config.heads, config.hidden)
+        self.reading = TransformerBlock(*sizes, epsilon=epsilon)
+        self.layers = nn.ModuleList(
+            LookingLayer(*sizes, config.picture_width, epsilon) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=epsilon)
+        self.expand = nn.Linear(width, config.hidden)
+        self.head = nn.Linear(config.hidden, config.answers)
+
+    def forward(self, images: Tensor, tokens: Tensor, real: Tensor | None = None) -> Answered:
+        """images: (B, channels, height, width); tokens: int64 (B, T); real: bool (B, T)."""
+        if len(images) != len(tokens):
+            raise ValueError(f"there are {len(images)} pictures but {len(tokens)} questions")
+        if real is not None:
+            check_mask("questions", real, (len(tokens), tokens.shape[1]))
+        picture = self.picture_tokens(images)
+        mask = None if real is None else padding_mask(real)
+        words = self.reading(self.words(tokens), mask=mask)  # (B, T, D)
+        looked = []
+        for layer in self.layers:
+            words, weights = layer(words, picture, mask)
+            looked.append(weights)  # (B, H, T, N)
+        question = masked_mean(self.norm(words), real)  # (B, D)
+        return Answered(self.head(F.gelu(self.expand(question))), looked)
+
+    def picture_tokens(self, images: Tensor) -> Tensor:
+        """The picture as the words see it: tokens with their places, (B, N, C)."""
+        picture = self.pictures(images)
+        if picture.dim() == 4:
+            picture = picture.flatten(2).transpose(1, 2)  # (B, N, C)
+        expected = (self.config.picture_tokens, self.config.picture_width)
+        if tuple(picture.shape[1:]) != expected:
+            raise ValueError(
+                f"the picture is {picture.shape[1]} tokens of width {picture.shape[2]}, "
+                f"but this model takes {expected[0]} of width {expected[1]}"
+            )
+        return self.picture_norm(picture) + self.places  # (B, N, C)
