@@ -27,6 +27,7 @@ from scratchmm.training.device import (
     to_device,
 )
 from scratchmm.training.optimizer import adamw, warmup_cosine
+from scratchmm.training.parts import part_groups
 
 
 def fit(
@@ -47,6 +48,7 @@ def fit(
     progress: bool = False,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> list[Row]:
     """Train `model` in place for `steps` steps and return the curve, one row a step.
 
@@ -60,6 +62,7 @@ def fit(
     the caller's own (data, batch size, ...): with the loop's they are kept in the checkpoint, and a
     checkpoint of other settings is refused. The seed fixes dropout and the like, in the global
     generators of torch, numpy and Python; the model's first weights are the caller's to seed.
+    `rates` multiplies the learning rate of parts of the model, by name (`training.parts`).
 
     Raises ValueError on a checkpoint of other settings or of another model, and when the loss or
     the gradient is no longer a finite number: the last good checkpoint stays.
@@ -75,10 +78,12 @@ def fit(
     asked: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "clip": clip}
     asked |= {"weight_decay": weight_decay, "warmup": warmup, "precision": precision}
     asked |= {"seed": seed, **(settings or {})}
+    asked |= {f"rate of {part}": rate for part, rate in (rates or {}).items()}
     place = None if folder is None else Path(folder)
     device = pick_device(device)
     model.to(device).train()
-    optimizer = adamw(model, learning_rate, weight_decay)
+    groups = part_groups(model, rates, weight_decay) if rates else None
+    optimizer = adamw(model, learning_rate, weight_decay, groups)
     seed_everything(seed)
     curve = _restore(place, asked, model, optimizer, resume) if place else []
     start = time.perf_counter() - (curve[-1]["seconds"] if curve else 0.0)
@@ -88,7 +93,7 @@ def fit(
         for step in range(done, steps):
             rate = warmup_cosine(step, steps, round(warmup * steps), learning_rate)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("factor", 1.0)
             batch = to_device(batch_at(step), device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 value = loss(model, batch)

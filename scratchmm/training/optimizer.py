@@ -48,13 +48,20 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+def adamw(
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    groups: list[dict[str, Any]] | None = None,
+) -> torch.optim.AdamW:
     """AdamW over `decay_groups`, with beta_2 = 0.98: short runs need a shorter memory than 0.999.
+
+    Groups of one's own (`training.parts`) take the place of decay_groups.
 
     >>> adamw(nn.Linear(3, 2), learning_rate=1e-3, weight_decay=0.05).param_groups[0]["lr"]
     0.001
     """
-    groups = decay_groups(model, weight_decay)
+    groups = decay_groups(model, weight_decay) if groups is None else groups
     # fused: one call for all parameters; for small models the plain loop over them is slower
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-8, fused=True)
 
