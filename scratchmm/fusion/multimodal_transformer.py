@@ -2,7 +2,8 @@
 
 Paper: Multimodal Transformer for Unaligned Multimodal Language Sequences (Tsai et al. 2019, arXiv
 1906.00295), section 3 and figures 2 and 3.
-Dimensions: B batch, L tokens of what asks, S of what answers, M modalities, D width, K outputs.
+Dimensions: B batch, L tokens of what asks, S of what answers, M modalities, D width, E of
+what one heard of all others, (M - 1) * D, K outputs.
 Differs from the paper:
 - Streams are projected token by token, not by a convolution, and sinusoids stand for time.
 - A residual adds what came in, not its norm (equation 5), as in the published code.
@@ -120,15 +121,15 @@ class MultimodalTransformer(nn.Module):
         return self.head(self.norm(torch.cat(told, dim=-1)))  # (B, K)
 
     def _read(self, asks: str, tokens: dict[str, Tensor], seen: dict[str, Tensor]) -> Tensor:
-        """What one modality has learned of itself and all others: (B, (M - 1) * D)."""
+        """What one modality has learned of itself and all others: (B, E)."""
         heard = []
         for answers in self._others(asks):
             crossing = self.crossing[f"{asks} asks {answers}"]
             mask = padding_mask(seen[answers])
             heard.append(crossing(tokens[asks], context=tokens[answers], context_mask=mask))
-        x = torch.cat(heard, dim=-1)  # (B, L, (M - 1) * D)
-        x = self.reading[asks](x, mask=padding_mask(seen[asks]))  # (B, L, (M - 1) * D)
-        return masked_mean(x, seen[asks])  # (B, (M - 1) * D)
+        x = torch.cat(heard, dim=-1)  # (B, L, E)
+        x = self.reading[asks](x, mask=padding_mask(seen[asks]))  # (B, L, E)
+        return masked_mean(x, seen[asks])  # (B, E)
 
     def _others(self, asks: str) -> list[str]:
         return [name for name in self.widths if name != asks]
