@@ -19,7 +19,7 @@ GOALS = {"eager": 1.0, "compiled": 0.9}  # of time, against the peer's eager
 
 def rows(
     device: str = "cpu",
-    rounds: int = 5,
+    rounds: int = 9,
     config: CLIPConfig | None = None,
     batch: int | None = None,
     goals: dict[str, float] | None = None,
