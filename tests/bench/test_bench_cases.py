@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.bench import attention, clip, vit, world
+from scratchmm.bench import attention, clip, resnet, vit, world
 from scratchmm.bench.measure import Row
 from scratchmm.commands import bench, main
 from scratchmm.contrastive.clip import tiny as tiny_clip
+from scratchmm.vision.resnet import ResNetConfig
 from scratchmm.vision.vit import tiny as tiny_vit
 
 
@@ -31,6 +32,14 @@ def test_attention_and_its_memory() -> None:
 def test_vit_has_the_peers_weights() -> None:
     pytest.importorskip("transformers")
     check(vit.rows(rounds=1, config=tiny_vit(), batch=2), 2)
+
+
+def test_resnet_has_the_peers_weights_and_trains_with_norms_by_the_batch() -> None:
+    pytest.importorskip("transformers")
+    config = ResNetConfig(4, (8, 12), (1, 1), classes=5)
+    rows = resnet.rows(rounds=1, config=config, batch=3, size=32, goal=1e9)
+    check(rows, 2)
+    assert [row.goal for row in rows] == [1e9, 1e9] and resnet.GOAL == 1.0
 
 
 def test_clip_has_the_peers_weights() -> None:
