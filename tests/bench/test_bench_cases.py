@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.bench import attention, clip, resnet, vit, world
+from scratchmm.bench import attention, clip, resnet, vilt, vit, world
 from scratchmm.bench.measure import Row
 from scratchmm.commands import bench, main
 from scratchmm.contrastive.clip import tiny as tiny_clip
+from scratchmm.fusion.vilt import tiny as tiny_vilt
 from scratchmm.vision.resnet import ResNetConfig
 from scratchmm.vision.vit import tiny as tiny_vit
 
@@ -47,6 +48,13 @@ def test_clip_has_the_peers_weights() -> None:
     rows = clip.rows(rounds=1, config=tiny_clip(), batch=2, goals={"eager": 1e9})
     check(rows, 2)
     assert [row.goal for row in rows] == [1e9, 1e9]
+
+
+def test_vilt_has_the_peers_weights() -> None:
+    pytest.importorskip("transformers")
+    rows = vilt.rows(rounds=1, config=tiny_vilt(), batch=2, goal=1e9)
+    check(rows, 2)
+    assert [row.goal for row in rows] == [1e9, 1e9] and vilt.GOAL == 1.0
 
 
 def test_the_world_and_the_import() -> None:
