@@ -68,6 +68,7 @@ class LossRatio(nn.Module):
         return ratio_weights(self.last, self.before, self.temperature)
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Scalar losses by name to their weighted sum, a scalar; see above."""
         values = _in_order(losses, self.names)  # (K,)
         total = (self.weights.to(values.dtype) * values).sum()
         if self.training:
@@ -113,6 +114,7 @@ class UncertaintyWeights(nn.Module):
         return self.factors * torch.exp(-self.log_variances)
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Scalar losses by name to their sum with the price of noise, a scalar; see above."""
         values = _in_order(losses, self.names)  # (K,)
         return (self.weights * values + self.log_variances / 2).sum()
 
