@@ -19,6 +19,7 @@ from scratchmm.fusion.modalities import (
     Present,
     check_batch,
     check_names,
+    check_someone,
     check_widths,
     linear_cost,
     who_is_present,
@@ -167,15 +168,18 @@ class BottleneckFusion(nn.Module):
         check_names("features", features, self.widths)
         check_names("the token masks", real, self.widths)
         batch = check_batch(features, {name: (0, width) for name, width in self.widths.items()})
-        masks, absent = {}, dict(present or {})
-        for name in (name for name in self.widths if name in features):
-            everywhere = torch.ones_like(features[name][..., 0], dtype=torch.bool)
-            masks[name] = real.get(name, everywhere).to(everywhere.device)
-            check_token_mask(name, masks[name], everywhere)
-            some = masks[name].any(dim=1)
-            absent[name] = absent[name] & some if name in absent else some
-        there = who_is_present(features, self.widths, absent, batch)
-        return masks, there[:, [name in masks for name in self.widths]]
+        there = who_is_present(features, self.widths, present, batch)  # (B, M)
+        masks, columns = {}, []
+        for index, name in enumerate(self.widths):
+            if name in features:
+                everywhere = torch.ones_like(features[name][..., 0], dtype=torch.bool)
+                masks[name] = real.get(name, everywhere).to(everywhere.device)
+                check_token_mask(name, masks[name], everywhere)
+                masks[name] = masks[name] & there[:, index, None]
+                columns.append(masks[name].any(dim=1))
+        there = torch.stack(columns, dim=1)
+        check_someone(there, self.widths)
+        return masks, there
 
     def cost(self, lengths: Mapping[str, int]) -> Cost:
         """By the formulas above; lengths: tokens of each stream."""

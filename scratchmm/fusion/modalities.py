@@ -123,12 +123,7 @@ def who_is_present(
         check_presence(name, mask, given)
         columns.append(mask)
     there = torch.stack(columns, dim=1)  # (B, M)
-    if not bool(there.any(dim=1).all()):
-        sample = int((~there.any(dim=1)).nonzero()[0])
-        names = " and ".join(widths)
-        raise ValueError(
-            f"sample {sample} has no modality: at least one of {names} must be present"
-        )
+    check_someone(there, widths)
     return there
 
 
@@ -249,3 +244,18 @@ def check_presence(name: str, mask: Tensor, given: Tensor) -> None:
     if bool((mask & ~given).any()):
         sample = int((mask & ~given).nonzero()[0])
         raise ValueError(f"modality {name!r} is present in sample {sample}, but has no features")
+
+
+def check_someone(there: Tensor, names: Mapping[str, object]) -> None:
+    """Refuse a sample without any modality. there: bool (B, M).
+
+    >>> check_someone(torch.tensor([[True, False], [False, False]]), {"picture": 1, "words": 1})
+    Traceback (most recent call last):
+    ValueError: sample 1 has no modality: at least one of picture and words must be present
+    """
+    if not bool(there.any(dim=1).all()):
+        sample = int((~there.any(dim=1)).nonzero()[0])
+        needed = " and ".join(names)
+        raise ValueError(
+            f"sample {sample} has no modality: at least one of {needed} must be present"
+        )
