@@ -180,7 +180,7 @@ def test_what_is_compiled_is_the_formula_and_compiled_once(monkeypatch):
     mask[1, :, 2] = False
     agrees(*inputs(2, 3, 5, 7, 4), None, "fused")
     agrees(*inputs(2, 3, 5, 7, 4), mask, "fused")
-    assert compiled == [1]
+    assert compiled == [1] and not fast_attention._fusing_failed  # else the plain one answered
 
 
 @pytest.mark.usefixtures("fresh_fusion")
