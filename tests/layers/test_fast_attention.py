@@ -199,7 +199,9 @@ def test_fused_says_why_it_cannot_and_carries_on(monkeypatch):
     torch.testing.assert_close(output, attend(*qkv))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        attend(*qkv, backend="fused")  # it warns once
+        mask = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 0, 0]]).bool()
+        output = attend(*qkv, mask, backend="fused")  # it warns once
+    torch.testing.assert_close(output, attend(*qkv, mask))
 
 
 @pytest.mark.usefixtures("fresh_fusion")
