@@ -40,7 +40,7 @@ from scratchmm.layers import (
 )
 from scratchmm.metrics import recall
 from scratchmm.training import adaptive_loss, augment, modality_dropout, small_clip, small_vit
-from scratchmm.vision import images, resnet, rollout, vit
+from scratchmm.vision import images, looker, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
 PACKAGE = Path(__file__).parents[1] / "scratchmm"
@@ -292,6 +292,11 @@ def run_modality_dropout() -> None:
     modality_dropout.modality_dropout(present, 0.5)
 
 
+def run_looker() -> None:
+    looker.Looker((5, 2), width=6)(torch.randn(2, 3, 8, 12))
+    looker.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
+
+
 RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
     "layers/fast_attention.py": run_fast_attention,
@@ -301,6 +306,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/boxes.py": run_boxes,
     "layers/sinusoids.py": run_sinusoids,
     "vision/vit.py": run_vit,
+    "vision/looker.py": run_looker,
     "vision/resnet.py": run_resnet,
     "vision/rollout.py": run_rollout,
     "language/text_transformer.py": run_text_transformer,
