@@ -125,6 +125,7 @@ def count(config):
 
 def test_published_sizes():
     assert count(clip_vit_b_32()) == 151_277_313
+    assert (clip_vit_l_14().text.heads, clip_vit_l_14().vision.heads) == (12, 16)
     assert count(clip_vit_b_16()) == 149_620_737
     assert count(clip_vit_l_14()) == 427_616_513
     assert {c().vision.epsilon for c in (clip_vit_b_32, clip_vit_b_16, clip_vit_l_14)} == {1e-5}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchmm.layers import fast_attention
-from scratchmm.layers.attention import BACKENDS, attend, causal_mask
+from scratchmm.layers.attention import BACKENDS, attend, attention_backend, causal_mask
 from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step, tiled_attention
 
 
@@ -134,7 +134,7 @@ def test_online_softmax_in_any_chunks_is_softmax(chunks, seed):
     torch.testing.assert_close(state.output / state.total, scores.softmax(-1) @ value)
 
 
-@pytest.mark.parametrize("backend", ["tiled", "fused", "torch"])
+@pytest.mark.parametrize("backend", ["plain", "tiled", "fused", "torch"])
 def test_a_mask_of_numbers_is_refused_everywhere(backend):
     with pytest.raises(ValueError, match="^the attention mask is torch.float32, not torch.bool"):
         attend(*inputs(1, 2, 3, 4, 5), torch.ones(3, 4), backend=backend)
@@ -202,6 +202,31 @@ def test_fused_says_why_it_cannot_and_carries_on(monkeypatch):
         mask = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 0, 0]]).bool()
         output = attend(*qkv, mask, backend="fused")  # it warns once
     torch.testing.assert_close(output, attend(*qkv, mask))
+
+
+@pytest.mark.usefixtures("fresh_fusion")
+@pytest.mark.parametrize("works", [True, False])
+def test_a_whole_model_set_to_fused_does_not_go_round_in_circles(monkeypatch, works):
+    def broken(*arguments):
+        raise RuntimeError
+
+    monkeypatch.setattr(torch, "compile", lambda function: function if works else broken)
+    mask = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 0, 0]]).bool()
+    qkv = inputs(1, 2, 3, 4, 5)
+    with warnings.catch_warnings(record=True) as said, attention_backend("fused"):
+        warnings.simplefilter("always")
+        outputs = [attend(*qkv, mask), attend(*qkv, mask)]
+    for output in outputs:
+        torch.testing.assert_close(output, attend(*qkv, mask, backend="plain"))
+    assert fast_attention._fusing_failed != works
+    assert [str(one.message).endswith("(RuntimeError: no reason given)") for one in said] == [
+        True
+    ] * (not works)
+
+
+def test_plain_can_be_set_by_name():
+    with attention_backend("tiled"), attention_backend("plain"):
+        torch.testing.assert_close(attend(*inputs(1, 2, 3, 4, 5)), attend(*inputs(1, 2, 3, 4, 5)))
 
 
 @pytest.mark.usefixtures("fresh_fusion")
