@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchmm.layers import fast_attention
+from scratchmm.layers import attention, fast_attention
 from scratchmm.layers.attention import BACKENDS, attend, attention_backend, causal_mask
 from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step, tiled_attention
 
@@ -222,6 +222,20 @@ def test_a_whole_model_set_to_fused_does_not_go_round_in_circles(monkeypatch, wo
     assert [str(one.message).endswith("(RuntimeError: no reason given)") for one in said] == [
         True
     ] * (not works)
+
+
+def test_the_fast_ones_are_fetched_when_one_is_first_named(monkeypatch):
+    fetched = []
+
+    def fetch(name):
+        fetched.append(name)
+        attention.BACKENDS["tiled"] = tiled_attention
+
+    monkeypatch.setattr(attention, "BACKENDS", {})
+    monkeypatch.setattr(attention, "import_module", fetch)
+    with attention_backend("tiled"):
+        attend(*inputs(1, 2, 3, 4, 5))
+    assert fetched == ["scratchmm.layers.fast_attention"]
 
 
 def test_plain_can_be_set_by_name():
