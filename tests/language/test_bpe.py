@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from itertools import permutations
 
 import pytest
 import torch
@@ -392,3 +393,22 @@ def test_training_costs_no_quadratic_time(monkeypatch):
     text = "".join("abcdefgh"[(i * i // 3 + i) % 8] for i in range(20_000))
     train_many_merges({tuple(text): 1}, 300)
     assert looked["pairs"] < 20 * len(text)  # recounting everything would look 300 times at each
+
+
+def test_a_long_word_stands_among_others():
+    tokenizer = BytePairEncoding.train(["some words and others"] * 3, 20)
+    text = "some " + "wordsand" * 20 + " others"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_the_longest_special_name_is_read_first():
+    plain = BytePairEncoding.train(["a b"], 1)
+    symbols = [*plain.symbols[:-3], "<e", "<e>", "<e>>"]
+    for start, end, pad in permutations(range(len(symbols) - 3, len(symbols))):
+        tokenizer = BytePairEncoding(plain.merges, symbols, start=start, end=end, pad=pad)
+        ids = tokenizer.encode("<e>>a<e>b<e", allow_special=True)
+        assert [symbols[token] for token in ids if token >= len(symbols) - 3] == [
+            "<e>>",
+            "<e>",
+            "<e",
+        ]
