@@ -412,3 +412,13 @@ def test_the_longest_special_name_is_read_first():
             "<e>",
             "<e",
         ]
+
+
+def test_the_name_of_a_special_token_is_cut_as_any_text():
+    text = "a red <|endoftext|> star"
+    tokenizer = BytePairEncoding.train([text] * 3, 30)
+    names = {tokenizer.symbols[t] for t in (tokenizer.start, tokenizer.end, tokenizer.pad)}
+    symbols = [s + "\0" if s in names else s for s in tokenizer.symbols]
+    special = {"start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
+    other = BytePairEncoding(tokenizer.merges, symbols, **special)
+    assert tokenizer.encode(text) == other.encode(text)
