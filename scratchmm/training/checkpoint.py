@@ -22,6 +22,8 @@ FORMAT = "scratchmm checkpoint 1"
 def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, lists, dicts) to `path`, all of it or nothing.
 
+    Raises OSError with a sentence that names the file if it cannot be written.
+
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "checkpoint.pt"
     >>> save_checkpoint(path, {"step": 3, "model": {"weight": torch.ones(2)}})
@@ -37,6 +39,10 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())  # on the disk before the name points at it
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # neither names the file, and torch's speaks of C++
+        temporary.unlink(missing_ok=True)
+        why = getattr(error, "strerror", None) or "the disk may be full"
+        raise OSError(f"{path} could not be written: {why}") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -1,5 +1,6 @@
 """A checkpoint is all there or not there, and reading one never runs code."""
 
+import io
 import os
 import pickle
 import zipfile
@@ -49,17 +50,36 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch, failing
 
     def half(state, file):
         file.write(b"half of it")
-        raise OSError("No space left on device")
+        raise OSError(28, "No space left on device")
 
     def fail(*arguments):
-        raise OSError("No space left on device")
+        raise OSError(28, "No space left on device")
 
     target = torch if failing == "save" else os
     monkeypatch.setattr(target, failing, half if failing == "save" else fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="c.pt could not be written: No space left on device"):
         save_checkpoint(path, {"model": {"weight": torch.zeros(9)}})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "open", lambda path, mode: Full(path, mode))
+    with pytest.raises(OSError, match="c.pt could not be written: ") as refusal:
+        save_checkpoint(tmp_path / "c.pt", STATE)
+    assert "enforce" not in str(refusal.value) and list(tmp_path.iterdir()) == []
+
+    def speaks_of_itself(state, file):
+        raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", speaks_of_itself)
+    with pytest.raises(OSError, match="c.pt could not be written: the disk may be full"):
+        save_checkpoint(tmp_path / "c.pt", STATE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
