@@ -57,6 +57,7 @@ def test_weights_are_constants_to_the_gradient_and_eval_counts_nothing():
     weights = weigh.weights.tolist()
     weigh({"a": a, "b": b}).backward()
     assert [a.grad.item(), b.grad.item()] == pytest.approx(weights)
+    assert not any(value.requires_grad for value in weigh.buffers())  # no graph is kept alive
     state = {name: value.clone() for name, value in weigh.state_dict().items()}
     weigh.eval()
     run(weigh, [(9.0, 1.0)] * 3)
