@@ -15,8 +15,11 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
+
+from scratchmm import __version__
 
 COMMANDS = {
     "tour": "train a CLIP from scratch in a minute and see what it learned",
@@ -26,6 +29,10 @@ COMMANDS = {
     "data": "look at the data, draw the world, download a real set",
     "lessons": "run the lessons and record what they reach",
 }
+
+
+# Here the library reads what its user gives: a ValueError that comes through is a refusal of that.
+READERS = ("commands/", "data/", "checkpoints/", "vision/images.py", "training/checkpoint.py")
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,6 +56,7 @@ def build_parser(command: str | None) -> Parser:
     True
     """
     parser = Parser(prog="python -m scratchmm", description="Multimodal AI written out by hand.")
+    parser.add_argument("--version", action="version", version=f"scratchmm {__version__}")
     # Declared for --help; main() takes it out first, so that it may stand anywhere.
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -69,8 +77,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    return guarded(lambda: dispatch(words), debug)
+
+
+def guarded(action: Callable[[], int], debug: bool = False) -> int:
+    """Does it and returns the exit status; an error becomes a sentence on stderr.
+
+    >>> guarded(lambda: 0)
+    0
+    """
     try:
-        status = dispatch(words)
+        status = action()
         sys.stdout.flush()  # a reader that has gone is noticed here, not at interpreter exit
         return status
     except SystemExit as stop:  # argparse, after --help or a refusal
@@ -129,3 +146,34 @@ def sentence(error: Exception) -> str:
     if isinstance(error, (ValueError, OSError, ImportError)) and text:
         return text
     return f"unexpected {type(error).__name__}{text and f': {text}'} (--debug shows where)"
+
+
+def refused(error: BaseException) -> bool:
+    """Whether the library refused what its user gave: then its sentence says all there is to say.
+
+    An error of a model's own code, or of a learner's, is none: there a traceback shows the line.
+
+    >>> refused(ValueError("raised by nobody's reader"))
+    False
+    """
+    home = Path(__file__).resolve().parents[1].as_posix() + "/"
+    files = [Path(frame.filename).as_posix() for frame in traceback.extract_tb(error.__traceback__)]
+    inside = [file.removeprefix(home) for file in files if file.startswith(home)]
+    runners = ("exercises/", "commands/one_lesson.py")  # they run what others wrote
+    library = [file for file in inside if not file.startswith(runners)]
+    if isinstance(error, OSError):
+        return bool(library)
+    read = any(file.startswith(READERS) for file in library)
+    trained = bool(files) and files[-1].startswith(home + "training/")  # fit itself refuses
+    return isinstance(error, ValueError) and (read or trained)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that not every generator takes.
+
+    >>> check_seed(-1)
+    Traceback (most recent call last):
+    ValueError: --seed -1 does not lie between 0 and 4294967295
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"--seed {seed} does not lie between 0 and {2**32 - 1}")

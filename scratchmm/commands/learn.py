@@ -55,6 +55,7 @@ def add(subparsers: Any) -> None:
     stubs.add_argument("--check", action="store_true", help="only say whether they are stale")
     run = action("run", "run a lesson; with --mine on what you have passed")
     run.add_argument("lesson")
+    run.add_argument("--mine", action="store_true", help="on what you have passed")
     run.add_argument("flags", nargs=argparse.REMAINDER, help="--mine, and the lesson's own flags")
 
 
@@ -281,6 +282,7 @@ def stubs(arguments: argparse.Namespace) -> int:
 
 def run_lesson(arguments: argparse.Namespace) -> int:
     """Runs a lesson; with --mine on the learner's answers."""
+    from scratchmm.commands import one_lesson
     from scratchmm.exercises import desk, mine
 
     path = mine.lesson_file(arguments.lesson)
@@ -289,10 +291,10 @@ def run_lesson(arguments: argparse.Namespace) -> int:
         at = flags.index("--folder")
         arguments.folder = "".join(flags[at + 1 : at + 2])
         del flags[at : at + 2]
-    if "--mine" in arguments.flags:
+    if arguments.mine or "--mine" in arguments.flags:
         folder = desk.existing(desk.folder_of(arguments.folder))
         pairs = mine.passed_answers(folder, tell=print)
         mine.put_in_place(pairs)
         names = ", ".join(exercise.id for exercise, _ in pairs)
         print(f"yours: {names or 'none has passed yet'}; all else is the library's", flush=True)
-    return mine.run_lesson(path, flags)
+    return one_lesson.run_lesson(path, flags)

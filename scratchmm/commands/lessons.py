@@ -17,12 +17,25 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from scratchmm.commands import refused, sentence
 from scratchmm.commands.sources import code_hash, replace_between, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE_FILE = "SCRATCHMM_FIGURE_FILE"  # where a lesson leaves its figure for the runner
 LIMIT_SECONDS = 1200  # a lesson that hangs must not hold the others up
 QUICK_SECONDS = 20  # what a quick run may take
+
+
+def in_a_sentence(kind: Any, error: BaseException, trace: Any) -> None:
+    """Shows an error that ends a lesson: a sentence for what its user gave, else a traceback."""
+    if isinstance(error, Exception) and refused(error):
+        print(f"error: {sentence(error)}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if Path(sys.argv[0]).resolve().parent == ROOT / "tutorials":  # python tutorials/NN_topic.py
+    sys.excepthook = in_a_sentence
 
 
 def report(
@@ -85,8 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.table:
         write_table(ROOT / "README.md", recorded)
         return 0
+    scripts = find_lessons(ROOT / "tutorials", arguments.lessons)
+    if arguments.data is not None:
+        check_data(arguments.data, scripts)
     rows = []
-    for script in find_lessons(ROOT / "tutorials", arguments.lessons):
+    for script in scripts:
         key = script.stem + (f" --data {arguments.data}" if arguments.data else "")
         code = code_hash(script, ROOT)
         same = recorded.get(key, {}).get("code") == code
@@ -100,7 +116,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(json.dumps(rows, indent=1) if arguments.json else table_of_run(rows), flush=True)
     for row in rows:
         if not row["passed"]:
-            print(f"error: {row['lesson']}: {row['reason']}\n{row['tail']}", file=sys.stderr)
+            print(f"error: {row['lesson']}: {row['reason']}", file=sys.stderr)
+            if row["tail"]:
+                print(row["tail"], file=sys.stderr)
     return 0 if all(row["passed"] for row in rows) else 1
 
 
@@ -112,12 +130,22 @@ def find_lessons(folder: Path, wanted: list[str]) -> list[Path]:
     chosen = []
     for word in wanted:
         start = f"{int(word):02d}_" if word.isdigit() else word.removesuffix(".py")
-        matches = [script for script in scripts if script.name.startswith(start)]
+        matches = [script for script in scripts if start and script.name.startswith(start)]
         if not matches:
             names = ", ".join(script.stem for script in scripts)
             raise ValueError(f"there is no lesson {word!r}: the lessons are {names}")
         chosen += matches
     return chosen or scripts
+
+
+def check_data(data: str, scripts: list[Path]) -> None:
+    """Refuse data that there is not, and lessons that make their own, before anything runs."""
+    for script in scripts:
+        if '"--data"' not in script.read_text(encoding="utf-8"):
+            raise ValueError(f"lesson {script.stem} makes its own data: it takes no --data")
+    from scratchmm.commands.training_sets import check_name
+
+    check_name(data)
 
 
 def run_lesson(script: Path, quick: bool, data: str | None = None) -> dict[str, Any]:
@@ -127,7 +155,8 @@ def run_lesson(script: Path, quick: bool, data: str | None = None) -> dict[str, 
     """
     log = ROOT / "runs" / "lessons" / f"{script.stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, str(script), *(["--quick"] if quick else [])]
+    words = [sys.executable, "-m", "scratchmm.commands.one_lesson", str(script)]
+    words += ["--quick"] if quick else []
     words += ["--data", data] if data else []
     with tempfile.TemporaryDirectory() as folder, log.open("w", encoding="utf-8") as output:
         figure_file = Path(folder) / "figure.json"
@@ -152,6 +181,9 @@ def run_lesson(script: Path, quick: bool, data: str | None = None) -> dict[str, 
     row["versions"] = versions()
     reason = why_failed(status, row)
     tail = "" if reason is None else log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    *_, last = ["", *tail.splitlines()]
+    if status and last.startswith("error: "):
+        reason, tail = last.removeprefix("error: "), ""
     return {**row, "passed": reason is None} | ({"reason": reason, "tail": tail} if reason else {})
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scratchmm.commands import check_seed
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -38,8 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw or read the data, train, measure, draw pictures, write report.json."""
     start = time.perf_counter()
     say: Callable[[str], None] = (lambda text: None) if arguments.json else print
-    if not 0 <= arguments.seed < 2**32:
-        raise ValueError(f"--seed {arguments.seed} does not lie between 0 and {2**32 - 1}")
+    check_seed(arguments.seed)
     if arguments.steps is not None and arguments.steps < 1:
         raise ValueError(f"--steps {arguments.steps} trains nothing: at least 1")
     out: Path = arguments.out

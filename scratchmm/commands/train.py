@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scratchmm.commands import check_seed
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -131,8 +133,7 @@ def _recipe(arguments: argparse.Namespace, name: str) -> Recipe:
 
     if (arguments.model, name) not in RECIPES:
         raise ValueError(f"{arguments.data} has texts but no classes for a vit: train a clip on it")
-    if not 0 <= arguments.seed < 2**32:
-        raise ValueError(f"--seed {arguments.seed} does not lie between 0 and {2**32 - 1}")
+    check_seed(arguments.seed)
     settings = vars(RECIPES[arguments.model, name]).copy()
     for key in OVERRIDES:
         given = getattr(arguments, key)

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scratchmm.commands import check_seed
+
 SETS = ("world", "mnist", "fashion_mnist", "emoji")
 WORLD_PICTURES, WORLD_TESTED = 16_384, 1_000
 DIGIT_PROMPTS = ("{}", "the digit {}", "a handwritten {}", "a picture of the number {}")
@@ -47,6 +49,7 @@ def read_set(data: str, root: str | Path | None, size: int, seed: int) -> Traini
 
     Raises ValueError for an unknown name, and what the readers raise for missing or damaged files.
     """
+    check_seed(seed)
     if data == "world":
         return _world(size, seed)
     if data in ("mnist", "fashion_mnist"):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,23 +90,3 @@ def put_in_place(pairs: Pairs) -> None:
         adapted = exercise.adapt(mine, library) if exercise.adapt else mine
         replacements += [(library, adapted), (mine, adapted)]
     substitute(replacements)
-
-
-def run_lesson(path: Path, flags: Sequence[str]) -> int:
-    """Run a lesson as a script, with these flags. Returns its exit status."""
-    before = sys.argv, sys.path[:]
-    sys.argv = [str(path), *flags]
-    sys.path.insert(0, str(path.parent))
-    try:
-        runpy.run_path(str(path), run_name="__main__")
-    except SystemExit as stop:
-        if isinstance(stop.code, str):
-            print(stop.code, file=sys.stderr)  # as Python itself does
-            return 1
-        return stop.code or 0
-    except Exception:  # noqa: BLE001 (it may well be the learner's own code: show where)
-        traceback.print_exc()
-        return 1
-    finally:
-        sys.argv, sys.path[:] = before
-    return 0

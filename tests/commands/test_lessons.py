@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ def house(tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / "scratchmm").mkdir()
     (tmp_path / "scratchmm" / "__init__.py").write_text(
         f"__path__.append({str(ROOT / 'scratchmm')!r})\n"  # the rest of the library is the real one
+        "__version__ = '0'\n"
     )
     (tmp_path / "scratchmm" / "little.py").write_text("VALUE = 1\n")
     (tmp_path / "tutorials" / "01_good.py").write_text(LESSON.format(reached=0.95))
@@ -103,6 +106,87 @@ def test_an_unknown_lesson_is_refused_in_a_sentence(house: Path, capsys) -> None
     assert main(["lessons", "9"]) == 1
     err = capsys.readouterr().err
     assert err == "error: there is no lesson '9': the lessons are 01_good, 02_bad\n"
+
+
+@pytest.mark.parametrize("word", ["", " ", ".py"])
+def test_a_lesson_without_a_name_is_not_all_lessons(house: Path, capsys, word: str) -> None:
+    assert main(["lessons", word]) == 1
+    assert capsys.readouterr().err.startswith(f"error: there is no lesson {word!r}: ")
+    assert not (house / "runs").exists()
+
+
+READING = """
+import argparse
+from scratchmm.commands.lessons import report
+from scratchmm.commands.training_sets import read_set
+parser = argparse.ArgumentParser()
+parser.add_argument("--data")
+parser.add_argument("--quick", action="store_true")
+options = parser.parse_args()
+data = read_set(options.data, None, 8, 0)
+report("pictures", len(data.pictures), 1, quick=options.quick)
+"""
+
+
+def test_what_a_lesson_s_reader_refuses_is_one_sentence(house: Path, capsys, monkeypatch) -> None:
+    monkeypatch.delenv("SCRATCHMM_DATA", raising=False)
+    lesson = house / "tutorials" / "03_reads.py"
+    lesson.write_text(READING)
+    said = "03_reads --data nope.tsv: there is no file nope.tsv\n"
+    assert main(["lessons", "3", "--data", "nope.tsv"]) == 1
+    assert capsys.readouterr().err.splitlines(keepends=True)[1:] == [f"error: {said}"]
+    assert results(house) == {}
+
+    for flags, sentence in (
+        (["--data", "nope.tsv"], "there is no file nope.tsv"),
+        (["--data", "fashion_mnist"], "no data folder is given: "),
+        (["--seed", "-1"], "--seed -1 does not lie between 0 and"),
+        (["--colour"], "unrecognized arguments: --colour"),
+    ):
+        assert main(["learn", "run", str(lesson), *flags]) != 0
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {sentence}") and err.count("\n") == 1
+    assert main(["--debug", "learn", "run", str(lesson), "--data", "nope.tsv"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_data_that_a_lesson_cannot_take_is_refused_before_it_runs(house: Path, capsys) -> None:
+    assert main(["lessons", "1", "--data", "mnist"]) == 1
+    said = "error: lesson 01_good makes its own data: it takes no --data\n"
+    assert capsys.readouterr().err == said
+    (house / "tutorials" / "03_reads.py").write_text(READING)
+    assert main(["lessons", "3", "--data", "minst"]) == 1
+    assert "did you mean mnist?" in capsys.readouterr().err
+    assert not (house / "runs").exists()
+
+
+def test_a_lesson_without_matplotlib_says_how_to_get_it(house: Path, capsys, monkeypatch) -> None:
+    lesson = house / "tutorials" / "03_draws.py"
+    lesson.write_text("import matplotlib.pyplot as plt\n")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    assert main(["learn", "run", str(lesson)]) == 1
+    said = "error: lessons need matplotlib: pip install -e '.[tutorials]'\n"
+    assert capsys.readouterr().err == said
+
+
+def test_an_error_of_the_lesson_s_own_keeps_its_traceback(house: Path, capsys) -> None:
+    lesson = house / "tutorials" / "03_own.py"
+    for line in ("open('gone')", "int('x')", "import matplotlibb", "attend(a, a, a, a)"):
+        lesson.write_text(
+            f"import torch\nfrom scratchmm.layers.attention import attend\n"
+            f"a = torch.zeros(2, 3)\n{line}\n"
+        )
+        assert main(["learn", "run", str(lesson)]) == 1
+        assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_lesson_run_by_itself_says_a_sentence_too(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "tutorials" / "05_clip.py"), "--quick", "--data", "nope"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: there is no data set 'nope'")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_results_that_are_no_results_are_refused(house: Path, capsys) -> None:

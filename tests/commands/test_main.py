@@ -9,6 +9,7 @@ import types
 
 import pytest
 
+import scratchmm
 import scratchmm.commands as commands
 from scratchmm.commands import COMMANDS, main
 
@@ -102,6 +103,11 @@ def test_help_is_0_and_no_command_is_2(capsys) -> None:
 def test_every_command_has_help_and_the_same_summary(name, capsys) -> None:
     assert main([name, "--help"]) == 0
     assert f"scratchmm {name}" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"scratchmm {scratchmm.__version__}\n"
 
 
 def test_help_does_not_wait_for_torch() -> None:

@@ -94,6 +94,13 @@ def test_without_passes_or_without_mine_the_library_runs(room, fake, capsys):
     assert "none has passed yet" in capsys.readouterr().out
 
 
+def test_mine_may_stand_before_the_lesson(room, fake, capsys):
+    assert main(["learn", "check"]) == 0
+    assert main(["learn", "run", "--mine", "99_lesson.py", "--quick"]) == 0
+    result = json.loads((room / "result.json").read_text())
+    assert result["own"] == "learner_99_fake" and result["flags"] == ["--quick"]
+
+
 def test_an_answer_edited_since_is_checked_again(room, fake, capsys):
     main(["learn", "check"])
     path = room / "exercises" / "99_fake.py"
