@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from scratchmm.commands import check_seed
+
+MOST_SCENES, MOST_PIXELS = 10_000, 1_024  # to look at; more would only fill the memory
+
 
 def add(subparsers: Any) -> None:
     """Declare the command and its arguments."""
@@ -41,8 +45,13 @@ def _show(arguments: argparse.Namespace) -> int:
     from scratchmm.data.wording import questions, wordings
     from scratchmm.data.world import sample_scene
 
-    if arguments.count < 1:
-        raise ValueError(f"--count must be at least 1, not {arguments.count}")
+    for option, value, most in (
+        ("--count", arguments.count, MOST_SCENES),
+        ("--size", arguments.size, MOST_PIXELS),
+    ):
+        if not 1 <= value <= most:
+            raise ValueError(f"{option} must lie between 1 and {most:,}, not at {value}")
+    check_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
     scenes = [sample_scene(rng, arguments.things) for _ in range(arguments.count)]
     told = [wordings(scene) for scene in scenes]

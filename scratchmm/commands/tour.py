@@ -28,7 +28,7 @@ KS = (1, 5, 10)  # of recall@k
 def add(subparsers: Any) -> None:
     """Declare the command and its arguments."""
     parser = subparsers.add_parser("tour", help="train a CLIP from scratch in a minute")
-    parser.add_argument("--pairs", type=Path, metavar="FILE.tsv", help="your own: file, text")
+    parser.add_argument("--pairs", metavar="FILE.tsv", help="your own: file, text")
     parser.add_argument("--out", type=Path, default=Path("runs/tour"), help="default runs/tour")
     parser.add_argument("--seed", type=int, default=0, help="fixes data, weights and order")
     parser.add_argument("--steps", type=int, help="training steps (default: what fits a minute)")
@@ -43,6 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
     check_seed(arguments.seed)
     if arguments.steps is not None and arguments.steps < 1:
         raise ValueError(f"--steps {arguments.steps} trains nothing: at least 1")
+    if arguments.pairs is not None:
+        if not arguments.pairs.strip():
+            raise ValueError(
+                "--pairs names no file: it needs a table with the columns file and text"
+            )
+        arguments.pairs = Path(arguments.pairs)
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     from scratchmm.commands.tour_data import read
@@ -78,8 +84,6 @@ def _train(
     settings = {"pairs": str(arguments.pairs.resolve()) if own else "", "count": len(train[1])}
     parameters = sum(p.numel() for p in clip.model.parameters())
     say(f"Training a CLIP of {parameters:,} parameters from scratch.")
-    if (arguments.out / "checkpoint.pt").exists() and not arguments.fresh:
-        say(f"Going on where the last tour in {arguments.out} was stopped.")
     curve = fit(
         clip.model,
         pair_batches(clip, *train, BATCH, arguments.seed, random_shift if own else None),
@@ -91,6 +95,7 @@ def _train(
         save_every=100,
         resume=not arguments.fresh,
         progress=True,
+        say=say,
         seed=arguments.seed,
         settings=settings,
     )

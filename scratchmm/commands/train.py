@@ -6,6 +6,7 @@ The run lands in a folder: checkpoint.pt and curve.csv while it trains, then mod
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -134,10 +135,12 @@ def _recipe(arguments: argparse.Namespace, name: str) -> Recipe:
     if (arguments.model, name) not in RECIPES:
         raise ValueError(f"{arguments.data} has texts but no classes for a vit: train a clip on it")
     check_seed(arguments.seed)
+    if arguments.save_every < 1:
+        raise ValueError(f"--save-every is {arguments.save_every} and must be above 0")
     settings = vars(RECIPES[arguments.model, name]).copy()
     for key in OVERRIDES:
         given = getattr(arguments, key)
-        if given is not None and given <= 0:
+        if given is not None and not 0 < given < math.inf:
             raise ValueError(f"--{key.replace('_', '-')} is {given} and must be above 0")
         settings[key] = settings[key] if given is None else given
     recipe = Recipe(**settings)
@@ -206,8 +209,6 @@ def _fit(
 
     count = sum(parameter.numel() for parameter in model.parameters())
     say(f"Training a {arguments.model} of {count:,} parameters for {recipe.steps:,} steps.")
-    if (out / "checkpoint.pt").exists() and not arguments.fresh:
-        say(f"Going on where the last run in {out} stopped.")
     settings = {key: getattr(recipe, key) for key in ("image_size", "batch", "augment")}
     return fit(
         model,
@@ -222,6 +223,7 @@ def _fit(
         save_every=arguments.save_every,
         resume=not arguments.fresh,
         progress=not arguments.json,
+        say=say,
         seed=arguments.seed,
         settings={"model": arguments.model, "data": arguments.data, **settings},
     )

@@ -14,7 +14,9 @@ def data_root(root: str | Path | None = None) -> Path:
     """
     named = root or os.environ.get("SCRATCHMM_DATA")
     if not named:
-        raise ValueError("no data folder is given: name one as root, or set SCRATCHMM_DATA")
+        raise ValueError(
+            "no data folder is given: name one as root (--root), or set SCRATCHMM_DATA"
+        )
     folder = Path(named)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no data folder {folder}")

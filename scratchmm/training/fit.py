@@ -49,6 +49,7 @@ def fit(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     rates: Mapping[str, float] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Train `model` in place for `steps` steps and return the curve, one row a step.
 
@@ -62,7 +63,8 @@ def fit(
     the caller's own (data, batch size, ...): with the loop's they are kept in the checkpoint, and a
     checkpoint of other settings is refused. The seed fixes dropout and the like, in the global
     generators of torch, numpy and Python; the model's first weights are the caller's to seed.
-    `rates` multiplies the learning rate of parts of the model, by name (`training.parts`).
+    `rates` multiplies the learning rate of parts of the model, by name (`training.parts`). `say` is
+    told, say print, when a run goes on.
 
     Raises ValueError on a checkpoint of other settings or of another model, and when the loss or
     the gradient is no longer a finite number: the last good checkpoint stays.
@@ -86,6 +88,8 @@ def fit(
     optimizer = adamw(model, learning_rate, weight_decay, groups)
     seed_everything(seed)
     curve = _restore(place, asked, model, optimizer, resume) if place else []
+    if curve and say:
+        say(f"Going on where the last run in {place} stopped, after {len(curve):,} steps.")
     start = time.perf_counter() - (curve[-1]["seconds"] if curve else 0.0)
 
     done = len(curve)
@@ -180,7 +184,7 @@ def _restore(
         if name not in was or name not in settings or was[name] != settings[name]:
             raise ValueError(
                 f"{path} was written with {name}={was.get(name)!r} and this run asks for "
-                f"{name}={settings.get(name)!r}: choose another folder, or start anew there"
+                f"{name}={settings.get(name)!r}: choose another folder, or start anew there (--fresh)"
             )
     wrong = differences(model.state_dict(), state["model"])
     if wrong:

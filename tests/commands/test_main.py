@@ -110,6 +110,12 @@ def test_the_version_is_told(capsys) -> None:
     assert capsys.readouterr().out == f"scratchmm {scratchmm.__version__}\n"
 
 
+def test_bench_refuses_a_device_that_is_not_there(capsys) -> None:
+    assert main(["bench", "attention", "--device", "foo"]) == 1
+    said = "error: device 'foo' is none of cpu, cuda, mps and auto\n"
+    assert capsys.readouterr().err == said
+
+
 def test_help_does_not_wait_for_torch() -> None:
     code = (
         "import sys; from scratchmm.commands import main; main(['--help']); "

@@ -168,6 +168,13 @@ def test_steps_below_one_are_refused(tmp_path, capsys):
     assert "--steps 0" in refused(["tour", "--steps", "0", "--out", str(tmp_path / "o")], capsys)
 
 
+def test_pairs_that_name_no_file_are_refused(tmp_path, capsys):
+    assert "--pairs names no file" in refused(
+        ["tour", "--pairs", "", "--out", str(tmp_path / "o")], capsys
+    )
+    assert not (tmp_path / "o").exists()
+
+
 def test_the_pictures_shown_all_differ():
     assert tour._different([4, 7, 4, 9], 2) == [0, 1]
     assert tour._different([1, 1, 2], 9) == [0, 2]

@@ -209,8 +209,9 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
     assert len(read_curve(tmp_path / "stopped" / "curve.csv")) == 8
 
     before = (tmp_path / "stopped" / "model.pt").read_bytes()
-    status, _, err = train(capsys, *words, "--batch", "16")
-    assert status == 1 and err.count("\n") == 1
+    status, out, err = train(capsys, *words, "--batch", "16")
+    assert status == 1 and err.count("\n") == 1 and err.endswith("start anew there (--fresh)\n")
+    assert "Going on" not in out
     assert "was written with batch=32 and this run asks for batch=16" in err
     assert (tmp_path / "stopped" / "model.pt").read_bytes() == before
     assert train(capsys, *words, "--batch", "16", "--fresh")[0] == 0
@@ -224,7 +225,7 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
     [
         (["vit", "--data", "minst"], "no data set 'minst' (did you mean mnist?)"),
         (["clip", "--data", "nowhere.tsv"], "there is no file nowhere.tsv"),
-        (["vit", "--data", "mnist"], "no data folder is given: name one as root"),
+        (["vit", "--data", "mnist"], "no data folder is given: name one as root (--root)"),
         (["vit", "--data", "mnist", "--root", "nowhere"], "there is no data folder nowhere"),
         (["vit", "--data", "mnist", "--root", "."], "no train-images-idx3-ubyte.gz in mnist or ."),
         (["vit", "--data", "emoji"], "emoji has texts but no classes for a vit"),
@@ -237,9 +238,11 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
         (["vit", "--steps", "0"], "--steps is 0 and must be above 0"),
         (["vit", "--batch", "-3"], "--batch is -3 and must be above 0"),
         (["vit", "--learning-rate", "0"], "--learning-rate is 0.0 and must be above 0"),
+        (["vit", "--learning-rate", "nan"], "--learning-rate is nan and must be above 0"),
+        (["vit", "--learning-rate", "inf"], "--learning-rate is inf and must be above 0"),
         (["vit", "--seed", "-1"], "--seed -1 does not lie between 0 and 4294967295"),
         (["vit", "--device", "abacus"], "device 'abacus' is none of cpu, cuda, mps and auto"),
-        (["vit", "--save-every", "0"], "save_every is 0 and must be at least 1"),
+        (["vit", "--save-every", "0"], "--save-every is 0 and must be above 0"),
     ],
 )
 def test_refusals(words, sentence, tmp_path, capsys, monkeypatch):

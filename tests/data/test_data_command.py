@@ -31,14 +31,23 @@ def test_show_as_json_holds_all_facts_and_the_seed_fixes_them(capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--things", "9"), ("--count", "0"), ("--size", "0")]
+    ("option", "value"),
+    [
+        *[("--things", "9"), ("--count", "0"), ("--size", "0"), ("--seed", "-1")],
+        *[("--size", "1000000000"), ("--count", "100000000")],
+    ],
 )
 def test_what_cannot_be_shown_is_an_error_and_writes_nothing(tmp_path, capsys, option, value):
     out = tmp_path / "sheet.png"
     assert main(["data", "show", option, value, "--out", str(out)]) == 1
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
-    assert not out.exists()
+    assert not out.exists() and (option == "--things" or option in said.err)
+
+
+def test_a_size_of_0_is_refused_also_where_nothing_is_drawn(capsys):
+    assert main(["data", "show", "--size", "0"]) == 1
+    assert capsys.readouterr().err == "error: --size must lie between 1 and 1,024, not at 0\n"
 
 
 def test_check_counts_pairs_and_names_problems(tmp_path, capsys):
