@@ -34,8 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     import torch
 
-    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"there is no {arguments.device} here: torch sees no CUDA device")
+    from scratchmm.training.device import pick_device
+
+    pick_device(arguments.device)  # refuses what is not there
     if arguments.rounds is not None and arguments.rounds < 1:
         raise ValueError(f"--rounds {arguments.rounds} measures nothing: it must be at least 1")
     module = importlib.import_module(f"scratchmm.bench.{arguments.case}")
