@@ -6,7 +6,10 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from scratchmm.exercises.compare import brief
 
 
 class Failed(Exception):
@@ -48,7 +51,45 @@ def argument_names(function: Any, count: int) -> list[str]:
     return (names + [""] * count)[:count]
 
 
+def argument_told(name: str, value: Any, axes: str = "") -> str:
+    """An argument as a message shows it. axes: the names of a tensor's axes, "B L D".
+
+    >>> argument_told("x", torch.zeros(2, 5), "B L"), argument_told("k", 3)
+    ('x (B=2, L=5)', 'k=3')
+    """
+    if isinstance(value, (tuple, list)) and any(isinstance(one, Tensor) for one in value):
+        return f"{name} ({len(value)} tensors)".strip()
+    if not isinstance(value, Tensor):
+        # In full, so that the learner can make the same call.
+        text = value.__name__ if hasattr(value, "__name__") else brief(value, 240)
+        return f"{name}={text}" if name else text
+    kind = "" if value.dtype == torch.float32 else str(value.dtype).removeprefix("torch.") + " "
+    if len(axes.split()) == value.dim() and value.dim():
+        sizes = zip(axes.split(), value.shape, strict=True)
+        shape = ", ".join(str(n) if a.isdigit() else f"{a}={n}" for a, n in sizes)
+    else:
+        shape = ", ".join(map(str, value.shape))
+    return f"{name} {kind}({shape})".strip()
+
+
 def brief_error(error: BaseException) -> str:
     """The first line of an exception's text."""
     lines: Sequence[str] = str(error).strip().splitlines() or [""]
     return lines[0][:160]
+
+
+def gradients_of(output: Tensor, leaves: dict[str, Tensor], upstream: Tensor) -> dict[str, Tensor]:
+    """What arrives at each leaf; zeros where the output does not depend on it.
+
+    >>> x, y = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    >>> gradients_of(3 * x, {"x": x, "y": y}, torch.tensor([1.0, 2.0]))
+    {'x': tensor([3., 6.]), 'y': tensor([0., 0.])}
+    """
+    # The sum is upstream's weighting written out: handing upstream to grad would import sympy, which
+    # takes longer than the whole check.
+    total = (output * upstream).sum()
+    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(leaf) if gradient is None else gradient
+        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+    }

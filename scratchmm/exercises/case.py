@@ -14,7 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scratchmm.exercises.calls import Failed, NotWritten, argument_names, brief_error
+from scratchmm.exercises.calls import (
+    Failed,
+    NotWritten,
+    argument_names,
+    argument_told,
+    brief_error,
+    gradients_of,
+)
 from scratchmm.exercises.compare import brief, first_difference, number, same, snapshot
 from scratchmm.exercises.shortcuts import ShortcutTaken
 
@@ -145,6 +152,23 @@ class Case:
         self.trace.append(("raised", type(error).__name__))
         return None, error
 
+    def each(
+        self, function: Callable[..., Any], *cases: tuple[tuple[Any, ...], Any], what: str = ""
+    ) -> None:
+        """Calls on several arguments, each with the result expected: `((x, 1), 2.5), ((x, 3), 4.5)`.
+
+        All are made before the first is judged, so that the diagnosis sees them all; the message
+        shows the one that differs.
+        """
+        results = [(self.call(function, *given), self.called, wanted) for given, wanted in cases]
+        for got, self.called, expected in results:
+            self.equal(got, expected, what)
+
+    def seen(self, value: Any) -> Any:
+        """Write a value that a call has left behind into the trace, for the diagnosis."""
+        self.trace.append(snapshot(value))
+        return value
+
     def refuses(
         self, error: type[Exception], function: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> None:
@@ -162,28 +186,16 @@ class Case:
         name = getattr(function, "__name__", type(function).__name__)
         if inspect.ismethod(function):
             name = f"{type(function.__self__).__name__}.{name}"
-        told = [self._told(name, value) for name, value in zip(names, values, strict=True)]
+        told = [
+            argument_told(name, value, self._axes.get(id(value), (value, ""))[1])
+            for name, value in zip(names, values, strict=True)
+        ]
         self.called = f"{name}({', '.join(told)})"
         self._inputs = [
             (name, value, value.detach().clone())
             for name, value in zip(names, values, strict=True)
             if isinstance(value, Tensor)
         ]
-
-    def _told(self, name: str, value: Any) -> str:
-        if isinstance(value, (tuple, list)) and any(isinstance(one, Tensor) for one in value):
-            return f"{name} ({len(value)} tensors)".strip()
-        if not isinstance(value, Tensor):
-            text = value.__name__ if hasattr(value, "__name__") else brief(value, 40)
-            return f"{name}={text}" if name else text
-        _, axes = self._axes.get(id(value), (value, ""))
-        kind = "" if value.dtype == torch.float32 else str(value.dtype).removeprefix("torch.") + " "
-        if len(axes.split()) == value.dim() and value.dim():
-            sizes = zip(axes.split(), value.shape, strict=True)
-            shape = ", ".join(str(n) if a.isdigit() else f"{a}={n}" for a, n in sizes)
-        else:
-            shape = ", ".join(map(str, value.shape))
-        return f"{name} {kind}({shape})".strip()
 
     # Demands
 
@@ -256,7 +268,11 @@ class Case:
         arguments = [self._leaf(value) for value in inputs]
         names = argument_names(function, len(arguments))
         named = zip(names, arguments, strict=True)
-        leaves = {name or f"input {i}": x for i, (name, x) in enumerate(named, 1) if _is_leaf(x)}
+        leaves = {
+            name or f"input {i}": x
+            for i, (name, x) in enumerate(named, 1)
+            if isinstance(x, Tensor) and x.requires_grad
+        }
         if parameters is not None:
             leaves |= dict(parameters.named_parameters())
         output = self.call(function, *arguments, **kwargs)
@@ -265,12 +281,12 @@ class Case:
         if not output.requires_grad:
             raise Failed("detached", "a result with a gradient", "one cut off from its inputs")
         upstream = torch.randn(output.shape, generator=self.generator, dtype=torch.float64)
-        got = _gradients(output, leaves, upstream.to(output.dtype))
+        got = gradients_of(output, leaves, upstream.to(output.dtype))
         self.trace.append(snapshot(got))
         right = oracle(*arguments, **kwargs)
         if output.shape != right.shape:
             raise Failed("wrong", f"shape {tuple(right.shape)}", f"{tuple(output.shape)}")
-        expected = _gradients(right, leaves, upstream)
+        expected = gradients_of(right, leaves, upstream)
         for name, gradient in expected.items():
             self.equal(got[name], gradient, f"gradient of {name}")
 
@@ -281,18 +297,3 @@ class Case:
         leaf = value.detach().double().requires_grad_()
         self._axes[id(leaf)] = (leaf, axes)
         return leaf
-
-
-def _is_leaf(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad
-
-
-def _gradients(output: Tensor, leaves: dict[str, Tensor], upstream: Tensor) -> dict[str, Any]:
-    # The sum is upstream's weighting written out: handing upstream to grad would import sympy, which
-    # takes longer than the whole check.
-    total = (output * upstream).sum()
-    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-    return {
-        name: torch.zeros_like(leaf) if gradient is None else gradient
-        for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
-    }

@@ -41,16 +41,19 @@ def lessons() -> dict[str, list[Exercise]]:
 
 
 def find(id: str) -> Exercise:
-    """The exercise with this id, or with this name where only one has it.
+    """The exercise with this id, or the only one whose function, or else whose id after the dot, is
+    called so: `attend`, `leaking_mask`.
 
     Raises ValueError with the nearest ids.
     """
     known = exercises()
     if id in known:
         return known[id]
-    named = [exercise for exercise in known.values() if exercise.name == id]
-    if len(named) == 1:
-        return named[0]
+    named = [one for one in known.values() if one.name == id]
+    short = [one for one in known.values() if one.id.partition(".")[2] == id]
+    for found in (named, short):
+        if len(found) == 1:
+            return found[0]
     raise ValueError(f"there is no exercise {id!r}: {nearest(id, [*known])}")
 
 

@@ -84,7 +84,7 @@ def snapshot(value: Any) -> Any:
     return "an object"
 
 
-def brief(value: Any, limit: int = 90) -> str:
+def brief(value: Any, limit: int = 160) -> str:
     """A value in at most `limit` characters; a tensor by dtype, shape and its first numbers.
 
     >>> brief(torch.tensor([[1.0, 2.5]]))

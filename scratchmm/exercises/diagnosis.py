@@ -25,7 +25,9 @@ def diagnose(
 ) -> list[BankAnswer]:
     """The wrong answers that leave the candidate's trace in the property that failed.
 
-    Where several do, those that also agree on every other property are kept, if there are any.
+    Where several do, those that fail an earlier property, which the candidate passed, are left out
+    if others remain, and so are those that agree with it on fewer properties than another does, and
+    on none that the other does not. Who agrees on most stands first.
     """
     failed = exercise.properties[grade.number - 1]
     matches = [
@@ -38,15 +40,22 @@ def diagnose(
     others = [rule for rule in exercise.properties if rule is not failed]
     options: dict[str, Any] = dict(seed=seed, namespace=namespace, learner=learner)
     own = [apply(exercise, rule, candidate, **options) for rule in others]
-    closest = [
+    agreed = {
+        wrong.id: {
+            number
+            for number, (mine, rule) in enumerate(zip(own, others, strict=True), 1)
+            if agree(mine, apply(exercise, rule, wrong.answer, seed=seed))
+        }
+        for wrong in matches
+    }
+    passed = set(range(1, grade.number))
+    matches = [wrong for wrong in matches if passed <= agreed[wrong.id]] or matches
+    best = [
         wrong
         for wrong in matches
-        if all(
-            agree(mine, apply(exercise, rule, wrong.answer, seed=seed))
-            for mine, rule in zip(own, others, strict=True)
-        )
+        if not any(agreed[wrong.id] < agreed[other.id] for other in matches)
     ]
-    return closest or matches
+    return sorted(best, key=lambda wrong: -len(agreed[wrong.id]))
 
 
 def agree(mine: Outcome, theirs: Outcome) -> bool:

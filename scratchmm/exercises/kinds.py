@@ -51,6 +51,7 @@ def judged_by_bank(exercise: Exercise, bank: Callable[[], Bank], *, enough: floa
             if error is not None:
                 text = f"{type(error).__name__} {brief_error(error)}".strip()
                 got = f"rejects a right answer ({name}): {text}"
+                case.called = f"{test.__name__}({name!r})"
                 raise Failed("wrong", "no AssertionError", got, cause=error)
 
     @exercise.holds("your test rejects wrong answers by an AssertionError")
@@ -62,6 +63,7 @@ def judged_by_bank(exercise: Exercise, bank: Callable[[], Bank], *, enough: floa
         count, needed = len(given.wrongs), math.ceil(enough * len(given.wrongs))
         if count - len(slipped) < needed:
             told = given.stories.get(slipped[0]) or slipped[0]
+            case.called = f"{test.__name__}({slipped[0]!r})"  # the one let through, not the last
             got = f"{count - len(slipped)} of {count}; it lets through: {told}"
             raise Failed("wrong", f"at least {needed} of {count} rejected", got)
 

@@ -10,6 +10,7 @@ from scratchmm.exercises.grading import STATUSES
 
 LINES = 12
 WIDTH = 96
+FACTS = ("called", "expected", "got")
 
 
 @dataclass
@@ -57,29 +58,39 @@ class Report:
         return self._wrong()[:LINES]
 
     def _wrong(self) -> list[str]:
-        lines = [f"{self.id}: wrong at property {self.number} of {self.total}"]
-        lines += _entry("property", self.sentence, 2)
-        lines += _entry("called", self.called, 2)
-        lines += _entry("expected", self.expected, 1)
-        lines += _entry("got", self.got + (f"  at {self.where}" if self.where else ""), 1)
+        told = [
+            ("property", self.sentence),
+            ("called", self.called),
+            ("expected", self.expected),
+            ("got", self.got + (f"  at {self.where}" if self.where else "")),
+        ]
         for found in self.looks_like[:2]:
             lead = "asked for" if found["convention"] else "advice"
-            alone = len(self.looks_like) == 1
-            lines += _entry("looks like", found["story"], 2 if alone else 1)
-            lines += _entry(lead, found["advice"], 2 if alone else 1)
-        if self.relation:
-            lines += _entry("that is", self.relation, 2)
-        if self.note:
-            lines += _entry("note", self.note, 2)
-        return [*lines[: LINES - 1], f"  {'hint':11}python -m scratchmm learn hint {self.id}"]
+            told += [("looks like", found["story"]), (lead, found["advice"])]
+        told += [("that is", self.relation), ("note", self.note)]
+        return [
+            f"{self.id}: wrong at property {self.number} of {self.total}",
+            *_entries([(label, text) for label, text in told if text], LINES - 2),
+            f"  {'hint':11}python -m scratchmm learn hint {self.id}",
+        ]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
 
 
-def _entry(label: str, text: str, most: int) -> list[str]:
-    """One labelled entry in at most `most` lines."""
-    if not text:
-        return []
-    wrapped = textwrap.wrap(text, WIDTH - 13, max_lines=most, placeholder=" ...")
-    return [f"  {label if not i else '':11}{line}" for i, line in enumerate(wrapped)]
+def _entries(told: list[tuple[str, str]], room: int) -> list[str]:
+    """Labelled entries in at most `room` lines: one each, and what is left to those that need it.
+
+    What happened is told first and in full: without it the case can't be made again.
+    """
+    needed = [len(textwrap.wrap(text, WIDTH - 13)) for _, text in told]
+    given = [1] * len(told)
+    facts = [i for i, (label, _) in enumerate(told) if label in FACTS]
+    for wanting in (facts, [*range(len(told))]):
+        while sum(given) < room and (short := [i for i in wanting if given[i] < needed[i]]):
+            given[min(short, key=given.__getitem__)] += 1
+    lines = []
+    for (label, text), most in zip(told, given, strict=True):
+        wrapped = textwrap.wrap(text, WIDTH - 13, max_lines=most, placeholder=" ...")
+        lines += [f"  {label if not i else '':11}{line}" for i, line in enumerate(wrapped)]
+    return lines

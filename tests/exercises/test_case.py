@@ -176,5 +176,22 @@ def test_the_trace_holds_every_result_and_what_was_asked():
     assert same(case.trace, [2 * x, "it", x])
 
 
+def test_of_several_calls_the_one_that_differs_is_shown_and_all_are_in_the_trace():
+    def double(k, by=2):
+        return by * k if k != 3 else 7
+
+    case = Case(0, "x")
+    failed = failure(lambda: case.each(double, *(((k,), 2 * k) for k in (2, 3, 4))))
+    assert case.called == "double(k=3)" and (failed.expected, failed.got) == ("6", "7")
+    assert case.trace == [4, 7, 8]
+
+
+def test_a_dictionary_is_told_whole_so_that_the_call_can_be_made_again():
+    ranks = {(a, b): 1 for a in "abc" for b in "de"}
+    case = Case(0, "x")
+    case.call(lambda word, ranks: word, "abc", ranks)
+    assert f"ranks={ranks}" in case.called
+
+
 def test_nan_is_the_same_as_nan():
     assert same(torch.tensor([math.nan, 1.0]), torch.tensor([math.nan, 1.0]))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from scratchmm.exercises import catalogue
 from scratchmm.exercises.checking import judge
 from scratchmm.exercises.diagnosis import diagnose, relations, transformation
 from scratchmm.exercises.format import Exercise
@@ -40,6 +41,34 @@ def test_two_matches_are_both_listed_unless_another_property_tells_them_apart(fa
     assert names(exercise, lambda x, by=2.0: x / (x.exp() + (-x).exp()) * 0 + x.tanh()) == [
         "squashed"
     ]
+
+
+def test_a_match_that_another_one_beats_is_dropped_though_neither_agrees_everywhere(fake):
+    exercise: Exercise = fake["fake.scaled"]
+
+    @exercise.holds("the dtype stays")
+    def dtype(scaled, case):
+        case.call(scaled, case.normal(B=2, D=3, dtype=torch.float64))
+
+    def answer(x, by=2.0):  # no shift, and a second mistake that no wrong answer makes
+        return (x * by).float()
+
+    # It gives 0 for x = 0 as `no-shift` does, but it is another thing on every other x.
+    exercise.wrong("squashed", story="s", advice="a")(lambda x, by=2.0: x.tanh())
+    assert names(exercise, answer) == ["no-shift"]
+
+
+def test_a_match_that_fails_what_the_candidate_passed_is_not_the_candidate_s(fake):
+    exercise: Exercise = fake["fake.scaled"]
+    exercise.wrongs.clear()
+    # Both agree where it fails. One is not it on the last property, the other fails the first.
+    exercise.wrong("zero-missed", story="s", advice="a")(
+        lambda x, by=2.0: x * 2 + 3 * bool(x.any())
+    )
+    exercise.wrong("last-differs", story="s", advice="a")(
+        lambda x, by=2.0: x * 2 + 3 if by == 5 or not x.any() else x * 9
+    )
+    assert names(exercise, lambda x, by=2.0: 3 + x + x) == ["last-differs"]
 
 
 def test_an_exception_matches_by_its_kind_and_text(fake):
@@ -111,3 +140,37 @@ def test_the_hint_is_told_however_long_the_rest(fake):
     lines = report.lines()
     assert len(lines) == LINES and max(map(len, lines)) <= 100
     assert lines[-1].endswith("learn hint a.b") and "looks like" in "".join(lines)
+
+
+def test_what_happened_is_told_in_full_before_anything_else_grows():
+    got = "the call scratchmm.layers.attention.attention_weights is what this exercise asks you to write"
+    called = f"merge_word(symbols='abc', ranks={ {(a, 'b'): i for i, a in enumerate('abcdefgh')} })"
+    found = [dict(id="a", story="story " * 40, advice="advice " * 40, convention=False)] * 2
+    lines = Report(
+        "a.b", "wrong", 1, 2, "property", called, "your own code", got, "", found
+    ).lines()
+    text = " ".join(" ".join(lines).split())
+    assert len(lines) <= LINES and max(map(len, lines)) <= 100
+    assert got in text and called in text
+
+
+def test_an_answer_of_an_exercise_is_told_as_what_it_is():
+    attend = catalogue.find("attend")
+
+    def cleaned(query, key, value, mask=None):
+        scores = query @ key.mT / query.shape[-1] ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return (scores.softmax(-1) @ value).nan_to_num(0.0)
+
+    def by_topk(similarity, k, relevant=None):
+        relevant = torch.eye(len(similarity), dtype=torch.bool) if relevant is None else relevant
+        return relevant.gather(1, similarity.topk(k).indices).any(1).float().mean().item()
+
+    def unchecked(images, patch):
+        x = images.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+        return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+    assert names(attend, cleaned) == ["result-cleaned"]
+    assert names(catalogue.find("recall_at_k"), by_topk) == ["more-than-there-are"]
+    assert names(catalogue.find("patchify"), unchecked) == ["refused-by-accident"]

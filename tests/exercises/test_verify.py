@@ -136,6 +136,22 @@ def good_test(scaled):
     assert torch.allclose(scaled(x, by=5.0), copy * 5 + 3)
 
 
+def test_the_wrong_answer_that_a_test_lets_through_is_the_one_shown(test_kind):
+    def only_at_zero(scaled):
+        assert torch.allclose(scaled(torch.zeros(2, 3)), torch.full((2, 3), 3.0))
+
+    outcome = grade(test_kind, only_at_zero).outcome
+    assert outcome.called == "only_at_zero('by-ignored')"
+    assert outcome.failure.got.endswith("it lets through: story of by-ignored")
+
+
+def test_an_exercise_is_found_by_its_id_s_last_part_too():
+    for name, id in (("leaking_mask", "bug.leaking_mask"), ("attend", "attention.attend"),
+                     ("contrastive_loss", "loss.contrastive_loss"),
+                     ("check_loss", "test.contrastive_loss")):  # fmt: skip
+        assert catalogue.find(name).id == id
+
+
 def test_a_learner_s_test_is_graded_by_the_bank(test_kind):
     def shape_only(scaled):
         assert scaled(torch.ones(2, 3)).shape == (2, 3)

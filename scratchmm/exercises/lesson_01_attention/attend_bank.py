@@ -95,6 +95,50 @@ def blind_is_nan(query, key, value, mask=None, *, backend=None):
 
 
 @exercise.wrong(
+    "result-cleaned",
+    story="nan is made 0 in the result (nan_to_num), but its gradient is nan all the same",
+    advice="0 times nan is nan on the way back: fill the hidden weights with 0 after the softmax",
+)
+def result_cleaned(query, key, value, mask=None, *, backend=None):
+    return formula(query, key, value, mask, blind=False).nan_to_num()
+
+
+def added(query, key, mask):
+    """Weights from scores to which -inf is added, which has a gradient where a fill has none."""
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = scores + torch.zeros(mask.shape, dtype=scores.dtype).masked_fill(~mask, -math.inf)
+    return scores.softmax(-1)
+
+
+@exercise.wrong(
+    "added-and-cleaned",
+    story="-inf is added to hidden scores and nan made 0 after the softmax: the gradient stays nan",
+    advice="masked_fill the scores and not only the weights: a fill stops the gradient, a sum does not",
+)
+def added_and_cleaned(query, key, value, mask=None, *, backend=None):
+    return added(query, key, mask).nan_to_num() @ value
+
+
+@exercise.wrong(
+    "added-and-result-cleaned",
+    story="-inf is added to hidden scores and nan made 0 in the result: the gradient stays nan",
+    advice="masked_fill the scores, and fill the hidden weights with 0 after the softmax",
+)
+def added_and_result_cleaned(query, key, value, mask=None, *, backend=None):
+    return (added(query, key, mask) @ value).nan_to_num()
+
+
+@exercise.disguise("result-cleaned")
+def result_cleaned_too(query, key, value, mask=None, *, backend=None):
+    scores = torch.einsum("bhld,bhsd->bhls", query, key) / query.shape[-1] ** 0.5
+    if mask is not None:
+        scores = torch.where(mask, scores, -math.inf)
+    result = F.softmax(scores, -1) @ value
+    return torch.where(result.isnan(), 0.0, result)
+
+
+@exercise.wrong(
     "finite-infinity",
     story="hidden scores get a large negative number, so a query that sees nothing sees everything",
     advice="use -inf, and give a query that may see nothing zeros",

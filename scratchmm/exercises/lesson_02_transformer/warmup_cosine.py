@@ -31,10 +31,10 @@ exercise = Exercise(
 )
 
 
-def rates(warmup_cosine, case, steps, warmup, *more, last=None):
-    """The rates of all steps, one call each."""
-    last = steps if last is None else last
-    return [case.call(warmup_cosine, step, steps, warmup, *more) for step in range(last)]
+def rates(warmup_cosine, case, expected, steps, warmup, *more):
+    """The rates of the first steps, one call each, must be these."""
+    calls = [((step, steps, warmup, *more), rate) for step, rate in enumerate(expected)]
+    case.each(warmup_cosine, *calls)
 
 
 def slow(step, steps, warmup, peak, floor):
@@ -48,7 +48,7 @@ def slow(step, steps, warmup, peak, floor):
 
 @exercise.holds("the warm-up is a line: 1/4, 2/4, 3/4 and 4/4 of peak in 4 steps")
 def line(warmup_cosine, case):
-    case.equal(rates(warmup_cosine, case, 10, 4, 3.0, last=4), [0.75, 1.5, 2.25, 3.0], "rates")
+    rates(warmup_cosine, case, [0.75, 1.5, 2.25, 3.0], 10, 4, 3.0)
 
 
 @exercise.holds("right after the warm-up the rate is peak")
@@ -65,26 +65,24 @@ def middle(warmup_cosine, case):
 @exercise.holds("between them it is floor + (peak - floor) (1 + cos(pi p)) / 2 at every step")
 def everywhere(warmup_cosine, case):
     for floor in (0.0, 0.6):
-        got = rates(warmup_cosine, case, 11, 3, 3.0, floor)
-        case.equal(got, [slow(step, 11, 3, 3.0, floor) for step in range(11)], "rates")
+        expected = [slow(step, 11, 3, 3.0, floor) for step in range(11)]
+        rates(warmup_cosine, case, expected, 11, 3, 3.0, floor)
 
 
 @exercise.holds("at step `steps` and ever after it is the floor")
 def after(warmup_cosine, case):
-    got = [case.call(warmup_cosine, step, 10, 4, 3.0, 0.6) for step in (10, 11, 14, 99)]
-    case.equal(got, [0.6] * 4, "rates")
+    case.each(warmup_cosine, *(((step, 10, 4, 3.0, 0.6), 0.6) for step in (10, 11, 14, 99)))
 
 
 @exercise.holds("without a warm-up the first step has the peak")
 def cold(warmup_cosine, case):
-    got = rates(warmup_cosine, case, 5, 0, 3.0, 0.6)
-    case.equal(got, [slow(step, 5, 0, 3.0, 0.6) for step in range(5)], "rates")
+    expected = [slow(step, 5, 0, 3.0, 0.6) for step in range(5)]
+    rates(warmup_cosine, case, expected, 5, 0, 3.0, 0.6)
 
 
 @exercise.holds("the warm-up may last as long as the run")
 def warm_only(warmup_cosine, case):
-    got = rates(warmup_cosine, case, 4, 4, 3.0, 0.6, last=6)
-    case.equal(got, [0.75, 1.5, 2.25, 3.0, 0.6, 0.6], "rates")
+    rates(warmup_cosine, case, [0.75, 1.5, 2.25, 3.0, 0.6, 0.6], 4, 4, 3.0, 0.6)
 
 
 def schedule(step, steps, warmup, peak, floor=0.0, start=0, part=None, shape=None, foot=0.0):

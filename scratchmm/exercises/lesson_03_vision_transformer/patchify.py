@@ -4,7 +4,7 @@
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import EinopsError, rearrange
 from torch import Tensor
 
 from scratchmm.exercises.case import Case
@@ -103,12 +103,10 @@ def gradients(patchify, case):
     case.gradients(patchify, by_loops, pictures(case), 3)
 
 
-@exercise.holds("a picture that patches do not fill is refused, not cropped")
+@exercise.holds("a picture that patches do not fill is refused with a ValueError, not cropped")
 def refused(patchify, case):
     for sides in ({"height": 7, "width": 12}, {"height": 6, "width": 13}):
-        result, error = case.attempt(patchify, case.normal(B=2, C=5, **sides), 3)
-        told = "nothing" if error is not None else f"a result {tuple(getattr(result, 'shape', ()))}"
-        case.true(error is not None, "a ValueError", told)
+        case.refuses(ValueError, patchify, case.normal(B=2, C=5, **sides), 3)
 
 
 def cut(images, patch, pattern, **sides):
@@ -261,6 +259,35 @@ def detached(images, patch):
     return cut(images, patch, "b c (h p) (w q) -> b (h w) (c p q)").detach()
 
 
+@exercise.wrong(
+    "refused-by-accident",
+    story="sizes that do not fit are not looked at: a reshape stumbles over them, with another error",
+    advice="raise ValueError, before you reshape, where p does not divide height or width",
+)
+def refused_by_accident(images, patch):
+    split = images.unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+    return split.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
+@exercise.wrong(
+    "refused-by-einops",
+    story="sizes that do not fit are not looked at: einops stumbles over them, with an error of its own",
+    advice="raise ValueError, before you rearrange, where p does not divide height or width",
+)
+def refused_by_einops(images, patch):
+    return rearrange(images, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+
+
+@exercise.wrong(
+    "refused-by-assert",
+    story="sizes that do not fit are refused by an assert, which is no ValueError",
+    advice="if ...: raise ValueError(...); an assert is for what can't happen",
+)
+def refused_by_assert(images, patch):
+    assert images.shape[-2] % patch == images.shape[-1] % patch == 0
+    return cut(images, patch, "b c (h p) (w q) -> b (h w) (c p q)")
+
+
 @exercise.disguise("columns-first")
 def columns_first_too(images, patch):
     if images.shape[-1] % patch or images.shape[-2] % patch:
@@ -307,7 +334,10 @@ def with_loops(images, patch):
 
 @exercise.right("einops alone")
 def with_einops(images, patch):
-    return rearrange(images, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+    try:
+        return rearrange(images, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+    except EinopsError as error:
+        raise ValueError(f"the picture can't be cut into patches of {patch}") from error
 
 
 @exercise.right("pixels moved by a convolution")

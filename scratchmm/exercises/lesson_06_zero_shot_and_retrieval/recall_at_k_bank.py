@@ -146,6 +146,18 @@ def index_breaks_ties(similarity, k, relevant=None):
 
 
 @exercise.wrong(
+    "more-than-there-are",
+    story="topk is asked for more answers than the gallery has, and raises",
+    advice="k may be larger than G: then everything is found. Count what stands before the best right "
+    "answer, or ask for min(k, G); but mind the ties",
+)
+def more_than_there_are(similarity, k, relevant=None):
+    relevant = checked(similarity, k, relevant)
+    found = similarity.topk(k, dim=1).indices
+    return relevant.gather(1, found).any(dim=1).double().mean().item()
+
+
+@exercise.wrong(
     "sorts-in-place",
     story="the caller's similarities are changed",
     advice="no assignment to slices of the arguments, no method that ends in an underscore",
