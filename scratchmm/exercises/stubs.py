@@ -27,7 +27,7 @@ def stub_file(exercises: Sequence[Exercise], solved: Container[str] = (), plante
     """
     parts = [_heading(exercises[0].lesson)]
     bodies: list[str] = []
-    needed: dict[str, str] = {}
+    needed = {"math": "import math"}  # for every lesson: a solution may always need it
     own = {exercise.name for exercise in exercises}
     for exercise in exercises:
         text = sources(exercise, exercise.shown)
@@ -59,8 +59,9 @@ def _introduction(exercise: Exercise) -> str:
     text += f'{exercise.difficulty} of 5. In the lesson: "{exercise.section}".'
     if exercise.needs:
         text += f" Comes after {', '.join(exercise.needs)}."
-    if exercise.forbidden:
-        names = [name for name in exercise.forbidden if "._" not in name]
+    names = [name for name in exercise.forbidden if "._" not in name]
+    names += [f"the library's {name}" for name in exercise.parts if not name.startswith("_")]
+    if names:
         text += f" Without {', '.join(names)}."
     lines = textwrap.wrap(text, WIDTH - 2, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"# {line}" for line in lines)

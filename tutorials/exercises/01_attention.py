@@ -18,7 +18,8 @@ from scratchmm.layers.fast_attention import OnlineSoftmax
 
 
 # attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: "One
-# query looks around". Without torch.nn.functional.scaled_dot_product_attention.
+# query looks around". Without torch.nn.functional.scaled_dot_product_attention, the library's
+# attention_weights.
 def attend(
     query: Tensor,
     key: Tensor,

@@ -107,13 +107,14 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
     )
 
 
-# bug.leaking_mask: Find the bug: it trains wonderfully. 20 minutes, difficulty 3 of 5. In the
-# lesson: "A bug that trains wonderfully". Comes after transformer.TransformerBlock,
+# bug.leaking_mask: Find the bug: write the check that catches it. 20 minutes, difficulty 3 of 5. In
+# the lesson: "A bug that trains wonderfully". Comes after transformer.TransformerBlock,
 # attention.causal_mask.
 class LeakingDecoder(nn.Module):
     """A small language model: int64 tokens (B, T), T at most 16, to logits (B, T, 11).
 
     Its loss falls faster than that of any other model of its size. What it writes is nonsense.
+    Leave it as it is: it is what your check has to catch.
     """
 
     def __init__(self, depth: int = 2) -> None:
@@ -139,15 +140,16 @@ def check_no_peeking(decoder: nn.Module) -> None:
 
     decoder: int64 tokens (B, T), each 0 ... 10, T at most 16, to logits (B, T, 11); built and ready.
     Accept every decoder that keeps its eyes off the future, however it is made; reject every one
-    that peeks, at whatever position, however far ahead.
+    that peeks, at whatever position, however far ahead. This check is what is asked for and graded,
+    on LeakingDecoder and others; mending a copy of LeakingDecoder is a way to try it.
 
     >>> check_no_peeking(LeakingDecoder())
     Traceback (most recent call last):
     AssertionError: what is said before position 1 depends on the tokens from there on
     """
     raise NotImplementedError(
-        "bug.leaking_mask: raise AssertionError if what a decoder says at a position depends on "
-        "later tokens"
+        "bug.leaking_mask: write the check: AssertionError if what a decoder says at a position "
+        "depends on later tokens"
     )
 
 

@@ -7,6 +7,8 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange

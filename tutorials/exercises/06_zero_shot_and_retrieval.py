@@ -7,6 +7,7 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch

@@ -14,8 +14,8 @@ from scratchmm.layers.transformer import Transformer, TransformerBlock
 exercise = Exercise(
     id="bug.leaking_mask",
     target="scratchmm.exercises.lesson_02_transformer.leaking_mask:check_no_peeking",
-    title="Find the bug: it trains wonderfully",
-    goal="raise AssertionError if what a decoder says at a position depends on later tokens",
+    title="Find the bug: write the check that catches it",
+    goal="write the check: AssertionError if what a decoder says at a position depends on later tokens",
     minutes=20,
     difficulty=3,
     section="A bug that trains wonderfully",
@@ -42,6 +42,7 @@ class LeakingDecoder(nn.Module):
     """A small language model: int64 tokens (B, T), T at most 16, to logits (B, T, 11).
 
     Its loss falls faster than that of any other model of its size. What it writes is nonsense.
+    Leave it as it is: it is what your check has to catch.
     """
 
     def __init__(self, depth: int = 2) -> None:
@@ -67,7 +68,8 @@ def check_no_peeking(decoder: nn.Module) -> None:
 
     decoder: int64 tokens (B, T), each 0 ... 10, T at most 16, to logits (B, T, 11); built and ready.
     Accept every decoder that keeps its eyes off the future, however it is made; reject every one
-    that peeks, at whatever position, however far ahead.
+    that peeks, at whatever position, however far ahead. This check is what is asked for and graded,
+    on LeakingDecoder and others; mending a copy of LeakingDecoder is a way to try it.
 
     >>> check_no_peeking(LeakingDecoder())
     Traceback (most recent call last):
