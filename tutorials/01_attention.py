@@ -3,7 +3,8 @@
 Question: a sentence is a set of vectors. How can one of them ask all others something, get an answer
 from the right one, and learn all of that by gradient descent?
 
-Time: about half a minute on two cores (`--quick`: about 10 s). Pictures go to runs/01_attention/.
+Time: about half a minute on two cores (`--quick`: about 10 s). Pictures go to runs/01_attention/
+(`--quick`: to runs/01_attention_quick/).
 Read beside it: scratchmm/layers/attention.py, then scratchmm/layers/fast_attention.py.
 Exercises: attention.attend, attention.causal_mask, attention.padding_mask,
 attention.MultiHeadAttention, fast_attention.online_softmax_step, attention.KeyValueCache
@@ -50,7 +51,7 @@ parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
 parser.add_argument("--quick", action="store_true", help="run whole, on less")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/01_attention")
+out = Path("runs/01_attention" + "_quick" * options.quick)
 out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way
@@ -66,8 +67,8 @@ def save(figure, name):
 # ## One query looks around
 #
 # Five things lie on a table. Each has a **key**: what it says about itself, here two numbers,
-# how eatable and how sharp it is. Each has a **value**: what it hands over when asked, here its
-# colour. Somebody comes with a **query**: an arrow towards "eatable".
+# how edible and how sharp it is. Each has a **value**: what it hands over when asked, here its
+# colour. Somebody comes with a **query**: an arrow towards "edible".
 #
 # A dot product says how well a query fits a key. Softmax turns the five scores into five shares
 # that sum to 1. The answer is the mix of the values in these shares.
@@ -104,7 +105,7 @@ for name, key, color in zip(things, keys.tolist(), colors.tolist(), strict=True)
     left.text(1.22 * key[0], 1.22 * key[1], name, ha="center", va="center")
 left.annotate("", (2.9, 0), (0, 0), arrowprops={"arrowstyle": "-|>", "ls": "--"})
 left.text(3.0, 0, "query", va="center")
-left.set(xlim=(-2.6, 4), ylim=(-2, 2.7), xlabel="eatable", ylabel="sharp", title="keys and a query")
+left.set(xlim=(-2.6, 4), ylim=(-2, 2.7), xlabel="edible", ylabel="sharp", title="keys and a query")
 start = torch.zeros(len(lengths))
 for share, color in zip(shares.T, colors.tolist(), strict=True):
     right.barh(range(len(lengths)), share, left=start, color=color, edgecolor="white")
@@ -123,9 +124,8 @@ save(figure, "one_query.png")
 # colours: a muddy brown. As the arrow grows the answer turns to the apple's red: softmax is a
 # **soft** choice of the maximum, and the arrow's length says how soft. Nothing jumps on the way,
 # which is why it can be learned by gradient descent. That is all there is to attention: the rest of
-# this lesson makes it fast, safe and large.
-#
-# Your turn: `learn check attention.attend`.
+# this lesson makes it fast, safe and large. You will write `attend` yourself as soon as two more
+# things are told: why the division, and what a mask does.
 
 # %% [markdown]
 # ## Why divide by the root of D?
@@ -144,6 +144,7 @@ def looked_at(width, scale):
     scores = (query @ key.T * scale).requires_grad_()  # (200, 64)
     weights = scores.softmax(-1)
     entropy = -(weights * weights.clamp_min(1e-30).log()).sum(-1)
+    # What a loss would send back: any values, and a random gradient at each number of the answers.
     (weights @ torch.randn(64, 8) * torch.randn(200, 8)).sum().backward()
     return entropy.exp().mean().item(), scores.grad.norm(dim=-1).median().item()
 
@@ -199,7 +200,9 @@ print("keys shuffled: the same answers; queries shuffled: the same answers, shuf
 # A model that writes must predict each word from the words before it. In training the whole
 # sentence is there, so the future must be hidden. A **mask** says who may see whom: bool, True =
 # may be seen. Hidden scores become minus infinity *before* the softmax, so that the other shares
-# still sum to 1.
+# still sum to 1. And a query that may see nothing at all? Its row is nothing but minus infinity, and
+# softmax makes 0/0 = nan of it, which would spread through the whole network. Such a **blind** query
+# gets zeros: its weights are filled with 0 once more after the softmax.
 #
 # ## Padding
 #
@@ -249,7 +252,8 @@ for name in ("padding_mask", "both"):
 # %% [markdown]
 # With the causal mask nothing before the changed word moved. (What padded rows say is never read.)
 #
-# Your turn: `learn check attention.causal_mask`, `learn check attention.padding_mask`.
+# Your turn: `learn check attention.attend`, `learn check attention.causal_mask`,
+# `learn check attention.padding_mask`.
 
 # %% [markdown]
 # ## Learning to look something up
@@ -375,8 +379,6 @@ plots.bars(results, out / "heads.png", heading="two questions at once: both answ
 # It is right where both are the same, which is one deck in ten. With two heads each has a slice of
 # the width, scores of its own and a mix of its own. The number of parameters is the same: heads cost
 # nothing, they cut the same vectors into more, thinner slices.
-#
-# Your turn: `learn check attention.MultiHeadAttention`.
 
 # %% [markdown]
 # ## Writing word by word
@@ -426,7 +428,8 @@ axis.set_xticks([0, 50, 100])
 save(figure, "cache.png")
 
 # %% [markdown]
-# Your turn: `learn check attention.KeyValueCache`.
+# Your turn: `learn check attention.KeyValueCache`, and now that you know heads, masks and the cache,
+# `learn check attention.MultiHeadAttention`.
 
 # %% [markdown]
 # ## Attention in tiles
@@ -437,12 +440,15 @@ save(figure, "cache.png")
 #
 # It does not. Go through the keys tile by tile, and remember per query three things: the
 # largest score so far, the sum of exp(score - maximum), and that same sum with the values. When a
-# larger maximum turns up, multiply what you have by exp(old - new).
+# larger maximum turns up, multiply what you have by exp(old - new). `OnlineSoftmax` holds the three:
+# `maximum`, `total` (the sum of exp) and `output` (that sum with the values). Before the first tile
+# the maximum is minus infinity and both sums are 0; after the last, output / total is the answer.
 
 # %%
 query, key, value = torch.randn(1, 1, 1, 8), 2 * torch.randn(1, 1, 12, 8), torch.randn(1, 1, 12, 1)
 exact = attend(query, key, value).item()
-state = OnlineSoftmax(torch.full((1, 1, 1, 1), -math.inf), *torch.zeros(2, 1, 1, 1, 1))
+zero = torch.zeros(1, 1, 1, 1)  # one query, and values of width 1
+state = OnlineSoftmax(maximum=zero - math.inf, total=zero, output=zero)
 for start in range(0, 12, 4):
     tile = slice(start, start + 4)
     scores = query @ key[:, :, tile].mT / math.sqrt(8)

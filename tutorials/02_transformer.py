@@ -3,7 +3,8 @@
 Question: attention only mixes what is there. What has to stand around it so that a network can
 think, so that it can be deep, and so that it still trains?
 
-Time: under two minutes on two cores (`--quick`: about 10 s). Pictures: runs/02_transformer/.
+Time: under two minutes on two cores (`--quick`: about 10 s). Pictures: runs/02_transformer/
+(`--quick`: runs/02_transformer_quick/).
 Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/sinusoids.py,
 scratchmm/training/optimizer.py, then scratchmm/training/fit.py.
 Exercises: transformer.FeedForward, transformer.TransformerBlock, sinusoids.sinusoidal_positions,
@@ -50,7 +51,7 @@ parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
 parser.add_argument("--quick", action="store_true", help="run whole, on less")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/02_transformer")
+out = Path("runs/02_transformer" + "_quick" * options.quick)
 out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way

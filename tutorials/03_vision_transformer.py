@@ -3,7 +3,8 @@
 Question: a transformer reads a row of tokens. A picture is no row. What must be done to it so that
 the transformer of lesson 02 can see, and what does it learn about space that nobody told it?
 
-Time: about 2 minutes on two cores (`--quick`: about 10 s). Pictures go to runs/03_vision_transformer/.
+Time: about 2 minutes on two cores (`--quick`: about 10 s). Pictures go to
+runs/03_vision_transformer/ (`--quick`: to runs/03_vision_transformer_quick/).
 On handwritten digits: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
 Read beside it: scratchmm/layers/embeddings.py, then scratchmm/vision/vit.py.
 Exercises: embeddings.patchify, embeddings.PatchEmbedding, vit.ViTEmbeddings, rollout.attention_rollout,
@@ -53,7 +54,7 @@ parser.add_argument("--data", choices=("world", "mnist"), default="world")
 parser.add_argument("--root", help="the folder with MNIST (default: SCRATCHMM_DATA)")
 options = parser.parse_args([] if "__file__" not in globals() else None)
 world, quick = options.data == "world", options.quick
-out = Path("runs/03_vision_transformer") / options.data
+out = Path("runs/03_vision_transformer" + "_quick" * options.quick) / options.data
 out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # for a model this small a second core is more trouble than help

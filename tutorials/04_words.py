@@ -3,7 +3,8 @@
 Question: how does a sentence become numbers that a model can read, and at which of its tokens does
 the meaning of the whole sentence stand?
 
-Time: under a minute on two cores (`--quick`: about 10 s). Pictures go to runs/04_words/.
+Time: under a minute on two cores (`--quick`: about 10 s). Pictures go to runs/04_words/
+(`--quick`: to runs/04_words_quick/).
 Read beside it: scratchmm/language/bpe.py, then scratchmm/language/text_transformer.py.
 Exercises: bpe.train_merges, bpe.merge_word, bpe.decode, bpe.pad_batch,
 text_transformer.pool_at_end.
@@ -48,7 +49,7 @@ parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
 parser.add_argument("--quick", action="store_true", help="run whole, on less")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/04_words")
+out = Path("runs/04_words" + "_quick" * options.quick)
 out.mkdir(parents=True, exist_ok=True)
 rng = np.random.default_rng(options.seed)
 torch.manual_seed(options.seed)

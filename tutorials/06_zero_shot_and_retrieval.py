@@ -4,7 +4,8 @@ Question: how do sentences become a classifier and a search engine, and when may
 numbers that come out?
 
 Time: about half a minute on two cores, and a minute and a half more if lesson 05 has left no model
-(`--quick`: about 15 s). Pictures go to runs/06_zero_shot_and_retrieval/.
+(`--quick`: about 15 s). Pictures go to runs/06_zero_shot_and_retrieval/
+(`--quick`: to runs/06_zero_shot_and_retrieval_quick/).
 Read beside it: scratchmm/contrastive/zero_shot.py, scratchmm/contrastive/retrieval.py, then
 scratchmm/metrics/recall.py.
 Exercises: zero_shot.class_embeddings, zero_shot.zero_shot, recall.recall_at_k, retrieval.top_k
