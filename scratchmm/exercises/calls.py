@@ -60,8 +60,9 @@ def argument_told(name: str, value: Any, axes: str = "") -> str:
     if isinstance(value, (tuple, list)) and any(isinstance(one, Tensor) for one in value):
         return f"{name} ({len(value)} tensors)".strip()
     if not isinstance(value, Tensor):
-        # In full, so that the learner can make the same call.
-        text = value.__name__ if hasattr(value, "__name__") else brief(value, 240)
+        # In full, so that the learner can make the same call; a layer's repr would tell less.
+        most = 60 if isinstance(value, nn.Module) else 320
+        text = value.__name__ if hasattr(value, "__name__") else brief(value, most)
         return f"{name}={text}" if name else text
     kind = "" if value.dtype == torch.float32 else str(value.dtype).removeprefix("torch.") + " "
     if len(axes.split()) == value.dim() and value.dim():
