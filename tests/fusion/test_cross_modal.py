@@ -76,6 +76,7 @@ def test_masked_mean_is_the_mean_of_a_loop():
     torch.testing.assert_close(found[0], tokens[0, [0, 2, 3]].mean(0))
     torch.testing.assert_close(found[1], tokens[1].mean(0))
     assert (found[2] == 0).all()
+    torch.testing.assert_close(masked_mean(tokens, torch.eye(3, 5).bool())[1], tokens[1, 1])
     torch.testing.assert_close(masked_mean(tokens), tokens.mean(1))
     holes = torch.where(real[..., None], tokens, torch.nan)
     torch.testing.assert_close(masked_mean(holes, real), found)
