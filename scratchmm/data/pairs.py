@@ -12,6 +12,7 @@ B pictures, C channels (red, green, blue), H and W height and width.
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ class Pair(NamedTuple):
     file: Path
     text: str
     family: str = ""
+    line: str = ""  # where it stands: "line 3 of pairs.tsv"
 
 
 def read_pairs(tsv: str | Path, text_column: str = "text") -> list[Pair]:
@@ -111,7 +113,7 @@ def split_pairs(
         raise ValueError(f"held_out must lie between 0 and 1, not at {held_out}")
     groups = _groups(pairs)
     if len(groups) < 2:
-        raise ValueError(f"cannot split {len(pairs)} pairs: they all belong together")
+        raise ValueError(_inseparable(pairs))
     wanted = min(max(1, round(held_out * len(pairs))), len(pairs) - 1)
     test: set[int] = set()
     for index in np.random.default_rng(seed).permutation(len(groups)):
@@ -135,7 +137,12 @@ def load_pictures(files: Sequence[Pair | Path | str], size: int = 32) -> Tensor:
     pixels = np.empty((len(files), size, size, 3), dtype=np.uint8)
     for row, file in enumerate(files):
         path = file.file if isinstance(file, Pair) else file
-        image = open_image(path, at_least=2 * size)  # twice, so that the rest is resized well
+        try:
+            image = open_image(path, at_least=2 * size)  # twice, so that the rest is resized well
+        except (ValueError, OSError) as error:
+            if not (isinstance(file, Pair) and file.line):
+                raise
+            raise ValueError(f"{file.line}: {error}") from error
         pixels[row] = np.asarray(center_crop(resize(image, size), size))
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
 
@@ -149,7 +156,8 @@ def _open_table(tsv: Path, text_column: str) -> tuple[list[str], list[Row], str]
     try:
         text = data.decode("utf-8-sig")  # some editors put a mark before the first column
     except UnicodeDecodeError as error:
-        where = f"byte {error.start} is {data[error.start]:#04x}"
+        line = 1 + data.count(b"\n", 0, error.start)
+        where = f"byte {error.start} is {data[error.start]:#04x}, in line {line}"
         raise ValueError(f"{tsv} is not UTF-8: {where}") from error
     lines = [line.removesuffix("\r") for line in text.split("\n")]  # splitlines() would split more
     if not text.strip():
@@ -160,8 +168,13 @@ def _open_table(tsv: Path, text_column: str) -> tuple[list[str], list[Row], str]
         text_column = "name"
     for column in ("file", text_column):
         if column not in header:
-            there = ", ".join(header)
-            raise ValueError(f"{tsv} has no column {column!r}, its header has {there}")
+            there = shorten(", ".join(header), 80, placeholder=" ...")
+            hint = ""
+            if any("\r" in cell for cell in header):
+                hint = ": its lines end in CR alone, and LF is expected"
+            elif len(header) == 1:
+                hint = ": there is no tab in it, and tabs are expected between columns"
+            raise ValueError(f"{tsv} has no column {column!r}, its header has {there}{hint}")
     if not rows:
         raise ValueError(f"{tsv} has a header but no pairs")
     return header, rows, text_column
@@ -178,7 +191,21 @@ def _pair(tsv: Path, header: list[str], number: int, cells: list[str], text_colu
     file = tsv.parent / row["file"]
     if not file.is_file():
         raise FileNotFoundError(f"line {number} of {tsv} names {file}, which is not there")
-    return Pair(file, row[text_column], row.get("codepoints", "").split(" ")[0])
+    family = row.get("codepoints", "").split(" ")[0]
+    return Pair(file, row[text_column], family, f"line {number} of {tsv}")
+
+
+def _inseparable(pairs: Sequence[Pair]) -> str:
+    """Why none of these pairs can be held out, and the way out."""
+    if len(pairs) < 2:
+        return f"cannot hold out a part of {len(pairs)} pairs: at least 2 are needed"
+    alike = len({pair.text.strip().lower() for pair in pairs}) == 1
+    what = f"all have the text {pairs[0].text!r}" if alike else "all share a text, file or family"
+    table = pairs[0].line.partition(" of ")[2]
+    return (
+        f"cannot hold out a part of the {len(pairs)} pairs{table and ' of ' + table}: they {what} and "
+        "near copies stay together, so give pictures of different things different texts"
+    )
 
 
 def _groups(pairs: Sequence[Pair]) -> list[list[int]]:

@@ -74,13 +74,15 @@ def test_the_text_may_stand_in_a_column_of_another_name(table):
         ("\n \n", "pairs.tsv is empty"),
         ("file\ttext\n", "has a header but no pairs"),
         ("file\tcaption\na.png\tx\n", "no column 'text', its header has file, caption"),
+        ("file,text\na.png,x\n", "its header has file,text: .* tabs are expected"),
+        ("file\ttext\ra.png\tx\r", "its lines end in CR alone, and LF is expected"),
         ("picture\ttext\na.png\tx\n", "no column 'file', its header has picture, text"),
         ("file\ttext\na.png\tx\n\nc.png\ty\n", "line 4 of .*pairs.tsv names .*c.png"),
         ("file\ttext\na.png\tx\n\tx\n", "line 3 of .* nothing in its column 'file'"),
         ("file\ttext\na.png\t \n", "line 2 of .* nothing in its column 'text'"),
         ("file\ttext\na.png\tx\ty\n", "line 2 of .* has 3 columns, the header has 2"),
         ("file\ttext\na.png\n", "line 2 of .* has 1 columns, the header has 2"),
-        (b"file\ttext\na.png\tcaf\xe9 bar\n", "not UTF-8: byte 19 is 0xe9"),
+        (b"file\ttext\na.png\tcaf\xe9 bar\n", "not UTF-8: byte 19 is 0xe9, in line 2"),
         ("file\ttext\n".encode("utf-16"), "not UTF-8: byte 0 is 0xff"),
     ],
 )
@@ -125,13 +127,34 @@ def test_near_copies_never_lie_on_both_sides(rows, held_out, seed):
     try:
         train, test = split_pairs(pairs, held_out, seed)
     except ValueError as error:
-        assert "all belong together" in str(error)
+        assert "cannot hold out a part" in str(error) and "near copies" in str(error)
         return
     assert train and test and sorted(train + test) == sorted(pairs)
     assert [pair for pair in pairs if pair in test] == test  # order is kept
     assert not {pair.text for pair in train} & {pair.text for pair in test}
     assert not {pair.file for pair in train} & {pair.file for pair in test}
     assert not {pair.family for pair in train if pair.family} & {pair.family for pair in test}
+
+
+def test_pairs_with_one_text_are_refused_with_the_reason_and_a_way_out():
+    pairs = [Pair(Path(f"{i}.png"), "a cat", "", f"line {i + 2} of my.tsv") for i in range(40)]
+    with pytest.raises(ValueError, match="40 pairs of my.tsv: they all have the text 'a cat'"):
+        split_pairs(pairs)
+    with pytest.raises(ValueError, match="at least 2"):
+        split_pairs(pairs[:1])
+
+
+def test_a_damaged_picture_is_named_with_its_line(table, tmp_path):
+    path = table("file\ttext\na.png\tx\n\nb.png\ty\n")
+    (tmp_path / "b.png").write_bytes(b"not at all")
+    with pytest.raises(ValueError, match="^line 4 of .*pairs.tsv: .*b.png is not a picture"):
+        load_pictures(read_pairs(path), 8)
+
+
+def test_a_table_that_ends_its_lines_in_another_way_is_not_told_whole(table):
+    with pytest.raises(ValueError, match="CR alone") as refusal:
+        read_pairs(table("file\ttext\r" + "a.png\tx\r" * 1000))
+    assert len(str(refusal.value)) < 400
 
 
 def test_a_split_has_the_size_that_is_asked_for_and_its_seed_fixes_it():
