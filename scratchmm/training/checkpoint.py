@@ -9,6 +9,7 @@ Differs from the paper: nothing (there is none).
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,7 +82,9 @@ def read_torch_file(path: str | Path) -> Any:
     if zipped and not _has_table(path):
         raise ValueError(f"{path} is cut off: it ends after {size} bytes without its table")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is raised, and said once
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         wanted = re.search(r"GLOBAL (\S+)", str(error))
         if wanted:
