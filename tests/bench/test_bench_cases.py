@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.bench import attention, clip, resnet, vilt, vit, world
+from scratchmm.bench import attention, clip, fusion, resnet, vilt, vit, world
 from scratchmm.bench.measure import Row
 from scratchmm.commands import bench, main
 from scratchmm.contrastive.clip import tiny as tiny_clip
+from scratchmm.fusion.modalities import Cost
 from scratchmm.fusion.vilt import tiny as tiny_vilt
 from scratchmm.vision.resnet import ResNetConfig
 from scratchmm.vision.vit import tiny as tiny_vit
@@ -115,3 +116,28 @@ def test_the_readmes_bench_table_is_fresh() -> None:
     if store.exists():
         table = bench.readme_table(json.loads(store.read_text(encoding="utf-8")))
         assert bench.replace_between(text, "bench", table) == text
+
+
+def test_fusion_counts_before_it_times(monkeypatch) -> None:
+    small = {
+        name: growth._replace(
+            small=fusion.Size(2, 3), wider=fusion.Size(2, 5), more=fusion.Size(3, 3)
+        )
+        for name, growth in fusion.GROWTHS.items()
+    }
+    rows = fusion.rows(rounds=1, batch=2, growths=small, goal=None)
+    check(rows, 16)
+    assert len(small) == 8 and "parameters" in rows[0].ours
+    early = {"early": small["early"]}
+    monkeypatch.setattr(fusion.EarlyFusion, "cost", lambda self: Cost(1, 2))
+    with pytest.raises(ValueError, match="early claims Cost.*but Cost.*were counted"):
+        fusion.rows(rounds=1, batch=2, growths=early)
+
+
+def test_fusions_ratio_is_the_growth_of_time_over_the_claim(monkeypatch) -> None:
+    row = Row("c", "a", "b", 6.0, 2.0, 3.0, 1.5, None, None, "cpu", 1)
+    monkeypatch.setattr(fusion, "compare", lambda *given, **more: row)
+    growths = {"bilinear": fusion.GROWTHS["bilinear"]}
+    wider, more = fusion.rows(growths=growths, batch=1)
+    assert wider.ratio == pytest.approx(3 / (257 * 256 / (129 * 128)), abs=1e-3)
+    assert more.ratio == pytest.approx(0.5) and more.met

@@ -1,11 +1,9 @@
-"""One of every fusion strategy, in sizes that all differ, and a counter of what they multiply."""
+"""One of every fusion strategy, in sizes that all differ."""
 
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from scratchmm.fusion.bilinear import BilinearFusion
 from scratchmm.fusion.early import EarlyFusion
@@ -53,24 +51,3 @@ def features(
         name: torch.randn(batch, width, generator=generator).double()
         for name, width in widths.items()
     }
-
-
-class Products(TorchDispatchMode):
-    """Counts the numbers that elementwise products of tensors give."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if function is torch.ops.aten.mul.Tensor and isinstance(args[1], Tensor):
-            self.count += result.numel()
-        return result
-
-
-def multiply_adds(run: Callable[[], object]) -> int:
-    """Those of all matrix products, as torch counts them, and all elementwise products."""
-    with FlopCounterMode(display=False) as matrices, Products() as products:
-        run()
-    return matrices.get_total_flops() // 2 + products.count

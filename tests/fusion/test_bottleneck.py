@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.strategies import multiply_adds, randomise
+from fusion.strategies import randomise
+from scratchmm.bench.fusion import multiply_adds
 from scratchmm.fusion.bottleneck import BottleneckFusion, mean_of_present
 from scratchmm.fusion.modalities import Cost
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fusion.strategies import MAKERS, OUTPUTS, WIDTHS, features, make, multiply_adds
+from fusion.strategies import MAKERS, OUTPUTS, WIDTHS, features, make
+from scratchmm.bench.fusion import multiply_adds
 from scratchmm.fusion.bilinear import BilinearFusion
 from scratchmm.fusion.early import EarlyFusion
 from scratchmm.fusion.modalities import Cost, Encoded, check_widths, gather, network
