@@ -5,7 +5,7 @@ with no label anywhere, and then name a purple star, which it never saw?
 
 Time: about 2 minutes on two cores (`--quick`: about 15 s). Pictures go to runs/05_clip/
 (`--quick`: to runs/05_clip_quick/; with another `--data` its name is in between).
-Data: the generated world; `--data fashion_mnist` (about 4 minutes), `--data emoji`, or your own
+Data: the generated world; `--data fashion_mnist` (about 3 minutes), `--data emoji`, or your own
 `--data PAIRS.tsv` (columns file and text) train the same code on real pictures (`--root DIR`, or
 SCRATCHMM_DATA, says where the sets are).
 Read beside it: scratchmm/contrastive/loss.py, scratchmm/contrastive/clip.py, then

@@ -48,8 +48,8 @@ RECIPES = {
     # The tour's. So strong a decay keeps colour and shape apart: it helps with combinations never seen.
     ("clip", "world"): Recipe(32, 8, 64, 3, 1600, 128, 3e-3, weight_decay=0.5),
     ("clip", "mnist"): Recipe(28, 7, 64, 3, 2000, 128, 2e-3, "random_shift"),
-    # With 3 blocks it ends at 87 % of its training pictures and 84 to 85 % of others: it wants more.
-    ("clip", "fashion_mnist"): Recipe(28, 7, 96, 5, 2500, 128, 1.5e-3, "shift_and_flip"),
+    # With 3 blocks and shifted pictures it learns 87 % of those it trains on; 5 and no shift, 97 %.
+    ("clip", "fashion_mnist"): Recipe(28, 7, 64, 5, 2000, 128, 2e-3, "mirror"),
     ("clip", "emoji"): Recipe(32, 8, 64, 3, 1500, 128, 2e-3, "random_shift"),
     ("clip", "pairs"): Recipe(32, 8, 64, 3, 1500, 128, 2e-3, "random_shift"),
 }

@@ -26,14 +26,22 @@ def random_shift(pictures: Tensor, generator: Generator, most: int = 2) -> Tenso
     return padded[which, channels, rows, columns]
 
 
-def shift_and_flip(pictures: Tensor, generator: Generator) -> Tensor:
-    """Move each picture by up to two pixels and mirror half of them: (B, C, H, W) in and out.
+def mirror(pictures: Tensor, generator: Generator) -> Tensor:
+    """Mirror half of the pictures, left to right: (B, C, H, W) in and out.
 
     Not for digits or arrows, where left and right mean something.
+
+    >>> mirror(torch.ones(2, 1, 4, 3), Generator()).shape
+    torch.Size([2, 1, 4, 3])
+    """
+    mirrored = torch.rand(len(pictures), generator=generator) < 0.5
+    return torch.where(mirrored[:, None, None, None], pictures.flip(-1), pictures)
+
+
+def shift_and_flip(pictures: Tensor, generator: Generator) -> Tensor:
+    """Move each picture by up to two pixels and mirror half of them: (B, C, H, W) in and out.
 
     >>> shift_and_flip(torch.ones(2, 1, 4, 3), Generator()).shape
     torch.Size([2, 1, 4, 3])
     """
-    moved = random_shift(pictures, generator)
-    mirrored = torch.rand(len(pictures), generator=generator) < 0.5
-    return torch.where(mirrored[:, None, None, None], moved.flip(-1), moved)
+    return mirror(random_shift(pictures, generator), generator)

@@ -100,7 +100,10 @@ def test_a_missed_goal_is_status_1(monkeypatch, capsys) -> None:
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
-    [(["--rounds", "0"], "--rounds 0 measures nothing"), (["--device", "cuda"], "no CUDA device")],
+    [
+        (["--rounds", "0"], "--rounds 0 measures nothing"),
+        (["--device", "cuda"], "torch sees 0 CUDA GPUs"),
+    ],
 )
 def test_what_cannot_be_measured_is_refused(words, sentence, capsys, monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchmm.training.augment import random_shift, shift_and_flip
+from scratchmm.training.augment import mirror, random_shift, shift_and_flip
 
 
 def generator(seed=0):
@@ -37,7 +37,7 @@ def test_pictures_move_on_their_own_and_in_every_direction():
 
 def test_the_generator_alone_decides():
     pictures = torch.randn(5, 2, 6, 8, generator=generator())
-    for change in (random_shift, shift_and_flip):
+    for change in (random_shift, mirror, shift_and_flip):
         torch.manual_seed(1)
         first = change(pictures, generator(3))
         torch.manual_seed(2)
@@ -53,3 +53,11 @@ def test_about_half_are_mirrored_after_the_same_shift():
     assert 150 < mirrored.sum() < 250
     torch.testing.assert_close(changed[~mirrored], moved[~mirrored], rtol=0, atol=0)
     torch.testing.assert_close(changed[mirrored].flip(-1), moved[mirrored], rtol=0, atol=0)
+
+
+def test_mirrored_means_turned_round_and_nothing_else():
+    pictures = torch.randn(400, 2, 3, 5, generator=generator())
+    changed = mirror(pictures, generator())
+    turned = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(changed, pictures)])
+    kept = torch.tensor([torch.equal(a, b) for a, b in zip(changed, pictures)])
+    assert (turned != kept).all() and 150 < turned.sum() < 250
