@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-MIX = 1_000_003  # a product with it, not a sum: seed 1 in epoch 0 must not repeat seed 0 in epoch 1
+from scratchmm.training.sampling import seeded
 
 
 def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Generator) -> Tensor:
@@ -63,7 +63,7 @@ def balanced_batches(
 
     @lru_cache(maxsize=2)
     def order(epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed * MIX + epoch)
+        generator = seeded(seed, epoch)
         return balanced_order(labels, per_epoch * batch_size, generator)
 
     def batch_at(step: int) -> Tensor:
@@ -97,7 +97,7 @@ class BalancedSampler(Sampler[int]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * MIX + self.epoch)
+        generator = seeded(self.seed, self.epoch)
         self.epoch += 1
         return iter(balanced_order(self.labels, self.count, generator).tolist())
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from scratchmm.training.sampling import seeded
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -126,7 +128,7 @@ def growing_batches(
     order = difficulty.argsort(stable=True)
 
     def batch_at(step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        generator = seeded(seed, step)
         open_ = max(batch_size, math.ceil(competence(step, steps, start) * count))
         return order[torch.randperm(open_, generator=generator)[:batch_size]]
 

@@ -18,7 +18,7 @@ from scratchmm.contrastive.loss import contrastive_loss
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
-from scratchmm.training.sampling import shuffled_batches
+from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTConfig
 
 Batch = tuple[Tensor, Tensor]
@@ -111,8 +111,7 @@ def pair_batches(
         chosen = indices(step)
         batch = prepared[chosen]
         if augment is not None:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            batch = augment(batch, generator)
+            batch = augment(batch, seeded(seed, step))
         return batch, tokens[chosen]
 
     return batch_at

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
-from scratchmm.training.sampling import shuffled_batches
+from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTClassifier, ViTConfig
 
 Batch = tuple[Tensor, Tensor]
@@ -90,8 +90,7 @@ def labelled_batches(
         chosen = indices(step)
         batch = prepared[chosen]
         if augment is not None:
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            batch = augment(batch, generator)
+            batch = augment(batch, seeded(seed, step))
         return batch, labels[chosen]
 
     return batch_at

@@ -18,13 +18,13 @@ from scratchmm.data.guessing import cell
 from scratchmm.data.wording import Question, questions
 from scratchmm.data.world import COLORS, SHAPES, SIZES, TEXTURES, Combination, Scene, sample_scene
 from scratchmm.language.bpe import BytePairEncoding
+from scratchmm.training.augment import mix_colors
 from scratchmm.training.balanced import balanced_batches
 from scratchmm.training.fit import fit
-from scratchmm.training.sampling import shuffled_batches
-from scratchmm.vision.looker import Looker, cell_labels, looking_loss, mix_colors
+from scratchmm.training.sampling import seeded, shuffled_batches
+from scratchmm.vision.looker import Looker, cell_labels, looking_loss
 
 PROPERTIES = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTURES}
-MIX = 1_000_003
 
 
 @dataclass
@@ -88,7 +88,7 @@ def train_looker(
 
     def batch_at(step: int) -> tuple[Tensor, Tensor, Tensor]:
         chosen = indices(step)
-        generator = torch.Generator().manual_seed(seed * MIX + step)
+        generator = seeded(seed, step)
         return pictures[chosen], mix_colors(pictures[chosen], generator), labels[chosen]
 
     def loss(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+
+from scratchmm.layers.convolution import NormedConvolution
 
 CELL = 4  # pixels along a side of a cell: two convolutions with stride 2
 
@@ -50,8 +52,7 @@ class Looker(nn.Module):
 
 
 def _layer(channels: int, width: int, stride: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU())
+    return nn.Sequential(NormedConvolution(channels, width, 3, stride), nn.ReLU())
 
 
 def cell_labels(masks: Tensor, values: Tensor, least: float = 0.2) -> Tensor:
@@ -69,19 +70,6 @@ def cell_labels(masks: Tensor, values: Tensor, least: float = 0.2) -> Tensor:
     share, thing = cover.max(dim=0)  # each (N,)
     labels = 1 + values[thing].T  # (P, N)
     return labels * (share > least)
-
-
-def mix_colors(images: Tensor, generator: Generator) -> Tensor:
-    """Each picture (B, 3, H, W) in colours of its own: every channel a random mean of all three.
-
-    Who is to know shapes has to see them in any colour: else a heart is known by being red.
-
-    >>> mix_colors(torch.ones(2, 3, 4, 4), Generator()).mean().item()
-    1.0
-    """
-    shares = torch.rand(len(images), 3, 3, generator=generator)
-    shares = shares / shares.sum(dim=2, keepdim=True)
-    return torch.einsum("boi,bihw->bohw", shares, images)
 
 
 def looking_loss(

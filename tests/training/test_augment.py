@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchmm.training.augment import mirror, random_shift, shift_and_flip
+from scratchmm.training.augment import mirror, mix_colors, random_shift, shift_and_flip
 
 
 def generator(seed=0):
@@ -61,3 +61,18 @@ def test_mirrored_means_turned_round_and_nothing_else():
     turned = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(changed, pictures)])
     kept = torch.tensor([torch.equal(a, b) for a, b in zip(changed, pictures)])
     assert (turned != kept).all() and 150 < turned.sum() < 250
+
+
+def test_mixed_colours_are_means_and_shapes_stay():
+    images = torch.rand(5, 3, 4, 6)
+    mixed = mix_colors(images, torch.Generator().manual_seed(0))
+    assert mixed.shape == images.shape
+    low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
+    assert (mixed >= low - 1e-6).all() and (mixed <= high + 1e-6).all()
+    for b in range(5):  # the same mixture at every pixel, another one in each picture
+        pixels, wanted = images[b].flatten(1).T, mixed[b].flatten(1).T
+        shares = torch.linalg.lstsq(pixels, wanted).solution.T
+        torch.testing.assert_close(shares.sum(dim=1), torch.ones(3), rtol=0, atol=1e-4)
+        torch.testing.assert_close(shares @ pixels.T, wanted.T, rtol=0, atol=1e-4)
+    assert not torch.equal(mixed[0] - images[0], mixed[1] - images[1])
+    torch.testing.assert_close(mixed, mix_colors(images, torch.Generator().manual_seed(0)))

@@ -1,10 +1,10 @@
-"""The looker: cells against loops, colours mixed within what there was, its loss against a loop."""
+"""The looker: cells against loops, its loss against a loop."""
 
 import pytest
 import torch
 from torch import nn
 
-from scratchmm.vision.looker import Looker, cell_labels, looking_loss, mix_colors
+from scratchmm.vision.looker import Looker, cell_labels, looking_loss
 
 
 def test_cells_belong_to_who_covers_most_of_them():
@@ -20,21 +20,6 @@ def test_cells_belong_to_who_covers_most_of_them():
             thing = int(share.argmax())
             expected = [1 + int(v) if share[thing] > 0.2 else 0 for v in values[thing]]
             assert got[:, 2 * row + column].tolist() == expected
-
-
-def test_mixed_colours_are_means_and_shapes_stay():
-    images = torch.rand(5, 3, 4, 6)
-    mixed = mix_colors(images, torch.Generator().manual_seed(0))
-    assert mixed.shape == images.shape
-    low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
-    assert (mixed >= low - 1e-6).all() and (mixed <= high + 1e-6).all()
-    for b in range(5):  # the same mixture at every pixel, another one in each picture
-        pixels, wanted = images[b].flatten(1).T, mixed[b].flatten(1).T
-        shares = torch.linalg.lstsq(pixels, wanted).solution.T
-        torch.testing.assert_close(shares.sum(dim=1), torch.ones(3), rtol=0, atol=1e-4)
-        torch.testing.assert_close(shares @ pixels.T, wanted.T, rtol=0, atol=1e-4)
-    assert not torch.equal(mixed[0] - images[0], mixed[1] - images[1])
-    torch.testing.assert_close(mixed, mix_colors(images, torch.Generator().manual_seed(0)))
 
 
 def test_features_are_the_probabilities_of_each_property():
