@@ -12,7 +12,7 @@ from torch import Tensor
 def matching_negatives(
     tokens: Tensor, generator: torch.Generator, share: float = 0.5
 ) -> tuple[Tensor, Tensor]:
-    """Partners for learning to match : a chance of `share` each to get a wrong text.
+    """Partners for learning to match: a chance of `share` each to get a wrong text.
 
     Wrong texts are drawn evenly from those of the batch that differ from the picture's own. Equal
     texts are never a wrong pair, wherever they stand; a text that all the batch shares stays.
@@ -29,9 +29,8 @@ def matching_negatives(
     tokens, device = tokens.to(generator.device), tokens.device
     other = (tokens[:, None] != tokens[None]).any(dim=-1)  # (B, B)
     alone = ~other.any(dim=1)  # (B,)
-    drawn = torch.multinomial((other | alone[:, None]).float(), 1, generator=generator)[
-        :, 0
-    ]  # (B,)
+    chances = (other | alone[:, None]).float()  # (B, B)
+    drawn = torch.multinomial(chances, 1, generator=generator).squeeze(1)  # (B,)
     lot = torch.rand(len(tokens), generator=generator, device=tokens.device)  # (B,)
     matched = (lot >= share) | alone  # (B,)
     partner = torch.where(matched, torch.arange(len(tokens), device=tokens.device), drawn)  # (B,)

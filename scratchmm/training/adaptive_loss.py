@@ -21,7 +21,8 @@ def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Ten
     """Weights (K,) with the sum K from the losses of the last period and the one before, each (K,).
 
     weight_k = K * softmax over k of (last_k / before_k) / temperature. A loss of which half is left
-    counts less than one that stayed. The higher the temperature, the more even the weights.
+    counts less than one that stayed; one that was 0 counts as if it had stayed. The higher the
+    temperature, the more even the weights.
 
     >>> weights = ratio_weights(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 2.0]), temperature=0.5)
     >>> [round(weight, 3) for weight in weights.tolist()]

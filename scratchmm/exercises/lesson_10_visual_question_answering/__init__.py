@@ -1,0 +1,5 @@
+"""The exercises of lesson 10: how an answer is scored when people differ."""
+
+from scratchmm.exercises.lesson_10_visual_question_answering import vqa_accuracy_bank
+
+EXERCISES = (vqa_accuracy_bank.exercise,)

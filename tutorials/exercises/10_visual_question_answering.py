@@ -1,0 +1,30 @@
+"""Exercises of lesson 10, visual question answering.
+
+Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+    python -m scratchmm learn check     what is right, and which mistake the rest looks like
+    python -m scratchmm learn hint ID   a hint, and a little more of it each time
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scratchmm.metrics.vqa import ENOUGH, clean_answer
+
+
+# vqa.vqa_accuracy: Three of ten are enough. 15 minutes, difficulty 2 of 5. In the lesson: "Scoring
+# an answer".
+def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
+    """Score of one answer, from 0 to 1, against what people (most often ten) answered.
+
+    Raises ValueError below four people: with one left out, three must be left to agree.
+
+    >>> people = ["red"] * 3 + ["orange"] * 7
+    >>> round(vqa_accuracy("Red", people), 2), vqa_accuracy("orange", people)
+    (0.9, 1.0)
+    """
+    raise NotImplementedError(
+        "vqa.vqa_accuracy: min(agreeing / 3, 1), averaged over the sets that leave one person out; "
+        "ValueError below 4"
+    )
