@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -51,22 +51,28 @@ def argument_names(function: Any, count: int) -> list[str]:
     return (names + [""] * count)[:count]
 
 
-def argument_told(name: str, value: Any, axes: str = "") -> str:
-    """An argument as a message shows it. axes: the names of a tensor's axes, "B L D".
+def argument_told(name: str, value: Any, axes: Callable[[Any], str] = lambda value: "") -> str:
+    """An argument as a message shows it. axes: gives the names of a tensor's axes, "B L D".
 
-    >>> argument_told("x", torch.zeros(2, 5), "B L"), argument_told("k", 3)
+    >>> argument_told("x", torch.zeros(2, 5), lambda x: "B L"), argument_told("k", 3)
     ('x (B=2, L=5)', 'k=3')
+    >>> argument_told("features", {"words": torch.zeros(2, 5)})
+    'features {words (2, 5)}'
     """
     if isinstance(value, (tuple, list)) and any(isinstance(one, Tensor) for one in value):
         return f"{name} ({len(value)} tensors)".strip()
+    if isinstance(value, dict) and any(isinstance(one, Tensor) for one in value.values()):
+        inside = [argument_told(str(key), one, axes) for key, one in value.items()]
+        return f"{name} {{{', '.join(inside)}}}".strip()
     if not isinstance(value, Tensor):
         # In full, so that the learner can make the same call; a layer's repr would tell less.
         most = 60 if isinstance(value, nn.Module) else 320
         text = value.__name__ if hasattr(value, "__name__") else brief(value, most)
         return f"{name}={text}" if name else text
     kind = "" if value.dtype == torch.float32 else str(value.dtype).removeprefix("torch.") + " "
-    if len(axes.split()) == value.dim() and value.dim():
-        sizes = zip(axes.split(), value.shape, strict=True)
+    names = axes(value).split()
+    if len(names) == value.dim() and value.dim():
+        sizes = zip(names, value.shape, strict=True)
         shape = ", ".join(str(n) if a.isdigit() else f"{a}={n}" for a, n in sizes)
     else:
         shape = ", ".join(map(str, value.shape))

@@ -187,15 +187,15 @@ class Case:
         if inspect.ismethod(function):
             name = f"{type(function.__self__).__name__}.{name}"
         told = [
-            argument_told(name, value, self._axes.get(id(value), (value, ""))[1])
+            argument_told(name, value, lambda x: self._axes.get(id(x), (x, ""))[1])
             for name, value in zip(names, values, strict=True)
         ]
         self.called = f"{name}({', '.join(told)})"
-        self._inputs = [
-            (name, value, value.detach().clone())
-            for name, value in zip(names, values, strict=True)
-            if isinstance(value, Tensor)
-        ]
+        given = list(zip(names, values, strict=True))
+        for value in values:
+            given += [(str(key), x) for key, x in value.items()] if isinstance(value, dict) else []
+        found = [(name, x) for name, x in given if isinstance(x, Tensor)]
+        self._inputs = [(name, x, x.detach().clone()) for name, x in found]
 
     # Demands
 

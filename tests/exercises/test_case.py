@@ -195,3 +195,14 @@ def test_a_dictionary_is_told_whole_so_that_the_call_can_be_made_again():
 
 def test_nan_is_the_same_as_nan():
     assert same(torch.tensor([math.nan, 1.0]), torch.tensor([math.nan, 1.0]))
+
+
+def test_tensors_in_a_dictionary_are_told_by_their_axes_and_watched():
+    def spoils(features):
+        features["words"] += 1
+
+    case = Case(0, "x")
+    features = {"picture": case.normal(B=2, D=3), "words": case.normal(B=2, T=5)}
+    case.call(spoils, features)
+    assert case.called == "spoils(features {picture (B=2, D=3), words (B=2, T=5)})"
+    assert "words stays" in failure(case.unchanged).expected
