@@ -62,3 +62,26 @@ def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
         "bert.masked_loss: the mean cross-entropy over the tokens whose target is not -100; 0 "
         "where there are none"
     )
+
+
+# matching.matching_negatives: Pairs that do not match. 25 minutes, difficulty 3 of 5. In the
+# lesson: "Does it match?".
+def matching_negatives(
+    tokens: Tensor, generator: torch.Generator, share: float = 0.5
+) -> tuple[Tensor, Tensor]:
+    """Partners for learning to match: a chance of `share` each to get a wrong text.
+
+    Wrong texts are drawn evenly from those of the batch that differ from the picture's own. Equal
+    texts are never a wrong pair, wherever they stand; a text that all the batch shares stays.
+    tokens: int64 (B, T), the text of each picture. Returns partner, int64 (B,), the row of the text
+    that each picture is shown with, and matched, bool (B,), the answer to learn.
+
+    >>> tokens = torch.tensor([[1, 5], [1, 5], [1, 7]])
+    >>> partner, matched = matching_negatives(tokens, torch.Generator().manual_seed(0), share=1.0)
+    >>> partner[:2].tolist(), matched.tolist()
+    ([2, 2], [False, False, False])
+    """
+    raise NotImplementedError(
+        "matching.matching_negatives: each picture gets, with a chance of share, a text of the "
+        "batch that differs from its own"
+    )
