@@ -1,0 +1,95 @@
+"""Exercises of lesson 08, cross modal attention.
+
+Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+    python -m scratchmm learn check     what is right, and which mistake the rest looks like
+    python -m scratchmm learn hint ID   a hint, and a little more of it each time
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from scratchmm.fusion.bimodal import Streams
+from scratchmm.fusion.cross_modal import Looked, check_stream
+from scratchmm.layers.attention import MultiHeadAttention, padding_mask
+from scratchmm.layers.blocks import PostNormBlock
+
+
+# cross_modal.CrossModalAttention: Words look at the picture. 15 minutes, difficulty 2 of 5. In the
+# lesson: "Words look at the picture". Comes after attention.MultiHeadAttention,
+# attention.padding_mask.
+class CrossModalAttention(nn.Module):
+    """Queries come from x; keys and values come from the context, of another length and width.
+
+    The output has the length of x: there is an answer for each that asked.
+
+    >>> words, picture = torch.zeros(2, 3, 8), torch.zeros(2, 5, 6)
+    >>> looked = CrossModalAttention(width=8, heads=2, context_width=6)(words, picture)
+    >>> looked.output.shape, looked.weights.shape
+    (torch.Size([2, 3, 8]), torch.Size([2, 2, 3, 5]))
+    """
+
+    def __init__(self, width: int, heads: int, context_width: int | None = None) -> None:
+        super().__init__()
+        self.attention = MultiHeadAttention(width, heads, context_width)
+
+    def forward(self, x: Tensor, context: Tensor, real: Tensor | None = None) -> Looked:
+        """x: (B, L, D) asks; context: (B, S, C) answers; real: bool (B, S), True may be seen.
+
+        A sample whose context is all False gets no answer: zero weights, and the output's bias.
+        """
+        raise NotImplementedError(
+            "cross_modal.CrossModalAttention: let x ask and the context answer where real is True; "
+            "return Looked, and refuse what does not fit (ValueError)"
+        )
+
+
+# bimodal.TwoStreamLayer: Two streams that ask each other. 25 minutes, difficulty 3 of 5. In the
+# lesson: "Two streams". Comes after cross_modal.CrossModalAttention, transformer.TransformerBlock.
+class TwoStreamLayer(nn.Module):
+    """Each stream asks the other, then itself, then thinks on its own. Norms after each sum.
+
+    >>> layer = TwoStreamLayer(width=8, heads=2, hidden=32)
+    >>> words, picture = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
+    >>> words.shape, picture.shape
+    (torch.Size([1, 3, 8]), torch.Size([1, 5, 8]))
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, epsilon: float = 1e-12) -> None:
+        super().__init__()
+        self.cross_attention = MultiHeadAttention(width, heads)  # of both directions
+        self.cross_norm = nn.LayerNorm(width, eps=epsilon)
+        self.words_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+        self.picture_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+
+    def forward(
+        self,
+        words: Tensor,
+        picture: Tensor,
+        words_mask: Tensor | None = None,
+        picture_mask: Tensor | None = None,
+    ) -> Streams:
+        """words: (B, T, D); picture: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
+        raise NotImplementedError(
+            "bimodal.TwoStreamLayer: words ask the picture and the picture asks the words, both as "
+            "they came in; sum and norm; then each its own block"
+        )
+
+
+# cross_modal.masked_mean: A mean without padding. 10 minutes, difficulty 2 of 5. In the lesson:
+# "Who may look where". Comes after attention.padding_mask.
+def masked_mean(tokens: Tensor, real: Tensor | None = None) -> Tensor:
+    """The mean of each sample's real tokens; zeros where none is real.
+
+    tokens: (B, L, D); real: bool (B, L), True on real tokens. Returns (B, D).
+
+    >>> masked_mean(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]]))
+    tensor([[2.]])
+    """
+    raise NotImplementedError(
+        "cross_modal.masked_mean: the mean (B, D) of each sample's real tokens, whatever stands in "
+        "the others"
+    )
