@@ -1,0 +1,13 @@
+"""The exercises of lesson 07: ways to let several modalities give one answer."""
+
+from scratchmm.exercises.lesson_07_fusion_strategies import (
+    early_bank,
+    gate_bank,
+    late_bank,
+)
+
+EXERCISES = (
+    early_bank.exercise,
+    late_bank.exercise,
+    gate_bank.exercise,
+)
