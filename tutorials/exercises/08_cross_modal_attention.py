@@ -93,3 +93,49 @@ def masked_mean(tokens: Tensor, real: Tensor | None = None) -> Tensor:
         "cross_modal.masked_mean: the mean (B, D) of each sample's real tokens, whatever stands in "
         "the others"
     )
+
+
+# bug.half_masked: Find the bug: padding that speaks. 25 minutes, difficulty 3 of 5. In the lesson:
+# "Who may look where". Comes after cross_modal.CrossModalAttention, cross_modal.masked_mean.
+class HalfMaskedReader(nn.Module):
+    """A question and a picture in, a score for each of 5 answers out. Words and picture look at
+    each other, and what both have found is averaged.
+
+    It trains as well as any other. Yet what it answers to a question depends on the questions
+    beside it. Leave it as it is: it is what your check has to catch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.patches = nn.Embedding(11, 12), nn.Linear(6, 12)
+        self.words_look = CrossModalAttention(12, heads=3)
+        self.picture_looks = CrossModalAttention(12, heads=3)
+        self.answers = nn.Linear(24, 5)
+
+    def forward(self, tokens: Tensor, real: Tensor, picture: Tensor) -> Tensor:
+        """tokens: int64 (B, T), each 0 ... 10; real: bool (B, T), True on real tokens; picture:
+        (B, N, 6), without padding. Returns scores (B, 5)."""
+        words, patches = self.words(tokens), self.patches(picture)
+        seen = words + self.words_look(words, patches).output  # a picture has no padding: no mask
+        said = patches + self.picture_looks(patches, words).output
+        both = torch.cat([masked_mean(seen, real), masked_mean(said)], dim=-1)
+        return self.answers(both)
+
+
+def check_padding(reader: nn.Module) -> None:
+    """Raise AssertionError if what a reader answers depends on padding, or on the other samples.
+
+    reader: (tokens, real, picture) -> scores (B, 5), as HalfMaskedReader takes them; built and
+    ready. Real words stand first, at least one a question; padding behind them may be any number
+    from 0 to 10. T, N and B may be any number from 1 to 16. Accept every reader that answers each
+    sample by its real words and its picture alone (or by less), up to rounding; reject every other.
+    This check is what is asked for and graded, on HalfMaskedReader and others.
+
+    >>> check_padding(HalfMaskedReader())
+    Traceback (most recent call last):
+    AssertionError: question 0 is answered otherwise when it is padded to 4 words
+    """
+    raise NotImplementedError(
+        "bug.half_masked: write the check: AssertionError if what a reader answers depends on "
+        "padding or on the rest of the batch"
+    )

@@ -2,6 +2,7 @@
 
 from scratchmm.exercises.lesson_08_cross_modal_attention import (
     cross_modal_attention_bank,
+    half_masked_bank,
     masked_mean,
     two_stream_layer_bank,
 )
@@ -10,4 +11,5 @@ EXERCISES = (
     cross_modal_attention_bank.exercise,
     two_stream_layer_bank.exercise,
     masked_mean.exercise,
+    half_masked_bank.exercise,
 )
