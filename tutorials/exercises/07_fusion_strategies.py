@@ -22,6 +22,7 @@ from scratchmm.fusion.modalities import (
     network,
     network_cost,
 )
+from scratchmm.fusion.tensor_fusion import append_one
 
 
 # early.EarlyFusion: Side by side. 10 minutes, difficulty 1 of 5. In the lesson: "Early fusion".
@@ -107,3 +108,55 @@ class Gate(nn.Module):
             "gated.Gate: the mixture and the gate; 1 keeps one's own, and where nothing was "
             "answered it is 1"
         )
+
+
+# low_rank.LowRankFusion: A tensor that is never made. 25 minutes, difficulty 4 of 5. In the lesson:
+# "The same for less".
+class LowRankFusion(nn.Module):
+    """Equals TensorFusion with the weights `tensor()`, at a cost that grows with the sum of widths.
+
+    Over the M modalities: parameters = R K sum of (D + 1); multiply-adds = the same, plus
+    (M - 1) R K for the products.
+
+    >>> fusion = LowRankFusion({"picture": 4, "words": 3}, outputs=2, rank=5)
+    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    torch.Size([6, 2])
+    >>> fusion.tensor().shape, fusion.cost()
+    (torch.Size([2, 5, 4]), Cost(parameters=90, multiply_adds=100))
+    """
+
+    def __init__(self, widths: Mapping[str, int], outputs: int, rank: int) -> None:
+        super().__init__()
+        self.widths = check_widths(widths)
+        if rank < 1:
+            raise ValueError(f"rank {rank} is not at least 1")
+        # Around 1/sqrt(D + 1) each projection has variance 1, and so has their product; the sum of
+        # R of them gets its share of the scale from the first factor.
+        self.factors = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.randn(rank, outputs, width + 1) * (width + 1) ** -0.5)
+                for name, width in widths.items()
+            }
+        )
+        first = next(iter(self.widths))
+        self.factors[first].data *= rank**-0.5
+
+    def forward(self, features: Features, present: Present | None = None) -> Tensor:
+        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        raise NotImplementedError(
+            "low_rank.LowRankFusion: each vector with its 1 through its factors to (B, R, K); "
+            "multiply the modalities, add the ranks"
+        )
+
+    def tensor(self) -> Tensor:
+        """The weights of the TensorFusion that this equals: (K, D + 1, S + 1, ...)."""
+        raise NotImplementedError(
+            "low_rank.LowRankFusion: the weights (K, D + 1, S + 1, ...) that this equals: a sum "
+            "over ranks of outer products"
+        )
+
+    def cost(self) -> Cost:
+        """By the formulas above."""
+        rank, outputs, _ = next(iter(self.factors.values())).shape
+        parameters = rank * outputs * sum(width + 1 for width in self.widths.values())
+        return Cost(parameters, parameters + (len(self.widths) - 1) * rank * outputs)

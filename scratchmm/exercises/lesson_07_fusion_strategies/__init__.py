@@ -4,10 +4,12 @@ from scratchmm.exercises.lesson_07_fusion_strategies import (
     early_bank,
     gate_bank,
     late_bank,
+    low_rank_bank,
 )
 
 EXERCISES = (
     early_bank.exercise,
     late_bank.exercise,
     gate_bank.exercise,
+    low_rank_bank.exercise,
 )
