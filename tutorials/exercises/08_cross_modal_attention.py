@@ -108,18 +108,18 @@ class HalfMaskedReader(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words, self.patches = nn.Embedding(11, 12), nn.Linear(6, 12)
-        self.words_look = CrossModalAttention(12, heads=3)
-        self.picture_looks = CrossModalAttention(12, heads=3)
+        self.words_look = MultiHeadAttention(12, heads=3)
+        self.picture_looks = MultiHeadAttention(12, heads=3)
         self.answers = nn.Linear(24, 5)
 
     def forward(self, tokens: Tensor, real: Tensor, picture: Tensor) -> Tensor:
         """tokens: int64 (B, T), each 0 ... 10; real: bool (B, T), True on real tokens; picture:
         (B, N, 6), without padding. Returns scores (B, 5)."""
         words, patches = self.words(tokens), self.patches(picture)
-        seen = words + self.words_look(words, patches).output  # a picture has no padding: no mask
-        said = patches + self.picture_looks(patches, words).output
-        both = torch.cat([masked_mean(seen, real), masked_mean(said)], dim=-1)
-        return self.answers(both)
+        seen = words + self.words_look(words, patches)  # a picture has no padding: no mask
+        said = patches + self.picture_looks(patches, words)
+        question = (seen * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+        return self.answers(torch.cat([question, said.mean(dim=1)], dim=-1))
 
 
 def check_padding(reader: nn.Module) -> None:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.kinds import Bank, judged_by_bank
-from scratchmm.fusion.cross_modal import CrossModalAttention, masked_mean
+from scratchmm.fusion.cross_modal import masked_mean
+from scratchmm.layers.attention import MultiHeadAttention, padding_mask
 
 exercise = Exercise(
     id="bug.half_masked",
@@ -53,18 +54,18 @@ class HalfMaskedReader(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words, self.patches = nn.Embedding(11, 12), nn.Linear(6, 12)
-        self.words_look = CrossModalAttention(12, heads=3)
-        self.picture_looks = CrossModalAttention(12, heads=3)
+        self.words_look = MultiHeadAttention(12, heads=3)
+        self.picture_looks = MultiHeadAttention(12, heads=3)
         self.answers = nn.Linear(24, 5)
 
     def forward(self, tokens: Tensor, real: Tensor, picture: Tensor) -> Tensor:
         """tokens: int64 (B, T), each 0 ... 10; real: bool (B, T), True on real tokens; picture:
         (B, N, 6), without padding. Returns scores (B, 5)."""
         words, patches = self.words(tokens), self.patches(picture)
-        seen = words + self.words_look(words, patches).output  # a picture has no padding: no mask
-        said = patches + self.picture_looks(patches, words).output
-        both = torch.cat([masked_mean(seen, real), masked_mean(said)], dim=-1)
-        return self.answers(both)
+        seen = words + self.words_look(words, patches)  # a picture has no padding: no mask
+        said = patches + self.picture_looks(patches, words)
+        question = (seen * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+        return self.answers(torch.cat([question, said.mean(dim=1)], dim=-1))
 
 
 def check_padding(reader: nn.Module) -> None:
@@ -102,10 +103,10 @@ class Masked(HalfMaskedReader):
     """The mended one; its steps are apart, so that each can be broken."""
 
     def seen(self, words, real, patches):
-        return words + self.words_look(words, patches).output
+        return words + self.words_look(words, patches)
 
     def said(self, words, real, patches):
-        return patches + self.picture_looks(patches, words, real).output
+        return patches + self.picture_looks(patches, words, padding_mask(real))
 
     def question(self, seen, real):
         return masked_mean(seen, real)
@@ -156,7 +157,7 @@ class Recurrent(Masked):
         words, state = self.words(tokens).tanh(), torch.zeros(len(tokens), 12)
         for t in range(tokens.shape[1]):
             state = torch.where(real[:, t, None], (0.5 * state + words[:, t]).tanh(), state)
-        seen = self.words_look(state[:, None], self.patches(picture)).output[:, 0]
+        seen = self.words_look(state[:, None], self.patches(picture))[:, 0]
         return self.answers(torch.cat([state, seen], dim=-1))
 
 
