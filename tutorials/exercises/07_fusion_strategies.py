@@ -8,7 +8,7 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from scratchmm.fusion.modalities import (
     network_cost,
 )
 from scratchmm.fusion.tensor_fusion import append_one
+from scratchmm.training.adaptive_loss import _distinct
 
 
 # early.EarlyFusion: Side by side. 10 minutes, difficulty 1 of 5. In the lesson: "Early fusion".
@@ -160,3 +161,64 @@ class LowRankFusion(nn.Module):
         rank, outputs, _ = next(iter(self.factors.values())).shape
         parameters = rank * outputs * sum(width + 1 for width in self.widths.values())
         return Cost(parameters, parameters + (len(self.widths) - 1) * rank * outputs)
+
+
+# adaptive_loss.ratio_weights: Who fell least counts more. 10 minutes, difficulty 2 of 5. In the
+# lesson: "Several losses".
+def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Tensor:
+    """Weights (K,) with the sum K from the losses of the last period and the one before, each (K,).
+
+    weight_k = K * softmax over k of (last_k / before_k) / temperature. A loss of which half is left
+    counts less than one that stayed; one that was 0 counts as if it had stayed. The higher the
+    temperature, the more even the weights.
+
+    >>> weights = ratio_weights(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 2.0]), temperature=0.5)
+    >>> [round(weight, 3) for weight in weights.tolist()]
+    [0.538, 1.462]
+    """
+    raise NotImplementedError(
+        "adaptive_loss.ratio_weights: K times the softmax of (last / before) / temperature; a loss "
+        "that was 0 has the ratio 1"
+    )
+
+
+# adaptive_loss.UncertaintyWeights: What is noisy counts less. 15 minutes, difficulty 3 of 5. In the
+# lesson: "Several losses". Comes after adaptive_loss.ratio_weights.
+class UncertaintyWeights(nn.Module):
+    """Weigh losses by learned noise: forward(losses by name) -> scalar.
+
+    With s = log of the noise's variance, a loss L adds exp(-s) * L + s / 2; a mean squared error
+    (named in `squared`) adds exp(-s) / 2 * L + s / 2. For a loss that stays, the best variance is
+    2 L, or L. Make it a part of the model, so that the optimizer learns `log_variances` (K,) too.
+
+    >>> weigh = UncertaintyWeights(["match", "answer"])
+    >>> weigh({"match": torch.tensor(1.0), "answer": torch.tensor(2.0)}).item()
+    3.0
+    """
+
+    factors: Tensor
+
+    def __init__(self, names: Sequence[str], squared: Collection[str] = ()) -> None:
+        super().__init__()
+        self.names = _distinct(names)
+        for name in squared:
+            if name not in self.names:
+                raise ValueError(f"loss {name!r} is none of {', '.join(self.names)}")
+        self.log_variances = nn.Parameter(torch.zeros(len(self.names)))
+        factors = [0.5 if name in squared else 1.0 for name in self.names]
+        self.register_buffer("factors", torch.tensor(factors), persistent=False)
+
+    @property
+    def weights(self) -> Tensor:
+        """The factors (K,) that the losses have now, in the order of `names`."""
+        raise NotImplementedError(
+            "adaptive_loss.UncertaintyWeights: exp(-s), times the factor of each loss (1, or a "
+            "half for squared ones)"
+        )
+
+    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Scalar losses by name to their sum with the price of noise, a scalar; see above."""
+        raise NotImplementedError(
+            "adaptive_loss.UncertaintyWeights: the weighted losses, picked by name, plus s / 2 for "
+            "each, added up"
+        )

@@ -5,6 +5,8 @@ from scratchmm.exercises.lesson_07_fusion_strategies import (
     gate_bank,
     late_bank,
     low_rank_bank,
+    ratio_weights,
+    uncertainty_weights_bank,
 )
 
 EXERCISES = (
@@ -12,4 +14,6 @@ EXERCISES = (
     late_bank.exercise,
     gate_bank.exercise,
     low_rank_bank.exercise,
+    ratio_weights.exercise,
+    uncertainty_weights_bank.exercise,
 )
