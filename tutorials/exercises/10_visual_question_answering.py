@@ -8,7 +8,7 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scratchmm.metrics.vqa import ENOUGH, clean_answer
 
@@ -27,4 +27,24 @@ def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
     raise NotImplementedError(
         "vqa.vqa_accuracy: min(agreeing / 3, 1), averaged over the sets that leave one person out; "
         "ValueError below 4"
+    )
+
+
+# test.vqa_accuracy: Write the test of the VQA accuracy. 25 minutes, difficulty 3 of 5. In the
+# lesson: "Scoring an answer". Comes after vqa.vqa_accuracy. Without
+# scratchmm.metrics.vqa.vqa_accuracy.
+def check_accuracy(candidate: Callable[[str, list[str]], float]) -> None:
+    """Raise AssertionError unless `candidate` is a right vqa_accuracy.
+
+    candidate: a function (answer, people) -> score from 0 to 1, as the docstring of `vqa_accuracy`
+    describes it. Right ones differ in how they are written, never in what they return beyond
+    rounding. Work out what you expect yourself: the library's own is out of reach.
+
+    >>> check_accuracy(lambda answer, people: people.count(answer) / len(people))
+    Traceback (most recent call last):
+    AssertionError: given by 4 of 10 people, an answer scores 0.4, not 1
+    """
+    raise NotImplementedError(
+        "test.vqa_accuracy: accept every right vqa_accuracy, and reject at least 9 in 10 of the "
+        "wrong ones"
     )

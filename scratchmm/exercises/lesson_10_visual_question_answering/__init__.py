@@ -1,5 +1,11 @@
 """The exercises of lesson 10: how an answer is scored when people differ."""
 
-from scratchmm.exercises.lesson_10_visual_question_answering import vqa_accuracy_bank
+from scratchmm.exercises.lesson_10_visual_question_answering import (
+    check_vqa_accuracy,
+    vqa_accuracy_bank,
+)
 
-EXERCISES = (vqa_accuracy_bank.exercise,)
+EXERCISES = (
+    vqa_accuracy_bank.exercise,
+    check_vqa_accuracy.exercise,
+)
