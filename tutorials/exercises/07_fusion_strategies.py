@@ -8,11 +8,14 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
+from scratchmm.fusion.bilinear import _uniform
+from scratchmm.fusion.bottleneck import Streams, mean_of_present
 from scratchmm.fusion.modalities import (
     Cost,
     Features,
@@ -23,6 +26,8 @@ from scratchmm.fusion.modalities import (
     network_cost,
 )
 from scratchmm.fusion.tensor_fusion import append_one
+from scratchmm.layers.attention import padding_mask
+from scratchmm.layers.transformer import TransformerBlock
 from scratchmm.training.adaptive_loss import _distinct
 
 
@@ -111,6 +116,64 @@ class Gate(nn.Module):
         )
 
 
+# bilinear.BilinearFusion: Every number with every other. 20 minutes, difficulty 3 of 5. In the
+# lesson: "Pairs of numbers". Comes after early.EarlyFusion. Without torch.nn.functional.bilinear,
+# torch.bilinear, the library's bilinear.
+class BilinearFusion(nn.Module):
+    """The sum of a bilinear form over every pair of modalities, and a bias. Two: nn.Bilinear.
+
+    A pair with an absent modality adds nothing, so one modality alone leaves the bias.
+    Over the pairs of widths (D, S): parameters = sum of D S K, plus K; multiply-adds = sum of
+    (D + 1) S K. Both grow with the product of two widths, and with the square of the modalities.
+
+    >>> fusion = BilinearFusion({"picture": 4, "words": 3}, outputs=2)
+    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    torch.Size([6, 2])
+    >>> fusion.cost()
+    Cost(parameters=26, multiply_adds=30)
+    """
+
+    def __init__(self, widths: Mapping[str, int], outputs: int) -> None:
+        super().__init__()
+        self.widths = check_widths(widths, least=2)
+        self.pairs = list(combinations(self.widths, 2))
+        self.weights = nn.ParameterList(
+            nn.Parameter(_uniform(outputs, widths[left], widths[right]))
+            for left, right in self.pairs
+        )
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, features: Features, present: Present | None = None) -> Tensor:
+        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        raise NotImplementedError(
+            "bilinear.BilinearFusion: the bias, and for each pair (left, right) left^T W_k right "
+            "for each output k"
+        )
+
+    def cost(self) -> Cost:
+        """By the formulas above."""
+        sizes = [(self.widths[left], self.widths[right]) for left, right in self.pairs]
+        outputs = len(self.bias)
+        parameters = sum(left * right for left, right in sizes) * outputs + outputs
+        return Cost(parameters, sum((left + 1) * right for left, right in sizes) * outputs)
+
+
+# tensor_fusion.outer_product: All products. 15 minutes, difficulty 2 of 5. In the lesson: "All
+# products". Comes after bilinear.BilinearFusion.
+def outer_product(vectors: Sequence[Tensor]) -> Tensor:
+    """All products of one number from each vector: (B, P), the last vector's index fastest.
+
+    vectors: a (B, D) each, their widths may differ; P is the product of the widths.
+
+    >>> outer_product([torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 5.0, 1.0]])]).tolist()
+    [[3.0, 5.0, 1.0, 6.0, 10.0, 2.0]]
+    """
+    raise NotImplementedError(
+        "tensor_fusion.outer_product: every product of one number from each vector, the last "
+        "vector's index fastest"
+    )
+
+
 # low_rank.LowRankFusion: A tensor that is never made. 25 minutes, difficulty 4 of 5. In the lesson:
 # "The same for less".
 class LowRankFusion(nn.Module):
@@ -161,6 +224,59 @@ class LowRankFusion(nn.Module):
         rank, outputs, _ = next(iter(self.factors.values())).shape
         parameters = rank * outputs * sum(width + 1 for width in self.widths.values())
         return Cost(parameters, parameters + (len(self.widths) - 1) * rank * outputs)
+
+
+# bottleneck.BottleneckLayer: Through the bottleneck. 20 minutes, difficulty 3 of 5. In the lesson:
+# "Bottleneck tokens". Comes after attention.padding_mask, transformer.TransformerBlock.
+class BottleneckLayer(nn.Module):
+    """Each stream's block sees its own tokens and the bottleneck's; the bottleneck's copies are
+    then averaged (equations 8 and 9).
+
+    >>> layer = BottleneckLayer(["picture", "words"], width=6, heads=2, hidden=5)
+    >>> streams = {"picture": torch.zeros(1, 4, 6), "words": torch.zeros(1, 3, 6)}
+    >>> real = {name: torch.ones(x.shape[:2]).bool() for name, x in streams.items()}
+    >>> streams, shared = layer(streams, torch.zeros(1, 2, 6), real, torch.ones(1, 2).bool())
+    >>> streams["words"].shape, shared.shape
+    (torch.Size([1, 3, 6]), torch.Size([1, 2, 6]))
+    """
+
+    def __init__(self, names: list[str], width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleDict(
+            {name: TransformerBlock(width, heads, hidden) for name in names}
+        )
+
+    def forward(
+        self, streams: Streams, shared: Tensor, real: Streams, present: Tensor
+    ) -> tuple[Streams, Tensor]:
+        """streams: a (B, L, D) for each name; shared: (B, N, D), the bottleneck.
+
+        real: bool (B, L) for each stream, True on real tokens. present: bool (B, M), a column for
+        each stream in their order. Returns the new streams and the new bottleneck.
+        """
+        raise NotImplementedError(
+            "bottleneck.BottleneckLayer: each stream with the bottleneck through its block; the "
+            "new bottleneck is the mean of the copies of those present"
+        )
+
+
+# balanced.balanced_order: Every label as often as any other. 25 minutes, difficulty 3 of 5. In the
+# lesson: "Even batches".
+def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Generator) -> Tensor:
+    """Indices int64 (count,) of samples, every label as often as any other (one more or less).
+
+    Each run of as many samples as there are labels has every label once, so batches are even too.
+    Within a label no sample comes twice before all have come once.
+
+    >>> labels = ["yes", "yes", "yes", "no"]
+    >>> order = balanced_order(labels, 6, torch.Generator().manual_seed(0))
+    >>> sorted(order.tolist())
+    [0, 1, 2, 3, 3, 3]
+    """
+    raise NotImplementedError(
+        "balanced.balanced_order: indices in runs of one sample of each label, shuffled; no sample "
+        "twice before its turn"
+    )
 
 
 # adaptive_loss.ratio_weights: Who fell least counts more. 10 minutes, difficulty 2 of 5. In the
