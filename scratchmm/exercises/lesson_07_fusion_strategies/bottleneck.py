@@ -44,7 +44,7 @@ LENGTHS = {"words": 5, "picture": 4, "sound": 7}
 B, D, N = 8, 6, 2
 
 
-def made(case: Case, layer_class):
+def made(case, layer_class):
     """A filled layer with 3 heads, each block with numbers of its own."""
     layer = case.build(layer_class, list(LENGTHS), width=D, heads=3, hidden=11)
     source = torch.Generator().manual_seed(case.seed)
@@ -54,25 +54,26 @@ def made(case: Case, layer_class):
     return layer
 
 
-def tokens(case: Case, names=tuple(LENGTHS)) -> dict[str, Tensor]:
+def tokens(case, names=tuple(LENGTHS)):
     """Streams of these names, each with another axis for its length."""
     axes = {"words": "T", "picture": "P", "sound": "F"}
-    return {name: case.normal(**{"B": B, axes[name]: LENGTHS[name], "D": D}) for name in names}
+    sizes = {name: {"B": B, axes[name]: LENGTHS[name], "D": D} for name in names}
+    return {name: case.normal(**sizes[name]) for name in names}
 
 
 def bottleneck(case: Case) -> Tensor:
     return case.normal(B=B, N=N, D=D)
 
 
-def all_real(streams) -> dict[str, Tensor]:
+def all_real(streams):
     return {name: torch.ones(x.shape[:2], dtype=torch.bool) for name, x in streams.items()}
 
 
-def all_there(streams) -> Tensor:
+def all_there(streams):
     return torch.ones(B, len(streams), dtype=torch.bool)
 
 
-def padded(case: Case, streams) -> dict[str, Tensor]:
+def padded(case, streams):
     """Some tokens are padding, never the first of a stream."""
     axes = {"words": "T", "picture": "P", "sound": "F"}
     masks = {}
@@ -82,7 +83,7 @@ def padded(case: Case, streams) -> dict[str, Tensor]:
     return masks
 
 
-def absences(streams) -> Tensor:
+def absences(streams):
     """Every sample has someone."""
     table = [[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0], [1, 0, 1], [1, 1, 1]]
     return torch.tensor(table).bool()[:, : len(streams)]
@@ -107,7 +108,7 @@ def oracle(layer, streams, shared, real=None, present=None):
     return found, torch.stack(middle)
 
 
-def agree(case: Case, got, expected, real=None) -> None:
+def agree(case, got, expected, real=None):
     """New streams and bottleneck are the expected ones; what padding says is nobody's business."""
     streams, shared = got
     case.equal(list(streams), list(expected[0]), "the names of the new streams")
@@ -119,7 +120,7 @@ def agree(case: Case, got, expected, real=None) -> None:
     case.equal(shared, expected[1], "the new bottleneck")
 
 
-def call(case: Case, layer, streams, shared, real=None, present=None):
+def call(case, layer, streams, shared, real=None, present=None):
     real = real or all_real(streams)
     present = all_there(streams) if present is None else present
     case.named(present, "B M")

@@ -76,7 +76,7 @@ def with_one(features, name, present=None):
     return torch.hstack([vector, like.new_ones(count, 1)])
 
 
-def whole(factors) -> Tensor:
+def whole(factors):
     """The tensor (K, 6, 4, 2) of three modalities, rank by rank."""
     total = torch.tensor(0.0)
     for r in range(len(factors["words"])):
@@ -94,7 +94,7 @@ def oracle(fusion, features, present=None):
     return products.flatten(1) @ weights.flatten(1).T
 
 
-def made(case: Case, fusion_class):
+def made(case, fusion_class):
     case.sizes["K"] = K
     return case.build(fusion_class, WIDTHS, K, R)
 
