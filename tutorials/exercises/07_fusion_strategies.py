@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
+from scratchmm.fusion.bilinear import _uniform
 from scratchmm.fusion.bottleneck import Streams, mean_of_present
 from scratchmm.fusion.modalities import (
     Cost,
@@ -112,6 +114,107 @@ class Gate(nn.Module):
             "gated.Gate: the mixture and the gate; 1 keeps one's own, and where nothing was "
             "answered it is 1"
         )
+
+
+# bilinear.BilinearFusion: Every number with every other. 20 minutes, difficulty 3 of 5. In the
+# lesson: "Pairs of numbers". Comes after early.EarlyFusion. Without torch.nn.functional.bilinear,
+# torch.bilinear, the library's bilinear.
+class BilinearFusion(nn.Module):
+    """The sum of a bilinear form over every pair of modalities, and a bias. Two: nn.Bilinear.
+
+    A pair with an absent modality adds nothing, so one modality alone leaves the bias.
+    Over the pairs of widths (D, S): parameters = sum of D S K, plus K; multiply-adds = sum of
+    (D + 1) S K. Both grow with the product of two widths, and with the square of the modalities.
+
+    >>> fusion = BilinearFusion({"picture": 4, "words": 3}, outputs=2)
+    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    torch.Size([6, 2])
+    >>> fusion.cost()
+    Cost(parameters=26, multiply_adds=30)
+    """
+
+    def __init__(self, widths: Mapping[str, int], outputs: int) -> None:
+        super().__init__()
+        self.widths = check_widths(widths, least=2)
+        self.pairs = list(combinations(self.widths, 2))
+        self.weights = nn.ParameterList(
+            nn.Parameter(_uniform(outputs, widths[left], widths[right]))
+            for left, right in self.pairs
+        )
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, features: Features, present: Present | None = None) -> Tensor:
+        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        raise NotImplementedError(
+            "bilinear.BilinearFusion: the bias, and for each pair (left, right) left^T W_k right "
+            "for each output k"
+        )
+
+    def cost(self) -> Cost:
+        """By the formulas above."""
+        sizes = [(self.widths[left], self.widths[right]) for left, right in self.pairs]
+        outputs = len(self.bias)
+        parameters = sum(left * right for left, right in sizes) * outputs + outputs
+        return Cost(parameters, sum((left + 1) * right for left, right in sizes) * outputs)
+
+
+# tensor_fusion.outer_product: All products. 15 minutes, difficulty 2 of 5. In the lesson: "All
+# products". Comes after bilinear.BilinearFusion.
+def outer_product(vectors: Sequence[Tensor]) -> Tensor:
+    """All products of one number from each vector: (B, P), the last vector's index fastest.
+
+    vectors: a (B, D) each, their widths may differ; P is the product of the widths.
+
+    >>> outer_product([torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 5.0, 1.0]])]).tolist()
+    [[3.0, 5.0, 1.0, 6.0, 10.0, 2.0]]
+    """
+    raise NotImplementedError(
+        "tensor_fusion.outer_product: every product of one number from each vector, the last "
+        "vector's index fastest"
+    )
+
+
+# tensor_fusion.TensorFusion: What the appended 1 keeps. 20 minutes, difficulty 3 of 5. In the
+# lesson: "All products". Comes after tensor_fusion.outer_product. Without the library's append_one.
+class TensorFusion(nn.Module):
+    """A Linear layer over the outer product of all modalities, each with a 1 appended.
+
+    An absent modality is (0, ..., 0, 1): what the others say without it stays.
+    With P the product of (D + 1) over the modalities: parameters = P K, multiply-adds = P K, plus
+    one for each product in the tensor (P, and what was there before each modality joined). They
+    grow with the product of all widths: a thousandfold for each further modality of 1,000.
+
+    >>> fusion = TensorFusion({"picture": 4, "words": 3}, outputs=2)
+    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    torch.Size([6, 2])
+    >>> fusion.cost()
+    Cost(parameters=40, multiply_adds=60)
+    """
+
+    def __init__(self, widths: Mapping[str, int], outputs: int) -> None:
+        raise NotImplementedError(
+            "tensor_fusion.TensorFusion: keep widths; output is a Linear layer without bias, from "
+            "as many products as there are, a 1 appended to each modality, to outputs"
+        )
+
+    def forward(self, features: Features, present: Present | None = None) -> Tensor:
+        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        raise NotImplementedError(
+            "tensor_fusion.TensorFusion: append a 1 to each vector, zeros where absent; "
+            "outer_product; output"
+        )
+
+    def tensor(self) -> Tensor:
+        """The weights as a tensor: (K, D + 1, S + 1, ...), an axis for each modality."""
+        sizes = [width + 1 for width in self.widths.values()]
+        return self.output.weight.unflatten(1, sizes)
+
+    def cost(self) -> Cost:
+        """By the formulas above."""
+        grown = [width + 1 for width in self.widths.values()]
+        products = sum(math.prod(grown[:count]) for count in range(2, len(grown) + 1))
+        weights = self.output.weight.numel()
+        return Cost(weights, weights + products)
 
 
 # low_rank.LowRankFusion: A tensor that is never made. 25 minutes, difficulty 4 of 5. In the lesson:

@@ -2,12 +2,15 @@
 
 from scratchmm.exercises.lesson_07_fusion_strategies import (
     balanced_order_bank,
+    bilinear_bank,
     bottleneck_bank,
     early_bank,
     gate_bank,
     late_bank,
     low_rank_bank,
+    outer_product_bank,
     ratio_weights,
+    tensor_fusion_bank,
     uncertainty_weights_bank,
 )
 
@@ -15,6 +18,9 @@ EXERCISES = (
     early_bank.exercise,
     late_bank.exercise,
     gate_bank.exercise,
+    bilinear_bank.exercise,
+    outer_product_bank.exercise,
+    tensor_fusion_bank.exercise,
     low_rank_bank.exercise,
     bottleneck_bank.exercise,
     balanced_order_bank.exercise,
