@@ -153,20 +153,6 @@ def even_on_average(labels, count, generator):
 
 
 @exercise.wrong(
-    "labels-drawn",
-    story="for each sample a label is drawn, all equally likely: even only on average",
-    advice="go round all labels, run by run",
-    twin="even-on-average",
-)
-def labels_drawn(labels, count, generator):
-    groups, order = [*collected(labels).values()], []
-    for _ in range(count):
-        own = groups[int(torch.randint(len(groups), (1,), generator=generator))]
-        order.append(own[int(torch.randint(len(own), (1,), generator=generator))])
-    return torch.tensor(order)
-
-
-@exercise.wrong(
     "too-few-for-count",
     story="each label gives each sample at most once, so the rare ones are soon used up",
     advice="when all of a label have come, begin again with a new permutation",
@@ -250,4 +236,13 @@ def label_after_label_too(labels, count, generator):
         wanted = each + (place < more)
         turns = [torch.randperm(len(own), generator=generator) for _ in range(wanted)]
         order += [own[i] for i in (torch.cat(turns)[:wanted] if turns else [])]
+    return torch.tensor(order)
+
+
+@exercise.disguise("even-on-average")
+def labels_drawn(labels, count, generator):
+    groups, order = [*collected(labels).values()], []
+    for _ in range(count):
+        own = groups[int(torch.randint(len(groups), (1,), generator=generator))]
+        order.append(own[int(torch.randint(len(own), (1,), generator=generator))])
     return torch.tensor(order)

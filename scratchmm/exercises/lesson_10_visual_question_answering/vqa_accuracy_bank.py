@@ -136,18 +136,6 @@ def majority_only(answer, people):
 
 
 @exercise.wrong(
-    "best-set",
-    story="of the sets that leave one out the best is taken, not the mean",
-    advice="add the scores of all sets and divide by their number",
-    twin="nobody-left-out",
-)
-def best_set(answer, people):
-    checked(people)
-    agree = [clean_answer(person) == clean_answer(answer) for person in people]
-    return max(min((sum(agree) - one) / 3, 1.0) for one in agree)
-
-
-@exercise.wrong(
     "worst-set",
     story="of the sets that leave one out the worst is taken, not the mean",
     advice="add the scores of all sets and divide by their number",
@@ -156,17 +144,6 @@ def worst_set(answer, people):
     checked(people)
     agree = [clean_answer(person) == clean_answer(answer) for person in people]
     return min(min((sum(agree) - one) / 3, 1.0) for one in agree)
-
-
-@exercise.wrong(
-    "only-the-person",
-    story="for each person it is asked whether that one agrees, not how many of the others do",
-    advice="take that person away and count those who are left",
-    twin="share-who-agree",
-)
-def only_the_person(answer, people):
-    checked(people)
-    return sum(clean_answer(person) == clean_answer(answer) for person in people) / len(people)
 
 
 @exercise.wrong(
@@ -207,6 +184,12 @@ def three_or_nothing_too(answer, people):
     checked(people)
     agree = [clean_answer(person) == clean_answer(answer) for person in people]
     return sum(sum(agree[:i] + agree[i + 1 :]) > 2 for i in range(len(agree))) / len(agree)
+
+
+@exercise.disguise("share-who-agree")
+def only_the_person(answer, people):
+    checked(people)
+    return sum(clean_answer(person) == clean_answer(answer) for person in people) / len(people)
 
 
 @exercise.right("sets made and counted")
