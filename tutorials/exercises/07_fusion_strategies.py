@@ -22,12 +22,14 @@ from scratchmm.fusion.modalities import (
     Present,
     check_widths,
     gather,
+    linear_cost,
     network,
     network_cost,
 )
+from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.fusion.tensor_fusion import append_one
 from scratchmm.layers.attention import padding_mask
-from scratchmm.layers.transformer import TransformerBlock
+from scratchmm.layers.transformer import Transformer, TransformerBlock
 from scratchmm.training.adaptive_loss import _distinct
 
 
@@ -301,6 +303,57 @@ class BottleneckLayer(nn.Module):
             "bottleneck.BottleneckLayer: each stream with the bottleneck through its block; the "
             "new bottleneck is the mean of the copies of those present"
         )
+
+
+# modality_attention.AttentionFusion: A token a modality. 20 minutes, difficulty 3 of 5. In the
+# lesson: "Attention over modalities". Comes after attention.padding_mask.
+class AttentionFusion(nn.Module):
+    """A token a modality and an answer token, through transformer blocks; absent ones are unseen.
+
+    `watch_attention` shows who looked at whom; the answer token is first. With d = width, h = hidden
+    and L = M + 1 tokens: parameters = sum of (D + 1) d, plus d, plus depth times (4 (d + 1) d +
+    (d + 1) h + (h + 1) d + 4 d), plus 2 d, plus (d + 1) K. multiply-adds = sum of D d, plus depth
+    times L (4 d d + 2 d h + 2 L d), plus d K: linear in the widths, nearly so in the modalities.
+
+    >>> fusion = AttentionFusion({"picture": 4, "words": 3}, outputs=2, width=6, heads=2, hidden=5)
+    >>> fusion({"words": torch.zeros(7, 3), "picture": torch.zeros(7, 4)}).shape
+    torch.Size([7, 2])
+    >>> fusion.cost()
+    Cost(parameters=349, multiply_adds=774)
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        outputs: int,
+        width: int,
+        heads: int,
+        hidden: int,
+        depth: int = 1,
+    ) -> None:
+        super().__init__()
+        self.widths = check_widths(widths)
+        self.sizes = (width, hidden, depth, outputs)
+        self.tokens = nn.ModuleDict({name: nn.Linear(size, width) for name, size in widths.items()})
+        self.answer = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.transformer = Transformer(TransformerBlock(width, heads, hidden) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.output = nn.Linear(width, outputs)
+
+    def forward(self, features: Features, present: Present | None = None) -> Tensor:
+        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        raise NotImplementedError(
+            "modality_attention.AttentionFusion: the answer token, then a token a modality, "
+            "through the transformer; read the first by norm and output"
+        )
+
+    def cost(self) -> Cost:
+        """By the formulas above."""
+        width, hidden, depth, outputs = self.sizes
+        tokens = [linear_cost(size, width) for size in self.widths.values()]
+        learned = Cost(width + 2 * width, 0)  # the answer token and the last norm
+        blocks = block_cost(1 + len(self.widths), width, hidden).times(depth)
+        return learned.plus(blocks, linear_cost(width, outputs), *tokens)
 
 
 # balanced.balanced_order: Every label as often as any other. 25 minutes, difficulty 3 of 5. In the
