@@ -255,3 +255,38 @@ def only_itself_left_out_too(tokens, generator, share=0.5):
     further = torch.randint(1, len(tokens), own.shape, generator=generator)
     wrong = torch.rand(len(tokens), generator=generator) < share
     return torch.where(wrong, (own + further) % len(tokens), own), ~wrong
+
+
+@exercise.disguise("exactly-so-many")
+def exactly_so_many_too(tokens, generator, share=0.5):
+    checked(share)
+    partner, wrong = torch.arange(len(tokens)), torch.zeros(len(tokens), dtype=torch.bool)
+    chosen = torch.randperm(len(tokens), generator=generator)[: round(share * len(tokens))]
+    differ = different(tokens)
+    for row in chosen.tolist():
+        if differ[row]:
+            place = torch.randint(len(differ[row]), (1,), generator=generator)
+            partner[row], wrong[row] = differ[row][int(place)], True
+    return partner, ~wrong
+
+
+@exercise.disguise("told-the-other-way")
+def told_the_other_way_too(tokens, generator, share=0.5):
+    partner, matched = largest_score(tokens, generator, share)
+    return partner, partner != torch.arange(len(tokens))
+
+
+@exercise.disguise("one-lot")
+def one_lot_too(tokens, generator, share=0.5):
+    checked(share)
+    wrong = float(torch.rand((), generator=generator)) < share
+    return largest_score(tokens, generator, 1.0 if wrong else 0.0)
+
+
+@exercise.disguise("the-first-that-differs")
+def the_first_that_differs_too(tokens, generator, share=0.5):
+    checked(share)
+    chance = torch.bernoulli(torch.full((len(tokens),), float(share)), generator=generator).bool()
+    rows = enumerate(zip(different(tokens), chance.tolist(), strict=True))
+    partner = torch.tensor([rest[0] if rest and wrong else row for row, (rest, wrong) in rows])
+    return partner, partner == torch.arange(len(tokens))
