@@ -4,22 +4,34 @@ The models are `vision.looker.Looker` and `fusion.vqa.VQA`; here is what surroun
 stages of training, a tokenizer learned from the questions, batches even over kinds of question.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.data.asked import ask_scenes, share_out
 from scratchmm.data.drawing import draw_many, masks
 from scratchmm.data.guessing import cell
-from scratchmm.data.wording import Question, questions
-from scratchmm.data.world import COLORS, SHAPES, SIZES, TEXTURES, Combination, Scene, sample_scene
+from scratchmm.data.wording import KINDS, Question, questions
+from scratchmm.data.world import (
+    COLORS,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+    Combination,
+    Scene,
+    sample_scene,
+    split_combinations,
+)
+from scratchmm.fusion.vqa import AnswerVocabulary
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.training.augment import mix_colors
-from scratchmm.training.balanced import balanced_batches
+from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.looker import Looker, cell_labels, looking_loss
@@ -27,17 +39,36 @@ from scratchmm.vision.looker import Looker, cell_labels, looking_loss
 PROPERTIES = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTURES}
 
 
-@dataclass
-class Seen:
-    """Scenes as a looker sees them, with all that can be asked about them.
+class Quiz(NamedTuple):
+    """Questions about scenes, in numbers: what a model is trained on, or tested with.
 
-    features: (S, N, C), of S scenes; scene: int64 (Q,), which one each of Q questions is about.
+    S scenes hold Q questions, each about one of them; a question is int64 (Q, T) of tokens, with
+    bool (Q, T) True on real ones, and its answer the number int64 (Q,) in the vocabulary.
     """
 
-    pictures: Tensor  # (S, 3, H, W) in [-1, 1]
-    features: Tensor
     asked: list[Question]
-    scene: Tensor
+    pictures: Tensor  # (S, 3, H, W) in [-1, 1]
+    features: Tensor  # (S, N, C), what the looker sees in N cells
+    scene: Tensor  # int64 (Q,), which of the S
+    tokens: Tensor
+    real: Tensor
+    answers: Tensor
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of the questions int64 (B,): features (B, N, C), tokens, real (B, T), answers (B,)."""
+        features = self.features[self.scene[chosen]]
+        return features, self.tokens[chosen], self.real[chosen], self.answers[chosen]
+
+
+class Quizzes(NamedTuple):
+    """Questions to train with, and others of seen and unseen combinations to be tested with."""
+
+    looker: Looker
+    tokenizer: BytePairEncoding
+    vocabulary: AnswerVocabulary
+    training: Quiz
+    seen: Quiz
+    unseen: Quiz
 
 
 def sample_scenes(count: int, combinations: list[Combination], seed: int = 0) -> list[Scene]:
@@ -105,13 +136,64 @@ def look(looker: Looker, pictures: Tensor, batch_size: int = 500) -> Tensor:
     return torch.cat([looker(part) for part in pictures.split(batch_size)])
 
 
-def ask_everything(scenes: Sequence[Scene], looker: Looker, size: int = 32) -> Seen:
-    """Draw the scenes, look at them, and ask all that can be asked."""
+def open_looker(
+    path: Path,
+    scenes: Sequence[Scene],
+    *,
+    steps: int = 2000,
+    seed: int = 0,
+    progress: bool = False,
+    size: int = 32,
+) -> Looker:
+    """The looker kept at `path`, or where there is none, one trained on the scenes and kept there."""
+    if path.exists():
+        looker = Looker([len(names) for names in PROPERTIES.values()])
+        looker.load_state_dict(load_checkpoint(path))
+        return looker.eval()
+    labels = labels_of(scenes, size)
     pictures = draw_many(list(scenes), size)
-    lists = [questions(scene) for scene in scenes]
-    place = torch.arange(len(lists)).repeat_interleave(torch.tensor([len(x) for x in lists]))
-    asked = [question for found in lists for question in found]
-    return Seen(pictures, look(looker, pictures), asked, place)
+    looker = train_looker(pictures, labels, steps=steps, seed=seed, progress=progress)
+    save_checkpoint(path, looker.state_dict())
+    return looker
+
+
+def quizzes(
+    path: Path,
+    *,
+    scenes: int = 12_000,
+    tests: int = 2000,
+    looker_steps: int = 2000,
+    seed: int = 0,
+    progress: bool = False,
+) -> Quizzes:
+    """Draw scenes of seen combinations, ask all there is to ask of them, and draw the two tests.
+
+    path: where the looker is kept, see `open_looker`. The tests are balanced, see `data.asked`.
+    """
+    seen, unseen = split_combinations()
+    drawn = sample_scenes(scenes, seen, seed)
+    looker = open_looker(path, drawn, steps=looker_steps, seed=seed, progress=progress)
+    lists = [questions(scene) for scene in drawn]
+    tokenizer, longest = learn_words([question for found in lists for question in found])
+    vocabulary = AnswerVocabulary(question.answer for found in lists for question in found)
+
+    def quiz(scenes: list[Scene], lists: list[list[Question]]) -> Quiz:
+        asked = [question for found in lists for question in found]
+        pictures = draw_many(scenes)
+        number = {text: row for row, text in enumerate(dict.fromkeys(q.question for q in asked))}
+        tokens, real = tokenizer.batch([*number], longest)  # each text is cut into tokens once
+        row = torch.tensor([number[question.question] for question in asked])
+        place = torch.arange(len(lists)).repeat_interleave(torch.tensor([len(x) for x in lists]))
+        answers = vocabulary.encode([question.answer for question in asked])
+        features = look(looker, pictures)
+        return Quiz(asked, pictures, features, place, tokens[row], real[row], answers)
+
+    def test(only: list[Combination], seed: int) -> Quiz:
+        found = ask_scenes(tests, seed, only)
+        return quiz([item.scene for item in found], [[item.question] for item in found])
+
+    held_out = test(seen, seed + 101), test(unseen, seed + 102)
+    return Quizzes(looker, tokenizer, vocabulary, quiz(drawn, lists), *held_out)
 
 
 def learn_words(asked: Sequence[Question], merges: int = 500) -> tuple[BytePairEncoding, int]:
@@ -122,8 +204,34 @@ def learn_words(asked: Sequence[Question], merges: int = 500) -> tuple[BytePairE
 
 
 def even_batches(asked: Sequence[Question], batch_size: int, seed: int) -> Callable[[int], Tensor]:
-    """Indices of batches in which each kind, form and answer of a question is as frequent."""
-    return balanced_batches([cell(question) for question in asked], batch_size, seed)
+    """Indices of batches even over kinds of question, then forms of a kind, then answers of a form.
+
+    `balanced_batches` would make all cells alike, and kinds with many answers more frequent. Each
+    question is drawn by its chance, whatever was drawn before; a cell's questions are drawn at most
+    20 times as often as the middle one's, so that the rarest are not learned by heart.
+    """
+    cells = [cell(question) for question in asked]
+    counts = Counter(cells)
+    shares = share_out(1_000_000, counts)
+    chances = torch.tensor([shares[name] / counts[name] for name in cells], dtype=torch.float64)
+    ends = chances.clamp(max=20 * float(chances.median())).cumsum(0)
+
+    def batch_at(step: int) -> Tensor:
+        drawn = torch.rand(batch_size, generator=seeded(seed, step), dtype=torch.float64)
+        return torch.searchsorted(ends, drawn * ends[-1], right=True).clamp(max=len(ends) - 1)
+
+    return batch_at
+
+
+def accuracy_by_kind(guesses: Tensor, quiz: Quiz) -> dict[str, float]:
+    """The share of right guesses, int64 (Q,), of each kind of question, and of "all"."""
+    right = (guesses == quiz.answers).double()
+    found = {}
+    for kind in [*KINDS, "all"]:
+        which = torch.tensor([kind in (question.kind, "all") for question in quiz.asked])
+        if which.any():
+            found[kind] = right[which].mean().item()
+    return found
 
 
 def answer_loss(logits: Tensor, answers: Tensor) -> Tensor:

@@ -3,8 +3,8 @@
 import torch
 
 from scratchmm.data.drawing import draw, masks
-from scratchmm.data.wording import questions
-from scratchmm.data.world import SHAPES, TEXTURES, split_combinations
+from scratchmm.data.wording import KINDS, questions
+from scratchmm.data.world import COLORS, SHAPES, TEXTURES, split_combinations
 from scratchmm.training import small_vqa
 
 SEEN, UNSEEN = split_combinations()
@@ -44,11 +44,42 @@ def test_a_looker_is_trained_the_same_twice_and_every_question_keeps_to_its_scen
     )
     torch.testing.assert_close(one.state_dict(), two.state_dict())
     assert not one.training
-    seen = small_vqa.ask_everything(scenes, one)
-    assert seen.features.shape == (24, 64, 25)
-    torch.testing.assert_close(seen.features[7], one(pictures[7:8])[0])
-    asked = [seen.asked[i] for i in (seen.scene == 7).nonzero().flatten().tolist()]
-    assert asked == questions(scenes[7]) and len(seen.scene) == len(seen.asked)
+
+
+def test_every_question_keeps_to_its_scene_its_words_and_its_answer(tmp_path):
+    found = small_vqa.quizzes(tmp_path / "looker.pt", scenes=60, tests=60, looker_steps=3, seed=4)
+    again = small_vqa.quizzes(tmp_path / "looker.pt", scenes=60, tests=60, seed=4)  # reads it
+    torch.testing.assert_close(again.seen.features, found.seen.features)
+    quiz, scenes = found.training, small_vqa.sample_scenes(60, SEEN, 4)
+    assert quiz.features.shape == (60, 64, 25) and len(quiz.asked) == len(quiz.scene)
+    torch.testing.assert_close(quiz.pictures[7], draw(scenes[7], 32))
+    asked = [place for place in range(len(quiz.asked)) if quiz.scene[place] == 7]
+    assert [quiz.asked[place] for place in asked] == questions(scenes[7])
+    features, tokens, real, answers = quiz.batch(torch.tensor(asked[:3]))
+    torch.testing.assert_close(features[2], found.looker(quiz.pictures[7:8])[0])
+    text = found.tokenizer.decode(tokens[2][real[2]][1:-1].tolist()).strip()
+    assert text == quiz.asked[asked[2]].question
+    assert found.vocabulary.decode(answers[2:])[0] == quiz.asked[asked[2]].answer
+    for test, only in ((found.seen, SEEN), (found.unseen, UNSEEN)):
+        assert len(test.asked) == 60
+        assert torch.equal(test.scene, torch.arange(60))
+        assert {pair for q in test.asked if (pair := named(q.question))} <= set(only)
+
+
+def named(question):
+    """The colour and shape that stand side by side in a question, if any do."""
+    words = question.replace("?", "").split()
+    for color, shape in zip(words, words[1:]):
+        if color in COLORS and shape in SHAPES:
+            return color, shape
+    return None
+
+
+def test_accuracy_is_counted_kind_by_kind(tmp_path):
+    quiz = small_vqa.quizzes(tmp_path / "l.pt", scenes=50, tests=50, looker_steps=1).seen
+    wrong = torch.where(torch.tensor([q.kind == "count" for q in quiz.asked]), -1, quiz.answers)
+    kinds = {"exist": 1.0, "attribute": 1.0, "count": 0.0, "compare": 1.0, "relation": 1.0}
+    assert small_vqa.accuracy_by_kind(wrong, quiz) == kinds | {"all": 0.8}
 
 
 def test_words_and_batches_cover_the_questions():
@@ -58,7 +89,12 @@ def test_words_and_batches_cover_the_questions():
     tokens, real = tokenizer.batch([question.question for question in asked], longest)
     assert int(real.sum(dim=1).max()) == longest
     assert tokenizer.decode(tokens[3][real[3]][1:-1].tolist()).strip() == asked[3].question
-    batch_at = small_vqa.even_batches(asked, 50, seed=0)
-    kinds = [asked[i].kind for i in batch_at(0).tolist()]
-    assert len(kinds) == 50 and kinds.count("relation") < 40
-    torch.testing.assert_close(batch_at(3), small_vqa.even_batches(asked, 50, seed=0)(3))
+    batch_at = small_vqa.even_batches(asked, 4000, seed=0)
+    drawn = [asked[i] for i in batch_at(0).tolist()]
+    for kind in KINDS:
+        mine = [question.answer for question in drawn if question.kind == kind]
+        assert abs(len(mine) - 800) < 150  # even over the kinds, however many answers they have
+        if kind == "exist":
+            assert abs(mine.count("yes") / len(mine) - 0.5) < 0.1
+    torch.testing.assert_close(batch_at(3), small_vqa.even_batches(asked, 4000, seed=0)(3))
+    assert not torch.equal(batch_at(3), batch_at(4))
