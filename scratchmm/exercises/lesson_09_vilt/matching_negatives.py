@@ -135,21 +135,6 @@ def all_alike(matching_negatives, case):
     case.each(matching_negatives, *calls)
 
 
-@exercise.holds("the share of wrong texts is the one wanted, a half if none is")
-def wanted_share(matching_negatives, case):
-    def look(partners, matched):
-        return round((partners != torch.arange(40)).double().mean().item(), 1)
-
-    tokens, look = different(case, B=40), summed_up(matching_negatives, look, times=60)
-    case.each(
-        look,
-        ((tokens, generator(case), 0.3), 0.3),
-        ((tokens, generator(case), 0.8), 0.8),
-        ((tokens, generator(case)), 0.5),
-        what="the share",
-    )
-
-
 @exercise.holds(
     "every picture has a chance of its own: how many are wrong differs from call to call"
 )
@@ -164,6 +149,21 @@ def own_chance(matching_negatives, case):
     look = summed_up(matching_negatives, look, times=40)
     got = case.call(look, different(case, B=8), generator(case))
     case.equal(got, {"as many in every call": False, "all or none": False})
+
+
+@exercise.holds("the share of wrong texts is the one wanted, a half if none is")
+def wanted_share(matching_negatives, case):
+    def look(partners, matched):
+        return round((partners != torch.arange(40)).double().mean().item(), 1)
+
+    tokens, look = different(case, B=40), summed_up(matching_negatives, look, times=60)
+    case.each(
+        look,
+        ((tokens, generator(case), 0.3), 0.3),
+        ((tokens, generator(case), 0.8), 0.8),
+        ((tokens, generator(case)), 0.5),
+        what="the share",
+    )
 
 
 @exercise.holds("a wrong text is drawn evenly from all that differ")
