@@ -27,7 +27,6 @@ from scratchmm.fusion.modalities import (
     network_cost,
 )
 from scratchmm.fusion.modality_attention import block_cost
-from scratchmm.fusion.tensor_fusion import append_one
 from scratchmm.layers.attention import padding_mask
 from scratchmm.layers.transformer import Transformer, TransformerBlock
 from scratchmm.training.adaptive_loss import _distinct
@@ -160,8 +159,21 @@ class BilinearFusion(nn.Module):
         return Cost(parameters, sum((left + 1) * right for left, right in sizes) * outputs)
 
 
+# tensor_fusion.append_one: A 1 behind. 5 minutes, difficulty 1 of 5. In the lesson: "All products".
+# Comes after early.EarlyFusion.
+def append_one(x: Tensor) -> Tensor:
+    """(B, D) with a 1 behind: (B, D + 1).
+
+    >>> append_one(torch.tensor([[5.0, 7.0]])).tolist()
+    [[5.0, 7.0, 1.0]]
+    """
+    raise NotImplementedError(
+        "tensor_fusion.append_one: each vector with a 1 behind its last number: (B, D + 1)"
+    )
+
+
 # tensor_fusion.outer_product: All products. 15 minutes, difficulty 2 of 5. In the lesson: "All
-# products". Comes after bilinear.BilinearFusion.
+# products". Comes after early.EarlyFusion.
 def outer_product(vectors: Sequence[Tensor]) -> Tensor:
     """All products of one number from each vector: (B, P), the last vector's index fastest.
 
@@ -176,8 +188,8 @@ def outer_product(vectors: Sequence[Tensor]) -> Tensor:
     )
 
 
-# tensor_fusion.TensorFusion: What the appended 1 keeps. 20 minutes, difficulty 3 of 5. In the
-# lesson: "All products". Comes after tensor_fusion.outer_product. Without the library's append_one.
+# tensor_fusion.TensorFusion: What the appended 1 keeps. 15 minutes, difficulty 3 of 5. In the
+# lesson: "All products". Comes after tensor_fusion.append_one, tensor_fusion.outer_product.
 class TensorFusion(nn.Module):
     """A Linear layer over the outer product of all modalities, each with a 1 appended.
 

@@ -1,6 +1,7 @@
 """The exercises of lesson 07: ways to let several modalities give one answer."""
 
 from scratchmm.exercises.lesson_07_fusion_strategies import (
+    append_one,
     balanced_order_bank,
     bilinear_bank,
     bottleneck_bank,
@@ -20,6 +21,7 @@ EXERCISES = (
     late_bank.exercise,
     gate_bank.exercise,
     bilinear_bank.exercise,
+    append_one.exercise,
     outer_product_bank.exercise,
     tensor_fusion_bank.exercise,
     low_rank_bank.exercise,

@@ -19,7 +19,7 @@ exercise = Exercise(
     minutes=15,
     difficulty=2,
     section="All products",
-    needs=("bilinear.BilinearFusion",),
+    needs=("early.EarlyFusion",),
     hints=(
         "(1, 2) and (3, 5) make (3, 5, 6, 10): 1 stays while the second vector runs through, then 2. "
         "(3, 6, 5, 10) are the same products in another order, and a layer after it would read them "

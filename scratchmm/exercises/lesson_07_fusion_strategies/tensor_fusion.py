@@ -16,11 +16,10 @@ exercise = Exercise(
     target="scratchmm.fusion.tensor_fusion:TensorFusion",
     title="What the appended 1 keeps",
     goal="one Linear layer reads all products, each modality with a 1 behind",
-    minutes=20,
+    minutes=15,
     difficulty=3,
     section="All products",
-    needs=("tensor_fusion.outer_product",),
-    parts=("append_one",),
+    needs=("tensor_fusion.append_one", "tensor_fusion.outer_product"),
     methods={
         "__init__": "keep widths; output is a Linear layer without bias, from as many products as "
         "there are, a 1 appended to each modality, to outputs",
@@ -34,11 +33,11 @@ exercise = Exercise(
         "aside, so the tensor also holds what each smaller group says. For the same reason the layer "
         "needs no bias of its own, and an absent modality is zeros with its 1 still there.",
         "__init__: a modality of width D counts D + 1; the layer reads the product of these counts. "
-        "forward: gather gives (B, D) each, zeros where absent; then a column of ones behind each, "
-        "(B, D + 1); outer_product in the order of widths gives (B, P), the layer (B, K).",
+        "forward: gather gives (B, D) each, zeros where absent; append_one makes (B, D + 1) of each; "
+        "outer_product in the order of widths gives (B, P), the layer (B, K).",
         "self.output = nn.Linear(math.prod(width + 1 for width in widths.values()), outputs, "
-        "bias=False); in forward: vectors, _ = gather(...); ones = [torch.cat([x, x.new_ones(len(x), "
-        "1)], -1) for x in vectors.values()]; return self.output(outer_product(ones))",
+        "bias=False); in forward: vectors, _ = gather(features, self.widths, present); "
+        "return self.output(outer_product([append_one(x) for x in vectors.values()]))",
     ),
 )
 TWO = {"words": 4, "picture": 3}
