@@ -20,11 +20,13 @@ from scratchmm.fusion.modalities import (
     Cost,
     Features,
     Present,
+    check_batch,
+    check_names,
     check_widths,
-    gather,
     linear_cost,
     network,
     network_cost,
+    who_is_present,
 )
 from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import padding_mask
@@ -366,6 +368,29 @@ class AttentionFusion(nn.Module):
         learned = Cost(width + 2 * width, 0)  # the answer token and the last norm
         blocks = block_cost(1 + len(self.widths), width, hidden).times(depth)
         return learned.plus(blocks, linear_cost(width, outputs), *tokens)
+
+
+# modalities.gather: Who is here?. 15 minutes, difficulty 2 of 5. In the lesson: "A view is
+# missing".
+def gather(
+    features: Features, widths: Mapping[str, int], present: Present | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Vectors in the order of `widths`, zeros where absent; and who is present, bool (B, M).
+
+    features: a (B, D) for each name, with that name's width D. present: a bool (B,) for each name
+    that is absent in some samples. A sample without any modality is a ValueError, as are unknown
+    names and shapes that do not fit.
+
+    >>> features = {"words": torch.tensor([[5.0], [torch.nan]])}
+    >>> present = {"words": torch.tensor([True, False])}
+    >>> gather(features, {"picture": 2, "words": 1}, present)
+    Traceback (most recent call last):
+    ValueError: sample 1 has no modality: at least one of picture and words must be present
+    """
+    raise NotImplementedError(
+        "modalities.gather: vectors in the order of widths, zeros where absent; and who is "
+        "present, bool (B, M)"
+    )
 
 
 # balanced.balanced_order: Every label as often as any other. 25 minutes, difficulty 3 of 5. In the
