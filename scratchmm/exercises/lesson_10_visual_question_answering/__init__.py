@@ -1,11 +1,13 @@
-"""The exercises of lesson 10: how an answer is scored when people differ."""
+"""The exercises of lesson 10: how an answer is scored when people differ, and what was looked at."""
 
 from scratchmm.exercises.lesson_10_visual_question_answering import (
     check_vqa_accuracy,
+    others,
     vqa_accuracy_bank,
 )
 
 EXERCISES = (
     vqa_accuracy_bank.exercise,
     check_vqa_accuracy.exercise,
+    others.exercise,
 )
