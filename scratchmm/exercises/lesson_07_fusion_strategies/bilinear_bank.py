@@ -53,6 +53,12 @@ exercise.edit(
     advice="reshape does not transpose: a weight is (K, D, S), D with the left one, S with the right",
 )  # fmt: skip
 exercise.edit(
+    "one-weight-for-all",
+    (ADDED, "total + bilinear(vectors[left], vectors[right], self.weights[0])"),
+    story="every pair is given the weights of the first",
+    advice="zip(self.pairs, self.weights): each pair has its own",
+)
+exercise.edit(
     "first-pair-only",
     ("zip(self.pairs, self.weights, strict=True)", "[(self.pairs[0], self.weights[0])]"),
     story="only the first pair is asked",

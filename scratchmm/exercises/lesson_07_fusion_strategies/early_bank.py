@@ -75,6 +75,26 @@ exercise.edit(
     advice="modalities.network(D, hidden, outputs): Linear, GELU, Linear",
 )
 exercise.edit(
+    "relu",
+    ("network(*self.sizes)",
+     "nn.Sequential(nn.Linear(sum(widths.values()), hidden), nn.ReLU(), nn.Linear(hidden, outputs))"),
+    story="the activation is ReLU",
+    advice="modalities.network makes Linear, GELU, Linear",
+    convention=True,
+)  # fmt: skip
+exercise.edit(
+    "no-init",
+    ("        super().__init__()\n", ""),
+    story="nn.Module's own __init__ is not called, so no layer can be kept",
+    advice="super().__init__() comes first",
+)
+exercise.edit(
+    "stacked",
+    (JOINED, "torch.stack(list(vectors.values()), dim=-1)"),
+    story="the vectors are stacked, which makes a new axis and needs equal widths",
+    advice="torch.cat joins along an axis that is there",
+)
+exercise.edit(
     "hidden-and-outputs-exchanged",
     ("(sum(widths.values()), hidden, outputs)", "(sum(widths.values()), outputs, hidden)"),
     story="hidden and outputs are exchanged",

@@ -148,6 +148,25 @@ exercise.edit(
     advice="1 keeps one's own",
 )
 exercise.edit(
+    "half-where-unanswered",
+    ("[..., None], 1.0)", "[..., None], 0.5)"),
+    story="where nothing was answered the gate is 0.5, so half of one's own is lost",
+    advice="1 keeps one's own",
+)
+exercise.edit(
+    "filled-before-the-sigmoid",
+    (JOINED + ").sigmoid()", JOINED + ")"),
+    (MIXTURE + ", gate", "gate.sigmoid() * own + (1 - gate.sigmoid()) * attended, gate.sigmoid()"),
+    story="the 1 is filled in before the sigmoid, which makes 0.73 of it",
+    advice="first the sigmoid, then fill the gate with 1",
+)
+exercise.edit(
+    "the-other-gate-returned",
+    (MIXTURE + ", gate", MIXTURE + ", 1 - gate"),
+    story="the share of the others is returned as the gate",
+    advice="the gate that is returned is the share of one's own: 1 keeps it",
+)
+exercise.edit(
     "only-the-mixture",
     (MIXTURE + ", gate", MIXTURE),
     story="only the mixture is returned",

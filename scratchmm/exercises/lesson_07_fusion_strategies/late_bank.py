@@ -40,6 +40,38 @@ def raw_mean_of_logits(logits, present, scores=None):
 
 
 @exercise.wrong(
+    "no-softmax",
+    story="the logits are taken for logarithms of probabilities as they are",
+    advice="log_softmax over the classes first: a network's logits may be at any level",
+)
+def no_softmax(logits, present, scores=None):
+    return (logits + log_shares(present, scores)[..., None]).logsumexp(1)
+
+
+@exercise.wrong(
+    "weighted-logits",
+    story="the logits are multiplied by the weights before their softmax: who weighs little is unsure",
+    advice="softmax first; the weights belong to the probabilities",
+)
+def weighted_logits(logits, present, scores=None):
+    weighted = logits * log_shares(present, scores).exp()[..., None]
+    return weighted.log_softmax(-1).logsumexp(1) - math.log(logits.shape[1])
+
+
+@exercise.wrong(
+    "weights-added",
+    story="the weights themselves are added to the logarithms",
+    advice="a product of numbers is a sum of their logarithms: add the log of the weight",
+)
+def weights_added(logits, present, scores=None):
+    weights = log_shares(present, scores).exp()
+    votes = (logits.log_softmax(-1) + weights[..., None]).masked_fill(
+        ~present[..., None], -math.inf
+    )
+    return votes.logsumexp(1)
+
+
+@exercise.wrong(
     "mean-of-logarithms",
     story="the logarithms of the probabilities are averaged: one who says 0 decides for all",
     advice="average the probabilities, and take the logarithm of that",
@@ -85,6 +117,16 @@ def divided_by_all(logits, present, scores=None):
     if scores is None:
         return voted(logits, present.to(logits) / present.shape[1])
     return voted(logits, log_shares(present, scores).exp())
+
+
+@exercise.wrong(
+    "divided-twice",
+    story="weights that sum to 1 are divided once more by how many are present",
+    advice="divide by the sum of the weights of those present, not by their number",
+)
+def divided_twice(logits, present, scores=None):
+    weights = present.to(logits) if scores is None else log_shares(present, scores).exp()
+    return voted(logits, weights / present.sum(1, keepdim=True))
 
 
 @exercise.wrong(

@@ -39,6 +39,12 @@ exercise.edit(
     advice="append a 1 to each vector, before the product",
 )
 exercise.edit(
+    "ones-counted-only",
+    (PRODUCT, "outer_product(list(vectors.values()))"),
+    story="the layer counts the ones, but none is appended",
+    advice="append_one for each vector, before the product",
+)
+exercise.edit(
     "bias-too",
     (", bias=False", ""),
     story="the layer has a bias besides the product of all ones, which is one already",
