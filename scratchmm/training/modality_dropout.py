@@ -36,7 +36,7 @@ def modality_dropout(
     """
     names = list(present)
     shares = dict.fromkeys(names, share) if isinstance(share, float | int) else dict(share)
-    _check(present, shares)
+    check_shares(present, shares)
     there = torch.stack([present[name] for name in names])  # (M, B)
     hidden = torch.tensor([float(shares.get(name, 0.0)) for name in names])
     kept = torch.rand(there.shape, generator=generator) >= hidden[:, None]  # rand is below 1
@@ -83,7 +83,13 @@ def hide(features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[
     return found
 
 
-def _check(present: Mapping[str, Tensor], shares: Mapping[str, float]) -> None:
+def check_shares(present: Mapping[str, Tensor], shares: Mapping[str, float]) -> None:
+    """Refuse chances outside 0 to 1, of names that are none, and batches that differ.
+
+    >>> check_shares(everything(["picture"], batch=2), {"picture": 1.5})
+    Traceback (most recent call last):
+    ValueError: modality 'picture' is hidden with a chance of 1.5, not of 0 to 1
+    """
     if not present:
         raise ValueError("there are 0 modalities to hide")
     sizes = {name: len(flags) for name, flags in present.items()}

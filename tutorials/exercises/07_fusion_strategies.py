@@ -32,6 +32,7 @@ from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import padding_mask
 from scratchmm.layers.transformer import Transformer, TransformerBlock
 from scratchmm.training.adaptive_loss import _distinct
+from scratchmm.training.modality_dropout import check_shares
 
 
 # early.EarlyFusion: Side by side. 10 minutes, difficulty 1 of 5. In the lesson: "Early fusion".
@@ -234,7 +235,7 @@ class TensorFusion(nn.Module):
 
 
 # low_rank.LowRankFusion: A tensor that is never made. 25 minutes, difficulty 4 of 5. In the lesson:
-# "The same for less".
+# "The same for less". Comes after tensor_fusion.append_one.
 class LowRankFusion(nn.Module):
     """Equals TensorFusion with the weights `tensor()`, at a cost that grows with the sum of widths.
 
@@ -390,6 +391,33 @@ def gather(
     raise NotImplementedError(
         "modalities.gather: vectors in the order of widths, zeros where absent; and who is "
         "present, bool (B, M)"
+    )
+
+
+# modality_dropout.modality_dropout: Now and then without. 25 minutes, difficulty 3 of 5. In the
+# lesson: "A view is missing". Comes after modalities.gather.
+def modality_dropout(
+    present: Mapping[str, Tensor],
+    share: float | Mapping[str, float],
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """What is left: bool (B,) by name, from what was there, bool (B,) by name.
+
+    share: the chance from 0 to 1 that a modality is hidden, one for all or one by name (a name left
+    out is never hidden). Of M modalities hidden with chance p, each is in the end missing in
+    p - p^M / M of the samples, since one always stays. Hand the result to a model as its `present`.
+    With a step's own generator the batch stays a pure function of the step.
+
+    Raises ValueError on shares outside 0 to 1, on names that are none, and on different batch sizes.
+
+    >>> both = everything(["picture", "words"], batch=1000)
+    >>> left = modality_dropout(both, 0.5, torch.Generator().manual_seed(0))
+    >>> bool((left["picture"] | left["words"]).all()), bool(left["picture"].all())
+    (True, False)
+    """
+    raise NotImplementedError(
+        "modality_dropout.modality_dropout: hide each modality of each sample by chance; who would "
+        "lose all keeps one, evenly chosen"
     )
 
 

@@ -18,6 +18,7 @@ exercise = Exercise(
     minutes=25,
     difficulty=4,
     section="The same for less",
+    needs=("tensor_fusion.append_one",),
     methods={
         "forward": "each vector with its 1 through its factors to (B, R, K); multiply the "
         "modalities, add the ranks",
