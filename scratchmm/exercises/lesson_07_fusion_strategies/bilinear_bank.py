@@ -126,34 +126,19 @@ exercise.edit(
     story="no gradient reaches the features, so their encoders never learn",
     advice="no detach, no no_grad, no .data",
 )
-
-
-@exercise.wrong(
+exercise.edit(
     "right-forgotten",
+    (ADDED, "total + torch.einsum('bd,kds->bk', vectors[left], weight)"),
     story="the left vector goes through the weights, which are then only added up: the right vector "
     "has no part in it",
     advice="after left^T W_k comes the product with the right vector",
-    method="forward",
 )
-def right_forgotten(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
-    parts = [torch.einsum("bd,kds->bk", x, w) for x, _, w in pairs(self, vectors)]
-    return sum(parts, self.bias.expand(len(there), -1))
-
-
-@exercise.wrong(
+exercise.edit(
     "left-plus-right",
+    (ADDED, "total + vectors[left] @ weight.sum(2).T + vectors[right] @ weight.sum(1).T"),
     story="left and right each go through the weights and are added, not multiplied: a linear layer",
     advice="left^T W_k right multiplies: where one is zeros, nothing is left",
-    method="forward",
 )
-def left_plus_right(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
-    total = self.bias.expand(len(there), -1)
-    for left, right, weight in pairs(self, vectors):
-        total = total + torch.einsum("bd,kds->bk", left, weight)
-        total = total + torch.einsum("bs,kds->bk", right, weight)
-    return total
 
 
 @exercise.wrong(
@@ -172,18 +157,12 @@ def equal_places_only(self, features, present=None):
     return total
 
 
-@exercise.wrong(
+exercise.edit(
     "samples-mixed",
+    (ADDED, "total + vectors[left] @ (weight @ vectors[right].sum(0)).T"),
     story="each sample's left vector meets the right vectors of the whole batch",
     advice="in an einsum the batch has one letter everywhere: 'bd,kds,bs->bk'",
-    method="forward",
 )
-def samples_mixed(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
-    total = self.bias.expand(len(there), -1)
-    for left, right, weight in pairs(self, vectors):
-        total = total + torch.einsum("bd,kds,cs->bk", left, weight, right)
-    return total
 
 
 @exercise.wrong(
@@ -198,17 +177,12 @@ def outputs_summed(self, features, present=None):
     return sum(parts) + self.bias.sum()
 
 
-@exercise.wrong(
+exercise.edit(
     "no-gather",
+    (GATHERED, "features, next(iter(features.values()))"),
     story="the features are taken as they come: absent ones are missing or read",
     advice="gather fills in zeros where a modality is absent",
-    method="forward",
 )
-def no_gather(self, features, present=None):
-    total = self.bias.expand(len(next(iter(features.values()))), -1)
-    for left, right, weight in pairs(self, features):
-        total = total + torch.einsum("bd,kds,bs->bk", left, weight, right)
-    return total
 
 
 @exercise.wrong(
@@ -242,19 +216,12 @@ def times_the_mask(self, features, present=None):
     return total
 
 
-@exercise.wrong(
+exercise.edit(
     "bias-grows",
+    ("return total", "self.bias.data = total[0].detach().clone()\n        return total"),
     story="the pairs are added to the bias itself, so every call starts where the last one ended",
     advice="make a new tensor, total = total + ...; self.bias is only read",
-    method="forward",
 )
-def bias_grows(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
-    total = self.bias.expand(len(there), -1)
-    for left, right, weight in pairs(self, vectors):
-        total = total + torch.einsum("bd,kds,bs->bk", left, weight, right)
-    self.bias.data = total[0].detach().clone()
-    return total
 
 
 @exercise.wrong(
@@ -279,7 +246,8 @@ def joined_and_summed(self, features, present=None):
     vectors, there = gather(features, self.widths, present)
     total = self.bias.expand(len(there), -1)
     for left, right, weight in pairs(self, vectors):
-        total = total + left @ weight.sum(2).T + right @ weight.sum(1).T
+        total = total + torch.einsum("bd,kds->bk", left, weight)
+        total = total + torch.einsum("bs,kds->bk", right, weight)
     return total
 
 
@@ -288,7 +256,7 @@ def batch_added_up(self, features, present=None):
     vectors, there = gather(features, self.widths, present)
     total = self.bias.repeat(len(there), 1)
     for left, right, weight in pairs(self, vectors):
-        total = total + left @ (weight @ right.sum(0)).T
+        total = total + torch.einsum("bd,kds,cs->bk", left, weight, right)
     return total
 
 

@@ -8,11 +8,15 @@ import torch
 
 from scratchmm.exercises.lesson_07_fusion_strategies.late import exercise
 
+ABSENT = ".masked_fill(~present, -math.inf)"
+VOTES = "logits.log_softmax(dim=-1) + weights[..., None]"
+RESULT = "votes.logsumexp(dim=1)"
 
-def log_shares(present, scores=None, fill=-math.inf):
+
+def log_shares(present, scores=None):
     """The logarithms of the weights (B, M)."""
     scores = present.new_zeros(present.shape[1], dtype=torch.float) if scores is None else scores
-    return scores.expand_as(present).masked_fill(~present, fill).log_softmax(-1)
+    return scores.expand_as(present).masked_fill(~present, -math.inf).log_softmax(-1)
 
 
 def voted(logits, shares):
@@ -20,92 +24,65 @@ def voted(logits, shares):
     return (logits.log_softmax(-1) + shares.log()[..., None]).logsumexp(1)
 
 
-@exercise.wrong(
+exercise.edit(
     "mean-of-logits",
+    (VOTES, "logits * weights.exp()[..., None]"),
+    (RESULT, "votes.sum(dim=1).log_softmax(dim=-1)"),
     story="the mean of the logits is taken, and softmax after it",
     advice="softmax first, each modality by itself: nobody may win by large logits",
 )
-def mean_of_logits(logits, present, scores=None):
-    shares = log_shares(present, scores).exp()
-    return (logits * shares[..., None]).sum(1).log_softmax(-1)
-
-
-@exercise.wrong(
+exercise.edit(
     "raw-mean-of-logits",
+    (VOTES, "logits * weights.exp()[..., None]"),
+    (RESULT, "votes.sum(dim=1)"),
     story="the mean of the logits is returned, no probabilities at all",
     advice="softmax over the classes, each modality by itself, and then the mean",
 )
-def raw_mean_of_logits(logits, present, scores=None):
-    return (logits * log_shares(present, scores).exp()[..., None]).sum(1)
-
-
-@exercise.wrong(
+exercise.edit(
     "no-softmax",
+    (VOTES, "logits + weights[..., None]"),
     story="the logits are taken for logarithms of probabilities as they are",
     advice="log_softmax over the classes first: a network's logits may be at any level",
 )
-def no_softmax(logits, present, scores=None):
-    return (logits + log_shares(present, scores)[..., None]).logsumexp(1)
-
-
-@exercise.wrong(
+exercise.edit(
     "weighted-logits",
+    (VOTES, "(logits * weights.exp()[..., None]).log_softmax(dim=-1)"),
+    (RESULT, "votes.logsumexp(dim=1) - math.log(logits.shape[1])"),
     story="the logits are multiplied by the weights before their softmax: who weighs little is unsure",
     advice="softmax first; the weights belong to the probabilities",
 )
-def weighted_logits(logits, present, scores=None):
-    weighted = logits * log_shares(present, scores).exp()[..., None]
-    return weighted.log_softmax(-1).logsumexp(1) - math.log(logits.shape[1])
-
-
-@exercise.wrong(
+exercise.edit(
     "weights-added",
+    (VOTES, "logits.log_softmax(dim=-1) + weights.exp()[..., None]"),
+    (RESULT, "votes.masked_fill(~present[..., None], -math.inf).logsumexp(dim=1)"),
     story="the weights themselves are added to the logarithms",
     advice="a product of numbers is a sum of their logarithms: add the log of the weight",
 )
-def weights_added(logits, present, scores=None):
-    weights = log_shares(present, scores).exp()
-    votes = (logits.log_softmax(-1) + weights[..., None]).masked_fill(
-        ~present[..., None], -math.inf
-    )
-    return votes.logsumexp(1)
-
-
-@exercise.wrong(
+exercise.edit(
     "mean-of-logarithms",
+    (VOTES, "logits.log_softmax(dim=-1) * weights.exp()[..., None]"),
+    (RESULT, "votes.sum(dim=1)"),
     story="the logarithms of the probabilities are averaged: one who says 0 decides for all",
     advice="average the probabilities, and take the logarithm of that",
 )
-def mean_of_logarithms(logits, present, scores=None):
-    return (logits.log_softmax(-1) * log_shares(present, scores).exp()[..., None]).sum(1)
-
-
-@exercise.wrong(
+exercise.edit(
     "probabilities",
+    (RESULT, "votes.logsumexp(dim=1).exp()"),
     story="the probabilities are returned, not their logarithms",
     advice="cross_entropy takes logarithms: return the log of the mean",
 )
-def probabilities(logits, present, scores=None):
-    return voted(logits, log_shares(present, scores).exp()).exp()
-
-
-@exercise.wrong(
+exercise.edit(
     "absent-has-a-vote",
+    (ABSENT, ""),
     story="`present` is not used: absent modalities vote like the others",
     advice="a modality that is absent gets the weight 0: minus infinity before the softmax",
 )
-def absent_has_a_vote(logits, present, scores=None):
-    return voted(logits, log_shares(torch.ones_like(present), scores).exp())
-
-
-@exercise.wrong(
+exercise.edit(
     "weight-lost",
-    story="the weights are shared among all, and those of absent modalities are lost: the rest sum "
-    "to less than 1",
+    (ABSENT + ".log_softmax(-1)", ".log_softmax(-1)" + ABSENT),
+    story="all share the weights, and what absent modalities had is lost: the rest is less than 1",
     advice="mask before the softmax, or divide by the sum of the weights that are left",
 )
-def weight_lost(logits, present, scores=None):
-    return voted(logits, log_shares(torch.ones_like(present), scores).exp() * present)
 
 
 @exercise.wrong(
@@ -129,32 +106,25 @@ def divided_twice(logits, present, scores=None):
     return voted(logits, weights / present.sum(1, keepdim=True))
 
 
-@exercise.wrong(
+exercise.edit(
     "absent-scores-zero",
+    ("-math.inf", "0.0"),
     story="an absent modality's score is set to 0 before the softmax, but exp(0) is still a weight",
     advice="minus infinity is the score whose weight is 0",
 )
-def absent_scores_zero(logits, present, scores=None):
-    return voted(logits, log_shares(present, scores, fill=0.0).exp())
-
-
-@exercise.wrong(
+exercise.edit(
     "absent-logits-zero",
+    (ABSENT, ""),
+    ("logits.log_softmax", "logits.masked_fill(~present[..., None], 0.0).log_softmax"),
     story="an absent modality's logits are set to 0, so it votes for all classes alike",
     advice="its weight must be 0, not its logits",
 )
-def absent_logits_zero(logits, present, scores=None):
-    logits = logits.masked_fill(~present[..., None], 0.0)
-    return voted(logits, log_shares(torch.ones_like(present), scores).exp())
-
-
-@exercise.wrong(
+exercise.edit(
     "present-exchanged",
+    ("~present", "present"),
     story="those who are absent vote, and those who are present don't",
     advice="present is True where a modality is there: mask with ~present",
 )
-def present_exchanged(logits, present, scores=None):
-    return voted(logits, log_shares(~present, scores).exp())
 
 
 @exercise.wrong(
@@ -167,13 +137,12 @@ def added_up(logits, present, scores=None):
     return voted(logits, weights)
 
 
-@exercise.wrong(
+exercise.edit(
     "scores-ignored",
+    ("if scores is None:", "if True:"),
     story="the scores are not used: all weigh the same",
     advice="the weights are the softmax of the scores over those present",
 )
-def scores_ignored(logits, present, scores=None):
-    return voted(logits, log_shares(present).exp())
 
 
 @exercise.wrong(
@@ -185,8 +154,7 @@ def scores_as_weights(logits, present, scores=None):
     if scores is None:
         return voted(logits, log_shares(present).exp())
     weights = scores * present
-    weights = weights / weights.sum(1, keepdim=True)
-    return (logits.softmax(-1) * weights[..., None]).sum(1).log()
+    return voted(logits, weights / weights.sum(1, keepdim=True))
 
 
 @exercise.wrong(
@@ -200,46 +168,33 @@ def sigmoid_weights(logits, present, scores=None):
     return voted(logits, weights / weights.sum(1, keepdim=True))
 
 
-@exercise.wrong(
+exercise.edit(
     "softmax-over-modalities",
+    ("log_softmax(dim=-1)", "log_softmax(dim=1)"),
     story="the logits' softmax runs over the modalities: they compete for each class",
     advice="each modality's probabilities sum to 1 over the classes, the last axis",
 )
-def softmax_over_modalities(logits, present, scores=None):
-    votes = logits.log_softmax(1) + log_shares(present, scores)[..., None]
-    return votes.logsumexp(1)
-
-
-@exercise.wrong(
+exercise.edit(
     "weights-over-the-batch",
+    (".log_softmax(-1)", ".log_softmax(0)"),
     story="the weights' softmax runs over the samples, not over the modalities",
     advice="the weights of one sample sum to 1: dim=-1 of (B, M)",
 )
-def weights_over_the_batch(logits, present, scores=None):
-    scores = logits.new_zeros(logits.shape[1]) if scores is None else scores
-    shares = scores.expand_as(present).masked_fill(~present, -math.inf).softmax(0)
-    return voted(logits, shares)
-
-
-@exercise.wrong(
+exercise.edit(
     "the-surest",
+    (VOTES, "logits.log_softmax(dim=-1).masked_fill(~present[..., None], -math.inf)"),
+    (RESULT, "votes.amax(dim=1).log_softmax(dim=-1)"),
     story="the largest probability that any modality gives is taken",
     advice="everyone present has a share in the mean",
 )
-def the_surest(logits, present, scores=None):
-    votes = logits.log_softmax(-1).masked_fill(~present[..., None], -math.inf)
-    return votes.amax(1).log_softmax(-1)
-
-
-@exercise.wrong(
+exercise.edit(
     "by-majority",
+    (VOTES, "torch.eye(logits.shape[-1])[logits.argmax(-1)] * weights.exp()[..., None]"),
+    (RESULT, "votes.sum(dim=1).log()"),
     story="each modality's likeliest class gets its whole vote",
     advice="average the probabilities: how sure each one is counts",
     convention=True,
 )
-def by_majority(logits, present, scores=None):
-    chosen = torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits)
-    return (chosen * log_shares(present, scores).exp()[..., None]).sum(1).log()
 
 
 @exercise.wrong(
@@ -255,33 +210,26 @@ def product_of_experts(logits, present, scores=None):
     return logs.sum(1).log_softmax(-1)
 
 
-@exercise.wrong(
+exercise.edit(
     "underflow",
-    story="the probabilities are averaged as they are: the smallest are rounded to 0, whose log is "
-    "minus infinity",
+    (VOTES, "logits.softmax(dim=-1) * weights.exp()[..., None]"),
+    (RESULT, "votes.sum(dim=1).log()"),
+    story="the probabilities are averaged as they are: the smallest are rounded to 0, and log 0 is -inf",
     advice="stay in logarithms: log_softmax, add the log of the weight, logsumexp",
 )
-def underflow(logits, present, scores=None):
-    return (logits.softmax(-1) * log_shares(present, scores).exp()[..., None]).sum(1).log()
-
-
-@exercise.wrong(
+exercise.edit(
     "a-small-number-added",
+    (VOTES, "logits.softmax(dim=-1) * weights.exp()[..., None]"),
+    (RESULT, "(votes.sum(dim=1) + 1e-9).log()"),
     story="a small number is added before the logarithm, so no probability is below it",
     advice="stay in logarithms: log_softmax, add the log of the weight, logsumexp",
 )
-def small_number(logits, present, scores=None):
-    shares = log_shares(present, scores).exp()
-    return ((logits.softmax(-1) * shares[..., None]).sum(1) + 1e-9).log()
-
-
-@exercise.wrong(
+exercise.edit(
     "summed-over-classes",
+    ("logsumexp(dim=1)", "logsumexp(dim=-1)"),
     story="the sum runs over the classes: what is left is a number for each modality",
     advice="the modalities are combined, so their axis goes: dim=1 of (B, M, K)",
 )
-def summed_over_classes(logits, present, scores=None):
-    return (logits.log_softmax(-1) + log_shares(present, scores)[..., None]).logsumexp(-1)
 
 
 @exercise.wrong(
@@ -296,14 +244,12 @@ def overwrites(logits, present, scores=None):
     return result
 
 
-@exercise.wrong(
+exercise.edit(
     "scores-cut-off",
+    ("scores.expand_as", "scores.detach().expand_as"),
     story="the scores get no gradient, so whom to trust is never learned",
     advice="no detach, item or tolist on the scores",
 )
-def scores_cut_off(logits, present, scores=None):
-    scores = None if scores is None else scores.detach()
-    return voted(logits, log_shares(present, scores).exp())
 
 
 @exercise.disguise("weight-lost")
