@@ -4,8 +4,8 @@ Papers: VQA: Visual Question Answering (Agrawal et al. 2015, arXiv 1505.00468), 
 classes; Stacked Attention Networks (Yang et al. 2015, arXiv 1511.02274), section 3, for questions
 that look at a picture several times.
 Dimensions: B batch, C channels, T words, N picture tokens, D width, H heads, K answers.
-Differs from the papers: every word looks, not the question as a whole, and words are embedded and
-mixed as transformers do.
+Differs from the papers: every word looks, not the question as a whole; words are embedded and mixed
+as transformers do, and the answer is read off the first token, which starts every question.
 """
 
 from collections import Counter
@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.fusion.cross_modal import CrossModalAttention, check_mask, masked_mean
-from scratchmm.language.words import BERTEmbeddings
-from scratchmm.layers.attention import check_heads, padding_mask
-from scratchmm.layers.transformer import TransformerBlock
+from scratchmm.fusion.cross_modal import CrossModalAttention, check_mask
+from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
+from scratchmm.layers.embeddings import check_tokens
+from scratchmm.layers.transformer import FeedForward
 
 
 class AnswerVocabulary:
@@ -83,10 +82,10 @@ class VQAConfig:
     picture_width: int  # of the picture encoder's tokens, C
     picture_tokens: int  # that the picture encoder gives, N
     context_length: int = 32  # the longest question in tokens
-    width: int = 96  # of every word
+    width: int = 64  # of every word
     depth: int = 3  # times that the words look at the picture
     heads: int = 4  # of attention, a divisor of the width
-    hidden: int = 384  # inside the feed-forward networks
+    hidden: int = 128  # inside the feed-forward networks
     epsilon: float = 1e-5  # of the layer norms
 
     def __post_init__(self) -> None:
@@ -103,28 +102,31 @@ def tiny() -> VQAConfig:
 
 
 class LookingLayer(nn.Module):
-    """Words look at the picture, then read each other and think: residual, norms before.
+    """Words read each other, look at the picture, and think: residual, norms before.
 
-    >>> layer = LookingLayer(width=8, heads=2, hidden=32, picture_width=6)
-    >>> words, weights = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 6))
+    >>> layer = LookingLayer(width=8, heads=2, hidden=32)
+    >>> words, weights = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
     >>> words.shape, weights.shape
     (torch.Size([1, 3, 8]), torch.Size([1, 2, 3, 5]))
     """
 
-    def __init__(
-        self, width: int, heads: int, hidden: int, picture_width: int, epsilon: float = 1e-5
-    ) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width, eps=epsilon)
-        self.look = CrossModalAttention(width, heads, picture_width)
-        self.block = TransformerBlock(width, heads, hidden, epsilon=epsilon)
+        self.read_norm = nn.LayerNorm(width, eps=epsilon)
+        self.read = MultiHeadAttention(width, heads)
+        self.look_norm = nn.LayerNorm(width, eps=epsilon)
+        self.look = CrossModalAttention(width, heads)
+        self.think_norm = nn.LayerNorm(width, eps=epsilon)
+        self.think = FeedForward(width, hidden)
 
     def forward(
         self, words: Tensor, picture: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """words: (B, T, D); picture: (B, N, C); mask: of the words. Also weights (B, H, T, N)."""
-        seen, weights = self.look(self.norm(words), picture)
-        return self.block(words + seen, mask=mask), weights
+        """words: (B, T, D); picture: (B, N, D); mask: of the words. Also weights (B, H, T, N)."""
+        words = words + self.read(self.read_norm(words), mask=mask)
+        seen, weights = self.look(self.look_norm(words), picture)
+        words = words + seen
+        return words + self.think(self.think_norm(words)), weights
 
 
 class Answered(NamedTuple):
@@ -151,18 +153,19 @@ class VQA(nn.Module):
         super().__init__()
         self.config, self.pictures = config, pictures
         width, epsilon = config.width, config.epsilon
-        self.words = BERTEmbeddings(config.vocabulary, width, config.context_length, 1, epsilon)
-        self.picture_norm = nn.LayerNorm(config.picture_width, eps=epsilon)
-        # Where each token stands: a grid of features does not say.
-        self.places = nn.Parameter(0.02 * torch.randn(config.picture_tokens, config.picture_width))
-        sizes = (width, config.heads, config.hidden)
-        self.reading = TransformerBlock(*sizes, epsilon=epsilon)
+        # Words tell more than where they stand: their vectors are the longer ones.
+        self.words = nn.Embedding(config.vocabulary, width)  # standard deviation 1
+        self.positions = nn.Parameter(0.3 * torch.randn(config.context_length, width))
+        self.features_norm = nn.LayerNorm(config.picture_width, eps=epsilon)
+        self.project = nn.Linear(config.picture_width, width)
+        # Where each token stands: a grid of features does not say, and left of is all about it.
+        self.places = nn.Parameter(0.7 * torch.randn(config.picture_tokens, width))
+        self.picture_norm = nn.LayerNorm(width, eps=epsilon)
         self.layers = nn.ModuleList(
-            LookingLayer(*sizes, config.picture_width, epsilon) for _ in range(config.depth)
+            LookingLayer(width, config.heads, config.hidden, epsilon) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width, eps=epsilon)
-        self.expand = nn.Linear(width, config.hidden)
-        self.head = nn.Linear(config.hidden, config.answers)
+        self.head = nn.Linear(width, config.answers)
 
     def forward(self, images: Tensor, tokens: Tensor, real: Tensor | None = None) -> Answered:
         """images: (B, channels, height, width); tokens: int64 (B, T); real: bool (B, T)."""
@@ -172,16 +175,23 @@ class VQA(nn.Module):
             check_mask("questions", real, (len(tokens), tokens.shape[1]))
         picture = self.picture_tokens(images)
         mask = None if real is None else padding_mask(real)
-        words = self.reading(self.words(tokens), mask=mask)  # (B, T, D)
+        words = self.question_tokens(tokens)  # (B, T, D)
         looked = []
         for layer in self.layers:
             words, weights = layer(words, picture, mask)
             looked.append(weights)  # (B, H, T, N)
-        question = masked_mean(self.norm(words), real)  # (B, D)
-        return Answered(self.head(F.gelu(self.expand(question))), looked)
+        return Answered(self.head(self.norm(words[:, 0])), looked)
+
+    def question_tokens(self, tokens: Tensor) -> Tensor:
+        """The question's words with their positions: int64 (B, T) to (B, T, D)."""
+        length, most = tokens.shape[1], len(self.positions)
+        check_tokens(tokens, self.words.num_embeddings)
+        if length > most:
+            raise ValueError(f"{length} tokens do not fit a context of {most}")
+        return self.words(tokens) + self.positions[:length]  # (B, T, D)
 
     def picture_tokens(self, images: Tensor) -> Tensor:
-        """The picture as the words see it: tokens with their places, (B, N, C)."""
+        """The picture as the words see it: tokens with their places, (B, N, D)."""
         picture = self.pictures(images)
         if picture.dim() == 4:
             picture = picture.flatten(2).transpose(1, 2)  # (B, N, C)
@@ -191,4 +201,5 @@ class VQA(nn.Module):
                 f"the picture is {picture.shape[1]} tokens of width {picture.shape[2]}, "
                 f"but this model takes {expected[0]} of width {expected[1]}"
             )
-        return self.picture_norm(picture) + self.places  # (B, N, C)
+        picture = self.project(self.features_norm(picture))  # (B, N, D)
+        return self.picture_norm(picture + self.places)  # (B, N, D)

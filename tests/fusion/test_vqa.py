@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from scratchmm.fusion.vqa import VQA, AnswerVocabulary, LookingLayer, VQAConfig
 from scratchmm.layers.attention import watch_attention
+from scratchmm.layers.blocks import CrossBlock
 
 CONFIG = VQAConfig(23, 7, 14, 6, context_length=11, width=12, depth=2, heads=3, hidden=17)
 
@@ -63,15 +63,20 @@ def test_answers_and_numbers_outside_are_refused():
             vocabulary.decode(torch.tensor([0, number]))
 
 
-def test_a_layer_looks_before_it_reads():
+def test_a_layer_reads_then_looks_then_thinks():
     torch.manual_seed(0)
-    layer = LookingLayer(12, 3, 17, picture_width=14).double()
-    words, picture = torch.randn(2, 5, 12).double(), torch.randn(2, 6, 14).double()
+    layer = LookingLayer(12, 3, 17).double()
+    words, picture = torch.randn(2, 5, 12).double(), torch.randn(2, 6, 12).double()
     mask = (torch.arange(5) < torch.tensor([[3], [5]]))[:, None, None]
-    seen, weights = layer.look.attention(layer.norm(words), picture, return_weights=True)
-    found = layer(words, picture, mask)
-    torch.testing.assert_close(found[0], layer.block(words + seen, mask=mask))
-    torch.testing.assert_close(found[1], weights)
+    block = CrossBlock(12, 3, 17).double()  # the same layer, without the weights
+    names = {"read": "attention", "look.attention": "cross_attention", "think": "feed_forward"}
+    names |= {"read_norm": "attention_norm", "look_norm": "cross_norm"}
+    names |= {"think_norm": "feed_forward_norm"}
+    for mine, its in names.items():
+        block.get_submodule(its).load_state_dict(layer.get_submodule(mine).state_dict())
+    found, weights = layer(words, picture, mask)
+    torch.testing.assert_close(found, block(words, picture, mask))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5).double())
 
 
 def test_the_whole_model_again_without_padding(model):
@@ -80,12 +85,12 @@ def test_the_whole_model_again_without_padding(model):
     for row, length in enumerate(real.sum(1).tolist()):
         grid = model.pictures(images[[row]])
         cells = torch.stack([grid[:, :, i, j] for i in range(2) for j in range(3)], dim=1)
-        picture = model.picture_norm(cells) + model.places
-        words = model.reading(model.words(tokens[[row], :length]))
+        picture = model.project(model.features_norm(cells)) + model.places
+        words = model.words.weight[tokens[[row], :length]] + model.positions[:length]
         for layer in model.layers:
-            words, _ = layer(words, picture)
-        question = model.norm(words).mean(1)
-        torch.testing.assert_close(output.logits[[row]], model.head(F.gelu(model.expand(question))))
+            words, _ = layer(words, model.picture_norm(picture))
+        expected = model.head(model.norm(words)[:, 0])
+        torch.testing.assert_close(output.logits[[row]], expected)
 
 
 def test_where_each_word_looked_is_told_for_each_layer(model):
