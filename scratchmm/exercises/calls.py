@@ -68,6 +68,8 @@ def argument_told(name: str, value: Any, axes: Callable[[Any], str] = lambda val
         # In full, so that the learner can make the same call; a layer's repr would tell less.
         most = 60 if isinstance(value, nn.Module) else 320
         text = value.__name__ if hasattr(value, "__name__") else brief(value, most)
+        if isinstance(value, torch.Generator):
+            text = f"torch.Generator().manual_seed({value.initial_seed()})"
         return f"{name}={text}" if name else text
     kind = "" if value.dtype == torch.float32 else str(value.dtype).removeprefix("torch.") + " "
     names = axes(value).split()

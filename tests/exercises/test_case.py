@@ -206,3 +206,9 @@ def test_tensors_in_a_dictionary_are_told_by_their_axes_and_watched():
     case.call(spoils, features)
     assert case.called == "spoils(features {picture (B=2, D=3), words (B=2, T=5)})"
     assert "words stays" in failure(case.unchanged).expected
+
+
+def test_a_generator_is_told_by_its_seed():
+    case = Case(0, "x")
+    case.call(lambda generator: 0, torch.Generator().manual_seed(7))
+    assert "generator=torch.Generator().manual_seed(7)" in case.called

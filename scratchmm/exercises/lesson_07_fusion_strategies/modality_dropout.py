@@ -110,28 +110,25 @@ def never_all(modality_dropout, case):
     look = looked_at(modality_dropout, lambda before, left: left.any(dim=0))
     for share in (0.7, 1.0):
         present = some(case)
+        wanted = table(present).any(dim=0)
         got = case.call(look, present, share, generator(case))
-        case.equal(got, table(present).any(dim=0), "whether a sample has anything left")
+        case.equal(got, wanted, "whether a sample has anything left")
 
 
 @exercise.holds("with a share of 1 one modality stays, where there was any")
 def one_stays(modality_dropout, case):
     look = looked_at(modality_dropout, lambda before, left: left.sum(dim=0))
     present = some(case)
+    wanted = table(present).any(dim=0).long()
     got = case.call(look, present, 1.0, generator(case))
-    case.equal(got, table(present).any(dim=0).long(), "how many each sample has left")
+    case.equal(got, wanted, "how many each sample has left")
 
 
-@exercise.holds("of two, each is missing in p - p^2 / 2 of the samples; both are kept by (1 - p)^2")
-def as_many(modality_dropout, case):
-    def look(before, left):
-        told = {"without picture": parts(~left[0]), "without words": parts(~left[1])}
-        return {**told, "with both": parts(left.all(dim=0))}
-
-    look = looked_at(modality_dropout, look)
-    got = case.call(look, everyone("picture", "words"), 0.7, generator(case))
-    expected = {"without picture": 9, "without words": 9, "with both": 2}
-    case.equal(got, expected, "samples, in twentieths")
+@exercise.holds("each sample is on its own: in a large batch every combination is left")
+def each_sample(modality_dropout, case):
+    look = looked_at(modality_dropout, lambda before, left: left.unique(dim=1).shape[1])
+    got = case.call(look, everyone("picture", "words", "sound"), 0.5, generator(case))
+    case.equal(got, 7, "combinations that are left")
 
 
 @exercise.holds("each modality is hidden on its own: of three, any number can go")
@@ -144,12 +141,16 @@ def on_its_own(modality_dropout, case):
     case.equal(got, {"1 left": 5, "2 left": 4, "3 left": 1}, "samples, in tenths")
 
 
-@exercise.holds("each sample is on its own: one batch has many ways to be without")
-def each_sample(modality_dropout, case):
-    look = looked_at(modality_dropout, lambda before, left: left.unique(dim=1).shape[1])
-    for share, ways in ((0.5, 7), (1.0, 3)):
-        got = case.call(look, everyone("picture", "words", "sound"), share, generator(case))
-        case.equal(got, ways, "ways to be without")
+@exercise.holds("of two, each is missing in p - p^2 / 2 of the samples; both are kept by (1 - p)^2")
+def as_many(modality_dropout, case):
+    def look(before, left):
+        told = {"without picture": parts(~left[0]), "without words": parts(~left[1])}
+        return {**told, "with both": parts(left.all(dim=0))}
+
+    look = looked_at(modality_dropout, look)
+    got = case.call(look, everyone("picture", "words"), 0.7, generator(case))
+    expected = {"without picture": 9, "without words": 9, "with both": 2}
+    case.equal(got, expected, "samples, in twentieths")
 
 
 @exercise.holds("shares go by name; a name that has none is never hidden")
