@@ -22,7 +22,7 @@ CELL = 4  # pixels along a side of a cell: two convolutions with stride 2
 
 
 class Looker(nn.Module):
-    """Three convolutions, and for each property a map of scores, a cell of 4 x 4 pixels each.
+    """Four convolutions, and for each property a map of scores, a cell of 4 x 4 pixels each.
 
     classes: how many values each property has; one more, the first, stands for "nothing here".
 
@@ -38,11 +38,13 @@ class Looker(nn.Module):
         self.layers = nn.Sequential(
             _layer(channels, width // 2, 2), _layer(width // 2, width, 2), _layer(width, width, 1)
         )
+        self.around = _layer(width, width, 1)  # what a thing is shows in the cells beside, too
         self.properties = nn.ModuleList(nn.Conv2d(width, 1 + count, 1) for count in classes)
 
     def scores(self, images: Tensor) -> list[Tensor]:
         """images: float (B, C, height, width). For each property the scores (B, 1 + K, N)."""
         x = self.layers(images)  # (B, D, height // 4, width // 4)
+        x = x + self.around(x)  # (B, D, height // 4, width // 4)
         return [scores(x).flatten(2) for scores in self.properties]
 
     def forward(self, images: Tensor) -> Tensor:
