@@ -153,6 +153,23 @@ def even_on_average(labels, count, generator):
 
 
 @exercise.wrong(
+    "filled-up-and-repeated",
+    story="each label is repeated to as many samples as the most frequent has, and all that again: a "
+    "turn of the rarer ones is cut short and begins anew",
+    advice="go round each label by itself: a new turn only when all of the last have come",
+)
+def filled_up_and_repeated(labels, count, generator):
+    members = collected(labels)
+    most, columns = max(map(len, members.values())), []
+    for own in members.values():
+        shuffled = torch.tensor(own)[torch.randperm(len(own), generator=generator)]
+        columns.append(shuffled.repeat(most)[:most].repeat(count)[:count])
+    table = torch.stack(columns, dim=1)
+    mixed = torch.rand(table.shape, generator=generator).argsort(dim=1)
+    return table.gather(1, mixed).flatten()[:count]
+
+
+@exercise.wrong(
     "too-few-for-count",
     story="each label gives each sample at most once, so the rare ones are soon used up",
     advice="when all of a label have come, begin again with a new permutation",

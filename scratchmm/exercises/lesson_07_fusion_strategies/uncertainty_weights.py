@@ -126,6 +126,12 @@ def factors(uncertainty_weights, case):
     case.equal(case.call(weights), torch.tensor(expected), "weights")
 
 
+@exercise.holds("the gradients reach the losses and the logarithms of the variances")
+def gradients(uncertainty_weights, case):
+    module, losses = made(case, uncertainty_weights).double(), numbers(case)
+    case.gradients(total(module), lambda *given: slow(module, *given), *losses, parameters=module)
+
+
 @exercise.holds(
     "for a loss that stays the best variance is twice the loss, for a squared one the loss"
 )
@@ -138,9 +144,3 @@ def best(uncertainty_weights, case):
     (slope,) = torch.autograd.grad(result, module.log_variances, allow_unused=True)
     slope = torch.full((3,), torch.nan) if slope is None else slope
     case.equal(case.seen(slope), torch.zeros(3), "the slope at the best s", 1e-3)
-
-
-@exercise.holds("the gradients reach the losses and the logarithms of the variances")
-def gradients(uncertainty_weights, case):
-    module, losses = made(case, uncertainty_weights).double(), numbers(case)
-    case.gradients(total(module), lambda *given: slow(module, *given), *losses, parameters=module)

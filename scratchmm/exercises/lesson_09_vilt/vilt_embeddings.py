@@ -50,6 +50,7 @@ CONFIG = ViLTConfig(
     heads=2,
     hidden=7,
     channels=2,
+    modalities=3,
 )
 
 
@@ -92,7 +93,7 @@ def embedded(module, tokens, types=None):
 def one_by_one(module, tokens, images, pixels=None, types=None):
     """The oracle: every token by itself."""
     words, (picture, _) = embedded(module, tokens, types), module.picture(images, pixels)
-    of_words, of_pictures = module.modalities.weight
+    of_words, of_pictures, _ = module.modalities.weight
     rows = []
     for word, patch in zip(words, picture, strict=True):
         rows.append(torch.stack([*(x + of_words for x in word), *(x + of_pictures for x in patch)]))

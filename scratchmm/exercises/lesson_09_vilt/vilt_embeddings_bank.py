@@ -31,6 +31,12 @@ exercise.edit(
     advice="row 0 is for words, row 1 for pictures; published weights have learned it so",
 )
 exercise.edit(
+    "the-last-row",
+    ("self.modalities.weight[PICTURE]", "self.modalities.weight[-1]"),
+    story="the picture gets the last row of the table, which here has a third for a second picture",
+    advice="row PICTURE, which is 1",
+)
+exercise.edit(
     "only-words-told",
     (PICTURES, "picture"),
     story="only words get a vector of their modality",
@@ -246,7 +252,7 @@ def written_into_zeros(self, tokens, images, real=None, pixels=None, types=None)
     stream = words.new_zeros(len(words), cut + picture.shape[1], words.shape[2])
     stream[:, :cut], stream[:, cut:] = words, picture
     stream[:, :cut] += self.modalities(torch.zeros_like(tokens))
-    stream[:, cut:] += self.modalities.weight[-1]
+    stream[:, cut:] += self.modalities.weight[1]
     return stream, masks(self, stream, tokens, real, seen)
 
 
@@ -263,7 +269,7 @@ def types_exchanged_too(self, tokens, images, real=None, pixels=None, types=None
 @exercise.disguise("class-token-untold", method="forward")
 def class_token_untold_too(self, tokens, images, real=None, pixels=None, types=None):
     words, (picture, seen) = self.words(tokens, types), self.picture(images, pixels)
-    of_words, of_pictures = self.modalities.weight
+    of_words, of_pictures = self.modalities.weight[:2]
     patches = picture[:, 1:] + of_pictures
     stream = torch.cat([words + of_words, picture[:, :1], patches], dim=1)
     return stream, masks(self, stream, tokens, real, seen)

@@ -2,12 +2,12 @@
 
 from scratchmm.exercises.lesson_10_visual_question_answering import (
     check_vqa_accuracy,
-    others,
+    others_bank,
     vqa_accuracy_bank,
 )
 
 EXERCISES = (
     vqa_accuracy_bank.exercise,
     check_vqa_accuracy.exercise,
-    others.exercise,
+    others_bank.exercise,
 )

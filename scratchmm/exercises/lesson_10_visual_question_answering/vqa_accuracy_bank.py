@@ -147,6 +147,31 @@ def worst_set(answer, people):
 
 
 @exercise.wrong(
+    "one-always-taken-off",
+    story="(agreeing - 1) / 3: one of those who agree is always left out, never one of the others",
+    advice="each person is left out once, also those who said something else",
+)
+def one_always_taken_off(answer, people):
+    checked(people)
+    agreeing = sum(clean_answer(person) == clean_answer(answer) for person in people)
+    return min((agreeing - 1) / 3, 1.0)
+
+
+@exercise.wrong(
+    "all-alike-left-out",
+    story="with a person all are left out who said the same",
+    advice="leave out one place of the list, not an answer",
+)
+def all_alike_left_out(answer, people):
+    checked(people)
+    total, wanted = 0.0, clean_answer(answer)
+    for person in people:
+        others = [clean_answer(other) for other in people if other != person]
+        total += min(others.count(wanted) / 3, 1.0)
+    return total / len(people)
+
+
+@exercise.wrong(
     "taken-out-for-good",
     story="people are removed from the list itself, and never come back",
     advice="make a new list for each person: people[:i] + people[i + 1:]",
