@@ -89,6 +89,12 @@ def absences(streams):
     return torch.tensor(table).bool()[:, : len(streams)]
 
 
+def only_there(streams, present):
+    """A stream that a sample does not have is nothing but padding."""
+    columns = zip(streams.items(), present.T, strict=True)
+    return {name: there[:, None].expand(x.shape[:2]) for (name, x), there in columns}
+
+
 def oracle(layer, streams, shared, real=None, present=None):
     """One sample and one stream at a time, without its padding; 0 where there is padding."""
     real = real or all_real(streams)
@@ -176,8 +182,9 @@ def numbers(layer_class, case):
 def absent(layer_class, case):
     layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
     present = absences(streams)
-    got = call(case, layer, streams, shared, present=present)
-    agree(case, got, oracle(layer, streams, shared, present=present))
+    real = only_there(streams, present)
+    got = call(case, layer, streams, shared, real, present)
+    agree(case, got, oracle(layer, streams, shared, real, present), real)
 
 
 @exercise.holds("padding inside a stream is seen by nobody; the bottleneck is seen by all")
@@ -193,8 +200,9 @@ def any_order(layer_class, case):
     layer, shared = made(case, layer_class), bottleneck(case)
     streams = tokens(case, ["sound", "words", "picture"])
     present = absences(streams)
-    got = call(case, layer, streams, shared, present=present)
-    agree(case, got, oracle(layer, streams, shared, present=present))
+    real = only_there(streams, present)
+    got = call(case, layer, streams, shared, real, present)
+    agree(case, got, oracle(layer, streams, shared, real, present), real)
 
 
 @exercise.holds("what was handed in stays as it was")
@@ -214,12 +222,14 @@ def gradients(layer_class, case):
     layer = made(case, layer_class).double()
     streams = tokens(case, ["words", "picture", "sound"])
     present = absences(streams)
+    real = only_there(streams, present)
 
     def joined(function):
         def layer(words, picture, sound, shared):
             given = {"words": words, "picture": picture, "sound": sound}
-            found, middle = function(given, shared, all_real(given), present)
-            return torch.cat([*found.values(), middle], dim=1)
+            found, middle = function(given, shared, real, present)
+            read = [x.masked_fill(~real[name][..., None], 0.0) for name, x in found.items()]
+            return torch.cat([*read, middle], dim=1)
 
         return layer
 

@@ -31,6 +31,12 @@ exercise.edit(
     advice="choose among those that were there, each as likely: the largest of new chance numbers",
 )
 exercise.edit(
+    "first-or-nobody",
+    (SAVING, "left[0] |= there[0] & ~left.any(dim=0)"),
+    story="the first modality of all is the one that stays, and where it was absent, nobody",
+    advice="choose among those that were there, each as likely: the largest of new chance numbers",
+)
+exercise.edit(
     "least-hidden-saved",
     (
         "luck = torch.rand(there.shape, generator=generator).to(there.device)",
