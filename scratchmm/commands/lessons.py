@@ -140,12 +140,14 @@ def find_lessons(folder: Path, wanted: list[str]) -> list[Path]:
 
 def check_data(data: str, scripts: list[Path]) -> None:
     """Refuse data that there is not, and lessons that make their own, before anything runs."""
-    for script in scripts:
-        if '"--data"' not in script.read_text(encoding="utf-8"):
-            raise ValueError(f"lesson {script.stem} makes its own data: it takes no --data")
     from scratchmm.commands.training_sets import check_name
 
-    check_name(data)
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        if '"--data"' not in text:
+            raise ValueError(f"lesson {script.stem} makes its own data: it takes no --data")
+        if f'"{data}"' not in text:  # a set that this lesson reads itself
+            check_name(data)
 
 
 def run_lesson(script: Path, quick: bool, data: str | None = None) -> dict[str, Any]:

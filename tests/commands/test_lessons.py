@@ -160,6 +160,16 @@ def test_data_that_a_lesson_cannot_take_is_refused_before_it_runs(house: Path, c
     assert not (house / "runs").exists()
 
 
+def test_a_lesson_may_read_a_set_of_its_own(house: Path, capsys) -> None:
+    own = READING.replace('"--data")', '"--data", choices=("boxes",))')
+    own = own.replace("read_set(options.data, None, 8, 0)", "None")
+    lesson = own.replace("len(data.pictures)", "options.data == 'boxes'")
+    (house / "tutorials" / "03_owns.py").write_text(lesson)
+    assert main(["lessons", "3", "--data", "boxes"]) == 0
+    assert main(["lessons", "3", "--data", "boxen"]) == 1
+    assert "there is no data set 'boxen'" in capsys.readouterr().err
+
+
 def test_a_lesson_without_matplotlib_says_how_to_get_it(house: Path, capsys, monkeypatch) -> None:
     lesson = house / "tutorials" / "03_draws.py"
     lesson.write_text("import matplotlib.pyplot as plt\n")
