@@ -1,0 +1,827 @@
+"""Lesson 07, fusion strategies: two or more modalities, one answer.
+
+Question: a picture and a question come in, one answer goes out. Where should the two meet, and what
+does each way of meeting cost, know, and lose when one of them does not come?
+
+Time: about 2 and a half minutes on two cores (`--quick`: about 15 s). Pictures go to
+runs/07_fusion_strategies/ (`--quick`: to runs/07_fusion_strategies_quick/).
+Data: questions about the generated world; and if there, six views of handwritten digits
+(uci_multifeature in `--root DIR`, or where SCRATCHMM_DATA says). Without them the rest still runs.
+Read beside it: scratchmm/fusion/modalities.py, then early.py, late.py, gated.py, bilinear.py,
+tensor_fusion.py, low_rank.py, bottleneck.py and modality_attention.py in the same folder.
+Exercises: early.EarlyFusion and 14 more, to `adaptive_loss.UncertaintyWeights`
+(`python -m scratchmm learn check early.EarlyFusion`; `learn list` names them all).
+Papers: Multimodal Machine Learning (arXiv 1705.09406), section 6; Gated Multimodal Units
+(1702.01992); Bilinear CNNs (1504.07889); Tensor Fusion (1707.07250); Low-rank Fusion (1806.00064);
+Attention Bottlenecks (2107.00135); ModDrop (1501.00102); and for several losses 1803.10704
+(equation 7) and 1705.07115.
+"""
+
+# %% [markdown]
+# # Fusion: two or more modalities, one answer
+#
+# "Is there a red star?" A picture alone cannot answer: it does not know what is asked. Neither can
+# the words. Somewhere the two have to meet: before any thinking (early), after all of it (late), or
+# by asking, gating and multiplying in between.
+#
+# By the end you can write eight such meetings, say what each costs in parameters and what it can
+# never know, train a model that keeps answering when an input is missing, and show which of its
+# inputs a model really uses.
+
+# %%
+import argparse
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+# %%
+from scratchmm import plots
+from scratchmm.commands.lessons import report
+from scratchmm.data.asked import ask_scenes
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.guessing import ceilings, cell
+from scratchmm.data.multifeature import load_multifeature, split, standardise
+from scratchmm.data.wording import KINDS
+from scratchmm.data.world import sample_scene, split_combinations
+from scratchmm.fusion.bilinear import BilinearFusion, bilinear
+from scratchmm.fusion.bottleneck import BottleneckFusion
+from scratchmm.fusion.cross_modal import masked_mean
+from scratchmm.fusion.early import EarlyFusion
+from scratchmm.fusion.gated import GatedFusion
+from scratchmm.fusion.late import LateFusion, WeightedLateFusion, combine_decisions
+from scratchmm.fusion.low_rank import LowRankFusion
+
+# %%
+from scratchmm.fusion.modalities import Encoded
+from scratchmm.fusion.modality_attention import AttentionFusion
+from scratchmm.fusion.tensor_fusion import TensorFusion, append_one, outer_product
+from scratchmm.language.words import BERTEmbeddings
+from scratchmm.layers.attention import padding_mask, watch_attention
+from scratchmm.layers.transformer import TransformerBlock
+from scratchmm.metrics.bias import bias_by_group
+from scratchmm.training import small_vqa
+from scratchmm.training.adaptive_loss import LossRatio, UncertaintyWeights
+from scratchmm.training.balanced import balanced_batches
+from scratchmm.training.fit import fit
+from scratchmm.training.modality_dropout import everything, modality_dropout
+from scratchmm.training.sampling import seeded, shuffled_batches
+
+# %%
+parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+parser.add_argument("--quick", action="store_true", help="run whole, on less")
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--root", help="folder with the real sets (or SCRATCHMM_DATA)")
+options = parser.parse_args([] if "__file__" not in globals() else None)
+quick, seed = options.quick, options.seed
+out = Path("runs") / ("07_fusion_strategies" + "_quick" * quick)
+out.mkdir(parents=True, exist_ok=True)
+plt.rcParams.update(plots.STYLE)
+WIDTH, HIDDEN, STEPS = 64, 128, 12 if quick else 500
+
+# %% [markdown]
+# ## Two sets of samples
+#
+# **Questions about the world.** Pictures show one to three things; a small network, the *looker*, has
+# learned to say of each of 8 x 8 cells which shape, colour, size and texture lies there. It is kept,
+# and lesson 08 goes on with it.
+
+# %%
+sizes = {"scenes": 400, "tests": 150, "looker_steps": 30} if quick else {"looker_steps": 1000}
+quiz = small_vqa.quizzes(out / "looker.pt", seed=seed, progress=True, **sizes)
+training, test = quiz.training, quiz.seen
+K, names = len(quiz.vocabulary), {"picture": WIDTH, "words": WIDTH}
+print(f"{len(training.asked):,} questions to learn from, {len(test.asked):,} to be tested with")
+print(f"{K} answers: {', '.join(quiz.vocabulary.answers)}")
+for kind in KINDS:
+    item = next(question for question in test.asked if question.kind == kind)
+    print(f"{kind:10} {item.question} {item.answer}")
+
+# %% [markdown]
+# **Six views of a handwritten digit**: real data, without a picture. Six laboratories' ways to put a
+# digit into numbers. We learn from 500 of them and are tested on 1,500.
+
+
+# %%
+def open_views():
+    """Six views, divided into (training, test); None where the files are not."""
+    if not options.root and "SCRATCHMM_DATA" not in os.environ:
+        return None
+    try:
+        data = load_multifeature(options.root)
+    except FileNotFoundError:
+        if options.root:
+            raise
+        return None
+    return standardise(*split(data, seed, held_out=0.75))
+
+
+# %%
+views = open_views()
+if views is None:
+    print("no uci_multifeature in SCRATCHMM_DATA: the digits are left out, the world goes on")
+else:
+    print({name: view.shape[1] for name, view in views[0].views.items()})
+
+# %% [markdown]
+# ## What can be known without looking, or without listening?
+#
+# **Question.** The answers are balanced: as many yes as no. What will a model reach that never looks?
+# Say it for questions of existence, and for "what colour ...?" with eight colours.
+
+# %%
+known = [training.asked[i] for i in small_vqa.even_batches(training.asked, 50_000, seed)(0)]
+scenes = ask_scenes(len(test.asked), seed + 101, split_combinations()[0])  # those of the test
+columns = [zip(*found) for found in (test.asked, known)]
+limits = ceilings(*columns[0], known=tuple(columns[1]), scenes=scenes)
+guessing = {
+    guess: {kind: getattr(limits[kind], guess) for kind in limits}
+    for guess in ("majority", "words", "picture")
+}
+for guess, row in guessing.items():
+    print(f"{guess:10}", "  ".join(f"{kind} {row[kind]:.3f}" for kind in [*KINDS, "all"]))
+
+# %% [markdown]
+# **Answer.** Half of the yes-or-no questions, an eighth of the colours. Words tell which answers are
+# possible at all; that alone is worth more than the picture alone.
+#
+# Now the encoders, the same for every strategy: the picture's cells become one vector, and so does
+# the question, which a transformer block has read.
+
+
+# %%
+class Answerer(nn.Module):
+    """Two vectors of a sample, and a strategy that makes one answer of them."""
+
+    def __init__(self, fusion):
+        super().__init__()
+        length = training.tokens.shape[1]
+        self.fusion, self.look = fusion, nn.Linear(training.features[0].numel(), WIDTH)
+        self.words = BERTEmbeddings(len(quiz.tokenizer), WIDTH, length, types=1, epsilon=1e-5)
+        self.read = TransformerBlock(WIDTH, heads=4, hidden=HIDDEN)
+
+    def forward(self, cells, tokens, real, present=None):
+        words = self.read(self.words(tokens), mask=padding_mask(real))  # (B, T, D)
+        vectors = {"picture": self.look(cells.flatten(1)), "words": masked_mean(words, real)}
+        return self.fusion({name: vectors[name] for name in self.fusion.widths}, present)
+
+
+# %% [markdown]
+# Every strategy is trained for the same steps on the same batches, encoders and all.
+
+# %%
+results, models, guesses = {}, {}, {}
+order = small_vqa.even_batches(training.asked, 128, seed)
+
+
+@torch.no_grad()
+def answer(model, rows, pictures=None, present=None):
+    """Logits (B, K) for questions of the test, at will with the pictures of other questions."""
+    _, tokens, real, _ = test.batch(rows)
+    return model.eval()(
+        test.batch(rows if pictures is None else pictures)[0], tokens, real, present
+    )
+
+
+# %%
+def keep(name, model, seconds):
+    """Test a model, and put it into the table."""
+    models[name], guesses[name] = model, answer(model, everyone).argmax(dim=-1)
+    row = {"parameters": sum(p.numel() for p in model.parameters()), "seconds": seconds}
+    results[name] = row | {"accuracy": small_vqa.accuracy_by_kind(guesses[name], test)}
+    told = "  ".join(f"{kind} {value:.3f}" for kind, value in results[name]["accuracy"].items())
+    print(f"{name:10} {row['parameters']:8,} parameters {seconds:5.1f} s   {told}")
+
+
+# %%
+everyone = torch.arange(len(test.asked))
+
+
+def questions(name, make, steps=STEPS, share=0.0, wrap=Answerer):
+    """Train a strategy on the questions; share: how often an input is hidden."""
+    torch.manual_seed(seed)
+    model = wrap(make())
+
+    def loss(model, batch):
+        *inputs, answers, present = batch
+        return small_vqa.answer_loss(model(*inputs, present), answers)
+
+    def batch_at(step):
+        present = everything([*names], 128)
+        present = modality_dropout(present, share, seeded(seed, step)) if share else None
+        return *training.batch(order(step)), present
+
+    start = time.perf_counter()
+    fit(model, batch_at, loss, steps=steps, learning_rate=2e-3, progress=True, seed=seed)
+    keep(name, model, time.perf_counter() - start)
+
+
+# %%
+def digits(name, make, share=0.0, narrow=None, only=None):
+    """Train a strategy on the views, at will with encoders to `narrow` numbers a view."""
+    train, tested = views
+    shape = {view: x.shape[1] for view, x in train.views.items() if only in (None, view)}
+    torch.manual_seed(seed)
+    model = Encoded(shape, make(dict.fromkeys(shape, narrow), 10)) if narrow else make(shape, 10)
+    chosen = shuffled_batches(len(train.labels), 64, seed)
+
+    def batch_at(step):
+        rows = chosen(step)
+        present = everything([*shape], len(rows))
+        present = modality_dropout(present, share, seeded(seed, step)) if share else present
+        return {view: train.views[view][rows] for view in shape}, present, train.labels[rows]
+
+    fit(model, batch_at, view_loss, steps=10 if quick else 300, learning_rate=2e-3, seed=seed)
+    seen[name] = [view_accuracy(model, tested, missing) for missing in range(len(shape))]
+    print(f"{name:22} digits, all six views: {seen[name][0]:.3f}, {model.cost()}")
+
+
+# %%
+seen = {}  # accuracy on the digits with 0, 1, 2 ... views missing
+
+
+def view_loss(model, batch):
+    vectors, present, labels = batch
+    return F.cross_entropy(model(vectors, present), labels)
+
+
+@torch.no_grad()
+def view_accuracy(model, tested, missing):
+    """With so many of each digit's views missing, chosen at random, alike for every model."""
+    shape, luck = list(model.widths), torch.rand(len(tested.labels), 6, generator=seeded(seed, 0))
+    rank = luck[:, : len(shape)].argsort(dim=1).argsort(dim=1)
+    present = {view: rank[:, column] >= missing for column, view in enumerate(shape)}
+    logits = model.eval()({view: tested.views[view] for view in shape}, present)
+    return (logits.argmax(dim=-1) == tested.labels).float().mean().item()
+
+
+# %% [markdown]
+# ## Early fusion
+#
+# Lay the vectors side by side, and give the long vector to one network.
+#
+# **Question.** Two vectors of 64, 128 hidden, 27 answers: how many parameters? What if a third vector
+# comes? And could one *layer* without a hidden one answer "is there a red star?"
+
+# %%
+for count in (2, 3, 6):
+    widths = {f"modality{number}": WIDTH for number in range(count)}
+    print(count, "modalities:", EarlyFusion(widths, K, HIDDEN).cost())
+questions("words only", lambda: EarlyFusion({"words": WIDTH}, K, HIDDEN))
+questions("picture only", lambda: EarlyFusion({"picture": WIDTH}, K, HIDDEN))
+questions("early", lambda: EarlyFusion(names, K, HIDDEN))
+
+# %% [markdown]
+# **Answer.** A sum: each further vector brings its own rows of the first layer. One layer alone adds
+# "a star is there" to "a star is asked for", and a sum says yes to either. What is asked for must be
+# *multiplied* with what is there; the hidden layer has to imitate that product.
+#
+# On the digits there is nothing to ask: each view knows most of the answer.
+
+# %%
+if views is not None:
+    for view in views[0].views:
+        digits(f"only {view}", lambda w, k: EarlyFusion(w, k, WIDTH), only=view)
+    digits("early", lambda w, k: EarlyFusion(w, k, WIDTH))
+
+# %% [markdown]
+# ## Late fusion
+#
+# Each modality decides alone, and the probabilities are averaged; the weights may be learned.
+#
+# **Question.** The picture shows a star or a ring, the words ask for the star or the ring. The right
+# answer is yes in two of four cases. What is the best that two votes can do? Fill in any votes.
+
+# %%
+asks, shows = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+right = (asks == shows).long()  # answer 1 is yes
+for votes in ([0.9, 0.1], [0.9, 0.9], [0.5, 0.5]):
+    chance = torch.tensor(votes)[torch.stack([asks, shows], dim=1)]  # (4, 2), of yes
+    logits = torch.stack([1 - chance, chance], dim=-1).log()  # (4, M, K)
+    mean = combine_decisions(logits, torch.ones(4, 2).bool()).exp()[:, 1]
+    print(f"votes {votes}: yes with {mean.tolist()}, cases {right.tolist()}")
+questions("late", lambda: WeightedLateFusion(names, K, HIDDEN))
+print({name: round(value, 2) for name, value in models["late"].fusion.weights().items()})
+if views is not None:
+    digits("late", lambda w, k: LateFusion(w, k, WIDTH))
+
+# %% [markdown]
+# **Answer.** Never better than half: a mean of two votes cannot be high where both agree *or* both
+# disagree. No training helps. On the digits, where every voter knows the whole answer, late fusion is
+# as good as any. It is not a bad strategy; it is one for votes about the same thing.
+#
+# ## Gates
+#
+# Each modality asks the other (attention), and a gate says for every number how much of its own to
+# keep: 1 keeps its own, 0 believes the other.
+#
+# **Question.** The gates are numbers per sample. Should they differ between "how many ...?" and "what
+# colour ...?" Which side will give up more of its own?
+
+# %%
+questions("gated", lambda: GatedFusion(names, K, WIDTH, heads=4, hidden=HIDDEN))
+if views is not None:
+    digits("gated", lambda w, k: GatedFusion(w, k, 48, heads=4, hidden=WIDTH))
+kinds = [question.kind for question in test.asked]
+kept = {}
+
+
+def watch(module, inputs):
+    kept.update(models["gated"].fusion.gates(*inputs))
+
+
+hook = models["gated"].fusion.register_forward_pre_hook(watch)
+answer(models["gated"], everyone)
+hook.remove()
+of_kind = {kind: torch.tensor([kind == found for found in kinds]) for kind in KINDS}
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.9), layout="constrained", sharey=True)
+for axis, (name, gate) in zip(axes, kept.items()):
+    rows = torch.stack([gate[of_kind[kind]].mean(dim=0) for kind in KINDS])  # (kinds, D)
+    rows = rows[:, rows.mean(dim=0).argsort(descending=True)]
+    shown = axis.imshow(rows, vmin=0, vmax=1, aspect="auto", cmap="RdBu")
+    axis.set_yticks(range(len(KINDS)), KINDS)
+    title = f"gates of the {name} (mean {gate.mean():.2f})"
+    axis.set(title=title, xlabel=f"its {WIDTH} numbers, sorted")
+bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.5, 1])
+bar.ax.set_yticklabels(["the other's", "half", "its own"])
+figure.savefig(out / "gates.png")
+plt.close(figure)
+print("picture:", out / "gates.png")
+
+# %% [markdown]
+# **Answer.** Rows that differ show a gate that listens to the kind of question. But look at the
+# accuracy: with one token on each side, there is only one other to ask, so what comes of attention
+# is the same whatever was asked. A gate is a product, though a soft one.
+#
+# ## Pairs of numbers
+#
+# Then multiply outright: every number of the picture with every number of the words, each product
+# with a weight for each answer.
+#
+# **Question.** What does a product know of the star and the ring above that a sum does not?
+
+# %%
+signs = torch.tensor([[-1.0], [-1.0], [1.0], [1.0]]), torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
+print("one product:", bilinear(*signs, torch.ones(1, 1, 1))[:, 0].tolist(), "cases", right.tolist())
+print(BilinearFusion(names, K).cost())
+questions("bilinear", lambda: BilinearFusion(names, K))
+if views is not None:
+    digits("bilinear", BilinearFusion, narrow=16)
+
+# %% [markdown]
+# **Answer.** The whole answer: the product of two signs is + where they agree. So with no hidden
+# layer at all it beats those before it. The price is the product of the widths, and a second one:
+# alone, a modality has nothing to be multiplied with, and only the bias is left.
+#
+# ## All products
+#
+# Append a 1 to each vector before multiplying. **Question.** What stands in the product of (x, 1) and
+# (y, 1)? And with six views of 16 numbers, how many products are there?
+
+# %%
+x, y = torch.tensor([[2.0, 3.0]]), torch.tensor([[5.0]])
+print(outer_product([append_one(x), append_one(y)]).tolist(), "x y, x, x y, x, y, 1 in some order")
+print(f"six views of 16: {math.prod([17] * 6):,} products for each answer")
+questions("tensor", lambda: TensorFusion(names, K))
+if views is not None:
+    digits("tensor", TensorFusion, narrow=3)
+
+# %% [markdown]
+# **Answer.** All products, and each number alone, and 1: so an absent modality, (0, ..., 0, 1), leaves
+# what the other says. With six views of 16 there are 24 million products an answer. For the digits we
+# had to squeeze each view into 3 numbers, and that costs more than the products bring.
+#
+# ## The same for less
+#
+# Let the weights be a sum of R outer products. Then project each modality, multiply number by
+# number, and add over R. **Question.** Is that the same as making the tensor, up to rounding?
+
+# %%
+torch.manual_seed(seed)
+low = LowRankFusion({"picture": 4, "words": 3, "sound": 2}, outputs=5, rank=6).double()
+sample = {name: torch.randn(7, width).double() for name, width in low.widths.items()}
+full = TensorFusion(low.widths, outputs=5).double()
+full.output.weight.data = low.tensor().flatten(1)
+print(f"largest difference {(low(sample) - full(sample)).abs().max().item():.1e}")
+questions("low rank", lambda: LowRankFusion(names, K, rank=16))
+if views is not None:
+    digits("low rank", lambda w, k: LowRankFusion(w, k, rank=8), narrow=16)
+
+# %%
+strategies = {
+    "early": lambda w: EarlyFusion(w, 10, WIDTH).cost(),
+    "gated": lambda w: GatedFusion(w, 10, WIDTH, 4, WIDTH).cost(),
+    "bilinear": lambda w: BilinearFusion(w, 10).cost(),
+    "tensor": lambda w: TensorFusion(w, 10).cost(),
+    "low rank": lambda w: LowRankFusion(w, 10, 8).cost(),
+}
+# %%
+figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")
+for (name, cost), color in zip(strategies.items(), [*plots.LINES, plots.WRONG]):
+    counts = range(2, 6)
+    costs = [cost({f"m{number}": 16 for number in range(count)}).parameters for count in counts]
+    axis.plot(counts, costs, color=color, marker="o", markersize=4, label=name)
+axis.set(yscale="log", xticks=counts, xlabel="modalities of 16 numbers", ylabel="parameters")
+axis.set_title("only one of them explodes")
+axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+figure.savefig(out / "cost.png")
+plt.close(figure)
+print("picture:", out / "cost.png")
+
+# %% [markdown]
+# **Answer.** The same numbers, and never a tensor. What is given up is that only sums of R products
+# can be said; here that is enough.
+#
+# ## Bottleneck tokens
+#
+# So far the picture was one vector before it met the words. Let both stay tokens: 64 cells, 13 words.
+# Each stream attends to itself and to a few shared tokens, and only through these they hear of each
+# other. **Question.** What does that save against one stream of all tokens? Is it much, here?
+
+
+# %%
+class Streams(nn.Module):
+    """The picture's cells with their places, the words with theirs, and a strategy for tokens."""
+
+    def __init__(self, fusion):
+        super().__init__()
+        cells, length = training.features.shape[1], training.tokens.shape[1]
+        self.fusion, self.look = fusion, nn.Linear(training.features.shape[2], fusion.sizes[0])
+        self.places = nn.Parameter(0.1 * torch.randn(cells, fusion.sizes[0]))
+        self.words = BERTEmbeddings(len(quiz.tokenizer), fusion.sizes[0], length, 1, 1e-5)
+
+    def forward(self, cells, tokens, real, present=None):
+        streams = {"picture": self.look(cells) + self.places, "words": self.words(tokens)}
+        return self.fusion(streams, present, real={"words": real})
+
+
+# %%
+def bottleneck():
+    narrow = dict.fromkeys(names, 32)
+    return BottleneckFusion(narrow, K, 32, heads=2, hidden=WIDTH, depth=2, bottlenecks=4)
+
+
+lengths = {"picture": 64, "words": training.tokens.shape[1]}
+apart = sum((1 + length + 4) ** 2 for length in lengths.values())
+print(f"scores of a head: {apart:,} apart, {(2 + sum(lengths.values())) ** 2:,} in one stream")
+print(bottleneck().cost(lengths))
+questions("bottleneck", bottleneck, wrap=Streams)
+
+# %% [markdown]
+# **Answer.** A quarter here, and nearly half where both streams are long. It needs the fewest
+# parameters of all and the most multiply-adds. Trained as briefly as the others it has not yet found
+# out where to look; lesson 08 gives words and cells a direct way to each other.
+#
+# ## Attention over modalities
+#
+# Or make each modality one token, add an answer token, and let a transformer relate the three.
+# **Question.** Whom will the answer token look at, the picture or the words? At all kinds alike?
+
+# %%
+questions("attention", lambda: AttentionFusion(names, K, WIDTH, heads=4, hidden=HIDDEN, depth=2))
+if views is not None:
+    digits("attention", lambda w, k: AttentionFusion(w, k, 48, heads=4, hidden=WIDTH))
+with watch_attention() as watched:
+    answer(models["attention"], everyone)
+looks = watched[1][:, :, 0].mean(dim=1)  # (B, 3): the first of `watched` is the question's reader
+for kind, rows in of_kind.items():
+    shares = zip(["itself", *names], looks[rows].mean(dim=0).tolist())
+    print(f"{kind:10}", "  ".join(f"{name} {share:.2f}" for name, share in shares))
+
+# %% [markdown]
+# **Answer.** It mixes vectors by looking, and multiplies nothing but weights and vectors: for two
+# modalities it is early fusion with more parts. Its strength is that any number may come, in any
+# order, and that absent ones are simply not seen.
+#
+# ## The table
+
+# %%
+for guess in ("picture", "words", "majority"):
+    results = {f"{guess}, counted": {"parameters": 0, "seconds": 0.0}} | results
+    results[f"{guess}, counted"]["accuracy"] = guessing[guess]
+(out / "strategies.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+columns = [*KINDS, "all"]
+table = torch.tensor([[row["accuracy"][kind] for kind in columns] for row in results.values()])
+print(f"{'':18} parameters seconds  " + "  ".join(f"{kind:9}" for kind in columns))
+for (name, row), values in zip(results.items(), table.tolist()):
+    numbers = "  ".join(f"{value:<9.3f}" for value in values)
+    print(f"{name:18} {row['parameters']:10,} {row['seconds']:7.1f}  {numbers}")
+
+# %%
+figure, axis = plt.subplots(figsize=(7.4, 4.6), layout="constrained")
+axis.imshow(table, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+for (i, j), value in zip(torch.cartesian_prod(*map(torch.arange, table.shape)), table.flatten()):
+    color = "white" if value > 0.6 else plots.INK
+    axis.text(j, i, f"{value:.2f}", ha="center", va="center", color=color)
+axis.set_xticks(range(len(columns)), columns)
+sizes = [f"  {row['parameters'] / 1000:.0f}k" * bool(row["seconds"]) for row in results.values()]
+axis.set_yticks(range(len(results)), [name + size for name, size in zip(results, sizes)])
+axis.set_title(f"accuracy by kind of question, after {STEPS} steps each (k: thousand parameters)")
+axis.spines[:].set_visible(False)
+axis.tick_params(length=0)
+figure.savefig(out / "table.png")
+plt.close(figure)
+print("picture:", out / "table.png")
+
+# %% [markdown]
+# **Question.** What does each get wrong? A wrong answer can be of the wrong *kind* ("how many ...?",
+# "red"), or possible and wrong.
+
+# %%
+possible = {}
+for question in training.asked:
+    possible.setdefault(cell(question)[1], set()).add(question.answer)
+for name, told in guesses.items():
+    words = quiz.vocabulary.decode(told)
+    pairs = list(zip(test.asked, words))
+    wrong = [(q, word) for q, word in pairs if word != q.answer]
+    odd = sum(word not in possible.get(cell(q)[1], ()) for q, word in wrong)
+    print(
+        f"{name:13} wrong {len(wrong) / len(pairs):.3f}, of the wrong kind {odd / len(pairs):.3f}"
+    )
+
+# %%
+shown = ["late", "early", "tensor"]
+told = {name: quiz.vocabulary.decode(guesses[name]) for name in shown}
+hits = {name: [a == q.answer for a, q in zip(told[name], test.asked)] for name in shown}
+hard = [i for i in range(len(kinds)) if hits["tensor"][i] and not hits["late"][i]]
+picked = [next((i for i in hard if kinds[i] == kind), kinds.index(kind)) for kind in KINDS]
+lost = [i for i in everyone[of_kind["relation"]].tolist() if not hits["tensor"][i]]
+picked += lost[:1]
+
+# %%
+figure, axes = plt.subplots(1, len(picked), figsize=(11, 3.1), layout="constrained")
+for axis, i in zip(axes, picked):
+    axis.imshow(((test.pictures[test.scene[i]] + 1) / 2).permute(1, 2, 0))
+    words = test.asked[i].question.split()
+    half = (len(words) + 1) // 2
+    axis.set_title(" ".join(words[:half]) + "\n" + " ".join(words[half:]), fontsize=7.5)
+    lines = [f"{name}: {told[name][i]}" for name in shown]
+    axis.set_xlabel("\n".join([f"right: {test.asked[i].answer}", *lines]), fontsize=8)
+    axis.set(xticks=[], yticks=[])
+figure.savefig(out / "mistakes.png")
+plt.close(figure)
+print("picture:", out / "mistakes.png")
+
+# %% [markdown]
+# **Answer.** Late fusion cannot ask. Its picture votes for what it sees, whatever was asked, and where
+# that vote is the surer one, the answer is not even of the right kind. All others know what kind of
+# answer is wanted, and fail at finding it: those that add have to imitate products, and all that
+# squeeze a picture into one vector lose who lies *where*, so relations come last. More training
+# narrows the gaps, and does not change the order.
+#
+# ## A view is missing
+#
+# A sensor fails, a picture does not load. `present` says who is there: bool, a flag for each sample
+# and modality. **Question.** What should an absent vector be replaced with? Does it matter what number
+# stands there?
+
+# %%
+half_there = {"picture": torch.arange(len(everyone)) % 2 == 0}
+clean = answer(models["tensor"], everyone, present=half_there)
+pictures = test.features.clone()
+test.features[test.scene[~half_there["picture"]]] = torch.nan
+broken = answer(models["tensor"], everyone, present=half_there)
+print("nan where absent changes nothing:", torch.equal(clean, broken))
+test.features.copy_(pictures)
+
+# %% [markdown]
+# **Answer.** It must not matter, be it nan: `gather` fills zeros in (a product with 0 would keep nan),
+# attention does not see it, late fusion gives its vote to the others.
+#
+# That the code can do without does not mean that the model can. **Question.** Of the six views, five
+# say the same. With three of them missing, how much does each strategy lose? And will it help if, in
+# training, views are hidden at random (modality dropout)? What will that cost when nothing is missing?
+
+# %%
+curves = {
+    "early": lambda share: digits("early", lambda w, k: EarlyFusion(w, k, WIDTH), share),
+    "late": lambda share: digits("late", lambda w, k: LateFusion(w, k, WIDTH), share),
+    "tensor": lambda share: digits("tensor", TensorFusion, share, narrow=3),
+    "attention": lambda share: digits(
+        "attention", lambda w, k: AttentionFusion(w, k, 48, 4, WIDTH), share
+    ),
+}
+plain = dict(seen)
+for name in curves if views is not None else ():
+    curves[name](0.5)
+    told = [" ".join(f"{value:.3f}" for value in rows[name]) for rows in (plain, seen)]
+    print(f"{name:10} 0 to 5 missing: {told[0]}\n{'':10} with dropout:   {told[1]}")
+
+# %%
+if views is not None:
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
+    for axis, rows, title in zip(axes, (plain, seen), ("as always", "with modality dropout")):
+        for name, color in zip(curves, plots.LINES):
+            axis.plot(rows[name], color=color, marker="o", markersize=4, label=name)
+        axis.set(xlabel="views missing, of six", title=f"trained {title}", ylim=(0, 1))
+        axis.axhline(0.1, color=plots.QUIET, linestyle=":")
+    axes[0].set_ylabel("accuracy on new digits")
+    axes[0].text(0, 0.11, "guessing", color=plots.QUIET)
+    axes[1].legend(frameon=False, loc="lower left")
+    figure.savefig(out / "missing_views.png")
+    plt.close(figure)
+    print("picture:", out / "missing_views.png")
+
+# %% [markdown]
+# **Answer.** Late fusion hardly minds: its voters never relied on each other. The others fall, and
+# modality dropout lifts them, at no cost that we can see. It is the cheapest insurance there is.
+#
+# The same on the questions, where nobody can answer alone. **Question.** A model that was trained
+# with dropout loses the picture. Compared with one that never had a picture, where should it be?
+
+# %%
+questions("with dropout", lambda: TensorFusion(names, K), share=0.3)
+absent = torch.zeros(len(everyone), dtype=torch.bool)
+losses = {}
+for name in ("tensor", "with dropout"):
+    for lost in (None, "picture", "words"):
+        logits = answer(models[name], everyone, present={lost: absent} if lost else None)
+        score = small_vqa.accuracy_by_kind(logits.argmax(dim=-1), test)["all"]
+        losses[name, lost] = score
+alone = {"picture": "words only", "words": "picture only", None: "tensor"}
+for lost, other in alone.items():
+    reached = {name: round(losses[name, lost], 3) for name in ("tensor", "with dropout")}
+    whole = round(results[other]["accuracy"]["all"], 3)
+    print(f"missing: {lost or 'nothing'}: {reached}, trained for just that ({other}): {whole}")
+
+# %%
+figure, axis = plt.subplots(figsize=(6.4, 3), layout="constrained")
+groups = {"nothing is missing": None, "no picture": "picture", "no words": "words"}
+for place, lost in enumerate(groups.values()):
+    heights = [results[alone[lost]]["accuracy"]["all"]]
+    heights = [losses["tensor", lost], losses["with dropout", lost], *heights]
+    for offset, (height, color) in enumerate(zip(heights, plots.LINES)):
+        axis.bar(place + 0.26 * (offset - 1), height, width=0.24, color=color)
+        axis.text(place + 0.26 * (offset - 1), height + 0.01, f"{height:.2f}", ha="center")
+axis.set_xticks(range(3), groups)
+
+# %%
+handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in plots.LINES[:3]]
+told = ["trained as always", "with modality dropout", "trained for just that"]
+axis.legend(handles, told, frameon=False)
+axis.set(ylabel="accuracy, all questions")
+figure.savefig(out / "missing_input.png")
+plt.close(figure)
+print("picture:", out / "missing_input.png")
+
+# %% [markdown]
+# **Answer.** Where the model that never had a picture is: losing an input costs as much as never having
+# had it, and no more. With both it pays a little, for it saw both in only half of its steps.
+#
+# ## Which input does it use?
+#
+# A good figure does not say that a model looked. Give each question the picture of another (shuffled),
+# or none (blanked). **Question.** At which kind of question will a wrong picture hurt most? And can an
+# answer become *worse than guessing*?
+
+
+# %%
+def told_by(given):
+    """Logits; a row of -1 is an input that is not there."""
+    present = {name: rows >= 0 for name, rows in given.items()}
+    rows = {name: found.clamp(min=0) for name, found in given.items()}
+    return answer(models["with dropout"], rows["words"], rows["picture"], present)
+
+
+blank = dict.fromkeys(names, lambda rows: torch.full_like(rows, -1))
+inputs = dict.fromkeys(names, everyone)
+bias = bias_by_group(told_by, inputs, test.answers, kinds, blank)
+for name, rows in bias.items():
+    for kind in KINDS:
+        print(f"{name:8} {kind:10}", *(f"{k} {v:.3f}" for k, v in rows[kind]._asdict().items()))
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(9, 2.9), layout="constrained", sharey=True)
+for axis, (name, rows) in zip(axes, bias.items()):
+    for offset, (state, color) in enumerate(zip(("intact", "shuffled", "blanked"), plots.LINES)):
+        heights = [getattr(rows[kind], state) for kind in KINDS]
+        places = [place + 0.26 * (offset - 1) for place in range(len(KINDS))]
+        axis.bar(places, heights, width=0.24, color=color, label=state)
+    axis.set_xticks(range(len(KINDS)), KINDS)
+    axis.set_title(f"the {name}: intact, another's, none")
+axes[0].set_ylabel("accuracy")
+axes[1].legend(frameon=False)
+figure.savefig(out / "bias.png")
+plt.close(figure)
+print("picture:", out / "bias.png")
+
+# %% [markdown]
+# **Answer.** Colours and counts need the picture most. A shuffled picture can do worse than none: a
+# model that believes a wrong picture is surely wrong, one that has none guesses. Words it needs for
+# everything. Had the bars of the picture stayed level, the model would never have looked.
+#
+# ## Even batches
+#
+# In most collections, the answer to "is there ...?" is yes. **Question.** A model sees yes nine times
+# in ten. On an even test, how often will it say yes, and how often is it right?
+
+# %%
+yes, no = quiz.vocabulary.encode(["yes", "no"]).tolist()
+found = [i for i, question in enumerate(training.asked) if question.kind == "exist"]
+order_of = torch.randperm(len(found), generator=seeded(seed, 1)).tolist()
+yeses = [found[i] for i in order_of if training.asked[found[i]].answer == "yes"]
+nos = [found[i] for i in order_of if training.asked[found[i]].answer == "no"]
+uneven = torch.tensor(yeses[: 9 * (len(nos) // 9)] + nos[: len(yeses) // 9])
+labels = [training.asked[i].answer for i in uneven.tolist()]
+print(f"{labels.count('yes'):,} yes, {labels.count('no'):,} no")
+exist = everyone[of_kind["exist"]]
+draws = {
+    "as they come": shuffled_batches(len(uneven), 128, seed),
+    "even": balanced_batches(labels, 128, seed),
+}
+
+# %%
+balance = {}
+for name, draw in draws.items():
+    torch.manual_seed(seed)
+    model = Answerer(TensorFusion(names, K))
+    batch_at = lambda step, draw=draw: training.batch(uneven[draw(step)])  # noqa: E731
+    loss = lambda model, b: small_vqa.answer_loss(model(*b[:3]), b[3])  # noqa: E731
+    fit(model, batch_at, loss, steps=10 if quick else 200, learning_rate=2e-3, seed=seed)
+    said = answer(model, exist).argmax(dim=-1)
+    truth = test.answers[exist]
+    balance[name] = [(said == truth).double().mean(), (said == yes).double().mean()]
+    balance[name] += [(said == truth)[truth == word].double().mean() for word in (yes, no)]
+    told = zip(("right", "says yes", "right at yes", "right at no"), balance[name])
+    print(f"{name:13}", "  ".join(f"{what} {value:.3f}" for what, value in told))
+
+# %% [markdown]
+# **Answer.** It says yes nearly always, and is right half of the time. Batches with as many no as yes
+# cost nothing and mend most of that. The same sampler takes any label: kinds of question, or which
+# modalities a sample has (`balanced.patterns`).
+#
+# ## Several losses
+#
+# One model, two tasks: what colour is the only thing in the picture, and where is it, in pixels? The
+# cross-entropy starts at log 8 = 2.1, the squared error in pixels at several hundred.
+#
+# **Question.** If the two are just added, which is learned? Who decides how much each counts?
+
+# %%
+rng = np.random.default_rng(seed)
+lone = [sample_scene(rng, things=1) for _ in range(300 if quick else 1500)]
+spots = torch.tensor([[32 * thing.x, 32 * thing.y] for (thing,) in (s.things for s in lone)])
+hues = [scene.things[0].color for scene in lone]
+hue = torch.tensor([sorted(set(hues)).index(name) for name in hues])
+cells = small_vqa.look(quiz.looker, draw_many(lone)).flatten(1)
+fresh = len(lone) * 2 // 3  # those behind are the test
+
+
+class TwoTasks(nn.Module):
+    def __init__(self, weigh):
+        super().__init__()
+        self.trunk = nn.Sequential(nn.Linear(cells.shape[1], 16), nn.GELU())
+        self.color, self.spot, self.weigh = nn.Linear(16, 8), nn.Linear(16, 2), weigh
+
+
+# %%
+def both_losses(model, rows):
+    shared = model.trunk(cells[rows])
+    color = F.cross_entropy(model.color(shared), hue[rows])
+    return model.weigh({"color": color, "spot": F.mse_loss(model.spot(shared), spots[rows])})
+
+
+weighings = {
+    "just added": lambda losses: sum(losses.values()),
+    "by ratio": LossRatio(["color", "spot"], period=10),
+    "by uncertainty": UncertaintyWeights(["color", "spot"], squared=["spot"]),
+}
+
+# %%
+for name, weigh in weighings.items():
+    torch.manual_seed(seed)
+    model = TwoTasks(weigh)
+    draw = shuffled_batches(fresh, 64, seed)
+    fit(model, draw, both_losses, steps=10 if quick else 150, learning_rate=3e-3, seed=seed)
+    with torch.no_grad():
+        shared = model.eval().trunk(cells[fresh:])
+        right = (model.color(shared).argmax(dim=-1) == hue[fresh:]).float().mean()
+        off = (model.spot(shared) - spots[fresh:]).norm(dim=-1).mean()
+    weights = [round(w, 2) for w in getattr(weigh, "weights", torch.ones(2)).tolist()]
+    print(f"{name:15} colour right {right:.3f}, off by {off:.2f} pixels, weights {weights}")
+
+# %% [markdown]
+# **Answer.** Just added, the squared pixels fill the gradient, and colours wait until the place is
+# found. Weights learned as uncertainty call the pixels noisy, halve them at once and let colours in:
+# sooner, and at no cost. Weighing by ratio hardly helps here: it asks how fast a loss falls, not how
+# large it is. With many more steps all three arrive; adaptive weights buy time.
+#
+# ## What was reached
+#
+# Next: `python -m scratchmm learn list`; then lesson 08, where words look at places.
+
+# %%
+if views is not None:
+    report("digits with 3 of 6 views missing", seen["early"][3], 0.93, quick=quick)
+best = max(results[name]["accuracy"]["all"] for name in models if name != "with dropout")
+report("questions, the best of one vector each", best, 0.6, quick=quick)
