@@ -35,6 +35,7 @@ from scratchmm.layers import (
     boxes,
     embeddings,
     fast_attention,
+    picture_blocks,
     sinusoids,
     transformer,
 )
@@ -98,6 +99,13 @@ def run_embeddings() -> None:
 def run_boxes() -> None:
     boxes.TubeletEmbedding(3, 2, 5, 14)(torch.randn(2, 4, 3, 10, 15))
     boxes.SpectrogramPatchEmbedding(4, 3, 13)(torch.randn(2, 10, 17))
+
+
+def run_picture_blocks() -> None:
+    x = torch.randn(2, 6, 8, 10)
+    x = picture_blocks.PictureBlock(6, 12, time_width=5, groups=3)(x, torch.randn(2, 5))
+    x = picture_blocks.PictureAttention(12, heads=2, groups=3)(x)
+    picture_blocks.Upsample(12)(picture_blocks.Downsample(12)(x))
 
 
 def run_sinusoids() -> None:
@@ -304,6 +312,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/embeddings.py": run_embeddings,
     "layers/blocks.py": run_blocks,
     "layers/boxes.py": run_boxes,
+    "layers/picture_blocks.py": run_picture_blocks,
     "layers/sinusoids.py": run_sinusoids,
     "vision/vit.py": run_vit,
     "vision/looker.py": run_looker,
