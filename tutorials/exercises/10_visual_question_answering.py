@@ -16,6 +16,23 @@ from torch import Tensor
 from scratchmm.metrics.vqa import ENOUGH, clean_answer
 
 
+# bias.others: Nobody keeps their own. 10 minutes, difficulty 2 of 5. In the lesson: "What does it
+# look at?".
+def others(count: int, generator: torch.Generator) -> Tensor:
+    """A random order int64 (count,) in which nobody stands in their own place.
+
+    All stand in a random ring, and each gets what belongs to the next.
+
+    >>> order = others(5, torch.Generator().manual_seed(0))
+    >>> bool((order == torch.arange(5)).any()), sorted(order.tolist())
+    (False, [0, 1, 2, 3, 4])
+    """
+    raise NotImplementedError(
+        "bias.others: a random order of the samples in which each comes once and none stands in "
+        "its own place"
+    )
+
+
 # vqa.vqa_accuracy: Three of ten are enough. 15 minutes, difficulty 2 of 5. In the lesson: "Scoring
 # an answer".
 def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
@@ -50,21 +67,4 @@ def check_accuracy(candidate: Callable[[str, list[str]], float]) -> None:
     raise NotImplementedError(
         "test.vqa_accuracy: accept every right vqa_accuracy, and reject at least 9 in 10 of the "
         "wrong ones"
-    )
-
-
-# bias.others: Nobody keeps their own. 10 minutes, difficulty 2 of 5. In the lesson: "What does it
-# look at?".
-def others(count: int, generator: torch.Generator) -> Tensor:
-    """A random order int64 (count,) in which nobody stands in their own place.
-
-    All stand in a random ring, and each gets what belongs to the next.
-
-    >>> order = others(5, torch.Generator().manual_seed(0))
-    >>> bool((order == torch.arange(5)).any()), sorted(order.tolist())
-    (False, [0, 1, 2, 3, 4])
-    """
-    raise NotImplementedError(
-        "bias.others: a random order of the samples in which each comes once and none stands in "
-        "its own place"
     )

@@ -1,4 +1,4 @@
-"""The exercises of lesson 10: how an answer is scored when people differ, and what was looked at."""
+"""The exercises of lesson 10: what was looked at, and how an answer is scored when people differ."""
 
 from scratchmm.exercises.lesson_10_visual_question_answering import (
     check_vqa_accuracy,
@@ -7,7 +7,7 @@ from scratchmm.exercises.lesson_10_visual_question_answering import (
 )
 
 EXERCISES = (
+    others_bank.exercise,
     vqa_accuracy_bank.exercise,
     check_vqa_accuracy.exercise,
-    others_bank.exercise,
 )
