@@ -199,9 +199,8 @@ def _bound(node: ast.stmt) -> Iterable[str]:
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else []
     targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
-    parts = [
-        part for target in targets for part in getattr(target, "elts", [target])
-    ]  # a, b = 1, 2
+    # a, b = 1, 2 binds two
+    parts = [part for target in targets for part in getattr(target, "elts", [target])]
     return [part.id for part in parts if isinstance(part, ast.Name)]
 
 
