@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from scratchmm.fusion.cross_modal import CrossModalAttention, check_mask
 from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
-from scratchmm.layers.embeddings import check_tokens
+from scratchmm.layers.embeddings import check_divisible, check_tokens
+from scratchmm.layers.sinusoids import sinusoidal_positions
 from scratchmm.layers.transformer import FeedForward
 
 
@@ -87,9 +88,15 @@ class VQAConfig:
     heads: int = 4  # of attention, a divisor of the width
     hidden: int = 128  # inside the feed-forward networks
     epsilon: float = 1e-5  # of the layer norms
+    grid: tuple[int, int] | None = None  # rows and columns of the picture tokens, if they lie so
 
     def __post_init__(self) -> None:
         check_heads(self.width, self.heads)
+        if self.grid is not None and self.grid[0] * self.grid[1] != self.picture_tokens:
+            rows, columns = self.grid
+            raise ValueError(
+                f"a grid of {rows} rows and {columns} columns is not {self.picture_tokens} tokens"
+            )
 
 
 def tiny() -> VQAConfig:
@@ -99,6 +106,18 @@ def tiny() -> VQAConfig:
     11
     """
     return VQAConfig(99, 11, 32, 17, context_length=20, width=24, depth=2, hidden=37)
+
+
+def grid_positions(rows: int, columns: int, width: int) -> Tensor:
+    """Where each cell lies: half of the width tells its row, half its column (R C, width).
+
+    >>> grid_positions(2, 3, 8)[4].equal(torch.cat([sinusoidal_positions(3, 4)[1]] * 2))
+    True
+    """
+    check_divisible("width", width, "a pair of sine and cosine for row and column,", 4)
+    row = sinusoidal_positions(rows, width // 2)[:, None].expand(-1, columns, -1)
+    column = sinusoidal_positions(columns, width // 2)[None].expand(rows, -1, -1)
+    return torch.cat([row, column], dim=-1).flatten(0, 1)
 
 
 class LookingLayer(nn.Module):
@@ -158,8 +177,12 @@ class VQA(nn.Module):
         self.positions = nn.Parameter(0.3 * torch.randn(config.context_length, width))
         self.features_norm = nn.LayerNorm(config.picture_width, eps=epsilon)
         self.project = nn.Linear(config.picture_width, width)
-        # Where each token stands: a grid of features does not say, and left of is all about it.
-        self.places = nn.Parameter(0.7 * torch.randn(config.picture_tokens, width))
+        # Where each token stands: features do not say, and "left of" is all about it. In a grid,
+        # neighbours start alike: from places drawn at random that is learned late, or not at all.
+        places = 0.7 * torch.randn(config.picture_tokens, width)
+        self.places = nn.Parameter(
+            grid_positions(*config.grid, width) if config.grid is not None else places
+        )
         self.picture_norm = nn.LayerNorm(width, eps=epsilon)
         self.layers = nn.ModuleList(
             LookingLayer(width, config.heads, config.hidden, epsilon) for _ in range(config.depth)

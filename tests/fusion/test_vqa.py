@@ -7,6 +7,7 @@ from torch import nn
 from scratchmm.fusion.vqa import VQA, AnswerVocabulary, LookingLayer, VQAConfig
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.blocks import CrossBlock
+from scratchmm.layers.sinusoids import sinusoidal_positions
 
 CONFIG = VQAConfig(23, 7, 14, 6, context_length=11, width=12, depth=2, heads=3, hidden=17)
 
@@ -91,6 +92,18 @@ def test_the_whole_model_again_without_padding(model):
             words, _ = layer(words, model.picture_norm(picture))
         expected = model.head(model.norm(words)[:, 0])
         torch.testing.assert_close(output.logits[[row]], expected)
+
+
+def test_cells_of_a_grid_start_as_clock_hands_of_row_and_column():
+    config = VQAConfig(23, 7, 14, 6, width=12, heads=3, hidden=17, grid=(2, 3))
+    places = VQA(Grid(), config).places
+    rows, columns = sinusoidal_positions(2, 6), sinusoidal_positions(3, 6)
+    for row in range(2):
+        for column in range(3):
+            expected = torch.cat([rows[row], columns[column]])
+            torch.testing.assert_close(places[3 * row + column], expected)
+    with pytest.raises(ValueError, match="4 rows and 2 columns is not 6 tokens"):
+        VQAConfig(23, 7, 14, 6, width=12, heads=3, grid=(4, 2))
 
 
 def test_where_each_word_looked_is_told_for_each_layer(model):
