@@ -149,8 +149,9 @@ for guess, row in guessing.items():
     print(f"{guess:10}", "  ".join(f"{kind} {row[kind]:.3f}" for kind in [*KINDS, "all"]))
 
 # %% [markdown]
-# **Answer.** Half of the yes-or-no questions, an eighth of the colours. Words tell which answers are
-# possible at all; that alone is worth more than the picture alone.
+# **Answer.** Half of the yes-or-no questions, and of the colours an eighth, or a little more where words
+# give something away. (The picture's row knows the kind of question, which is much: asked to count, one
+# need only see how many things there are. In the last column it does not, and falls behind words.)
 #
 # Now the encoders, the same for every strategy: the picture's cells become one vector, and so does
 # the question, which a transformer block has read.
@@ -477,7 +478,7 @@ print(bottleneck().cost(lengths))
 questions("bottleneck", bottleneck, wrap=Streams)
 
 # %% [markdown]
-# **Answer.** A quarter here, and nearly half where both streams are long. It needs the fewest
+# **Answer.** Less than a fifth here, and half where both streams are long. It needs the fewest
 # parameters of all and the most multiply-adds. Trained as briefly as the others it has not yet found
 # out where to look; lesson 08 gives words and cells a direct way to each other.
 #
@@ -576,8 +577,7 @@ print("picture:", out / "mistakes.png")
 # **Answer.** Late fusion cannot ask. Its picture votes for what it sees, whatever was asked, and where
 # that vote is the surer one, the answer is not even of the right kind. All others know what kind of
 # answer is wanted, and fail at finding it: those that add have to imitate products, and all that
-# squeeze a picture into one vector lose who lies *where*, so relations come last. More training
-# narrows the gaps, and does not change the order.
+# squeeze a picture into one vector lose who lies *where*, so relations come last.
 #
 # ## A view is missing
 #
@@ -701,7 +701,7 @@ for name, rows in bias.items():
         print(f"{name:8} {kind:10}", *(f"{k} {v:.3f}" for k, v in rows[kind]._asdict().items()))
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 2.9), layout="constrained", sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(10, 2.9), layout="constrained", sharey=True)
 for axis, (name, rows) in zip(axes, bias.items()):
     for offset, (state, color) in enumerate(zip(("intact", "shuffled", "blanked"), plots.LINES)):
         heights = [getattr(rows[kind], state) for kind in KINDS]
@@ -710,7 +710,7 @@ for axis, (name, rows) in zip(axes, bias.items()):
     axis.set_xticks(range(len(KINDS)), KINDS)
     axis.set_title(f"the {name}: intact, another's, none")
 axes[0].set_ylabel("accuracy")
-axes[1].legend(frameon=False)
+axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 figure.savefig(out / "bias.png")
 plt.close(figure)
 print("picture:", out / "bias.png")
