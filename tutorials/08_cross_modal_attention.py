@@ -564,7 +564,7 @@ print("picture:", out / "strategies.png")
 
 # %% [markdown]
 # **Answer.** Places help attributes most (0.59 to 0.80 in our run): what is asked for there *is* a
-# place. The second direction helps existence most (0.60 to 0.69): a cell that hears the question can
+# place. The second direction helps existence most (0.60 to 0.70): a cell that hears the question can
 # ask of itself "am I a red star?", colour and shape at once, while `red` and `star`, each looking
 # for itself, have to find out afterwards whether they found the same place. It costs twice as much,
 # for 64 cells read each other in every layer. The multimodal transformer, whose words ask before they
