@@ -440,7 +440,7 @@ print("picture:", out / "cost.png")
 
 # %% [markdown]
 # **Answer.** The same numbers, and never a tensor. What is given up is that only sums of R products
-# can be said; here that is enough.
+# can be said; its row beside the tensor's says what that costs.
 #
 # ## Bottleneck tokens
 #
@@ -675,8 +675,8 @@ plt.close(figure)
 print("picture:", out / "missing_input.png")
 
 # %% [markdown]
-# **Answer.** Where the model that never had a picture is: losing an input costs as much as never having
-# had it, and no more. With both it pays a little, for it saw both in only half of its steps.
+# **Answer.** Where the model that never had a picture is: compare the orange and the green bars. And
+# look at what it pays with both, for it saw both in only half of its steps.
 #
 # ## Which input does it use?
 #
@@ -716,9 +716,9 @@ plt.close(figure)
 print("picture:", out / "bias.png")
 
 # %% [markdown]
-# **Answer.** Colours and counts need the picture most. A shuffled picture can do worse than none: a
-# model that believes a wrong picture is surely wrong, one that has none guesses. Words it needs for
-# everything. Had the bars of the picture stayed level, the model would never have looked.
+# **Answer.** Where the bars fall most, that input is needed most. Where shuffled lies below blanked, the
+# model believed a wrong input, and one that has none at least guesses. Had the bars of the picture
+# stayed level, the model would never have looked.
 #
 # ## Even batches
 #
@@ -756,8 +756,9 @@ for name, draw in draws.items():
     print(f"{name:13}", "  ".join(f"{what} {value:.3f}" for what, value in told))
 
 # %% [markdown]
-# **Answer.** It says yes nearly always, and is right half of the time. Batches with as many no as yes
-# cost nothing and mend most of that. The same sampler takes any label: kinds of question, or which
+# **Answer.** Who says yes always is right half of the time, and never at no: look at the last column.
+# Batches with as many no as yes take that temptation away, and cost nothing.
+# The same sampler takes any label: kinds of question, or which
 # modalities a sample has (`balanced.patterns`).
 #
 # ## Several losses
