@@ -248,8 +248,10 @@ plt.close(figure)
 print("picture:", out / "on_the_way.png")
 
 # %% [markdown]
-# **Answer.** What asks for one look comes first. Relations need two places and their order, and a
-# comparison two counts: they wait at even chances for hundreds of steps, then come at once.
+# **Answer.** What asks for one look comes first. A comparison needs two counts and the larger of
+# them: it waits at even chances for hundreds of steps, then comes at once. Relations would wait as
+# long, with some seeds for ever, had the cells' places started at random; here they start as clock
+# hands of row and column (`grid_positions`), so that neighbours are alike before anything is learned.
 #
 # Beside it stand the same model without a picture (*words alone*) and without a question (*picture
 # alone*). **Question.** Do they stay below what was counted above?
@@ -410,6 +412,10 @@ pictures = data.unseen.pictures[wrong]
 print("picture:", plots.picture_grid(pictures, titles, out / "mistakes.png", columns=5))
 
 # %% [markdown]
+# **Answer.** Most of all it counts two as one. Attention gives a *mean* of what was looked at, and the
+# mean of two rings is a ring: how many went into it must be learned on the side, and what is learned
+# so does not carry over well to things never seen.
+#
 # ## Scoring an answer
 #
 # Here every question has one right answer. People are not so: asked for the colour of a shirt, ten
