@@ -10,6 +10,7 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
+from scratchmm.diffusion import ddim, ddpm, guidance, schedule
 from scratchmm.fusion import (
     bilinear,
     bimodal,
@@ -39,7 +40,7 @@ from scratchmm.layers import (
     sinusoids,
     transformer,
 )
-from scratchmm.metrics import recall
+from scratchmm.metrics import clip_score, fid, recall
 from scratchmm.training import adaptive_loss, augment, modality_dropout, small_clip, small_vit
 from scratchmm.vision import images, looker, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
@@ -300,6 +301,25 @@ def run_modality_dropout() -> None:
     modality_dropout.modality_dropout(present, 0.5)
 
 
+def run_samplers() -> None:
+    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
+    words = {"words": torch.randn(2, 4)}
+    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, share=0.5)
+    model = guidance.guided(lambda x, timesteps, words: x, {"words": torch.zeros(1, 4)}, scale=3)
+    ddpm.diffusion_loss(model, levels, x, target="velocity", **dropped)
+    ddpm.ancestral_sample(model, levels, x, **words)
+    ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, **words)
+    ddim.ddim_invert(model, levels, x, [6, 2], **words)
+
+
+def run_fid() -> None:
+    fid.fid(torch.randn(7, 3), torch.randn(9, 3))
+
+
+def run_clip_score() -> None:
+    clip_score.ref_clip_score(torch.randn(2, 5), torch.randn(2, 5), torch.randn(2, 3, 5))
+
+
 def run_looker() -> None:
     looker.Looker((5, 2), width=6)(torch.randn(2, 3, 8, 12))
     looker.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
@@ -337,11 +357,17 @@ RUNS: dict[str, Callable[[], None]] = {
     "fusion/vqa.py": run_vqa,
     "fusion/cross_modal.py": run_cross_modal,
     "fusion/bimodal.py": run_bimodal,
+    "diffusion/schedule.py": run_samplers,
+    "diffusion/ddpm.py": run_samplers,
+    "diffusion/ddim.py": run_samplers,
+    "diffusion/guidance.py": run_samplers,
     "contrastive/clip.py": run_clip,
     "contrastive/loss.py": run_loss,
     "contrastive/zero_shot.py": run_zero_shot,
     "contrastive/retrieval.py": run_retrieval,
     "metrics/recall.py": run_recall,
+    "metrics/fid.py": run_fid,
+    "metrics/clip_score.py": run_clip_score,
     "data/drawing.py": run_drawing,
     "vision/images.py": run_images,
     "language/bpe.py": run_bpe,

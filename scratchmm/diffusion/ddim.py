@@ -1,0 +1,245 @@
+"""DDIM: the same trained model, but any number of steps, with as little chance as one likes.
+
+A step takes x apart into start and noise, and mixes both anew at an earlier level. With eta 0 none
+of it is chance: the same noise gives the same picture, and the way can be walked backwards. With eta 1
+each step has the posterior's variance, as in DDPM.
+
+Paper: Denoising Diffusion Implicit Models (Song et al. 2020, arXiv 2010.02502), equations 12 and 16;
+the spacings of timesteps: arXiv 2305.08891, table 2.
+Dimensions: B batch; `...` stands for the other axes of a sample, whatever they are.
+Conventions: as in ddpm.py. A step leads from each timestep to the next one of the list, the last one
+to -1, where alpha_bar is `final_alpha`: 1, the clean picture; Stable Diffusion takes alpha_bar[0].
+Differs from the paper: where the start is clipped, the noise is worked out anew from it, so that both
+still make up x; `follow_clip=False` leaves it.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratchmm.diffusion.ddpm import (
+    Model,
+    Step,
+    clipped,
+    draw_noise,
+    start_and_noise,
+    step_variance,
+)
+from scratchmm.diffusion.schedule import Schedule, mix, per_sample
+
+SPACINGS = ("trailing", "leading", "linspace")
+
+
+def spaced_timesteps(
+    length: int, steps: int, spacing: str = "trailing", offset: int = 0
+) -> list[int]:
+    """`steps` timesteps of a schedule of `length`, the noisiest first.
+
+    trailing: ends at the schedule's last, where a model expects the pure noise that sampling begins
+    with; leading: begins at 0, plus `offset` (Stable Diffusion: 1); linspace: both ends.
+
+    Raises ValueError on steps below 1 or over length, and on an offset that leaves the schedule.
+
+    >>> [spaced_timesteps(1000, 4, spacing) for spacing in ("trailing", "leading", "linspace")]
+    [[999, 749, 499, 249], [750, 500, 250, 0], [999, 666, 333, 0]]
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= length:
+        raise ValueError(f"{steps} steps are not between 1 and the {length} of the schedule")
+    if spacing not in SPACINGS:
+        raise ValueError(f"spacing {spacing!r} is none of {', '.join(SPACINGS)}")
+    backwards = range(steps - 1, -1, -1)
+    if spacing == "trailing":
+        found = [round((i + 1) * length / steps) - 1 for i in backwards]
+    elif spacing == "leading":
+        found = [i * (length // steps) + offset for i in backwards]
+    else:
+        found = [round(i * (length - 1) / max(steps - 1, 1)) for i in backwards]
+    if spacing != "leading" and offset != 0:
+        raise ValueError(f"an offset of {offset} goes with leading timesteps, not {spacing}")
+    if not 0 <= found[-1] <= found[0] < length:
+        raise ValueError(f"timesteps {found[-1]} to {found[0]} are outside of 0 to {length - 1}")
+    return found
+
+
+def ddim_step(
+    schedule: Schedule,
+    predicted: Tensor,
+    x: Tensor,
+    timesteps: Tensor,
+    previous: Tensor,
+    noise: Tensor | None = None,
+    *,
+    target: str = "noise",
+    eta: float = 0.0,
+    clip: float | None = None,
+    follow_clip: bool = True,
+    final_alpha: float = 1.0,
+) -> Step:
+    """Equation 12: from timesteps to previous, both int64 (B,); x and predicted: (B, ...).
+
+    eta: from 0 (no chance; then noise may be None) to 1 (DDPM's variance), equation 16.
+
+    >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
+    >>> x, times = torch.tensor([1.0]), torch.tensor([1])  # 1 = 0.6 * 1 + 0.8 * 0.5
+    >>> ddim_step(schedule, torch.tensor([0.5]), x, times, times - 1).x  # 0.8 * 1 + 0.6 * 0.5
+    tensor([1.1000])
+    """
+    _check_chance(eta, noise)
+    now = schedule.at(timesteps)
+    before = schedule.at(previous, _checked_alpha(final_alpha))
+    if not (previous.cpu() < timesteps.cpu()).all():
+        raise ValueError(f"previous {previous.tolist()} is not before {timesteps.tolist()}")
+    start, said = start_and_noise(predicted, x, now, target)
+    start = clipped(start, clip)
+    if clip is not None and follow_clip:
+        said = start_and_noise(start, x, now, "start").noise
+    variance = eta**2 * step_variance(now, before)
+    direction = (1 - before - variance).clamp(min=0).sqrt()  # rounding may fall below 0
+    x = per_sample(before.sqrt(), x) * start + per_sample(direction, x) * said
+    return Step(x if noise is None else x + per_sample(variance.sqrt(), x) * noise, start)
+
+
+@torch.no_grad()
+def ddim_path(
+    model: Model,
+    schedule: Schedule,
+    x: Tensor,
+    timesteps: Sequence[int],
+    *,
+    generator: torch.Generator | None = None,
+    target: str = "noise",
+    eta: float = 0.0,
+    clip: float | None = None,
+    follow_clip: bool = True,
+    final_alpha: float = 1.0,
+    **condition: Any,
+) -> Iterator[Step]:
+    """Noise x: (B, ...) down a falling list of timesteps and from the last to the clean picture.
+
+    Chance is drawn only where eta is above 0.
+
+    >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
+    >>> path = ddim_path(lambda x, timesteps: x, schedule, torch.randn(1, 2), [8, 3, 0])
+    >>> len(list(path))
+    3
+    """
+    check_falling(timesteps)
+    for now, before in pairwise([*timesteps, -1]):
+        times = torch.full((len(x),), now)
+        step = ddim_step(
+            schedule,
+            model(x, times.to(x.device), **condition),
+            x,
+            times,
+            torch.full_like(times, before),
+            draw_noise(x, generator) if eta > 0 else None,
+            target=target, eta=eta, clip=clip, follow_clip=follow_clip, final_alpha=final_alpha,
+        )  # fmt: skip
+        x = step.x
+        yield step
+
+
+def ddim_sample(
+    model: Model, schedule: Schedule, x: Tensor, timesteps: Sequence[int], **options: Any
+) -> Tensor:
+    """Noise x: (B, ...) becomes a picture (B, ...) in few steps; options: see `ddim_path`.
+
+    >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
+    >>> def black(x, timesteps):
+    ...     return torch.zeros_like(x)
+    >>> ddim_sample(black, schedule, torch.randn(1, 2), spaced_timesteps(9, 3), target="start")
+    tensor([[0., 0.]])
+    """
+    for step in ddim_path(model, schedule, x, timesteps, **options):
+        x = step.x
+    return x
+
+
+def ddim_inverse_step(
+    schedule: Schedule,
+    predicted: Tensor,
+    x: Tensor,
+    timesteps: Tensor,
+    later: Tensor,
+    *,
+    target: str = "noise",
+    final_alpha: float = 1.0,
+) -> Step:
+    """Equation 12 the other way: x: (B, ...) from timesteps, -1 or more, to noisier `later`.
+
+    predicted: what the model says of x at `later`, where sampling will ask it (it cannot know yet
+    what x will be there: the fewer steps, the less exactly the way is walked back).
+
+    >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
+    >>> x, times = torch.tensor([1.1]), torch.tensor([0])
+    >>> ddim_inverse_step(schedule, torch.tensor([0.5]), x, times, times + 1).x
+    tensor([1.])
+    """
+    now, then = schedule.at(timesteps, _checked_alpha(final_alpha)), schedule.at(later)
+    if not (later.cpu() > timesteps.cpu()).all():
+        raise ValueError(f"later {later.tolist()} is not after {timesteps.tolist()}")
+    if target == "start" and (now == 1).any():
+        raise ValueError(
+            "a predicted start says nothing of the noise in a clean picture: final_alpha is 1, "
+            "and must be below 1"
+        )
+    start, noise = start_and_noise(predicted, x, now, target)
+    return Step(mix(start, noise, then), start)
+
+
+@torch.no_grad()
+def ddim_invert(
+    model: Model,
+    schedule: Schedule,
+    start: Tensor,
+    timesteps: Sequence[int],
+    *,
+    target: str = "noise",
+    final_alpha: float = 1.0,
+    **condition: Any,
+) -> Tensor:
+    """The noise (B, ...) from which `ddim_sample` with the same timesteps draws nearly start: (B, ...).
+
+    >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
+    >>> def model(x, timesteps):
+    ...     return torch.full_like(x, 0.5)
+    >>> noise = ddim_invert(model, schedule, torch.tensor([[0.25]]), [8, 4])
+    >>> ddim_sample(model, schedule, noise, [8, 4])
+    tensor([[0.2500]])
+    """
+    check_falling(timesteps)
+    x = start
+    for now, later in pairwise([-1, *reversed(timesteps)]):
+        times = torch.full((len(x),), later)
+        predicted = model(x, times.to(x.device), **condition)
+        step = ddim_inverse_step(
+            schedule, predicted, x, torch.full_like(times, now), times,
+            target=target, final_alpha=final_alpha,
+        )  # fmt: skip
+        x = step.x
+    return x
+
+
+def check_falling(timesteps: Sequence[int]) -> None:
+    """Refuse timesteps that are none, or of which one is not below the one before it."""
+    if len(timesteps) == 0:
+        raise ValueError("there are 0 timesteps to sample at: at least 1 is needed")
+    for now, before in pairwise(timesteps):
+        if before >= now:
+            raise ValueError(f"timesteps fall, but {before} comes after {now}")
+
+
+def _check_chance(eta: float, noise: Tensor | None) -> None:
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta {eta} is not between 0 and 1")
+    if eta > 0 and noise is None:
+        raise ValueError(f"eta {eta} needs noise to draw from")
+
+
+def _checked_alpha(final_alpha: float) -> float:
+    if not 0 < final_alpha <= 1:
+        raise ValueError(f"final_alpha {final_alpha} is not above 0 and at most 1")
+    return final_alpha
