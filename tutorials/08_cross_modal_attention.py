@@ -611,6 +611,10 @@ plt.close(figure)
 print("picture:", out / "padding.png")
 
 # %% [markdown]
+# **Answer.** The accuracy shows nothing here either: as many answers become right as become wrong.
+# But one in ten is another, because a longer question stood beside it. Do not measure whether the
+# model is still good; measure whether anything has changed.
+#
 # How exact is "padding must not change an answer"? All scores of the same questions, padded to the
 # usual length and to the longest. With masks the difference should be rounding alone. And where the
 # mask of *one* arrow is forgotten, picture to words? **Question.** Is a two-stream model that
