@@ -10,7 +10,7 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
-from scratchmm.diffusion import ddim, ddpm, guidance, schedule
+from scratchmm.diffusion import ddim, ddpm, guidance, prior, schedule, vae
 from scratchmm.fusion import (
     bilinear,
     bimodal,
@@ -112,6 +112,7 @@ def run_picture_blocks() -> None:
 def run_sinusoids() -> None:
     sinusoids.sinusoidal_positions(7, 12)
     sinusoids.timestep_embedding(torch.arange(3), 8)
+    sinusoids.cosines_first(torch.arange(3), 8)
 
 
 def run_vit() -> None:
@@ -320,6 +321,24 @@ def run_clip_score() -> None:
     clip_score.ref_clip_score(torch.randn(2, 5), torch.randn(2, 5), torch.randn(2, 3, 5))
 
 
+def run_vae() -> None:
+    config = vae.VAEConfig(5, latent_channels=3, widths=(8, 12), depth=1, groups=4)
+    model, pictures = vae.VAE(config), torch.randn(2, 5, 14, 18)
+    restored, posterior = model(pictures)
+    vae.vae_loss(pictures, restored, posterior)
+    model.to_images(model.to_latents(pictures))
+
+
+def run_prior() -> None:
+    config = prior.PriorConfig(10, 14, context_length=7, width=12, depth=1, heads=3)
+    model, embeddings = prior.Prior(config), torch.randn(3, 10)
+    real = torch.arange(5) < torch.tensor([[5], [2], [3]])
+    drawn = model(embeddings, torch.arange(3), embeddings, torch.randn(3, 5, 14), real)
+    model.restore(model.normalise(drawn))
+    prior.closest(torch.randn(3, 2, 10), embeddings)
+    prior.slerp(torch.randn(3, 10), embeddings, 0.5)
+
+
 def run_looker() -> None:
     looker.Looker((5, 2), width=6)(torch.randn(2, 3, 8, 12))
     looker.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
@@ -361,6 +380,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "diffusion/ddpm.py": run_samplers,
     "diffusion/ddim.py": run_samplers,
     "diffusion/guidance.py": run_samplers,
+    "diffusion/vae.py": run_vae,
+    "diffusion/prior.py": run_prior,
     "contrastive/clip.py": run_clip,
     "contrastive/loss.py": run_loss,
     "contrastive/zero_shot.py": run_zero_shot,

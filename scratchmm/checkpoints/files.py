@@ -130,11 +130,16 @@ def label_of(source: Source) -> str:
 
 
 def _only_file(folder: Path) -> Path:
-    for name in ("model.safetensors", "pytorch_model.bin"):  # the whole, before the parts
+    names = ["model.safetensors", "pytorch_model.bin"]
+    names += ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"]  # diffusers'
+    for name in names:  # the whole, before the parts
         for candidate in (name, name + ".index.json"):
             if (folder / candidate).is_file():
                 return folder / candidate
-    raise FileNotFoundError(f"there is no model.safetensors and no pytorch_model.bin in {folder}")
+    raise FileNotFoundError(
+        f"there is no model.safetensors and no pytorch_model.bin in {folder}, "
+        "and neither of diffusers' diffusion_pytorch_model.safetensors and .bin"
+    )
 
 
 def _read_index(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
 Papers: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), section 3.5, for
 positions; Denoising Diffusion Probabilistic Models (Ho et al. 2020, arXiv 2006.11239), appendix B,
-for timesteps.
+for timesteps; Improved Denoising Diffusion Probabilistic Models (Nichol and Dhariwal 2021, arXiv
+2102.09672), whose code orders them differently, and from it Stable Diffusion and unCLIP.
 Dimensions: B batch, L length, D width.
 Differs from the papers: nothing.
 """
@@ -45,3 +46,19 @@ def timestep_embedding(timesteps: Tensor, width: int) -> Tensor:
     exponent = torch.arange(half, dtype=torch.float64, device=timesteps.device) / max(half - 1, 1)
     angle = timesteps.double()[:, None] * torch.exp(-math.log(10000.0) * exponent)  # (B, D // 2)
     return torch.cat([angle.sin(), angle.cos()], dim=-1).float()  # (B, D)
+
+
+def cosines_first(timesteps: Tensor, width: int) -> Tensor:
+    """Timesteps as clock hands the other way round: (B,) of any real dtype to float32 (B, width).
+
+    Improved DDPM's code puts all cosines before all sines and never reaches the speed 1 / 10000:
+    speed_i = 10000^(-i / (width / 2)). Published weights hear the time in the one way or the other.
+
+    >>> cosines_first(torch.tensor([0]), 4).tolist()
+    [[1.0, 1.0, 0.0, 0.0]]
+    """
+    check_divisible("width", width, "a pair of sine and cosine,", 2)
+    half = width // 2
+    exponent = torch.arange(half, dtype=torch.float64, device=timesteps.device) / half
+    angle = timesteps.double()[:, None] * torch.exp(-math.log(10000.0) * exponent)  # (B, D // 2)
+    return torch.cat([angle.cos(), angle.sin()], dim=-1).float()  # (B, D)

@@ -15,7 +15,7 @@ from scratchmm.layers.embeddings import (
     patchify,
     resize_positions,
 )
-from scratchmm.layers.sinusoids import sinusoidal_positions, timestep_embedding
+from scratchmm.layers.sinusoids import cosines_first, sinusoidal_positions, timestep_embedding
 
 few = st.integers(1, 4)
 
@@ -177,6 +177,10 @@ def test_resizing_keeps_top_bottom_left_and_right():
             "^width 5 is not divisible by a pair of sine and cosine, 2$",
         ),
         (
+            lambda: cosines_first(torch.tensor([1]), 5),
+            "^width 5 is not divisible by a pair of sine and cosine, 2$",
+        ),
+        (
             lambda: resize_positions(torch.zeros(5, 2), (2, 3), (4, 4)),
             "^5 positions do not fill a grid of 2 x 3$",
         ),
@@ -187,5 +191,17 @@ def test_refusals(call, sentence):
         call()
 
 
-def test_timesteps_stay_on_their_device():
-    assert timestep_embedding(torch.empty(3, device="meta"), 4).device.type == "meta"
+def test_cosines_first_is_improved_ddpms():
+    steps = torch.tensor([0.0, 1.5, 999.0])
+    table = cosines_first(steps, 8)
+    assert table.dtype == torch.float32 and table.shape == (3, 8)
+    for row, step in enumerate(steps.tolist()):
+        for i in range(4):
+            angle = step * math.exp(-math.log(10000) * i / 4)
+            assert table[row, i].item() == pytest.approx(math.cos(angle), abs=1e-6)
+            assert table[row, 4 + i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+
+
+@pytest.mark.parametrize("embed", [timestep_embedding, cosines_first])
+def test_timesteps_stay_on_their_device(embed):
+    assert embed(torch.empty(3, device="meta"), 4).device.type == "meta"

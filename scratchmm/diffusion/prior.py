@@ -1,0 +1,222 @@
+"""The unCLIP prior: from what a text says to what CLIP would see in a picture of it.
+
+Many pictures fit one text, so the picture's CLIP embedding is drawn: a diffusion over vectors, by a
+transformer that reads the text, the step and the noisy embedding, and answers at a learned query.
+
+Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (Ramesh et al. 2022,
+arXiv 2204.06125), section 2.2, the diffusion prior; section 3.2 for `slerp`.
+Dimensions: B batch, T text tokens, C width of the text tokens, E width of CLIP's embeddings,
+D width of the transformer, M candidates.
+Differs from the paper: the prior works on embeddings with each number's mean and deviation taken
+out, as published weights do; texts may be shorter than the longest.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
+from scratchmm.layers.sinusoids import cosines_first
+from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
+
+EXTRA = 4  # tokens behind the text: its embedding, the timestep, the noisy embedding, the query
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """The sizes of a prior.
+
+    >>> PriorConfig(width=30, heads=4)
+    Traceback (most recent call last):
+    ValueError: width 30 is not divisible by 4 heads
+    """
+
+    embedding: int = 768  # E, of CLIP's embeddings of a text and of a picture
+    text_width: int = 768  # C, of the tokens that CLIP's text transformer gives
+    context_length: int = 77  # the longest text in tokens
+    width: int = 2048  # of every token inside
+    depth: int = 20  # blocks
+    heads: int = 32  # of attention, a divisor of the width
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.heads)
+
+
+def tiny() -> PriorConfig:
+    """A size for tests: 2 blocks, texts of at most 7 tokens.
+
+    >>> Prior(tiny()).positions.shape
+    torch.Size([11, 32])
+    """
+    return PriorConfig(24, 20, context_length=7, width=32, depth=2, heads=4)
+
+
+def karlo() -> PriorConfig:
+    """The prior of Karlo, an unCLIP with published weights: 1,022,028,544 parameters."""
+    return PriorConfig()
+
+
+def kandinsky_2_2() -> PriorConfig:
+    """The prior of Kandinsky 2.2, over the larger CLIP ViT-bigG/14: 1,026,223,360 parameters."""
+    return PriorConfig(embedding=1280, text_width=1280)
+
+
+class Prior(nn.Module):
+    """Predicts the clean embedding itself, not the noise in it (the paper's equation for L_prior).
+
+    The order is causal, so the query, which comes last, alone sees everything. Embeddings in and out
+    are normalised: `normalise` before the noise is added, `restore` on what was drawn. Where the
+    text is dropped, for guidance, the caller passes the empty text's tokens and embedding.
+
+    >>> model, text = Prior(tiny()), torch.zeros(2, 5, 20)
+    >>> model(torch.zeros(2, 24), torch.tensor([0, 999]), torch.zeros(2, 24), text).shape
+    torch.Size([2, 24])
+    """
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.text = nn.Linear(config.text_width, width)
+        self.text_embedding = nn.Linear(config.embedding, width)
+        self.time = FeedForward(width, width, F.silu)
+        self.noisy = nn.Linear(config.embedding, width)
+        self.query = nn.Parameter(torch.randn(width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(config.context_length + EXTRA, width) * 0.02)
+        self.transformer = Transformer(
+            TransformerBlock(width, config.heads, 4 * width) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.prediction = nn.Linear(width, config.embedding)
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(config.embedding))
+        self.register_buffer("deviation", torch.ones(config.embedding))
+
+    def forward(
+        self,
+        noisy: Tensor,
+        timesteps: Tensor,
+        text_embedding: Tensor,
+        text: Tensor,
+        real: Tensor | None = None,
+    ) -> Tensor:
+        """noisy, text_embedding: (B, E); timesteps: (B,); text: (B, T, C). Returns (B, E).
+
+        real: bool (B, T), True on real tokens; without it, all are.
+        """
+        check_conditions(self.config, noisy, timesteps, text_embedding, text, real)
+        time = cosines_first(timesteps, self.config.width).to(noisy.dtype)  # (B, D)
+        extra = torch.stack(
+            [
+                self.text_embedding(text_embedding),
+                self.time(time),
+                self.noisy(noisy),
+                self.query.expand(len(noisy), -1),
+            ],
+            dim=1,
+        )  # (B, 4, D)
+        length = text.shape[1]
+        positions = torch.cat([self.positions[:length], self.positions[-EXTRA:]])  # (T + 4, D)
+        x = torch.cat([self.text(text), extra], dim=1) + positions  # (B, T + 4, D)
+        mask = causal_mask(length + EXTRA, device=x.device)
+        if real is not None:
+            mask = mask & padding_mask(F.pad(real, (0, EXTRA), value=True))  # (B, 1, T + 4, T + 4)
+        x = self.transformer(x, mask=mask)  # (B, T + 4, D)
+        return self.prediction(self.norm(x[:, -1]))  # (B, E)
+
+    def normalise(self, embeddings: Tensor) -> Tensor:
+        """CLIP's embeddings (B, E) with each number's mean 0 and deviation 1, about. Same shape."""
+        return (embeddings - self.mean) / self.deviation  # (B, E)
+
+    def restore(self, normalised: Tensor) -> Tensor:
+        """What `normalise` was given: (B, E) of CLIP's own scale, which a decoder reads."""
+        return normalised * self.deviation + self.mean  # (B, E)
+
+    @torch.no_grad()
+    def measure(self, embeddings: Tensor) -> None:
+        """Take the mean and the deviation of each number from embeddings (B, E) of real pictures."""
+        self.mean.copy_(embeddings.mean(dim=0))
+        # A number that never changes stays as it is: dividing by 0 would lose all others with it.
+        self.deviation.copy_(embeddings.std(dim=0, correction=0).clamp(min=1e-6))
+
+
+def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
+    """Of several embeddings drawn for each text, the one whose product with the text's is largest.
+
+    The paper draws two. candidates: (B, M, E), restored; text_embedding: (B, E). Returns (B, E).
+
+    >>> drawn = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> closest(drawn, torch.tensor([[0.1, 0.9]])).tolist()
+    [[0.0, 1.0]]
+    """
+    scores = (candidates @ text_embedding[:, :, None])[:, :, 0]  # (B, M)
+    return candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]  # (B, E)
+
+
+def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """On the arc from start to end: share 0 is start, 1 is end, and steps turn by equal angles.
+
+    A straight line would pass where no embedding lies. start, end: (B, E). Returns (B, E). Between
+    opposite vectors there is no one arc (ValueError).
+
+    >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
+    tensor([[0.7071, 0.7071]])
+    """
+    cosine = F.cosine_similarity(start, end, dim=-1).clamp(-1, 1)  # (B,)
+    if bool((cosine < -1 + 1e-6).any()):
+        row = int(cosine.argmin())
+        raise ValueError(f"embedding {row} and its end are opposite: there is no one arc between")
+    angle = cosine.acos()[:, None]  # (B, 1)
+    # Nearly parallel vectors have no angle to divide by, and there the line is the arc.
+    straight = angle < 1e-3
+    sine = torch.where(straight, 1.0, angle.sin())
+    from_start = torch.where(straight, 1 - share, ((1 - share) * angle).sin() / sine)
+    from_end = torch.where(straight, share, (share * angle).sin() / sine)
+    return from_start * start + from_end * end  # (B, E)
+
+
+def check_conditions(
+    config: PriorConfig,
+    noisy: Tensor,
+    timesteps: Tensor,
+    text_embedding: Tensor,
+    text: Tensor,
+    real: Tensor | None,
+) -> None:
+    """Refuse inputs of other sizes than the config's, or that do not belong to one batch.
+
+    >>> embedding, text = torch.zeros(1, 24), torch.zeros(1, 8, 20)
+    >>> check_conditions(tiny(), embedding, torch.zeros(1), embedding, text, None)
+    Traceback (most recent call last):
+    ValueError: the texts have 8 tokens, but this prior reads at most 7
+    """
+    if text.shape[1] > config.context_length:
+        raise ValueError(
+            f"the texts have {text.shape[1]} tokens, but this prior reads at most "
+            f"{config.context_length}"
+        )
+    widths = {
+        "noisy embeddings": (noisy, config.embedding),
+        "text embeddings": (text_embedding, config.embedding),
+        "text tokens": (text, config.text_width),
+    }
+    for what, (tensor, width) in widths.items():
+        if tensor.shape[-1] != width:
+            raise ValueError(
+                f"the {what} are {tensor.shape[-1]} wide, but this prior takes {width}"
+            )
+    for what, count in (
+        ("timesteps", timesteps.numel()),
+        ("text embeddings", len(text_embedding)),
+        ("texts", len(text)),
+    ):
+        if count != len(noisy):
+            raise ValueError(f"there are {count} {what} but {len(noisy)} noisy embeddings")
+    if real is not None and (real.shape != text.shape[:2] or real.dtype != torch.bool):
+        raise ValueError(
+            f"the mask of the texts is {tuple(real.shape)} of {real.dtype}, but they need "
+            f"{tuple(text.shape[:2])} of torch.bool (True = real)"
+        )

@@ -1,0 +1,184 @@
+"""The unCLIP prior's own parts: order, padding, the scale, the better of two, the arc."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from scratchmm.diffusion.prior import (
+    Prior,
+    PriorConfig,
+    closest,
+    kandinsky_2_2,
+    karlo,
+    slerp,
+    tiny,
+)
+
+
+def normal(*shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+@pytest.fixture
+def prior():
+    torch.manual_seed(0)
+    model = Prior(tiny()).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model
+
+
+def conditions(tokens=5):
+    timesteps = torch.tensor([3, 500, 999])
+    return normal(3, 24), timesteps, normal(3, 24, seed=2), normal(3, tokens, 20, seed=3)
+
+
+@pytest.mark.parametrize(("config", "count"), [(karlo(), 1_022_028_544)])
+def test_sizes_are_exact(config, count):
+    with torch.device("meta"):
+        model = Prior(config)
+    assert sum(p.numel() for p in model.parameters()) == count
+    wider = kandinsky_2_2()
+    # three layers read CLIP's embeddings, one writes them
+    more = (wider.embedding - config.embedding) * (4 * config.width + 1)
+    assert count + more == 1_026_223_360
+
+
+def test_it_answers_at_the_query_which_sees_everything(prior):
+    noisy, timesteps, text_embedding, text = conditions()
+    before = prior(noisy, timesteps, text_embedding, text)
+    assert before.shape == (3, 24)
+    leaves = [tensor.clone().requires_grad_() for tensor in (noisy, text_embedding, text)]
+    prior(leaves[0], timesteps, leaves[1], leaves[2])[:, 0].sum().backward()
+    assert (leaves[0].grad != 0).all() and (leaves[1].grad != 0).all()
+    assert (leaves[2].grad != 0).all()
+    after = prior(noisy, timesteps + 1, text_embedding, text)
+    assert ((after - before).abs().amax(dim=1) > 1e-6).all()
+    assert all(p.grad is not None for p in prior.parameters())
+
+
+def test_the_order_is_causal(prior):
+    """Words learn nothing of what comes after them, however loud it is."""
+    seen = []
+    prior.transformer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    noisy, timesteps, text_embedding, text = conditions()
+    prior(noisy, timesteps, text_embedding, text)
+    prior(noisy * 1e4, timesteps, text_embedding, text)
+    torch.testing.assert_close(seen[0][:, :7], seen[1][:, :7], rtol=0, atol=0)  # text, its, time
+    assert (seen[0][:, 7:] != seen[1][:, 7:]).all()
+    changed = text.clone()
+    changed[:, 3] *= 1e4
+    prior(noisy, timesteps, text_embedding, changed)
+    torch.testing.assert_close(seen[0][:, :3], seen[2][:, :3], rtol=0, atol=0)
+
+
+def test_padding_says_nothing_and_short_texts_are_padded_ones(prior):
+    noisy, timesteps, text_embedding, text = conditions(tokens=7)
+    real = torch.arange(7) < torch.tensor([[7], [4], [1]])
+    expected = prior(noisy, timesteps, text_embedding, text, real)
+    loud = torch.where(real[..., None], text, 1e6)
+    torch.testing.assert_close(prior(noisy, timesteps, text_embedding, loud, real), expected)
+    short = prior(noisy, timesteps, text_embedding, text[:, :4], real[:, :4])
+    torch.testing.assert_close(short[1:], expected[1:])
+    every = torch.ones(3, 7, dtype=torch.bool)
+    torch.testing.assert_close(
+        prior(noisy, timesteps, text_embedding, text, every),
+        prior(noisy, timesteps, text_embedding, text),
+    )
+
+
+def test_prompts_of_a_batch_do_not_meet(prior):
+    batch = conditions()
+    one = [tensor[1:2] for tensor in batch]
+    torch.testing.assert_close(prior(*one), prior(*batch)[1:2])
+
+
+def test_normalise_there_and_back(prior):
+    embeddings = normal(50, 24) * torch.linspace(0.1, 3, 24) + torch.arange(24)
+    torch.testing.assert_close(prior.normalise(embeddings), embeddings)  # not yet measured
+    prior.measure(embeddings)
+    normalised = prior.normalise(embeddings)
+    torch.testing.assert_close(normalised.mean(dim=0), torch.zeros(24).double())
+    torch.testing.assert_close(normalised.std(dim=0, correction=0), torch.ones(24).double())
+    torch.testing.assert_close(prior.restore(normalised), embeddings)
+    copy = Prior(tiny()).double()
+    copy.load_state_dict(prior.state_dict())
+    torch.testing.assert_close(copy.normalise(embeddings), normalised)
+    prior.measure(torch.ones(5, 24).double())
+    assert torch.isfinite(prior.normalise(embeddings)).all()
+
+
+def test_closest_is_a_loop():
+    candidates, text = normal(4, 3, 6), normal(4, 6, seed=2)
+    expected = [
+        max(drawn, key=lambda vector, wanted=wanted: float(vector @ wanted))
+        for drawn, wanted in zip(candidates, text, strict=True)
+    ]
+    torch.testing.assert_close(closest(candidates, text), torch.stack(expected))
+
+
+def test_slerp_turns_by_equal_angles_and_keeps_the_length():
+    start, end = F.normalize(normal(5, 7), dim=-1), F.normalize(normal(5, 7, seed=2), dim=-1)
+    whole = (start * end).sum(dim=-1).acos()
+    for share in (0.0, 0.25, 0.5, 1.0):
+        between = slerp(start, end, share)
+        torch.testing.assert_close(between.norm(dim=-1), torch.ones(5).double())
+        torch.testing.assert_close((between * start).sum(dim=-1), (share * whole).cos())
+        torch.testing.assert_close((between * end).sum(dim=-1), ((1 - share) * whole).cos())
+    torch.testing.assert_close(slerp(start, end, 0.0), start)
+    torch.testing.assert_close(slerp(start, end, 1.0), end)
+
+
+def test_slerp_between_nearly_the_same():
+    start = normal(2, 7)
+    torch.testing.assert_close(slerp(start, start, 0.3), start)
+    moved = start + 1e-5 * normal(2, 7, seed=2)
+    torch.testing.assert_close(slerp(start, moved, 0.5), (start + moved) / 2)
+    start.requires_grad_()
+    slerp(start, start.detach(), 0.3).sum().backward()
+    assert torch.isfinite(start.grad).all()
+
+
+def test_slerp_refuses_opposites():
+    rows = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    with pytest.raises(ValueError, match="^embedding 1 and its end are opposite"):
+        slerp(rows, torch.tensor([[0.0, 1.0], [0.0, -2.0]]), 0.5)
+    assert math.isclose(slerp(rows[:1], rows[1:], 0.5).norm().item(), 1, rel_tol=1e-6)
+
+
+def replace(index, tensor):
+    batch = list(conditions())
+    return [*batch[:index], tensor, *batch[index + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("batch", "sentence"),
+    [
+        (replace(3, normal(3, 8, 20)), "^the texts have 8 tokens, but this prior reads at most 7$"),
+        (replace(0, normal(3, 25)), "^the noisy embeddings are 25 wide, but this prior takes 24$"),
+        (replace(2, normal(3, 20)), "^the text embeddings are 20 wide, but this prior takes 24$"),
+        (replace(3, normal(3, 5, 24)), "^the text tokens are 24 wide, but this prior takes 20$"),
+        (replace(1, torch.tensor([3])), "^there are 1 timesteps but 3 noisy embeddings$"),
+        (replace(2, normal(1, 24)), "^there are 1 text embeddings but 3 noisy embeddings$"),
+        (replace(3, normal(2, 5, 20)), "^there are 2 texts but 3 noisy embeddings$"),
+        (
+            [*conditions(), torch.ones(3, 5)],
+            r"^the mask of the texts is \(3, 5\) of torch.float32, but they need \(3, 5\) of",
+        ),
+        (
+            [*conditions(), torch.ones(3, 4, dtype=torch.bool)],
+            r"^the mask of the texts is \(3, 4\) of torch.bool, but they need \(3, 5\) of",
+        ),
+    ],
+)
+def test_refusals(prior, batch, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        prior(*batch)
+
+
+def test_heads_must_share_the_width():
+    with pytest.raises(ValueError, match="^width 30 is not divisible by 4 heads$"):
+        PriorConfig(width=30, heads=4)
