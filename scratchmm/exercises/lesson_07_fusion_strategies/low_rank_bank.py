@@ -351,7 +351,7 @@ def by_hand(self, features, present):
 @exercise.right("by the tensor", method="forward")
 def by_the_tensor(self, features, present=None):
     found, _ = gather(features, self.widths, present)
-    answer = rank_tensors(self).sum(dim=0)[None]  # (1, K, D + 1, ...)
+    answer = rank_tensors(self).sum(dim=0)[None]  # answers, then each modality, its 1 behind
     for x in found.values():
         vector = ones_behind(x).reshape(len(x), 1, -1, *[1] * (answer.dim() - 3))
         answer = (answer * vector).sum(dim=2)
