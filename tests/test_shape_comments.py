@@ -10,7 +10,7 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
-from scratchmm.diffusion import ddim, ddpm, guidance, prior, schedule, vae
+from scratchmm.diffusion import ddim, ddpm, guidance, prior, schedule, text_unet, unet, vae
 from scratchmm.fusion import (
     bilinear,
     bimodal,
@@ -302,6 +302,17 @@ def run_modality_dropout() -> None:
     modality_dropout.modality_dropout(present, 0.5)
 
 
+def run_unet() -> None:
+    config = unet.UNetConfig(2, (6, 9), 1, (1,), None, groups=3)
+    unet.UNet(config)(torch.randn(4, 2, 10, 14), torch.arange(4))
+
+
+def run_text_unet() -> None:
+    config = text_unet.TextUNetConfig(2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
+    model, mask = text_unet.TextUNet(config), torch.rand(4, 7) > 0.3
+    model(torch.randn(4, 2, 10, 16), torch.arange(4), torch.randn(4, 7, 11), mask)
+
+
 def run_samplers() -> None:
     levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
     words = {"words": torch.randn(2, 4)}
@@ -380,6 +391,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "diffusion/ddpm.py": run_samplers,
     "diffusion/ddim.py": run_samplers,
     "diffusion/guidance.py": run_samplers,
+    "diffusion/unet.py": run_unet,
+    "diffusion/text_unet.py": run_text_unet,
     "diffusion/vae.py": run_vae,
     "diffusion/prior.py": run_prior,
     "contrastive/clip.py": run_clip,

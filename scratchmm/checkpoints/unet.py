@@ -1,0 +1,129 @@
+"""The UNets' published weights, by diffusers' names: UNet2DModel and UNet2DConditionModel.
+
+Attention has had two sets of names there: published files of DDPM say `query` and `proj_attn`,
+newer ones `to_q` and `to_out.0`. Both are read.
+
+Papers: Denoising Diffusion Probabilistic Models (arXiv 2006.11239), High-Resolution Image Synthesis
+with Latent Diffusion Models (arXiv 2112.10752).
+Differs from the papers: nothing.
+"""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor
+
+from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.vae import ATTENTION, BLOCK, OLD
+from scratchmm.diffusion.text_unet import PictureTransformer, TextUNetConfig
+from scratchmm.diffusion.unet import UNet, UNetConfig
+from scratchmm.layers.picture_blocks import Downsample, PictureAttention, PictureBlock, Upsample
+
+ENDS = {
+    "conv_in": "start",
+    "time_embedding.linear_1": "time.expand",
+    "time_embedding.linear_2": "time.mix",
+    "conv_norm_out": "norm",
+    "conv_out": "end",
+}
+TRANSFORMER = {
+    "norm": "norm",
+    "proj_in": "start",
+    "transformer_blocks.0.norm1": "block.attention_norm",
+    "transformer_blocks.0.attn1.to_q": "block.attention.query",
+    "transformer_blocks.0.attn1.to_k": "block.attention.key",
+    "transformer_blocks.0.attn1.to_v": "block.attention.value",
+    "transformer_blocks.0.attn1.to_out.0": "block.attention.output",
+    "transformer_blocks.0.norm2": "block.cross_norm",
+    "transformer_blocks.0.attn2.to_q": "block.cross_attention.query",
+    "transformer_blocks.0.attn2.to_k": "block.cross_attention.key",
+    "transformer_blocks.0.attn2.to_v": "block.cross_attention.value",
+    "transformer_blocks.0.attn2.to_out.0": "block.cross_attention.output",
+    "transformer_blocks.0.norm3": "block.feed_forward_norm",
+    "transformer_blocks.0.ff.net.0.proj": "block.feed_forward.expand",
+    "transformer_blocks.0.ff.net.2": "block.feed_forward.contract",
+    "proj_out": "end",
+}
+KINDS = {"block": "resnets", "attention": "attentions"}
+
+Model = TypeVar("Model", bound=UNet)  # a UNet, or a TextUNet
+
+
+def load_unet(model: Model, source: Source) -> Model:
+    """Fill `model` with published weights and return it.
+
+    A UNet takes a UNet2DModel, a TextUNet takes a UNet2DConditionModel. Raises ValueError that
+    lists every tensor that is missing, surplus or of another shape.
+    """
+    state = read_state(source)
+    places = [place for their, our in ENDS.items() for place in layer(their, our)]
+    for name, part in model.named_modules():
+        # What a layer has: some have no bias, and a shortcut may have nothing at all.
+        for their, our in _layers_of(type(part), state).items():
+            for kind, _ in part.get_submodule(our).named_parameters():
+                theirs = f"{_their_name(name)}.{their}.{kind}"
+                places.append(Place(theirs, (f"{name}.{our}.{kind}",)))
+    fill(model, state, places, label_of(source))
+    return model
+
+
+def unet_config_from(
+    state: Mapping[str, Tensor], head_width: int | None = None, heads: int = 8, groups: int = 32
+) -> UNetConfig:
+    """The sizes of a published UNet, read off its tensors' names and shapes.
+
+    A TextUNetConfig where the tensors look at words. Neither the heads (head_width without words,
+    heads with them) nor the groups leave a trace there: those of DDPM and Stable Diffusion 1 are
+    given.
+    """
+    for name in ("conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"):
+        if name not in state:
+            raise ValueError(f"the state dict is no UNet by diffusers' names: it has no {name}")
+    down = [name.split(".") for name in state if name.startswith("down_blocks.")]
+    levels = range(1 + max(int(words[1]) for words in down))
+    widths = tuple(len(state[f"down_blocks.{i}.resnets.0.conv1.weight"]) for i in levels)
+    depth = len({words[3] for words in down if words[1:3] == ["0", "resnets"]})
+    attended = tuple(sorted({int(words[1]) for words in down if words[2] == "attentions"}))
+    channels = state["conv_in.weight"].shape[1]
+    look = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+    if look not in state:
+        return UNetConfig(channels, widths, depth, attended, head_width, groups)
+    return TextUNetConfig(
+        channels,
+        widths,
+        depth,
+        attended,
+        groups=groups,
+        heads=heads,
+        word_width=state[look].shape[1],
+    )
+
+
+def _layers_of(kind: type, state: Mapping[str, Tensor]) -> dict[str, str]:
+    """The layers of one of our parts: theirs to ours."""
+    if kind is PictureBlock:
+        return BLOCK | {"time_emb_proj": "time"}
+    if kind is PictureTransformer:
+        return TRANSFORMER
+    if kind is PictureAttention:
+        old = "mid_block.attentions.0.query.weight" in state
+        return {OLD.get(their, their) if old else their: our for their, our in ATTENTION.items()}
+    return {"conv": "convolution"} if kind in (Downsample, Upsample) else {}
+
+
+def _their_name(ours: str) -> str:
+    """What they call one of our parts: they count kind by kind, we count steps.
+
+    >>> _their_name("falling.1.0.block"), _their_name("middle.0.attention")
+    ('down_blocks.1.resnets.0', 'mid_block.attentions.0')
+    >>> _their_name("shrinking.0"), _their_name("growing.2")
+    ('down_blocks.0.downsamplers.0', 'up_blocks.2.upsamplers.0')
+    """
+    way, number, *rest = ours.split(".")
+    if way == "middle":
+        return f"mid_block.{KINDS[rest[0]]}.{number}"
+    if way in ("shrinking", "growing"):
+        way = "down" if way == "shrinking" else "up"
+        return f"{way}_blocks.{number}.{way}samplers.0"
+    blocks = {"falling": "down_blocks", "rising": "up_blocks"}[way]
+    return f"{blocks}.{number}.{KINDS[rest[1]]}.{rest[0]}"

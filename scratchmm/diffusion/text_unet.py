@@ -1,0 +1,160 @@
+"""The UNet that reads: behind its residual blocks, every cell looks at every cell and at the words.
+
+Paper: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al. 2021,
+arXiv 2112.10752), section 3.3 and appendix E.2.1; the gated feed-forward from GLU Variants Improve
+Transformer (Shazeer 2020, arXiv 2002.05202), equation 6.
+Dimensions: B batch, C channels of the picture or of a grid, X x Y its cells (height, width), N
+cells in all, T words, W width of the words, D width of a transformer block, H heads.
+Differs from the paper: nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch  # noqa: F401  (for the examples)
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.diffusion.unet import TimeEmbedding, UNet, UNetConfig, start_at_zero
+from scratchmm.layers.attention import MultiHeadAttention, padding_mask
+from scratchmm.layers.blocks import CrossBlock
+from scratchmm.layers.picture_blocks import Downsample, group_norm
+from scratchmm.layers.sinusoids import cosines_first
+
+
+@dataclass(frozen=True)
+class TextUNetConfig(UNetConfig):
+    """The sizes of a UNet that reads; those of UNetConfig, and of the words."""
+
+    channels: int = 4  # of the picture, which is a grid of latents
+    widths: tuple[int, ...] = (320, 640, 1280, 1280)  # channels of each level
+    attended: tuple[int, ...] = (0, 1, 2)  # levels with a transformer block behind each block
+    epsilon: float = 1e-5  # of group norm
+    heads: int = 8  # of attention, on every level
+    word_width: int = 768  # of the encoded words
+
+
+def tiny() -> TextUNetConfig:
+    """A size for tests: two levels, words looked at on the smaller one."""
+    return TextUNetConfig(
+        channels=3, widths=(8, 16), depth=1, attended=(1,), groups=4, heads=2, word_width=10
+    )
+
+
+def stable_diffusion_v1() -> TextUNetConfig:
+    """The UNet of Stable Diffusion 1.1 to 1.5: 859,520,964 parameters."""
+    return TextUNetConfig()
+
+
+class GatedFeedForward(nn.Module):
+    """GEGLU: a feed-forward network whose hidden numbers are let through by others.
+
+    >>> GatedFeedForward(width=4, hidden=16)(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 3, 4])
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, 2 * hidden)
+        self.contract = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., D). Returns the same shape."""
+        let_through, gate = self.expand(x).chunk(2, dim=-1)
+        return self.contract(let_through * F.gelu(gate))
+
+
+class WordBlock(CrossBlock):
+    """A pre-norm block over cells: they look at each other, at the words, then think, with a gate.
+
+    Queries, keys and values have no bias.
+
+    >>> block = WordBlock(width=8, heads=2, word_width=6)
+    >>> block(torch.zeros(1, 9, 8), context=torch.zeros(1, 5, 6)).shape
+    torch.Size([1, 9, 8])
+    """
+
+    def __init__(self, width: int, heads: int, word_width: int) -> None:
+        super().__init__(width, heads, 4 * width, context_width=word_width)
+        self.attention = attention_without_bias(width, heads)
+        self.cross_attention = attention_without_bias(width, heads, word_width)
+        self.feed_forward = GatedFeedForward(width, 4 * width)  # type: ignore[assignment]
+
+
+class PictureTransformer(nn.Module):
+    """x + what a block over x's cells finds; between convolutions of kernel 1. At first, nothing.
+
+    >>> layer = PictureTransformer(8, heads=2, word_width=6, groups=4)
+    >>> layer(torch.zeros(1, 8, 3, 5), torch.zeros(1, 7, 6)).shape
+    torch.Size([1, 8, 3, 5])
+    """
+
+    def __init__(self, channels: int, heads: int, word_width: int, groups: int = 32) -> None:
+        super().__init__()
+        self.norm = group_norm(channels, groups, epsilon=1e-6)
+        self.start = nn.Conv2d(channels, channels, kernel_size=1)
+        self.block = WordBlock(channels, heads, word_width)
+        self.end = nn.Conv2d(channels, channels, kernel_size=1)
+        start_at_zero(self.end)
+
+    def forward(self, x: Tensor, words: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x: (B, C, X, Y); words: (B, T, W); mask: bool, to (B, H, N, T). Returns (B, C, X, Y)."""
+        cells = self.start(self.norm(x)).flatten(2).transpose(1, 2)  # (B, N, C)
+        cells = self.block(cells, context=words, context_mask=mask)  # (B, N, C)
+        return x + self.end(cells.transpose(1, 2).unflatten(2, x.shape[2:]))  # (B, C, X, Y)
+
+
+class TextUNet(UNet):
+    """The UNet of Stable Diffusion: noisy latents, timesteps and encoded words in, noise out.
+
+    >>> model, words = TextUNet(tiny()), torch.zeros(2, 5, 10)
+    >>> model(torch.zeros(2, 3, 8, 12), torch.tensor([0, 999]), words).shape
+    torch.Size([2, 3, 8, 12])
+    """
+
+    config: TextUNetConfig
+
+    def __init__(self, config: TextUNetConfig) -> None:
+        super().__init__(config)
+
+    def attention(self, channels: int) -> nn.Module:
+        """The look around, and at the words, behind a block."""
+        config = self.config
+        return PictureTransformer(channels, config.heads, config.word_width, config.groups)
+
+    def downsample(self, channels: int) -> Downsample:
+        """The way from a level to the next smaller one."""
+        return Downsample(channels, centred=True)
+
+    def time_embedding(self) -> TimeEmbedding:
+        """What makes one vector of a timestep."""
+        return TimeEmbedding(self.config.widths[0], self.config.time_width, cosines_first)
+
+    def forward(  # type: ignore[override]
+        self, noisy: Tensor, timesteps: Tensor, words: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """noisy: float (B, C, X, Y); timesteps: (B,), or one for all. Returns (B, C, X, Y).
+
+        words: float (B, T, W), encoded; mask: bool (B, T), True where a word may be looked at.
+        """
+        if words.shape[-1] != self.config.word_width:
+            raise ValueError(
+                f"the words have width {words.shape[-1]}, but this model takes "
+                f"{self.config.word_width}"
+            )
+        seen = None if mask is None else padding_mask(mask)
+        time = self.embed_time(noisy, timesteps)
+        x, skips = self.down(noisy, time, words, seen)
+        return self.up(self.bottom(x, time, words, seen), skips, time, words, seen)  # (B, C, X, Y)
+
+
+def attention_without_bias(
+    width: int, heads: int, context_width: int | None = None
+) -> MultiHeadAttention:
+    """Attention whose queries, keys and values have no bias; its output has one.
+
+    >>> sorted(dict(attention_without_bias(4, 2).named_parameters()))
+    ['key.weight', 'output.bias', 'output.weight', 'query.weight', 'value.weight']
+    """
+    attention = MultiHeadAttention(width, heads, context_width, bias=False)
+    attention.output = nn.Linear(width, width)
+    return attention

@@ -1,0 +1,214 @@
+"""The UNets against diffusers: UNet2DModel and UNet2DConditionModel."""
+
+import pytest
+import torch
+from torch import nn
+
+from scratchmm.checkpoints.unet import load_unet, unet_config_from
+from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from scratchmm.diffusion.unet import UNet, UNetConfig
+
+PLAIN = UNetConfig(2, (4, 8, 12), 2, (1,), None, groups=2, epsilon=1e-3)
+HEADS = UNetConfig(3, (8, 4), 1, (0, 1), 4, groups=4)
+WORDS = TextUNetConfig(3, (4, 8, 12), 1, (0, 2), groups=2, epsilon=1e-3, heads=2, word_width=5)
+DEEP = TextUNetConfig(4, (6, 4), 2, (0,), groups=2, heads=2, word_width=7)
+CONFIGS = pytest.mark.parametrize(
+    "config", [PLAIN, HEADS, WORDS, DEEP], ids=["plain", "heads", "words", "deep"]
+)
+
+
+def randomise(model):
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
+    return model.double().eval()
+
+
+def ours_for(config):
+    return (TextUNet if isinstance(config, TextUNetConfig) else UNet)(config).double()
+
+
+class Clock(nn.Module):
+    """Our clock hands in their model: they turn theirs in float32, which is off by 1e-5."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.clock, self.width = model.time.clock, model.config.widths[0]
+
+    def forward(self, timesteps):
+        return self.clock(timesteps, self.width)
+
+
+def published(config, own_clock=False):
+    diffusers = pytest.importorskip("diffusers")
+    words = isinstance(config, TextUNetConfig)
+    attention = "CrossAttn" if words else "Attn"
+    kinds = [attention * (level in config.attended) for level in range(len(config.widths))]
+    sizes = dict(
+        in_channels=config.channels,
+        out_channels=config.channels,
+        block_out_channels=config.widths,
+        layers_per_block=config.depth,
+        down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
+        up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
+        norm_num_groups=config.groups,
+        norm_eps=config.epsilon,
+    )
+    if words:
+        reference = diffusers.UNet2DConditionModel(
+            **sizes, attention_head_dim=config.heads, cross_attention_dim=config.word_width
+        )
+    else:
+        reference = diffusers.UNet2DModel(  # the rest as in google/ddpm-cifar10-32
+            **sizes,
+            attention_head_dim=config.head_width,
+            downsample_padding=0,
+            flip_sin_to_cos=False,
+            freq_shift=1,
+        )
+    if not own_clock:
+        reference.time_proj = Clock(ours_for(config))
+    return randomise(reference)
+
+
+def inputs(config, height=12, width=8):
+    """Noisy pictures, timesteps, and for a model that reads words with a mask."""
+    generator = torch.Generator().manual_seed(1)
+    noisy = torch.randn(3, config.channels, height, width, generator=generator).double()
+    timesteps = torch.tensor([0, 17, 999])
+    if not isinstance(config, TextUNetConfig):
+        return {"noisy": noisy, "timesteps": timesteps}
+    words = torch.randn(3, 6, config.word_width, generator=generator).double()
+    mask = torch.arange(6) < torch.tensor([[6], [2], [4]])
+    return {"noisy": noisy, "timesteps": timesteps, "words": words, "mask": mask}
+
+
+def theirs_on(reference, noisy, timesteps, words=None, mask=None):
+    if words is None:
+        return reference(noisy, timesteps).sample
+    # They add -10000 where the mask is 0; in float64 that weighs exp(-10000) = 0.
+    return reference(noisy, timesteps, words, encoder_attention_mask=mask).sample
+
+
+def equal(ours, theirs):
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+def old_names(state):
+    """Attention's names as in files published before 2023."""
+    old = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    for new, name in old.items():
+        state = {key.replace(new, name): tensor for key, tensor in state.items()}
+    return state
+
+
+@CONFIGS
+@torch.no_grad()
+def test_everything_on_the_way(config):
+    reference, model = published(config), ours_for(config)
+    load_unet(model, reference.state_dict())
+    theirs: dict[str, torch.Tensor] = {}
+    given = inputs(config)
+    for name in ("time_embedding", "conv_in", "mid_block"):
+        reference.get_submodule(name).register_forward_hook(
+            lambda _, __, output, name=name: theirs.update({name: output})
+        )
+    skips = []
+    for block in reference.down_blocks:
+        block.register_forward_hook(lambda _, __, output: skips.extend(output[1]))
+    equal(model(**given), theirs_on(reference, **given))
+    context = ()
+    if "words" in given:
+        context = given["words"], given["mask"][:, None, None]
+    time = model.embed_time(given["noisy"], given["timesteps"])
+    equal(time, theirs["time_embedding"])
+    x, kept = model.down(given["noisy"], time, *context)
+    for our, their in zip(kept, [theirs["conv_in"], *skips], strict=True):
+        equal(our, their)
+    equal(model.bottom(x, time, *context), theirs["mid_block"])
+
+
+@CONFIGS
+def test_gradients(config):
+    reference, model = published(config), ours_for(config)
+    load_unet(model, reference.state_dict())
+    given = inputs(config)
+    ours, theirs = model(**given), theirs_on(reference, **given)
+    upstream = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2)).double()
+    (ours * upstream).sum().backward()
+    (theirs * upstream).sum().backward()
+    carrier = load_unet(ours_for(config), {n: p.grad for n, p in reference.named_parameters()})
+    largest = max(p.grad.abs().max().item() for p in model.parameters())
+    for (name, our), their in zip(model.named_parameters(), carrier.parameters(), strict=True):
+        assert our.grad.abs().max() > 0 or name.endswith(("key.bias", "time.bias")), name
+        torch.testing.assert_close(
+            our.grad, their.detach(), rtol=1e-9, atol=1e-10 * max(1.0, largest), msg=name
+        )
+
+
+@CONFIGS
+def test_clock_hands_are_theirs_up_to_float32(config):
+    model, timesteps = ours_for(config), torch.arange(1000)
+    theirs = published(config, own_clock=True).time_proj(timesteps)
+    ours = model.time.clock(timesteps, config.widths[0])
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", [PLAIN, HEADS], ids=["plain", "heads"])
+def test_old_names(config):
+    reference = published(config)
+    state = old_names(reference.state_dict())
+    assert "mid_block.attentions.0.proj_attn.bias" in state
+    model = load_unet(ours_for(config), state)
+    equal(model(**inputs(config)), theirs_on(reference, **inputs(config)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", [PLAIN, WORDS], ids=["plain", "words"])
+def test_folders_as_diffusers_writes_them(tmp_path, config):
+    reference = published(config)
+    reference.save_pretrained(tmp_path)
+    assert (tmp_path / "diffusion_pytorch_model.safetensors").is_file()
+    model = load_unet(ours_for(config), tmp_path)
+    equal(model(**inputs(config)), theirs_on(reference, **inputs(config)))
+
+
+@CONFIGS
+def test_sizes_are_read_off_the_tensors(config):
+    words = isinstance(config, TextUNetConfig)
+    more = {"heads": config.heads} if words else {"head_width": config.head_width}
+    read = unet_config_from(published(config).state_dict(), groups=config.groups, **more)
+    assert type(read) is type(config)
+    assert vars(read) == {**vars(config), "epsilon": type(config)().epsilon}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_full_sizes_have_the_published_names_and_shapes(old):
+    """DDPM's and Stable Diffusion's, without memory: each name is met, with its shape."""
+    diffusers = pytest.importorskip("diffusers")
+    with torch.device("meta"):
+        reference = diffusers.UNet2DModel(
+            block_out_channels=(128, 256, 256, 256),
+            down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=None,
+        )
+        state = reference.state_dict()
+        load_unet(UNet(UNetConfig()), old_names(state) if old else state)
+        if not old:
+            wide = diffusers.UNet2DConditionModel(cross_attention_dim=768)
+            load_unet(TextUNet(TextUNetConfig()), wide.state_dict())
+            assert unet_config_from(wide.state_dict()) == TextUNetConfig()
+    assert unet_config_from(state) == UNetConfig()
+
+
+def test_what_is_refused():
+    state = published(PLAIN).state_dict()
+    with pytest.raises(ValueError, match="no UNet by diffusers' names: it has no conv_in.weight"):
+        unet_config_from({"weight": torch.ones(2)})
+    with pytest.raises(ValueError, match="conv_out.bias"):
+        load_unet(ours_for(PLAIN), {n: t for n, t in state.items() if n != "conv_out.bias"})
+    with pytest.raises(ValueError, match="attn2"):
+        load_unet(ours_for(WORDS), state)
