@@ -149,9 +149,10 @@ for guess, row in guessing.items():
     print(f"{guess:10}", "  ".join(f"{kind} {row[kind]:.3f}" for kind in [*KINDS, "all"]))
 
 # %% [markdown]
-# **Answer.** Half of the yes-or-no questions, and of the colours an eighth, or a little more where words
-# give something away. (The picture's row knows the kind of question, which is much: asked to count, one
-# need only see how many things there are. In the last column it does not, and falls behind words.)
+# **Answer.** Half of the yes-or-no questions, and of eight colours an eighth; all attributes
+# together, of which some have only two or three answers, a little over a quarter. (The picture's row
+# knows the kind of question, which is much: asked to count, one need only see how many things there
+# are. In the last column it does not, and falls behind words.)
 #
 # Now the encoders, the same for every strategy: the picture's cells become one vector, and so does
 # the question, which a transformer block has read.
@@ -303,20 +304,22 @@ if views is not None:
 # %%
 asks, shows = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
 right = (asks == shows).long()  # answer 1 is yes
-for votes in ([0.9, 0.1], [0.9, 0.9], [0.5, 0.5]):
+for votes in ([0.05, 0.9], [0.9, 0.1], [0.5, 0.5]):
     chance = torch.tensor(votes)[torch.stack([asks, shows], dim=1)]  # (4, 2), of yes
     logits = torch.stack([1 - chance, chance], dim=-1).log()  # (4, M, K)
     mean = combine_decisions(logits, torch.ones(4, 2).bool()).exp()[:, 1]
-    print(f"votes {votes}: yes with {mean.tolist()}, cases {right.tolist()}")
+    print(f"votes {votes}: yes with {[round(m, 3) for m in mean.tolist()]}, cases {right.tolist()}")
 questions("late", lambda: WeightedLateFusion(names, K, HIDDEN))
 print({name: round(value, 2) for name, value in models["late"].fusion.weights().items()})
 if views is not None:
     digits("late", lambda w, k: LateFusion(w, k, WIDTH))
 
 # %% [markdown]
-# **Answer.** Never better than half: a mean of two votes cannot be high where both agree *or* both
-# disagree. No training helps. On the digits, where every voter knows the whole answer, late fusion is
-# as good as any. It is not a bad strategy; it is one for votes about the same thing.
+# **Answer.** Three of the four, with votes of .9 for the star and .05 for the ring; never all four:
+# a mean that is high where both say star and low where they differ is lower still where both say
+# ring. And the probability of the right answer, averaged over the four, is one half whatever the
+# votes: training has nothing to push on. On the digits, where every voter knows the whole answer,
+# late fusion is as good as any. It is not a bad strategy; it is one for votes about the same thing.
 #
 # ## Gates
 #
@@ -324,7 +327,7 @@ if views is not None:
 # keep: 1 keeps its own, 0 believes the other.
 #
 # **Question.** The gates are numbers per sample. Should they differ between "how many ...?" and "what
-# colour ...?" Which side will give up more of its own?
+# colour ...?" Which side will give up more of its own? (Its mean stands over each picture.)
 
 # %%
 questions("gated", lambda: GatedFusion(names, K, WIDTH, heads=4, hidden=HIDDEN))
@@ -397,9 +400,9 @@ if views is not None:
     digits("tensor", TensorFusion, narrow=3)
 
 # %% [markdown]
-# **Answer.** All products, and each number alone, and 1: so an absent modality, (0, ..., 0, 1), leaves
-# what the other says. With six views of 16 there are 24 million products an answer. For the digits we
-# had to squeeze each view into 3 numbers, and that costs more than the products bring.
+# **Answer.** All products, and each number alone, and 1: so an absent modality, (0, ..., 0, 1),
+# leaves what the other says. With six views of 16 there are 24 million products an answer. For the
+# digits we had to squeeze each view into 3 numbers, and that costs more than the products bring.
 #
 # ## The same for less
 #
@@ -432,6 +435,7 @@ for (name, cost), color in zip(strategies.items(), [*plots.LINES, plots.WRONG]):
     costs = [cost({f"m{number}": 16 for number in range(count)}).parameters for count in counts]
     axis.plot(counts, costs, color=color, marker="o", markersize=4, label=name)
 axis.set(yscale="log", xticks=counts, xlabel="modalities of 16 numbers", ylabel="parameters")
+axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 axis.set_title("only one of them explodes")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 figure.savefig(out / "cost.png")
@@ -440,7 +444,7 @@ print("picture:", out / "cost.png")
 
 # %% [markdown]
 # **Answer.** The same numbers, and never a tensor. What is given up is that only sums of R products
-# can be said; its row beside the tensor's says what that costs.
+# can be said: in our run two answers in a hundred, most of them about existence.
 #
 # ## Bottleneck tokens
 #
@@ -478,9 +482,10 @@ print(bottleneck().cost(lengths))
 questions("bottleneck", bottleneck, wrap=Streams)
 
 # %% [markdown]
-# **Answer.** Less than a fifth here, and half where both streams are long. It needs the fewest
-# parameters of all and the most multiply-adds. Trained as briefly as the others it has not yet found
-# out where to look; lesson 08 gives words and cells a direct way to each other.
+# **Answer.** Less than a fifth here, and half where both streams are equally long. It needs by far
+# the most multiply-adds (its whole model has the fewest parameters only since its streams are half
+# as wide). Trained as briefly as the others it has not yet found out where to look; lesson 08 gives
+# words and cells a direct way to each other.
 #
 # ## Attention over modalities
 #
@@ -574,16 +579,17 @@ plt.close(figure)
 print("picture:", out / "mistakes.png")
 
 # %% [markdown]
-# **Answer.** Late fusion cannot ask. Its picture votes for what it sees, whatever was asked, and where
-# that vote is the surer one, the answer is not even of the right kind. All others know what kind of
-# answer is wanted, and fail at finding it: those that add have to imitate products, and all that
-# squeeze a picture into one vector lose who lies *where*, so relations come last.
+# **Answer.** Late fusion cannot ask. Its picture votes for what it sees, whatever was asked, and
+# where that vote is the surer one, the answer is not even of the right kind. All others that have
+# words know what kind of answer is wanted, and fail at finding it. Those that add (early, gated,
+# attention) have learned hardly anything of existence and comparison, which are products; those that
+# multiply are weakest where a vector of the whole picture has lost who lies *where*: at relations.
 #
 # ## A view is missing
 #
 # A sensor fails, a picture does not load. `present` says who is there: bool, a flag for each sample
-# and modality. **Question.** What should an absent vector be replaced with? Does it matter what number
-# stands there?
+# and modality. **Question.** What should an absent vector be replaced with? Does it matter what
+# number stands there?
 
 # %%
 half_there = {"picture": torch.arange(len(everyone)) % 2 == 0}
@@ -595,12 +601,13 @@ print("nan where absent changes nothing:", torch.equal(clean, broken))
 test.features.copy_(pictures)
 
 # %% [markdown]
-# **Answer.** It must not matter, be it nan: `gather` fills zeros in (a product with 0 would keep nan),
-# attention does not see it, late fusion gives its vote to the others.
+# **Answer.** It must not matter, be it nan: `gather` fills zeros in (a product with 0 would keep
+# nan), attention does not see it, late fusion gives its vote to the others.
 #
-# That the code can do without does not mean that the model can. **Question.** Of the six views, five
-# say the same. With three of them missing, how much does each strategy lose? And will it help if, in
-# training, views are hidden at random (modality dropout)? What will that cost when nothing is missing?
+# That the code can do without does not mean that the model can. **Question.** Of the six views, most
+# know nearly the whole answer. With three of them missing, how much does each strategy lose? And
+# will it help if, in training, views are hidden at random (modality dropout)? What will that cost
+# when nothing is missing?
 
 # %%
 curves = {
@@ -676,13 +683,13 @@ print("picture:", out / "missing_input.png")
 
 # %% [markdown]
 # **Answer.** Where the model that never had a picture is: compare the orange and the green bars. And
-# look at what it pays with both, for it saw both in only half of its steps.
+# look at what it pays with both, for it saw both in only half of its samples.
 #
 # ## Which input does it use?
 #
-# A good figure does not say that a model looked. Give each question the picture of another (shuffled),
-# or none (blanked). **Question.** At which kind of question will a wrong picture hurt most? And can an
-# answer become *worse than guessing*?
+# A good figure does not say that a model looked. Give each question the picture of another
+# (shuffled), or none (blanked). **Question.** At which kind of question will a wrong picture hurt
+# most? And can an answer become *worse than guessing*?
 
 
 # %%
@@ -716,9 +723,9 @@ plt.close(figure)
 print("picture:", out / "bias.png")
 
 # %% [markdown]
-# **Answer.** Where the bars fall most, that input is needed most. Where shuffled lies below blanked, the
-# model believed a wrong input, and one that has none at least guesses. Had the bars of the picture
-# stayed level, the model would never have looked.
+# **Answer.** Where the bars fall most, that input is needed most. Where shuffled lies below blanked,
+# the model believed a wrong input, and one that has none at least guesses. Had the bars of the
+# picture stayed level, the model would never have looked.
 #
 # ## Even batches
 #
@@ -756,10 +763,10 @@ for name, draw in draws.items():
     print(f"{name:13}", "  ".join(f"{what} {value:.3f}" for what, value in told))
 
 # %% [markdown]
-# **Answer.** Who says yes always is right half of the time, and never at no: look at the last column.
-# Batches with as many no as yes take that temptation away, and cost nothing.
-# The same sampler takes any label: kinds of question, or which
-# modalities a sample has (`balanced.patterns`).
+# **Answer.** Who says yes always is right half of the time, and never at no: look at the last
+# column. Batches with as many no as yes take most of that temptation away; at yes they are right a
+# little less often. The same sampler takes any label: kinds of question, or which modalities a
+# sample has (`balanced.patterns`).
 #
 # ## Several losses
 #
@@ -813,9 +820,9 @@ for name, weigh in weighings.items():
 
 # %% [markdown]
 # **Answer.** Just added, the squared pixels fill the gradient, and colours wait until the place is
-# found. Weights learned as uncertainty call the pixels noisy, halve them at once and let colours in:
-# sooner, and at no cost. Weighing by ratio hardly helps here: it asks how fast a loss falls, not how
-# large it is. With many more steps all three arrive; adaptive weights buy time.
+# found. The sum by uncertainty takes half of a squared error to begin with, learns to call the pixels
+# noisier still, and lets colours in sooner, at next to no cost in pixels. Weighing by ratio hardly
+# helps here: it asks how fast a loss falls, not how large it is.
 #
 # ## What was reached
 #

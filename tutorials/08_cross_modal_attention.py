@@ -212,10 +212,10 @@ for name, verdicts in right.items():
 # thing's. **Question.** Two things a single look by hand can't do: is there a *red star*, and *how
 # many* stars are there? Why? Think of rows of weights that sum to 1.
 #
-# **Answer.** `red` finds red things and `star` finds stars, but whether they found the same place has
-# to be compared: words must read each other, then look again. And a mix of two equal stars is the same
-# vector as one of them: attention is a mean, not a sum. It can only count by what it
-# finds beside the stars, or by where it found them.
+# **Answer.** `red` finds red things and `star` finds stars, but whether they found the same place
+# has to be compared: words must read each other, then look again. And a mix of two equal stars is
+# the same vector as one of them: attention is a mean, not a sum. It can only count by what it finds
+# beside the stars, or by where it found them.
 #
 # So layers are stacked, and trained. Cells get their places, as waves along rows and columns; words
 # are embedded.
@@ -383,7 +383,7 @@ print("picture:", out / "which_words_look_where.png")
 # %% [markdown]
 # **Answer.** The thing is looked at most of all by the first token. Words read each other before they
 # look, so `(start)` knows already what is asked for, and it is the one that has to answer: the thing
-# fills a tenth of the picture and gets four times as much of its weight. The name looks less: nobody
+# fills a tenth of the picture and gets nearly half of its weight. The name looks less: nobody
 # reads the answer off the name, so nothing in training made it look. Words that name nothing spread
 # their weight, or follow. A map shows where a token got its numbers from, not who is right to ask.
 #
@@ -393,8 +393,8 @@ print("picture:", out / "which_words_look_where.png")
 # two-stream layer has two directions more. There are **four arrows**, each from who asks to who
 # answers: words to picture, picture to words, and each stream to itself.
 #
-# **Question.** With 11 words and 64 cells: how large is the map of weights of each arrow? If a question
-# is padded with words that are not real, which of the four arrows need a mask to hide them?
+# **Question.** With 11 words and 64 cells: how large is the map of weights of each arrow? If a
+# question is padded with words that are not real, which of the four arrows need a mask to hide them?
 
 # %%
 BOXES = {"words\n(B, T, D)": (0, 0), "picture\n(B, N, D)": (4, 0)}
@@ -428,8 +428,8 @@ plt.close(figure)
 print("picture:", out / "four_arrows.png")
 
 # %% [markdown]
-# **Answer.** 11 x 64, 64 x 11, 11 x 11 and 64 x 64. A mask belongs to who *answers*: two arrows end at
-# the words, one of them starting in the picture. That one is forgotten most often.
+# **Answer.** 11 x 64, 64 x 11, 11 x 11 and 64 x 64. A mask belongs to who *answers*: two arrows end
+# at the words, one of them starting in the picture. That one is forgotten most often.
 #
 # Both directions ask at the same time. **Question.** Let the word be 1 and the cell 10, and let who
 # asks get what the other is. What do they become if both ask as they came in? And if the words go
@@ -499,8 +499,8 @@ print("picture:", out / "four_maps.png")
 # Two relatives of it, from other papers. The **multimodal transformer** has no words that read each
 # other first: each modality asks the other, as it came in, and only then itself. The
 # **vision-language model** lets each stream read itself, ask the other, and joins the means of both
-# (its contrastive head is for captions, as in lesson 05, and rests here). Both are given one layer, so
-# that all cost about the same.
+# (its contrastive head is for captions, as in lesson 05, and rests here). Both are given one layer,
+# so that all cost about the same.
 #
 # **Question.** At equal steps, which will answer best: one arrow between the modalities or two? And
 # which kind of question gains most when the *cells* may ask which words are about them?
@@ -564,12 +564,13 @@ print("picture:", out / "strategies.png")
 
 # %% [markdown]
 # **Answer.** Places help attributes most (0.59 to 0.80 in our run): what is asked for there *is* a
-# place. The second direction helps existence most (0.60 to 0.70): a cell that hears the question can
-# ask of itself "am I a red star?", colour and shape at once, while `red` and `star`, each looking
-# for itself, have to find out afterwards whether they found the same place. It costs twice as much,
-# for 64 cells read each other in every layer. The multimodal transformer, whose words ask before they
-# have read each other, was behind both. Counting gains least: attention is a mean.
-# None of them is done learning after so few steps: lesson 10 trains longer.
+# place. The second direction helps existence most (0.60 to 0.69), not attributes (0.80 to 0.74): a
+# cell that hears the question can ask of itself "am I a red star?", colour and shape at once, while
+# `red` and `star`, each looking for itself, have to find out afterwards whether they found the same
+# place. It costs twice as much, for 64 cells read each other in every layer. The multimodal
+# transformer, whose words ask before they have read each other, was behind both. Counting gains
+# least: attention is a mean. None of them is done learning after so few steps: lesson 10 trains
+# longer.
 #
 # ## Who may look where
 #
@@ -659,10 +660,10 @@ for name, model in checked.items():
     print(f"{name:23} scores differ by {errors[name]:.1e}, answers changed: {different:.1%}")
 
 # %% [markdown]
-# **Answer.** No. With all masks the scores agree to the last digits of a float. With one of four arrows
-# open, padding speaks to the cells, the cells speak to the words, and the scores change, most often
-# without changing an answer, which is why nobody notices. (`bug.half_masked` asks you for the check
-# that does.)
+# **Answer.** No. With all masks the scores agree to the last digits of a float. With one of four
+# arrows open, padding speaks to the cells, the cells speak to the words, and the scores change, most
+# often without changing an answer, which is why nobody notices. (`bug.half_masked` asks you for the
+# check that does.)
 #
 # ## What was reached
 

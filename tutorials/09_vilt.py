@@ -402,16 +402,17 @@ path = plots.attention_overlay(shown, torch.cat(maps), out / "attention.png", ti
 print("picture:", path)
 
 # %% [markdown]
-# **Answer.** Much the same: the patches of the thing, and hardly the empty ground. For a colour that is
+# **Answer.** Of what goes to patches (a third of all: the numbers above) much the same: those of the
+# thing, and hardly the empty ground. For a colour that is
 # enough. For a shape it is the right place to look and not yet an answer, as you have seen: attention
 # says what is read, not what was understood.
 #
 # ## Right and nearly right
 #
-# The harder measurement: change one thing in a true sentence. The picture's thing is exchanged for one
-# of another colour (shape, size, texture), and the *same* wording is said of that. Nothing in the
-# words betrays it. **Question.** Trained on sentences of other pictures alone, which change will the
-# model notice best, and which hardly?
+# The harder measurement: change one thing in a true sentence. The picture's thing is exchanged for
+# one of another colour (shape, size, texture), and the *same* wording is said of that. Nothing in
+# the words betrays it. **Question.** Trained on sentences of other pictures alone, which change will
+# the model notice best, and which hardly?
 
 
 # %%
@@ -539,16 +540,18 @@ path = plots.similarity_matrix(
 print("picture:", path)
 
 # %% [markdown]
-# **Answer.** You have the numbers. In the picture of the stream the patches of empty ground are all
-# alike, and no word is like a patch: with so few words the model could tell them apart by their
-# content. The types say it at once, for every word and every patch, before anything is learned.
+# **Answer.** Here, nothing: exchanged or taken away, they change no judgement. In the picture of the
+# stream the patches of empty ground are all alike, and no word is like a patch: with so few words the
+# model tells them apart by their content. What is learned of the types is then little more than a
+# constant. They are worth something where a word and a patch may look alike, and they cost nothing.
 
 # %% [markdown]
 # ## Sentences that people wrote
 #
-# The world's sentences are made by a program. NLVR's are not: people were shown pictures of three grey
-# boxes and wrote something that is true of some and false of others. `--data nlvr` trains on the 989
-# pairs of its dev part and is tested on the 990 of its test part, which have other sentences.
+# The world's sentences are made by a program. NLVR's are not: people were shown pictures of three
+# grey boxes and wrote something that is true of some and false of others. `--data nlvr` trains on
+# the 989 pairs of its dev part and is tested on the 990 of its test part, which have other
+# sentences.
 #
 # A matching head is all one needs, and the wrong pairs are given. Each box is read with the sentence
 # in a stream of its own; the mean of the three vectors is judged, so that the order of the boxes
@@ -605,8 +608,9 @@ if not world:
     print("picture:", out / "nlvr.png")
 
 # %% [markdown]
-# Three models, alike but for what they are given: both, the words alone (grey boxes), the boxes alone
-# (no word is real but [CLS]). Boxes are mirrored at random; who says left or right in this set is rare.
+# Three models, alike but for what they are given: both, the words alone (grey boxes), the boxes
+# alone (no word is real but [CLS]). Boxes are mirrored at random; who says left or right in this set
+# is rare.
 
 
 # %%
@@ -636,9 +640,9 @@ def judge(see_words, see_boxes):
 
 
 # %% [markdown]
-# How sure is such a number? Sentences come in families of about four pairs, of which some are true and
-# some false, so that 990 answers are not 990 independent coins. We draw whole families, again and
-# again, and look at the middle 95 % of the accuracies.
+# How sure is such a number? Sentences come in families of about four pairs, of which some are true
+# and some false, so that 990 answers are not 990 independent coins. We draw whole families, again
+# and again, and look at the middle 95 % of the accuracies.
 
 
 # %%

@@ -153,9 +153,10 @@ for name, row in table.items():
     print(f"{name:18}{show(row)}")
 
 # %% [markdown]
-# **Answer.** Half of the yes-or-no questions, and a third of the rest, with one exception: of things
-# to be counted, one picture holds few, so that who sees it knows most answers before the question.
-# In training every answer of a kind comes as often as any other (`small_vqa.even_batches`), so that
+# **Answer.** Half of the yes-or-no questions, and an eighth to a third of the rest, with one
+# exception. The picture's row knows the kind of question, too, and of things to be counted one
+# picture holds few: who sees it, and knows that something is to be counted, knows most answers. In
+# training every answer of a kind comes as often as any other (`small_vqa.even_batches`), so that
 # guessing does not pay.
 #
 # ## Then answer
@@ -269,8 +270,9 @@ for name, row in table.items():
     print(f"{name:18}{show(row)}")
 
 # %% [markdown]
-# **Answer.** They do, but for a point or two of luck in a test of 400 questions a kind. What the
-# whole model has above them it must have seen.
+# **Answer.** They do, but for some points of luck in a test of 400 questions a kind. Without the
+# words a model does not even know the kind of question, which the guess above was told: so it is far
+# below. What the whole model has above both it must have seen.
 #
 # The goals of this lesson: of what it has seen, 95 per cent of attributes and existence, 85 of what
 # counts or relates; of combinations it never saw, 85 and 75.
@@ -396,12 +398,13 @@ for place, output, weights, length in zip(chosen, told_of, lit, real):
     print("picture:", out / f"looks_{data.seen.asked[place].kind}.png")
 
 # %% [markdown]
-# **Answer.** Nearly all the light falls on things and hardly any on the ground. Which word looks at
+# **Answer.** Most of the light falls on things and little on the ground. Which word looks at
 # which thing is less tidy: the words have read each other before they look, so that "the" may look
 # on behalf of its noun. A map shows what was read, not what was made of it; that the picture is
 # needed, the trial above has shown better.
 #
-# What does it still get wrong? Its first mistakes on combinations that it never saw, and what it said:
+# What does it still get wrong? Its first mistakes on combinations that it never saw, and what it
+# said:
 
 # %%
 found = answer(model, *inputs(data.unseen))
@@ -413,9 +416,9 @@ pictures = data.unseen.pictures[wrong]
 print("picture:", plots.picture_grid(pictures, titles, out / "mistakes.png", columns=5))
 
 # %% [markdown]
-# **Answer.** Most of all it counts two as one. Attention gives a *mean* of what was looked at, and the
-# mean of two rings is a ring: how many went into it must be learned on the side, and what is learned
-# so does not carry over well to things never seen.
+# **Answer.** In these, it mostly takes two for one. Attention gives a *mean* of what was looked at,
+# and the mean of two rings is a ring: how many went into it must be learned on the side, and what is
+# learned so does not carry over well to things never seen.
 #
 # ## Scoring an answer
 #

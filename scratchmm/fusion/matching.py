@@ -17,7 +17,8 @@ def matching_negatives(
     Wrong texts are drawn evenly from those of the batch that differ from the picture's own. Equal
     texts are never a wrong pair, wherever they stand; a text that all the batch shares stays.
     tokens: int64 (B, T), the text of each picture. Returns partner, int64 (B,), the row of the text
-    that each picture is shown with, and matched, bool (B,), the answer to learn.
+    that each picture is shown with, and matched, bool (B,), the answer to learn. A share outside 0
+    to 1 is a ValueError.
 
     >>> tokens = torch.tensor([[1, 5], [1, 5], [1, 7]])
     >>> partner, matched = matching_negatives(tokens, torch.Generator().manual_seed(0), share=1.0)

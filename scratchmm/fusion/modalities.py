@@ -83,7 +83,7 @@ def gather(
 
     features: a (B, D) for each name, with that name's width D. present: a bool (B,) for each name
     that is absent in some samples. A sample without any modality is a ValueError, as are unknown
-    names and shapes that do not fit.
+    names, shapes that do not fit, and a mask of what has no features.
 
     >>> features = {"words": torch.tensor([[5.0], [torch.nan]])}
     >>> present = {"words": torch.tensor([True, False])}

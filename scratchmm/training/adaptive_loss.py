@@ -22,7 +22,7 @@ def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Ten
 
     weight_k = K * softmax over k of (last_k / before_k) / temperature. A loss of which half is left
     counts less than one that stayed; one that was 0 counts as if it had stayed. The higher the
-    temperature, the more even the weights.
+    temperature, the more even the weights; one of 0 or less is a ValueError.
 
     >>> weights = ratio_weights(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 2.0]), temperature=0.5)
     >>> [round(weight, 3) for weight in weights.tolist()]

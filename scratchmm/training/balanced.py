@@ -22,7 +22,7 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
     """Indices int64 (count,) of samples, every label as often as any other (one more or less).
 
     Each run of as many samples as there are labels has every label once, so batches are even too.
-    Within a label no sample comes twice before all have come once.
+    Within a label no sample comes twice before all have come once, each time in a new order.
 
     >>> labels = ["yes", "yes", "yes", "no"]
     >>> order = balanced_order(labels, 6, torch.Generator().manual_seed(0))

@@ -380,7 +380,7 @@ def gather(
 
     features: a (B, D) for each name, with that name's width D. present: a bool (B,) for each name
     that is absent in some samples. A sample without any modality is a ValueError, as are unknown
-    names and shapes that do not fit.
+    names, shapes that do not fit, and a mask of what has no features.
 
     >>> features = {"words": torch.tensor([[5.0], [torch.nan]])}
     >>> present = {"words": torch.tensor([True, False])}
@@ -427,7 +427,7 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
     """Indices int64 (count,) of samples, every label as often as any other (one more or less).
 
     Each run of as many samples as there are labels has every label once, so batches are even too.
-    Within a label no sample comes twice before all have come once.
+    Within a label no sample comes twice before all have come once, each time in a new order.
 
     >>> labels = ["yes", "yes", "yes", "no"]
     >>> order = balanced_order(labels, 6, torch.Generator().manual_seed(0))
@@ -447,7 +447,7 @@ def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Ten
 
     weight_k = K * softmax over k of (last_k / before_k) / temperature. A loss of which half is left
     counts less than one that stayed; one that was 0 counts as if it had stayed. The higher the
-    temperature, the more even the weights.
+    temperature, the more even the weights; one of 0 or less is a ValueError.
 
     >>> weights = ratio_weights(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 2.0]), temperature=0.5)
     >>> [round(weight, 3) for weight in weights.tolist()]
