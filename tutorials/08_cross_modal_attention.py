@@ -563,14 +563,14 @@ plt.close(figure)
 print("picture:", out / "strategies.png")
 
 # %% [markdown]
-# **Answer.** Places help attributes most (0.59 to 0.80 in our run): what is asked for there *is* a
-# place. The second direction helps existence most (0.60 to 0.69), not attributes (0.80 to 0.74): a
-# cell that hears the question can ask of itself "am I a red star?", colour and shape at once, while
-# `red` and `star`, each looking for itself, have to find out afterwards whether they found the same
-# place. It costs twice as much, for 64 cells read each other in every layer. The multimodal
-# transformer, whose words ask before they have read each other, was behind both. Counting gains
-# least: attention is a mean. None of them is done learning after so few steps: lesson 10 trains
-# longer.
+# **Answer.** Places help most, and attributes most of all (0.6 to 0.8): what is asked for there *is* a
+# place. A second direction lets a cell that hears the question ask of itself "am I a red star?",
+# colour and shape at once, while `red` and `star`, each looking for itself, have to find out
+# afterwards whether they found the same place. After so few steps that shows in some runs (existence
+# 0.60 to 0.69) and in others not (0.74 to 0.72): beware of comparing models by one run each. It costs
+# more in all of them, for 64 cells read each other in every layer. The multimodal transformer, whose
+# words ask before they have read each other, was behind both each time. Counting gains least:
+# attention is a mean. None of them is done learning: lesson 10 trains longer.
 #
 # ## Who may look where
 #
