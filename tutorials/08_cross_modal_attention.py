@@ -563,13 +563,13 @@ plt.close(figure)
 print("picture:", out / "strategies.png")
 
 # %% [markdown]
-# **Answer.** Places help most, and attributes most of all (0.6 to 0.8): what is asked for there *is* a
-# place. A second direction lets a cell that hears the question ask of itself "am I a red star?",
+# **Answer.** Places help most, and attributes most of all (0.6 to 0.8): what is asked for there *is*
+# a place. A second direction lets a cell that hears the question ask of itself "am I a red star?",
 # colour and shape at once, while `red` and `star`, each looking for itself, have to find out
 # afterwards whether they found the same place. After so few steps that shows in some runs (existence
-# 0.60 to 0.69) and in others not (0.74 to 0.72): beware of comparing models by one run each. It costs
-# more in all of them, for 64 cells read each other in every layer. The multimodal transformer, whose
-# words ask before they have read each other, was behind both each time. Counting gains least:
+# 0.60 to 0.69) and in others not (0.74 to 0.72): beware of comparing models by one run each. It
+# costs more in all of them, for 64 cells read each other in every layer. The multimodal transformer,
+# whose words ask before they have read each other, was behind both each time. Counting gains least:
 # attention is a mean. None of them is done learning: lesson 10 trains longer.
 #
 # ## Who may look where
@@ -612,8 +612,8 @@ plt.close(figure)
 print("picture:", out / "padding.png")
 
 # %% [markdown]
-# **Answer.** The accuracy shows nothing here either: as many answers become right as become wrong.
-# But one in ten is another, because a longer question stood beside it. Do not measure whether the
+# **Answer.** The accuracy hardly shows it: nearly as many answers become right as become wrong. But
+# one in ten is another, because a longer question stood beside it. Do not measure whether the
 # model is still good; measure whether anything has changed.
 #
 # How exact is "padding must not change an answer"? All scores of the same questions, padded to the
