@@ -614,6 +614,9 @@ curves = {
     "early": lambda share: digits("early", lambda w, k: EarlyFusion(w, k, WIDTH), share),
     "late": lambda share: digits("late", lambda w, k: LateFusion(w, k, WIDTH), share),
     "tensor": lambda share: digits("tensor", TensorFusion, share, narrow=3),
+    "low rank": lambda share: digits(
+        "low rank", lambda w, k: LowRankFusion(w, k, rank=8), share, narrow=16
+    ),
     "attention": lambda share: digits(
         "attention", lambda w, k: AttentionFusion(w, k, 48, 4, WIDTH), share
     ),
@@ -628,7 +631,7 @@ for name in curves if views is not None else ():
 if views is not None:
     figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained", sharey=True)
     for axis, rows, title in zip(axes, (plain, seen), ("as always", "with modality dropout")):
-        for name, color in zip(curves, plots.LINES):
+        for name, color in zip(curves, (*plots.LINES, plots.WRONG)):
             axis.plot(rows[name], color=color, marker="o", markersize=4, label=name)
         axis.set(xlabel="views missing, of six", title=f"trained {title}", ylim=(0, 1))
         axis.axhline(0.1, color=plots.QUIET, linestyle=":")
