@@ -14,7 +14,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
-from scratchmm.checkpoints.vae import ATTENTION, BLOCK, OLD
+from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
 from scratchmm.diffusion.text_unet import PictureTransformer, TextUNetConfig
 from scratchmm.diffusion.unet import UNet, UNetConfig
 from scratchmm.layers.picture_blocks import Downsample, PictureAttention, PictureBlock, Upsample
@@ -106,8 +106,7 @@ def _layers_of(kind: type, state: Mapping[str, Tensor]) -> dict[str, str]:
     if kind is PictureTransformer:
         return TRANSFORMER
     if kind is PictureAttention:
-        old = "mid_block.attentions.0.query.weight" in state
-        return {OLD.get(their, their) if old else their: our for their, our in ATTENTION.items()}
+        return attention_names(state, "mid_block.attentions.0")
     return {"conv": "convolution"} if kind in (Downsample, Upsample) else {}
 
 

@@ -12,24 +12,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
 from scratchmm.diffusion.vae import VAE, VAEConfig
 from scratchmm.layers.picture_blocks import PictureAttention, PictureBlock
-
-BLOCK = {
-    "norm1": "first_norm",
-    "conv1": "first",
-    "norm2": "second_norm",
-    "conv2": "second",
-    "conv_shortcut": "shortcut",
-}
-ATTENTION = {
-    "group_norm": "norm",
-    "to_q": "attention.query",
-    "to_k": "attention.key",
-    "to_v": "attention.value",
-    "to_out.0": "attention.output",
-}
-OLD = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
 def load_vae(model: VAE, source: Source) -> VAE:
@@ -38,9 +23,7 @@ def load_vae(model: VAE, source: Source) -> VAE:
     Raises ValueError that lists every tensor that is missing, surplus or of another shape.
     """
     state = read_state(source)
-    attention = ATTENTION
-    if "encoder.mid_block.attentions.0.query.weight" in state:
-        attention = {OLD.get(their, their): our for their, our in ATTENTION.items()}
+    attention = attention_names(state, "encoder.mid_block.attentions.0")
     places = layer("quant_conv", "encoder.moments") + layer("post_quant_conv", "decoder.latents")
     for half in ("encoder", "decoder"):
         for their, our in (("conv_in", "first"), ("conv_norm_out", "norm"), ("conv_out", "last")):
