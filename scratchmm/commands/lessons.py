@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -146,7 +147,8 @@ def check_data(data: str, scripts: list[Path]) -> None:
         text = script.read_text(encoding="utf-8")
         if '"--data"' not in text:
             raise ValueError(f"lesson {script.stem} makes its own data: it takes no --data")
-        if f'"{data}"' not in text:  # a set that this lesson reads itself
+        choices = re.search(r'"--data", choices=\(([^)]*)\)', text)
+        if choices is None or f'"{data}"' not in choices[1]:  # else a set that it reads itself
             check_name(data)
 
 
