@@ -1,0 +1,11 @@
+"""The exercises of lesson 11: pictures drown in noise, a network hears how far, and walks back."""
+
+from scratchmm.exercises.lesson_11_ddpm import (
+    cosine_schedule_bank,
+    posterior_bank,
+)
+
+EXERCISES = (
+    cosine_schedule_bank.exercise,
+    posterior_bank.exercise,
+)

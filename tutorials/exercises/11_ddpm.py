@@ -1,0 +1,57 @@
+"""Exercises of lesson 11, ddpm.
+
+Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+    python -m scratchmm learn check     what is right, and which mistake the rest looks like
+    python -m scratchmm learn hint ID   a hint, and a little more of it each time
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scratchmm.diffusion.ddpm import Gaussian
+from scratchmm.diffusion.schedule import Schedule, per_sample
+
+
+# schedule.cosine_schedule: The square of a cosine. 20 minutes, difficulty 3 of 5. In the lesson:
+# "How much is left".
+def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> Schedule:
+    """alpha_bar falls as the square of a cosine, for any number of steps; no beta over `largest`.
+
+    >>> cosine_schedule(2, offset=0.0).alpha_bar.round(decimals=6).tolist()
+    [0.5, 0.0005]
+    """
+    raise NotImplementedError(
+        "schedule.cosine_schedule: a Schedule whose alpha_bar falls as cos^2 from 1 to 0, no step "
+        "steeper than `largest`"
+    )
+
+
+# ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:
+# "Walking back". Comes after ddpm.q_sample. Without the library's step_variance.
+def posterior(
+    schedule: Schedule,
+    start: Tensor,
+    x: Tensor,
+    timesteps: Tensor,
+    previous: Tensor | None = None,
+) -> Gaussian:
+    """Where x was at an earlier timestep, if the start is known: q(x_previous | x, start).
+
+    Equation 7, for steps of any length. start and x: (B, ...). previous: int64 (B,), one step earlier
+    if None; at -1 it is the start.
+
+    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> schedule = cosine_schedule(10)
+    >>> mean, variance = posterior(schedule, torch.ones(1), torch.tensor([5.0]), torch.tensor([0]))
+    >>> mean.item(), variance.item()
+    (1.0, 0.0)
+    """
+    raise NotImplementedError(
+        "ddpm.posterior: mean and variance of q(x_previous | x, start); at -1 it is the start, "
+        "without variance; ValueError where previous is not before timesteps"
+    )
