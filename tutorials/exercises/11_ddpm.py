@@ -32,7 +32,7 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
 
 
 # ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:
-# "Walking back". Comes after ddpm.q_sample. Without the library's step_variance.
+# "Walking back". Without the library's step_variance.
 def posterior(
     schedule: Schedule,
     start: Tensor,
