@@ -1,0 +1,7 @@
+"""The exercises of lesson 12: three targets, fewer steps, guidance, and two measures."""
+
+from scratchmm.exercises.lesson_12_samplers_and_guidance import (
+    target_of_bank,
+)
+
+EXERCISES = (target_of_bank.exercise,)
