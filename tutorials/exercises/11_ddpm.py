@@ -31,6 +31,20 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
     )
 
 
+# schedule.mix: Noise in one go. 10 minutes, difficulty 2 of 5. In the lesson: "Noise in one go".
+# Comes after schedule.cosine_schedule.
+def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
+
+    >>> mix(torch.ones(2), torch.zeros(2), torch.tensor([1.0, 0.25]))
+    tensor([1.0000, 0.5000])
+    """
+    raise NotImplementedError(
+        "schedule.mix: sqrt(a) of the start and sqrt(1 - a) of the noise, every sample with its "
+        "own a"
+    )
+
+
 # ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:
 # "Walking back". Without the library's step_variance.
 def posterior(

@@ -2,10 +2,12 @@
 
 from scratchmm.exercises.lesson_11_ddpm import (
     cosine_schedule_bank,
+    mix_bank,
     posterior_bank,
 )
 
 EXERCISES = (
     cosine_schedule_bank.exercise,
+    mix_bank.exercise,
     posterior_bank.exercise,
 )
