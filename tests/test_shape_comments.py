@@ -40,7 +40,7 @@ from scratchmm.layers import (
     sinusoids,
     transformer,
 )
-from scratchmm.metrics import clip_score, fid, recall
+from scratchmm.metrics import clip_score, fid, picture_quality, recall
 from scratchmm.training import adaptive_loss, augment, modality_dropout, small_clip, small_vit
 from scratchmm.vision import images, looker, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
@@ -328,6 +328,10 @@ def run_fid() -> None:
     fid.fid(torch.randn(7, 3), torch.randn(9, 3))
 
 
+def run_picture_quality() -> None:
+    picture_quality.picture_quality(torch.randn(2, 3, 7, 8))
+
+
 def run_clip_score() -> None:
     clip_score.ref_clip_score(torch.randn(2, 5), torch.randn(2, 5), torch.randn(2, 3, 5))
 
@@ -402,6 +406,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "metrics/recall.py": run_recall,
     "metrics/fid.py": run_fid,
     "metrics/clip_score.py": run_clip_score,
+    "metrics/picture_quality.py": run_picture_quality,
     "data/drawing.py": run_drawing,
     "vision/images.py": run_images,
     "language/bpe.py": run_bpe,
