@@ -10,7 +10,17 @@ import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import drawing, world
-from scratchmm.diffusion import ddim, ddpm, guidance, prior, schedule, text_unet, unet, vae
+from scratchmm.diffusion import (
+    controlnet,
+    ddim,
+    ddpm,
+    guidance,
+    prior,
+    schedule,
+    text_unet,
+    unet,
+    vae,
+)
 from scratchmm.fusion import (
     bilinear,
     bimodal,
@@ -313,6 +323,14 @@ def run_text_unet() -> None:
     model(torch.randn(4, 2, 10, 16), torch.arange(4), torch.randn(4, 7, 11), mask)
 
 
+def run_controlnet() -> None:
+    config = text_unet.TextUNetConfig(2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
+    base = text_unet.TextUNet(config)
+    model = controlnet.Controlled(base, controlnet.ControlNet.copy_of(base, 1, (5, 9)))
+    noisy, words = torch.randn(4, 2, 10, 16), torch.randn(4, 7, 11)
+    model(noisy, torch.arange(4), words, hint=torch.randn(4, 1, 20, 32))
+
+
 def run_samplers() -> None:
     levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
     words = {"words": torch.randn(2, 4)}
@@ -397,6 +415,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "diffusion/guidance.py": run_samplers,
     "diffusion/unet.py": run_unet,
     "diffusion/text_unet.py": run_text_unet,
+    "diffusion/controlnet.py": run_controlnet,
     "diffusion/vae.py": run_vae,
     "diffusion/prior.py": run_prior,
     "contrastive/clip.py": run_clip,

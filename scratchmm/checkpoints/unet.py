@@ -19,13 +19,12 @@ from scratchmm.diffusion.text_unet import PictureTransformer, TextUNetConfig
 from scratchmm.diffusion.unet import UNet, UNetConfig
 from scratchmm.layers.picture_blocks import Downsample, PictureAttention, PictureBlock, Upsample
 
-ENDS = {
+START = {
     "conv_in": "start",
     "time_embedding.linear_1": "time.expand",
     "time_embedding.linear_2": "time.mix",
-    "conv_norm_out": "norm",
-    "conv_out": "end",
 }
+END = {"conv_norm_out": "norm", "conv_out": "end"}
 TRANSFORMER = {
     "norm": "norm",
     "proj_in": "start",
@@ -56,15 +55,20 @@ def load_unet(model: Model, source: Source) -> Model:
     lists every tensor that is missing, surplus or of another shape.
     """
     state = read_state(source)
-    places = [place for their, our in ENDS.items() for place in layer(their, our)]
+    fill(model, state, places_of(model, START | END, state), label_of(source))
+    return model
+
+
+def places_of(model: UNet, ends: Mapping[str, str], state: Mapping[str, Tensor]) -> list[Place]:
+    """Where the published tensors go: `ends`, layers by name, and the parts of every block."""
+    places = [place for their, our in ends.items() for place in layer(their, our)]
     for name, part in model.named_modules():
         # What a layer has: some have no bias, and a shortcut may have nothing at all.
         for their, our in _layers_of(type(part), state).items():
             for kind, _ in part.get_submodule(our).named_parameters():
                 theirs = f"{_their_name(name)}.{their}.{kind}"
                 places.append(Place(theirs, (f"{name}.{our}.{kind}",)))
-    fill(model, state, places, label_of(source))
-    return model
+    return places
 
 
 def unet_config_from(

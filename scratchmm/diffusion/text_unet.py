@@ -136,15 +136,21 @@ class TextUNet(UNet):
 
         words: float (B, T, W), encoded; mask: bool (B, T), True where a word may be looked at.
         """
+        heard = self.hear(noisy, timesteps, words, mask)
+        x, skips = self.down(noisy, *heard)
+        return self.up(self.bottom(x, *heard), skips, *heard)  # (B, C, X, Y)
+
+    def hear(
+        self, noisy: Tensor, timesteps: Tensor, words: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What `down`, `bottom` and `up` take besides a grid: the embedded time, words, their mask."""
         if words.shape[-1] != self.config.word_width:
             raise ValueError(
                 f"the words have width {words.shape[-1]}, but this model takes "
                 f"{self.config.word_width}"
             )
         seen = None if mask is None else padding_mask(mask)
-        time = self.embed_time(noisy, timesteps)
-        x, skips = self.down(noisy, time, words, seen)
-        return self.up(self.bottom(x, time, words, seen), skips, time, words, seen)  # (B, C, X, Y)
+        return self.embed_time(noisy, timesteps), words, seen
 
 
 def attention_without_bias(

@@ -222,7 +222,10 @@ class UNet(nn.Module):
         self, noisy: Tensor, time: Tensor, *words: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
         """The way down: the smallest grid, and the grid behind every layer, first one first."""
-        x = self.start(noisy)
+        return self.fall(self.start(noisy), time, *words)
+
+    def fall(self, x: Tensor, time: Tensor, *words: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """The way down behind its first convolution, whose grid x may have been added to."""
         skips = [x]
         for level, steps in enumerate(self.falling):
             for step in steps:  # type: ignore[attr-defined]
