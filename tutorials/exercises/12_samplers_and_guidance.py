@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.diffusion.ddpm import check_target
-from scratchmm.diffusion.schedule import mix
+from scratchmm.diffusion.ddpm import Estimate, check_target
+from scratchmm.diffusion.schedule import mix, per_sample
 
 
 # ddpm.target_of: What to predict. 10 minutes, difficulty 2 of 5. In the lesson: "Three things to
@@ -28,4 +28,21 @@ def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> T
     raise NotImplementedError(
         "ddpm.target_of: the noise, the start, or the velocity sqrt(a) * noise - sqrt(1 - a) * "
         "start, by name"
+    )
+
+
+# ddpm.start_and_noise: Taken apart. 15 minutes, difficulty 2 of 5. In the lesson: "Three things to
+# predict". Comes after ddpm.target_of.
+def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str) -> Estimate:
+    """Both ingredients of x: (B, ...) from a prediction of either, or of the velocity.
+
+    x = sqrt(a) * start + sqrt(1 - a) * noise, velocity = sqrt(a) * noise - sqrt(1 - a) * start.
+
+    >>> x, alpha_bar = torch.tensor([1.0]), torch.tensor([0.64])  # 1 = 0.8 * 0.5 + 0.6 * 1
+    >>> start_and_noise(torch.tensor([0.5]), x, alpha_bar, "start").noise
+    tensor([1.])
+    """
+    raise NotImplementedError(
+        "ddpm.start_and_noise: the start and the noise that make up x, from the prediction of "
+        "either or of the velocity"
     )

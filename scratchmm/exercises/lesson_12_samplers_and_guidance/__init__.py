@@ -1,7 +1,11 @@
 """The exercises of lesson 12: three targets, fewer steps, guidance, and two measures."""
 
 from scratchmm.exercises.lesson_12_samplers_and_guidance import (
+    start_and_noise_bank,
     target_of_bank,
 )
 
-EXERCISES = (target_of_bank.exercise,)
+EXERCISES = (
+    target_of_bank.exercise,
+    start_and_noise_bank.exercise,
+)
