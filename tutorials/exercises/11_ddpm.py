@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.diffusion.ddpm import Gaussian
+from scratchmm.diffusion.ddpm import VARIANCES, Gaussian, Step, clipped, start_and_noise
 from scratchmm.diffusion.schedule import Schedule, per_sample
+from scratchmm.layers.embeddings import check_divisible
 
 
 # schedule.cosine_schedule: The square of a cosine. 20 minutes, difficulty 3 of 5. In the lesson:
@@ -45,6 +46,24 @@ def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     )
 
 
+# sinusoids.cosines_first: What time it is. 10 minutes, difficulty 2 of 5. In the lesson: "What time
+# it is".
+def cosines_first(timesteps: Tensor, width: int) -> Tensor:
+    """Timesteps as clock hands the other way round: (B,) of any real dtype to float32 (B, width).
+
+    Improved DDPM's code puts all cosines before all sines and never reaches the speed 1 / 10000:
+    speed_i = 10000^(-i / (width / 2)). Published weights hear the time in the one way or the other.
+    Raises ValueError on an odd width.
+
+    >>> cosines_first(torch.tensor([0]), 4).tolist()
+    [[1.0, 1.0, 0.0, 0.0]]
+    """
+    raise NotImplementedError(
+        "sinusoids.cosines_first: cosines, then sines, of each timestep times the speeds 10000^(-i "
+        "/ (width / 2))"
+    )
+
+
 # ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:
 # "Walking back". Without the library's step_variance.
 def posterior(
@@ -68,4 +87,34 @@ def posterior(
     raise NotImplementedError(
         "ddpm.posterior: mean and variance of q(x_previous | x, start); at -1 it is the start, "
         "without variance; ValueError where previous is not before timesteps"
+    )
+
+
+# ddpm.ancestral_step: One step out of the noise. 30 minutes, difficulty 4 of 5. In the lesson:
+# "Walking back". Comes after ddpm.posterior.
+def ancestral_step(
+    schedule: Schedule,
+    predicted: Tensor,
+    x: Tensor,
+    timesteps: Tensor,
+    noise: Tensor,
+    *,
+    target: str = "noise",
+    variance: str = "posterior",
+    clip: float | None = None,
+    previous: Tensor | None = None,
+) -> Step:
+    """Algorithm 2, line 4: to the posterior's mean, and noise on top, but none at the last step.
+
+    variance: that of the posterior, or "beta" (section 3.2: right for one picture, right for pure
+    noise); clip: the start is held to -clip..clip; previous: one step earlier if None.
+
+    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> x, last = torch.tensor([[0.3]]), torch.tensor([0])
+    >>> ancestral_step(cosine_schedule(10), x, x, last, noise=x, target="start").x
+    tensor([[0.3000]])
+    """
+    raise NotImplementedError(
+        "ddpm.ancestral_step: one line of algorithm 2: what the model takes for the start, the "
+        "posterior's mean, and noise on top, but none where the next picture is the clean one"
     )

@@ -1,7 +1,9 @@
 """The exercises of lesson 11: pictures drown in noise, a network hears how far, and walks back."""
 
 from scratchmm.exercises.lesson_11_ddpm import (
+    ancestral_step_bank,
     cosine_schedule_bank,
+    cosines_first_bank,
     mix_bank,
     posterior_bank,
 )
@@ -9,5 +11,7 @@ from scratchmm.exercises.lesson_11_ddpm import (
 EXERCISES = (
     cosine_schedule_bank.exercise,
     mix_bank.exercise,
+    cosines_first_bank.exercise,
     posterior_bank.exercise,
+    ancestral_step_bank.exercise,
 )

@@ -44,7 +44,7 @@ exercise = Exercise(
 LEVELS = (0.93, 0.71, 0.52, 0.28, 0.09, 0.02)  # no step is like another
 
 
-def schedule(levels=LEVELS) -> Schedule:
+def schedule(levels: tuple[float, ...] = LEVELS) -> Schedule:
     return Schedule(torch.tensor(levels, dtype=torch.float64))
 
 
@@ -53,7 +53,9 @@ def pictures(case: Case, dtype: Any = torch.float32) -> tuple[Tensor, Tensor]:
     return tuple(case.normal(B=4, C=1, X=5, dtype=dtype) for _ in range(2))  # type: ignore[return-value]
 
 
-def by_bayes(levels, start: Tensor, x: Tensor, timesteps, previous) -> Gaussian:
+def by_bayes(
+    levels: Any, start: Tensor, x: Tensor, timesteps: Tensor, previous: Tensor
+) -> Gaussian:
     """The oracle, sample by sample: the product of what start and what x say of the place between."""
     means, variances = [], []
     for one, noisy, now, then in zip(start, x, timesteps.tolist(), previous.tolist(), strict=True):
