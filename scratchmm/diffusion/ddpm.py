@@ -85,6 +85,7 @@ def diffusion_loss(
     """Algorithm 1: the mean squared error of the prediction, each sample at a timestep of its own.
 
     start: (B, ...). timesteps int64 (B,) and noise (B, ...) are drawn where they are not given.
+    Raises ValueError where the model predicts another shape than the start's.
 
     >>> def perfect(x, timesteps):  # of black pictures: all that is there is noise
     ...     return x / (1 - schedule.at(timesteps)).sqrt().to(x.dtype)[:, None]

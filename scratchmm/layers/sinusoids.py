@@ -53,6 +53,7 @@ def cosines_first(timesteps: Tensor, width: int) -> Tensor:
 
     Improved DDPM's code puts all cosines before all sines and never reaches the speed 1 / 10000:
     speed_i = 10000^(-i / (width / 2)). Published weights hear the time in the one way or the other.
+    Raises ValueError on an odd width.
 
     >>> cosines_first(torch.tensor([0]), 4).tolist()
     [[1.0, 1.0, 0.0, 0.0]]
