@@ -15,7 +15,9 @@ from scratchmm.diffusion import (
     ddim,
     ddpm,
     guidance,
+    inpainting,
     prior,
+    relevance,
     schedule,
     text_unet,
     unet,
@@ -342,6 +344,16 @@ def run_samplers() -> None:
     ddim.ddim_invert(model, levels, x, [6, 2], **words)
 
 
+def run_inpainting() -> None:
+    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 8, 12)
+    mask = torch.zeros(2, 1, 8, 12, dtype=torch.bool)
+    mask[..., 3:6, 4:9] = True
+    inpainting.inpaint(lambda x, timesteps: x, levels, x, mask, x, [6, 3], repeats=2)
+    inpainting.shrink_mask(mask, (4, 3))
+    heat = relevance.relevance_by_occlusion(lambda x: x.mean(dim=(1, 2, 3)), x[0], patch=3)
+    relevance.mask_of(heat.abs())
+
+
 def run_fid() -> None:
     fid.fid(torch.randn(7, 3), torch.randn(9, 3))
 
@@ -413,6 +425,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "diffusion/ddpm.py": run_samplers,
     "diffusion/ddim.py": run_samplers,
     "diffusion/guidance.py": run_samplers,
+    "diffusion/inpainting.py": run_inpainting,
+    "diffusion/relevance.py": run_inpainting,
     "diffusion/unet.py": run_unet,
     "diffusion/text_unet.py": run_text_unet,
     "diffusion/controlnet.py": run_controlnet,
