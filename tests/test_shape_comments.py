@@ -54,7 +54,7 @@ from scratchmm.layers import (
 )
 from scratchmm.metrics import clip_score, fid, picture_quality, recall
 from scratchmm.training import adaptive_loss, augment, modality_dropout, small_clip, small_vit
-from scratchmm.vision import images, looker, resnet, rollout, vit
+from scratchmm.vision import canny, images, looker, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
 PACKAGE = Path(__file__).parents[1] / "scratchmm"
@@ -270,6 +270,10 @@ def run_drawing() -> None:
     drawing.masks(world.Scene((circle, star)), size=9)
 
 
+def run_canny() -> None:
+    canny.canny(torch.randn(2, 3, 9, 12))
+
+
 def run_images() -> None:
     picture = torch.rand(3, 9, 7) * 2 - 1
     images.to_tensor(images.to_image(picture))
@@ -442,6 +446,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "metrics/picture_quality.py": run_picture_quality,
     "data/drawing.py": run_drawing,
     "vision/images.py": run_images,
+    "vision/canny.py": run_canny,
     "language/bpe.py": run_bpe,
     "language/wordpiece.py": run_wordpiece,
     "training/small_clip.py": run_small_clip,
