@@ -4,7 +4,9 @@ from scratchmm.exercises.lesson_11_ddpm import (
     ancestral_step_bank,
     cosine_schedule_bank,
     cosines_first_bank,
+    downsample_bank,
     mix_bank,
+    noisy_last_step_bank,
     posterior_bank,
 )
 
@@ -12,6 +14,8 @@ EXERCISES = (
     cosine_schedule_bank.exercise,
     mix_bank.exercise,
     cosines_first_bank.exercise,
+    downsample_bank.exercise,
     posterior_bank.exercise,
     ancestral_step_bank.exercise,
+    noisy_last_step_bank.exercise,
 )
