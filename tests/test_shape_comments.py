@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
-from scratchmm.data import drawing, world
+from scratchmm.data import controls, drawing, world
 from scratchmm.diffusion import (
     controlnet,
     ddim,
@@ -263,6 +263,12 @@ def run_recall() -> None:
     recall.recall_at_k(torch.randn(3, 5), 2, torch.rand(3, 5) > 0.5)
 
 
+def run_controls() -> None:
+    scene = world.Scene((world.Thing("star", "red"), world.Thing("ring", "blue", x=0.6)))
+    for kind in controls.KINDS:
+        controls.control_pictures([scene] * 5, kind, size=16)
+
+
 def run_drawing() -> None:
     circle = world.Thing("circle", "red", texture=world.TEXTURES[1])
     star = world.Thing("star", "blue", x=0.3)
@@ -445,6 +451,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "metrics/clip_score.py": run_clip_score,
     "metrics/picture_quality.py": run_picture_quality,
     "data/drawing.py": run_drawing,
+    "data/controls.py": run_controls,
     "vision/images.py": run_images,
     "vision/canny.py": run_canny,
     "language/bpe.py": run_bpe,
