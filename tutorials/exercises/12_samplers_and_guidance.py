@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.diffusion.ddpm import Estimate, check_target
-from scratchmm.diffusion.schedule import mix, per_sample
+from scratchmm.diffusion.ddpm import Estimate, Step, check_target, clipped, step_variance
+from scratchmm.diffusion.schedule import Schedule, mix, per_sample
 
 
 # ddpm.target_of: What to predict. 10 minutes, difficulty 2 of 5. In the lesson: "Three things to
@@ -45,4 +45,35 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
     raise NotImplementedError(
         "ddpm.start_and_noise: the start and the noise that make up x, from the prediction of "
         "either or of the velocity"
+    )
+
+
+# ddim.ddim_step: A step of any length. 30 minutes, difficulty 4 of 5. In the lesson: "Fewer steps".
+# Comes after ddpm.start_and_noise.
+def ddim_step(
+    schedule: Schedule,
+    predicted: Tensor,
+    x: Tensor,
+    timesteps: Tensor,
+    previous: Tensor,
+    noise: Tensor | None = None,
+    *,
+    target: str = "noise",
+    eta: float = 0.0,
+    clip: float | None = None,
+    follow_clip: bool = True,
+    final_alpha: float = 1.0,
+) -> Step:
+    """Equation 12: from timesteps to previous, both int64 (B,); x and predicted: (B, ...).
+
+    eta: from 0 (no chance; then noise may be None) to 1 (DDPM's variance), equation 16.
+
+    >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
+    >>> x, times = torch.tensor([1.0]), torch.tensor([1])  # 1 = 0.6 * 1 + 0.8 * 0.5
+    >>> ddim_step(schedule, torch.tensor([0.5]), x, times, times - 1).x  # 0.8 * 1 + 0.6 * 0.5
+    tensor([1.1000])
+    """
+    raise NotImplementedError(
+        "ddim.ddim_step: take x apart, clip the start if asked, and mix both anew, with as much "
+        "chance as eta says"
     )

@@ -1,6 +1,7 @@
 """The exercises of lesson 12: three targets, fewer steps, guidance, and two measures."""
 
 from scratchmm.exercises.lesson_12_samplers_and_guidance import (
+    ddim_step_bank,
     start_and_noise_bank,
     target_of_bank,
 )
@@ -8,4 +9,5 @@ from scratchmm.exercises.lesson_12_samplers_and_guidance import (
 EXERCISES = (
     target_of_bank.exercise,
     start_and_noise_bank.exercise,
+    ddim_step_bank.exercise,
 )
