@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.diffusion.ddpm import Estimate, Step, check_target, clipped, step_variance
+from scratchmm.diffusion.guidance import check_scale
 from scratchmm.diffusion.schedule import Schedule, mix, per_sample
 
 
@@ -76,4 +77,17 @@ def ddim_step(
     raise NotImplementedError(
         "ddim.ddim_step: take x apart, clip the start if asked, and mix both anew, with as much "
         "chance as eta says"
+    )
+
+
+# guidance.guide: Further than the prompt. 8 minutes, difficulty 1 of 5. In the lesson: "Guidance".
+def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
+    """Equation 6, of two predictions (B, ...): from one over the other and on.
+
+    >>> guide(torch.tensor([3.0]), torch.tensor([1.0]), scale=4.0)
+    tensor([9.])
+    """
+    raise NotImplementedError(
+        "guidance.guide: from the unconditional prediction scale times the way to the conditional "
+        "one"
     )

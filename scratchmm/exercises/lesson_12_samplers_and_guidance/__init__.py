@@ -2,6 +2,7 @@
 
 from scratchmm.exercises.lesson_12_samplers_and_guidance import (
     ddim_step_bank,
+    guide_bank,
     start_and_noise_bank,
     target_of_bank,
 )
@@ -10,4 +11,5 @@ EXERCISES = (
     target_of_bank.exercise,
     start_and_noise_bank.exercise,
     ddim_step_bank.exercise,
+    guide_bank.exercise,
 )
