@@ -3,6 +3,7 @@
 from scratchmm.exercises.lesson_12_samplers_and_guidance import (
     ddim_step_bank,
     guide_bank,
+    prompt_dropout_bank,
     start_and_noise_bank,
     target_of_bank,
 )
@@ -12,4 +13,5 @@ EXERCISES = (
     start_and_noise_bank.exercise,
     ddim_step_bank.exercise,
     guide_bank.exercise,
+    prompt_dropout_bank.exercise,
 )
