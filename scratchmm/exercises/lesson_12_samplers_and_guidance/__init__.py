@@ -2,6 +2,7 @@
 
 from scratchmm.exercises.lesson_12_samplers_and_guidance import (
     ddim_step_bank,
+    frechet_distance_bank,
     guide_bank,
     prompt_dropout_bank,
     start_and_noise_bank,
@@ -14,4 +15,5 @@ EXERCISES = (
     ddim_step_bank.exercise,
     guide_bank.exercise,
     prompt_dropout_bank.exercise,
+    frechet_distance_bank.exercise,
 )
