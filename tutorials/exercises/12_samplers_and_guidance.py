@@ -18,6 +18,7 @@ from torch import Tensor
 from scratchmm.diffusion.ddpm import Estimate, Step, check_target, clipped, step_variance
 from scratchmm.diffusion.guidance import check_scale
 from scratchmm.diffusion.schedule import Schedule, mix, per_sample
+from scratchmm.metrics.clip_score import WEIGHT
 from scratchmm.metrics.fid import Statistics
 
 
@@ -137,4 +138,20 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     raise NotImplementedError(
         "fid.frechet_distance: |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)) of two crowds' "
         "statistics, as a float"
+    )
+
+
+# clip_score.clip_score: As the words say. 10 minutes, difficulty 1 of 5. In the lesson: "Does it
+# show what was said".
+def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
+    """2.5 * max(cosine, 0) of each picture with its words: both (B, E), of any length.
+
+    Returns (B,); a zero embedding scores 0.
+
+    >>> clip_score(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    tensor([2.5000, 0.0000])
+    """
+    raise NotImplementedError(
+        "clip_score.clip_score: 2.5 times the cosine of each picture with its own words, and 0 "
+        "where that is below 0"
     )

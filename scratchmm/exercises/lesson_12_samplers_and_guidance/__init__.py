@@ -1,6 +1,7 @@
 """The exercises of lesson 12: three targets, fewer steps, guidance, and two measures."""
 
 from scratchmm.exercises.lesson_12_samplers_and_guidance import (
+    clip_score_bank,
     ddim_step_bank,
     frechet_distance_bank,
     guide_bank,
@@ -16,4 +17,5 @@ EXERCISES = (
     guide_bank.exercise,
     prompt_dropout_bank.exercise,
     frechet_distance_bank.exercise,
+    clip_score_bank.exercise,
 )
