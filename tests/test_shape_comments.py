@@ -20,6 +20,7 @@ from scratchmm.diffusion import (
     relevance,
     schedule,
     text_unet,
+    unclip,
     unet,
     vae,
 )
@@ -388,10 +389,30 @@ def run_prior() -> None:
     config = prior.PriorConfig(10, 14, context_length=7, width=12, depth=1, heads=3)
     model, embeddings = prior.Prior(config), torch.randn(3, 10)
     real = torch.arange(5) < torch.tensor([[5], [2], [3]])
-    drawn = model(embeddings, torch.arange(3), embeddings, torch.randn(3, 5, 14), real)
+    text = torch.randn(3, 5, 14)
+    drawn = model(embeddings, torch.arange(3), embeddings, text, real)
     model.restore(model.normalise(drawn))
+    levels, texts = schedule.cosine_schedule(7), {"text_embedding": embeddings, "text": text}
+    prior.prior_loss(model, levels, drawn, **texts)
+    prior.draw_embeddings(model, levels, steps=1, candidates=2, **texts)
     prior.closest(torch.randn(3, 2, 10), embeddings)
     prior.slerp(torch.randn(3, 10), embeddings, 0.5)
+
+
+def run_unclip() -> None:
+    unet_config = text_unet.TextUNetConfig(12, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
+    decoder = unclip.Decoder(unclip.DecoderConfig(unet_config, 10, 8, patch=2, tokens=5))
+    levels, pictures, embeddings = (
+        schedule.cosine_schedule(7),
+        torch.randn(2, 3, 8, 12),
+        torch.randn(2, 10),
+    )
+    unclip.decoder_loss(decoder, levels, pictures, embeddings)
+    unclip.invert(decoder, levels, pictures, embeddings, steps=1)
+    unclip.variations(decoder, levels, embeddings[:1], [5, 6, 7, 8], steps=1)
+    shares = [0.0, 0.2, 0.4, 1.0]
+    unclip.interpolate(decoder, levels, embeddings, decoder.noise([1, 2]), shares, steps=1)
+    unclip.text_diffs(embeddings[:1], embeddings[1:], torch.randn(1, 10), shares)
 
 
 def run_looker() -> None:
@@ -442,6 +463,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "diffusion/controlnet.py": run_controlnet,
     "diffusion/vae.py": run_vae,
     "diffusion/prior.py": run_prior,
+    "diffusion/unclip.py": run_unclip,
     "contrastive/clip.py": run_clip,
     "contrastive/loss.py": run_loss,
     "contrastive/zero_shot.py": run_zero_shot,

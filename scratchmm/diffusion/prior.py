@@ -11,12 +11,17 @@ Differs from the paper: the prior works on embeddings with each number's mean an
 out, as published weights do; texts may be shorter than the longest.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
+from scratchmm.diffusion.ddpm import diffusion_loss, draw_noise
+from scratchmm.diffusion.guidance import guided, prompt_dropout
+from scratchmm.diffusion.schedule import Schedule
 from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
 from scratchmm.layers.sinusoids import cosines_first
 from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
@@ -141,6 +146,67 @@ class Prior(nn.Module):
         self.mean.copy_(embeddings.mean(dim=0))
         # A number that never changes stays as it is: dividing by 0 would lose all others with it.
         self.deviation.copy_(embeddings.std(dim=0, correction=0).clamp(min=1e-6))
+
+
+def prior_loss(
+    prior: Prior,
+    schedule: Schedule,
+    image_embeddings: Tensor,
+    *,
+    empty: Mapping[str, Tensor] | None = None,
+    dropout: float = 0.1,
+    generator: torch.Generator | None = None,
+    **texts: Tensor,
+) -> Tensor:
+    """How far off the clean embedding, squared, is what the prior says of noisy ones: a scalar.
+
+    image_embeddings: (B, E) as CLIP gives them. texts: what `Prior.forward` takes, by name. empty:
+    the same of the empty text, (1, ...), which takes a text's place with a chance of `dropout`.
+
+    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> model, texts = Prior(tiny()), {"text_embedding": torch.ones(2, 24), "text": torch.ones(2, 5, 20)}
+    >>> prior_loss(model, cosine_schedule(10), torch.ones(2, 24), **texts).shape
+    torch.Size([])
+    """
+    start = prior.normalise(image_embeddings)  # (B, E)
+    texts = prompt_dropout(texts, empty or {}, dropout, generator)
+    return diffusion_loss(prior, schedule, start, target="start", generator=generator, **texts)
+
+
+@torch.no_grad()
+def draw_embeddings(
+    prior: Prior,
+    schedule: Schedule,
+    *,
+    empty: Mapping[str, Tensor] | None = None,
+    steps: int = 25,
+    scale: float = 1.0,
+    candidates: int = 2,
+    clip: float | None = 5.0,
+    generator: torch.Generator | None = None,
+    **texts: Tensor,
+) -> Tensor:
+    """For each text the closest of some embeddings drawn by DDIM: (B, E), of CLIP's scale.
+
+    texts, empty: see `prior_loss`; a scale of guidance other than 1 needs the empty text. clip: how
+    many deviations from the mean a number may lie.
+
+    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> model, texts = Prior(tiny()), {"text_embedding": torch.ones(2, 24), "text": torch.ones(2, 5, 20)}
+    >>> draw_embeddings(model, cosine_schedule(10), steps=2, **texts).shape
+    torch.Size([2, 24])
+    """
+    if empty is None and scale != 1:
+        raise ValueError(f"a guidance scale of {scale} needs the empty text to guide away from")
+    if candidates < 1:
+        raise ValueError(f"{candidates} embeddings are drawn for each text: at least 1 is needed")
+    model = guided(prior, empty or {}, scale)
+    often = {name: value.repeat_interleave(candidates, dim=0) for name, value in texts.items()}
+    noise = draw_noise(often["text_embedding"], generator)  # (B * M, E)
+    timesteps = spaced_timesteps(len(schedule), steps)
+    drawn = ddim_sample(model, schedule, noise, timesteps, target="start", clip=clip, **often)
+    found = prior.restore(drawn).unflatten(0, (-1, candidates))  # (B, M, E)
+    return closest(found, texts["text_embedding"])  # (B, E)
 
 
 def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:

@@ -6,15 +6,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.prior import (
     Prior,
     PriorConfig,
     closest,
+    draw_embeddings,
     kandinsky_2_2,
     karlo,
+    prior_loss,
     slerp,
     tiny,
 )
+from scratchmm.diffusion.schedule import cosine_schedule
 
 
 def normal(*shape, seed=1):
@@ -182,3 +186,93 @@ def test_refusals(prior, batch, sentence):
 def test_heads_must_share_the_width():
     with pytest.raises(ValueError, match="^width 30 is not divisible by 4 heads$"):
         PriorConfig(width=30, heads=4)
+
+
+class Watched(Prior):
+    """Remembers what it was asked, and answers what `answer` makes of it."""
+
+    def __init__(self, answer):
+        super().__init__(tiny())
+        self.answer, self.asked = answer, []
+        self.double().measure(normal(40, 24, seed=9) * 3 + 2)
+
+    def forward(self, noisy, timesteps, text_embedding, text, real=None):
+        self.asked.append((noisy, timesteps, text_embedding, text, real))
+        return self.answer(noisy, text_embedding)
+
+
+def texts_of(count):
+    real = torch.arange(5) < torch.arange(1, count + 1)[:, None]
+    text_embedding, text = normal(count, 24, seed=2), normal(count, 5, 20, seed=3)
+    return {"text_embedding": text_embedding, "text": text, "real": real}
+
+
+def test_the_loss_is_of_the_clean_embedding_as_it_was_normalised():
+    schedule, images = cosine_schedule(50), normal(300, 24, seed=4) * 3 + 2
+    silent, generator = Watched(lambda noisy, text: torch.zeros_like(noisy)), torch.Generator()
+    loss = prior_loss(silent, schedule, images, generator=generator, **texts_of(300))
+    start = (images - silent.mean) / silent.deviation
+    torch.testing.assert_close(loss, start.square().mean())
+    noisy, timesteps, *_ = silent.asked[0]
+    assert timesteps.shape == (300,) and set(timesteps.tolist()) >= {0, 49}
+    level = schedule.alpha_bar[timesteps][:, None]
+    noise = (noisy - level.sqrt() * start) / (1 - level).sqrt()
+    assert noise.mean().abs() < 0.05 and abs(noise.std() - 1) < 0.05
+    knowing = Watched(lambda noisy, text: start)
+    assert prior_loss(knowing, schedule, images, **texts_of(300)) < 1e-20
+
+
+def test_dropped_texts_become_the_empty_one_whole():
+    texts, empty = texts_of(400), {name: value[7:8] for name, value in texts_of(9).items()}
+    silent = Watched(lambda noisy, text: torch.zeros_like(noisy))
+    for dropout in (0.0, 0.3, 1.0):
+        prior_loss(
+            silent, cosine_schedule(50), normal(400, 24), empty=empty, dropout=dropout,
+            generator=torch.Generator().manual_seed(1), **texts,
+        )  # fmt: skip
+        seen = dict(zip(texts, silent.asked[-1][2:], strict=True))
+        gone = (seen["text_embedding"] == empty["text_embedding"]).all(dim=1)
+        assert abs(gone.double().mean() - dropout) < 0.06
+        for name, value in texts.items():
+            torch.testing.assert_close(seen[name][~gone], value[~gone], rtol=0, atol=0)
+            expected = empty[name].expand_as(value)[gone]
+            torch.testing.assert_close(seen[name][gone], expected, rtol=0, atol=0)
+
+
+def test_drawn_is_the_closest_of_its_own_candidates_restored(prior):
+    prior.measure(normal(40, 24, seed=9) * 3 + 2)
+    schedule, texts = cosine_schedule(20), texts_of(3)
+    noise = torch.randn(12, 24, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    expected = []
+    for row in range(3):
+        one, found = {name: value[row : row + 1] for name, value in texts.items()}, []
+        for candidate in range(4):
+            begin, times = noise[4 * row + candidate][None], spaced_timesteps(20, 5)
+            drawn = ddim_sample(prior, schedule, begin, times, target="start", clip=5.0, **one)
+            found.append(drawn[0] * prior.deviation + prior.mean)
+        expected.append(max(found, key=lambda vector: float(vector @ one["text_embedding"][0])))
+    drawn = draw_embeddings(
+        prior, schedule, steps=5, candidates=4,
+        generator=torch.Generator().manual_seed(5), **texts,
+    )  # fmt: skip
+    torch.testing.assert_close(drawn, torch.stack(expected))
+
+
+def test_guidance_of_the_prior_leads_away_from_the_empty_text():
+    says_the_text = Watched(lambda noisy, text: text)
+    texts = texts_of(3)
+    empty = {name: value[:1] for name, value in texts_of(2).items()}
+    drawn = draw_embeddings(
+        says_the_text, cosine_schedule(20), steps=2, scale=3.0, clip=None, empty=empty, **texts
+    )
+    away = empty["text_embedding"]
+    guided = away + 3 * (texts["text_embedding"] - away)
+    torch.testing.assert_close(drawn, says_the_text.restore(guided))
+    held = draw_embeddings(
+        says_the_text, cosine_schedule(20), steps=2, scale=3.0, clip=1.0, empty=empty, **texts
+    )
+    torch.testing.assert_close(held, says_the_text.restore(guided.clamp(-1, 1)))
+    with pytest.raises(ValueError, match="^a guidance scale of 3 needs the empty text"):
+        draw_embeddings(says_the_text, cosine_schedule(20), steps=2, scale=3, **texts)
+    with pytest.raises(ValueError, match="^0 embeddings are drawn for each text: at least 1"):
+        draw_embeddings(says_the_text, cosine_schedule(20), steps=2, candidates=0, **texts)
