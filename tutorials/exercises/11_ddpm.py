@@ -18,14 +18,15 @@ from scratchmm.diffusion.ddpm import (
     VARIANCES,
     Gaussian,
     Model,
-    Step,
     clipped,
-    diffusion_loss,
     draw_noise,
     start_and_noise,
+    target_of,
 )
 from scratchmm.diffusion.schedule import Schedule, per_sample
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.diffusion.unet import Step, TimeEmbedding, UNetConfig, start_at_zero
+from scratchmm.layers.embeddings import check_channels, check_divisible
+from scratchmm.layers.picture_blocks import PictureAttention, PictureBlock, Upsample, group_norm
 
 
 # schedule.cosine_schedule: The square of a cosine. 20 minutes, difficulty 3 of 5. In the lesson:
@@ -98,6 +99,172 @@ class Downsample(nn.Module):
             "picture_blocks.Downsample: zeros at those edges, then the convolution: (B, C, X // 2, "
             "Y // 2)"
         )
+
+
+# unet.up: Up again, past the skips. 20 minutes, difficulty 3 of 5. In the lesson: "Down and up".
+class UNet(nn.Module):
+    """Appendix B's network: noisy pictures and timesteps in, something of the pictures' shape out.
+
+    `down`, `bottom` and `up` are its three parts, for those who add to what the skips carry. It
+    says zero everywhere until it is trained.
+
+    >>> model = UNet(tiny())
+    >>> model(torch.zeros(2, 3, 8, 12), torch.tensor([0, 999])).shape
+    torch.Size([2, 3, 8, 12])
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, last = config.widths[0], config.widths[-1]
+        self.time = self.time_embedding()
+        self.start = nn.Conv2d(config.channels, first, kernel_size=3, padding=1)
+        self.falling, self.shrinking = nn.ModuleList(), nn.ModuleList()
+        skips = self._build_down()
+        self.middle = nn.ModuleList(
+            [Step(self.block(last, last), self.attention(last)), Step(self.block(last, last))]
+        )
+        self.rising, self.growing = nn.ModuleList(), nn.ModuleList()
+        self._build_up(skips)
+        self.norm = group_norm(first, config.groups, config.epsilon)
+        self.end = nn.Conv2d(first, config.channels, kernel_size=3, padding=1)
+        start_at_zero(self.end)
+
+    def _build_down(self) -> list[int]:
+        """Levels from the largest grid to the smallest. Returns the channels of every skip."""
+        config, channels = self.config, self.config.widths[0]
+        skips = [channels]
+        for level, width in enumerate(config.widths):
+            steps = nn.ModuleList()
+            for _ in range(config.depth):
+                steps.append(self.step(channels, width, level))
+                channels = width
+                skips.append(channels)
+            self.falling.append(steps)
+            if level < len(config.widths) - 1:
+                self.shrinking.append(self.downsample(channels))
+                skips.append(channels)
+        return skips
+
+    def _build_up(self, skips: list[int]) -> None:
+        """Levels from the smallest grid to the largest; each step takes the last skip left."""
+        config, channels = self.config, self.config.widths[-1]
+        for level, width in reversed(list(enumerate(config.widths))):
+            steps = nn.ModuleList()
+            for _ in range(config.depth + 1):
+                steps.append(self.step(channels + skips.pop(), width, level))
+                channels = width
+            self.rising.append(steps)
+            if level > 0:
+                self.growing.append(Upsample(channels))
+
+    def step(self, channels: int, outputs: int, level: int) -> Step:
+        """A block of a level, with attention where the config wants it."""
+        attended = level in self.config.attended
+        return Step(self.block(channels, outputs), self.attention(outputs) if attended else None)
+
+    def block(self, channels: int, outputs: int) -> PictureBlock:
+        """A residual block that hears the time."""
+        config = self.config
+        block = PictureBlock(channels, outputs, config.time_width, config.groups, config.epsilon)
+        start_at_zero(block.second)
+        return block
+
+    def attention(self, channels: int) -> nn.Module:
+        """The look around behind a block."""
+        config = self.config
+        heads = 1
+        if config.head_width is not None:
+            check_divisible("channels", channels, "a head's width of", config.head_width)
+            heads = channels // config.head_width
+        look = PictureAttention(channels, heads, config.groups, config.epsilon)
+        start_at_zero(look.attention.output)
+        return look
+
+    def downsample(self, channels: int) -> Downsample:
+        """The way from a level to the next smaller one."""
+        return Downsample(channels)
+
+    def time_embedding(self) -> TimeEmbedding:
+        """What makes one vector of a timestep."""
+        return TimeEmbedding(self.config.widths[0], self.config.time_width)
+
+    def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """noisy: float (B, C, X, Y); timesteps: (B,), or one for all. Returns (B, C, X, Y)."""
+        time = self.embed_time(noisy, timesteps)  # (B, E)
+        x, skips = self.down(noisy, time)
+        return self.up(self.bottom(x, time), skips, time)  # (B, C, X, Y)
+
+    def embed_time(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """timesteps: (B,) or (), for noisy: float (B, C, X, Y), which it checks. Returns (B, E)."""
+        check_channels("pictures", noisy.shape[1], self.config.channels)
+        for side, size in zip(("height", "width"), noisy.shape[2:]):
+            check_divisible(f"picture {side}", size, "the UNet's shrinking,", self.config.shrink)
+        if timesteps.dim() and len(timesteps) != len(noisy):
+            raise ValueError(f"there are {len(timesteps)} timesteps for {len(noisy)} pictures")
+        return self.time(timesteps.expand(len(noisy)))  # (B, E)
+
+    def down(
+        self, noisy: Tensor, time: Tensor, *words: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The way down: the smallest grid, and the grid behind every layer, first one first."""
+        return self.fall(self.start(noisy), time, *words)
+
+    def fall(self, x: Tensor, time: Tensor, *words: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """The way down behind its first convolution, whose grid x may have been added to."""
+        skips = [x]
+        for level, steps in enumerate(self.falling):
+            for step in steps:  # type: ignore[attr-defined]
+                x = step(x, time, *words)
+                skips.append(x)
+            if level < len(self.shrinking):
+                x = self.shrinking[level](x)
+                skips.append(x)
+        return x, skips
+
+    def bottom(self, x: Tensor, time: Tensor, *words: Tensor | None) -> Tensor:
+        """Two blocks on the smallest grid, attention between them. x: float (B, C, X, Y)."""
+        for step in self.middle:
+            x = step(x, time, *words)
+        return x
+
+    def up(self, x: Tensor, skips: list[Tensor], time: Tensor, *words: Tensor | None) -> Tensor:
+        """The way up, from the smallest grid x. Each step sees the last skip left beside its input."""
+        raise NotImplementedError(
+            "unet.up: level after level upwards, each step with the last skip left beside its "
+            "input; then norm, silu and the last convolution"
+        )
+
+
+# ddpm.diffusion_loss: One loss. 25 minutes, difficulty 3 of 5. In the lesson: "One loss". Comes
+# after schedule.mix.
+def diffusion_loss(
+    model: Model,
+    schedule: Schedule,
+    start: Tensor,
+    *,
+    target: str = "noise",
+    timesteps: Tensor | None = None,
+    noise: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    **condition: Any,
+) -> Tensor:
+    """Algorithm 1: the mean squared error of the prediction, each sample at a timestep of its own.
+
+    start: (B, ...). timesteps int64 (B,) and noise (B, ...) are drawn where they are not given.
+    Raises ValueError where the model predicts another shape than the start's.
+
+    >>> def perfect(x, timesteps):  # of black pictures: all that is there is noise
+    ...     return x / (1 - schedule.at(timesteps)).sqrt().to(x.dtype)[:, None]
+    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> schedule = cosine_schedule(10)
+    >>> float(diffusion_loss(perfect, schedule, torch.zeros(5, 4))) < 1e-12
+    True
+    """
+    raise NotImplementedError(
+        "ddpm.diffusion_loss: mix, ask the model, and return the mean squared error to what it "
+        "should have predicted"
+    )
 
 
 # ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:

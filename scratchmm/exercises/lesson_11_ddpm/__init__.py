@@ -4,10 +4,12 @@ from scratchmm.exercises.lesson_11_ddpm import (
     ancestral_step_bank,
     cosine_schedule_bank,
     cosines_first_bank,
+    diffusion_loss_bank,
     downsample_bank,
     mix_bank,
     noisy_last_step_bank,
     posterior_bank,
+    unet_up_bank,
 )
 
 EXERCISES = (
@@ -15,6 +17,8 @@ EXERCISES = (
     mix_bank.exercise,
     cosines_first_bank.exercise,
     downsample_bank.exercise,
+    unet_up_bank.exercise,
+    diffusion_loss_bank.exercise,
     posterior_bank.exercise,
     ancestral_step_bank.exercise,
     noisy_last_step_bank.exercise,
