@@ -1,0 +1,76 @@
+"""Exercises of lesson 14, control and inpainting.
+
+Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+    python -m scratchmm learn check     what is right, and which mistake the rest looks like
+    python -m scratchmm learn hint ID   a hint, and a little more of it each time
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.diffusion.controlnet import Control
+from scratchmm.diffusion.unet import start_at_zero
+from scratchmm.vision.canny import ALIKE, EIGHTH
+
+
+# canny.thin: Edges one pixel thin. 25 minutes, difficulty 3 of 5. In the lesson: "Edges".
+def thin(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Non-maximum suppression: the magnitude on the ridges of the slope, and 0 elsewhere.
+
+    All are float (B, 1, H, W). A pixel stays if it is steeper than its neighbour uphill and at least
+    as steep as its neighbour downhill, to within ALIKE. Uphill is the one of eight neighbours to
+    which (down, across) points; beyond the border everything is flat.
+
+    >>> magnitude = torch.tensor([[[[0.1, 0.5, 0.5, 0.2]]]])  # brighter to the right
+    >>> thin(magnitude, torch.zeros_like(magnitude), torch.ones_like(magnitude))
+    tensor([[[[0.0000, 0.0000, 0.5000, 0.0000]]]])
+    """
+    raise NotImplementedError(
+        "canny.thin: keep the magnitude where it is steeper than uphill and no less steep than "
+        "downhill, else 0"
+    )
+
+
+# controlnet.ZeroConvolution: Nothing at first. 10 minutes, difficulty 2 of 5. In the lesson: "At
+# first nothing".
+class ZeroConvolution(nn.Conv2d):
+    """A convolution that keeps height and width and gives zero until it is trained.
+
+    It does learn: the gradient of its weights is made of its input, which is not zero.
+
+    >>> layer = ZeroConvolution(3, 5)
+    >>> said = layer(torch.randn(2, 3, 4, 6))
+    >>> said.shape, bool(said.any())
+    (torch.Size([2, 5, 4, 6]), False)
+    """
+
+    def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+        raise NotImplementedError(
+            "controlnet.ZeroConvolution: a convolution of this kernel that keeps the size; weights "
+            "and bias zero"
+        )
+
+
+# controlnet.add_control: Added to the skips. 10 minutes, difficulty 2 of 5. In the lesson: "At
+# first nothing". Comes after controlnet.ZeroConvolution.
+def add_control(
+    bottom: Tensor, skips: Sequence[Tensor], control: Control, scale: float = 1.0
+) -> tuple[Tensor, list[Tensor]]:
+    """The base's smallest grid, behind its middle, and its skips, each with its control added.
+
+    bottom: (B, C, X, Y); skips: first one first, as the control's. None of them is changed.
+
+    >>> control = Control([torch.tensor(1.0), torch.tensor(2.0)], torch.tensor(3.0))
+    >>> add_control(torch.tensor(10.0), [torch.tensor(20.0), torch.tensor(30.0)], control, scale=0.5)
+    (tensor(11.5000), [tensor(20.5000), tensor(31.)])
+    """
+    raise NotImplementedError(
+        "controlnet.add_control: each skip and the smallest grid, plus scale times its control; "
+        "nothing is written over"
+    )
