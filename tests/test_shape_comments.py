@@ -19,6 +19,7 @@ from scratchmm.diffusion import (
     prior,
     relevance,
     schedule,
+    style,
     text_unet,
     unclip,
     unet,
@@ -365,6 +366,12 @@ def run_inpainting() -> None:
     relevance.mask_of(heat.abs())
 
 
+def run_style() -> None:
+    levels, x = schedule.cosine_schedule(10), torch.randn(2, 3, 6, 8)
+    styled = style.in_colours_of(lambda x, timesteps: x, levels, torch.randn(1, 3, 5, 7))
+    styled(x, torch.tensor([4, 7]))
+
+
 def run_fid() -> None:
     fid.fid(torch.randn(7, 3), torch.randn(9, 3))
 
@@ -469,6 +476,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "contrastive/zero_shot.py": run_zero_shot,
     "contrastive/retrieval.py": run_retrieval,
     "metrics/recall.py": run_recall,
+    "diffusion/style.py": run_style,
     "metrics/fid.py": run_fid,
     "metrics/clip_score.py": run_clip_score,
     "metrics/picture_quality.py": run_picture_quality,

@@ -1,0 +1,65 @@
+"""A contact sheet: many pictures on one, with their names, drawn by Pillow alone.
+
+Dimensions: none; pictures are Pillow's images here.
+"""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+CELL, GAP, LINE, LINES = 128, 8, 12, 3  # in pixels; a title has at most LINES lines
+HIGHEST = 16_000  # pixels; a sheet of more pictures gets wider
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image], titles: Sequence[str] | None = None, columns: int = 8
+) -> Image.Image:
+    """Pictures in rows of at most `columns`, each as large as its cell, a title under each.
+
+    Small pictures are enlarged by whole pixels, so that one sees them as they are.
+
+    >>> contact_sheet([Image.new("RGB", (32, 32))] * 3, ["a", "b", "c"]).size
+    (416, 180)
+    """
+    if not pictures:
+        raise ValueError("a contact sheet of 0 pictures would be empty")
+    if titles is not None and len(titles) != len(pictures):
+        raise ValueError(f"there are {len(titles)} titles for {len(pictures)} pictures")
+    step, below = CELL + GAP, 0 if titles is None else LINE * LINES
+    columns = max(1, min(columns, len(pictures)))
+    columns = max(columns, math.ceil(len(pictures) / (HIGHEST // (step + below))))
+    rows = math.ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * step + GAP, rows * (step + below) + GAP), "white")
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        corner = (GAP + column * step, GAP + row * (step + below))
+        shown = fitted(picture)
+        sheet.paste(shown, (corner[0] + (CELL - shown.width) // 2, corner[1]))
+        if titles is not None:
+            _write(sheet, titles[index], (corner[0], corner[1] + CELL + 2))
+    return sheet
+
+
+def fitted(picture: Image.Image) -> Image.Image:
+    """A picture that fits a cell: enlarged by a whole number, or made smaller smoothly.
+
+    >>> fitted(Image.new("RGB", (50, 30))).size, fitted(Image.new("RGB", (512, 256))).size
+    ((100, 60), (128, 64))
+    """
+    larger = CELL // max(picture.size)
+    if larger >= 1:
+        size = (picture.width * larger, picture.height * larger)
+        return picture.resize(size, Image.Resampling.NEAREST)
+    share = CELL / max(picture.size)
+    size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _write(sheet: Image.Image, title: str, corner: tuple[int, int]) -> None:
+    """A title in short lines, the rest of it cut off."""
+    lines = textwrap.wrap(title, CELL // 6, max_lines=LINES, placeholder=" ...")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default()
+    for number, line in enumerate(lines):
+        pen.text((corner[0], corner[1] + number * LINE), line, fill="#222222", font=font)

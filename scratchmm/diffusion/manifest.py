@@ -1,0 +1,100 @@
+"""manifest.jsonl: one line a picture, and files that are written whole or not at all.
+
+A line is added when its picture stands on the disk. A disk that fills up leaves both as they were.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Entry = dict[str, Any]  # file, the settings of the picture, scores, error
+MANIFEST = "manifest.jsonl"
+
+
+def manifest_of(folder: str | Path) -> list[Entry]:
+    """The entries of a folder's manifest.jsonl; none where there is none.
+
+    A last line that was cut off in the middle is left out, as if it had never been begun.
+    Raises ValueError if another one can't be read.
+
+    >>> manifest_of("no such folder")
+    []
+    """
+    path = Path(folder) / MANIFEST
+    if not path.exists():
+        return []
+    entries = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            entry = json.loads(line)
+            entries.append({"file": entry["file"], **entry})
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(
+                f"line {number} of {path} is no entry of a manifest: name another folder"
+            ) from None
+    return entries
+
+
+def begin_manifest(folder: str | Path, entries: Iterable[Entry]) -> None:
+    """Write a folder's manifest with these entries and no others.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> begin_manifest(folder, [{"file": "a.png"}])
+    >>> add_entry(folder, {"file": "b.png"})
+    >>> manifest_of(folder)
+    [{'file': 'a.png'}, {'file': 'b.png'}]
+    """
+    write_whole(Path(folder) / MANIFEST, b"".join(_line(entry) for entry in entries))
+
+
+def add_entry(folder: str | Path, entry: Entry) -> None:
+    """Put an entry at the end of a folder's manifest, or leave the manifest as it was.
+
+    >>> add_entry("no such folder", {"file": "a.png"})
+    Traceback (most recent call last):
+    FileNotFoundError: there is no manifest.jsonl in no such folder
+    """
+    path, line = Path(folder) / MANIFEST, _line(entry)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {MANIFEST} in {folder}")
+    size = path.stat().st_size
+    try:
+        with path.open("ab", buffering=0) as file:
+            if file.write(line) != len(line):  # a disk that fills up takes the first part
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+    except OSError as error:
+        os.truncate(path, size)
+        raise OSError(f"{path} could not be written: {error.strerror}") from error
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file under another name beside its place and move it there: whole, or not at all.
+
+    Raises OSError with a sentence that names the file.
+
+    >>> write_whole("no such folder/out.png", b"")
+    Traceback (most recent call last):
+    OSError: no such folder/out.png could not be written: No such file or directory
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before the name points at it
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error.strerror}") from error
+    finally:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,113 @@
+"""Style: the colours of one picture on the content of another; and a picture that gets finer by stages.
+
+Neither needs a model of its own: the one changes, at each step, what the model takes the clean picture
+to be; the other draws, puts a little noise on what it drew, and draws again with more steps.
+
+The style of a *prompt* on a picture is `inpainting.edit`: noise over the picture, and the prompt's way
+down from there.
+
+Papers: Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization (Huang and Belongie
+2017, arXiv 1703.06868), equation 8; SDEdit (Meng et al. 2021, arXiv 2108.01073), section 3.
+Dimensions: B batch, C channels, H x W pixels (or the cells of latents); S styles, X x Y their pixels.
+Conventions: as in ddpm.py.
+Differs from the papers: what is normalised are pictures or latents, predicted on the way, not the
+features of a network that was trained to see; so a style is no more than its colours, how light
+and dark they are and how far apart.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
+from scratchmm.diffusion.ddpm import Model, clipped, start_and_noise, target_of
+from scratchmm.diffusion.inpainting import edit
+from scratchmm.diffusion.schedule import Schedule
+
+
+def match_colours(content: Tensor, style: Tensor, epsilon: float = 1e-5) -> Tensor:
+    """Equation 8: content (B, C, H, W) with the mean and deviation of each channel of style.
+
+    style: (S, C, X, Y), one for all or one for each. A channel that is even stays even.
+
+    >>> content, style = torch.tensor([[[[0.0, 2.0]]]]), torch.tensor([[[[5.0, 9.0, 5.0, 9.0]]]])
+    >>> match_colours(content, style, epsilon=0.0)
+    tensor([[[[5., 9.]]]])
+    """
+    if content.ndim != 4 or style.ndim != 4 or content.shape[1] != style.shape[1]:
+        raise ValueError(f"no colours of {tuple(style.shape)} for {tuple(content.shape)}")
+    if len(style) not in (1, len(content)):
+        raise ValueError(f"there are {len(style)} styles for {len(content)} pictures")
+    axes = (2, 3)
+    spread, mean = torch.std_mean(content, axes, correction=0, keepdim=True)  # each (B, C, 1, 1)
+    wanted, middle = torch.std_mean(style, axes, correction=0, keepdim=True)
+    return (content - mean) / (spread + epsilon) * wanted + middle  # (B, C, H, W)
+
+
+def in_colours_of(
+    model: Model,
+    schedule: Schedule,
+    style: Tensor,
+    *,
+    target: str = "noise",
+    share: float = 1.0,
+    clip: float | None = None,
+) -> Model:
+    """A model for any sampler that sees every clean picture in the colours of style: (S, C, X, Y).
+
+    It predicts what `model` predicts, one of TARGETS, with the start's colours matched; so drawing,
+    `edit` and `inpaint` all do it. share: how far, from 0, not at all, to 1.
+
+    >>> schedule = Schedule(torch.tensor([0.64]).double())
+    >>> def model(x, timesteps):
+    ...     return torch.tensor([[[[0.0, 2.0]]]])
+    >>> red = in_colours_of(model, schedule, torch.tensor([[[[5.0, 9.0]]]]), target="start")
+    >>> red(torch.zeros(1, 1, 1, 2), torch.tensor([0])).round(decimals=3)
+    tensor([[[[5., 9.]]]])
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of the style is {share} and not between 0 and 1")
+
+    def predict(x: Tensor, timesteps: Tensor, **condition: Any) -> Tensor:
+        alpha_bar = schedule.at(timesteps)
+        start = start_and_noise(model(x, timesteps, **condition), x, alpha_bar, target).start
+        start = clipped(start, clip)
+        start = torch.lerp(start, match_colours(start, style.to(start)), share)  # (B, C, H, W)
+        noise = start_and_noise(start, x, alpha_bar, "start").noise
+        return target_of(start, noise, alpha_bar, target)  # (B, C, H, W)
+
+    return predict
+
+
+def refine(
+    model: Model,
+    schedule: Schedule,
+    noises: Sequence[Tensor],
+    steps: Sequence[int],
+    *,
+    strength: float = 0.4,
+    **options: Any,
+) -> list[Tensor]:
+    """Drawn with few steps first, then noised to `strength` and drawn on with more: all the stages.
+
+    noises: (B, ...) for each stage; the first is where all begins. steps: of each stage, as if it
+    were a whole way; from the second on only the last `strength` of them are walked. options: those
+    of `ddim_path`, and the model's condition. Returns a picture (B, ...) for each stage.
+
+    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> def black(x, timesteps):
+    ...     return torch.zeros_like(x)
+    >>> noises = torch.randn(3, 1, 2)
+    >>> stages = refine(black, cosine_schedule(50), noises, [4, 10, 20], target="start")
+    >>> torch.cat(stages).tolist()
+    [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    if len(noises) != len(steps) or len(steps) == 0:
+        raise ValueError(f"there is noise for {len(noises)} stages and steps for {len(steps)}")
+    ways = [spaced_timesteps(len(schedule), count) for count in steps]
+    stages = [ddim_sample(model, schedule, noises[0], ways[0], **options)]
+    for noise, way in zip(noises[1:], ways[1:], strict=True):
+        stages.append(edit(model, schedule, stages[-1], strength, noise, way, **options))
+    return stages

@@ -1,0 +1,367 @@
+"""Batches: what is finished stays, what failed is told, whatever happens to the disk or the process."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from scratchmm.diffusion import manifest, workbench
+from scratchmm.diffusion.contact_sheet import CELL, GAP, HIGHEST, LINE, LINES, contact_sheet, fitted
+from scratchmm.diffusion.manifest import add_entry, begin_manifest, manifest_of, write_whole
+from scratchmm.diffusion.workbench import Job, file_names, prompts_of, run_batch, variations
+from scratchmm.vision.images import open_image, to_image, to_tensor
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """To wait until the disk has everything is right, and slow: not in hundreds of small batches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest.os, "fsync", lambda handle: None)
+        yield
+
+
+class Painter:
+    """Draws one even colour of prompt, seed, steps, scale and negative; counts what it drew."""
+
+    def __init__(self, refuses=()):
+        self.refuses, self.drawn, self.calls = refuses, [], []
+
+    def __call__(self, prompts, *, seeds, steps, scale, negative):
+        self.calls.append(len(prompts))
+        for prompt in prompts:
+            if prompt in self.refuses:
+                raise ValueError(f"{prompt!r} has no\nknown word")
+        self.drawn += zip(prompts, seeds, strict=True)
+        return torch.stack(
+            [self.picture(*one, steps, scale, negative) for one in zip(prompts, seeds, strict=True)]
+        )
+
+    @staticmethod
+    def picture(prompt, seed, steps, scale, negative):
+        rng = torch.Generator().manual_seed(sum(map(ord, prompt + "|" + negative)) + 1000 * seed)
+        return (2 * torch.rand(3, 6, 5, generator=rng) - 1) * scale / (scale + steps)
+
+
+def entries_and_files(folder):
+    """What the manifest says and what there is; every line and every picture can be read."""
+    text = (folder / "manifest.jsonl").read_text(encoding="utf-8")
+    assert text.endswith("\n") or text == ""
+    listed = [json.loads(line) for line in text.splitlines()]
+    files = sorted(path.name for path in folder.glob("*.png") if path.name != "contact_sheet.png")
+    for name in files:
+        open_image(folder / name)
+    assert not list(folder.glob(".*")), "something half written was left"
+    assert sorted(entry["file"] for entry in listed if entry["file"]) == files
+    return listed, files
+
+
+JOBS = variations([Job("a red ring"), Job("a blue star", negative="red", steps=9)], [3, 4, 5])
+
+
+def test_a_batch_leaves_pictures_a_manifest_and_a_sheet(tmp_path):
+    draw, folder = Painter(), tmp_path / "new" / "folder"
+
+    def score(picture, prompt):
+        return {"light": picture.mean().item(), "words": len(prompt.split())}
+
+    found = run_batch(JOBS, draw, folder, score=score, settings={"model": "abc"}, zoom=2)
+    listed, files = entries_and_files(folder)
+    assert found == listed and len(files) == 6 and draw.calls == [3, 3]
+    for job, entry in zip(JOBS, found, strict=True):
+        assert entry["error"] is None and entry["model"] == "abc" and entry["zoom"] == 2
+        for key in ("prompt", "negative", "seed", "steps", "scale"):
+            assert entry[key] == getattr(job, key)
+        wanted = Painter.picture(job.prompt, job.seed, job.steps, job.scale, job.negative)
+        there = np.array(open_image(folder / entry["file"]))
+        enlarged = np.array(to_image(wanted)).repeat(2, axis=0).repeat(2, axis=1)
+        np.testing.assert_array_equal(there, enlarged)
+        assert entry["scores"]["words"] == 3
+        assert entry["scores"]["light"] == pytest.approx(wanted.mean().item(), abs=1e-4)
+    assert open_image(folder / "contact_sheet.png").size == (
+        6 * (CELL + GAP) + GAP,
+        CELL + LINE * LINES + 2 * GAP,
+    )
+
+
+def test_what_is_finished_is_not_drawn_again_and_what_changed_is(tmp_path):
+    run_batch(JOBS[:4], Painter(), tmp_path)
+    before = {name: (tmp_path / name).stat().st_mtime_ns for name in file_names(JOBS[:4])}
+    draw = Painter()
+    found = run_batch(JOBS, draw, tmp_path)
+    assert draw.drawn == [(job.prompt, job.seed) for job in JOBS[4:]]
+    assert [entry["seed"] for entry in found] == [job.seed for job in JOBS]
+    assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in before}
+
+    changed = [Job(job.prompt, job.negative, job.seed, 7, job.scale) for job in JOBS[:2]]
+    draw = Painter()
+    run_batch(changed, draw, tmp_path)
+    assert len(draw.drawn) == 2
+    listed, files = entries_and_files(tmp_path)
+    assert len(files) == 6 and sum(entry["steps"] == 7 for entry in listed) == 2
+    one = Painter.picture(changed[0].prompt, 3, 7, 4.0, "")
+    assert open_image(tmp_path / "a-red-ring_3.png").tobytes() == to_image(one).tobytes()
+
+    for options in ({"settings": {"model": "b"}}, {"settings": {"model": "b"}, "zoom": 3}):
+        draw = Painter()
+        run_batch(JOBS, draw, tmp_path, **options)  # other weights, or another size, draw all anew
+        assert len(draw.drawn) == 6 and len(entries_and_files(tmp_path)[1]) == 6
+        run_batch(JOBS, draw, tmp_path, **options)
+        assert len(draw.drawn) == 6
+    (tmp_path / "a-red-ring_4.png").unlink()
+    run_batch(JOBS, draw, tmp_path, **options)
+    assert draw.drawn[6:] == [("a red ring", 4)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(st.integers(0, 10)), st.integers(1, 12))
+def test_failures_stop_no_other_and_are_tried_again(failing, batch_size):
+    import tempfile
+    from pathlib import Path
+
+    folder = Path(tempfile.mkdtemp())
+    jobs = [Job(f"thing number {n}", seed=n) for n in range(11)]
+    bad = {f"thing number {n}" for n in failing}
+    draw = Painter(refuses=bad)
+    found = run_batch(jobs, draw, folder, batch_size=batch_size)
+    listed, files = entries_and_files(folder)
+    assert len(listed) == 11 and len(files) == 11 - len(bad)
+    for job, entry in zip(jobs, found, strict=True):
+        assert (entry["file"] is None) == (job.prompt in bad)
+        assert entry["error"] == (
+            f"{job.prompt!r} has no known word" if job.prompt in bad else None
+        )
+    assert sorted(draw.drawn) == sorted((j.prompt, j.seed) for j in jobs if j.prompt not in bad)
+    assert (folder / "contact_sheet.png").exists() == (len(bad) < 11)
+
+    again = Painter()
+    run_batch(jobs, again, folder)
+    assert {prompt for prompt, _ in again.drawn} == bad
+    assert len(entries_and_files(folder)[0]) == 11
+
+
+def test_values_that_are_no_numbers_are_failures(tmp_path):
+    def draw(prompts, *, seeds, **rest):
+        pictures = torch.zeros(len(prompts), 3, 4, 4)
+        pictures[[i for i, seed in enumerate(seeds) if seed == 1], 0, 0, 0] = float("nan")
+        return pictures
+
+    def score(picture, prompt):
+        return {"alike": float("inf") if prompt == "b" else 1.0}
+
+    jobs = [Job("a"), Job("a", seed=1), Job("b")]
+    found = run_batch(jobs, draw, tmp_path, score=score)
+    assert [entry["error"] is None for entry in found] == [True, False, False]
+    assert "no number" in found[1]["error"] and "alike" in found[2]["error"]
+    entries_and_files(tmp_path)
+
+
+@pytest.mark.parametrize("writes", range(15))
+def test_a_full_disk_keeps_what_is_finished(writes, tmp_path, monkeypatch):
+    """Six pictures make 14 files and lines: the manifest, 6 x (picture, line), and the sheet."""
+    left, sync = [writes], os.fsync
+
+    def full(handle):
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left[0] -= 1
+        sync(handle)
+
+    monkeypatch.setattr(manifest.os, "fsync", full)
+    if writes == 14:
+        run_batch(JOBS, Painter(), tmp_path, batch_size=2)
+        return
+    with pytest.raises(OSError) as refused:
+        run_batch(JOBS, Painter(), tmp_path, batch_size=2)
+    said, finished = str(refused.value), max(0, writes - 1) // 2
+    assert "could not be written: No space left on device" in said and "\n" not in said
+    monkeypatch.setattr(manifest.os, "fsync", sync)
+    if writes == 0:
+        assert not list(tmp_path.iterdir())
+    else:
+        assert f"{finished} of 6 pictures are finished and kept" in said
+        assert len(entries_and_files(tmp_path)[1]) == finished
+    draw = Painter()
+    run_batch(JOBS, draw, tmp_path)
+    assert len(draw.drawn) == 6 - finished and len(entries_and_files(tmp_path)[0]) == 6
+
+
+def test_half_a_line_is_taken_back(tmp_path, monkeypatch):
+    """A raw write to a full disk writes what fits and only says how much."""
+    begin_manifest(tmp_path, [{"file": "a.png"}])
+    path_open = type(tmp_path).open
+
+    def half(path, *arguments, **options):
+        file = path_open(path, *arguments, **options)
+        if arguments != ("ab",):
+            return file
+
+        class Half:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error):
+                file.close()
+
+            def write(self, line):
+                return file.write(line[: len(line) // 2])
+
+            fileno = file.fileno
+
+        return Half()
+
+    monkeypatch.setattr(type(tmp_path), "open", half)
+    with pytest.raises(OSError, match="No space left"):
+        add_entry(tmp_path, {"file": "b.png"})
+    assert (tmp_path / "manifest.jsonl").read_bytes() == b'{"file": "a.png"}\n'
+
+
+def test_a_killed_batch_goes_on(tmp_path):
+    code = f"""
+import time, torch
+from scratchmm.diffusion.workbench import Job, run_batch
+def draw(prompts, *, seeds, **rest):
+    time.sleep(0.05)
+    return torch.stack([torch.full((3, 4, 4), seed / 100) for seed in seeds])
+jobs = [Job("a ring", seed=seed) for seed in range(100)]
+run_batch(jobs, draw, {str(tmp_path)!r}, batch_size=1)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while len(list(tmp_path.glob("*.png"))) < 4 and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (tmp_path / "manifest.jsonl").open("ab").write(b'{"file": "a-ring_99.png", "se')  # torn
+    draw = Painter()
+    jobs = [Job("a ring", seed=seed) for seed in range(12)]
+    run_batch(jobs, draw, tmp_path)
+    # Of the pictures that stood, at most the very last had no line yet.
+    assert 12 - len(draw.drawn) >= 3
+    listed, files = entries_and_files(tmp_path)
+    assert len(listed) == len(files) >= 12
+
+
+def test_a_foreign_manifest_is_not_overwritten(tmp_path):
+    for content in (b"hello\n", b"[1]\n", b'{"a": 1}\n', b"\x00\x00\n", b"3\n"):
+        (tmp_path / "manifest.jsonl").write_bytes(b'{"file": null}\n' + content)
+        with pytest.raises(ValueError, match=r"line 2 of .* is no entry"):
+            run_batch(JOBS, Painter(), tmp_path)
+        assert (tmp_path / "manifest.jsonl").read_bytes().endswith(content)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_interruption_keeps_what_was_written(tmp_path):
+    class Interrupted(Painter):
+        def __call__(self, prompts, **rest):
+            if len(self.drawn) >= 4:
+                raise KeyboardInterrupt
+            return super().__call__(prompts, **rest)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(JOBS, Interrupted(), tmp_path, batch_size=2)
+    assert len(entries_and_files(tmp_path)[1]) >= 3
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError):
+        run_batch(JOBS, Painter(), tmp_path / "file")
+    with pytest.raises(OSError, match="could not be written"):
+        write_whole(tmp_path / "file" / "out.png", b"x")
+    with pytest.raises(OSError, match="could not be written"):
+        write_whole(tmp_path, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_prompts_are_the_product():
+    styles, qualities = ["striped", "dotted", ""], ["", "small"]
+    found = prompts_of("a red ring", styles, qualities)
+    assert len(found) == 6 and found[0] == "a red ring, striped" and found[4] == "a red ring"
+    for style in styles:
+        for quality in qualities:
+            words = [word for word in (style, quality) if word]
+            assert ", ".join(["a red ring", *words]) in found
+    assert prompts_of("a {quality} ring", ["dotted"], ["big"]) == ["a big ring, dotted"]
+    assert prompts_of("a  ring") == ["a ring"]
+    assert prompts_of("a ring", ["big", "big "]) == ["a ring, big"]
+    with pytest.raises(ValueError, match="without a word"):
+        prompts_of("{style}", ["", "a"])
+
+
+def test_jobs_refuse_what_nobody_can_draw():
+    wrong = [
+        {"prompt": " "},
+        {"prompt": "a", "steps": 0},
+        {"prompt": "a", "steps": 2.5},
+        {"prompt": "a", "scale": float("nan")},
+        {"prompt": "a", "scale": float("inf")},
+        {"prompt": "a", "seed": -1},
+        {"prompt": "a", "seed": 2**32},
+    ]
+    for arguments in wrong:
+        with pytest.raises(ValueError):
+            Job(**arguments)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=60), st.integers(0, 2)), max_size=12))
+def test_every_job_has_a_name_of_its_own(pairs):
+    jobs = [Job("x" + text, seed=seed) for text, seed in pairs]
+    named = file_names(jobs)
+    assert set(named.values()) == set(jobs) and len(named) == len(set(jobs))
+    for name in named:
+        assert name.isascii() and len(name) < 80
+        assert not set(name) & set('/\\:*?"<>| \n') and not name.startswith((".", "-"))
+
+
+def test_manifests_of_many_entries(tmp_path):
+    assert manifest_of(tmp_path) == []
+    begin_manifest(tmp_path, [])
+    for n in range(5):
+        add_entry(tmp_path, {"file": f"{n}.png", "prompt": "ein Stück\nKreide"})
+    assert [entry["file"] for entry in manifest_of(tmp_path)] == [f"{n}.png" for n in range(5)]
+    assert manifest_of(tmp_path)[0]["prompt"] == "ein Stück\nKreide"
+
+
+def test_a_contact_sheet_shows_every_picture_as_it_is():
+    colours = [(20 * n, 255 - 20 * n, 90) for n in range(11)]
+    sheet = contact_sheet([Image.new("RGB", (32, 32), c) for c in colours], columns=4)
+    assert sheet.size == (4 * (CELL + GAP) + GAP, 3 * (CELL + GAP) + GAP)
+    for index, colour in enumerate(colours):
+        row, column = divmod(index, 4)
+        left, top = GAP + column * (CELL + GAP), GAP + row * (CELL + GAP)
+        cell = np.array(sheet)[top : top + CELL, left : left + CELL]
+        assert (cell == colour).all()
+    titled = contact_sheet([Image.new("RGB", (32, 32))] * 2, ["one two three " * 9, ""])
+    below = np.array(titled)[GAP + CELL + 2 :, : GAP + CELL]
+    assert (below < 128).any(), "nothing is written under the first picture"
+    assert (np.array(titled)[GAP + CELL + 2 :, 2 * GAP + CELL :] == 255).all()
+    many = contact_sheet([Image.new("RGB", (8, 8))] * 3000)
+    assert many.height <= HIGHEST + GAP
+    with pytest.raises(ValueError, match="0 pictures"):
+        contact_sheet([])
+    with pytest.raises(ValueError, match="1 titles for 2 pictures"):
+        contact_sheet([Image.new("RGB", (8, 8))] * 2, ["a"])
+
+
+def test_pictures_that_fit_are_enlarged_by_whole_pixels():
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 32, 3), np.uint8))
+    np.testing.assert_array_equal(np.array(fitted(picture))[::4, ::4], np.array(picture))
+    assert max(fitted(Image.new("RGB", (700, 1))).size) == CELL
+
+
+def test_what_is_written_is_what_was_drawn(tmp_path):
+    picture = 2 * torch.rand(3, 7, 5) - 1
+    write_whole(tmp_path / "a.png", workbench.png(to_image(picture)))
+    torch.testing.assert_close(
+        to_tensor(open_image(tmp_path / "a.png")), picture, rtol=0, atol=1 / 255 + 1e-5
+    )
