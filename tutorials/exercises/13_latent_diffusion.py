@@ -1,0 +1,107 @@
+"""Exercises of lesson 13, latent diffusion.
+
+Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+    python -m scratchmm learn check     what is right, and which mistake the rest looks like
+    python -m scratchmm learn hint ID   a hint, and a little more of it each time
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.diffusion.vae import Decoder, Encoder, Gaussian, VAEConfig
+from scratchmm.layers.embeddings import check_channels, check_divisible
+
+
+# vae.draw: Chance from outside. 10 minutes, difficulty 2 of 5. In the lesson: "Squeezed".
+def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
+    """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
+
+    This is the reparameterisation (Kingma and Welling, section 2.4). Returns (B, Z, X, Y).
+
+    >>> draw(Gaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
+    tensor([1., 1.])
+    """
+    raise NotImplementedError(
+        "vae.draw: mean + deviation * noise, with noise from the generator and a gradient for both"
+    )
+
+
+# vae.kl_to_normal: Not too far from normal. 10 minutes, difficulty 2 of 5. In the lesson:
+# "Squeezed". Comes after vae.draw. Without torch.distributions.kl.kl_divergence.
+def kl_to_normal(posterior: Gaussian) -> Tensor:
+    """KL(posterior || standard normal), a picture: 1/2 sum(mean^2 + variance - 1 - log variance).
+
+    In nats, summed over all of a picture's latents (Kingma and Welling, appendix B). Returns (B,).
+
+    >>> kl_to_normal(Gaussian(torch.tensor([[[[2.0]]]]), torch.zeros(1, 1, 1, 1))).tolist()
+    [2.0]
+    """
+    raise NotImplementedError(
+        "vae.kl_to_normal: for each picture half the sum of mean^2 + variance - 1 - log variance"
+    )
+
+
+# vae.measure: As loud as the noise. 15 minutes, difficulty 2 of 5. In the lesson: "A deviation of
+# one". Comes after vae.draw.
+class VAE(nn.Module):
+    """Encoder and decoder, and the one number by which latents are brought to a deviation of 1.
+
+    `encode` and `decode` are the autoencoder; `to_latents` and `to_images` are what diffusion uses,
+    whose noise has deviation 1 and would drown or miss latents of another size.
+
+    >>> vae, images = VAE(tiny()).eval(), torch.zeros(1, 3, 8, 12)
+    >>> latents = vae.to_latents(images)
+    >>> latents.shape, vae.to_images(latents).shape
+    (torch.Size([1, 2, 2, 3]), torch.Size([1, 3, 8, 12]))
+    """
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.scale: Tensor
+        self.register_buffer("scale", torch.tensor(config.scale))
+
+    def encode(self, images: Tensor) -> Gaussian:
+        """images: float (B, C, height, width) in [-1, 1]; both sizes are divisible by the shrink."""
+        check_channels("pictures", images.shape[1], self.config.channels)
+        for side, size in zip(("height", "width"), images.shape[-2:]):
+            check_divisible(f"picture {side}", size, "the shrink factor", self.config.shrink)
+        return self.encoder(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """latents: float (B, Z, X, Y), not scaled. Returns the picture, about in [-1, 1]."""
+        check_channels("latents", latents.shape[1], self.config.latent_channels)
+        return self.decoder(latents)
+
+    def forward(
+        self, images: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Gaussian]:
+        """The picture through both, by way of latents that were drawn; and what they were drawn of."""
+        posterior = self.encode(images)
+        return self.decode(draw(posterior, generator)), posterior
+
+    def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Latents (B, Z, X, Y) of a deviation of about 1, drawn; see `encode` for images."""
+        raise NotImplementedError(
+            "vae.measure: latents drawn of what the encoder says, times the scale"
+        )
+
+    def to_images(self, latents: Tensor) -> Tensor:
+        """latents: (B, Z, X, Y) as diffusion makes them. Returns the picture they stand for."""
+        raise NotImplementedError(
+            "vae.measure: the picture of latents that are divided by the scale again"
+        )
+
+    @torch.no_grad()
+    def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
+        """Set the scale to 1 / deviation of these pictures' latents (appendix G): after training."""
+        raise NotImplementedError(
+            "vae.measure: self.scale becomes 1 / deviation of the drawn latents of these pictures"
+        )
