@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.diffusion.controlnet import Control
+from scratchmm.diffusion.schedule import Schedule, mix
 from scratchmm.diffusion.unet import start_at_zero
 from scratchmm.vision.canny import ALIKE, EIGHTH
 
@@ -73,4 +74,31 @@ def add_control(
     raise NotImplementedError(
         "controlnet.add_control: each skip and the smallest grid, plus scale times its control; "
         "nothing is written over"
+    )
+
+
+# inpainting.blend: Only in the hole. 15 minutes, difficulty 2 of 5. In the lesson: "Only in the
+# hole".
+def blend(
+    schedule: Schedule,
+    inside: Tensor,
+    known: Tensor,
+    mask: Tensor,
+    timesteps: Tensor,
+    noise: Tensor,
+) -> Tensor:
+    """Equation 8: under the mask what the model made, around it the known picture, as noisy.
+
+    inside, known and noise: (B, C, H, W); inside is at timesteps, int64 (B,), where -1 is the clean
+    picture. mask: bool (B, 1, H, W), True where `inside` is taken. Returns (B, C, H, W).
+
+    >>> schedule = Schedule(torch.tensor([0.25]).double())
+    >>> known, mask = torch.ones(1, 1, 1, 2), torch.tensor([[[[True, False]]]])
+    >>> made, none = torch.full((1, 1, 1, 2), 7.0), torch.zeros(1, 1, 1, 2)
+    >>> blend(schedule, made, known, mask, torch.tensor([0]), none)
+    tensor([[[[7.0000, 0.5000]]]])
+    """
+    raise NotImplementedError(
+        "inpainting.blend: under the mask what the model made, around it the known picture noised "
+        "to its level"
     )
