@@ -1,4 +1,4 @@
-"""What the benchmarks of whole models share: the peers' library, and one step of training."""
+"""What the benchmarks of whole models share: the peers' libraries, and one step of training."""
 
 import os
 from collections.abc import Callable
@@ -21,6 +21,19 @@ def quiet_transformers() -> Any:
         ) from error
     transformers.logging.set_verbosity_error()
     return transformers
+
+
+def quiet_diffusers() -> Any:
+    """The diffusers library, which must not look for anything on the network either."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        import diffusers
+    except ImportError as error:
+        raise ImportError(
+            "the peer of this benchmark is diffusers: pip install -e '.[parity]'"
+        ) from error
+    diffusers.utils.logging.set_verbosity_error()
+    return diffusers
 
 
 def training_step(model: nn.Module, loss: Callable[[], Tensor]) -> Work:

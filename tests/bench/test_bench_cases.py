@@ -1,5 +1,7 @@
 """Each benchmark runs, on sizes so small that its times mean nothing, and its rows are whole."""
 
+import copy
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -7,10 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.bench import attention, clip, fusion, resnet, vilt, vit, world
+from scratchmm.bench import attention, clip, fusion, resnet, sides, unet, vae, vilt, vit, world
 from scratchmm.bench.measure import Row
 from scratchmm.commands import bench, main
 from scratchmm.contrastive.clip import tiny as tiny_clip
+from scratchmm.diffusion import text_unet
+from scratchmm.diffusion.unet import tiny as tiny_unet
+from scratchmm.diffusion.vae import tiny as tiny_vae
 from scratchmm.fusion.modalities import Cost
 from scratchmm.fusion.vilt import tiny as tiny_vilt
 from scratchmm.vision.resnet import ResNetConfig
@@ -56,6 +61,70 @@ def test_vilt_has_the_peers_weights() -> None:
     rows = vilt.rows(rounds=1, config=tiny_vilt(), batch=2, goal=1e9)
     check(rows, 2)
     assert [row.goal for row in rows] == [1e9, 1e9] and vilt.GOAL == 1.0
+
+
+def test_unets_have_the_peers_weights_and_draw_the_peers_pictures(monkeypatch) -> None:
+    pytest.importorskip("diffusers")
+    monkeypatch.setattr(unet, "STEPS", 4)  # diffusers counts on steps that divide 1000
+    reads, draws, eager = text_unet.tiny(), tiny_unet(), {"eager": 1e9}
+    rows = unet.rows(rounds=1, config=reads, picture=draws, batch=2, size=8, goals=eager)
+    check(rows, 5)
+    assert [row.goal for row in rows] == [1e9, 1e9, 1.0, 1e9, 1e9]
+    assert rows[2].ours == f"TextUNet, {4000 / rows[2].ours_ms:.1f} pictures a second"
+    assert sides.GOALS == {"eager": 1.0, "compiled": 0.9}
+
+
+def test_vae_has_the_peers_weights() -> None:
+    pytest.importorskip("diffusers")
+    check(vae.rows(rounds=1, config=tiny_vae(), batch=2, size=8, goals={"eager": 1e9}), 2)
+
+
+def test_half_precision_comes_after_a_look_in_float32() -> None:
+    small = torch.nn.Linear(3, 2)
+    case: dict = {"device": "cpu", "rounds": 1, "goals": {"eager": 1e9}, "dtype": torch.bfloat16}
+    other = copy.deepcopy(small)
+    with torch.no_grad():
+        other.bias += 0.01
+    for peer in (other, copy.deepcopy(small)):
+        two = sides.Side("a", copy.deepcopy(small)), sides.Side("b", peer)
+        if peer is other:
+            with pytest.raises(ValueError, match="what both say in tiny"):
+                sides.forward_and_step("tiny", *two, (torch.randn(4, 3),), **case)
+            continue
+        check(sides.forward_and_step("tiny", *two, (torch.randn(4, 3),), **case), 2)
+        assert peer.weight.dtype == torch.bfloat16
+
+
+def test_training_leaves_the_weights_of_the_forward_pass_alone() -> None:
+    side = sides.Side("a", torch.nn.Linear(3, 2))
+    before = side.model.weight.clone()
+    found = sides.works(side, "eager", (torch.randn(4, 3),))
+    found.step()
+    assert torch.equal(side.model.weight, before) and not found.forward().requires_grad
+
+
+def test_without_a_compiler_the_row_says_so(monkeypatch) -> None:
+    monkeypatch.setattr(sides.shutil, "which", lambda name: None)
+    found = sides.works(sides.Side("a", torch.nn.Linear(3, 2)), "compiled", (torch.randn(4, 3),))
+    assert found.name == "a, eager: there is no C++ compiler to compile with"
+    found.step()
+
+
+def test_the_share_of_the_cards_peak() -> None:
+    row = Row("unet forward, eager", "a", "b", 2.0, 4.0, 0.5, 1.0, 5.5, 8.0, "NVIDIA H200", 1)
+    step, unknown = row._replace(case="unet training step, eager"), row._replace(device="cpu")
+    (found,) = unet.peak_rows([row, step, unknown], operations=989 * 10**9)  # 1 ms at the peak
+    assert (found.ours_ms, found.peer_ms, found.ratio, found.goal) == (2.0, 1.0, 2.0, None)
+    assert found.ours == "a: 50.0% of the peak (diffusers: 25.0%)"
+    card = row._replace(device="NVIDIA H100 PCIe")
+    assert unet.peak_rows([card], 10**9)[0].peer.endswith("at 756 TFLOP/s")
+
+
+def test_operations_are_two_for_each_product_of_a_convolution() -> None:
+    config = text_unet.tiny()
+    deeper = dataclasses.replace(config, channels=config.channels + 1)
+    more = unet.flops(deeper, 1, 8) - unet.flops(config, 1, 8)
+    assert more == 2 * 2 * 9 * 8 * 8 * config.widths[0]  # a channel in, a channel out
 
 
 def test_the_world_and_the_import() -> None:
