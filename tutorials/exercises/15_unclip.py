@@ -1,0 +1,47 @@
+"""Exercises of lesson 15, unclip.
+
+Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+    python -m scratchmm learn check     what is right, and which mistake the rest looks like
+    python -m scratchmm learn hint ID   a hint, and a little more of it each time
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+# prior.closest: The better of two draws. 10 minutes, difficulty 2 of 5. In the lesson: "From words
+# to what would be seen".
+def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
+    """Of several embeddings drawn for each text, the one whose product with the text's is largest.
+
+    The paper draws two. candidates: (B, M, E), restored; text_embedding: (B, E). Returns (B, E).
+
+    >>> drawn = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> closest(drawn, torch.tensor([[0.1, 0.9]])).tolist()
+    [[0.0, 1.0]]
+    """
+    raise NotImplementedError(
+        "prior.closest: of M embeddings drawn for each text, the one with the largest product with "
+        "the text's"
+    )
+
+
+# prior.slerp: On the arc. 20 minutes, difficulty 3 of 5. In the lesson: "On the arc".
+def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
+    """On the arc from start to end: share 0 is start, 1 is end, and steps turn by equal angles.
+
+    A straight line would pass where no embedding lies. start, end: (B, E). Returns (B, E). Between
+    opposite vectors there is no one arc (ValueError).
+
+    >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
+    tensor([[0.7071, 0.7071]])
+    """
+    raise NotImplementedError(
+        "prior.slerp: the vectors (B, E) at a share of the way from start to end, turning by equal "
+        "angles"
+    )
