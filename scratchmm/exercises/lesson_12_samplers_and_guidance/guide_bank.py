@@ -16,14 +16,6 @@ exercise.edit(
     convention=True,
 )
 exercise.edit(
-    "from-the-conditional",
-    (FORMULA, "conditional + scale * (conditional - unconditional)"),
-    story="the way begins at the prediction with the prompt, as with the paper's w",
-    advice="begin at the one without: scale 1 must give the one with the prompt",
-    twin="scale-less-one",
-    convention=True,
-)
-exercise.edit(
     "exchanged",
     (FORMULA, "conditional + scale * (unconditional - conditional)"),
     story="the two are exchanged: the larger the scale, the further from the prompt",
