@@ -8,6 +8,7 @@ from scratchmm.exercises.lesson_11_ddpm import (
     downsample_bank,
     mix_bank,
     noisy_last_step_bank,
+    picture_block_bank,
     posterior_bank,
     unet_up_bank,
 )
@@ -16,6 +17,7 @@ EXERCISES = (
     cosine_schedule_bank.exercise,
     mix_bank.exercise,
     cosines_first_bank.exercise,
+    picture_block_bank.exercise,
     downsample_bank.exercise,
     unet_up_bank.exercise,
     diffusion_loss_bank.exercise,
