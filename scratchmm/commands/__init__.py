@@ -1,4 +1,4 @@
-"""The command line: `python -m scratchmm tour | learn | train | bench | data | lessons`.
+"""The command line: `python -m scratchmm tour | learn | train | generate | bench | ...`.
 
 Each command is a module of this folder with two functions: `add(subparsers)` declares its
 arguments, `run(arguments)` does the work and returns the exit status. A module is imported
@@ -25,6 +25,7 @@ COMMANDS = {
     "tour": "train a CLIP from scratch in a minute and see what it learned",
     "learn": "write the library again: exercises with checks and hints",
     "train": "train a model on the generated world, a real set or your own pairs",
+    "generate": "draw pictures of words",
     "bench": "time and weigh the library beside its peers",
     "data": "look at the data, draw the world, download a real set",
     "lessons": "run the lessons and record what they reach",

@@ -81,7 +81,7 @@ def test_an_unknown_command_names_the_nearest(capsys) -> None:
     assert main(["toor"]) == 2
     assert capsys.readouterr().err == "error: there is no command 'toor': did you mean tour?\n"
     assert main(["zzz"]) == 2
-    assert "tour, learn, train, bench, data, lessons" in capsys.readouterr().err
+    assert "tour, learn, train, generate, bench, data, lessons" in capsys.readouterr().err
 
 
 def test_a_wrong_option_is_one_sentence_and_2(monkeypatch, capsys) -> None:

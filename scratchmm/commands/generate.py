@@ -1,0 +1,257 @@
+"""`python -m scratchmm generate "a small red ring"`: draw pictures of words, one or a folder of them.
+
+The model is trained when it is needed for the first time, with a progress bar, and kept in a cache
+folder. Everything that can be refused is refused before that, and before anything is written.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scratchmm.diffusion.workbench import Draw, Job, Score
+
+SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
+SUFFIXES |= {".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM"}
+COLUMNS = ("prompt", "negative", "seed", "steps", "scale")  # of a table of prompts
+Say = Callable[[str], None]
+
+
+def add(subparsers: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = subparsers.add_parser(
+        "generate",
+        help="draw pictures of words",
+        description="Draw a picture of a prompt, or a folder of pictures of many.",
+    )
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help='"a small red ring"')
+    parser.add_argument("--out", type=Path, help="a picture; a folder for many (out.png, pictures)")
+    parser.add_argument("--batch", type=Path, metavar="FILE", help=".txt: a prompt a line; or .tsv")
+    parser.add_argument("--negative", default="", metavar="WORDS", help="what to stay away from")
+    parser.add_argument("--steps", type=int, default=20, help="of denoising (default 20)")
+    parser.add_argument("--scale", type=float, default=4.0, help="of the guidance (default 4)")
+    parser.add_argument("--seed", type=int, default=0, help="fixes the picture")
+    parser.add_argument(
+        "--count", type=int, default=1, help="variations: so many seeds from --seed"
+    )
+    parser.add_argument("--styles", default="", help="each prompt in each: striped,dotted")
+    parser.add_argument("--qualities", default="", help="and in each of these: small,large")
+    parser.add_argument("--init", type=Path, metavar="PICTURE", help="begin with this picture")
+    parser.add_argument("--mask", type=Path, help="draw only where it is white, in --init")
+    parser.add_argument("--strength", type=float, help="noise on --init, up to 1 (default 0.6)")
+    parser.add_argument("--colours", type=Path, metavar="PICTURE", help="draw in its colours")
+    parser.add_argument("--control", type=Path, metavar="PICTURE", help="where things are to be")
+    parser.add_argument("--kind", choices=("edges", "depth", "pose"), help="what --control shows")
+    parser.add_argument("--zoom", type=int, nargs="?", const=8, default=1, help="enlarge (8 times)")
+    parser.add_argument("--clip", type=Path, metavar="FOLDER", help="a trained CLIP, for CLIPScore")
+    parser.add_argument("--cache", type=Path, help="folder of the model (or SCRATCHMM_CACHE)")
+    parser.add_argument("--fresh", action="store_true", help="train the model anew")
+    parser.add_argument("--json", action="store_true", help="print what the manifest says")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read what is asked for, open or train the model, draw, write."""
+    say: Say = (lambda text: None) if arguments.json else print
+    check_options(arguments)
+    from scratchmm.commands import generate_draw
+
+    jobs = read_jobs(arguments)
+    single = arguments.batch is None and len(jobs) == 1
+    out = check_out(arguments.out, single, len(jobs))
+    inputs = generate_draw.read_inputs(arguments, say)
+    score = generate_draw.scorer(arguments.clip)
+    folder = cache_folder(arguments.cache)
+    generator = generate_draw.open_model(folder, arguments, say)
+    for job in jobs[:1] if single else ():
+        generator.tokens([job.prompt])  # refuses a prompt without a known word
+    for job in jobs:
+        generate_draw.check_steps(generator, job.steps)
+        tell_unknown(job, generator.known, say)
+    draw = generate_draw.drawer(generator, inputs, folder, arguments, say)
+    if single:
+        return draw_one(jobs[0], draw, out, score, arguments, say)
+    settings = {"model": fingerprint(folder / "generator.pt"), **inputs.told}
+    return draw_many(jobs, draw, out, score, settings, arguments, say)
+
+
+def check_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that do not go together, before torch is even imported."""
+    given = {name for name, value in vars(arguments).items() if value is not None}
+    for name, needed in (
+        ("mask", "init"), ("strength", "init"), ("kind", "control"), ("control", "kind"),
+    ):  # fmt: skip
+        if name in given and needed not in given:
+            raise ValueError(f"--{name} says nothing without --{needed}")
+    if bool(arguments.prompts) == ("batch" in given):
+        raise ValueError('generate needs a prompt, such as "a small red ring", or --batch FILE')
+    for name in ("count", "zoom"):
+        value = getattr(arguments, name)
+        if not 1 <= value <= 1000:
+            raise ValueError(f"--{name} {value} does not lie between 1 and 1000")
+    if "strength" in given and not 0 < arguments.strength <= 1:
+        raise ValueError(f"--strength {arguments.strength} is not above 0 and at most 1")
+
+
+def read_jobs(arguments: argparse.Namespace) -> list["Job"]:
+    """Every picture that is asked for: prompts x styles x qualities x seeds."""
+    from scratchmm.diffusion.workbench import Job, prompts_of, variations
+
+    common = {name: getattr(arguments, name) for name in ("negative", "seed", "steps", "scale")}
+    rows = [{"prompt": prompt} for prompt in arguments.prompts]
+    if arguments.batch is not None:
+        rows = read_table(arguments.batch)
+    styles, qualities = (
+        [word.strip() for word in words.split(",")] if words else []
+        for words in (arguments.styles, arguments.qualities)
+    )
+    jobs: list[Job] = []
+    for row in rows:
+        job = Job(**{**common, **row})
+        for prompt in prompts_of(job.prompt, styles, qualities):
+            one = Job(prompt, job.negative, job.seed, job.steps, job.scale)
+            jobs += variations([one], range(job.seed, job.seed + arguments.count))
+    return list(dict.fromkeys(jobs))
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of prompts: a prompt a line, or, with tabs, a header and its columns."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 at byte {error.start}") from None
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if path.suffix != ".tsv":
+        rows = [{"prompt": line.strip()} for _, line in lines if not line.startswith("#")]
+    else:
+        header = lines[0][1].split("\t") if lines else ["prompt"]
+        if "prompt" not in header or not set(header) <= set(COLUMNS):
+            raise ValueError(f"{path} has the columns {header}: prompt, and any of {COLUMNS[1:]}")
+        rows = [_row(path, number, header, line.split("\t")) for number, line in lines[1:]]
+    if not rows:
+        raise ValueError(f"{path} has no prompt in it")
+    return rows
+
+
+def _row(path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    """A line of a table; what is left empty is as on the command line."""
+    from scratchmm.diffusion.workbench import Job
+
+    if len(cells) > len(header):
+        raise ValueError(
+            f"line {number} of {path} has {len(cells)} cells for {len(header)} columns"
+        )
+    kinds: dict[str, Callable[[str], Any]] = {"seed": int, "steps": int, "scale": float}
+    try:
+        found = {
+            name: kinds.get(name, str)(cell.strip())
+            for name, cell in zip(header, cells)
+            if cell.strip()
+        }
+        Job(**{"prompt": "", **found})
+    except ValueError as error:
+        raise ValueError(f"line {number} of {path}: {error}") from None
+    return found
+
+
+def check_out(given: Path | None, single: bool, count: int) -> Path:
+    """Where to write; refused if it can't be, as far as one sees without writing."""
+    out = given or Path("out.png" if single else "pictures")
+    if single and out.is_dir():
+        raise ValueError(f"{out} is a folder: name the picture, such as {out / 'out.png'}")
+    if single and out.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{out} does not end in {', '.join(SUFFIXES)}: which kind is it to be?")
+    if not single and (out.is_file() or out.suffix.lower() in SUFFIXES):
+        raise ValueError(f"{count} pictures need a folder, and {out} is one picture")
+    above = out.absolute()
+    above = above.parent if single else above
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"{out} cannot be written: {above} is no folder that can be written to")
+    return out
+
+
+def cache_folder(given: Path | None) -> Path:
+    """The folder of trained models: as given, of the environment, or the user's cache."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = given or Path(os.environ.get("SCRATCHMM_CACHE") or Path(home) / "scratchmm")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"the cache {folder} is a file and not a folder")
+    return folder
+
+
+def tell_unknown(job: "Job", known: frozenset[str], say: Say) -> None:
+    """Say which words will have no effect."""
+    words = re.findall("[a-z]+", f"{job.prompt} {job.negative}".lower())
+    unknown = [word for word in dict.fromkeys(words) if word not in known]
+    if unknown and len(unknown) < len(set(words)):
+        say(f"{', '.join(unknown)}: never seen in training, so the picture cannot follow")
+
+
+def draw_one(
+    job: "Job", draw: "Draw", out: Path, score: "Score", arguments: argparse.Namespace, say: Say
+) -> int:
+    """One picture to one file, whole or not at all."""
+    from io import BytesIO
+
+    from scratchmm.diffusion.manifest import write_whole
+    from scratchmm.vision.images import resize, to_image
+
+    start = time.perf_counter()
+    picture = draw(
+        [job.prompt], seeds=[job.seed], steps=job.steps, scale=job.scale, negative=job.negative
+    )[0]
+    seconds = round(time.perf_counter() - start, 2)
+    image, file = to_image(picture), BytesIO()
+    size = (image.height * arguments.zoom, image.width * arguments.zoom)
+    resize(image, size, "nearest").save(file, SUFFIXES[out.suffix.lower()])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, file.getvalue())
+    scores = {name: round(value, 4) for name, value in score(picture, job.prompt).items()}
+    told = {"file": str(out), **vars(job), "scores": scores, "seconds": seconds}
+    say(f"{out}: drawn in {seconds} s, {', '.join(f'{k} {v:g}' for k, v in scores.items())}")
+    if arguments.json:
+        print(json.dumps(told, indent=1))
+    return 0
+
+
+def draw_many(
+    jobs: Sequence["Job"],
+    draw: "Draw",
+    out: Path,
+    score: "Score",
+    settings: dict[str, Any],
+    arguments: argparse.Namespace,
+    say: Say,
+) -> int:
+    """A folder of pictures; an error in the end if some failed, after the others were drawn."""
+    from scratchmm.diffusion.workbench import run_batch
+
+    entries = run_batch(
+        jobs, draw, out, score=score, settings=settings, zoom=arguments.zoom, say=say
+    )
+    failed = [entry for entry in entries if entry["error"]]
+    if arguments.json:
+        print(json.dumps({"folder": str(out), "pictures": entries}, indent=1))
+    say(f"{len(entries) - len(failed)} pictures, manifest.jsonl and contact_sheet.png in {out}")
+    if failed:
+        raise ValueError(
+            f"{len(failed)} of {len(entries)} pictures failed, the first because "
+            f"{failed[0]['error']} (manifest.jsonl in {out} has all)"
+        )
+    return 0
+
+
+def fingerprint(path: Path) -> str:
+    """A few letters that tell one trained model from another.
+
+    >>> fingerprint(Path("no such file"))
+    ''
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8] if path.is_file() else ""
