@@ -308,7 +308,7 @@ def diffusion_loss(
 
 
 # ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:
-# "Walking back". Without the library's step_variance.
+# "Walking back". Comes after schedule.mix. Without the library's step_variance.
 def posterior(
     schedule: Schedule,
     start: Tensor,

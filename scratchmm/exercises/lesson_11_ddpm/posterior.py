@@ -22,6 +22,7 @@ exercise = Exercise(
     minutes=25,
     difficulty=3,
     section="Walking back",
+    needs=("schedule.mix",),
     parts=("step_variance", "_two_levels"),
     hints=(
         "alpha_bar is 0.8 one step earlier and 0.4 now, the start is 0 and x is 1. The mean is "
