@@ -16,6 +16,7 @@ from scratchmm.diffusion import (
     ddpm,
     guidance,
     inpainting,
+    latent,
     prior,
     relevance,
     schedule,
@@ -332,9 +333,19 @@ def run_unet() -> None:
 
 
 def run_text_unet() -> None:
-    config = text_unet.TextUNetConfig(2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
+    config = text_unet.TextUNetConfig(
+        2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11, hears_words=True
+    )
     model, mask = text_unet.TextUNet(config), torch.rand(4, 7) > 0.3
     model(torch.randn(4, 2, 10, 16), torch.arange(4), torch.randn(4, 7, 11), mask)
+
+
+def run_latent() -> None:
+    model = latent.tiny()
+    prompt = {"tokens": torch.tensor([[97, 5, 98]] * 2), "real": torch.ones(2, 3).bool()}
+    empty = {name: value[:1] for name, value in prompt.items()}
+    latents = model.space.to_latents(torch.randn(2, 3, 8, 16))
+    latent.text_to_image_loss(model, latents, prompt, empty)
 
 
 def run_controlnet() -> None:
@@ -476,6 +487,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "contrastive/zero_shot.py": run_zero_shot,
     "contrastive/retrieval.py": run_retrieval,
     "metrics/recall.py": run_recall,
+    "diffusion/latent.py": run_latent,
     "diffusion/style.py": run_style,
     "metrics/fid.py": run_fid,
     "metrics/clip_score.py": run_clip_score,

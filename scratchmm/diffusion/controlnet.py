@@ -135,7 +135,8 @@ class ControlNet(TextUNet):
             **vars(base.config), hint_channels=hint_channels, hint_widths=hint_widths
         )
         model = cls(config).to(base.start.weight)  # its device and dtype
-        for name in ("time", "start", "falling", "shrinking", "middle"):
+        words = ("words",) if base.config.hears_words else ()
+        for name in ("time", *words, "start", "falling", "shrinking", "middle"):
             model.get_submodule(name).load_state_dict(base.get_submodule(name).state_dict())
         return model
 

@@ -5,12 +5,13 @@ arXiv 2112.10752), section 3.3 and appendix E.2.1; the gated feed-forward from G
 Transformer (Shazeer 2020, arXiv 2002.05202), equation 6.
 Dimensions: B batch, C channels of the picture or of a grid, X x Y its cells (height, width), N
 cells in all, T words, W width of the words, D width of a transformer block, H heads.
-Differs from the paper: nothing.
+Differs from the paper: where asked (`hears_words`), the last word, which has read the others, is added
+to the time, as SDXL (arXiv 2307.01952, section 2.2) adds its pooled text: it is heard sooner.
 """
 
 from dataclasses import dataclass
 
-import torch  # noqa: F401  (for the examples)
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,6 +32,7 @@ class TextUNetConfig(UNetConfig):
     epsilon: float = 1e-5  # of group norm
     heads: int = 8  # of attention, on every level
     word_width: int = 768  # of the encoded words
+    hears_words: bool = False  # the last word is added to the time, so that every block hears it
 
 
 def tiny() -> TextUNetConfig:
@@ -115,6 +117,8 @@ class TextUNet(UNet):
 
     def __init__(self, config: TextUNetConfig) -> None:
         super().__init__(config)
+        if config.hears_words:
+            self.words = nn.Linear(config.word_width, config.time_width)
 
     def attention(self, channels: int) -> nn.Module:
         """The look around, and at the words, behind a block."""
@@ -149,8 +153,11 @@ class TextUNet(UNet):
                 f"the words have width {words.shape[-1]}, but this model takes "
                 f"{self.config.word_width}"
             )
-        seen = None if mask is None else padding_mask(mask)
-        return self.embed_time(noisy, timesteps), words, seen
+        time = self.embed_time(noisy, timesteps)  # (B, E)
+        if self.config.hears_words:
+            last = words.new_full((len(words),), words.shape[1]) if mask is None else mask.sum(1)
+            time = time + self.words(words[torch.arange(len(words)), last.long() - 1])  # (B, E)
+        return time, words, None if mask is None else padding_mask(mask)
 
 
 def attention_without_bias(

@@ -2,6 +2,8 @@
 
 # mypy: allow-untyped-defs
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -43,9 +45,9 @@ def schedule() -> Schedule:
     return Schedule(torch.tensor(LEVELS, dtype=torch.float64))
 
 
-def batch(case: Case, **axes: int) -> tuple[Tensor, Tensor, Tensor]:
+def batch(case: Case, **axes: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Start, timesteps (of four samples: 4, 0, 2, 2) and noise."""
-    axes = axes or dict(C=2, X=3)
+    axes = axes or {"C": 2, "X": 3}
     timesteps = case.named(torch.tensor([4, 0, 2, 2]), "B")
     return case.normal(B=4, **axes), timesteps, case.normal(B=4, **axes)
 

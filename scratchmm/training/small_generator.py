@@ -1,0 +1,299 @@
+"""A text-to-image model for a laptop: pictures of the world from sentences about it.
+
+The model is `diffusion.latent.TextToImage`; here is what surrounds it: captioned scenes to learn
+from, a tokenizer, the two stages of training (squeeze pictures, then draw in what is squeezed), seeds,
+and a file to keep it all in.
+"""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.wording import describe
+from scratchmm.data.world import Combination, Scene, sample_scene, split_combinations
+from scratchmm.diffusion.ddim import ddim_path, spaced_timesteps
+from scratchmm.diffusion.ddpm import Model, Step
+from scratchmm.diffusion.guidance import guided
+from scratchmm.diffusion.latent import LatentSpace, TextToImage, text_to_image_loss
+from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from scratchmm.diffusion.vae import VAE, VAEConfig, kl_to_normal
+from scratchmm.language.bpe import BytePairEncoding
+from scratchmm.language.text_transformer import TextConfig, TextTransformer
+from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.device import fast_precision
+from scratchmm.training.fit import fit
+from scratchmm.training.sampling import seeded, shuffled_batches
+
+SIZE = 32  # pixels of a picture, in height and in width
+FOLD = 2  # pixels of a cell before the autoencoder
+LATENT = 16  # channels of its latents, on a grid of 4 x 4
+LENGTH = 20  # tokens of the longest prompt
+TEXT = {"width": 64, "depth": 1, "heads": 4, "hidden": 256}
+STEPS = 200  # of the schedule
+PAIRS = 0.35  # of the scenes show two things
+WORD = re.compile(r"[a-z]+")
+
+
+class Captioned(NamedTuple):
+    """Scenes, and a sentence about each."""
+
+    scenes: list[Scene]
+    texts: list[str]
+
+
+def captioned(
+    count: int, combinations: Sequence[Combination], *, seed: int = 0, pairs: float = 0.0
+) -> Captioned:
+    """Scenes of one thing, a share `pairs` of them of two, each with one of its true sentences.
+
+    >>> captioned(2, [("red", "star")]).scenes[0].things[0].shape
+    'star'
+    """
+    rng = np.random.default_rng(seed)
+    scenes = [
+        sample_scene(rng, 1 + int(rng.random() < pairs), [*combinations]) for _ in range(count)
+    ]
+    return Captioned(scenes, [describe(scene, rng) for scene in scenes])
+
+
+@dataclass
+class SmallGenerator:
+    """A text-to-image model with its tokenizer and the words that its training has seen."""
+
+    model: TextToImage
+    tokenizer: BytePairEncoding
+    known: frozenset[str]
+    size: int = SIZE
+
+    def tokens(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Prompts to int64 (B, T) and bool (B, T), True on real tokens; "" is the empty prompt.
+
+        Raises ValueError on a prompt of which no word was ever seen, and on one that is too long.
+        """
+        prompts = [prompt.lower() for prompt in prompts]
+        for prompt in prompts:
+            words = WORD.findall(prompt)
+            if prompt.strip() and not self.known.intersection(words):
+                some = ", ".join(sorted(self.known)[:12])
+                raise ValueError(
+                    f"the prompt {prompt!r} has no word that this model knows, as {some}"
+                )
+            count = len(self.tokenizer.encode(prompt)) + 2
+            if count > LENGTH:
+                raise ValueError(f"the prompt {prompt!r} has {count} tokens, and {LENGTH} fit")
+        return self.tokenizer.batch(prompts, LENGTH)
+
+    def condition(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """What the UNet is told of prompts: their words (B, T, W) and mask (B, T)."""
+        return self.model.condition(*self.tokens(prompts))
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """Latent noise (B, Z, X, Y), each seed its own: one seed, one picture, in any batch."""
+        space = self.model.space
+        with torch.no_grad():
+            shape = space.to_latents(torch.zeros(1, 3, self.size, self.size)).shape[1:]
+        drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.stack(drawn)  # (B, Z, X, Y)
+
+    def predictor(self, prompts: Sequence[str], *, negative: str = "", scale: float = 4.0) -> Model:
+        """A model of (x, timesteps) alone, for any sampler: prompts (B of them) and guidance inside."""
+        with torch.no_grad():
+            asked, away = self.condition(prompts), self.condition([negative])
+        model = guided(self.model, away, scale)
+
+        def predict(x: Tensor, timesteps: Tensor) -> Tensor:
+            return model(x, timesteps, **asked)
+
+        return predict
+
+    def path(
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        steps: int = 20,
+        scale: float = 4.0,
+        negative: str = "",
+        eta: float = 0.0,
+    ) -> Iterator[Step]:
+        """DDIM step by step, in latents (B, Z, X, Y); as many seeds as prompts."""
+        if len(seeds) != len(prompts):
+            raise ValueError(f"there are {len(seeds)} seeds for {len(prompts)} prompts")
+        times = spaced_timesteps(len(self.model.schedule), steps)
+        predictor = self.predictor(prompts, negative=negative, scale=scale)
+        noise, options = self.noise(seeds), self.model.sampling()
+        generator = seeded(seeds[0], 1) if eta > 0 else None
+        return ddim_path(
+            predictor, self.model.schedule, noise, times, eta=eta, generator=generator, **options
+        )
+
+    @torch.no_grad()
+    def draw(self, prompts: Sequence[str], **options: object) -> Tensor:
+        """Pictures (B, 3, size, size) in [-1, 1]; options: as of `path`."""
+        for step in self.path(prompts, **options):  # type: ignore[arg-type]
+            latents = step.x
+        return self.model.space.to_images(latents).clamp(-1, 1)
+
+
+def build(tokenizer: BytePairEncoding, known: frozenset[str], *, seed: int = 0) -> SmallGenerator:
+    """A new model: an autoencoder of 4 x 4 cells, a UNet on that grid, a reader of the words."""
+    torch.manual_seed(seed)
+    vae = VAE(VAEConfig(3 * FOLD**2, LATENT, widths=(32, 64, 96), depth=1, groups=8))
+    text = TextConfig(len(tokenizer), LENGTH, end_token=tokenizer.end, **TEXT)
+    unet = TextUNet(
+        TextUNetConfig(
+            channels=LATENT, widths=(128,), depth=1, attended=(0,), groups=8, heads=4,
+            word_width=TEXT["width"], hears_words=True,
+        )
+    )  # fmt: skip
+    space, schedule = LatentSpace(FOLD, vae), cosine_schedule(STEPS)
+    model = TextToImage(unet, TextTransformer(text), space, schedule, target="velocity")
+    return SmallGenerator(model.eval(), tokenizer, known)
+
+
+def untrained(seed: int = 0) -> SmallGenerator:
+    """A model that has learned nothing, and says so at random: for tests.
+
+    >>> untrained().draw(["a red star", "a blue ring"], seeds=[1, 2], steps=2).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    texts = captioned(50, split_combinations()[0], seed=seed, pairs=0.5).texts
+    generator = build(*learn_words(texts), seed=seed)
+    with torch.no_grad():
+        for parameter in generator.model.unet.parameters():
+            if not parameter.any():  # what starts at zero would leave the noise as it is
+                parameter.normal_(0, 0.1)
+    return generator
+
+
+def learn_words(texts: Sequence[str]) -> tuple[BytePairEncoding, frozenset[str]]:
+    """A tokenizer that has a token for each word of these sentences, and the words."""
+    known = frozenset(word for text in set(texts) for word in WORD.findall(text))
+    return BytePairEncoding.train(texts, 300), known
+
+
+def squeezing_loss(vae: VAE, folded: Tensor, kl_weight: float = 1e-4) -> Tensor:
+    """Squared error of folded pictures and, a number of the latents, kl_weight times the KL.
+
+    Squared, not absolute as in `vae.vae_loss`: in a training of a minute the median of a picture is
+    its background, and absolute errors stay there for long.
+    """
+    restored, posterior = vae(folded)
+    kl = kl_to_normal(posterior).mean() / posterior.mean[0].numel()
+    return (folded - restored).square().mean() + kl_weight * kl
+
+
+def train_space(
+    space: LatentSpace, pictures: Tensor, *, steps: int, seed: int = 0, **options: Any
+) -> None:
+    """Stage one: the autoencoder learns to squeeze pictures (S, 3, H, W), and measures its scale."""
+    assert space.vae is not None
+    folded = space.fold(pictures)
+    indices = shuffled_batches(len(pictures), 32, seed)
+    options = {"learning_rate": 1.5e-3, "weight_decay": 0.01, "seed": seed} | options
+    fit(space.vae, lambda step: folded[indices(step)], squeezing_loss, steps=steps, **options)
+    space.vae.eval().measure(folded[:2000], seeded(seed, 0))
+
+
+@torch.no_grad()
+def latents_of(space: LatentSpace, pictures: Tensor, seed: int = 0) -> Tensor:
+    """Pictures (S, 3, H, W) as latents (S, Z, X, Y), drawn once."""
+    generator = seeded(seed, 1)
+    return torch.cat([space.to_latents(part, generator) for part in pictures.split(500)])
+
+
+def train_drawing(
+    generator: SmallGenerator, pictures: Tensor, texts: Sequence[str], *, steps: int,
+    seed: int = 0, **options: Any,
+) -> None:  # fmt: skip
+    """Stage two: UNet and reader of words learn to draw, in latents, what sentences say."""
+    model = generator.model
+    latents = latents_of(model.space, pictures, seed)
+    tokens, real = generator.tokens(texts)
+    empty = dict(zip(("tokens", "real"), generator.tokens([""])))
+    indices = shuffled_batches(len(latents), 64, seed)
+
+    def batch_at(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        chosen = indices(step)
+        return latents[chosen], tokens[chosen], real[chosen]
+
+    def loss(_: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        prompt = {"tokens": batch[1], "real": batch[2]}
+        return text_to_image_loss(model, batch[0], prompt, empty)
+
+    learning = nn.ModuleList([model.unet, model.words])  # the autoencoder has learned
+    options = {"learning_rate": 2e-3, "weight_decay": 0.01, "seed": seed} | options
+    fit(learning, batch_at, loss, steps=steps, **options)
+    model.eval()
+
+
+def train_generator(
+    *,
+    scenes: int = 16_000,
+    space_steps: int = 1000,
+    steps: int = 1300,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> SmallGenerator:
+    """Both stages, on seen combinations; with a folder, a killed run goes on where it stopped."""
+    told = say or (lambda text: None)
+    data = captioned(scenes, split_combinations()[0], seed=seed, pairs=PAIRS)
+    pictures = draw_many(data.scenes, SIZE)
+    generator = build(*learn_words(data.texts), seed=seed)
+    options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say}
+    options |= {"precision": fast_precision()}
+    parts = [None if folder is None else folder / name for name in ("squeezing", "drawing")]
+    told(f"Learning to squeeze pictures, {space_steps} steps ...")
+    train_space(
+        generator.model.space, pictures, steps=space_steps, **options | {"folder": parts[0]}
+    )
+    told(f"Learning to draw what sentences say, {steps} steps ...")
+    train_drawing(generator, pictures, data.texts, steps=steps, **options | {"folder": parts[1]})
+    return generator
+
+
+def save(generator: SmallGenerator, path: Path) -> None:
+    """Keep weights, tokenizer and known words in one file, whole or not at all."""
+    with tempfile.TemporaryDirectory() as place:
+        generator.tokenizer.save(Path(place) / "tokenizer.json")
+        tokenizer = (Path(place) / "tokenizer.json").read_text(encoding="utf-8")
+    state = {"model": generator.model.state_dict(), "tokenizer": tokenizer}
+    save_checkpoint(path, state | {"known": sorted(generator.known)})
+
+
+def load(path: Path) -> SmallGenerator:
+    """What `save` kept. Raises ValueError on any other file."""
+    state = load_checkpoint(path)
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            (Path(place) / "tokenizer.json").write_text(state["tokenizer"], encoding="utf-8")
+            tokenizer = BytePairEncoding.load(Path(place) / "tokenizer.json")
+        generator = build(tokenizer, frozenset(state["known"]))
+        generator.model.load_state_dict(state["model"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path} holds no text-to-image model of this version: {error}") from error
+    return generator
+
+
+def open_generator(folder: Path, **options: Any) -> SmallGenerator:
+    """The model kept in the folder, or where there is none, one trained and kept there.
+
+    options: as of `train_generator`, but for the folder.
+    """
+    path = Path(folder) / "generator.pt"
+    if path.exists():
+        return load(path)
+    generator = train_generator(folder=Path(folder), **options)
+    save(generator, path)
+    return generator

@@ -1,0 +1,119 @@
+"""A judge for generated pictures: a classifier of real ones, which the generator never met.
+
+It says what a picture of one thing shows; and its features, the numbers before its last layer, are
+what the distance of generated from real pictures is measured on (`metrics.fid`). The model is
+`vision.resnet.ResNetClassifier`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.world import COLORS, SHAPES, SIZES, TEXTURES, Scene, sample_scene
+from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.fit import fit
+from scratchmm.training.sampling import seeded, shuffled_batches
+from scratchmm.vision.resnet import ResNetClassifier, ResNetConfig
+
+PROPERTIES = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTURES}
+
+
+class Judge(nn.Module):
+    """Names the one thing of a picture 32 x 32: its shape, colour, size and texture.
+
+    >>> judge = Judge().eval()
+    >>> found = judge.names(torch.zeros(2, 3, 32, 32))
+    >>> list(found), len(found["shape"]), judge.features(torch.zeros(2, 3, 32, 32)).shape
+    (['shape', 'color', 'size', 'texture'], 2, torch.Size([2, 64]))
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        classes = sum(len(values) for values in PROPERTIES.values())
+        config = ResNetConfig(
+            16, (16, 32, 64, 64), (1, 1, 1, 1), False, small_pictures=True, classes=classes
+        )
+        self.network = ResNetClassifier(config)
+
+    def scores(self, pictures: Tensor) -> dict[str, Tensor]:
+        """pictures: float (B, 3, H, W) in [-1, 1]. For each property, the logits (B, K)."""
+        parts = self.network(pictures).split([len(v) for v in PROPERTIES.values()], dim=1)
+        return dict(zip(PROPERTIES, parts))
+
+    @torch.no_grad()
+    def names(self, pictures: Tensor) -> dict[str, list[str]]:
+        """What each picture shows, by property: one name a picture."""
+        found: dict[str, list[str]] = {name: [] for name in PROPERTIES}
+        for part in pictures.split(500):
+            for name, logits in self.scores(part).items():
+                found[name] += [PROPERTIES[name][i] for i in logits.argmax(dim=1).tolist()]
+        return found
+
+    @torch.no_grad()
+    def features(self, pictures: Tensor) -> Tensor:
+        """What the last layer reads, (B, 64): where pictures that look alike lie together."""
+        return torch.cat([self.network.encoder.vector(part) for part in pictures.split(500)])
+
+
+def labels_of(scenes: Sequence[Scene]) -> Tensor:
+    """What scenes of one thing show: int64 (B, 4), in the order of PROPERTIES."""
+    rows = []
+    for scene in scenes:
+        (thing,) = scene.things
+        rows.append([values.index(getattr(thing, name)) for name, values in PROPERTIES.items()])
+    return torch.tensor(rows)
+
+
+def judging_loss(judge: Judge, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """The sum over the properties of the cross-entropy; pictures and labels (B, 4)."""
+    pictures, labels = batch
+    scores = judge.scores(pictures)
+    return sum(F.cross_entropy(s, row) for s, row in zip(scores.values(), labels.T))  # type: ignore[return-value]
+
+
+def train_judge(*, steps: int = 700, seed: int = 0, progress: bool = False) -> Judge:
+    """A judge of all combinations, trained on real pictures with a little noise on them.
+
+    The noise is what generated pictures may have left of theirs: it should not decide.
+    """
+    rng = np.random.default_rng(seed + 1000)
+    scenes = [sample_scene(rng) for _ in range(12_000)]
+    pictures, labels = draw_many(scenes), labels_of(scenes)
+    indices = shuffled_batches(len(scenes), 64, seed)
+    torch.manual_seed(seed)
+    judge = Judge()
+
+    def batch_at(step: int) -> tuple[Tensor, Tensor]:
+        chosen, generator = indices(step), seeded(seed, step)
+        clean = pictures[chosen]
+        dirt = 0.1 * torch.rand(len(chosen), 1, 1, 1, generator=generator)
+        return clean + dirt * torch.randn(clean.shape, generator=generator), labels[chosen]
+
+    fit(judge, batch_at, judging_loss, steps=steps, learning_rate=5e-3, progress=progress)
+    return judge.eval()
+
+
+def open_judge(path: Path, *, progress: bool = False, **options: int) -> Judge:
+    """The judge kept at `path`, or where there is none, one trained and kept there."""
+    if path.exists():
+        judge = Judge()
+        judge.load_state_dict(load_checkpoint(path))
+        return judge.eval()
+    judge = train_judge(progress=progress, **options)
+    save_checkpoint(path, judge.state_dict())
+    return judge
+
+
+def accuracy(judge: Judge, scenes: Sequence[Scene], pictures: Tensor) -> dict[str, float]:
+    """The share of pictures (B, 3, H, W) of which the judge says what their scene says."""
+    found = judge.names(pictures)
+    wanted = [scene.things[0] for scene in scenes]
+    return {
+        name: sum(said == getattr(thing, name) for said, thing in zip(told, wanted)) / len(wanted)
+        for name, told in found.items()
+    }

@@ -1,0 +1,87 @@
+"""The small text-to-image model: seeds, prompts, its file, and a training that goes on."""
+
+from pathlib import Path
+
+import pytest
+from torch.testing import assert_close
+
+from scratchmm.training import small_generator
+from scratchmm.training.small_generator import open_generator, untrained
+
+
+def test_one_seed_is_one_picture_in_any_batch() -> None:
+    model = untrained()
+    prompts = ["a red star", "a blue ring", "a red star"]
+    together = model.draw(prompts, seeds=[5, 6, 5], steps=3, scale=2.0)
+    assert_close(together[0], together[2])
+    assert_close(model.draw(prompts[1:2], seeds=[6], steps=3, scale=2.0)[0], together[1])
+    assert not together[0].allclose(model.draw(prompts[:1], seeds=[7], steps=3, scale=2.0)[0])
+    assert together.abs().max() <= 1
+
+
+def test_prompt_negative_and_scale_are_heard() -> None:
+    model = untrained()
+    options = {"seeds": [1], "steps": 2}
+    plain = model.draw(["a red star"], scale=3.0, **options)
+    for other in (
+        model.draw(["a blue star"], scale=3.0, **options),
+        model.draw(["a red star"], scale=3.0, negative="a ring", **options),
+        model.draw(["a red star"], scale=1.0, **options),
+    ):
+        assert not plain.allclose(other, atol=1e-3)
+    assert_close(model.draw(["A Red Star"], scale=3.0, **options), plain)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ("qwerty 12", "'qwerty 12' has no word that this model knows, as a, "),
+        ("a red star " * 20, "has 6[0-9] tokens, and 20 fit"),
+    ],
+)
+def test_a_prompt_that_means_nothing_is_refused(prompt: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        untrained().draw([prompt], seeds=[0])
+
+
+def test_as_many_seeds_as_prompts() -> None:
+    with pytest.raises(ValueError, match="there are 1 seeds for 2 prompts"):
+        untrained().draw(["a star", "a ring"], seeds=[1])
+
+
+def test_what_is_kept_draws_the_same(tmp_path: Path) -> None:
+    model = untrained(3)
+    small_generator.save(model, tmp_path / "generator.pt")
+    again = open_generator(tmp_path)
+    asked = {"seeds": [4], "steps": 2}
+    assert_close(again.draw(["a red star"], **asked), model.draw(["a red star"], **asked))
+    assert again.known == model.known
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    small_generator.save_checkpoint(tmp_path / "generator.pt", {"model": {}})
+    with pytest.raises(ValueError, match="holds no text-to-image model"):
+        open_generator(tmp_path)
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    sizes = {"scenes": 70, "space_steps": 3, "steps": 3}
+    whole = open_generator(tmp_path / "whole", **sizes)
+    stopped = tmp_path / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(small_generator, "train_drawing", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_generator(stopped, **sizes)
+    assert (stopped / "squeezing" / "checkpoint.pt").exists()
+    assert not (stopped / "generator.pt").exists()
+    resumed = open_generator(stopped, **sizes)
+    for name, value in whole.model.state_dict().items():
+        assert_close(resumed.model.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_half_of_the_scenes_show_two_things() -> None:
+    combinations = [("red", "star"), ("blue", "ring")]
+    found = small_generator.captioned(200, combinations, seed=1, pairs=0.5)
+    two = [len(scene.things) == 2 for scene in found.scenes]
+    assert 70 < sum(two) < 130
+    assert len(found.texts) == 200
