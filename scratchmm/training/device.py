@@ -41,18 +41,6 @@ def _has_mps() -> bool:
     return torch.backends.mps.is_available()
 
 
-def fast_precision() -> str:
-    """ "bfloat16" where this processor multiplies such numbers faster than float32, else "float32".
-
-    >>> fast_precision() in ("bfloat16", "float32")
-    True
-    """
-    cpu = torch.cpu
-    return (
-        "bfloat16" if cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported() else "float32"
-    )
-
-
 def seed_everything(seed: int) -> None:
     """Fix the random numbers of Python, numpy and torch (every device) with one seed.
 

@@ -29,8 +29,8 @@ from scratchmm.diffusion.vae import VAE, VAEConfig, kl_to_normal
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
-from scratchmm.training.device import fast_precision
 from scratchmm.training.fit import fit
+from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
 
 SIZE = 32  # pixels of a picture, in height and in width
