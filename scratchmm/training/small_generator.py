@@ -243,8 +243,8 @@ def train_drawing(
 def train_generator(
     *,
     scenes: int = 16_000,
-    space_steps: int = 900,
-    steps: int = 2000,
+    space_steps: int = 1000,
+    steps: int = 2600,
     seed: int = 0,
     folder: Path | None = None,
     progress: bool = False,
