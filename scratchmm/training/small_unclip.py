@@ -1,0 +1,242 @@
+"""An unCLIP for a laptop: a CLIP, then a prior, then a decoder, of pictures with one thing each.
+
+The models are `contrastive.clip`, `diffusion.prior` and `diffusion.unclip`; here is what surrounds
+them: the three stages of training, each kept in a folder and not trained again, and the way from a
+sentence over an embedding to a picture. The decoder works in the latents of an autoencoder that is
+there already (`small_generator`'s), which makes it many times faster than in pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.world import split_combinations
+from scratchmm.diffusion import unclip
+from scratchmm.diffusion.latent import LatentSpace
+from scratchmm.diffusion.prior import Prior, PriorConfig, draw_embeddings, prior_loss
+from scratchmm.diffusion.schedule import Schedule, cosine_schedule
+from scratchmm.diffusion.text_unet import TextUNetConfig
+from scratchmm.diffusion.unclip import Decoder, DecoderConfig
+from scratchmm.training import small_clip
+from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.fit import fit
+from scratchmm.training.precision import fast_precision
+from scratchmm.training.sampling import shuffled_batches
+from scratchmm.training.small_clip import SmallCLIP
+from scratchmm.training.small_generator import SIZE, STEPS, captioned, latents_of
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class SmallUnCLIP:
+    """From sentences to embeddings to pictures (B, 3, 32, 32) in [-1, 1]."""
+
+    clip: SmallCLIP
+    prior: Prior
+    decoder: Decoder
+    space: LatentSpace
+    schedule: Schedule  # of both diffusions
+
+    def imagine(
+        self,
+        sentences: Sequence[str],
+        *,
+        seed: int = 0,
+        steps: int = 25,
+        scale: float = 1.0,
+        candidates: int = 2,
+    ) -> Tensor:
+        """What CLIP might see in a picture for each sentence, by the prior: unit vectors (B, E)."""
+        drawn = draw_embeddings(
+            self.prior, self.schedule, empty=read_texts(self.clip, [""]), steps=steps, scale=scale,
+            candidates=candidates, generator=torch.Generator().manual_seed(seed),
+            **read_texts(self.clip, sentences),
+        )  # fmt: skip
+        return F.normalize(drawn, dim=-1)
+
+    @torch.no_grad()
+    def show(
+        self, embeddings: Tensor, noise: Tensor, *, steps: int = 20, scale: float = 2.0
+    ) -> Tensor:
+        """Pictures of embeddings (B, E) from noise (B, Z, X, Y), `decoder.noise(seeds)`.
+
+        One embedding or one noise serves all.
+        """
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast_precision() == "bfloat16"):
+            latents = unclip.decode(
+                self.decoder, self.schedule, embeddings, noise, steps=steps, scale=scale, clip=None
+            )
+            return self.space.to_images(latents).float().clamp(-1, 1)
+
+    @torch.no_grad()
+    def find_noise(self, pictures: Tensor, embeddings: Tensor, *, steps: int = 100) -> Tensor:
+        """What of pictures (B, 3, H, W) their embeddings (B, E) do not say: noise (B, Z, X, Y).
+
+        `show` makes the pictures again of both, with as many steps and a scale of 1.
+        """
+        latents = latents_of(self.space, pictures)
+        return unclip.invert(self.decoder, self.schedule, latents, embeddings, steps=steps)
+
+
+@torch.no_grad()
+def read_texts(clip: SmallCLIP, sentences: Sequence[str]) -> dict[str, Any]:
+    """Sentences as the prior's conditions: text_embedding (B, E), text (B, T, C), real bool (B, T)."""
+    length = clip.model.config.text.context_length
+    tokens, real = clip.tokenizer.batch(sentences, length)
+    text = torch.cat([clip.model.eval().text(part) for part in tokens.split(256)])
+    return {"text_embedding": clip.embed_texts(sentences), "text": text, "real": real}
+
+
+def new_prior(clip: SmallCLIP, seed: int = 0) -> Prior:
+    """An untrained prior for this CLIP."""
+    config = clip.model.config
+    torch.manual_seed(seed)
+    sizes = {"width": 96, "depth": 2, "heads": 4}
+    text = config.text
+    return Prior(PriorConfig(config.embedding, text.width, text.context_length, **sizes))
+
+
+@torch.no_grad()
+def new_decoder(clip: SmallCLIP, space: LatentSpace, seed: int = 0) -> Decoder:
+    """An untrained decoder from this CLIP's embeddings to these latents."""
+    channels, size, _ = space.to_latents(torch.zeros(1, 3, SIZE, SIZE)).shape[1:]
+    unet = TextUNetConfig(
+        channels, widths=(128,), depth=1, attended=(0,), groups=8, heads=4, word_width=64
+    )
+    torch.manual_seed(seed)
+    return Decoder(DecoderConfig(unet, clip.model.config.embedding, size))
+
+
+def open_unclip(
+    folder: str | Path,
+    space: LatentSpace,
+    *,
+    clip: str | Path | None = None,
+    scenes: int = 12_000,
+    clip_steps: int = 1000,
+    prior_steps: int = 500,
+    steps: int = 800,
+    seed: int = 0,
+    progress: bool = False,
+    say: Say | None = None,
+) -> SmallUnCLIP:
+    """The unCLIP kept in the folder. Each stage that is not there yet is trained now, and kept.
+
+    space: where the decoder draws. clip: a folder with a CLIP that something else has trained, such
+    as runs/05_clip; where it is there, it is copied instead of training one. scenes: how many
+    pictures, of one thing in a seen combination; clip_steps, prior_steps, steps: of the three
+    trainings. A stage that was stopped goes on where it was.
+    """
+    folder, say = Path(folder), say or (lambda text: None)
+    options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say}
+    data: list[tuple[Tensor, list[str]]] = []
+
+    def pairs() -> tuple[Tensor, list[str]]:  # drawn once, and only if something is to be trained
+        if not data:
+            found = captioned(scenes, split_combinations()[0], seed=seed)
+            data.append((draw_many(found.scenes, SIZE), found.texts))
+        return data[0]
+
+    seer = _open_clip(folder / "clip", pairs, clip_steps, clip, options)
+    schedule = cosine_schedule(STEPS)
+    prior, decoder = new_prior(seer, seed), new_decoder(seer, space, seed)
+    stages: tuple[tuple[nn.Module, Callable[..., None], int], ...] = (
+        (prior, train_prior, prior_steps),
+        (decoder, train_decoder, steps),
+    )
+    for model, train, count in stages:
+        name = type(model).__name__.lower()
+        path, print_of = folder / f"{name}.pt", fingerprint(space)
+        if path.exists():
+            _fill(model, path, print_of)
+            continue
+        say(f"Training the {name}, {count} steps ...")
+        train(model, seer, space, *pairs(), schedule, steps=count, folder=folder / name, **options)
+        save_checkpoint(path, {"model": model.state_dict(), "space": print_of})
+    return SmallUnCLIP(seer, prior.eval(), decoder.eval(), space, schedule)
+
+
+def _open_clip(
+    folder: Path,
+    pairs: Callable[[], tuple[Tensor, list[str]]],
+    steps: int,
+    other: str | Path | None,
+    options: dict[str, Any],
+) -> SmallCLIP:
+    """The CLIP kept in the folder, or the other one, or one trained now; kept in any case."""
+    if (folder / "model.pt").exists():
+        return small_clip.load(folder)
+    if other is not None and (Path(other) / "model.pt").exists():
+        options["say"](f"Taking the CLIP in {other}.")
+        clip = small_clip.load(other)
+    else:
+        options["say"](f"Training a CLIP, {steps} steps ...")
+        pictures, texts = pairs()
+        clip = small_clip.build(pictures, texts, seed=options["seed"])
+        batches = small_clip.pair_batches(clip, pictures, texts, 128, options["seed"])
+        settings: dict[str, Any] = {"learning_rate": 3e-3, "weight_decay": 0.5, "folder": folder}
+        fit(clip.model, batches, small_clip.clip_loss, steps=steps, **settings, **options)
+    small_clip.save(clip, folder)
+    return clip
+
+
+def train_prior(
+    prior: Prior, clip: SmallCLIP, space: LatentSpace, pictures: Tensor, texts: Sequence[str],
+    schedule: Schedule, **options: Any,
+) -> None:  # fmt: skip
+    """Stage two, in place: from what the sentences say to what CLIP sees in their pictures."""
+    embeddings = clip.embed_pictures(pictures)
+    told, empty = read_texts(clip, texts), read_texts(clip, [""])
+    prior.measure(embeddings)
+    indices = shuffled_batches(len(texts), min(256, len(texts)), options["seed"])
+
+    def batch_at(step: int) -> tuple[Tensor, dict[str, Any]]:
+        chosen = indices(step)
+        return embeddings[chosen], {name: value[chosen] for name, value in told.items()}
+
+    def loss(_: nn.Module, batch: tuple[Tensor, dict[str, Any]]) -> Tensor:
+        return prior_loss(prior, schedule, batch[0], empty=empty, **batch[1])
+
+    fit(prior, batch_at, loss, learning_rate=2e-3, weight_decay=0.01, **options)
+
+
+def train_decoder(
+    decoder: Decoder, clip: SmallCLIP, space: LatentSpace, pictures: Tensor, texts: Sequence[str],
+    schedule: Schedule, **options: Any,
+) -> None:  # fmt: skip
+    """Stage three, in place: from what CLIP sees in pictures back to their latents."""
+    embeddings, latents = clip.embed_pictures(pictures), latents_of(space, pictures)
+    indices = shuffled_batches(len(pictures), min(64, len(pictures)), options["seed"])
+
+    def batch_at(step: int) -> tuple[Tensor, Tensor]:
+        chosen = indices(step)
+        return latents[chosen], embeddings[chosen]
+
+    def loss(_: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return unclip.decoder_loss(decoder, schedule, *batch)
+
+    options |= {"learning_rate": 2e-3, "weight_decay": 0.01, "precision": fast_precision()}
+    fit(decoder, batch_at, loss, **options)
+
+
+def fingerprint(space: LatentSpace) -> float:
+    """A number that another autoencoder will not have: a decoder knows the latents of one only."""
+    return float(sum(p.detach().double().abs().sum() for p in space.parameters()))
+
+
+def _fill(model: nn.Module, path: Path, print_of: float) -> None:
+    state = load_checkpoint(path)
+    try:
+        model.load_state_dict(state["model"])
+        same = abs(state["space"] - print_of) <= 1e-9 * print_of
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f"{path} is of other sizes than the CLIP beside it asks for") from error
+    if not same:
+        raise ValueError(f"{path} was trained with another autoencoder: remove it to train anew")
