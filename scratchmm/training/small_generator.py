@@ -286,7 +286,8 @@ def load(path: Path) -> SmallGenerator:
         generator = build(tokenizer, frozenset(state["known"]))
         generator.model.load_state_dict(state["model"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no text-to-image model of this version: {error}") from error
+        why = " ".join(str(error)[:120].split())  # torch names every weight
+        raise ValueError(f"{path} holds no text-to-image model of this version: {why}") from error
     return generator
 
 

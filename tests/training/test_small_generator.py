@@ -64,6 +64,18 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
         open_generator(tmp_path)
 
 
+def test_a_model_of_another_version_is_refused_in_one_short_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "generator.pt"
+    small_generator.save(untrained(), path)
+    state = small_generator.load_checkpoint(path)
+    other = {f"other.{name}": value for name, value in state["model"].items()}
+    small_generator.save_checkpoint(path, state | {"model": other})
+    with pytest.raises(ValueError, match="of this version: ") as refused:
+        open_generator(tmp_path)
+    said = str(refused.value).removeprefix(str(path))
+    assert len(said) < 200 and "\n" not in said
+
+
 def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     sizes = {"scenes": 70, "space_steps": 3, "steps": 3}
     whole = open_generator(tmp_path / "whole", **sizes)
