@@ -1,0 +1,384 @@
+"""Lesson 16, the text-to-image workbench: many pictures, and what can be said of them.
+
+Question: a model draws what a prompt says, mostly. Which words of a prompt help, how does one keep
+order among a hundred pictures, and how would one know that they got better?
+
+Time: about 2 minutes on two cores where the generator and its judge of the earlier lessons are
+there, and longer where they are trained first (`--quick`: about 20 s). Pictures go to
+runs/16_text_to_image_workbench/ (`--quick`: to runs/16_text_to_image_workbench_quick/).
+Read beside it: scratchmm/diffusion/workbench.py and scratchmm/diffusion/manifest.py, then
+scratchmm/metrics/picture_quality.py and scratchmm/diffusion/style.py.
+Exercises: none; `python -m scratchmm generate --help` is the workbench on the command line.
+Papers: SDEdit (arXiv 2108.01073); Arbitrary Style Transfer in Real-time with Adaptive Instance
+Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
+"""
+
+# %% [markdown]
+# # The text-to-image workbench
+#
+# A picture that was chosen from a hundred proves little. By the end you can draw a hundred on
+# purpose, say with an error bar which word changed them, stop and go on without losing one, and
+# name a way to fool each number that is said to measure quality.
+
+# %%
+import argparse
+import shutil
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+# %%
+from scratchmm import plots
+from scratchmm.commands.lessons import report
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.world import Scene, Thing, sample_scene
+from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
+from scratchmm.diffusion.inpainting import edit
+from scratchmm.diffusion.manifest import manifest_of
+from scratchmm.diffusion.style import in_colours_of, match_colours, refine
+from scratchmm.diffusion.workbench import Job, prompts_of, run_batch, variations
+from scratchmm.metrics.clip_score import clip_score
+from scratchmm.metrics.picture_quality import picture_quality
+from scratchmm.training import small_clip
+from scratchmm.training.sampling import seeded
+from scratchmm.training.small_generator import open_generator
+from scratchmm.training.small_judge import open_judge
+
+# %%
+parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+parser.add_argument("--quick", action="store_true", help="run whole, on less")
+parser.add_argument("--seed", type=int, default=0)
+options = parser.parse_args([] if "__file__" not in globals() else None)
+quick = "_quick" * options.quick
+out = Path("runs/16_text_to_image_workbench" + quick)
+out.mkdir(parents=True, exist_ok=True)
+plt.rcParams.update(plots.STYLE)
+
+# %% [markdown]
+# The generator is the one of the lessons before; so is the judge, a classifier of real pictures
+# that the generator never met. Whichever is not there yet is trained now.
+
+# %%
+sizes = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
+generator = open_generator(Path("runs/generator" + quick), progress=True, say=print, **sizes)
+sizes = {"steps": 20} if options.quick else {}
+judge = open_judge(Path(f"runs/judge{quick}/judge.pt"), progress=True, **sizes)
+many, steps = (2, 3) if options.quick else (24, 20)
+seeds = [1000 * options.seed + i for i in range(many)]
+print(f"words it knows: {', '.join(sorted(generator.known))}")
+
+# %% [markdown]
+# ## Variations
+#
+# The noise a picture begins with is fixed by its seed. **Question.** Of the same words with other
+# seeds, what stays and what changes?
+
+# %%
+prompt, count = "a red ring", min(many, 16)
+pictures = generator.draw([prompt] * count, seeds=seeds[:count], steps=steps)
+said = judge.names(pictures)
+titles = [
+    " ".join(words) for words in zip(said["size"], said["texture"], said["color"], said["shape"])
+]
+path = plots.picture_grid(
+    pictures, titles, out / "variations.png", heading=f"{prompt!r}, as judged"
+)
+print("picture:", path)
+for name, names in said.items():
+    print(f"{name:8} {', '.join(f'{n} {names.count(n)}' for n in dict.fromkeys(names))}")
+
+# %% [markdown]
+# What the words name should stay. What they leave open is the seed's to choose: place, background,
+# size, texture. A single seed shows one of these choices, so nothing is concluded from one.
+#
+# ## Prompt engineering
+#
+# People put words behind their prompts that are said to help. `prompts_of` makes the product of
+# the lists that you name. Here the styles are textures, one of them a word that the model has never
+# met, and the qualities are sizes.
+
+# %%
+prompts = prompts_of(
+    "a {quality} {style} red ring", ["", "striped", "dotted"], ["", "small", "large"]
+)
+print("\n".join(prompts))
+words = {word: f"a {word} red ring" for word in ("small", "large", "plain", "striped", "dotted")}
+words |= {word: f"a red ring {word}" for word in ("on the left", "on the right", "at the top")}
+words |= {word: f"a {word} red ring" for word in ("beautiful", "sharp")}
+
+# %% [markdown]
+# **Question.** Which of these words does the model follow? Guess before you run. Each is measured
+# against the bare prompt *with the same seeds*: so the luck of the seeds falls out of the
+# difference, and what is left has a standard error from seed to seed. The judge says size, texture,
+# colour and shape; where the thing lies is the middle of the pixels that differ from the border.
+
+
+# %%
+def middle(pictures):
+    """Where the thing lies, from 0 (left, top) to 1: across and down, each (B,)."""
+    edges = (pictures[:, :, 0], pictures[:, :, -1], pictures[..., 0], pictures[..., -1])
+    ground = torch.cat(edges, dim=2).median(dim=2).values[..., None, None]
+    thing = ((pictures - ground).abs().sum(dim=1) > 0.5).float()  # (B, H, W)
+    place = torch.linspace(0, 1, pictures.shape[-1])
+    weight = thing.sum((1, 2)).clamp(min=1)
+    return (thing.sum(1) * place).sum(1) / weight, (thing.sum(2) * place).sum(1) / weight
+
+
+# %%
+def measured(pictures):
+    """What is measured of each picture, by name, each (B,)."""
+    said, (across, down) = judge.names(pictures), middle(pictures)
+    wanted = {"red": "color", "ring": "shape", "small": "size", "striped": "texture"}
+    wanted |= {"dotted": "texture"}
+    found = {
+        word: torch.tensor([name == word for name in said[part]]).float()
+        for word, part in wanted.items()
+    }
+    return found | {"across": across, "down": down}
+
+
+# %%
+bare = measured(generator.draw(["a red ring"] * many, seeds=seeds, steps=steps))
+print(" " * 14 + "".join(f"{name:>14}" for name in bare))
+print(f"{'bare':>14}" + "".join(f"{v.mean():14.2f}" for v in bare.values()))
+changes = {}
+for word, asked in words.items():
+    found = measured(generator.draw([asked] * many, seeds=seeds, steps=steps))
+    each = {name: found[name] - bare[name] for name in bare}
+    changes[word] = {n: (d.mean().item(), d.std().item() / many**0.5) for n, d in each.items()}
+for word, row in changes.items():
+    marks = ["*" if abs(d) > 3 * error else " " for d, error in row.values()]
+    cells = [f"{d:+.2f} ± {e:.2f}{m}" for (d, e), m in zip(row.values(), marks)]
+    print(f"{word:>14}" + "".join(f"{cell:>14}" for cell in cells))
+
+# %%
+figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+grid = torch.tensor([[d for d, _ in row.values()] for row in changes.values()])
+shown = axis.imshow(grid, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+axis.set_xticks(range(len(bare)), list(bare))
+axis.set_yticks(range(len(changes)), list(changes))
+for row, values in enumerate(changes.values()):
+    for column, (d, error) in enumerate(values.values()):
+        text = f"{d:+.2f}" + "*" * (abs(d) > 3 * error)
+        axis.text(column, row, text, ha="center", va="center", fontsize=8)
+axis.set_title("change against the bare prompt (*: more than 3 standard errors)")
+figure.colorbar(shown, ax=axis)
+figure.savefig(out / "words.png")
+plt.close(figure)
+print("picture:", out / "words.png")
+
+# %% [markdown]
+# **Answer.** Read each word's row at the column that it names; a change without a star may be luck.
+# In a table of so many cells a change of 2 standard errors somewhere is expected of words that do
+# nothing, so the star asks for 3. Where no seed changed, the error is 0 as well: that says that
+# these seeds did not show a change, not that there is none. A word that training never showed is
+# still cut into letters the model has numbers for: it can shift pictures, but not mean anything.
+#
+# ## A batch
+#
+# Each picture of a batch is a job: prompt, seed, steps, scale. Each is written whole, and then a
+# line about it is put in manifest.jsonl. One of the prompts here cannot be drawn, and after some of
+# the pictures somebody pulls the plug.
+
+# %%
+folder = out / "batch"
+shutil.rmtree(folder, ignore_errors=True)
+colours, shapes = ("red", "green", "blue", "yellow"), ("ring", "star", "cross")
+asked = [f"a {colour} {shape}" for colour in colours for shape in shapes]
+jobs = [Job(prompt, steps=steps) for prompt in [*asked[:2], "elephant", *asked[2:]]]
+jobs = variations(jobs, seeds[: 2 if options.quick else 4])
+drawn, plug = [], [len(jobs) // 2]
+
+
+def draw(prompts, **settings):
+    """What the workbench calls, and somebody who may stop it."""
+    pictures = generator.draw(prompts, **settings)  # refuses the elephant
+    if len(drawn) >= plug[0]:
+        raise KeyboardInterrupt
+    drawn.extend(prompts)
+    return pictures
+
+
+# %%
+def score(picture, prompt):
+    """The numbers about a picture that its line in the manifest is to have."""
+    said = judge.names(picture[None])
+    found = {n: v.item() for n, v in picture_quality(picture[None])._asdict().items()}
+    return found | {name: float(said[name][0] in prompt) for name in ("color", "shape")}
+
+
+try:
+    run_batch(jobs, draw, folder, score=score, batch_size=4)
+except KeyboardInterrupt:
+    print(f"stopped: {len(manifest_of(folder))} of {len(jobs)} lines stand in the manifest")
+before, plug[0] = len(drawn), len(jobs) + 1
+entries = run_batch(jobs, draw, folder, score=score, batch_size=4)
+print(f"the second call drew {len(drawn) - before} more")
+failed = [entry for entry in entries if entry["error"]]
+done = [entry for entry in entries if entry["file"]]
+print(f"{len(done)} pictures; {len(failed)} failed, the first because {failed[0]['error']}")
+print("picture:", folder / "contact_sheet.png")
+
+# %%
+assert len(done) + len(failed) == len(jobs) and {e["prompt"] for e in failed} == {"elephant"}
+right = {name: [entry["scores"][name] for entry in done] for name in ("color", "shape")}
+share = {name: sum(row) / len(row) for name, row in right.items()}
+for name, value in share.items():
+    error = (value * (1 - value) / len(done)) ** 0.5
+    print(f"{name} as the prompt says: {value:.3f} ± {error:.3f} of {len(done)}")
+
+# %% [markdown]
+# ## How good is a picture?
+#
+# Three numbers need no model. *Contrast* is the deviation of light; *colourfulness* says how strong
+# and different colours are; *sharpness* is the variance of the Laplacian, much where there are
+# edges. **Question.** How would you make a bad picture that scores well in each?
+
+# %%
+rng = np.random.default_rng(options.seed)
+real = draw_many([sample_scene(rng) for _ in range(max(many, 8))])
+made = generator.draw(asked, seeds=range(len(asked)), steps=steps)
+noise = torch.rand(real.shape, generator=seeded(options.seed, 0)) * 2 - 1
+board = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1
+blurred = torch.nn.functional.avg_pool2d(real, 3, stride=1, padding=1, count_include_pad=False)
+sets = {"real": real, "generated": made, "real, blurred": blurred, "noise": noise}
+sets |= {"chess board": board.expand(2, 3, 32, 32), "real, burned out": (4 * real).clamp(-1, 1)}
+print(" " * 18 + "".join(f"{name:>15}" for name in ("contrast", "colourfulness", "sharpness")))
+for name, batch in sets.items():
+    print(f"{name:18}" + "".join(f"{v.mean():15.3g}" for v in picture_quality(batch)))
+
+# %%
+shown = torch.stack([batch[0] for batch in sets.values()])
+titles = [
+    f"{name}: sharp {picture_quality(batch).sharpness[0]:.0f}" for name, batch in sets.items()
+]
+print("picture:", plots.picture_grid(shown, titles, out / "quality.png", columns=6))
+
+# %% [markdown]
+# **Answer.** A chess board has all the contrast there can be, and noise is sharper than any real
+# picture. None of the three knows what was asked. They are for comparing: as much as real pictures
+# have, of the same size, is a good sign, more is not better. *CLIPScore* does know the prompt. If
+# lesson 05 left its CLIP here, it is asked about pictures with their own prompt and another one.
+
+# %%
+place = Path("runs/05_clip" + quick)
+if (place / "model.pt").exists():
+    clip = small_clip.load(place)
+    images, texts = clip.embed_pictures(made), clip.embed_texts(asked)
+    for name, told in (("own prompt", texts), ("another one", texts.roll(1, 0))):
+        scores = clip_score(images, told)
+        error = scores.std() / len(scores) ** 0.5
+        print(f"CLIPScore, {name}: {scores.mean():.3f} ± {error:.3f}")
+else:
+    print(f"no CLIP in {place}: run lesson 05 for CLIPScores")
+
+# %% [markdown]
+# It can be fooled by whatever its CLIP overlooks: see lesson 06 for the sentences it mixes up.
+#
+# ## The colours of another picture
+#
+# Equation 8 of AdaIN gives each channel of the content the mean and deviation of the style.
+# `match_colours` does so once, to pixels. `in_colours_of` does so at every step, to what the model
+# takes the clean latents to be, and the model goes on from there. **Question.** Which of the two
+# comes closer to the style's colours, and which of them is still a ring?
+
+# %%
+style = draw_many([Scene((Thing("square", "cyan", zoom=1.5),), (0.1, 0.25, 0.12))])
+space, schedule = generator.model.space, generator.model.schedule
+way, sampling = spaced_timesteps(len(schedule), steps), generator.model.sampling()
+asked_now, begun = ["a red ring"] * count, generator.noise(seeds[:count])
+predict = generator.predictor(asked_now)
+with torch.no_grad():
+    styled = in_colours_of(predict, schedule, space.to_latents(style, seeded(0, 0)), **sampling)
+    on_the_way = space.to_images(ddim_sample(styled, schedule, begun, way, **sampling)).clamp(-1, 1)
+once = match_colours(pictures, style).clamp(-1, 1)
+
+# %%
+for name, batch in (("as drawn", pictures), ("matched once", once), ("on the way", on_the_way)):
+    far = (batch.mean((2, 3)) - style.mean((2, 3))).abs().mean()
+    ring = judge.names(batch)["shape"].count("ring") / len(batch)
+    print(f"{name:14} mean colour off by {far:.3f}, still a ring: {ring:.2f}")
+shown = torch.cat(
+    [style, *(part[i : i + 1] for i in range(2) for part in (pictures, once, on_the_way))]
+)
+titles = ["style", *["as drawn", "matched once", "on the way"] * 2]
+print("picture:", plots.picture_grid(shown, titles, out / "colours.png", columns=7))
+
+# %% [markdown]
+# ## A picture and another prompt
+#
+# SDEdit puts noise over a picture and walks back with a prompt. **Question.** At which strength is
+# a red ring turned into a blue star? Is there one where something of both is left?
+
+# %%
+things = [
+    Thing("ring", "red", x=x, y=y, zoom=1.3) for x, y in rng.uniform(0.35, 0.65, (many, 2)).tolist()
+]
+content = draw_many([Scene((thing,)) for thing in things])
+with torch.no_grad():
+    latents = space.to_latents(content, seeded(options.seed, 2))
+predict, begun = generator.predictor(["a blue star"] * many), generator.noise(seeds)
+strengths, rows, strip = (0.2, 0.4, 0.6, 0.8, 1.0), [], [content[0]]
+for strength in strengths:
+    with torch.no_grad():
+        x = edit(predict, schedule, latents, strength, begun, way, **sampling)
+        x = space.to_images(x).clamp(-1, 1)
+    said = judge.names(x)
+    tell = [("color", "red"), ("shape", "ring"), ("color", "blue"), ("shape", "star")]
+    rows.append({word: said[part].count(word) / many for part, word in tell})
+    strip.append(x[0])
+    print(f"strength {strength}: " + ", ".join(f"{k} {v:.2f}" for k, v in rows[-1].items()))
+
+# %%
+figure, axis = plt.subplots(figsize=(5.5, 3), layout="constrained")
+for word, color in zip(rows[0], plots.LINES):
+    kept = "-" if word in ("red", "ring") else "--"
+    axis.plot(strengths, [row[word] for row in rows], kept, marker="o", color=color, label=word)
+axis.set(xlabel="strength", ylabel="share, as judged", title="content (solid) and prompt (dashed)")
+axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+figure.savefig(out / "strengths.png")
+plt.close(figure)
+print("picture:", out / "strengths.png")
+titles = ["content", *(f"strength {strength}" for strength in strengths)]
+print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.png", columns=6))
+
+# %% [markdown]
+# ## Refined by stages
+#
+# First drawn in few steps, then covered with a little noise and drawn on with more. **Question.**
+# Does a stage correct what the one before got wrong, or only polish it? Beside the stages stands a
+# picture that was drawn in all the steps at once.
+
+# %%
+asked_now = [f"a {colour} {shape}" for colour in colours for shape in shapes][: max(2, many // 2)]
+noises = [generator.noise([s + 100 * i for s in range(len(asked_now))]) for i in range(3)]
+predict, counts = generator.predictor(asked_now), (2, 3, 4) if options.quick else (4, 10, 20)
+with torch.no_grad():
+    stages = refine(predict, schedule, noises, counts, strength=0.4, **sampling)
+    stages.append(ddim_sample(predict, schedule, noises[0], way, **sampling))
+    stages = [space.to_images(stage).clamp(-1, 1) for stage in stages]
+names = [*(f"stage {i}" for i in range(1, 4)), "at once"]
+for name, stage in zip(names, stages):
+    said, sharp = judge.names(stage), picture_quality(stage).sharpness.mean()
+    good = [sum(w in p for w, p in zip(said[part], asked_now)) for part in ("color", "shape")]
+    print(
+        f"{name}: colour right {good[0]}, shape right {good[1]} of {len(asked_now)}; sharp {sharp:.0f}"
+    )
+
+# %%
+some = min(4, len(asked_now))
+shown = torch.stack([stage[i] for i in range(some) for stage in stages])
+titles = [f"{name}: {asked_now[i]}" for i in range(some) for name in names]
+print("picture:", plots.picture_grid(shown, titles, out / "stages.png", columns=4))
+
+# %% [markdown]
+# Between stages only part of the way is walked anew. Compare the counts before you trust the look of
+# one row: these are few pictures. Each stage costs its steps; the fair rival is the one drawn at once.
+#
+# On the command line:
+# `python -m scratchmm generate "a red ring" --styles striped,dotted --qualities small,large --count 4`
+
+# %%
+report("colour of a batch as its prompts say", share["color"], 0.85, quick=options.quick)
