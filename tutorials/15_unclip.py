@@ -85,6 +85,8 @@ pictures = draw_many(data.scenes)
 embeddings = model.clip.embed_pictures(pictures)  # (B, E)
 trusted = accuracy(judge, data.scenes, pictures)
 squeezed = space.to_images(space.to_latents(pictures))
+
+# %%
 print("an embedding has", embeddings.shape[1], "numbers, a picture", pictures[0].numel())
 for name, of in (("real pictures", pictures), ("squeezed ones", squeezed)):
     found = accuracy(judge, data.scenes, of)
@@ -193,7 +195,7 @@ for place, name in enumerate(("colour", "shape")):
 
 # %% [markdown]
 # What CLIP can name is in the embedding. So it is the decoder, trained for about a minute, that does
-# not draw it yet: colour and size it learned first, and the outline comes late, as in lesson 13. A
+# not draw it yet: colour and size it learned first, and outlines come late. A
 # variation shows what was kept *and* could be drawn; one must not blame the embedding for the rest.
 #
 # ## On the arc
@@ -278,6 +280,8 @@ everything = torch.cat([embeddings, texts])
 middle = everything.mean(dim=0)
 directions = torch.linalg.svd(everything - middle, full_matrices=False).Vh[:2]
 imagined = model.imagine(data.texts, seed=options.seed)
+
+# %%
 figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
 parts = {"pictures": embeddings, "sentences": texts, "drawn by the prior": imagined}
 paint = [{"white": "silver", "yellow": "gold"}.get(color, color) for color, _ in wanted]
@@ -386,6 +390,8 @@ for test, pairs in tests.items():
 chosen = range(0, len(seen), max(1, len(seen) // 8))[:8]
 rows = {name: pictures[list(chosen)] for name, pictures in drawings["seen"].items()}
 sheet(rows, [" ".join(seen[i]) for i in chosen], out / "words_to_pictures.png")
+
+# %%
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained", sharey=True)
 for axis, (test, row) in zip(axes, table.items()):
     for offset, ((name, shares), color) in enumerate(zip(row.items(), plots.LINES)):
