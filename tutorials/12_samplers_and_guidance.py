@@ -48,10 +48,10 @@ from scratchmm.data.world import sample_scene, split_combinations
 from scratchmm.diffusion import ddim, ddpm, guidance
 from scratchmm.diffusion.schedule import mix
 from scratchmm.metrics import clip_score, fid
-from scratchmm.training import small_clip, small_judge
-from scratchmm.training.fit import fit
+from scratchmm.training import small_judge
 from scratchmm.training.precision import fast_precision
-from scratchmm.training.small_generator import captioned, open_generator
+from scratchmm.training.small_generator import open_generator
+from scratchmm.training.world_clip import open_clip
 
 # %%
 parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -597,21 +597,8 @@ sheet(rows, [], out / "diversity.png")
 # how near a picture is to any sentence, as 2.5 * max(cosine, 0).
 
 # %%
-clip_folder = Path("runs/clip" + quick)
-if not (clip_folder / "model.pt").exists() and (Path("runs/05_clip") / "model.pt").exists():
-    clip_folder = Path("runs/05_clip")
-if not (clip_folder / "model.pt").exists():
-    data = captioned(1000 if options.quick else 12_000, seen, seed=options.seed)
-    pixels = draw_many(data.scenes)
-    clip = small_clip.build(pixels, data.texts)
-    batches = small_clip.pair_batches(clip, pixels, data.texts, 128)
-    settings = {"learning_rate": 3e-3, "weight_decay": 0.5, "progress": True}
-    with torch.enable_grad():
-        steps = 30 if options.quick else 600
-        fit(clip.model, batches, small_clip.clip_loss, steps=steps, **settings)
-    small_clip.save(clip, clip_folder)
-clip = small_clip.load(clip_folder)
-print(f"the CLIP in {clip_folder}")
+smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
+clip = open_clip([Path("runs/clip" + quick), Path("runs/05_clip")], progress=True, **smaller)
 
 # %% [markdown]
 # **Question.** Each picture against its own prompt, one with another colour, one with another shape,

@@ -4,7 +4,7 @@ Question: CLIP turns a picture into a few numbers. What of the picture is in the
 again from them, and can one guess them from a sentence?
 
 Time: about 1 minute on two cores where all models are there; the CLIP, the prior and the decoder
-train for up to 2.5 minutes on the first run, the generator and the judge of lesson 12 for 2 more
+train for 2 to 3 minutes on the first run, the generator and the judge of lesson 12 for 3 more
 where they are missing (`--quick`: about 20 s). The models are kept in runs/unclip/, runs/generator/
 and runs/judge/ (lesson 05's CLIP is taken if it is there); pictures go to runs/15_unclip/
 (`--quick`: all of these names end in _quick).
@@ -194,9 +194,9 @@ for place, name in enumerate(("colour", "shape")):
     print(f"CLIP names the {name} of the pictures: {share:.3f} right")
 
 # %% [markdown]
-# What CLIP can name is in the embedding. So it is the decoder, trained for about a minute, that does
-# not draw it yet: colour and size it learned first, and outlines come late. A
-# variation shows what was kept *and* could be drawn; one must not blame the embedding for the rest.
+# What CLIP can name is in the embedding. So it is the decoder, trained for a minute and a half, that
+# misses it now and then: colour and size it learned first, and outlines come late. A variation shows
+# what was kept *and* could be drawn; one must not blame the embedding for the rest.
 #
 # ## On the arc
 #
@@ -260,17 +260,18 @@ for label, row in rows.items():
     print(label.replace("\n", " ") + ":", ", ".join(told))
 
 # %% [markdown]
-# **Answer.** The colour does not wander through others: it jumps, somewhere around the middle, where
-# what is drawn is faintest or most broken. There the embedding is like that of no picture the decoder
-# has learned from, on the arc too: the sphere has room for more than pictures. Arc and line look nearly
-# the same here. This decoder goes by the direction of an embedding; that one is too short matters
-# little to it. What the arc gives for certain is the even turning, which the figure before shows.
+# **Answer.** The colour does not fade from one to the other: it jumps, somewhere around the middle,
+# at times by way of a third, and there what is drawn is faintest or most broken. There the embedding
+# is like that of no picture the decoder has learned from, on the arc too: the sphere has room for
+# more than pictures. Arc and line look nearly the same here. This decoder goes by the direction of
+# an embedding; that one is too short matters little to it. What the arc gives for certain is the
+# even turning, which the figure before shows.
 #
 # ## From words to what would be seen
 #
 # A sentence has an embedding too. CLIP brings it near to its picture: nearer than other sentences
-# are. That does not mean that it lies *where pictures lie*. Below are pictures and sentences on the two
-# directions in which all of them together differ most.
+# are. That does not mean that it lies *where pictures lie*. Below are pictures and sentences on the
+# two directions in which all of them together differ most.
 #
 # **Question.** Will sentences and pictures mix?
 
@@ -296,12 +297,12 @@ print("picture:", out / "embeddings.png")
 
 # %% [markdown]
 # **Answer.** They do, here: each colour has its clump, and in it lie pictures and sentences alike. A
-# sentence about one thing says nearly all that CLIP keeps of its picture. In a CLIP that was trained on
-# the web the two lie apart, each in a cone of its own (*Mind the Gap*, arXiv 2203.02053), and there a
-# sentence's embedding is like that of no picture.
+# sentence about one thing says nearly all that CLIP keeps of its picture. In a CLIP that was trained
+# on the web the two lie apart, each in a cone of its own (*Mind the Gap*, arXiv 2203.02053), and
+# there a sentence's embedding is like that of no picture.
 #
-# The **prior** brings sentences over. It is a diffusion again, not over pixels but over the numbers of
-# one embedding: a small transformer reads the words, their embedding, the time and the noisy
+# The **prior** brings sentences over. It is a diffusion again, not over pixels but over the numbers
+# of one embedding: a small transformer reads the words, their embedding, the time and the noisy
 # embedding, and says what the clean one is. From one sentence it can draw many: which of all red
 # stars, is left to the noise. The paper draws two and takes the one nearer to the sentence
 # (`prior.closest`).
@@ -339,7 +340,8 @@ for name, values in cosines.items():
 # **Answer.** The fair measure is another picture of that colour and shape. What the prior draws is
 # nearer than that, for many sentences also give the size or the texture, and about as near as the
 # sentence itself: as sentences lie where pictures lie, there is little left to bring over. The more
-# candidates, the nearer to the sentence; that is what they are chosen by. Guidance gains nothing here.
+# candidates, the nearer to the sentence; that is what they are chosen by. Guidance
+# gains little here, and too much of it loses.
 #
 # ## Words to pictures, with and without a prior
 #
@@ -407,15 +409,18 @@ plt.close(figure)
 print("picture:", out / "with_and_without.png")
 
 # %% [markdown]
-# **Answer.** Nearly the same. In this world the prior is not needed, and the figure of embeddings has
-# said why. The paper, whose CLIP met all the web, could use sentences straight as well, but people
-# preferred what came by the prior (section 5.1). See also who fails at shapes: a real picture's
-# embedding fares no better. It is the decoder; neither of the ways to its input loses much.
+# **Answer.** Of combinations that were seen, little is lost without a prior, and the figure of
+# embeddings has said why. Of those never seen there are only 48: differences of less than some 15
+# points say nothing. The paper, whose CLIP met all the web, could use sentences straight as well,
+# but people preferred what came by the prior (section 5.1). See also who fails at shapes: the
+# embedding of a real picture fares no better than a guessed one. It is the decoder, not the way to
+# its input.
 #
 # ## The other half of a picture
 #
 # What the embedding does not say must be in the noise. DDIM rolls no dice, so it can be walked
-# backwards: from a picture and its embedding to the noise that would have become it (`unclip.invert`).
+# backwards: from a picture and its embedding to the noise that would have become it
+# (`unclip.invert`).
 #
 # **Question.** The embedding with the noise that was found: how near do both come to the picture?
 # Beside them stands the embedding with any other noise.
@@ -476,8 +481,8 @@ titles = [f"{things[i].color} to {asked[i][0]}" for i in six]
 sheet(rows, titles, out / "text_diffs.png")
 
 # %% [markdown]
-# **Answer.** The further it is turned, the more pictures have the new colour, and the fewer have kept
-# their shape. On the way some take a third colour, and far from the picture's own embedding its noise
+# **Answer.** Turned some way, most pictures have the new colour, and some have lost their shape. On
+# the way some take a third colour, and far from the picture's own embedding its noise
 # no longer holds place and outline. The paper's range, 0.25 to 0.5, lies between the two.
 #
 # ## What was reached

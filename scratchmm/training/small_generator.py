@@ -10,15 +10,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from scratchmm.data.captioned import captioned
 from scratchmm.data.drawing import draw_many
-from scratchmm.data.wording import describe
-from scratchmm.data.world import Combination, Scene, sample_scene, split_combinations
+from scratchmm.data.world import split_combinations
 from scratchmm.diffusion.ddim import ddim_path, spaced_timesteps
 from scratchmm.diffusion.ddpm import Model, Step
 from scratchmm.diffusion.guidance import guided
@@ -39,30 +38,7 @@ LATENT = 16  # channels of its latents, on a grid of 4 x 4
 LENGTH = 20  # tokens of the longest prompt
 TEXT = {"width": 64, "depth": 1, "heads": 4, "hidden": 256}
 STEPS = 200  # of the schedule
-PAIRS = 0.0  # of the scenes show two things: lessons have time for one
 WORD = re.compile(r"[a-z]+")
-
-
-class Captioned(NamedTuple):
-    """Scenes, and a sentence about each."""
-
-    scenes: list[Scene]
-    texts: list[str]
-
-
-def captioned(
-    count: int, combinations: Sequence[Combination], *, seed: int = 0, pairs: float = 0.0
-) -> Captioned:
-    """Scenes of one thing, a share `pairs` of them of two, each with one of its true sentences.
-
-    >>> captioned(2, [("red", "star")]).scenes[0].things[0].shape
-    'star'
-    """
-    rng = np.random.default_rng(seed)
-    scenes = [
-        sample_scene(rng, 1 + int(rng.random() < pairs), [*combinations]) for _ in range(count)
-    ]
-    return Captioned(scenes, [describe(scene, rng) for scene in scenes])
 
 
 @dataclass
@@ -147,8 +123,8 @@ class SmallGenerator:
 def build(tokenizer: BytePairEncoding, known: frozenset[str], *, seed: int = 0) -> SmallGenerator:
     """A new model: an autoencoder of 4 x 4 cells, a UNet on that grid, a reader of the words.
 
-    The UNet has one level and looks at the words in its middle only: every block hears them with the
-    time, and what is saved goes into more steps, which a short training needs more.
+    The UNet looks at the words in its middle only: every block hears them with the time, and what is
+    saved goes into more steps.
     """
     torch.manual_seed(seed)
     vae = VAE(VAEConfig(3 * FOLD**2, LATENT, widths=(32, 64, 96), depth=1, groups=8))
@@ -245,25 +221,29 @@ def train_generator(
     scenes: int = 16_000,
     space_steps: int = 1000,
     steps: int = 2600,
+    pairs: float = 0.0,
     seed: int = 0,
     folder: Path | None = None,
     progress: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> SmallGenerator:
-    """Both stages, on seen combinations; with a folder, a killed run goes on where it stopped."""
+    """Both stages, on seen combinations; with a folder, a killed run goes on where it stopped.
+
+    pairs: the share of scenes with two things, for which three minutes are too short.
+    """
     told = say or (lambda text: None)
-    data = captioned(scenes, split_combinations()[0], seed=seed, pairs=PAIRS)
+    data = captioned(scenes, split_combinations()[0], seed=seed, pairs=pairs)
     pictures = draw_many(data.scenes, SIZE)
     generator = build(*learn_words(data.texts), seed=seed)
     options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say}
     options |= {"precision": fast_precision()}
     parts = [None if folder is None else folder / name for name in ("squeezing", "drawing")]
     told(f"Learning to squeeze pictures, {space_steps} steps ...")
-    train_space(
-        generator.model.space, pictures, steps=space_steps, **options | {"folder": parts[0]}
-    )
+    options["folder"] = parts[0]
+    train_space(generator.model.space, pictures, steps=space_steps, **options)
     told(f"Learning to draw what sentences say, {steps} steps ...")
-    train_drawing(generator, pictures, data.texts, steps=steps, **options | {"folder": parts[1]})
+    options["folder"] = parts[1]
+    train_drawing(generator, pictures, data.texts, steps=steps, **options)
     return generator
 
 
@@ -272,8 +252,10 @@ def save(generator: SmallGenerator, path: Path) -> None:
     with tempfile.TemporaryDirectory() as place:
         generator.tokenizer.save(Path(place) / "tokenizer.json")
         tokenizer = (Path(place) / "tokenizer.json").read_text(encoding="utf-8")
-    state = {"model": generator.model.state_dict(), "tokenizer": tokenizer}
-    save_checkpoint(path, state | {"known": sorted(generator.known)})
+    known = sorted(generator.known)
+    save_checkpoint(
+        path, {"model": generator.model.state_dict(), "tokenizer": tokenizer, "known": known}
+    )
 
 
 def load(path: Path) -> SmallGenerator:
@@ -292,10 +274,7 @@ def load(path: Path) -> SmallGenerator:
 
 
 def open_generator(folder: Path, **options: Any) -> SmallGenerator:
-    """The model kept in the folder, or where there is none, one trained and kept there.
-
-    options: as of `train_generator`, but for the folder.
-    """
+    """The model kept in the folder, or one trained and kept there; see `train_generator`."""
     path = Path(folder) / "generator.pt"
     if path.exists():
         return load(path)

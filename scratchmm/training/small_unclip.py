@@ -108,7 +108,7 @@ def new_decoder(clip: SmallCLIP, space: LatentSpace, seed: int = 0) -> Decoder:
     """An untrained decoder from this CLIP's embeddings to these latents."""
     channels, size, _ = space.to_latents(torch.zeros(1, 3, SIZE, SIZE)).shape[1:]
     unet = TextUNetConfig(
-        channels, widths=(128,), depth=1, attended=(0,), groups=8, heads=4, word_width=64
+        channels, widths=(128,), depth=1, attended=(), groups=8, heads=4, word_width=64
     )
     torch.manual_seed(seed)
     return Decoder(DecoderConfig(unet, clip.model.config.embedding, size))
@@ -122,7 +122,7 @@ def open_unclip(
     scenes: int = 12_000,
     clip_steps: int = 1000,
     prior_steps: int = 500,
-    steps: int = 800,
+    steps: int = 2000,
     seed: int = 0,
     progress: bool = False,
     say: Say | None = None,
@@ -222,7 +222,7 @@ def train_decoder(
     def loss(_: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         return unclip.decoder_loss(decoder, schedule, *batch)
 
-    options |= {"learning_rate": 2e-3, "weight_decay": 0.01, "precision": fast_precision()}
+    options |= {"learning_rate": 3e-3, "weight_decay": 0.01, "precision": fast_precision()}
     fit(decoder, batch_at, loss, **options)
 
 

@@ -1,0 +1,124 @@
+"""The small ControlNet: at first nothing, kept and not trained again, a killed training that goes on."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from scratchmm.data.controls import KINDS
+from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
+from scratchmm.training import small_control
+from scratchmm.training.small_control import build, open_control
+from scratchmm.training.small_generator import untrained
+
+SIZES = {"scenes": 40, "steps": 3}
+PROMPTS = ["a red star", "a blue ring"]
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return untrained()
+
+
+@pytest.fixture(scope="module")
+def kept(generator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("control")
+    before = small_control.fingerprint(generator.model)
+    control = open_control(folder, generator, "edges", learning_rate=0.05, **SIZES)
+    assert small_control.fingerprint(generator.model) == before  # the base stays as it was
+    return folder, control
+
+
+def hints(channels=1, count=2):
+    return torch.rand(count, channels, 32, 32, generator=torch.Generator().manual_seed(1)).round()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_untrained_it_changes_nothing(generator, kind):
+    asked = {"seeds": [3, 4], "steps": 3, "scale": 2.0, "negative": "a star"}
+    shown = hints(3 if kind == "pose" else 1)
+    drawn = build(generator, kind).draw(PROMPTS, shown, **asked)
+    assert_close(drawn, generator.draw(PROMPTS, **asked), rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def heard(generator):
+    """A control of random numbers: none is zero any more."""
+    control = build(generator, "edges")
+    with torch.no_grad():
+        for parameter in control.control.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 1.0)
+    return control
+
+
+def test_no_longer_zero_it_follows_what_it_is_shown(heard, generator):
+    asked = {"seeds": [3, 4], "steps": 2, "scale": 2.0}
+    plain = generator.draw(PROMPTS, **asked)
+    drawn = heard.draw(PROMPTS, hints(), **asked)
+    others = [
+        plain,
+        heard.draw(PROMPTS, 1 - hints(), **asked),
+        heard.draw(PROMPTS, hints(), strength=0.5, **asked),
+        heard.draw(PROMPTS, hints(), **asked | {"scale": 1.0}),
+        heard.draw(PROMPTS, hints(), negative="a ring", **asked),
+        heard.draw(PROMPTS[::-1], hints(), **asked),
+    ]
+    assert all((drawn - other).abs().amax() > 1e-3 for other in others)
+    assert_close(heard.draw(PROMPTS, hints(), strength=0.0, **asked), plain, rtol=0, atol=1e-5)
+    assert_close(
+        heard.draw(PROMPTS[1:], hints()[1:], **asked | {"seeds": [4]}), drawn[1:], rtol=0, atol=1e-4
+    )
+
+
+@torch.no_grad()
+def test_the_predictor_is_for_any_sampler(heard, generator):
+    model = generator.model
+    predictor = heard.predictor(PROMPTS, hints(), scale=3.0)
+    way = spaced_timesteps(len(model.schedule), 3)
+    latents = ddim_sample(
+        predictor, model.schedule, generator.noise([3, 4]), way, **model.sampling()
+    )
+    drawn = heard.draw(PROMPTS, hints(), seeds=[3, 4], steps=3, scale=3.0)
+    assert_close(model.space.to_images(latents).clamp(-1, 1), drawn)
+
+
+def test_what_is_kept_is_not_trained_again(kept, generator, monkeypatch):
+    folder, first = kept
+    monkeypatch.setattr(small_control, "fit", None)
+    again = open_control(folder, generator, "edges")
+    assert_close(again.control.state_dict(), first.control.state_dict(), rtol=0, atol=0)
+    assert not [*folder.rglob("checkpoint.pt")]  # finished
+    with pytest.raises(ValueError, match="control_edges.pt is no control of this generator"):
+        open_control(folder, untrained(1), "edges")
+
+
+def test_a_killed_training_goes_on(kept, generator, tmp_path, monkeypatch):
+    whole = small_control.fit
+
+    def killed(model, batch_at, loss, **options):
+        def until(step):
+            return batch_at(step) if step < 2 else 1 / 0
+
+        return whole(model, until, loss, save_every=1, **options)
+
+    monkeypatch.setattr(small_control, "fit", killed)
+    options = {"learning_rate": 0.05, **SIZES}
+    with pytest.raises(ZeroDivisionError):
+        open_control(tmp_path, generator, "edges", **options)
+    assert not (tmp_path / "control_edges.pt").exists()
+    monkeypatch.setattr(small_control, "fit", whole)
+    said = []
+    again = open_control(tmp_path, generator, "edges", say=said.append, **options)
+    assert any("after 2 steps" in line for line in said)
+    assert_close(again.control.state_dict(), kept[1].control.state_dict(), rtol=0, atol=0)
+
+
+def test_refusals(kept, generator, tmp_path):
+    with pytest.raises(ValueError, match="control 'hearsay' is none of edges, depth, pose"):
+        open_control(tmp_path, generator, "hearsay")
+    with pytest.raises(ValueError, match="there are 1 control pictures for 2 prompts"):
+        kept[1].predictor(PROMPTS, hints(count=1))
+    with pytest.raises(ValueError, match="there are 1 seeds for 2 prompts"):
+        kept[1].draw(PROMPTS, hints(), seeds=[1])
+    with pytest.raises(ValueError, match="the control picture is 16 x 16"):
+        kept[1].draw(PROMPTS, hints()[..., :16, :16], seeds=[1, 2], steps=1)
