@@ -307,11 +307,11 @@ apart = (rows["pixels"] - rows["latents"]).square().mean((1, 2, 3))
 print("squared difference of the two rows:", " ".join(f"{d:.3f}" for d in apart))
 
 # %% [markdown]
-# **Answer.** Pixels give two ghosts, one over the other, whatever the pictures. The decoder has learned
-# how pictures look, and makes of what lies between mostly one thing that is bent into the other, with
-# forms and colours on the way that neither has (other pairs: `--seed`). So latents are a canvas that
-# knows about edges, not yet about meanings: for a way from one meaning to another one goes through
-# embeddings, as lesson 15 does.
+# **Answer.** Pixels give two ghosts, one over the other, whatever the pictures. The decoder has
+# learned how pictures look, and makes of what lies between mostly one thing that is bent into the
+# other, with forms and colours on the way that neither has (other pairs: `--seed`). So latents are a
+# canvas that knows about edges, not yet about meanings: for a way from one meaning to another one
+# goes through embeddings, as lesson 15 does.
 #
 # ## A deviation of one
 #
@@ -353,10 +353,10 @@ for name, factor in factors.items():
     print(f"{name:12}" + "".join(f"{x:8.3f}" for x in (signal / (signal + 1 - alpha)).sqrt()))
 
 # %% [markdown]
-# **Answer.** Too small, and noise drowns them within the first fifth of the steps: most of the training
-# asks for what cannot be known. Too large, and most of the steps have hardly any noise: what a picture
-# is to become is left to the last few of them, in leaps. The schedule was made for a deviation of 1.
-# Stable Diffusion's 0.18215 is this number, of its own autoencoder.
+# **Answer.** Too small, and noise drowns them within the first fifth of the steps: most of the
+# training asks for what cannot be known. Too large, and most of the steps have hardly any noise:
+# what a picture is to become is left to the last few of them, in leaps. The schedule was made for a
+# deviation of 1. Stable Diffusion's 0.18215 is this number, of its own autoencoder.
 #
 # ## Drawing in latents
 #
@@ -388,9 +388,10 @@ for i, names in zip(shown, said):
 #
 # ## Latents against pixels
 #
-# Was it worth it? Two small generators, the same words, the same UNet (but for its first and last layer)
-# on the same 4 x 4 grid, the same number of pictures seen. One draws in the latents, 16 numbers a cell;
-# the other draws pixels folded 8 x 8 to a cell, 192 numbers, of which nothing is lost.
+# Was it worth it? Two small generators, the same words, the same UNet (but for its first and last
+# layer) on the same 4 x 4 grid, the same number of pictures seen. One draws in the latents, 16
+# numbers a cell; the other draws pixels folded 8 x 8 to a cell, 192 numbers, of which nothing is
+# lost (and predicts the picture itself: its noise would not fit through the UNet).
 #
 # **Question.** Which has the right colours? Which the right shapes?
 
@@ -404,8 +405,10 @@ def painter(space, channels):
     sizes = {"widths": (96,), "depth": 1, "attended": (), "groups": 8, "heads": 4}
     width = {"word_width": small_generator.TEXT["width"], "hears_words": True}
     unet = TextUNet(TextUNetConfig(channels=channels, **sizes, **width))
-    clip = None if space.vae else 1.0  # pixels have an end, latents have none
-    model = TextToImage(unet, words, space, cosine_schedule(200), target="velocity", clip=clip)
+    # The noise of 192 pixels does not fit through 96 channels, so there the start is predicted;
+    # and pixels have an end to clip at, latents have none.
+    kind = {"target": "velocity"} if space.vae else {"target": "start", "clip": 1.0}
+    model = TextToImage(unet, words, space, cosine_schedule(200), **kind)
     return small_generator.SmallGenerator(model.eval(), shared.tokenizer, shared.known)
 
 
@@ -418,7 +421,7 @@ def sentence(scene):
 texts = [sentence(scene) for scene in training.scenes]
 drawers = {"latents": painter(space, vae.config.latent_channels)}
 drawers["pixels"] = painter(LatentSpace(side=8), 3 * 8 * 8)
-steps = 5 if options.quick else 400
+steps = 5 if options.quick else 1000
 for name, drawer in drawers.items():
     started = time.perf_counter()
     settings = {"seed": options.seed, "progress": True, "precision": fast_precision()}
