@@ -4,7 +4,8 @@ Question: a sentence says what, but hardly where. How is a model told where to d
 kept from changing what is already there?
 
 Time: about 1 minute on two cores with the generator and the judge of lesson 12 there, 4 more where
-they must be trained first (`--quick`: about 20 s). Pictures go to runs/14_control_and_inpainting/ (`--quick`: to ..._quick/).
+they must be trained first (`--quick`: about 20 s). Pictures go to runs/14_control_and_inpainting/
+(`--quick`: to ..._quick/).
 Read beside it: scratchmm/vision/canny.py, scratchmm/diffusion/controlnet.py, then
 scratchmm/diffusion/inpainting.py and scratchmm/diffusion/relevance.py.
 Exercises: canny.thin, controlnet.ZeroConvolution, controlnet.add_control, inpainting.blend
@@ -298,8 +299,9 @@ print("picture:", plots.picture_grid(rows, titles, out / "holes.png", columns=le
 
 # %% [markdown]
 # **Answer.** Nothing: what is pasted is the original, so this holds by construction, and is checked
-# all the same. Steps are walked twice here, with a jump back into noise between (`repeats=2`), so
-# that what is inside can follow what is around it.
+# all the same. Inside, the ground is the autoencoder's, a shade off: so the box can be seen. Steps
+# are walked twice here, with a jump back into noise between (`repeats=2`), so that what is inside
+# can follow what is around it.
 #
 # ## A hole from words
 #

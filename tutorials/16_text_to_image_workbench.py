@@ -162,7 +162,8 @@ axis.set_yticks(range(len(changes)), list(changes))
 for row, values in enumerate(changes.values()):
     for column, (d, error) in enumerate(values.values()):
         text = f"{d:+.2f}" + "*" * (abs(d) > 3 * error)
-        axis.text(column, row, text, ha="center", va="center", fontsize=8)
+        color = "white" if abs(d) > 0.6 else "black"
+        axis.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
 axis.set_title("change against the bare prompt (*: more than 3 standard errors)")
 figure.colorbar(shown, ax=axis)
 figure.savefig(out / "words.png")
