@@ -448,8 +448,9 @@ for size in ("", "small ", "large "):
 sheet(rows, [], out / "negative.png")
 
 # %% [markdown]
-# **Answer.** The other size, and the colour suffers: blue stands on both sides of the difference and
-# cancels, so that nothing pushes towards it any more.
+# **Answer.** Away from the large ones mostly small ones come; away from the small ones nothing is won,
+# as hardly any were small. Blue stands on both sides of the difference and cancels, so that guidance
+# no longer pushes towards it: at this scale the colour holds all the same, the last figure says.
 #
 # ## Prompts left out
 #

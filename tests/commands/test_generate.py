@@ -84,7 +84,7 @@ def trained(monkeypatch):
     """Puts a training of no time in the place of the real one; the folders it trained in."""
     folders = []
 
-    def open_generator(folder, *, progress=False, say=None, steps=None):
+    def open_generator(folder, *, progress=False, say=None, **training):
         if not (folder / "generator.pt").exists():
             folders.append(folder)
             save_checkpoint(folder / "generator.pt", {"weight": torch.ones(1)})
