@@ -97,10 +97,10 @@ class TimeEmbedding(nn.Module):
         return self.mix(F.silu(self.expand(hands)))  # (B, E)
 
 
-class Step(nn.Module):
+class UNetLayer(nn.Module):
     """A residual block and, where there is one, a look around.
 
-    >>> step = Step(PictureBlock(4, 8, time_width=5, groups=2))
+    >>> step = UNetLayer(PictureBlock(4, 8, time_width=5, groups=2))
     >>> step(torch.zeros(1, 4, 6, 6), torch.zeros(1, 5)).shape
     torch.Size([1, 8, 6, 6])
     """
@@ -136,7 +136,10 @@ class UNet(nn.Module):
         self.falling, self.shrinking = nn.ModuleList(), nn.ModuleList()
         skips = self._build_down()
         self.middle = nn.ModuleList(
-            [Step(self.block(last, last), self.attention(last)), Step(self.block(last, last))]
+            [
+                UNetLayer(self.block(last, last), self.attention(last)),
+                UNetLayer(self.block(last, last)),
+            ]
         )
         self.rising, self.growing = nn.ModuleList(), nn.ModuleList()
         self._build_up(skips)
@@ -172,10 +175,12 @@ class UNet(nn.Module):
             if level > 0:
                 self.growing.append(Upsample(channels))
 
-    def step(self, channels: int, outputs: int, level: int) -> Step:
+    def step(self, channels: int, outputs: int, level: int) -> UNetLayer:
         """A block of a level, with attention where the config wants it."""
         attended = level in self.config.attended
-        return Step(self.block(channels, outputs), self.attention(outputs) if attended else None)
+        return UNetLayer(
+            self.block(channels, outputs), self.attention(outputs) if attended else None
+        )
 
     def block(self, channels: int, outputs: int) -> PictureBlock:
         """A residual block that hears the time."""

@@ -18,13 +18,14 @@ from scratchmm.diffusion.ddpm import (
     VARIANCES,
     Gaussian,
     Model,
+    Step,
     clipped,
     draw_noise,
     start_and_noise,
     target_of,
 )
 from scratchmm.diffusion.schedule import Schedule, per_sample
-from scratchmm.diffusion.unet import Step, TimeEmbedding, UNetConfig, start_at_zero
+from scratchmm.diffusion.unet import TimeEmbedding, UNetConfig, UNetLayer, start_at_zero
 from scratchmm.layers.embeddings import check_channels, check_divisible
 from scratchmm.layers.picture_blocks import PictureAttention, Upsample, group_norm
 
@@ -162,7 +163,10 @@ class UNet(nn.Module):
         self.falling, self.shrinking = nn.ModuleList(), nn.ModuleList()
         skips = self._build_down()
         self.middle = nn.ModuleList(
-            [Step(self.block(last, last), self.attention(last)), Step(self.block(last, last))]
+            [
+                UNetLayer(self.block(last, last), self.attention(last)),
+                UNetLayer(self.block(last, last)),
+            ]
         )
         self.rising, self.growing = nn.ModuleList(), nn.ModuleList()
         self._build_up(skips)
@@ -198,10 +202,12 @@ class UNet(nn.Module):
             if level > 0:
                 self.growing.append(Upsample(channels))
 
-    def step(self, channels: int, outputs: int, level: int) -> Step:
+    def step(self, channels: int, outputs: int, level: int) -> UNetLayer:
         """A block of a level, with attention where the config wants it."""
         attended = level in self.config.attended
-        return Step(self.block(channels, outputs), self.attention(outputs) if attended else None)
+        return UNetLayer(
+            self.block(channels, outputs), self.attention(outputs) if attended else None
+        )
 
     def block(self, channels: int, outputs: int) -> PictureBlock:
         """A residual block that hears the time."""
