@@ -56,7 +56,14 @@ from scratchmm.layers import (
     transformer,
 )
 from scratchmm.metrics import clip_score, fid, picture_quality, recall
-from scratchmm.training import adaptive_loss, augment, modality_dropout, small_clip, small_vit
+from scratchmm.training import (
+    adaptive_loss,
+    augment,
+    modality_dropout,
+    small_clip,
+    small_generator,
+    small_vit,
+)
 from scratchmm.vision import canny, images, looker, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
@@ -309,6 +316,11 @@ def run_augment() -> None:
     augment.random_shift(torch.randn(2, 3, 4, 5), torch.Generator(), most=1)
 
 
+def run_small_generator() -> None:
+    prompts = ["a red star", "a blue ring", "a cross"]
+    small_generator.untrained().draw(prompts, seeds=[1, 2, 3], steps=2)
+
+
 def run_small_vit() -> None:
     pictures = torch.randn(5, 2, 8, 8)
     small_vit.build(pictures, ["a", "b", "c"], patch_size=4).classify(pictures)
@@ -500,6 +512,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "language/wordpiece.py": run_wordpiece,
     "training/small_clip.py": run_small_clip,
     "training/augment.py": run_augment,
+    "training/small_generator.py": run_small_generator,
     "training/small_vit.py": run_small_vit,
     "training/adaptive_loss.py": run_adaptive_loss,
     "training/modality_dropout.py": run_modality_dropout,
