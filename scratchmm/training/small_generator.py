@@ -220,7 +220,7 @@ def train_generator(
     *,
     scenes: int = 16_000,
     space_steps: int = 1000,
-    steps: int = 2200,
+    steps: int = 2600,
     pairs: float = 0.0,
     seed: int = 0,
     folder: Path | None = None,
