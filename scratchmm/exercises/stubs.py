@@ -35,6 +35,11 @@ def stub_file(exercises: Sequence[Exercise], solved: Container[str] = (), plante
             text += sources(exercise, exercise.parts)
         text += definition(exercise, exercise.id in solved, planted)
         for name, line in imports(exercise, text, exercise.id in solved).items():
+            if needed.get(name, line) != line:
+                raise ValueError(
+                    f"{name} would be two things in one file, {needed[name]!r} and {line!r} for "
+                    f"{exercise.id}: one of them needs another name"
+                )
             if name not in own:
                 needed.setdefault(name, line)
         bodies.append(f"{_introduction(exercise)}\n{text}")

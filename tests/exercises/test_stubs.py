@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from scratchmm.exercises import catalogue, desk
+from scratchmm.exercises import catalogue, desk, stubs
 from scratchmm.exercises.learner import CannotRun, load
 from scratchmm.exercises.stubs import definition, import_block, stub_file
 
@@ -81,6 +81,13 @@ def test_a_file_that_does_not_load_says_where(tmp_path):
     path.write_bytes(b"x = '\xff'\n")
     with pytest.raises(CannotRun, match="not UTF-8"):
         load(path)
+
+
+def test_a_name_that_would_be_two_things_in_one_file_is_refused(fake, monkeypatch):
+    found = iter([{"Step": "from one import Step"}, {"Step": "from other import Step"}])
+    monkeypatch.setattr(stubs, "imports", lambda *_: next(found))
+    with pytest.raises(ValueError, match="Step would be two things .* for fake.Scaler"):
+        stub_file([fake["fake.scaled"], fake["fake.Scaler"]])
 
 
 def test_imports_are_merged_and_ordered():
