@@ -36,6 +36,7 @@ import torch
 # %%
 from scratchmm import plots
 from scratchmm.commands.lessons import report
+from scratchmm.data.captioned import captioned
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.world import split_combinations
 from scratchmm.diffusion import vae as vaes
@@ -75,8 +76,8 @@ vae = space.vae
 # %%
 count = 100 if options.quick else 600
 seen, unseen = split_combinations()
-scenes = small_generator.captioned(count, seen, seed=options.seed + 1001).scenes
-new = small_generator.captioned(count, unseen, seed=options.seed + 1002).scenes
+scenes = captioned(count, seen, seed=options.seed + 1001).scenes
+new = captioned(count, unseen, seed=options.seed + 1002).scenes
 pictures, new_pictures = draw_many(scenes), draw_many(new)
 
 
@@ -234,7 +235,7 @@ for m, v in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.1), (1.0, 0.01), (3.0, 0.01)):
 # little off?
 
 # %%
-training = small_generator.captioned(500 if options.quick else 6000, seen, seed=options.seed)
+training = captioned(500 if options.quick else 6000, seen, seed=options.seed)
 learned = draw_many(training.scenes)
 weights = {"0": 0.0, "0.0001": 1e-4, "0.1": 0.1}
 

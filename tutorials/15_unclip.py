@@ -38,11 +38,12 @@ import torch.nn.functional as F
 # %%
 from scratchmm import plots
 from scratchmm.commands.lessons import report
+from scratchmm.data.captioned import captioned
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.wording import article
 from scratchmm.data.world import COLORS, sample_scene, split_combinations
 from scratchmm.diffusion import unclip
-from scratchmm.training.small_generator import captioned, open_generator
+from scratchmm.training.small_generator import open_generator
 from scratchmm.training.small_judge import PROPERTIES, accuracy, open_judge
 from scratchmm.training.small_unclip import open_unclip
 
@@ -69,8 +70,7 @@ judge = open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **jud
 space = generator.model.space
 sizes = {"clip_steps": 10, "prior_steps": 5, "steps": 10, "scenes": 400} if options.quick else {}
 clips = [Path("runs/clip" + quick), Path("runs/05_clip")]
-there = next((folder for folder in clips if (folder / "model.pt").exists()), None)
-settings = {"clip": there, "progress": True, "say": print}
+settings = {"others": clips, "progress": True, "say": print}
 model = open_unclip(Path("runs/unclip" + quick), space, **settings, **sizes)
 for name in ("prior", "decoder"):
     count = sum(parameter.numel() for parameter in getattr(model, name).parameters())

@@ -4,7 +4,6 @@ The model is `diffusion.controlnet.Controlled` over the UNet of a `SmallGenerato
 surrounds it: scenes with a sentence and a control picture each, a training, and a file to keep it in.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.ddpm import Model, diffusion_loss
 from scratchmm.diffusion.guidance import guided, prompt_dropout
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
@@ -172,15 +172,3 @@ def open_control(
     save_checkpoint(path, {"base": base, "control": control.control.state_dict()})
     (place / "checkpoint.pt").unlink(missing_ok=True)  # finished
     return control
-
-
-def fingerprint(model: nn.Module) -> str:
-    """Eight letters that are others as soon as one weight is.
-
-    >>> layer = nn.Linear(2, 2)
-    >>> before = fingerprint(layer)
-    >>> nn.init.zeros_(layer.bias).shape, before == fingerprint(layer)
-    (torch.Size([2]), False)
-    """
-    content = b"".join(value.cpu().numpy().tobytes() for value in model.state_dict().values())
-    return hashlib.sha256(content).hexdigest()[:8]

@@ -6,7 +6,6 @@ and a file to keep it all in.
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,23 +248,18 @@ def train_generator(
 
 def save(generator: SmallGenerator, path: Path) -> None:
     """Keep weights, tokenizer and known words in one file, whole or not at all."""
-    with tempfile.TemporaryDirectory() as place:
-        generator.tokenizer.save(Path(place) / "tokenizer.json")
-        tokenizer = (Path(place) / "tokenizer.json").read_text(encoding="utf-8")
-    known = sorted(generator.known)
-    save_checkpoint(
-        path, {"model": generator.model.state_dict(), "tokenizer": tokenizer, "known": known}
-    )
+    words = generator.tokenizer
+    tokenizer = {name: getattr(words, name) for name in ("merges", "style", "start", "end", "pad")}
+    tokenizer["vocabulary"] = words.symbols
+    state = {"model": generator.model.state_dict(), "tokenizer": tokenizer}
+    save_checkpoint(path, state | {"known": sorted(generator.known)})
 
 
 def load(path: Path) -> SmallGenerator:
     """What `save` kept. Raises ValueError on any other file."""
     state = load_checkpoint(path)
     try:
-        with tempfile.TemporaryDirectory() as place:
-            (Path(place) / "tokenizer.json").write_text(state["tokenizer"], encoding="utf-8")
-            tokenizer = BytePairEncoding.load(Path(place) / "tokenizer.json")
-        generator = build(tokenizer, frozenset(state["known"]))
+        generator = build(BytePairEncoding(**state["tokenizer"]), frozenset(state["known"]))
         generator.model.load_state_dict(state["model"])
     except (KeyError, TypeError, RuntimeError) as error:
         why = " ".join(str(error)[:120].split())  # torch names every weight

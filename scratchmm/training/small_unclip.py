@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.data.captioned import captioned
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.world import split_combinations
 from scratchmm.diffusion import unclip
@@ -25,11 +26,13 @@ from scratchmm.diffusion.text_unet import TextUNetConfig
 from scratchmm.diffusion.unclip import Decoder, DecoderConfig
 from scratchmm.training import small_clip
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
 from scratchmm.training.small_clip import SmallCLIP
-from scratchmm.training.small_generator import SIZE, STEPS, captioned, latents_of
+from scratchmm.training.small_generator import SIZE, STEPS, latents_of
+from scratchmm.training.world_clip import open_clip
 
 Say = Callable[[str], None]
 
@@ -118,7 +121,7 @@ def open_unclip(
     folder: str | Path,
     space: LatentSpace,
     *,
-    clip: str | Path | None = None,
+    others: Sequence[Path] = (),
     scenes: int = 12_000,
     clip_steps: int = 1000,
     prior_steps: int = 500,
@@ -129,13 +132,19 @@ def open_unclip(
 ) -> SmallUnCLIP:
     """The unCLIP kept in the folder. Each stage that is not there yet is trained now, and kept.
 
-    space: where the decoder draws. clip: a folder with a CLIP that something else has trained, such
-    as runs/05_clip; where it is there, it is copied instead of training one. scenes: how many
-    pictures, of one thing in a seen combination; clip_steps, prior_steps, steps: of the three
-    trainings. A stage that was stopped goes on where it was.
+    space: where the decoder draws. others: folders in which a CLIP may be that something else has
+    trained, such as runs/05_clip; it is copied instead of training one. scenes: how many pictures,
+    of one thing in a seen combination; clip_steps, prior_steps, steps: of the three trainings. A
+    stage that was stopped goes on where it was.
     """
     folder, say = Path(folder), say or (lambda text: None)
     options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say}
+    own = folder / "clip"
+    seer = open_clip([own, *others], scenes=scenes, steps=clip_steps, **options)
+    if not (
+        own / "model.pt"
+    ).exists():  # the others may change, and prior and decoder know this one
+        small_clip.save(seer, own)
     data: list[tuple[Tensor, list[str]]] = []
 
     def pairs() -> tuple[Tensor, list[str]]:  # drawn once, and only if something is to be trained
@@ -144,7 +153,6 @@ def open_unclip(
             data.append((draw_many(found.scenes, SIZE), found.texts))
         return data[0]
 
-    seer = _open_clip(folder / "clip", pairs, clip_steps, clip, options)
     schedule = cosine_schedule(STEPS)
     prior, decoder = new_prior(seer, seed), new_decoder(seer, space, seed)
     stages: tuple[tuple[nn.Module, Callable[..., None], int], ...] = (
@@ -161,30 +169,6 @@ def open_unclip(
         train(model, seer, space, *pairs(), schedule, steps=count, folder=folder / name, **options)
         save_checkpoint(path, {"model": model.state_dict(), "space": print_of})
     return SmallUnCLIP(seer, prior.eval(), decoder.eval(), space, schedule)
-
-
-def _open_clip(
-    folder: Path,
-    pairs: Callable[[], tuple[Tensor, list[str]]],
-    steps: int,
-    other: str | Path | None,
-    options: dict[str, Any],
-) -> SmallCLIP:
-    """The CLIP kept in the folder, or the other one, or one trained now; kept in any case."""
-    if (folder / "model.pt").exists():
-        return small_clip.load(folder)
-    if other is not None and (Path(other) / "model.pt").exists():
-        options["say"](f"Taking the CLIP in {other}.")
-        clip = small_clip.load(other)
-    else:
-        options["say"](f"Training a CLIP, {steps} steps ...")
-        pictures, texts = pairs()
-        clip = small_clip.build(pictures, texts, seed=options["seed"])
-        batches = small_clip.pair_batches(clip, pictures, texts, 128, options["seed"])
-        settings: dict[str, Any] = {"learning_rate": 3e-3, "weight_decay": 0.5, "folder": folder}
-        fit(clip.model, batches, small_clip.clip_loss, steps=steps, **settings, **options)
-    small_clip.save(clip, folder)
-    return clip
 
 
 def train_prior(
@@ -226,16 +210,11 @@ def train_decoder(
     fit(decoder, batch_at, loss, **options)
 
 
-def fingerprint(space: LatentSpace) -> float:
-    """A number that another autoencoder will not have: a decoder knows the latents of one only."""
-    return float(sum(p.detach().double().abs().sum() for p in space.parameters()))
-
-
-def _fill(model: nn.Module, path: Path, print_of: float) -> None:
+def _fill(model: nn.Module, path: Path, print_of: str) -> None:
     state = load_checkpoint(path)
     try:
         model.load_state_dict(state["model"])
-        same = abs(state["space"] - print_of) <= 1e-9 * print_of
+        same = state["space"] == print_of
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is of other sizes than the CLIP beside it asks for") from error
     if not same:

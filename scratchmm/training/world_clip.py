@@ -1,6 +1,6 @@
 """A CLIP of single things of the world, for lessons that need one: kept, or trained in half a minute."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -19,14 +19,19 @@ def open_clip(
     steps: int = 600,
     seed: int = 0,
     progress: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> small_clip.SmallCLIP:
     """The CLIP kept in the first of the folders that has one, or one trained and kept in the first.
 
-    It has seen what lesson 05's has: one thing a picture, of combinations that are not held out.
+    It has seen what lesson 05's has: one thing a picture, of combinations that are not held out. A
+    training that was stopped goes on where it was. say: is told, say print, what is done.
     """
+    told = say or (lambda text: None)
     for folder in folders:
         if (folder / "model.pt").exists():
+            told(f"Taking the CLIP in {folder}.")
             return small_clip.load(folder)
+    told(f"Training a CLIP, {steps} steps ...")
     data = captioned(scenes, split_combinations()[0], seed=seed)
     pictures = draw_many(data.scenes)
     clip = small_clip.build(pictures, data.texts, seed=seed)
@@ -34,7 +39,7 @@ def open_clip(
     with torch.enable_grad():
         fit(
             clip.model, batches, small_clip.clip_loss, steps=steps, learning_rate=3e-3,
-            weight_decay=0.5, seed=seed, progress=progress,
+            weight_decay=0.5, seed=seed, progress=progress, folder=folders[0], say=say,
         )  # fmt: skip
     small_clip.save(clip, folders[0])
     return small_clip.load(folders[0])

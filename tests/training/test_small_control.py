@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from scratchmm.data.controls import KINDS
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.training import small_control
+from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.small_control import build, open_control
 from scratchmm.training.small_generator import untrained
 
@@ -22,9 +23,9 @@ def generator():
 @pytest.fixture(scope="module")
 def kept(generator, tmp_path_factory):
     folder = tmp_path_factory.mktemp("control")
-    before = small_control.fingerprint(generator.model)
+    before = fingerprint(generator.model)
     control = open_control(folder, generator, "edges", learning_rate=0.05, **SIZES)
-    assert small_control.fingerprint(generator.model) == before  # the base stays as it was
+    assert fingerprint(generator.model) == before  # the base stays as it was
     return folder, control
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from torch.testing import assert_close
 
+from scratchmm.data.captioned import captioned
 from scratchmm.training import small_generator
 from scratchmm.training.small_generator import open_generator, untrained
 
@@ -93,7 +94,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(tmp_path: Path)
 
 def test_half_of_the_scenes_show_two_things() -> None:
     combinations = [("red", "star"), ("blue", "ring")]
-    found = small_generator.captioned(200, combinations, seed=1, pairs=0.5)
+    found = captioned(200, combinations, seed=1, pairs=0.5)
     two = [len(scene.things) == 2 for scene in found.scenes]
     assert 70 < sum(two) < 130
     assert len(found.texts) == 200

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from scratchmm.data.captioned import captioned
 from scratchmm.training import small_clip, small_unclip
-from scratchmm.training.small_generator import captioned, untrained
+from scratchmm.training.small_generator import untrained
 from scratchmm.training.small_unclip import open_unclip, read_texts
 
 SIZES = {"clip_steps": 2, "prior_steps": 2, "steps": 2, "scenes": 48}
@@ -51,7 +52,7 @@ def test_a_killed_stage_goes_on_to_the_same_numbers(kept, tmp_path, monkeypatch)
 
     monkeypatch.setattr(small_unclip, "fit", killed)
     said, folder = [], tmp_path / "new"
-    settings = SIZES | {"clip": tmp_path / "another", "say": said.append}
+    settings = SIZES | {"others": [tmp_path / "another"], "say": said.append}
     with pytest.raises(KeyboardInterrupt):
         open_unclip(folder, SPACE, **settings)
     assert said[0] == f"Taking the CLIP in {tmp_path / 'another'}."
