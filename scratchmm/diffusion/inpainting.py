@@ -5,14 +5,12 @@ the mask is replaced by the known picture, noised to the level of that step: so 
 paints what goes with it. Editing begins not with noise but with a picture that noise half covers.
 
 Papers: RePaint (Lugmayr et al. 2022, arXiv 2201.09865), equation 8 and algorithm 1; SDEdit (Meng et
-al. 2021, arXiv 2108.01073), section 3; a mask found by covering: Visualizing and Understanding
-Convolutional Networks (Zeiler and Fergus 2013, arXiv 1311.2901), section 4.2.
-Dimensions: B batch, C channels, H x W pixels (or the cells of latents), X x Y cells, N windows.
+al. 2021, arXiv 2108.01073), section 3. A mask found from words: relevance.py.
+Dimensions: B batch, C channels, H x W pixels (or the cells of latents), X x Y cells.
 Conventions: a mask is bool (B, 1, H, W), True where the picture is to be painted anew; RePaint's m is
 the opposite. Models, timesteps and options: as in ddim.py.
 Differs from the papers: the steps are those of DDIM, of which DDPM's are those with eta 1; a jump
-back is one draw, not one a step, which comes to the same; what is covered shows a colour that
-one names, not always grey.
+back is one draw, not one a step, which comes to the same.
 """
 
 from collections.abc import Iterator, Sequence
