@@ -18,7 +18,8 @@ FLOORS = [
 ]
 MODELS = set().union(*FLOORS)
 SERVANTS = {"data", "training", "metrics", "checkpoints", "exercises", "apps", "commands", "bench"}
-EXTRAS = {"matplotlib", "tqdm", "transformers", "diffusers", "tokenizers", "safetensors", "pytest"}
+EXTRAS = {"matplotlib", "tqdm", "transformers", "diffusers", "tokenizers", "safetensors", "librosa"}
+EXTRAS |= {"scipy", "pytest"}
 CORE = {"torch", "numpy", "einops", "PIL", "soundfile", "scratchmm"}
 
 
