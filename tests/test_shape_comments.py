@@ -51,6 +51,7 @@ from scratchmm.layers import (
     boxes,
     embeddings,
     fast_attention,
+    lstm,
     picture_blocks,
     sinusoids,
     transformer,
@@ -64,6 +65,7 @@ from scratchmm.training import (
     small_generator,
     small_vit,
 )
+from scratchmm.video import cnn3d, cnn_lstm
 from scratchmm.vision import canny, images, looker, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
@@ -135,6 +137,25 @@ def run_sinusoids() -> None:
     sinusoids.sinusoidal_positions(7, 12)
     sinusoids.timestep_embedding(torch.arange(3), 8)
     sinusoids.cosines_first(torch.arange(3), 8)
+
+
+def run_lstm() -> None:
+    model, real = lstm.LSTM(7, 5, layers=2, both=True), torch.arange(6) < torch.tensor([[4], [6]])
+    model(torch.randn(2, 6, 7), real=real)
+    lstm.LSTMCell(7, 5)(torch.randn(2, 7))
+
+
+def run_cnn3d() -> None:
+    clips = torch.randn(2, 6, 3, 32, 24)
+    for residual in (False, True):
+        cnn3d.CNN3D(cnn3d.CNN3DConfig(7, (8, 12), (1, 2), residual))(clips)
+    cnn3d.conv3d(torch.randn(2, 3, 6, 9, 7), torch.randn(4, 3, 5, 3, 1), torch.randn(4))
+
+
+def run_cnn_lstm() -> None:
+    model, clips = cnn_lstm.CNNLSTM(cnn_lstm.tiny()), torch.randn(2, 6, 3, 32, 24)
+    model(clips)
+    model(clips, torch.arange(6) < torch.tensor([[4], [6]]))
 
 
 def run_vit() -> None:
@@ -459,10 +480,13 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/boxes.py": run_boxes,
     "layers/picture_blocks.py": run_picture_blocks,
     "layers/sinusoids.py": run_sinusoids,
+    "layers/lstm.py": run_lstm,
     "vision/vit.py": run_vit,
     "vision/looker.py": run_looker,
     "vision/resnet.py": run_resnet,
     "vision/rollout.py": run_rollout,
+    "video/cnn3d.py": run_cnn3d,
+    "video/cnn_lstm.py": run_cnn_lstm,
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,
     "language/words.py": run_words,

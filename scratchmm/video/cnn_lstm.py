@@ -1,0 +1,122 @@
+"""CNN-LSTM: look at each frame by itself, and remember.
+
+Paper: Long-term Recurrent Convolutional Networks for Visual Recognition and Description (LRCN;
+Donahue et al. 2014, arXiv 1411.4389), section 4: a 2-D network turns each frame into a vector, an
+LSTM reads the vectors, every frame predicts the clip's class, and the predictions are averaged.
+Dimensions: B batch, F frames, N real frames of the whole batch, C channels, E numbers a frame,
+D width of the memory, K classes.
+Differs from the paper: the encoder is a small ResNet, trained from scratch with the LSTM, where
+LRCN takes CaffeNet trained on ImageNet; no dropout.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
+from scratchmm.layers.embeddings import check_channels
+from scratchmm.layers.lstm import LSTM
+
+
+@dataclass(frozen=True)
+class CNNLSTMConfig:
+    """The sizes of a CNN-LSTM."""
+
+    classes: int  # of the classifier
+    channels: tuple[int, ...] = (16, 32, 64)  # of the stem and of each block behind it
+    grid: int = 4  # rows and columns of places that a frame's features keep
+    features: int = 64  # numbers a frame that the LSTM reads
+    width: int = 64  # of the LSTM's states
+    layers: int = 1  # of the LSTM
+    picture_channels: int = 3  # of the clips
+
+
+def tiny() -> CNNLSTMConfig:
+    """A size for tests."""
+    return CNNLSTMConfig(5, channels=(8, 12), grid=2, features=11, width=10)
+
+
+class FrameEncoder(nn.Module):
+    """A picture as E numbers. A stem and residual blocks, each halving height and width.
+
+    The mean over the whole picture would forget where a thing is, and with it that it moves: the
+    mean is taken in each cell of a grid, whatever the picture's size, as in LRCN, whose fully
+    connected layer fc6 also still knows the place.
+
+    >>> FrameEncoder(tiny())(torch.zeros(3, 3, 32, 24)).shape
+    torch.Size([3, 11])
+    """
+
+    def __init__(self, config: CNNLSTMConfig) -> None:
+        super().__init__()
+        self.cells = config.grid
+        self.stem = NormedConvolution(config.picture_channels, config.channels[0], 3, stride=2)
+        pairs = zip(config.channels, config.channels[1:])
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b, stride=2) for a, b in pairs))
+        self.output = nn.Linear(config.channels[-1] * config.grid**2, config.features)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames: float (N, C, height, width). Returns (N, E)."""
+        if frames.device.type == "cpu":  # where convolutions are faster on this layout
+            frames = frames.contiguous(memory_format=torch.channels_last)
+        x = self.blocks(F.relu(self.stem(frames), inplace=True))
+        x = F.adaptive_avg_pool2d(x, self.cells).flatten(1)
+        return F.relu(self.output(x))  # (N, E)
+
+
+class CNNLSTM(nn.Module):
+    """Clips of any number of frames, any height and width, to classes.
+
+    >>> model, clips = CNNLSTM(tiny()), torch.zeros(2, 4, 3, 16, 24)
+    >>> model(clips).shape, model.frame_logits(clips).shape
+    (torch.Size([2, 5]), torch.Size([2, 4, 5]))
+    """
+
+    def __init__(self, config: CNNLSTMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = FrameEncoder(config)
+        self.lstm = LSTM(config.features, config.width, config.layers)
+        self.head = nn.Linear(config.width, config.classes)
+
+    def frame_logits(self, clips: Tensor, real: Tensor | None = None) -> Tensor:
+        """clips: float (B, F, C, height, width); real: bool (B, F), False where a frame is padding.
+
+        Returns (B, F, K): what is said at each frame, having seen it and those before. Padding is
+        never encoded, so that it cannot enter the batch's norms either; logits there mean nothing.
+        """
+        if clips.ndim != 5:
+            raise ValueError(f"{clips.ndim} axes are not (batch, frames, channels, height, width)")
+        check_channels("frames", clips.shape[2], self.config.picture_channels)
+        if real is None:
+            real = clips.new_ones(clips.shape[:2], dtype=torch.bool)  # (B, F)
+        encoded = self.encoder(clips[real])  # (N, E)
+        x = encoded.new_zeros(*real.shape, self.config.features)  # (B, F, E)
+        x[real] = encoded
+        return self.head(self.lstm(x, real=real)[0])  # (B, F, K)
+
+    def forward(self, clips: Tensor, real: Tensor | None = None) -> Tensor:
+        """clips: float (B, F, C, height, width); real: bool (B, F). Returns logits (B, K).
+
+        They are log-probabilities: of the mean over real frames of each frame's softmax.
+        """
+        return average_prediction(self.frame_logits(clips, real), real)  # (B, K)
+
+
+def average_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
+    """log of the mean probability over real frames: logits: (B, F, K). Returns (B, K).
+
+    real: bool (B, F), with at least one True a row.
+
+    >>> logits = torch.tensor([[[0.0, 0.0], [0.0, 50.0]]])
+    >>> [round(p, 3) for p in average_prediction(logits).exp()[0].tolist()]
+    [0.25, 0.75]
+    """
+    predictions = logits.log_softmax(dim=-1)  # (B, F, K)
+    if real is None:
+        return predictions.logsumexp(dim=1) - math.log(logits.shape[1])  # (B, K)
+    predictions = predictions.masked_fill(~real.unsqueeze(-1), -math.inf)  # (B, F, K)
+    return predictions.logsumexp(dim=1) - real.sum(dim=1, keepdim=True).log()  # (B, K)
