@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scratchmm.audio import audio_cnn
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import controls, drawing, world
 from scratchmm.diffusion import (
@@ -471,6 +472,16 @@ def run_looker() -> None:
     looker.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
 
 
+def run_audio_cnn() -> None:
+    config = audio_cnn.AudioCNNConfig(classes=7, mels=12, channels=(4, 5))
+    model, log_mel = audio_cnn.AudioCNN(config), torch.randn(3, 12, 18)
+    real = audio_cnn.frame_mask(torch.arange(35) < torch.tensor([[35], [11], [20]]), hop=2)
+    model.measure(log_mel, real)
+    model(log_mel, real)
+    model(log_mel)
+    model.evidence(log_mel, real)
+
+
 RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
     "layers/fast_attention.py": run_fast_attention,
@@ -487,6 +498,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "vision/rollout.py": run_rollout,
     "video/cnn3d.py": run_cnn3d,
     "video/cnn_lstm.py": run_cnn_lstm,
+    "audio/audio_cnn.py": run_audio_cnn,
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,
     "language/words.py": run_words,
