@@ -55,7 +55,8 @@ class PictureBlock(nn.Module):
                     f"this block adds an embedded time of width {self.time.in_features} and got none"
                 )
             inner = inner + self.time(F.silu(time))[:, :, None, None]  # (B, D, X, Y)
-        inner = self.second(F.silu(self.second_norm(inner)))  # (B, D, X, Y)
+        inner = self.second_norm(inner)  # (B, D, X, Y)
+        inner = self.second(F.silu(inner))  # (B, D, X, Y)
         return self.shortcut(x) + inner  # (B, D, X, Y)
 
 
@@ -77,7 +78,8 @@ class PictureAttention(nn.Module):
         """x: float (B, C, X, Y). Returns the same shape."""
         cells = self.norm(x).flatten(2).transpose(1, 2)  # (B, N, C)
         change = self.attention(cells).transpose(1, 2)  # (B, C, N)
-        return x + change.unflatten(2, x.shape[2:])  # (B, C, X, Y)
+        # The sum keeps the first one's order in memory, channels last: faster convolutions behind it.
+        return change.unflatten(2, x.shape[2:]) + x  # (B, C, X, Y)
 
 
 class Downsample(nn.Module):
