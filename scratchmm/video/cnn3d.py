@@ -193,9 +193,7 @@ class CNN3D(nn.Module):
         """clips: float (B, F, C, height, width). Returns the last stage's features (B, D, T, H, W):
         D channels at T x H x W places of the clip.
         """
-        if clips.ndim != 5:
-            raise ValueError(f"{clips.ndim} axes are not (batch, frames, channels, height, width)")
-        check_channels("frames", clips.shape[2], self.config.picture_channels)
+        check_clips(clips, self.config.picture_channels)
         x = channels_first(clips)
         if clips.device.type == "cpu":  # where convolutions are twice as fast on this layout
             x = x.contiguous(memory_format=torch.channels_last_3d)
@@ -208,3 +206,17 @@ class CNN3D(nn.Module):
         of the clip, and one Linear layer.
         """
         return self.head(self.grid(clips).mean(dim=(2, 3, 4)))  # (B, K)
+
+
+def check_clips(clips: Tensor, channels: int) -> None:
+    """Refuse what is no batch of clips (B, F, C, H, W) of that many channels.
+
+    >>> check_clips(torch.zeros(3, 32, 32), 3)
+    Traceback (most recent call last):
+    ValueError: 3 axes are not (batch, frames, channels, height, width)
+    """
+    if clips.ndim != 5:
+        raise ValueError(f"{clips.ndim} axes are not (batch, frames, channels, height, width)")
+    if clips.shape[1] == 0:
+        raise ValueError("a clip of 0 frames has nothing to see")
+    check_channels("frames", clips.shape[2], channels)

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
-from scratchmm.layers.embeddings import check_channels
 from scratchmm.layers.lstm import LSTM
+from scratchmm.video.cnn3d import check_clips
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,10 @@ class CNNLSTM(nn.Module):
         Returns (B, F, K): what is said at each frame, having seen it and those before. Padding is
         never encoded, so that it cannot enter the batch's norms either; logits there mean nothing.
         """
-        if clips.ndim != 5:
-            raise ValueError(f"{clips.ndim} axes are not (batch, frames, channels, height, width)")
-        check_channels("frames", clips.shape[2], self.config.picture_channels)
+        check_clips(clips, self.config.picture_channels)
         if real is None:
             real = clips.new_ones(clips.shape[:2], dtype=torch.bool)  # (B, F)
+        check_real(real, clips)
         encoded = self.encoder(clips[real])  # (N, E)
         x = encoded.new_zeros(*real.shape, self.config.features)  # (B, F, E)
         x[real] = encoded
@@ -119,4 +118,22 @@ def average_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
     if real is None:
         return predictions.logsumexp(dim=1) - math.log(logits.shape[1])  # (B, K)
     predictions = predictions.masked_fill(~real.unsqueeze(-1), -math.inf)  # (B, F, K)
-    return predictions.logsumexp(dim=1) - real.sum(dim=1, keepdim=True).log()  # (B, K)
+    frames = real.sum(dim=1, keepdim=True).to(logits.dtype)  # (B, 1)
+    return predictions.logsumexp(dim=1) - frames.log()  # (B, K)
+
+
+def check_real(real: Tensor, clips: Tensor) -> None:
+    """Refuse a mask of another shape than the clips' batch and frames, and clips of padding only.
+
+    >>> check_real(torch.tensor([[True, True], [False, False]]), torch.zeros(2, 2, 3, 8, 8))
+    Traceback (most recent call last):
+    ValueError: clip 1 has no real frame
+    """
+    if real.shape != clips.shape[:2]:
+        raise ValueError(
+            f"the mask of shape {tuple(real.shape)} does not cover the batch and frames "
+            f"{tuple(clips.shape[:2])}"
+        )
+    empty = ~real.any(dim=1)
+    if empty.any():
+        raise ValueError(f"clip {int(empty.nonzero()[0])} has no real frame")
