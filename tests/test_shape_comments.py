@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scratchmm.audio import audio_cnn
+from scratchmm.audio import augment as sound_augment
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import controls, drawing, world
 from scratchmm.diffusion import (
@@ -482,6 +483,13 @@ def run_audio_cnn() -> None:
     model.evidence(log_mel, real)
 
 
+def run_sound_augment() -> None:
+    real = torch.arange(9) < torch.tensor([[9], [6]])
+    sound_augment.add_noise(torch.randn(2, 9), torch.Generator(), real)
+    sound_augment.shift(torch.randn(2, 9), torch.Generator(), real)
+    sound_augment.spec_augment(torch.randn(2, 5, 9), torch.Generator(), real, count=3)
+
+
 RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
     "layers/fast_attention.py": run_fast_attention,
@@ -499,6 +507,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "video/cnn3d.py": run_cnn3d,
     "video/cnn_lstm.py": run_cnn_lstm,
     "audio/audio_cnn.py": run_audio_cnn,
+    "audio/augment.py": run_sound_augment,
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,
     "language/words.py": run_words,
