@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.audio import audio_cnn
+from scratchmm.audio import audio_cnn, mel, spectrum
 from scratchmm.audio import augment as sound_augment
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import controls, drawing, world
@@ -490,6 +490,17 @@ def run_sound_augment() -> None:
     sound_augment.spec_augment(torch.randn(2, 5, 9), torch.Generator(), real, count=3)
 
 
+def run_mel() -> None:
+    sound = torch.randn(2, 3, 100)
+    spectrum.hann(5)  # by itself, since windows and filters made before are kept
+    mel.mel_filters(rate=500, size=20, mels=7)
+    seen = spectrum.stft(sound, size=21, hop=4)
+    spectrum.power(seen)
+    spectrum.istft(seen, size=21, hop=4)
+    mel.mfcc(mel.log_mel(sound, rate=500, size=20, mels=7), count=4)
+    mel.whisper_log_mel(sound[0], mels=5)
+
+
 RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
     "layers/fast_attention.py": run_fast_attention,
@@ -507,6 +518,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "video/cnn3d.py": run_cnn3d,
     "video/cnn_lstm.py": run_cnn_lstm,
     "audio/audio_cnn.py": run_audio_cnn,
+    "audio/mel.py": run_mel,
+    "audio/spectrum.py": run_mel,
     "audio/augment.py": run_sound_augment,
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,

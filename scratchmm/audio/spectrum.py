@@ -1,0 +1,225 @@
+"""The spectrum of a sound: cut it into frames that overlap, and ask of each which frequencies it has.
+
+Paper: Signal Estimation from Modified Short-Time Fourier Transform (Griffin and Lim 1984), equation 6,
+for the way back; the conventions of borders and decibels are librosa's (McFee and others 2015).
+Dimensions: S samples of a sound, F frames, L samples of a frame (its size), Q frequencies
+(size // 2 + 1), of which number q is q * rate / size hertz; "..." any axes before them, such as a
+batch or channels.
+Conventions: the Hann window is the periodic one; frame f lies around sample f * hop, because zeros
+are set before and behind the sound ("centred"); the spectrum is not divided by the size.
+Differs from the paper: nothing. From librosa: decibels cut off below the loudest point of each
+sound, not of a whole batch, so that no sound depends on its neighbours.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def hann(length: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The periodic Hann window (L,): a hill that fades a frame in and out.
+
+    hann[n] = 1/2 - 1/2 cos(2 pi n / length). Periodic: n = length would be the next 0, so that
+    windows half their length apart add up to exactly 1.
+
+    >>> hann(4).tolist()
+    [0.0, 0.5, 1.0, 0.5]
+    """
+    if length < 1:
+        raise ValueError(f"a window needs a length of at least 1 sample, not {length}")
+    turn = 2 * torch.pi * torch.arange(length, dtype=torch.float64) / length  # (L,)
+    return (0.5 - 0.5 * turn.cos()).to(dtype)
+
+
+def frame(sound: Tensor, length: int, hop: int) -> Tensor:
+    """Frames of `length` samples, each begun `hop` samples after the one before.
+
+    sound: (..., S). Returns (..., F, L), a view: F = 1 + (S - length) // hop, and the samples behind
+    the last whole frame are left out. Raises ValueError if there is no whole frame.
+
+    >>> frame(torch.arange(7), length=4, hop=2).tolist()
+    [[0, 1, 2, 3], [2, 3, 4, 5]]
+    """
+    if length < 1 or hop < 1:
+        raise ValueError(f"frames need a length and a hop of at least 1, not {length} and {hop}")
+    if sound.shape[-1] < length:
+        raise ValueError(
+            f"a sound of {sound.shape[-1]} samples is shorter than one frame of {length}"
+        )
+    return sound.unfold(-1, length, hop)  # (..., F, L)
+
+
+def stft(
+    sound: Tensor,
+    size: int = 1024,
+    hop: int | None = None,
+    window: Tensor | None = None,
+    centred: bool = True,
+    pad_mode: str = "constant",
+) -> Tensor:
+    """The short-time Fourier transform, as librosa.stft computes it.
+
+    spectrum[q, f] = sum over n of window[n] sound[f hop + n] exp(-2 pi i q n / size)
+
+    sound: float (..., S). Returns complex (..., Q, F). hop: a quarter of size unless given; window:
+    Hann of size unless given, and zeros around one that is shorter; centred: size // 2 samples are
+    set before and behind the sound, zeros or, by pad_mode, its "reflect"ion or "edge" samples, so
+    that F = 1 + S // hop.
+
+    >>> tone = torch.cos(2 * torch.pi * 2 * torch.arange(8) / 8)  # two turns in a frame
+    >>> stft(tone, size=8, window=torch.ones(8), centred=False).abs().round().T.tolist()
+    [[0.0, 0.0, 4.0, 0.0, 0.0]]
+    """
+    check_sound(sound)
+    if centred:
+        sound = pad_ends(sound, size // 2, pad_mode)
+    frames = frame(sound, size, hop_of(size, hop))  # (..., F, L)
+    windowed = frames * _window(size, window, sound)  # (..., F, L)
+    return torch.fft.rfft(windowed).transpose(-1, -2)  # (..., Q, F)
+
+
+def istft(
+    spectrum: Tensor,
+    size: int | None = None,
+    hop: int | None = None,
+    window: Tensor | None = None,
+    centred: bool = True,
+    length: int | None = None,
+) -> Tensor:
+    """The way back: the sound whose spectrum comes closest to this one, as librosa.istft.
+
+    sound[n] = sum over f of window frame_f / sum over f of window^2, both laid at f * hop and added
+
+    spectrum: complex (..., Q, F). Returns (..., S), cut or filled with zeros to `length` if that is
+    given. The other arguments are those of stft; size is 2 (Q - 1) unless given. A sample that no
+    window covers cannot be known and is 0: not centred, that is the first one.
+
+    >>> sound = torch.sin(torch.arange(50.0))
+    >>> torch.allclose(istft(stft(sound, size=16), length=50), sound, atol=1e-6)
+    True
+    """
+    size = 2 * (spectrum.shape[-2] - 1) if size is None else size
+    if spectrum.shape[-2] != size // 2 + 1:
+        raise ValueError(f"{spectrum.shape[-2]} frequencies are not those of frames of {size}")
+    hop = hop_of(size, hop)
+    frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=size)  # (..., F, L)
+    shape = _window(size, window, frames)
+    sound = overlap_add(frames * shape, hop)
+    weight = overlap_add(shape.square().expand(frames.shape[-2], size), hop)
+    covered = weight > torch.finfo(weight.dtype).tiny
+    sound = sound * covered / torch.where(covered, weight, 1)
+    if centred:
+        start = size // 2
+        sound = sound[..., start : sound.shape[-1] - (start if length is None else 0)]
+    return sound if length is None else F.pad(sound, (0, length - sound.shape[-1]))
+
+
+def overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """Lay every frame at its place, `hop` samples after the one before, and add where they overlap.
+
+    frames: (..., F, L). Returns (..., S) with S = (F - 1) * hop + L.
+
+    >>> overlap_add(torch.ones(3, 4), hop=2).tolist()
+    [1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0]
+    """
+    *before, count, length = frames.shape
+    pieces = -(-length // hop)  # of hop samples, to a frame
+    frames = F.pad(frames, (0, pieces * hop - length)).unflatten(-1, (pieces, hop))
+    sound = frames.new_zeros(*before, count + pieces - 1, hop)
+    for piece in range(pieces):  # piece p of frame f lies at piece f + p of the sound
+        sound[..., piece : piece + count, :] += frames[..., piece, :]
+    return sound.flatten(-2)[..., : (count - 1) * hop + length]
+
+
+def power(spectrum: Tensor) -> Tensor:
+    """How strong each frequency is: |spectrum| squared. complex (..., Q, F) -> float (..., Q, F).
+
+    >>> power(torch.tensor([[3 + 4j]])).tolist()
+    [[25.0]]
+    """
+    return spectrum.real.square() + spectrum.imag.square()  # (..., Q, F)
+
+
+def decibels(
+    power: Tensor, reference: float = 1.0, floor: float = 1e-10, span: float | None = 80.0
+) -> Tensor:
+    """Power on the scale of the ear: 10 log10(power / reference), as librosa.power_to_db.
+
+    Silence has no logarithm: power below `floor` counts as `floor`, which is also where the
+    gradient ends. What lies more than `span` decibels below the loudest point of its spectrogram
+    (the last two axes) is raised to there; span=None keeps it.
+
+    >>> decibels(torch.tensor([1.0, 100.0, 0.0])).tolist()
+    [0.0, 20.0, -60.0]
+    """
+    if floor <= 0 or reference <= 0:
+        raise ValueError(f"floor {floor} and reference {reference} must both be above 0")
+    if span is not None and span < 0:
+        raise ValueError(f"a span of {span} decibels is below 0")
+    level = 10 * power.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
+    if span is None or not level.numel():
+        return level
+    loudest = level.amax(dim=tuple(range(-min(2, level.dim()), 0)), keepdim=True)
+    return level.maximum(loudest - span)
+
+
+def pad_ends(sound: Tensor, count: int, mode: str) -> Tensor:
+    """Set `count` samples before and behind a sound (..., S): "constant" (0), "reflect" or "edge".
+
+    The reflection goes to and fro between the ends as often as a short sound needs.
+
+    >>> pad_ends(torch.tensor([1, 2, 3]), 3, "reflect").tolist()
+    [2, 3, 2, 1, 2, 3, 2, 1, 2]
+    """
+    length = sound.shape[-1]
+    if mode == "constant":
+        return F.pad(sound, (count, count))
+    if mode not in ("reflect", "edge"):
+        raise ValueError(f"pad_mode {mode!r} is none of constant, reflect, edge")
+    if not length:
+        raise ValueError(f"a sound of 0 samples has no {mode} to set before and behind it")
+    ends = torch.arange(count, device=sound.device)
+    places = torch.stack([ends - count, ends + length])
+    if mode == "edge":
+        places = places.clamp(0, length - 1)
+    else:  # a turn there and back is 2 (S - 1) samples long
+        places = (places + length - 1).remainder(max(2 * (length - 1), 1)).sub(length - 1).abs()
+    before, behind = sound[..., places[0]], sound[..., places[1]]
+    return torch.cat([before, sound, behind], dim=-1)
+
+
+def hop_of(size: int, hop: int | None) -> int:
+    """The hop from frame to frame: a quarter of the size unless it is given.
+
+    >>> hop_of(1024, None), hop_of(1024, 160)
+    (256, 160)
+    """
+    if size < 1:
+        raise ValueError(f"a frame needs a size of at least 1 sample, not {size}")
+    return max(1, size // 4) if hop is None else hop
+
+
+def check_sound(sound: Tensor) -> None:
+    """Refuse what is no sound of floats: whole numbers would overflow, complex ones have no ear."""
+    if sound.dtype not in (torch.float32, torch.float64) or not sound.dim():
+        kind = str(sound.dtype).removeprefix("torch.")
+        raise ValueError(f"a sound is float32 or float64 (..., S), not {kind} {tuple(sound.shape)}")
+
+
+def _window(size: int, window: Tensor | None, like: Tensor) -> Tensor:
+    """The window (size,) in the dtype and on the device of `like`."""
+    if window is None:
+        return _hann(size, like.dtype, like.device)
+    missing = size - window.shape[-1]
+    if window.dim() != 1 or missing < 0:
+        raise ValueError(f"a window {tuple(window.shape)} does not fit in frames of {size} samples")
+    return F.pad(window.to(like), (missing // 2, missing - missing // 2))
+
+
+@lru_cache(maxsize=32)
+def _hann(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # kept beyond the call, it must serve training too
+        return hann(size, dtype).to(device)
