@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.audio import audio_cnn, mel, spectrum
+from scratchmm.audio import audio_cnn, features, mel, rhythm, spectrum
 from scratchmm.audio import augment as sound_augment
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import controls, drawing, world
@@ -483,13 +483,6 @@ def run_audio_cnn() -> None:
     model.evidence(log_mel, real)
 
 
-def run_sound_augment() -> None:
-    real = torch.arange(9) < torch.tensor([[9], [6]])
-    sound_augment.add_noise(torch.randn(2, 9), torch.Generator(), real)
-    sound_augment.shift(torch.randn(2, 9), torch.Generator(), real)
-    sound_augment.spec_augment(torch.randn(2, 5, 9), torch.Generator(), real, count=3)
-
-
 def run_mel() -> None:
     sound = torch.randn(2, 3, 100)
     spectrum.hann(5)  # by itself, since windows and filters made before are kept
@@ -499,6 +492,25 @@ def run_mel() -> None:
     spectrum.istft(seen, size=21, hop=4)
     mel.mfcc(mel.log_mel(sound, rate=500, size=20, mels=7), count=4)
     mel.whisper_log_mel(sound[0], mels=5)
+
+
+def run_features() -> None:
+    sound = torch.randn(2, 3, 500)
+    features.rms(sound, 20, 7)
+    features.zero_crossing_rate(sound, 20, 7)
+    bands = spectrum.power(spectrum.stft(sound, 32))
+    features.spectral_centroid(bands, 8000)
+    features.spectral_rolloff(bands, 8000)
+    features.chroma(bands, 8000)
+    onsets = rhythm.onset_strength(sound, 8000, 23, size=512)
+    rhythm.tempo(onsets, 8000, 23 * 50)
+
+
+def run_sound_augment() -> None:
+    real = torch.arange(9) < torch.tensor([[9], [6]])
+    sound_augment.add_noise(torch.randn(2, 9), torch.Generator(), real)
+    sound_augment.shift(torch.randn(2, 9), torch.Generator(), real)
+    sound_augment.spec_augment(torch.randn(2, 5, 9), torch.Generator(), real, count=3)
 
 
 RUNS: dict[str, Callable[[], None]] = {
@@ -518,9 +530,11 @@ RUNS: dict[str, Callable[[], None]] = {
     "video/cnn3d.py": run_cnn3d,
     "video/cnn_lstm.py": run_cnn_lstm,
     "audio/audio_cnn.py": run_audio_cnn,
+    "audio/augment.py": run_sound_augment,
+    "audio/features.py": run_features,
+    "audio/rhythm.py": run_features,
     "audio/mel.py": run_mel,
     "audio/spectrum.py": run_mel,
-    "audio/augment.py": run_sound_augment,
     "language/text_transformer.py": run_text_transformer,
     "language/bert.py": run_bert,
     "language/words.py": run_words,
