@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator
 
@@ -59,6 +59,7 @@ def test_the_noise_is_white_and_every_sound_has_its_own():
     assert (strengths / strengths.mean(1, keepdim=True) - 1).abs().max() < 0.12
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=4),
     st.integers(0, 10**6),
@@ -87,6 +88,7 @@ def test_silence_stays_silent_and_no_noise_is_no_noise():
     torch.testing.assert_close(mixed, torch.ones(2, 5))
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=4),
     st.lists(st.integers(-12, 12), min_size=4, max_size=4),
@@ -116,6 +118,7 @@ def test_shifts_are_whole_numbers_up_to_a_share_of_each_sound_all_equally_likely
         assert (counts / 4000 - 1 / (2 * most + 1)).abs().max() < 0.03
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(0, 12), min_size=1, max_size=4),
     st.integers(0, 3),
