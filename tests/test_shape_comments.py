@@ -1,6 +1,7 @@
 """The shape comments of the library are executed; and the checker that does it is checked."""
 
 import importlib.util
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +68,7 @@ from scratchmm.training import (
     small_generator,
     small_vit,
 )
-from scratchmm.video import cnn3d, cnn_lstm
+from scratchmm.video import clips, cnn3d, cnn_lstm
 from scratchmm.vision import canny, images, looker, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
@@ -473,6 +474,13 @@ def run_looker() -> None:
     looker.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
 
 
+def run_clips() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        clips.read_clip(clips.write_gif(folder + "/a.gif", torch.randn(4, 3, 5, 6)), size=(8, 7))
+    for how in ("uniform", "random", "dense"):
+        clips.sample_frames(9, 4, how)
+
+
 def run_audio_cnn() -> None:
     config = audio_cnn.AudioCNNConfig(classes=7, mels=12, channels=(4, 5))
     model, log_mel = audio_cnn.AudioCNN(config), torch.randn(3, 12, 18)
@@ -527,6 +535,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "vision/looker.py": run_looker,
     "vision/resnet.py": run_resnet,
     "vision/rollout.py": run_rollout,
+    "video/clips.py": run_clips,
     "video/cnn3d.py": run_cnn3d,
     "video/cnn_lstm.py": run_cnn_lstm,
     "audio/audio_cnn.py": run_audio_cnn,
