@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.audio import audio_cnn, features, mel, rhythm, spectrum
+from scratchmm.audio import audio_cnn, features, mel, rhythm, spectrum, waveform
 from scratchmm.audio import augment as sound_augment
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
 from scratchmm.data import controls, drawing, world
@@ -481,6 +481,15 @@ def run_clips() -> None:
         clips.sample_frames(9, 4, how)
 
 
+def run_waveform() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.wav", "a.ogg"):
+            path = waveform.write_sound(Path(folder) / name, torch.zeros(2, 9), 8000)
+            waveform.read_sound(path, rate=6000)
+    waveform.loud_part(torch.ones(3, 70), frame=10, hop=5)
+    waveform.pad_together([torch.zeros(5), torch.zeros(7)])
+
+
 def run_audio_cnn() -> None:
     config = audio_cnn.AudioCNNConfig(classes=7, mels=12, channels=(4, 5))
     model, log_mel = audio_cnn.AudioCNN(config), torch.randn(3, 12, 18)
@@ -539,6 +548,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "video/cnn3d.py": run_cnn3d,
     "video/cnn_lstm.py": run_cnn_lstm,
     "audio/audio_cnn.py": run_audio_cnn,
+    "audio/sound_files.py": run_waveform,
+    "audio/waveform.py": run_waveform,
     "audio/augment.py": run_sound_augment,
     "audio/features.py": run_features,
     "audio/rhythm.py": run_features,
