@@ -1,4 +1,4 @@
-"""`python -m scratchmm bench attention|vit|...|unet|vae|world`: the library beside its peers."""
+"""`python -m scratchmm bench attention|vit|...|vae|audio|world`: the library beside its peers."""
 
 import argparse
 import importlib
@@ -11,7 +11,7 @@ from typing import Any
 from scratchmm.commands.sources import replace_between, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = ("attention", "vit", "resnet", "clip", "vilt", "fusion", "unet", "vae", "world")
+CASES = ("attention", "vit", "resnet", "clip", "vilt", "fusion", "unet", "vae", "audio", "world")
 
 
 def add(subparsers: Any) -> None:
