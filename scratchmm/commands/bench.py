@@ -1,4 +1,4 @@
-"""`python -m scratchmm bench attention|vit|...|vae|audio|world`: the library beside its peers."""
+"""`python -m scratchmm bench attention|vit|...|audio|video|world`: the library beside its peers."""
 
 import argparse
 import importlib
@@ -11,7 +11,19 @@ from typing import Any
 from scratchmm.commands.sources import replace_between, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = ("attention", "vit", "resnet", "clip", "vilt", "fusion", "unet", "vae", "audio", "world")
+CASES = (
+    "attention",
+    "vit",
+    "resnet",
+    "clip",
+    "vilt",
+    "fusion",
+    "unet",
+    "vae",
+    "audio",
+    "video",
+    "world",
+)
 
 
 def add(subparsers: Any) -> None:
