@@ -4,6 +4,7 @@ import importlib.util
 import tempfile
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,8 +158,10 @@ def run_cnn3d() -> None:
 
 def run_cnn_lstm() -> None:
     model, clips = cnn_lstm.CNNLSTM(cnn_lstm.tiny()), torch.randn(2, 6, 3, 32, 24)
-    model(clips)
-    model(clips, torch.arange(6) < torch.tensor([[4], [6]]))
+    for average in (False, True):
+        model.config = replace(model.config, average=average)
+        model(clips)
+        model(clips, torch.arange(6) < torch.tensor([[4], [6]]))
 
 
 def run_vit() -> None:

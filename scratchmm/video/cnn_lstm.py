@@ -6,7 +6,8 @@ LSTM reads the vectors, every frame predicts the clip's class, and the predictio
 Dimensions: B batch, F frames, N real frames of the whole batch, C channels, E numbers a frame,
 D width of the memory, K classes.
 Differs from the paper: the encoder is a small ResNet, trained from scratch with the LSTM, where
-LRCN takes CaffeNet trained on ImageNet; no dropout.
+LRCN takes CaffeNet trained on ImageNet; no dropout. By default only the last frame predicts: the
+first ones cannot know yet which way a thing will go, and to average them in slows training down.
 """
 
 import math
@@ -32,6 +33,7 @@ class CNNLSTMConfig:
     width: int = 64  # of the LSTM's states
     layers: int = 1  # of the LSTM
     picture_channels: int = 3  # of the clips
+    average: bool = False  # all frames' predictions, as the paper does, or the last frame's
 
 
 def tiny() -> CNNLSTMConfig:
@@ -100,9 +102,29 @@ class CNNLSTM(nn.Module):
     def forward(self, clips: Tensor, real: Tensor | None = None) -> Tensor:
         """clips: float (B, F, C, height, width); real: bool (B, F). Returns logits (B, K).
 
-        They are log-probabilities: of the mean over real frames of each frame's softmax.
+        They are the last real frame's; or, with `average`, log-probabilities: of the mean over real
+        frames of each frame's softmax.
         """
-        return average_prediction(self.frame_logits(clips, real), real)  # (B, K)
+        logits = self.frame_logits(clips, real)  # (B, F, K)
+        if self.config.average:
+            return average_prediction(logits, real)  # (B, K)
+        return last_prediction(logits, real)  # (B, K)
+
+
+def last_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
+    """What is said at the last real frame: logits: (B, F, K). Returns (B, K).
+
+    real: bool (B, F), with at least one True a row.
+
+    >>> logits = torch.tensor([[[1.0], [2.0], [3.0]]])
+    >>> last_prediction(logits, torch.tensor([[True, True, False]]))
+    tensor([[2.]])
+    """
+    if real is None:
+        return logits[:, -1]  # (B, K)
+    frames = torch.arange(real.shape[1], device=real.device)  # (F,)
+    last = frames.where(real, -1).argmax(dim=1)  # (B,)
+    return logits[torch.arange(len(logits), device=logits.device), last]  # (B, K)
 
 
 def average_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:

@@ -1,5 +1,7 @@
 """The CNN-LSTM: frames one by one, a memory over them, and padding that changes nothing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from scratchmm.video.cnn_lstm import (
     CNNLSTMConfig,
     FrameEncoder,
     average_prediction,
+    last_prediction,
     tiny,
 )
 
@@ -38,6 +41,8 @@ def test_it_is_the_encoder_then_torchs_lstm_then_the_mean_of_probabilities(model
     features = torch.stack([model.encoder(clips[:, f]) for f in range(4)], dim=1)
     logits = model.head(lstm(features)[0])
     close(model.frame_logits(clips), logits)
+    close(model(clips), logits[:, -1])
+    model.config = replace(model.config, average=True)
     close(model(clips).exp(), logits.softmax(-1).mean(1))
 
 
@@ -60,11 +65,16 @@ def test_the_encoder_keeps_the_place():
 
 
 @settings(deadline=None, max_examples=15)
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.booleans(), st.integers(0, 99))
-def test_a_padded_clip_gives_what_it_gives_alone(lengths, after, seed):
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=4),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_a_padded_clip_gives_what_it_gives_alone(lengths, after, average, seed):
     """Wherever the padding stands and whatever is in it."""
     torch.manual_seed(seed)
-    model = CNNLSTM(tiny()).double().eval()
+    model = CNNLSTM(replace(tiny(), average=average)).double().eval()
     frames = torch.arange(max(lengths))
     ends = torch.tensor(lengths)[:, None]
     real = frames < ends if after else frames >= max(lengths) - ends
@@ -137,3 +147,11 @@ def test_what_cannot_work_is_refused(model):
         model(torch.zeros(2, 2, 3, 8, 8), real)
     with pytest.raises(ValueError, match=r"^the mask of shape \(2, 1\) does not cover"):
         model(torch.zeros(2, 2, 3, 8, 8), real[:, :1])
+
+
+def test_the_last_prediction_is_that_of_each_clips_last_real_frame():
+    logits = torch.randn(3, 4, 2)
+    real = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]]).bool()
+    expected = torch.stack([logits[0, 3], logits[1, 1], logits[2, 3]])
+    close(last_prediction(logits, real), expected)
+    close(last_prediction(logits), logits[:, 3])
