@@ -23,13 +23,15 @@ def hann(length: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """The periodic Hann window (L,): a hill that fades a frame in and out.
 
     hann[n] = 1/2 - 1/2 cos(2 pi n / length). Periodic: n = length would be the next 0, so that
-    windows half their length apart add up to exactly 1.
+    windows half their length apart add up to exactly 1. A single sample is not faded: it is 1.
 
     >>> hann(4).tolist()
     [0.0, 0.5, 1.0, 0.5]
     """
     if length < 1:
         raise ValueError(f"a window needs a length of at least 1 sample, not {length}")
+    if length == 1:
+        return torch.ones(1, dtype=dtype)
     turn = 2 * torch.pi * torch.arange(length, dtype=torch.float64) / length  # (L,)
     return (0.5 - 0.5 * turn.cos()).to(dtype)
 
@@ -101,16 +103,14 @@ def istft(
     >>> torch.allclose(istft(stft(sound, size=16), length=50), sound, atol=1e-6)
     True
     """
+    check_spectrum(spectrum, size, length)
     size = 2 * (spectrum.shape[-2] - 1) if size is None else size
-    if spectrum.shape[-2] != size // 2 + 1:
-        raise ValueError(f"{spectrum.shape[-2]} frequencies are not those of frames of {size}")
     hop = hop_of(size, hop)
     frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=size)  # (..., F, L)
     shape = _window(size, window, frames)
     sound = overlap_add(frames * shape, hop)
     weight = overlap_add(shape.square().expand(frames.shape[-2], size), hop)
-    covered = weight > torch.finfo(weight.dtype).tiny
-    sound = sound * covered / torch.where(covered, weight, 1)
+    sound = sound / weight.masked_fill(weight < torch.finfo(weight.dtype).tiny, torch.inf)
     if centred:
         start = size // 2
         sound = sound[..., start : sound.shape[-1] - (start if length is None else 0)]
@@ -126,12 +126,13 @@ def overlap_add(frames: Tensor, hop: int) -> Tensor:
     [1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0]
     """
     *before, count, length = frames.shape
-    pieces = -(-length // hop)  # of hop samples, to a frame
-    frames = F.pad(frames, (0, pieces * hop - length)).unflatten(-1, (pieces, hop))
-    sound = frames.new_zeros(*before, count + pieces - 1, hop)
-    for piece in range(pieces):  # piece p of frame f lies at piece f + p of the sound
-        sound[..., piece : piece + count, :] += frames[..., piece, :]
-    return sound.flatten(-2)[..., : (count - 1) * hop + length]
+    starts = range(0, length, hop)
+    sound = frames.new_zeros(*before, (count - 1 + len(starts)) * hop)
+    for start in starts:  # of a piece of `hop` samples in every frame: such pieces do not overlap
+        piece = frames[..., start : start + hop]
+        places = sound[..., start : start + count * hop].unflatten(-1, (count, hop))
+        places[..., : piece.shape[-1]].add_(piece)
+    return sound[..., : (count - 1) * hop + length]
 
 
 def power(spectrum: Tensor) -> Tensor:
@@ -199,7 +200,10 @@ def hop_of(size: int, hop: int | None) -> int:
     """
     if size < 1:
         raise ValueError(f"a frame needs a size of at least 1 sample, not {size}")
-    return max(1, size // 4) if hop is None else hop
+    hop = max(1, size // 4) if hop is None else hop
+    if hop < 1:
+        raise ValueError(f"the hop from frame to frame must be at least 1 sample, not {hop}")
+    return hop
 
 
 def check_sound(sound: Tensor) -> None:
@@ -207,6 +211,17 @@ def check_sound(sound: Tensor) -> None:
     if sound.dtype not in (torch.float32, torch.float64) or not sound.dim():
         kind = str(sound.dtype).removeprefix("torch.")
         raise ValueError(f"a sound is float32 or float64 (..., S), not {kind} {tuple(sound.shape)}")
+
+
+def check_spectrum(spectrum: Tensor, size: int | None, length: int | None) -> None:
+    """Refuse what is not the spectrum of any frames, or of frames of another size."""
+    if not spectrum.is_complex() or spectrum.dim() < 2 or not spectrum.shape[-1]:
+        kind = str(spectrum.dtype).removeprefix("torch.")
+        raise ValueError(f"a spectrum is complex (..., Q, F), not {kind} {tuple(spectrum.shape)}")
+    if size is not None and spectrum.shape[-2] != size // 2 + 1:
+        raise ValueError(f"{spectrum.shape[-2]} frequencies are not those of frames of {size}")
+    if length is not None and length < 0:
+        raise ValueError(f"a sound cannot be {length} samples long")
 
 
 def _window(size: int, window: Tensor | None, like: Tensor) -> Tensor:
