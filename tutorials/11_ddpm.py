@@ -91,10 +91,12 @@ print(f"{len(pictures)} pictures {tuple(pictures.shape[1:])}; picture: {path}")
 #
 # At step t a noisy picture is x = sqrt(a) * picture + sqrt(1 - a) * noise. One number, a (alpha-bar,
 # in the papers), says how much is left: its share of the variance. It falls from 1 to 0. A schedule
-# is the list of these numbers.
+# is the list of these numbers. What a single step takes is its **beta**: the share of noise that it
+# mixes in, so that of the picture 1 - beta is left, and a is the product of all 1 - beta until there.
 #
-# **Question.** The first paper takes 1000 steps, and lets each mix in a little more noise than the
-# one before, on a line. What happens if we take the same line in 100 steps?
+# **Question.** The first paper takes 1000 steps, and lets beta grow on a line, from 0.0001 to 0.02.
+# What happens if we take the same line in 100 steps? (The right figure is in decibels: 10 more are
+# ten times as much picture to the noise, and 0 is as much of both.)
 
 # %%
 steps = 100
@@ -122,8 +124,9 @@ print("picture:", out / "schedules.png")
 # %% [markdown]
 # **Answer.** With the same line a third of the variance is still picture at the end. Who would start
 # to walk back from pure noise would start in a place where training has never been. The line is made
-# for 1000 steps. The cosine fits any number: it spends its steps evenly, and below the dashed line,
-# where there is more noise than picture, it stays half of the way.
+# for 1000 steps. The cosine fits any number, since it gives a itself, as the square of a cosine over
+# the way: it spends its steps evenly, and below the dashed line, where there is more noise than
+# picture, it stays half of the way.
 #
 # ## Noise in one go
 #
@@ -162,8 +165,9 @@ print("picture:", path)
 #
 # The network must know how much noise to expect. The number 57 alone is hard to hear: next to 58 it
 # is almost the same, and next to pixels it is huge. So a step is told as the hands of many clocks,
-# fast and slow, as positions were in lesson 02. **Question.** Which hands tell 57 from 58, and which
-# tell 20 from 80?
+# fast and slow, as positions were in lesson 02. (Here all cosines come before all sines; the UNet
+# below takes DDPM's own order, sines first. To a network that learns it is all the same.)
+# **Question.** Which hands tell 57 from 58, and which tell 20 from 80?
 
 # %%
 hands = sinusoids.cosines_first(torch.arange(steps) * 10, 64)  # 1000 ticks, however many steps
@@ -185,8 +189,10 @@ print("picture:", out / "clocks.png")
 #
 # ## Blocks that hear the time
 #
-# The UNet is built of residual blocks: norm, silu, convolution, and the same once more. The time is a
-# vector, the picture a grid. **Question.** Where is there room for a vector in a grid?
+# The UNet, the network that will see the noise, is built of residual blocks: norm, silu, convolution,
+# and the same once more. (The norm is of groups: some channels of one picture at a time are brought
+# to mean 0 and deviation 1. silu is x * sigmoid(x), a smooth relu.) The time is a vector, the picture
+# a grid. **Question.** Where is there room for a vector in a grid?
 
 # %%
 torch.manual_seed(seed)
@@ -202,21 +208,22 @@ print(
 print(f"largest difference between two cells of a channel: {change.std(dim=(2, 3)).max():.1e}")
 
 # %% [markdown]
-# **Answer.** Between the two convolutions, one number a channel, the same at each cell. The time says
-# *how* to look at things; it has nothing to say about *where*.
+# **Answer.** Between the two convolutions, one number a channel, the same at each cell: the time goes
+# through silu and a linear layer that makes as many numbers as there are channels. It says *how* to
+# look at things; it has nothing to say about *where*.
 #
 # ## Down and up
 #
 # A convolution of kernel 3 sees its neighbours only. To see a whole thing, the grid is made smaller:
 # half as high, half as wide, more channels. What is small is lost on the way. So on the way up each
-# block gets, beside its input, what the way down had at that size: the skip. The last one left comes
-# first.
+# block gets, beside its input, what the way down had at that size: the skip. The way up begins where
+# the way down ended, so the skip that was put aside last is taken first.
 #
 # To save time, four pixels make one cell here (`F.pixel_unshuffle`): a picture of 32 x 32 has 16 x 16
 # cells of 12 numbers.
 
 # %%
-cells = F.pixel_unshuffle(pictures, 2)  # (S, 4 C, X, Y)
+cells = F.pixel_unshuffle(pictures, 2)  # (B, 4 * C, X, Y), B: all pictures
 sizes = {"widths": (32, 64), "depth": 1, "attended": (1,), "groups": 8}
 torch.manual_seed(seed)
 unet = UNet(UNetConfig(channels=cells.shape[1], **sizes))
@@ -327,10 +334,11 @@ plt.close(figure)
 print("picture:", out / "points_loss.png")
 
 # %% [markdown]
-# **Answer.** No. Where a picture has hardly any noise, the noise cannot be told from the picture, and
-# even the best answer errs. A loss of diffusion does not go to zero, and says little by itself; what
-# counts is how far it is above the best. On the right: the same network, told a wrong time. It costs
-# most where there is little noise and much is expected, or much and little is expected.
+# **Answer.** No. Where a point has hardly any noise, the noise cannot be told from the point's own
+# place beside the curve, and even the best answer errs. A loss of diffusion does not go to zero, and
+# says little by itself; what counts is how far it is above the best. On the right: the same network,
+# told a wrong time. It costs most where there is little noise and much is expected, or much and
+# little is expected.
 #
 # Pictures are trained by the same line. One thing is different: the network is asked for the
 # *velocity*, a mixture of noise and picture, from which each of the two can be had. Lesson 12 says
@@ -391,9 +399,11 @@ for gone in (None, *range(len(skips))):
 # ## Walking back
 #
 # If picture and noisy picture are both known, it is known where the noisy one was a step earlier: a
-# normal distribution, the posterior. Its mean lies between the two. The picture is not known, but the
-# network has a guess. So: guess the picture, step to the posterior's mean, add its noise, and guess
-# anew. **Question.** Where does the first guess of all lie, when there is nothing but noise to see?
+# normal distribution, the posterior (its equation: `ddpm.posterior`). Its mean takes a part of each
+# of the two. The picture is not known, but the network has a guess. So: guess the picture, step to
+# the posterior's mean, add its noise, and guess anew. The cell below does one such step by hand, on
+# one number: it is 2.0, its guess 0. **Question.** Where does the first guess of all lie, when there
+# is nothing but noise to see?
 
 # %%
 x, guess = torch.tensor([[2.0]]), torch.tensor([[0.0]])
@@ -441,7 +451,8 @@ print("deviation of the guesses, by step:", spread)
 #
 # Is the spiral right? For points this can be counted: the share that lies within three deviations of
 # the curve; how far a drawn point is from it, on average; and how far the whole crowd is from a crowd
-# of real points (the energy distance: 0 if both are spread alike).
+# of real points (the energy distance: 0 if both are spread alike, but for chance: what it is between
+# two real crowds stands in the first row).
 
 
 # %%
@@ -488,7 +499,8 @@ for name, found in crowds.items():
 # What the network draws lies near the curve, if not as near as it should be. Look at the two last
 # rows: even with the best possible answers the points lie *too* close to the curve. The posterior's
 # noise is a bit too little where steps are large, since it takes the guess for certain. The other
-# choice of the paper, beta, is a bit more, and here it is closer to the truth.
+# choice of the paper, the variance beta of the step forward, is a bit more, and here it is closer to
+# the truth.
 #
 # Now pictures. **Question.** At which step will it be decided what is drawn?
 
@@ -623,13 +635,13 @@ for fault, found in zip(faults, parts):
     print(f"{fault or 'right':17}{levels:20.1f} {found.std(dim=0).mean():30.3f}")
 
 # %% [markdown]
-# **Answer.** Without noise all points end in *one*, and all pictures in nearly the same: the first step
-# forgets where each came from, and nothing makes them differ again. Look at its row: all points are
-# near the curve, and by that figure it is perfect. Only the energy, which compares crowd with crowd,
-# gives it away. Told too late, or with another schedule, points lie farther from the curve than they
-# should, and pictures are things still; look at their grounds. The noise of the last step is a few
-# levels of 255, which is hardly seen beside the network's own grain: it takes a model whose answer is
-# known to find it. That is this lesson's last exercise.
+# **Answer.** Without noise all points end in *one*, and all pictures in nearly the same: the first
+# step forgets where each came from, and nothing makes them differ again. Look at its row: all points
+# are near the curve, and by that figure it is perfect. Only the energy, which compares crowd with
+# crowd, gives it away. Told too late, or with another schedule, points lie farther from the curve
+# than they should, and pictures are things still; look at their grounds. The noise of the last step
+# is a few levels of 255, which is hardly seen beside the network's own grain: it takes a model whose
+# answer is known to find it. That is this lesson's last exercise.
 #
 # ## What was reached
 

@@ -128,9 +128,10 @@ print("picture:", out / "errors.png")
 # ### A generator and its judge
 #
 # The generator turns a sentence into a picture; it works on a small grid of numbers that becomes a
-# picture at the end, of which lesson 13 tells. Its training has seen 52 of the 64 combinations of
-# colour and shape. The **judge** is a classifier of real pictures that has never met the generator:
-# it says what a picture shows. First of all: can the judge be trusted?
+# picture at the end, the *latents*, of which lesson 13 tells. Its training has seen 52 of the 64
+# combinations of colour and shape. How much the prompt counts is its *scale*, 4 unless told: that is
+# guidance, to which this lesson comes below. The **judge** is a classifier of real pictures that has
+# never met the generator: it says what a picture shows. First of all: can the judge be trusted?
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
@@ -289,8 +290,9 @@ for place, name in enumerate(("colour", "shape")):
 
 # %% [markdown]
 # **Answer.** The dice of DDPM make other pictures of the same noise; DDIM draws much the same ones
-# with 50, 20 and 10 steps, as the last column says. 20 steps are a tenth of the work of 200. And to
-# tell a difference of a point or two from none would take thousands of pictures.
+# with 50, 20 and 10 steps, as the last column says. 20 steps are a tenth of the work of 200. With 5
+# the pixels have moved most, but the judge has hardly begun to mind. And to tell a difference of a
+# point or two from none would take thousands of pictures.
 #
 # Between both lies **eta**: 0 rolls no dice, 1 rolls DDPM's. **Question.** One noise, four tries
 # each: which rows will show four times the same?
@@ -311,8 +313,8 @@ sheet(rows, ["try 1", "try 2", "try 3", "try 4"], out / "eta.png")
 # %% [markdown]
 # **Answer.** Without dice, a picture is a function of its noise. And a function of many small steps
 # can be walked backwards: from a picture to the noise that it comes from. **Question.** Going back
-# needs the prediction at the *next* point, which is not known yet, so the one from here is taken.
-# Will that matter more with few steps or with many?
+# needs the prediction at the *next*, noisier point, which is not known yet, so the model is asked at
+# that step's level about the point here. Will that matter more with few steps or with many?
 
 # %%
 scenes_back = [sample_scene(rng, combinations=[pair]) for pair in few[:6]]
@@ -372,7 +374,9 @@ print("picture:", out / "heard.png")
 
 # %% [markdown]
 # **Answer.** Most where there is much noise: little can be seen in x, and much must be said. In the
-# end the picture speaks for itself.
+# end the picture speaks for itself. (At timestep 0 the curve rises once more, but not because the
+# prompt is heard there: the prediction, by which is divided, gets small, since so little noise
+# cannot be told from the picture.)
 #
 # **Question.** Colour and shape over the scale, on combinations that training has seen and on those
 # that it has not. Where is the best scale? Does more always help?
@@ -448,9 +452,10 @@ for size in ("", "small ", "large "):
 sheet(rows, [], out / "negative.png")
 
 # %% [markdown]
-# **Answer.** Away from the large ones mostly small ones come; away from the small ones nothing is won,
-# as hardly any were small. Blue stands on both sides of the difference and cancels, so that guidance
-# no longer pushes towards it: at this scale the colour holds all the same, the last figure says.
+# **Answer.** Away from the large ones mostly small ones come; away from the small ones nothing is
+# won, as hardly any were small. Blue stands on both sides of the difference and cancels, so that
+# guidance no longer pushes towards it: at this scale the colour holds all the same, as the last
+# number of each line says.
 #
 # ## Prompts left out
 #
@@ -458,8 +463,9 @@ sheet(rows, [], out / "negative.png")
 # what pictures look like when nothing is said? In training, one prompt in ten was replaced by the
 # empty one (`guidance.prompt_dropout`).
 #
-# **Question.** A prompt is its tokens *and* the mask that says which of them are real. What if the
-# tokens were replaced and the mask was forgotten?
+# **Question.** A prompt is its tokens *and* the mask that says which of them are real. (The empty one
+# has two: the token at the start and the one at the end.) What if the tokens were replaced and the
+# mask was forgotten?
 
 # %%
 tokens, real_tokens = generator.tokens(prompts_of(pairs := seen[:20]))
@@ -498,8 +504,10 @@ print("picture:", plots.picture_grid(few_of, names, out / "empty_prompt.png", he
 # ## How far from real
 #
 # The judge counts what is right, picture by picture. It does not see that all stars are the same
-# star. FID compares crowds: mean and covariance of the judge's features, 64 numbers a picture, of
-# generated pictures and of real ones of the same kind.
+# star. FID compares crowds: means m and covariances C of the judge's features, 64 numbers a picture,
+# of generated pictures and of real ones of the same kind. Both crowds are taken for normal
+# distributions, and the distance is |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)), where the root is
+# that of a matrix, not of its entries.
 #
 # **Question.** A distance has no unit. Between which two figures will it lie? And as guidance makes
 # pictures more right, will it make the crowd more like the real one?

@@ -21,8 +21,9 @@ Papers: High-Resolution Image Synthesis with Latent Diffusion Models (arXiv 2112
 # fifty times over. So the work is split: one network learns once how pictures look, and squeezes them
 # into a small grid; diffusion then draws in that grid, where a step is cheap.
 #
-# By the end you can say what squeezing loses, what the KL term is for and when it is too strong, why
-# latents are scaled before any noise is added, and measure whether it was worth it.
+# By the end you can say what squeezing loses, what keeps the small grid in order and what it costs
+# (the *KL term*), why latents, the numbers of that grid, are scaled before any noise is added, and
+# measure whether it was worth it.
 
 # %%
 import argparse
@@ -84,9 +85,10 @@ pictures, new_pictures = draw_many(scenes), draw_many(new)
 # %% [markdown]
 # ## Squeezed
 #
-# The encoder halves the picture again and again, with convolutions between; the decoder doubles it.
-# All that gets from one to the other is the grid in the middle. Training asks for the same picture
-# back, and nothing else.
+# First 2 x 2 pixels make one cell, as in lesson 11. Then the encoder halves the grid again and again,
+# with convolutions between; the decoder doubles it. Both together are an autoencoder. All that gets
+# from one to the other is the grid in the middle. Training asks for the same picture back, and, for a
+# very small price that this lesson comes to, for numbers that do not run away.
 #
 # **Question.** These pictures were never trained on. Which of colour, shape, size and texture comes
 # through best, and which worst?
@@ -219,8 +221,9 @@ print(
 # (Half the noise, for the deviation is exp(log variance / 2).)
 #
 # Left alone, the encoder would make the variance nothing, or the means huge, which is the same. The
-# KL term asks a price for that: 1/2 sum(mean^2 + variance - 1 - log variance), zero where every
-# number is standard normal and says nothing of the picture. In nats, for one number:
+# KL term asks a price for that: 1/2 sum(mean^2 + variance - 1 - log variance), the Kullback-Leibler
+# divergence from a standard normal distribution: zero where every number is standard normal and says
+# nothing of the picture. It is counted in nats, which are bits times log 2. For one number:
 
 # %%
 for m, v in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.1), (1.0, 0.01), (3.0, 0.01)):
@@ -284,8 +287,9 @@ strip(
 # %% [markdown]
 # **Answer.** Read the second lines first. Without a price the latents carry the most nats, and a draw
 # deviates least beside its means: they are on the way to being points. The largest weight makes
-# silence the cheapest: next to no nats, and a picture that is the mean of many. A small weight costs
-# little and keeps the size of latents known; how much each forgives, the last column says.
+# silence the cheapest: next to no nats, and a picture that is the mean of many, by far the worst
+# restored. A small weight costs little and keeps the size of latents known; how much each forgives,
+# say the two errors of each first line: the second less the first.
 #
 # ### Between two pictures
 #

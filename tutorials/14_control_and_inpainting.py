@@ -21,8 +21,9 @@ section 3; RePaint (arXiv 2201.09865), algorithm 1; SDEdit (arXiv 2108.01073).
 # lines would say it at once. So this lesson gives a trained generator a second input, without
 # spoiling what it can do. Then the opposite: a picture is there, and only one part of it may change.
 #
-# By the end you can find edges as Canny did, steer a frozen model with a copy of its own half, paint
-# in a hole and prove that nothing else moved, and find the hole from words.
+# By the end you can find edges as Canny did, steer a frozen model, one whose weights stay as they
+# are, with a copy of its own half, paint in a hole and prove that nothing else moved, and find the
+# hole from words.
 
 # %%
 import argparse
@@ -100,6 +101,8 @@ titles = ["picture", "blurred", "its slope", "the ridges", "after two thresholds
 print("picture:", plots.picture_grid(torch.stack(shown), titles, out / "canny.png", columns=6))
 
 # %% [markdown]
+# **Answer.** About one of four: the hill is three or four pixels wide, and its ridge is one.
+#
 # In this world there is something to compare with: the facts know where a thing ends. The two need
 # not meet in the same pixel, since a border lies *between* two. So an edge counts as right if the
 # other picture has one at most a pixel away. Precision: the share of the found edges that are right;
@@ -127,14 +130,16 @@ told = agreement(canny(draw_many(others)), control_pictures(others, "edges"))
 say("Canny, striped and dotted", told)
 
 # %% [markdown]
-# **Answer.** Canny sees the stripes, and to the facts they are no edges: precision falls, recall does
-# not. What follows uses plain things, so that the judging of edges by Canny is not the weak point.
+# **Answer.** Canny sees the stripes, and to the facts they are no edges: precision falls, recall
+# hardly, and F lies between. What follows uses plain things, so that the judging of edges by Canny
+# is not the weak point.
 #
 # ## At first nothing
 #
 # The generator of lessons 12 and 13 draws from words. Its way down and its middle are copied; the
 # copy also sees the lines, and what it has to say is added to what the frozen original's skips
-# carry. Each sum goes through a convolution whose weights and bias are zero.
+# carry, and to what comes out of its middle. Before it is added, each goes through a convolution of
+# its own whose weights and bias are zero.
 #
 # **Question.** What does the model draw before the copy is trained? And can a layer of zeros learn?
 
@@ -160,8 +165,8 @@ print(f"{ours} parameters to train beside {base} that stay as they are")
 
 # %% [markdown]
 # **Answer.** Exactly what it drew before. And it learns: the gradient of a weight is the gradient of
-# the output times the *input*, and the input is not zero. Only what lies behind the zeros must wait
-# one step, until they are zeros no more.
+# the output times the *input*, and the input is not zero. Only the copy before the zeros must wait
+# one step: what it would learn by comes back through them, times zero, until they are zeros no more.
 
 # %%
 sizes = {"scenes": 200, "steps": 10} if options.quick else {}
@@ -210,9 +215,9 @@ for scale in (1.0, 4.0):
     print(f"F of the edges {agreement(canny(torn), asked)[2]:.2f}")
 
 # %% [markdown]
-# **Answer.** The prompt, most of the time. Every block hears the words, and the copy has learned from
-# lines and words that never disagreed. Yet the edges are nearer to those asked for than they were
-# without control: where the thing is and how large, the lines decide.
+# **Answer.** The prompt, most of the time. Every block hears the words, and the copy has learned
+# from lines and words that never disagreed. Yet the edges are nearer to those asked for than they
+# were without control: where the thing is and how large, the lines decide.
 #
 # Other pictures can steer as well, by the same network: depth, or a figure of lines that tells place
 # and size but not shape. `open_control(folder, generator, "pose")` trains that one.
@@ -306,9 +311,9 @@ print("picture:", plots.picture_grid(rows, titles, out / "holes.png", columns=le
 # ## A hole from words
 #
 # Who drew the hole? "The red star" says where it is to whoever can see. Here two things are in each
-# picture, and one of them is named. The CLIP of lesson 05 scores
-# how well a picture goes with words. Show it one window of the picture after the other, all else
-# covered with the ground's colour: where the score rises, what the words speak of is seen.
+# picture, and one of them is named. The CLIP of lesson 05 scores how well a picture goes with words.
+# Show it one window of the picture after the other, all else covered with the ground's colour: where
+# the score rises, what the words speak of is seen.
 
 # %%
 smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
@@ -382,8 +387,9 @@ titles = [t for prompt in others[:few] for t in (f"to: {prompt}", *map(str, stre
 print("picture:", plots.picture_grid(rows, titles, out / "strengths.png", columns=6))
 
 # %% [markdown]
-# **Answer.** What has to be given up for the new colour is the old place and shape: one number trades
-# the one for the other. A hole keeps what is outside, and control keeps the lines.
+# **Answer.** At about half the strength. What has to be given up for the new colour is the old place
+# and shape: one number trades the one for the other. A hole keeps what is outside, and control keeps
+# the lines.
 #
 # ## What was reached
 

@@ -177,8 +177,9 @@ plt.close(figure)
 print("picture:", out / "kept.png")
 
 # %% [markdown]
-# **Answer.** Colour and size stay. The place does not: the thing lies about as far from its place as
-# in any other picture. No sentence of the training spoke of it, so CLIP had no reason to keep it.
+# **Answer.** Colour and size stay. The place does not: the thing lies nearly as far from its place as
+# in any other picture. One sentence of fifteen in the training says something of it ("on the left"),
+# so CLIP had little reason to keep it.
 #
 # Shape and texture stay less often than CLIP's own eye would lead one to hope, and there one must ask
 # who forgot. Part of the texture was lost before, in the autoencoder (the judge on squeezed pictures,
@@ -237,9 +238,11 @@ plt.close(figure)
 print("picture:", out / "arc.png")
 
 # %% [markdown]
-# **Answer.** The line takes its largest turns in the middle, where it is shortest. There the decoder
-# would be given what no picture has: an embedding that is too short. Here are both ways drawn, all
-# from one noise, and what the judge takes the things on the way for.
+# **Answer.** The line takes its largest turns in the middle, where it is shortest: as long as the
+# cosine of half the angle. On the arc, start counts sin((1 - s) angle) / sin(angle) and end sin(s
+# angle) / sin(angle). In the line's middle the decoder would be given what no picture has: an
+# embedding that is too short. Here are both ways drawn, all from one noise, and what the judge takes
+# the things on the way for.
 
 # %%
 noise = model.decoder.noise([1000 * options.seed + 3])
@@ -482,8 +485,9 @@ sheet(rows, titles, out / "text_diffs.png")
 
 # %% [markdown]
 # **Answer.** Turned some way, most pictures have the new colour, and some have lost their shape. On
-# the way some take a third colour, and far from the picture's own embedding its noise
-# no longer holds place and outline. The paper's range, 0.25 to 0.5, lies between the two.
+# the way some take a third colour, and far from the picture's own embedding its noise no longer holds
+# place and outline. The paper's range, 0.25 to 0.5, lies between turning too little for the new
+# colour and too much for the old shape.
 #
 # ## What was reached
 #

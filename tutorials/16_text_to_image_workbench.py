@@ -90,14 +90,17 @@ for name, names in said.items():
     print(f"{name:8} {', '.join(f'{n} {names.count(n)}' for n in dict.fromkeys(names))}")
 
 # %% [markdown]
-# What the words name should stay. What they leave open is the seed's to choose: place, background,
-# size, texture. A single seed shows one of these choices, so nothing is concluded from one.
+# **Answer.** What the words name should stay. What they leave open is the seed's to choose: place and
+# background above all; see in the lists how far it is so for size and texture, of which a model under
+# guidance likes to draw one kind only (lesson 12). A single seed shows one choice, so nothing is
+# concluded from one.
 #
 # ## Prompt engineering
 #
 # People put words behind their prompts that are said to help. `prompts_of` makes the product of
-# the lists that you name. Here the styles are textures, one of them a word that the model has never
-# met, and the qualities are sizes.
+# the lists that you name. Here the styles are textures and the qualities are sizes. What is measured
+# below are single words: sizes, textures, places, and two that the model has never met, "beautiful"
+# and "sharp".
 
 # %%
 prompts = prompts_of(
@@ -175,7 +178,8 @@ print("picture:", out / "words.png")
 # In a table of so many cells a change of 2 standard errors somewhere is expected of words that do
 # nothing, so the star asks for 3. Where no seed changed, the error is 0 as well: that says that
 # these seeds did not show a change, not that there is none. A word that training never showed is
-# still cut into letters the model has numbers for: it can shift pictures, but not mean anything.
+# still cut into letters the model has numbers for: it can shift pictures, even out of their colour,
+# but not mean anything.
 #
 # ## A batch
 #
@@ -276,7 +280,8 @@ else:
     print(f"no CLIP in {place}: run lesson 05 for CLIPScores")
 
 # %% [markdown]
-# It can be fooled by whatever its CLIP overlooks: see lesson 06 for the sentences it mixes up.
+# It can be fooled by whatever its CLIP overlooks: see lesson 06 for the sentences it mixes up. (Its
+# unit: 2.5 * max(cosine, 0), so from 0 to 2.5; lesson 12.)
 #
 # ## The colours of another picture
 #
@@ -308,6 +313,10 @@ titles = ["style", *["as drawn", "matched once", "on the way"] * 2]
 print("picture:", plots.picture_grid(shown, titles, out / "colours.png", columns=7))
 
 # %% [markdown]
+# **Answer.** Matched once, the colours are nearly those of the style, for that is what is done last;
+# but each pixel is moved without regard to what it shows, and rings suffer. On the way the model has
+# the last word: colours come only part of the way, and more rings stay rings.
+#
 # ## A picture and another prompt
 #
 # SDEdit puts noise over a picture and walks back with a prompt. **Question.** At which strength is
@@ -346,6 +355,10 @@ titles = ["content", *(f"strength {strength}" for strength in strengths)]
 print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.png", columns=6))
 
 # %% [markdown]
+# **Answer.** Where the curves cross. Noise hides the colour only when it is strong, but this model
+# gives up colour and shape together, between strengths 0.2 and 0.4: there is little room for a blue
+# ring or a red star.
+#
 # ## Refined by stages
 #
 # First drawn in few steps, then covered with a little noise and drawn on with more. **Question.**
@@ -375,8 +388,9 @@ titles = [f"{name}: {asked_now[i]}" for i in range(some) for name in names]
 print("picture:", plots.picture_grid(shown, titles, out / "stages.png", columns=4))
 
 # %% [markdown]
-# Between stages only part of the way is walked anew. Compare the counts before you trust the look of
-# one row: these are few pictures. Each stage costs its steps; the fair rival is the one drawn at once.
+# **Answer.** Hardly: between stages only part of the way is walked anew, and by then the shape is
+# settled. Compare the counts before you trust the look of one row: these are few pictures, and one
+# more or less is luck. Each stage costs its steps; the fair rival is the one drawn at once.
 #
 # On the command line:
 # `python -m scratchmm generate "a red ring" --styles striped,dotted --qualities small,large --count 4`

@@ -53,7 +53,7 @@ def stable_diffusion_v1() -> ControlNetConfig:
 class ZeroConvolution(nn.Conv2d):
     """A convolution that keeps height and width and gives zero until it is trained.
 
-    It does learn: the gradient of its weights is made of its input, which is not zero.
+    It does learn: the gradient of its weights is made of its input, which is not zero. kernel: odd.
 
     >>> layer = ZeroConvolution(3, 5)
     >>> said = layer(torch.randn(2, 3, 4, 6))
@@ -219,7 +219,9 @@ def add_control(
 ) -> tuple[Tensor, list[Tensor]]:
     """The base's smallest grid, behind its middle, and its skips, each with its control added.
 
-    bottom: (B, C, X, Y); skips: first one first, as the control's. None of them is changed.
+    bottom: (B, C, X, Y); skips: first one first, as the control's. None of them is changed. Returns
+    bottom + scale * its control, and a list of skips, each + scale * its own. Raises ValueError on
+    another number of skips than of controls.
 
     >>> control = Control([torch.tensor(1.0), torch.tensor(2.0)], torch.tensor(3.0))
     >>> add_control(torch.tensor(10.0), [torch.tensor(20.0), torch.tensor(30.0)], control, scale=0.5)

@@ -80,7 +80,15 @@ def ddim_step(
 ) -> Step:
     """Equation 12: from timesteps to previous, both int64 (B,); x and predicted: (B, ...).
 
-    eta: from 0 (no chance; then noise may be None) to 1 (DDPM's variance), equation 16.
+    b is alpha_bar at previous, variance eta^2 times that of DDPM's posterior (equation 16):
+    x = sqrt(b) * start + sqrt(1 - b - variance) * the noise predicted + sqrt(variance) * noise.
+
+    eta: from 0 (no chance; then noise may be None) to 1. clip: the start is held to -clip..clip, and
+    the predicted noise follows it unless follow_clip is False. final_alpha: b where previous is -1.
+
+    Raises ValueError on an eta outside of 0 to 1 or above 0 without noise, on a final_alpha that is
+    not above 0 and at most 1, a target that is none, a clip that is not above 0, and where previous is
+    not before timesteps.
 
     >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
     >>> x, times = torch.tensor([1.0]), torch.tensor([1])  # 1 = 0.6 * 1 + 0.8 * 0.5
@@ -119,7 +127,8 @@ def ddim_path(
 ) -> Iterator[Step]:
     """Noise x: (B, ...) down a falling list of timesteps and from the last to the clean picture.
 
-    Chance is drawn only where eta is above 0.
+    Chance is drawn only where eta is above 0. Raises ValueError on timesteps that do not fall, and
+    where `ddim_step` does.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> path = ddim_path(lambda x, timesteps: x, schedule, torch.randn(1, 2), [8, 3, 0])
@@ -224,7 +233,7 @@ def ddim_invert(
 
 
 def check_falling(timesteps: Sequence[int]) -> None:
-    """Refuse timesteps that are none, or of which one is not below the one before it."""
+    """Refuse timesteps that are none, or of which one is not below the one before it: ValueError."""
     if len(timesteps) == 0:
         raise ValueError("there are 0 timesteps to sample at: at least 1 is needed")
     for now, before in pairwise(timesteps):

@@ -27,6 +27,8 @@ Model = Callable[..., Tensor]
 def q_sample(schedule: Schedule, start: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
     """Forward noising in one go (equation 4): start and noise: (B, ...), timesteps: int64 (B,).
 
+    Raises ValueError on timesteps that the schedule has not.
+
     >>> start, noise = torch.ones(1, 1), torch.zeros(1, 1)
     >>> q_sample(Schedule(torch.tensor([0.25]).double()), start, torch.tensor([0]), noise)
     tensor([[0.5000]])
@@ -45,6 +47,8 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
     """Both ingredients of x: (B, ...) from a prediction of either, or of the velocity.
 
     x = sqrt(a) * start + sqrt(1 - a) * noise, velocity = sqrt(a) * noise - sqrt(1 - a) * start.
+    predicted: (B, ...), alpha_bar: (B,). Nothing is clipped. Raises ValueError on a target that is
+    none of TARGETS.
 
     >>> x, alpha_bar = torch.tensor([1.0]), torch.tensor([0.64])  # 1 = 0.8 * 0.5 + 0.6 * 1
     >>> start_and_noise(torch.tensor([0.5]), x, alpha_bar, "start").noise
@@ -61,6 +65,9 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
 
 def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor:
     """What a model of this target should predict; start and noise: (B, ...), alpha_bar: (B,).
+
+    "velocity": sqrt(a) * noise - sqrt(1 - a) * start. Raises ValueError on a target that is none of
+    TARGETS.
 
     >>> target_of(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([1.0]), "velocity")
     tensor([2.])
@@ -84,7 +91,8 @@ def diffusion_loss(
 ) -> Tensor:
     """Algorithm 1: the mean squared error of the prediction, each sample at a timestep of its own.
 
-    start: (B, ...). timesteps int64 (B,) and noise (B, ...) are drawn where they are not given.
+    start: (B, ...). timesteps int64 (B,) and noise (B, ...) are drawn where they are not given. The
+    model gets the mixture, the timesteps and the condition. Returns a scalar.
     Raises ValueError where the model predicts another shape than the start's.
 
     >>> def perfect(x, timesteps):  # of black pictures: all that is there is noise
@@ -139,8 +147,12 @@ def posterior(
 ) -> Gaussian:
     """Where x was at an earlier timestep, if the start is known: q(x_previous | x, start).
 
-    Equation 7, for steps of any length. start and x: (B, ...). previous: int64 (B,), one step earlier
-    if None; at -1 it is the start.
+    Equation 7, for steps of any length. a and b are alpha_bar now and before:
+    mean = sqrt(b) * (1 - a / b) / (1 - a) * start + sqrt(a / b) * (1 - b) / (1 - a) * x,
+    variance = (1 - b) / (1 - a) * (1 - a / b).
+
+    start and x: (B, ...). timesteps and previous: int64 (B,); previous is one step earlier if None; at
+    -1 it is the start. Raises ValueError where previous is not before timesteps.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> schedule = cosine_schedule(10)
@@ -176,8 +188,13 @@ def ancestral_step(
 ) -> Step:
     """Algorithm 2, line 4: to the posterior's mean, and noise on top, but none at the last step.
 
-    variance: that of the posterior, or "beta" (section 3.2: right for one picture, right for pure
-    noise); clip: the start is held to -clip..clip; previous: one step earlier if None.
+    The start is what `predicted` says of x, and takes the place of the true one in `posterior`.
+    predicted, x and noise: (B, ...). variance: "posterior", or "beta", that of the step forward:
+    1 - a / b (section 3.2: the first is right if there is one picture only, the second if pictures
+    are noise themselves); clip: the start is held to -clip..clip; previous: one step earlier if None.
+
+    Raises ValueError on a variance or a target that is none, on a clip that is not above 0, and where
+    previous is not before timesteps.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> x, last = torch.tensor([[0.3]]), torch.tensor([0])
@@ -239,7 +256,7 @@ def ancestral_sample(model: Model, schedule: Schedule, x: Tensor, **options: Any
 
 
 def clipped(start: Tensor, clip: float | None) -> Tensor:
-    """The start (B, ...), held to -clip..clip unless clip is None.
+    """The start (B, ...), held to -clip..clip unless clip is None; ValueError if it is not above 0.
 
     >>> clipped(torch.tensor([-3.0, 0.5]), 1.0)
     tensor([-1.0000,  0.5000])
@@ -252,7 +269,7 @@ def clipped(start: Tensor, clip: float | None) -> Tensor:
 
 
 def check_target(target: str) -> None:
-    """Refuse a target that no model here predicts."""
+    """Refuse a target that no model here predicts, by a ValueError."""
     if target not in TARGETS:
         raise ValueError(f"target {target!r} is none of {', '.join(TARGETS)}")
 

@@ -23,7 +23,10 @@ from scratchmm.diffusion.ddpm import Model
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Equation 6, of two predictions (B, ...): from one over the other and on.
+    """Equation 6: from the prediction without the prompt to the one with it, and on; both (B, ...).
+
+    That is without + scale * (with - without), a new tensor (B, ...). Raises ValueError on a scale
+    that is not a finite number.
 
     >>> guide(torch.tensor([3.0]), torch.tensor([1.0]), scale=4.0)
     tensor([9.])
@@ -96,7 +99,7 @@ def prompt_dropout(
 
 
 def check_scale(scale: float) -> None:
-    """Refuse a guidance scale that is not a finite number.
+    """Refuse a guidance scale that is not a finite number, by a ValueError.
 
     >>> check_scale(float("nan"))
     Traceback (most recent call last):

@@ -34,10 +34,11 @@ def blend(
     timesteps: Tensor,
     noise: Tensor,
 ) -> Tensor:
-    """Equation 8: under the mask what the model made, around it the known picture, as noisy.
+    """Equation 8: under the mask what the model made, around it the known picture, made as noisy.
 
     inside, known and noise: (B, C, H, W); inside is at timesteps, int64 (B,), where -1 is the clean
-    picture. mask: bool (B, 1, H, W), True where `inside` is taken. Returns (B, C, H, W).
+    picture. mask: bool (B, 1, H, W), or one for all, True where `inside` is taken.
+    Returns (B, C, H, W). Raises ValueError on timesteps that the schedule has not.
 
     >>> schedule = Schedule(torch.tensor([0.25]).double())
     >>> known, mask = torch.ones(1, 1, 1, 2), torch.tensor([[[[True, False]]]])

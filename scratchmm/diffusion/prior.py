@@ -225,8 +225,10 @@ def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
 def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     """On the arc from start to end: share 0 is start, 1 is end, and steps turn by equal angles.
 
-    A straight line would pass where no embedding lies. start, end: (B, E). Returns (B, E). Between
-    opposite vectors there is no one arc (ValueError).
+    (sin((1 - share) * angle) * start + sin(share * angle) * end) / sin(angle), where angle is that
+    between start and end; where it is nearly 0, the straight line. Elsewhere a straight line would
+    pass where no embedding lies. start, end: (B, E), of any length. Returns (B, E). Raises ValueError
+    where they are opposite: there is no one arc between.
 
     >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
     tensor([[0.7071, 0.7071]])

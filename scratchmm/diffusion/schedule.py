@@ -79,6 +79,8 @@ class Schedule:
 def linear_schedule(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Schedule:
     """Betas on a line: the paper's. They are meant for 1000 steps; fewer ones need larger betas.
 
+    Raises ValueError on steps below 1, and unless 0 < first <= last < 1.
+
     >>> [round(float(linear_schedule(steps).alpha_bar[-1]), 3) for steps in (1000, 100)]
     [0.0, 0.364]
     """
@@ -91,6 +93,8 @@ def scaled_linear_schedule(
 ) -> Schedule:
     """The roots of the betas on a line: latent diffusion's and Stable Diffusion's.
 
+    Raises ValueError on steps below 1, and unless 0 < first <= last < 1.
+
     >>> scaled_linear_schedule(3, 0.01, 0.09).betas.round(decimals=6).tolist()
     [0.01, 0.04, 0.09]
     """
@@ -100,6 +104,10 @@ def scaled_linear_schedule(
 
 def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> Schedule:
     """alpha_bar falls as the square of a cosine, for any number of steps; no beta over `largest`.
+
+    Equation 17: alpha_bar = f(t) / f(0), f(t) = cos((t + offset) / (1 + offset) * pi / 2)^2, where t,
+    the share of the way, is 1 / steps at the first timestep and 1 at the last. A beta that is held
+    leaves more: later levels go on from there. Raises ValueError on steps below 1.
 
     >>> cosine_schedule(2, offset=0.0).alpha_bar.round(decimals=6).tolist()
     [0.5, 0.0005]
@@ -113,7 +121,7 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
 def per_sample(values: Tensor, x: Tensor) -> Tensor:
     """One number a sample, shaped so that it multiplies a whole batch, in its dtype and place.
 
-    values: (B,). x: (B, ...).
+    values: (B,). x: (B, ...). Returns (B, 1, ..., 1). Raises ValueError on another number of them.
 
     >>> per_sample(torch.tensor([1.0, 2.0]), torch.zeros(2, 3, 8, 8)).shape
     torch.Size([2, 1, 1, 1])
@@ -125,6 +133,8 @@ def per_sample(values: Tensor, x: Tensor) -> Tensor:
 
 def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
+
+    Raises ValueError where there are not as many alpha_bars as samples.
 
     >>> mix(torch.ones(2), torch.zeros(2), torch.tensor([1.0, 0.25]))
     tensor([1.0000, 0.5000])

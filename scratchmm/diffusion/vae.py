@@ -193,19 +193,23 @@ class VAE(nn.Module):
         return draw(self.encode(images), generator) * self.scale  # (B, Z, X, Y)
 
     def to_images(self, latents: Tensor) -> Tensor:
-        """latents: (B, Z, X, Y) as diffusion makes them. Returns the picture they stand for."""
+        """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the picture they stand for."""
         return self.decode(latents / self.scale)
 
     @torch.no_grad()
     def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
-        """Set the scale to 1 / deviation of these pictures' latents (appendix G): after training."""
+        """Set the scale to 1 / deviation of these pictures' drawn latents, once training is over.
+
+        One number, of all pictures, channels and cells together (appendix G).
+        """
         self.scale.copy_(1 / draw(self.encode(images), generator).std(correction=0))
 
 
 def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
     """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
 
-    This is the reparameterisation (Kingma and Welling, section 2.4). Returns (B, Z, X, Y).
+    This is the reparameterisation (Kingma and Welling, section 2.4); deviation = exp(log variance / 2).
+    Returns (B, Z, X, Y).
 
     >>> draw(Gaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
     tensor([1., 1.])
@@ -216,7 +220,7 @@ def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tenso
 
 
 def kl_to_normal(posterior: Gaussian) -> Tensor:
-    """KL(posterior || standard normal), a picture: 1/2 sum(mean^2 + variance - 1 - log variance).
+    """KL(posterior || standard normal) of a picture: 1/2 sum(mean^2 + variance - 1 - log variance).
 
     In nats, summed over all of a picture's latents (Kingma and Welling, appendix B). Returns (B,).
 
@@ -231,10 +235,11 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
 def vae_loss(
     images: Tensor, restored: Tensor, posterior: Gaussian, kl_weight: float = 1e-6
 ) -> Tensor:
-    """Absolute error of the restored picture + kl_weight * KL, as a mean a number of the picture.
+    """Absolute error of the restored picture + kl_weight * KL, over how many numbers a picture has.
 
     Both are sums over a picture, so the weight means the same at every size; the default is the
-    paper's, just enough to keep latents near 0. images, restored: (B, C, height, width).
+    paper's, just enough to keep latents near 0. images, restored: (B, C, height, width). Returns a
+    scalar. Raises ValueError where the two are not alike in shape.
 
     >>> posterior = Gaussian(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
     >>> vae_loss(torch.ones(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), posterior).item()

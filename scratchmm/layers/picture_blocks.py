@@ -19,8 +19,9 @@ from scratchmm.layers.embeddings import check_divisible
 class PictureBlock(nn.Module):
     """shortcut(x) + conv(silu(norm(conv(silu(norm(x))) + time))), kernels of 3: same height, width.
 
-    The time is one number a channel, the same at every cell. time_width: of the embedded time, or
-    None for a block without. The shortcut is x, or a convolution of kernel 1 where outputs differ.
+    The time is one number a channel, the same at every cell: linear(silu(embedded time)). time_width:
+    of the embedded time, or None for a block without. The shortcut is x, or a convolution of kernel
+    1 where outputs differ.
 
     >>> x = torch.zeros(2, 4, 6, 10)
     >>> PictureBlock(4, 8, time_width=5, groups=2)(x, torch.zeros(2, 5)).shape
@@ -47,7 +48,10 @@ class PictureBlock(nn.Module):
         self.shortcut = nn.Conv2d(channels, outputs, kernel_size=1) if changes else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """x: float (B, C, X, Y); time: float (B, E), where the block takes one: (B, D, X, Y) out."""
+        """x: float (B, C, X, Y); time: float (B, E), where the block takes one: (B, D, X, Y) out.
+
+        Raises ValueError where the block takes a time and gets none.
+        """
         inner = self.first(F.silu(self.first_norm(x)))  # (B, D, X, Y)
         if self.time is not None:
             if time is None:

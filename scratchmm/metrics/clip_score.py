@@ -15,9 +15,9 @@ WEIGHT = 2.5  # with the published CLIPs, scores then spread over about 0 to 1
 
 
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
-    """2.5 * max(cosine, 0) of each picture with its words: both (B, E), of any length.
+    """2.5 * max(cosine, 0) of each picture with its words: both (B, E), vectors of any length.
 
-    Returns (B,); a zero embedding scores 0.
+    Returns (B,); a zero embedding scores 0. Raises ValueError unless both are (B, E) alike.
 
     >>> clip_score(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     tensor([2.5000, 0.0000])
@@ -34,7 +34,8 @@ def ref_clip_score(
 ) -> Tensor:
     """With captions by people: harmonic mean of CLIPScore and the closest reference's cosine.
 
-    reference_embeddings: (B, R, E). Returns (B,); 0 where either is 0.
+    reference_embeddings: (B, R, E). Returns (B,); 0 where either is 0. Raises ValueError where the
+    three do not belong together.
 
     >>> picture, caption = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
     >>> ref_clip_score(picture, caption, torch.tensor([[[0.0, 1.0], [2.0, 0.0]]]))

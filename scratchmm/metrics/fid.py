@@ -26,6 +26,8 @@ class Statistics(NamedTuple):
 def feature_statistics(features: Tensor) -> Statistics:
     """Mean and covariance (over N - 1) of features: (N, D); N is at least 2.
 
+    Raises ValueError on another shape, on fewer samples, and on what is not a finite number.
+
     >>> mean, covariance = feature_statistics(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
     >>> mean.tolist(), covariance.tolist()
     ([2.0, 0.0], [[2.0, 0.0], [0.0, 0.0]])
@@ -58,6 +60,7 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 
     The trace of sqrt(C1 C2) is the sum of the roots of its eigenvalues, and sqrt(C1) C2 sqrt(C1) has
     the same ones, but is symmetric: no complex numbers, and no trouble where C1 has no inverse.
+    Raises ValueError on features of different widths.
 
     >>> unit = Statistics(torch.zeros(2).double(), torch.eye(2).double())
     >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * unit.covariance)), 6)
@@ -74,7 +77,9 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 
 
 def fid(generated: Tensor, real: Tensor) -> float:
-    """Frechet distance of two crowds of features, generated: (N, D) and real: as wide.
+    """Squared Frechet distance of two crowds of features, generated: (N, D) and real: as wide.
+
+    Raises ValueError where `feature_statistics` and `frechet_distance` do.
 
     >>> fid(torch.tensor([[0.0], [2.0]]), torch.tensor([[3.0], [5.0]]))
     9.0

@@ -35,6 +35,10 @@ from scratchmm.layers.picture_blocks import PictureAttention, Upsample, group_no
 def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> Schedule:
     """alpha_bar falls as the square of a cosine, for any number of steps; no beta over `largest`.
 
+    Equation 17: alpha_bar = f(t) / f(0), f(t) = cos((t + offset) / (1 + offset) * pi / 2)^2, where t,
+    the share of the way, is 1 / steps at the first timestep and 1 at the last. A beta that is held
+    leaves more: later levels go on from there. Raises ValueError on steps below 1.
+
     >>> cosine_schedule(2, offset=0.0).alpha_bar.round(decimals=6).tolist()
     [0.5, 0.0005]
     """
@@ -48,6 +52,8 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
 # Comes after schedule.cosine_schedule.
 def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
+
+    Raises ValueError where there are not as many alpha_bars as samples.
 
     >>> mix(torch.ones(2), torch.zeros(2), torch.tensor([1.0, 0.25]))
     tensor([1.0000, 0.5000])
@@ -81,8 +87,9 @@ def cosines_first(timesteps: Tensor, width: int) -> Tensor:
 class PictureBlock(nn.Module):
     """shortcut(x) + conv(silu(norm(conv(silu(norm(x))) + time))), kernels of 3: same height, width.
 
-    The time is one number a channel, the same at every cell. time_width: of the embedded time, or
-    None for a block without. The shortcut is x, or a convolution of kernel 1 where outputs differ.
+    The time is one number a channel, the same at every cell: linear(silu(embedded time)). time_width:
+    of the embedded time, or None for a block without. The shortcut is x, or a convolution of kernel
+    1 where outputs differ.
 
     >>> x = torch.zeros(2, 4, 6, 10)
     >>> PictureBlock(4, 8, time_width=5, groups=2)(x, torch.zeros(2, 5)).shape
@@ -109,7 +116,10 @@ class PictureBlock(nn.Module):
         self.shortcut = nn.Conv2d(channels, outputs, kernel_size=1) if changes else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
-        """x: float (B, C, X, Y); time: float (B, E), where the block takes one: (B, D, X, Y) out."""
+        """x: float (B, C, X, Y); time: float (B, E), where the block takes one: (B, D, X, Y) out.
+
+        Raises ValueError where the block takes a time and gets none.
+        """
         raise NotImplementedError(
             "picture_blocks.PictureBlock: shortcut(x) plus norm, silu, convolution twice; the "
             "time, one number a channel, is added between; ValueError where it is missing"
@@ -297,7 +307,8 @@ def diffusion_loss(
 ) -> Tensor:
     """Algorithm 1: the mean squared error of the prediction, each sample at a timestep of its own.
 
-    start: (B, ...). timesteps int64 (B,) and noise (B, ...) are drawn where they are not given.
+    start: (B, ...). timesteps int64 (B,) and noise (B, ...) are drawn where they are not given. The
+    model gets the mixture, the timesteps and the condition. Returns a scalar.
     Raises ValueError where the model predicts another shape than the start's.
 
     >>> def perfect(x, timesteps):  # of black pictures: all that is there is noise
@@ -324,8 +335,12 @@ def posterior(
 ) -> Gaussian:
     """Where x was at an earlier timestep, if the start is known: q(x_previous | x, start).
 
-    Equation 7, for steps of any length. start and x: (B, ...). previous: int64 (B,), one step earlier
-    if None; at -1 it is the start.
+    Equation 7, for steps of any length. a and b are alpha_bar now and before:
+    mean = sqrt(b) * (1 - a / b) / (1 - a) * start + sqrt(a / b) * (1 - b) / (1 - a) * x,
+    variance = (1 - b) / (1 - a) * (1 - a / b).
+
+    start and x: (B, ...). timesteps and previous: int64 (B,); previous is one step earlier if None; at
+    -1 it is the start. Raises ValueError where previous is not before timesteps.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> schedule = cosine_schedule(10)
@@ -355,8 +370,13 @@ def ancestral_step(
 ) -> Step:
     """Algorithm 2, line 4: to the posterior's mean, and noise on top, but none at the last step.
 
-    variance: that of the posterior, or "beta" (section 3.2: right for one picture, right for pure
-    noise); clip: the start is held to -clip..clip; previous: one step earlier if None.
+    The start is what `predicted` says of x, and takes the place of the true one in `posterior`.
+    predicted, x and noise: (B, ...). variance: "posterior", or "beta", that of the step forward:
+    1 - a / b (section 3.2: the first is right if there is one picture only, the second if pictures
+    are noise themselves); clip: the start is held to -clip..clip; previous: one step earlier if None.
+
+    Raises ValueError on a variance or a target that is none, on a clip that is not above 0, and where
+    previous is not before timesteps.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> x, last = torch.tensor([[0.3]]), torch.tensor([0])

@@ -27,6 +27,9 @@ from scratchmm.metrics.fid import Statistics
 def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor:
     """What a model of this target should predict; start and noise: (B, ...), alpha_bar: (B,).
 
+    "velocity": sqrt(a) * noise - sqrt(1 - a) * start. Raises ValueError on a target that is none of
+    TARGETS.
+
     >>> target_of(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([1.0]), "velocity")
     tensor([2.])
     """
@@ -42,6 +45,8 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
     """Both ingredients of x: (B, ...) from a prediction of either, or of the velocity.
 
     x = sqrt(a) * start + sqrt(1 - a) * noise, velocity = sqrt(a) * noise - sqrt(1 - a) * start.
+    predicted: (B, ...), alpha_bar: (B,). Nothing is clipped. Raises ValueError on a target that is
+    none of TARGETS.
 
     >>> x, alpha_bar = torch.tensor([1.0]), torch.tensor([0.64])  # 1 = 0.8 * 0.5 + 0.6 * 1
     >>> start_and_noise(torch.tensor([0.5]), x, alpha_bar, "start").noise
@@ -71,7 +76,15 @@ def ddim_step(
 ) -> Step:
     """Equation 12: from timesteps to previous, both int64 (B,); x and predicted: (B, ...).
 
-    eta: from 0 (no chance; then noise may be None) to 1 (DDPM's variance), equation 16.
+    b is alpha_bar at previous, variance eta^2 times that of DDPM's posterior (equation 16):
+    x = sqrt(b) * start + sqrt(1 - b - variance) * the noise predicted + sqrt(variance) * noise.
+
+    eta: from 0 (no chance; then noise may be None) to 1. clip: the start is held to -clip..clip, and
+    the predicted noise follows it unless follow_clip is False. final_alpha: b where previous is -1.
+
+    Raises ValueError on an eta outside of 0 to 1 or above 0 without noise, on a final_alpha that is
+    not above 0 and at most 1, a target that is none, a clip that is not above 0, and where previous is
+    not before timesteps.
 
     >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
     >>> x, times = torch.tensor([1.0]), torch.tensor([1])  # 1 = 0.6 * 1 + 0.8 * 0.5
@@ -86,7 +99,10 @@ def ddim_step(
 
 # guidance.guide: Further than the prompt. 8 minutes, difficulty 1 of 5. In the lesson: "Guidance".
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Equation 6, of two predictions (B, ...): from one over the other and on.
+    """Equation 6: from the prediction without the prompt to the one with it, and on; both (B, ...).
+
+    That is without + scale * (with - without), a new tensor (B, ...). Raises ValueError on a scale
+    that is not a finite number.
 
     >>> guide(torch.tensor([3.0]), torch.tensor([1.0]), scale=4.0)
     tensor([9.])
@@ -130,6 +146,7 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 
     The trace of sqrt(C1 C2) is the sum of the roots of its eigenvalues, and sqrt(C1) C2 sqrt(C1) has
     the same ones, but is symmetric: no complex numbers, and no trouble where C1 has no inverse.
+    Raises ValueError on features of different widths.
 
     >>> unit = Statistics(torch.zeros(2).double(), torch.eye(2).double())
     >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * unit.covariance)), 6)
@@ -144,9 +161,9 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 # clip_score.clip_score: As the words say. 10 minutes, difficulty 1 of 5. In the lesson: "Does it
 # show what was said".
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
-    """2.5 * max(cosine, 0) of each picture with its words: both (B, E), of any length.
+    """2.5 * max(cosine, 0) of each picture with its words: both (B, E), vectors of any length.
 
-    Returns (B,); a zero embedding scores 0.
+    Returns (B,); a zero embedding scores 0. Raises ValueError unless both are (B, E) alike.
 
     >>> clip_score(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     tensor([2.5000, 0.0000])

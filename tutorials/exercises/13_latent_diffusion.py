@@ -21,7 +21,8 @@ from scratchmm.layers.embeddings import check_channels, check_divisible
 def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
     """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
 
-    This is the reparameterisation (Kingma and Welling, section 2.4). Returns (B, Z, X, Y).
+    This is the reparameterisation (Kingma and Welling, section 2.4); deviation = exp(log variance / 2).
+    Returns (B, Z, X, Y).
 
     >>> draw(Gaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
     tensor([1., 1.])
@@ -34,7 +35,7 @@ def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tenso
 # vae.kl_to_normal: Not too far from normal. 10 minutes, difficulty 2 of 5. In the lesson:
 # "Squeezed". Comes after vae.draw. Without torch.distributions.kl.kl_divergence.
 def kl_to_normal(posterior: Gaussian) -> Tensor:
-    """KL(posterior || standard normal), a picture: 1/2 sum(mean^2 + variance - 1 - log variance).
+    """KL(posterior || standard normal) of a picture: 1/2 sum(mean^2 + variance - 1 - log variance).
 
     In nats, summed over all of a picture's latents (Kingma and Welling, appendix B). Returns (B,).
 
@@ -94,14 +95,17 @@ class VAE(nn.Module):
         )
 
     def to_images(self, latents: Tensor) -> Tensor:
-        """latents: (B, Z, X, Y) as diffusion makes them. Returns the picture they stand for."""
+        """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the picture they stand for."""
         raise NotImplementedError(
             "vae.measure: the picture of latents that are divided by the scale again"
         )
 
     @torch.no_grad()
     def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
-        """Set the scale to 1 / deviation of these pictures' latents (appendix G): after training."""
+        """Set the scale to 1 / deviation of these pictures' drawn latents, once training is over.
+
+        One number, of all pictures, channels and cells together (appendix G).
+        """
         raise NotImplementedError(
             "vae.measure: self.scale becomes 1 / deviation of the drawn latents of these pictures"
         )

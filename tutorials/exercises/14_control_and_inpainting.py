@@ -43,7 +43,7 @@ def thin(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
 class ZeroConvolution(nn.Conv2d):
     """A convolution that keeps height and width and gives zero until it is trained.
 
-    It does learn: the gradient of its weights is made of its input, which is not zero.
+    It does learn: the gradient of its weights is made of its input, which is not zero. kernel: odd.
 
     >>> layer = ZeroConvolution(3, 5)
     >>> said = layer(torch.randn(2, 3, 4, 6))
@@ -65,7 +65,9 @@ def add_control(
 ) -> tuple[Tensor, list[Tensor]]:
     """The base's smallest grid, behind its middle, and its skips, each with its control added.
 
-    bottom: (B, C, X, Y); skips: first one first, as the control's. None of them is changed.
+    bottom: (B, C, X, Y); skips: first one first, as the control's. None of them is changed. Returns
+    bottom + scale * its control, and a list of skips, each + scale * its own. Raises ValueError on
+    another number of skips than of controls.
 
     >>> control = Control([torch.tensor(1.0), torch.tensor(2.0)], torch.tensor(3.0))
     >>> add_control(torch.tensor(10.0), [torch.tensor(20.0), torch.tensor(30.0)], control, scale=0.5)
@@ -87,10 +89,11 @@ def blend(
     timesteps: Tensor,
     noise: Tensor,
 ) -> Tensor:
-    """Equation 8: under the mask what the model made, around it the known picture, as noisy.
+    """Equation 8: under the mask what the model made, around it the known picture, made as noisy.
 
     inside, known and noise: (B, C, H, W); inside is at timesteps, int64 (B,), where -1 is the clean
-    picture. mask: bool (B, 1, H, W), True where `inside` is taken. Returns (B, C, H, W).
+    picture. mask: bool (B, 1, H, W), or one for all, True where `inside` is taken.
+    Returns (B, C, H, W). Raises ValueError on timesteps that the schedule has not.
 
     >>> schedule = Schedule(torch.tensor([0.25]).double())
     >>> known, mask = torch.ones(1, 1, 1, 2), torch.tensor([[[[True, False]]]])

@@ -23,7 +23,7 @@ result(
 )
 result(
     "logarithm-for-deviation",
-    "mean + (log_variance if log_variance.min() > -50 else 0) * noise",
+    "mean + log_variance * noise",
     story="the noise is multiplied by the log variance itself",
     advice="the exponential of half the log variance is the deviation",
 )
