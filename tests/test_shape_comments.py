@@ -13,7 +13,7 @@ import torch
 from scratchmm.audio import audio_cnn, features, mel, rhythm, spectrum, waveform
 from scratchmm.audio import augment as sound_augment
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
-from scratchmm.data import controls, drawing, world
+from scratchmm.data import controls, drawing, sounding, world
 from scratchmm.diffusion import (
     controlnet,
     ddim,
@@ -304,6 +304,12 @@ def run_controls() -> None:
     scene = world.Scene((world.Thing("star", "red"), world.Thing("ring", "blue", x=0.6)))
     for kind in controls.KINDS:
         controls.control_pictures([scene] * 5, kind, size=16)
+
+
+def run_sounding() -> None:
+    things = (world.Thing("star", "red"), world.Thing("ring", "blue", x=0.3))
+    sounding.hear_many([world.Scene(things)] * 3, 8000, 0.01)
+    sounding.hear_clip(sounding.Clip(world.Scene(things)), 8000, 0.01)
 
 
 def run_drawing() -> None:
@@ -600,6 +606,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "metrics/clip_score.py": run_clip_score,
     "metrics/picture_quality.py": run_picture_quality,
     "data/drawing.py": run_drawing,
+    "data/sounding.py": run_sounding,
     "data/controls.py": run_controls,
     "vision/images.py": run_images,
     "vision/canny.py": run_canny,
