@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
 import torch
 from torch import Tensor
 
+from scratchmm.audio.waveform import read_sound
 from scratchmm.data.folders import data_root
 from scratchmm.data.idx import DIGITS
 
 SOURCE = "https://github.com/Jakobovski/free-spoken-digit-dataset"
-RATE = 8000  # samples a second
 HELD_OUT = 5  # recordings 0 to 4 of each digit and speaker are the official test
 NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.wav")
 
@@ -49,15 +48,15 @@ class SpokenDigits(NamedTuple):
         )
 
 
-def load_spoken_digits(root: str | Path | None = None) -> SpokenDigits:
-    """All recordings, sorted by digit, speaker and index, at 8,000 samples a second.
+def load_spoken_digits(root: str | Path | None = None, rate: int = 8000) -> SpokenDigits:
+    """All recordings, sorted by digit, speaker and index, with `rate` samples a second.
 
     The WAV files lie in `root`/fsdd/recordings, `root`/recordings or `root`; without `root` in the
     folder that SCRATCHMM_DATA names. Reads 3,000 files in about a second.
 
-    Raises FileNotFoundError, or ValueError with one sentence that names the file: not named
-    digit_speaker_index.wav, twice the same one, no sound, another rate, several channels, empty,
-    samples that are no numbers.
+    The set has 8,000 samples a second; other rates, and recordings of your own at any rate, are
+    resampled. Raises FileNotFoundError, or ValueError with one sentence that names the file: not
+    named digit_speaker_index.wav, twice the same one, or what read_sound refuses.
 
     >>> load_spoken_digits("no such folder")
     Traceback (most recent call last):
@@ -74,7 +73,7 @@ def load_spoken_digits(root: str | Path | None = None) -> SpokenDigits:
         found[named] = path
     rows = sorted(found)
     return SpokenDigits(
-        [_read(found[row]) for row in rows],
+        [read_sound(found[row], rate=rate)[0] for row in rows],
         torch.tensor([digit for digit, _, _ in rows]),
         [speaker for _, speaker, _ in rows],
         torch.tensor([index for _, _, index in rows]),
@@ -108,23 +107,6 @@ def _recordings(root: str | Path | None) -> list[Path]:
         f"no recordings (*.wav) in {where} or {folder}: they are published at {SOURCE}, "
         f"whose folder recordings belongs at {places[0]}"
     )
-
-
-def _read(path: Path) -> Tensor:
-    try:
-        samples, rate = soundfile.read(path, dtype="float32")
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path} is no sound that can be read ({error})") from error
-    if rate != RATE:
-        raise ValueError(f"{path} has {rate} samples a second, spoken digits have {RATE}")
-    if samples.ndim != 1:
-        raise ValueError(f"{path} has {samples.shape[1]} channels, spoken digits have 1")
-    sound = torch.from_numpy(samples)
-    if not len(sound):
-        raise ValueError(f"{path} is empty: it holds 0 samples")
-    if not sound.isfinite().all():
-        raise ValueError(f"sample {int((~sound.isfinite()).nonzero()[0])} of {path} is no number")
-    return sound
 
 
 def official_split(data: SpokenDigits) -> tuple[SpokenDigits, SpokenDigits]:
