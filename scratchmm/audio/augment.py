@@ -41,9 +41,10 @@ def mix_noise(
 ) -> Tensor:
     """Add noise so loud that the sound is `decibels` stronger: 10 log10(sound / noise), in power.
 
-    The power of either is its mean square over the real samples, since padding is as silent as long.
+    The power of either is its mean square over the real samples: padding is a silence that would
+    count. The padding stays as it is, silence stays silent, and noise of zeros only adds nothing.
 
-    sounds, noise: float (B, S); decibels: (B,); real: bool (B, S). Returns (B, S).
+    sounds, noise: float (B, S); decibels: (B,); real: bool (B, S), or all are. Returns (B, S).
 
     >>> mix_noise(torch.tensor([[0.5, -0.5]]), torch.tensor([[3.0, 3.0]]), torch.tensor([20.0]))
     tensor([[ 0.5500, -0.4500]])
@@ -145,7 +146,8 @@ def spans(shares: Tensor, lengths: Tensor, most: float, size: int) -> Tensor:
 
     Of a row with length L, a stretch is w = 0, 1, ... up to most * L wide, each equally likely, and
     begins at 0, 1, ... up to L - w, each equally likely. Chance comes in as numbers and is not drawn
-    here: shares[b, n] are two numbers from 0 up to 1, for the width and for the place.
+    here: shares[b, n] are two numbers from 0 up to 1, for the width and for the place, the lowest
+    for the narrowest and the earliest.
 
     shares: float (B, N, 2); lengths: int64 (B,). Returns bool (B, size).
 
