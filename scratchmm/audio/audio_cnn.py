@@ -106,7 +106,7 @@ class AudioCNN(nn.Module):
         frames = frames.flatten(0, 1) if real is None else frames[real]
         if not len(frames):
             raise ValueError("there is no real frame to measure")
-        deviation, mean = torch.std_mean(frames.double(), dim=0, correction=0)  # each (M,)
+        deviation, mean = torch.std_mean(frames, dim=0, correction=0)  # each (M,)
         self.mean.copy_(mean)
         self.deviation.copy_(deviation.where(deviation > 0, 1.0))
 
