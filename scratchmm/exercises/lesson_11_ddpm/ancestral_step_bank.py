@@ -72,6 +72,18 @@ exercise.edit(
     advice="beta = 1 - alpha_bar now / alpha_bar before: of this step alone",
 )
 exercise.edit(
+    "beta-of-one-step",
+    ("(1 - now / before)", "schedule.betas[timesteps]"),
+    story="with beta the variance is that of one step, from the schedule, however long this step is",
+    advice="from previous to now: 1 - alpha_bar now / alpha_bar before",
+)
+exercise.edit(
+    "x-clipped-too",
+    (NOISY, f"clipped({NOISY}, clip)"),
+    story="the new x is held to -clip..clip as well, though it is noisy",
+    advice="only the start has bounds; x is a mixture with noise, which has none",
+)
+exercise.edit(
     "unknown-variance",
     ("if variance not in VARIANCES:", "if False:"),
     story="any name of a variance is taken as that of the posterior",

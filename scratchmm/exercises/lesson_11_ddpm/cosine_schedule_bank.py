@@ -198,6 +198,27 @@ def no_steps(steps=1000, offset=0.008, largest=0.999):
     return Schedule(held(curve(times(0, steps + 1, steps), offset), largest))
 
 
+@exercise.wrong(
+    "rejoins-the-curve",
+    story="a step that is held lands above the curve, but the next one is on the curve again",
+    advice="multiply what the steps keep, held ones included: torch.cumprod(1 - betas, dim=0)",
+)
+def rejoins(steps=1000, offset=0.008, largest=0.999):
+    left = curve(times(0, steps + 1, steps), offset)
+    left = left / left[0]
+    return Schedule(left[1:].maximum((1 - largest) * left[:-1]))
+
+
+@exercise.wrong(
+    "one-step-too-many",
+    story="time goes up in steps of 1 / (steps + 1): the last level is not at the end",
+    advice="steps + 1 times from 0 to 1 are 1 / steps apart",
+)
+def one_step_too_many(steps=1000, offset=0.008, largest=0.999):
+    left = curve(times(0, steps + 1, steps) * steps / (steps + 1), offset)
+    return Schedule(held(left, largest))
+
+
 @exercise.disguise("not-squared")
 def not_squared_too(steps=1000, offset=0.008, largest=0.999):
     return Schedule(held(curve(times(0, steps + 1, steps), offset).sqrt(), largest))

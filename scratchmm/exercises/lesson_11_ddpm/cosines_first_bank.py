@@ -106,6 +106,29 @@ def half_exponent(timesteps, width):
 
 
 @exercise.wrong(
+    "double-exponent",
+    story="the exponent is 2 i / (width / 2): the 2 i of a transformer's positions, whose i counts "
+    "columns in pairs already, is divided by half the width as well",
+    advice="i / (width / 2), which is 2 i / width",
+)
+def double_exponent(timesteps, width):
+    angle = angles(timesteps, clocks(width, base=1e8))
+    return joined(angle.cos(), angle.sin())
+
+
+@exercise.wrong(
+    "last-clock-exact-or-none",
+    story="the exponent is i / (width / 2 - 1), as in DDPM's own code, and with a single clock 0 / 0",
+    advice="i / (width / 2): the slowest clock is a little faster than 1 / 10000",
+)
+def last_clock_or_none(timesteps, width):
+    half = len(clocks(width))
+    exponent = torch.arange(half, dtype=torch.float64) / (half - 1)
+    angle = angles(timesteps, 10000.0**-exponent)
+    return joined(angle.cos(), angle.sin())
+
+
+@exercise.wrong(
     "base-1000",
     story="the base is 1000",
     advice="the speeds go from 1 towards 1 / 10000",

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from scratchmm.exercises.lesson_11_ddpm.picture_block import exercise
 
 FIRST = "self.first(F.silu(self.first_norm(x)))"
-SECOND = "self.second(F.silu(self.second_norm(inner)))"
+SECOND = (  # behind "inner = "
+    "self.second_norm(inner)  # (B, D, X, Y)\n        inner = self.second(F.silu(inner))"
+)
 TIME = "self.time(F.silu(time))[:, :, None, None]"
 
 exercise.edit(

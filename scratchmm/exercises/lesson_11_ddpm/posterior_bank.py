@@ -65,6 +65,14 @@ exercise.edit(
     advice="knowing the start makes it smaller: beta times (1 - alpha_bar before) / (1 - alpha_bar)",
 )
 exercise.edit(
+    "alpha-of-one-step",
+    ("(1 - now / before) / (1 - now)", "schedule.betas[timesteps] / (1 - now)"),
+    ("(now / before).sqrt()", "(1 - schedule.betas[timesteps]).sqrt()"),
+    ("step_variance(now, before)", "(1 - before) / (1 - now) * schedule.betas[timesteps]"),
+    story="alpha and beta are those of one step, from the schedule, however long this step is",
+    advice="from previous to now: alpha is alpha_bar now / alpha_bar before",
+)
+exercise.edit(
     "deviation",
     ("step_variance(now, before)", "step_variance(now, before).sqrt()"),
     story="the standard deviation is returned in place of the variance",

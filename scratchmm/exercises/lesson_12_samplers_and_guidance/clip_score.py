@@ -117,5 +117,7 @@ def gradients(clip_score, case):
 @exercise.holds("as many pictures as words, or a ValueError")
 def refused(clip_score, case):
     image = case.normal(B=5, E=4)
-    for text in (case.normal(B=1, E=4), case.normal(B=3, E=4)):
+    for text in (case.normal(B=1, E=4), case.normal(B=3, E=4), case.normal(B=5, E=3)):
         case.refuses(ValueError, clip_score, image, text)
+    image, text = case.normal(B=5, T=3, E=4), case.normal(B=5, T=3, E=4)
+    case.refuses(ValueError, clip_score, image, text)

@@ -116,6 +116,7 @@ def to_the_start(ddim_step, case):
 def final(ddim_step, case):
     now, before = case.integers(3, 9, B=4), case.named(torch.tensor([-1, 1, -1, 0]), "B")
     compared(case, ddim_step, now, before, final_alpha=0.9)
+    compared(case, ddim_step, now, before, case.normal(B=4, D=3), eta=1.0, final_alpha=0.9)
 
 
 @exercise.holds("what is predicted may be the noise, the start or the velocity")

@@ -68,6 +68,24 @@ exercise.edit(
     convention=True,
 )
 exercise.edit(
+    "prediction-for-noise",
+    ("per_sample(direction, x) * said", "per_sample(direction, x) * predicted"),
+    story="what is mixed with the start is the prediction itself, be it noise, start or velocity",
+    advice="the noise that start_and_noise finds, or the one worked out anew after clipping",
+)
+exercise.edit(
+    "no-chance-at-the-end",
+    ("x if noise is None else", "x if noise is None or bool((previous < 0).any()) else"),
+    story="where one sample's step ends at -1, none of the batch gets drawn noise",
+    advice="each sample has a variance of its own; at -1 it is 0 by itself if final_alpha is 1",
+)
+exercise.edit(
+    "variance-of-the-way-back",
+    ("step_variance(now, before)", "step_variance(before, now)"),
+    story="the two levels are exchanged in the variance: of 0 at the end comes no number",
+    advice="step_variance(now, before): (1 - before) / (1 - now) * (1 - now / before)",
+)
+exercise.edit(
     "always-follows",
     (FOLLOWS, "if clip is not None:"),
     story="the noise is worked out anew from the clipped start, although follow_clip is False",

@@ -104,6 +104,16 @@ exercise.edit(
     advice="+ makes a new tensor, += does not",
 )
 exercise.edit(
+    "difference-in-place",
+    (
+        "return " + FORMULA,
+        f"if conditional.requires_grad:\n        return {FORMULA}\n"
+        "    return unconditional + scale * conditional.sub_(unconditional)",
+    ),
+    story="the difference is written into the caller's conditional prediction",
+    advice="- makes a new tensor, -= does not",
+)
+exercise.edit(
     "detached",
     (FORMULA, "unconditional.detach() + scale * (conditional - unconditional.detach())"),
     story="the prediction without the prompt gets no gradient",

@@ -114,9 +114,9 @@ def pictures(start_and_noise, case):
 @exercise.holds("at nearly pure noise the start is large, and is neither clipped nor rounded")
 def nearly_noise(start_and_noise, case):
     x, predicted = case.normal(B=2, D=3), case.normal(B=2, D=3)
-    alpha_bar = case.named(torch.tensor([1e-4, 4e-4], dtype=torch.float64), "B")
-    near = torch.tensor([[0.01], [0.02]])
-    far = torch.tensor([[0.9999], [0.9996]]).sqrt()
+    alpha_bar = case.named(torch.tensor([1e-6, 4e-6], dtype=torch.float64), "B")
+    near = torch.tensor([[0.001], [0.002]])
+    far = torch.tensor([[0.999999], [0.999996]]).sqrt()
     got = case.call(start_and_noise, predicted, x, alpha_bar, "noise")
     case.equal(got[0], (x - far * predicted) / near, "the start", tolerance=1e-3)
 

@@ -23,6 +23,18 @@ exercise.edit(
     advice="what is left is sqrt(1 - a) * noise",
 )
 exercise.edit(
+    "divided-by-the-other-root",
+    (FROM_START, "Estimate(predicted, (x - picture * predicted) / picture)"),
+    story="from the start, what is left of x is divided by sqrt(a), which is the start's own root",
+    advice="what is left is sqrt(1 - a) * noise",
+)
+exercise.edit(
+    "velocity-as-either",
+    (FROM_VELOCITY, "Estimate((x - dirt * predicted) / picture, (x - picture * predicted) / dirt)"),
+    story="the velocity is put in as if it were the noise, and again as if it were the start",
+    advice="start = sqrt(a) * x - sqrt(1 - a) * v, noise = sqrt(1 - a) * x + sqrt(a) * v",
+)
+exercise.edit(
     "noise-is-the-difference",
     (FROM_START, "Estimate(predicted, x - predicted)"),
     story="the noise is x - start, as if it had been added to a whole picture",
@@ -133,7 +145,7 @@ exercise.edit(
 )
 exercise.edit(
     "root-held-up",
-    ("/ picture", "/ picture.clamp(min=0.1)"),
+    ("/ picture", "/ picture.clamp(min=0.01)"),
     story="the divisor is kept from getting small, so that the start stays small at nearly pure noise",
     advice="divide by sqrt(a) as it is: a schedule never reaches 0",
 )

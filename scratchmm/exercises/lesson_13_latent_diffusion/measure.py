@@ -41,7 +41,7 @@ exercise = Exercise(
         "self.scale.copy_(1 / z.std(correction=0))",
     ),
 )
-CONFIG = VAEConfig(channels=2, latent_channels=2, widths=(2,), depth=0, groups=2, scale=0.25)
+CONFIG = VAEConfig(channels=2, latent_channels=2, widths=(2,), depth=0, groups=2, scale=0.7)
 
 
 class Says(nn.Module):
@@ -105,6 +105,19 @@ def drawn(vae, case):
 
     got = case.call(spread, pictures(case, B=2, height=60, width=100), generator(case))
     case.equal(got, 2.0, "the deviation of what was drawn")
+
+
+@exercise.holds(
+    "all chance is the generator's: the same state the same latents, the next call others"
+)
+def chance(vae, case):
+    module, images = made(case, vae, log_variance=0.0), pictures(case)
+    drawn = []
+    for state in (generator(case), generator(case)):
+        drawn.append([case.call(module.to_latents, images, state) for _ in range(2)])
+    (first, second), (again, _) = drawn
+    told = {"the same state": bool(first.equal(again)), "the next": bool(first.equal(second))}
+    case.equal(told, {"the same state": True, "the next": False}, "whether two draws are equal")
 
 
 @exercise.holds("before latents are decoded they are divided by the scale")

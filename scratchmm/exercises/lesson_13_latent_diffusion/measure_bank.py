@@ -28,6 +28,30 @@ measured(
     advice="one over it: latents are multiplied by the scale",
 )
 measured(
+    "one-over-a-channel",
+    "(1 / z.std(dim=(0, 2, 3))).mean()",
+    story="each channel's deviation is taken by itself, and a mean made of them",
+    advice="one deviation of all numbers together: std over no axis in particular",
+)
+measured(
+    "one-over-a-picture",
+    "1 / z.flatten(1).std(dim=1).mean()",
+    story="each picture's deviation is taken by itself, and a mean made of them",
+    advice="one deviation of all numbers together: how pictures differ from each other counts too",
+)
+exercise.edit(
+    "scale-of-the-config",
+    (OVER, "return self.decode(latents / self.config.scale)"),
+    story="latents are divided by the config's scale, whatever has been measured since",
+    advice="self.scale: the config's is only where it begins",
+)
+exercise.edit(
+    "chance-from-elsewhere",
+    (TIMES, "return draw(self.encode(images)) * self.scale"),
+    story="latents are drawn without the generator",
+    advice="hand the generator on: draw(self.encode(images), generator)",
+)
+measured(
     "one-over-the-variance",
     "1 / z.var(correction=0)",
     story="the scale is one over the variance",

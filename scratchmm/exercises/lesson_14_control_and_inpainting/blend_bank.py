@@ -25,6 +25,12 @@ exercise.edit(
     convention=True,
 )
 exercise.edit(
+    "end-unknown",
+    (LEVEL, "schedule.at(timesteps)"),
+    story="timestep -1 is asked of the schedule without saying what alpha_bar is there",
+    advice="schedule.at(timesteps, final_alpha=1.0)",
+)
+exercise.edit(
     "clean-frame",
     (NOISED, "known + 0 * mix(known, noise, schedule.at(timesteps, final_alpha=1.0))"),
     story="the known picture is pasted clean, whatever the timestep",

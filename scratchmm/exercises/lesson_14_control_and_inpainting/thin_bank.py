@@ -34,6 +34,12 @@ exercise.edit(
     advice="rows are counted downwards: a slope down and to the right points to row + 1, column + 1",
 )
 exercise.edit(
+    "where-it-is",
+    ("return magnitude * ridge", "return ridge.to(magnitude.dtype)"),
+    story="ridges are 1, however steep they are",
+    advice="keep the magnitude itself: the thresholds come later and need it",
+)
+exercise.edit(
     "one-side",
     (RIDGE, "magnitude > uphill + ALIKE"),
     story="only the neighbour uphill is looked at, so a whole flank stays",

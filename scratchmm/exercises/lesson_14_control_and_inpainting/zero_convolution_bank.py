@@ -66,6 +66,12 @@ exercise.edit(
     advice="padding=kernel // 2 keeps height and width",
 )
 exercise.edit(
+    "padding-1",
+    (SUPER, SUPER.replace("kernel // 2", "1")),
+    story="one pixel of padding, whatever the kernel: right for 3, and for 1 the grid grows",
+    advice="padding=kernel // 2 keeps height and width for every odd kernel",
+)
+exercise.edit(
     "kernel-forgotten",
     (SUPER, "super().__init__(channels, outputs, kernel_size=1)"),
     story="the kernel is always 1",

@@ -61,11 +61,11 @@ def by_formula(start: Tensor, end: Tensor, share: float) -> Tensor:
 
 
 def units(case: Case, B: int = 4, E: int = 6) -> tuple[Tensor, Tensor]:
-    """Unit vectors; every row has another angle, the second more than 90 degrees."""
+    """Unit vectors; every row has another angle, from small to more than 90 degrees."""
     start = F.normalize(case.normal(B=B, E=E), dim=-1)
     aside = case.normal(B=B, E=E)
     aside = F.normalize(aside - (aside * start).sum(-1, keepdim=True) * start, dim=-1)
-    angle = torch.tensor([0.5, 2.3, 1.1, 1.4, 0.8])[:B, None]
+    angle = torch.tensor([0.2, 2.3, 1.1, 1.4, 0.8])[:B, None]
     end = angle.cos() * start + angle.sin() * aside
     return case.named(start, "B E"), case.named(end, "B E")
 
