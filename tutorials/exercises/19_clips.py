@@ -8,12 +8,42 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from scratchmm.layers.lstm import State
+
+
+# clips.sample_frames: Which frames. 20 minutes, difficulty 2 of 5. In the lesson: "Which frames".
+def sample_frames(
+    frames: int,
+    count: int,
+    how: str = "uniform",
+    generator: Generator | None = None,
+    stride: int = 1,
+) -> Tensor:
+    """Which `count` of a clip's frames to look at: int64 (count,), never falling.
+
+    uniform: the clip is cut into `count` equal segments, and of each the middle is taken: the frame
+    on screen at (i + 1/2) * frames / count. random: any moment of each segment instead of the
+    middle, drawn anew at each call (for training). dense: every stride-th frame in a row that
+    begins at random, or without a generator in the middle of the clip.
+
+    A clip of fewer frames repeats them: the same moments fall on the same frames, and a row holds
+    the last one. Raises ValueError for fewer than 1 frame, count or stride, or another `how`.
+
+    >>> sample_frames(12, 4).tolist(), sample_frames(2, 4).tolist()
+    ([1, 4, 7, 10], [0, 0, 1, 1])
+    >>> sample_frames(12, 4, "dense").tolist(), sample_frames(3, 4, "dense", stride=2).tolist()
+    ([4, 5, 6, 7], [0, 2, 2, 2])
+    """
+    raise NotImplementedError(
+        "clips.sample_frames: the numbers of `count` frames: the middles of equal segments, one at "
+        "random of each, or a row"
+    )
 
 
 # cnn3d.conv3d: Three dimensions out of two. 25 minutes, difficulty 3 of 5. In the lesson: "Over
@@ -92,3 +122,51 @@ class LSTMCell(nn.Module):
         """The state before anything was seen: zeros, for the batch of x: (B, ...)."""
         zeros = x.new_zeros(len(x), self.width)  # (B, D)
         return zeros, zeros
+
+
+# bug.reads_across: Find the bug: somebody else's frames. 30 minutes, difficulty 3 of 5. In the
+# lesson: "Gates". Comes after lstm.LSTMCell.
+class ReadsAcross(nn.Module):
+    """Encoded frames (B, F, E) to logits (B, K): an LSTM reads, its states' mean is judged.
+
+    It trains as well as any other where a frame alone tells what a clip shows, and most sets of
+    clips are so. In tests it is right as often, if batches are like those it was trained on. Leave
+    it as it is: it is what your check has to catch.
+
+    >>> reader, clips = ReadsAcross(6, 16, 4), torch.randn(3, 5, 6)
+    >>> reader(clips).shape
+    torch.Size([3, 4])
+    >>> bool((reader(clips)[:1] - reader(clips[:1])).abs().max() < 1e-5)  # so far so good
+    True
+    """
+
+    def __init__(self, features: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(features, width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames: float (B, F, E). Returns logits (B, K)."""
+        states, _ = self.lstm(frames)
+        return self.head(states.mean(dim=1))
+
+
+def check_reader(reader_class: Any) -> None:
+    """Raise AssertionError unless a reader judges each clip by its own frames, in their order.
+
+    reader_class: takes features E, width and classes K, as ReadsAcross does, and makes a module
+    that takes float (B, F, E), F of 3 or more, to logits (B, K). Judge it after eval(), as a reader
+    may drop out or norm in training. Accept it if the logits of a clip do not depend on the clips
+    beside it, nor on what was read before; if every frame counts; and if a clip that is played
+    backwards gives other logits. Reject every other. Right ones may still differ by 1e-10 in
+    float64 between one batch and another. This check is what is asked for and graded, on
+    ReadsAcross and others.
+
+    >>> check_reader(ReadsAcross)
+    Traceback (most recent call last):
+    AssertionError: the clips beside a clip count
+    """
+    raise NotImplementedError(
+        "bug.reads_across: write the check: AssertionError unless a reader judges each clip by its "
+        "own frames in order"
+    )
