@@ -8,6 +8,7 @@ Write each body in place of its `raise`, in any order. Then, from the folder abo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.audio.augment import check_real
+
+
+# waveform.pad_together: A batch of sounds. 8 minutes, difficulty 2 of 5. In the lesson: "Sounds of
+# any length".
+def pad_together(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Sounds of any lengths (S,) as one batch: (float (B, S), bool (B, S)), True on real samples.
+
+    S is the longest; silence is put behind the shorter ones.
+
+    >>> batch, real = pad_together([torch.ones(3), torch.ones(1)])
+    >>> batch.tolist(), real.tolist()
+    ([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]], [[True, True, True], [True, False, False]])
+    """
+    raise NotImplementedError(
+        "waveform.pad_together: sounds (S,) of any lengths become one batch (B, S) and a mask, "
+        "True on real samples"
+    )
 
 
 # audio_cnn.mean_over_time: Sounds of any length. 15 minutes, difficulty 2 of 5. In the lesson:

@@ -5,10 +5,12 @@ from scratchmm.exercises.lesson_18_audio_cnn import (
     fails_alone_bank,
     mean_over_time_bank,
     mix_noise_bank,
+    pad_together_bank,
     spans_bank,
 )
 
 EXERCISES = (
+    pad_together_bank.exercise,
     mean_over_time_bank.exercise,
     spans_bank.exercise,
     mix_noise_bank.exercise,
