@@ -17,6 +17,12 @@ exercise.edit(
     advice="the mean over all values",
 )
 exercise.edit(
+    "told-what-is-left",
+    (TOLD, "alpha_bar"),
+    story="the model is told alpha_bar, not the timestep",
+    advice="model(x, timesteps, ...): its clock counts timesteps",
+)
+exercise.edit(
     "sum-of-a-sample",
     (LOSS, "return ((predicted - wanted) ** 2).flatten(1).sum(1).mean()"),
     story="the squared errors of each sample are added up, and those are averaged",

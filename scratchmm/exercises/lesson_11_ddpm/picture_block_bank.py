@@ -113,6 +113,19 @@ exercise.edit(
     advice="F.silu: x * sigmoid(x)",
 )
 exercise.edit(
+    "gelu",
+    (FIRST, "self.first(F.gelu(self.first_norm(x)))"),
+    (SECOND, "self.second(F.gelu(self.second_norm(inner)))"),
+    story="gelu stands where silu should",
+    advice="F.silu: x * sigmoid(x)",
+)
+exercise.edit(
+    "asks-the-argument",
+    ("if self.time is not None:", "if self.time is not None or time is not None:"),
+    story="whether the time is added is asked of the argument, also in a block that has no layer for it",
+    advice="if self.time is not None: a block without a time passes over whatever comes",
+)
+exercise.edit(
     "silu-before-norm",
     (FIRST, "self.first(self.first_norm(F.silu(x)))"),
     (SECOND, "self.second(self.second_norm(F.silu(inner)))"),

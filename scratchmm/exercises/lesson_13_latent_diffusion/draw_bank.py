@@ -132,6 +132,16 @@ result(
 )
 
 
+@exercise.wrong(
+    "drawn-by-torch",
+    story="torch.normal draws from mean and deviation, and no gradient goes through it",
+    advice="draw noise that knows of neither, then stretch and move it: mean + deviation * noise",
+)
+def drawn_by_torch(posterior, generator=None):
+    mean, log_variance = posterior
+    return torch.normal(mean, (log_variance / 2).exp(), generator=generator)
+
+
 @exercise.right("the root of the variance")
 def by_the_root(posterior, generator=None):
     noise = torch.empty_like(posterior.mean).normal_(generator=generator)
