@@ -79,7 +79,7 @@ def stft(
     if centred:
         sound = pad_ends(sound, size // 2, pad_mode)
     frames = frame(sound, size, hop_of(size, hop))  # (..., F, L)
-    windowed = frames * _window(size, window, sound)  # (..., F, L)
+    windowed = frames * window_of(size, window, sound)  # (..., F, L)
     return torch.fft.rfft(windowed).transpose(-1, -2)  # (..., Q, F)
 
 
@@ -107,7 +107,7 @@ def istft(
     size = 2 * (spectrum.shape[-2] - 1) if size is None else size
     hop = hop_of(size, hop)
     frames = torch.fft.irfft(spectrum.transpose(-1, -2), n=size)  # (..., F, L)
-    shape = _window(size, window, frames)
+    shape = window_of(size, window, frames)
     sound = overlap_add(frames * shape, hop)
     weight = overlap_add(shape.square().expand(frames.shape[-2], size), hop)
     sound = sound / weight.masked_fill(weight < torch.finfo(weight.dtype).tiny, torch.inf)
@@ -145,13 +145,14 @@ def power(spectrum: Tensor) -> Tensor:
 
 
 def decibels(
-    power: Tensor, reference: float = 1.0, floor: float = 1e-10, span: float | None = 80.0
+    powers: Tensor, reference: float = 1.0, floor: float = 1e-10, span: float | None = 80.0
 ) -> Tensor:
     """Power on the scale of the ear: 10 log10(power / reference), as librosa.power_to_db.
 
-    Silence has no logarithm: power below `floor` counts as `floor`, which is also where the
-    gradient ends. What lies more than `span` decibels below the loudest point of its spectrogram
-    (the last two axes) is raised to there; span=None keeps it.
+    powers: float, any shape, which the result has too. Silence has no logarithm: power below
+    `floor` counts as `floor`, which is also where the gradient ends. What lies more than `span`
+    decibels below the loudest point of its spectrogram (the last two axes) is raised to there;
+    span=None keeps it.
 
     >>> decibels(torch.tensor([1.0, 100.0, 0.0])).tolist()
     [0.0, 20.0, -60.0]
@@ -160,7 +161,7 @@ def decibels(
         raise ValueError(f"floor {floor} and reference {reference} must both be above 0")
     if span is not None and span < 0:
         raise ValueError(f"a span of {span} decibels is below 0")
-    level = 10 * power.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
+    level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
     if span is None or not level.numel():
         return level
     loudest = level.amax(dim=tuple(range(-min(2, level.dim()), 0)), keepdim=True)
@@ -206,6 +207,20 @@ def hop_of(size: int, hop: int | None) -> int:
     return hop
 
 
+def window_of(size: int, window: Tensor | None, like: Tensor) -> Tensor:
+    """The window (L,) in the dtype and on the device of `like`: Hann's, or zeros around the given one.
+
+    >>> window_of(5, torch.ones(2), like=torch.zeros(()).double()).tolist()
+    [0.0, 1.0, 1.0, 0.0, 0.0]
+    """
+    if window is None:
+        return _hann(size, like.dtype, like.device)
+    missing = size - window.shape[-1]
+    if window.dim() != 1 or missing < 0:
+        raise ValueError(f"a window {tuple(window.shape)} does not fit in frames of {size} samples")
+    return F.pad(window.to(like), (missing // 2, missing - missing // 2))
+
+
 def check_sound(sound: Tensor) -> None:
     """Refuse what is no sound of floats: whole numbers would overflow, complex ones have no ear."""
     if sound.dtype not in (torch.float32, torch.float64) or not sound.dim():
@@ -222,16 +237,6 @@ def check_spectrum(spectrum: Tensor, size: int | None, length: int | None) -> No
         raise ValueError(f"{spectrum.shape[-2]} frequencies are not those of frames of {size}")
     if length is not None and length < 0:
         raise ValueError(f"a sound cannot be {length} samples long")
-
-
-def _window(size: int, window: Tensor | None, like: Tensor) -> Tensor:
-    """The window (size,) in the dtype and on the device of `like`."""
-    if window is None:
-        return _hann(size, like.dtype, like.device)
-    missing = size - window.shape[-1]
-    if window.dim() != 1 or missing < 0:
-        raise ValueError(f"a window {tuple(window.shape)} does not fit in frames of {size} samples")
-    return F.pad(window.to(like), (missing // 2, missing - missing // 2))
 
 
 @lru_cache(maxsize=32)
