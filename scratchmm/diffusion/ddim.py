@@ -181,6 +181,8 @@ def ddim_inverse_step(
 
     predicted: what the model says of x at `later`, where sampling will ask it (it cannot know yet
     what x will be there: the fewer steps, the less exactly the way is walked back).
+    Raises ValueError where later is not after timesteps, on a final_alpha that is not above 0 and at
+    most 1, and on a predicted start where x is a clean picture.
 
     >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
     >>> x, times = torch.tensor([1.1]), torch.tensor([0])

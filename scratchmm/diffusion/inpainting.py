@@ -54,7 +54,8 @@ def resampled(timesteps: Sequence[int], repeats: int = 1, jump: int = 1) -> list
     """Where a sampler is, one place after the other: mostly less noisy, at times noisier again.
 
     So that the picture inside can follow the one around it, each stretch of `jump` timesteps is
-    walked `repeats` times (RePaint, section 4.2; there 10 and 10 of 250 timesteps).
+    walked `repeats` times (RePaint, section 4.2; there 10 and 10 of 250 timesteps). Raises ValueError
+    on timesteps that do not fall, on either below 1, and on a jump of as many as there are timesteps.
 
     >>> resampled([9, 6, 3, 0], repeats=2)
     [9, 6, 9, 6, 3, 6, 3, 0, 3, 0, -1]
@@ -100,6 +101,8 @@ def inpaint_path(
     **condition: Any,
 ) -> Iterator[Step]:
     """RePaint's algorithm 1, step by step; see `inpaint`. Jumps back are not shown.
+
+    Raises ValueError on noise of another shape than what is known, and on a mask that is none of it.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> x, mask = torch.randn(1, 1, 2, 2), torch.ones(1, 1, 2, 2).bool()
@@ -164,7 +167,7 @@ def edit_path(
     timesteps: Sequence[int],
     **options: Any,
 ) -> Iterator[Step]:
-    """SDEdit step by step; see `edit`.
+    """SDEdit step by step; see `edit`. ValueError on noise of another shape, or a strength that is none.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> x = torch.randn(1, 2)
@@ -209,6 +212,8 @@ def edit(
 def last_of(timesteps: Sequence[int], strength: float) -> list[int]:
     """The last timesteps of a list: a share of them, rounded, but at least one.
 
+    Raises ValueError on timesteps that do not fall, and on a share outside of (0, 1].
+
     >>> last_of([8, 6, 4, 2], 0.5), last_of([8, 6, 4, 2], 0.01)
     ([4, 2], [2])
     """
@@ -221,6 +226,8 @@ def last_of(timesteps: Sequence[int], strength: float) -> list[int]:
 
 def paste(generated: Tensor, original: Tensor, mask: Tensor) -> Tensor:
     """Outside the mask the original (B, C, H, W), bit for bit; under it what was generated.
+
+    Raises ValueError where the two differ in shape, and on a mask that is none of theirs.
 
     >>> mask = torch.tensor([[[[True, False]]]])
     >>> paste(torch.ones(1, 1, 1, 2), torch.zeros(1, 1, 1, 2), mask)
@@ -238,6 +245,7 @@ def shrink_mask(mask: Tensor, grid: tuple[int, int]) -> Tensor:
     """A mask for latents: a cell is known only if all of its pixels are.
 
     mask: bool (B, 1, H, W). grid: height and width in cells, X and Y. Returns bool (B, 1, X, Y).
+    Raises ValueError where cells of one size do not fill the mask.
 
     >>> shrink_mask(torch.tensor([[[[True, False, False, False]]]]), (1, 2))
     tensor([[[[ True, False]]]])
@@ -263,7 +271,7 @@ def grow_mask(mask: Tensor, pixels: int) -> Tensor:
 
 
 def check_mask(mask: Tensor, picture: Tensor) -> None:
-    """Refuse what is no mask of these pictures (B, C, H, W), and one with nothing to paint."""
+    """ValueError on what is no mask of these pictures (B, C, H, W), or one with nothing to paint."""
     if mask.dtype != torch.bool or mask.ndim != 4 or mask.shape[1] != 1:
         raise ValueError(
             f"a mask is bool (B, 1, height, width), not {mask.dtype} {tuple(mask.shape)}"

@@ -189,7 +189,8 @@ def draw_embeddings(
     """For each text the closest of some embeddings drawn by DDIM: (B, E), of CLIP's scale.
 
     texts, empty: see `prior_loss`; a scale of guidance other than 1 needs the empty text. clip: how
-    many deviations from the mean a number may lie.
+    many deviations from the mean a number may lie. Raises ValueError on candidates below 1, and on
+    guidance without the empty text.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> model, texts = Prior(tiny()), {"text_embedding": torch.ones(2, 24), "text": torch.ones(2, 5, 20)}
@@ -254,7 +255,7 @@ def check_conditions(
     text: Tensor,
     real: Tensor | None,
 ) -> None:
-    """Refuse inputs of other sizes than the config's, or that do not belong to one batch.
+    """ValueError on inputs of other sizes than the config's, or that do not belong to one batch.
 
     >>> embedding, text = torch.zeros(1, 24), torch.zeros(1, 8, 20)
     >>> check_conditions(tiny(), embedding, torch.zeros(1), embedding, text, None)

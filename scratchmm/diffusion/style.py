@@ -30,7 +30,8 @@ from scratchmm.diffusion.schedule import Schedule
 def match_colours(content: Tensor, style: Tensor, epsilon: float = 1e-5) -> Tensor:
     """Equation 8: content (B, C, H, W) with the mean and deviation of each channel of style.
 
-    style: (S, C, X, Y), one for all or one for each. A channel that is even stays even.
+    style: (S, C, X, Y), one for all or one for each. A channel that is even stays even. Raises
+    ValueError on other channels, and on another number of styles.
 
     >>> content, style = torch.tensor([[[[0.0, 2.0]]]]), torch.tensor([[[[5.0, 9.0, 5.0, 9.0]]]])
     >>> match_colours(content, style, epsilon=0.0)
@@ -58,7 +59,7 @@ def in_colours_of(
     """A model for any sampler that sees every clean picture in the colours of style: (S, C, X, Y).
 
     It predicts what `model` predicts, one of TARGETS, with the start's colours matched; so drawing,
-    `edit` and `inpaint` all do it. share: how far, from 0, not at all, to 1.
+    `edit` and `inpaint` all do it. share: how far, from 0, not at all, to 1; ValueError outside of it.
 
     >>> schedule = Schedule(torch.tensor([0.64]).double())
     >>> def model(x, timesteps):
@@ -94,7 +95,8 @@ def refine(
 
     noises: (B, ...) for each stage; the first is where all begins. steps: of each stage, as if it
     were a whole way; from the second on only the last `strength` of them are walked. options: those
-    of `ddim_path`, and the model's condition. Returns a picture (B, ...) for each stage.
+    of `ddim_path`, and the model's condition. Returns a picture (B, ...) for each stage. Raises
+    ValueError on noise for another number of stages than there are steps for.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> def black(x, timesteps):

@@ -138,8 +138,9 @@ def decode(
 ) -> Tensor:
     """Pictures (B, C, X, Y) from embeddings of width E and noise of the pictures' shape, by DDIM.
 
-    There are B of either, or one that serves all. scale: of guidance; options: eta, generator and
-    others of `ddim_path`. With eta 0, noise and embedding decide the picture.
+    There are B of either, or one that serves all; ValueError on other numbers. scale: of guidance;
+    options: eta, generator and others of `ddim_path`. With eta 0, noise and embedding decide the
+    picture.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> decoder = Decoder(tiny())
@@ -234,7 +235,9 @@ def text_diffs(embedding: Tensor, text: Tensor, before: Tensor, shares: Sequence
 
 
 def arc(ends: Tensor, shares: Sequence[float]) -> Tensor:
-    """Vectors (K, E) on the arc between two, (2, E), at these shares of the way.
+    """Vectors (K, E) on the arc between two, (2, E), at these shares of the way; see `slerp`.
+
+    Raises ValueError on another number than two, and on opposite ones.
 
     >>> arc(torch.eye(2), [0.0, 0.5, 1.0])[1]
     tensor([0.7071, 0.7071])
