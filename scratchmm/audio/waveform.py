@@ -106,7 +106,8 @@ def resample(sound: Tensor, old_rate: int, new_rate: int) -> Tensor:
     Sample m of the result lies at t = m old / new of the old samples and is the sum over all old
     samples n of x[n] h(t - n), with h of `windowed_sinc`. The cutoff is 0.95 of half the lower
     rate, so that nothing is left that the new rate could not hold (it would be heard as another
-    tone). Beyond its ends a sound is silent. The same rate gives the same sound.
+    tone). Beyond its ends a sound is silent. The same rate gives the same sound. Raises ValueError
+    for a rate that is no whole number above 0.
 
     Measured on this filter, of half the lower rate: up to 0.85 of it a tone keeps its loudness
     within 0.0001 dB, up to 0.91 within 0.1 dB, and from 1.0 on nothing above -99 dB is left, below
@@ -151,10 +152,11 @@ def _filters(old: int, new: int, first: int, last: int, reach: int) -> Tensor:
     All begin `reach` samples before the old sample that lies at or before result `first`.
     """
     start, end = first * old // new, (last - 1) * old // new
-    taps = torch.arange(start - reach, end + reach + 2)
-    results = torch.arange(first, last)[:, None]
-    distance = (taps * new - results * old).double() / new  # whole numbers until here: exact
-    return windowed_sinc(distance, _cutoff(old, new))[:, None]
+    with torch.inference_mode(False):  # kept beyond the call, they must serve training too
+        taps = torch.arange(start - reach, end + reach + 2)
+        results = torch.arange(first, last)[:, None]
+        distance = (taps * new - results * old).double() / new  # whole numbers until here: exact
+        return windowed_sinc(distance, _cutoff(old, new))[:, None]
 
 
 def normalise(sound: Tensor, peak: float = 1.0, channels: bool = False) -> Tensor:

@@ -121,7 +121,12 @@ def tone(shape: str, color: str, rate: int, samples: int) -> Tensor:
     >>> tone("circle", "red", 8000, 4000).shape
     torch.Size([4000])
     """
-    pitch, place = PITCH[color], torch.arange(samples).double()
+    with torch.inference_mode(False):  # kept beyond the call, it must serve training too
+        return _tone(shape, PITCH[color], rate, samples)
+
+
+def _tone(shape: str, pitch: float, rate: int, samples: int) -> Tensor:
+    place = torch.arange(samples).double()
     phase = (place * (pitch / rate) % 1).float()  # in rounds; float32 would drift away in time
     parts = {k: strong for k, strong in HARMONICS[shape].items() if k * pitch < rate / 2}
     waves = [strong * torch.sin(2 * math.pi * k * phase) for k, strong in parts.items()]

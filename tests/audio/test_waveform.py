@@ -436,6 +436,17 @@ def test_resampling_has_a_gradient(old, new):
     assert torch.autograd.gradcheck(lambda x: resample(x, old, new), sound)
 
 
+def test_filters_of_a_call_without_gradients_serve_one_with_gradients():
+    waveform._filters.cache_clear()
+    sound = noise(9)
+    with torch.inference_mode():
+        expected = resample(sound, 3, 2)
+    sound.requires_grad_()
+    found = resample(sound, 3, 2)
+    found.sum().backward()
+    torch.testing.assert_close(found.detach(), expected.clone())
+
+
 def test_what_is_no_sound_is_refused():
     for function in (lambda x: resample(x, 2, 3), normalise, trim):
         with pytest.raises(ValueError, match="0 samples"):

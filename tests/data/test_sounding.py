@@ -177,6 +177,13 @@ def test_silence():
     assert hear_many([], 8000).shape == (0, 2, 8000)
 
 
+def test_a_sound_heard_without_gradients_serves_training():
+    tone.cache_clear()
+    with torch.inference_mode():
+        hear(Scene((Thing("ring", "red"),)), 8000)
+    assert not tone("ring", "red", 8000, 8000).is_inference()
+
+
 def test_it_begins_and_ends_without_a_click():
     for color, shape in combinations():
         sound = hear(Scene((Thing(shape, color),)), RATE, 0.37)[0]
