@@ -168,7 +168,7 @@ def whole(shares: Tensor, most: Tensor) -> Tensor:
     >>> whole(torch.tensor([0.0, 0.3, 0.7, 0.99]), torch.tensor(2))
     tensor([0, 0, 2, 2])
     """
-    return (shares * (most + 1)).long().minimum(most)  # rounding can reach most + 1
+    return (shares * (most + 1)).long().minimum(most)  # 1 itself is the last too
 
 
 def check_share(share: float) -> None:

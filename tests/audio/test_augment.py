@@ -105,6 +105,12 @@ def test_moving_is_what_a_loop_over_the_samples_does(lengths, by):
     torch.testing.assert_close(augment.move(sounds, by, real), expected, rtol=0, atol=0)
 
 
+def test_a_sound_that_is_moved_later_does_not_go_on_in_its_padding():
+    real = torch.arange(6) < torch.tensor([[3], [6]])
+    moved = augment.move(torch.ones(2, 6), torch.tensor([1, 1]), real)
+    assert moved.tolist() == [[0, 1, 1, 0, 0, 0], [0, 1, 1, 1, 1, 1]]
+
+
 def test_shifts_are_whole_numbers_up_to_a_share_of_each_sound_all_equally_likely():
     lengths = torch.tensor([20, 10]).repeat(4000)
     real = torch.arange(25) < lengths[:, None]
@@ -152,10 +158,16 @@ def test_widths_and_places_are_uniform():
         assert (counts / len(first) - 1 / len(values)).abs().max() < 0.05
 
 
-def test_a_share_just_below_one_stays_in_the_row():
-    shares = torch.full((1, 1, 2), 1 - 2**-24)
-    assert augment.whole(shares[0, 0], torch.tensor(2**25)).max() <= 2**25
+@pytest.mark.parametrize("share", [1 - 2**-24, 1.0])
+def test_the_highest_share_is_the_last_number_and_stays_in_the_row(share):
+    shares = torch.full((1, 1, 2), share)
+    assert augment.whole(shares[0, 0], torch.tensor(2)).tolist() == [2, 2]
     assert augment.spans(shares, torch.tensor([7]), 1.0, 9)[0].tolist() == [True] * 7 + [False] * 2
+    assert augment.spans(shares, torch.tensor([7]), 0.5, 9)[0].nonzero().flatten().tolist() == [
+        4,
+        5,
+        6,
+    ]
 
 
 def holes_of(before, after):
