@@ -202,6 +202,16 @@ def test_how_much_is_hidden_depends_on_a_sounds_own_length():
     assert twice.max() > 30
 
 
+def test_holes_over_bands_tell_nothing_of_holes_over_frames():
+    before = torch.randn(3000, 20, 20, generator=Generator())
+    after = augment.spec_augment(before, Generator(), bands=0.5, frames=0.5, count=1)
+    hole = holes_of(before, after)
+    widths = torch.stack([hole.all(2).sum(1), hole.all(1).sum(1)]).double()
+    firsts = torch.stack([hole.all(2).int().argmax(1), hole.all(1).int().argmax(1)]).double()
+    for pair in (widths, firsts):
+        assert pair.std(1).min() > 2 and torch.corrcoef(pair)[0, 1].abs() < 0.06
+
+
 CALLS = {
     "add_noise": lambda sounds, generator, real: augment.add_noise(sounds, generator, real),
     "shift": lambda sounds, generator, real: augment.shift(sounds, generator, real, share=0.4),
