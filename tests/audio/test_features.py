@@ -260,6 +260,9 @@ def test_loudness_changes_only_the_level() -> None:
     louder, *same = every_feature(4 * sound)
     torch.testing.assert_close(louder, 4 * level)
     torch.testing.assert_close(same, others)
+    magnitude = noise(2, 9, 4).abs()
+    for feature in OF_SPECTRUM:  # however quiet
+        torch.testing.assert_close(feature(1e-12 * magnitude, RATE), feature(magnitude, RATE))
 
 
 def test_precision_is_that_of_the_sound() -> None:

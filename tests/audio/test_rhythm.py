@@ -67,6 +67,7 @@ def test_no_tempo_reaches_320() -> None:
     onsets = torch.zeros(800, dtype=torch.float64)
     onsets[[300, 307]] = 1.0  # two beats, which are like each other at that lag alone
     assert tempo(onsets, rate=8000, hop=200).item() == pytest.approx(120)
+    assert likeness(onsets.float(), 320).min() >= 0  # or its logarithm might not be one
     assert tempo(onsets, rate=7000, hop=200).item() == pytest.approx(2100 / 7)  # which is allowed
 
 
