@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import multiprocessing
 import os
 import signal
@@ -18,7 +19,15 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-SECONDS = 5.0
+try:
+    import resource
+except ImportError:  # Windows has none
+    CPU_LIMIT = False
+else:
+    CPU_LIMIT = True
+
+SECONDS = 5.0  # of the processor's time
+PATIENCE = 6  # so many times as long by the clock: a busy machine is not the learner's mistake
 MEMORY = 1 << 30
 BROKEN = "failed by a mistake of its own"
 
@@ -53,7 +62,8 @@ def limited(
     """
     context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, job, arguments, memory))  # type: ignore[attr-defined]
+    given = (sender, job, arguments, seconds, memory)
+    process = context.Process(target=_child, args=given)  # type: ignore[attr-defined]
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -70,33 +80,40 @@ def limited(
 
 
 def _await(process: Any, receiver: Connection, seconds: float) -> Ended:
-    deadline, said = time.monotonic() + seconds, ""
+    deadline, said = time.monotonic() + seconds * (PATIENCE if CPU_LIMIT else 1), ""
     while receiver.poll(max(0.0, deadline - time.monotonic())):
         try:
             kind, value = receiver.recv()
         except EOFError:
             process.join(1)
-            return Ended(None, _death(process.exitcode), said)
+            return Ended(None, _death(process.exitcode, seconds), said)
         if kind == "done":
             return Ended(value, "", said)
         if kind == "broken":
             return Ended(None, f"{BROKEN}: {value}", said)
         said = value
-    return Ended(
-        None, f"was still running after {seconds:g} s: is there a loop that never ends?", said
-    )
+    return Ended(None, _endless(seconds), said)
 
 
-def _death(status: int | None) -> str:
+def _endless(seconds: float) -> str:
+    return f"was still running after {seconds:g} s: is there a loop that never ends?"
+
+
+def _death(status: int | None, seconds: float) -> str:
     if status is not None and status < 0:
         name = signal.Signals(-status).name
+        if name == "SIGXCPU":
+            return _endless(seconds)
         return f"was ended by {name}: did it ask for more memory than {MEMORY >> 30} GiB?"
     return f"ended the process itself, with status {status}"
 
 
-def _child(sender: Connection, job: Callable[..., Any], arguments: Any, memory: int) -> None:
+def _child(
+    sender: Connection, job: Callable[..., Any], arguments: Any, seconds: float, memory: int
+) -> None:
     import torch
 
+    limit_seconds(seconds)
     torch.set_num_threads(1)  # threads of the parent do not exist here; OpenMP would wait for them
     limit_memory(memory)
     try:
@@ -105,6 +122,16 @@ def _child(sender: Connection, job: Callable[..., Any], arguments: Any, memory: 
         ending = ("broken", f"{type(error).__name__}: {error}")
     sender.send(ending)
     sender.close()
+
+
+def limit_seconds(seconds: float) -> None:
+    """Let this process take so many seconds of the processor's time; then it is ended.
+
+    Where there is no such limit, as on Windows, the clock has to do.
+    """
+    if CPU_LIMIT:
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds), hard))
 
 
 def limit_memory(more: int) -> None:
@@ -118,8 +145,6 @@ def limit_memory(more: int) -> None:
             used = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData"))
     except OSError:
         return
-    import resource  # Linux has it; Windows does not
-
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     allowed = used + more if hard == resource.RLIM_INFINITY else min(used + more, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))

@@ -263,7 +263,10 @@ def load(path: Path) -> SmallGenerator:
         generator.model.load_state_dict(state["model"])
     except (KeyError, TypeError, RuntimeError) as error:
         why = " ".join(str(error)[:120].split())  # torch names every weight
-        raise ValueError(f"{path} holds no text-to-image model of this version: {why}") from error
+        raise ValueError(
+            f"{path} holds no text-to-image model of this version (remove it, and one is trained "
+            f"anew): {why}"
+        ) from error
     return generator
 
 

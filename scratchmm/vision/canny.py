@@ -106,7 +106,7 @@ def thin(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
     tensor([[[[0.0000, 0.0000, 0.5000, 0.0000]]]])
     """
     steep, flat = down.abs(), across.abs()
-    # A step of -1, 0 or 1 each way; straight if the other way is less than an eighth of a turn.
+    # A step of -1, 0 or 1 each way; straight if the slope is less than 1/16 of a turn from straight.
     step_down = (down.sign() * (steep > EIGHTH * flat)).long()
     step_across = (across.sign() * (flat > EIGHTH * steep)).long()
     height, width = magnitude.shape[-2:]

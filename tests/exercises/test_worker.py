@@ -39,6 +39,16 @@ def test_misbehaviour_ends_in_a_sentence(fake, tmp_path, body, told):
     assert time.monotonic() - began < 10
 
 
+def rests(seconds, say):
+    time.sleep(seconds)
+    return "done"
+
+
+def test_a_busy_machine_is_not_the_learners_mistake():
+    """Limited is what a job takes of the processor, not how long it has to wait for its turn."""
+    assert limited(rests, 1.0, seconds=0.5).value == "done"
+
+
 def test_a_file_that_never_loads_could_not_run(fake, tmp_path):
     path = written(tmp_path, "return x", before="while True: pass")
     report = check_file(path, fake["fake.scaled"], seconds=1.0)

@@ -71,7 +71,7 @@ def test_a_model_of_another_version_is_refused_in_one_short_sentence(tmp_path: P
     state = small_generator.load_checkpoint(path)
     other = {f"other.{name}": value for name, value in state["model"].items()}
     small_generator.save_checkpoint(path, state | {"model": other})
-    with pytest.raises(ValueError, match="of this version: ") as refused:
+    with pytest.raises(ValueError, match="of this version [(]remove it") as refused:
         open_generator(tmp_path)
     said = str(refused.value).removeprefix(str(path))
     assert len(said) < 200 and "\n" not in said
