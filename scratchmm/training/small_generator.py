@@ -262,7 +262,7 @@ def load(path: Path) -> SmallGenerator:
         generator = build(BytePairEncoding(**state["tokenizer"]), frozenset(state["known"]))
         generator.model.load_state_dict(state["model"])
     except (KeyError, TypeError, RuntimeError) as error:
-        why = " ".join(str(error)[:120].split())  # torch names every weight
+        why = " ".join(str(error)[:90].split())  # torch names every weight
         raise ValueError(
             f"{path} holds no text-to-image model of this version (remove it, and one is trained "
             f"anew): {why}"
