@@ -179,6 +179,29 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, kind):
         refused(path, "truncated|not a WAV|0 samples")
 
 
+def test_an_ogg_cut_off_between_two_pages_is_refused(tmp_path):
+    data = encoded(noise(60_000).numpy() * 0.3, 8000, "OGG", "VORBIS")
+    pages = [place for place in range(len(data)) if data[place : place + 4] == b"OggS"]
+    path = tmp_path / "cut"
+    assert len(pages) > 4
+    for place in pages[1:]:
+        path.write_bytes(data[:place])
+        refused(path, "last page is not the end")
+
+
+def test_what_stands_before_the_samples_of_a_wav_is_skipped(tmp_path):
+    """A chunk of an odd length has a byte behind it."""
+    whole, path = wav(b"\1\2" * 50), tmp_path / "a.wav"
+    for note in (b"an odd length", b"an even size"):
+        chunk = b"note" + struct.pack("<I", len(note)) + note + b"\0" * (len(note) % 2)
+        data = bytearray(whole[:36] + chunk + whole[36:])
+        data[4:8] = struct.pack("<I", len(data) - 8)
+        path.write_bytes(data)
+        assert len(read_sound(path)[0]) == 50
+        path.write_bytes(data[:-20])
+        refused(path, "80 of 100 bytes")
+
+
 def test_a_flac_that_promises_too_much_does_not_fill_the_memory(tmp_path):
     data = bytearray(encoded(noise(9000).numpy(), 8000, "FLAC", "PCM_16"))
     data[21] |= 0x0F  # the highest bits of the number of samples
