@@ -3,7 +3,7 @@
 Question: a second of sound is 16,000 numbers, and none of them sounds like anything. Which few
 numbers say what the ear hears?
 
-Time: about half a minute on two cores (`--quick`: about 15 s). Pictures and sounds go to
+Time: about 20 seconds on two cores (`--quick`: about 10). Pictures and sounds go to
 runs/17_sound_and_its_features/ (`--quick`: to ..._quick/).
 It listens to the world's own sounds, and to a recording where there is one: `--sound FILE` (WAV, FLAC
 or OGG) is yours; else LJSpeech or the spoken digits from `--root FOLDER` (or SCRATCHMM_DATA).
@@ -338,18 +338,18 @@ save(figure, "decibels.png")
 
 # %%
 bands = mel.log_mel(sound, rate, 1024, 256, mels=40)
-column = int(features.rms(sound, 1024, 256).argmax())
+column = int(bands.sum(0).argmax())  # where the most bands are strong
 waves = mel.dct(40, 40).float()
 figure, axes = plt.subplots(1, 2, figsize=(9, 2.6), layout="constrained")
 for k in range(4):
     axes[0].plot(waves[k], color=plots.LINES[k], label=f"wave {k}")
-axes[0].set(title="the first four waves", xlabel="mel band")
-axes[0].legend(frameon=False, ncols=2, fontsize=7)
+axes[0].set(title="the first four waves", xlabel="mel band", ylim=(-0.24, 0.36))
+axes[0].legend(frameon=False, ncols=4, fontsize=7, loc="upper center")
 axes[1].plot(bands[:, column], color=plots.QUIET, label="40 bands")
 for count, color in zip((4, 13), plots.LINES):
     smooth = mel.mfcc(bands, count)[:, column] @ waves[:count]
     axes[1].plot(smooth, color=color, label=f"from {count} waves")
-axes[1].set(title="the loudest frame", xlabel="mel band", ylabel="decibels")
+axes[1].set(title="the fullest frame", xlabel="mel band", ylabel="decibels")
 axes[1].legend(frameon=False, fontsize=7)
 save(figure, "mfcc.png")
 
@@ -523,8 +523,8 @@ if said:
 # Read it from above: what the waveform hides, the spectrogram shows; every row below it says less,
 # and says it shorter. In the tune the notes climb in the chroma, which knows no octave: the A after
 # 3 seconds stands where the first A stood. The note after it is a C and shows as G: it is the
-# cross's, whose third multiple is stronger than its pitch. Speech gets a tempo too, whether it has a
-# beat or not.
+# cross's, whose third multiple is stronger than its pitch. The tempo is that of the notes, 0.6
+# seconds each. Speech gets one too, whether it has a beat or not.
 #
 # ## Another rate
 #
@@ -717,13 +717,17 @@ for waves in (7, 12, 19):
         hit = float((found.argmin(1) == truth(these)[1]).float().mean())
         table[f"{waves} waves, {trial}"] = hit
         print(f"{waves:2} waves, combinations {trial:11}: shape right in {hit:.2f}")
-print("picture:", plots.bars(table, out / "mfcc_shapes.png", label="share of shapes right"))
+print(
+    "picture:",
+    plots.bars(table, out / "mfcc_shapes.png", label="shapes right; combination heard or not"),
+)
 
 # %% [markdown]
-# **Answer.** Less often than in colours it has heard. The bands do not move with the pitch: the same
-# shape, higher, fills other bands, and the fine waves see where every harmonic lies. A rule that
-# counts from the pitch does not mind. Features decide what a model finds easy, and what it must
-# learn from examples. The next lesson lets a network learn from the mel bands themselves.
+# **Answer.** Less often than in colours it has heard, and the gap is widest with 19 waves. The bands
+# do not move with the pitch: the same shape, higher, fills other bands, and the fine waves see where
+# every harmonic lies. A rule that counts from the pitch does not mind. Features decide what a model
+# finds easy, and what it must learn from examples. The next lesson lets a network learn from mel
+# bands.
 #
 # ## What was reached
 
