@@ -157,7 +157,8 @@ for name, chosen in taken.items():
 # %% [markdown]
 # **Answer.** Uniform and random frames span the clip, so nothing that changes it for good escapes
 # them. Eight frames in a row are a sixth of the clip, and miss more than half of what happens in the
-# middle third. What they are good for is what is fast: between two frames of a row little time passes.
+# middle third. What they are good for is what is fast: between two frames of a row little time
+# passes.
 #
 # ## Over time and space
 #
@@ -185,8 +186,8 @@ print("picture:", plots.picture_grid(rows, titles, out / "axes.png", columns=FRA
 # (A grey clip, as of digits, has one channel and cannot be torn so.)
 #
 # How many frames does one number of the last layer see? A kernel of 3 adds two steps, and a step
-# grows with each stride before it. **Question.** Three stages, each of the last two halves time. Guess,
-# and then let the gradient tell: it is zero for frames that are not seen.
+# grows with each stride before it. **Question.** Three stages, each of the last two halves time.
+# Guess, and then let the gradient tell: it is zero for frames that are not seen.
 
 # %%
 torch.manual_seed(seed)
@@ -261,9 +262,9 @@ accuracy = {"3D-CNN": score("3D-CNN", said["3D-CNN"])}
 
 # %% [markdown]
 # What did its first layer learn? Each kernel is a film of three frames, 7 x 7. After a training so
-# short most of what it shows is the chance it began with, so that is taken away: what is left is what
-# training added. **Question.** A kernel that shows three times the same cannot tell before from after.
-# Are there others?
+# short most of what it shows is the chance it began with, so that is taken away: what is left is
+# what training added. **Question.** A kernel that shows three times the same cannot tell before from
+# after. Are there others?
 
 # %%
 added = look.stages[0].convolution.weight.detach() - born  # (D, C, 3, 7, 7)
@@ -278,8 +279,8 @@ print("picture:", plots.picture_grid(strips, titles, out / "kernels.png"))
 
 # %% [markdown]
 # **Answer.** Yes. A column is a kernel, its rows are the three frames, and gray is zero. On the left
-# are those of which most changes: a colour fades, or its border moves. Those on the right show much the
-# same three times: they see a colour, and to them the order is all the same.
+# are those of which most changes: a colour fades, or its border moves. Those on the right show much
+# the same three times: they see a colour, and to them the order is all the same.
 #
 # ## Gates
 #
@@ -354,11 +355,14 @@ apart = (memory(prepare(test_frames[:8])) - alone).abs().max().item()
 print(f"a clip read alone and among others: logits differ by {apart:.0e}")
 
 # %% [markdown]
-# **Answer.** The move comes last. A thing that stands until the third frame may still disappear, and
-# one that goes may bounce; nobody could know before. (The head was trained for the last frame only,
-# so what it says before is no more than what happens to be readable.) The last line asks another
-# thing: does memory leak from clip to clip? The exercise `bug.reads_across` is about a network in
-# which it does, and whose loss does not tell.
+# **Answer.** Seven of eight things are there from the first frame on, and their colour is known at
+# once. The move comes last: a thing that stands at the third frame may still disappear, and one that
+# goes may bounce. Nobody could know before. (The head was trained for the last frame only, so what it
+# says before is no more than what happens to be readable.)
+#
+# The last line asks another thing: does memory leak from clip to clip? Here nothing but rounding
+# differs. The exercise `bug.reads_across` is about a network in which it does leak, and whose loss
+# does not tell.
 #
 # ## Out of order
 #
@@ -435,17 +439,19 @@ plt.close(figure)
 print("picture:", out / "order.png")
 
 # %% [markdown]
-# **Answer.** Learnt from shuffled clips, the network finds the group more often than chance, and in it
-# it guesses: those are the blocks of two by two in the picture. No training can lift the first three
-# groups above a half, for a clip played backwards is the same heap of frames and goes the other way.
-# What stands and what bounces *can* be told from a heap; but the steps that were enough in order are
-# too few for that.
+# **Answer.** The trained networks keep the colour when frames are shuffled, and lose the move; only
+# what stands still looks the same in any order. Learnt from shuffled clips, the network finds the
+# group more often than chance, and in it it guesses: those are the blocks of two by two in the
+# picture. No training can lift the first three groups above a half, for a clip played backwards is
+# the same heap of frames and goes the other way. What stands and what bounces *can* be told from a
+# heap; but the steps that were enough in order are too few for that.
 #
 # To one frame the four ways are all alike: their rows in the picture hardly differ. What it knows is
 # a thing at the border, which may be about to bounce; and where nothing is to be seen, that something
 # will come or has gone, of a colour that nobody can know.
 #
-# (A digit of `--data mnist` begins near the middle. So a heap in which it touches a border tells more.)
+# (A digit of `--data mnist` begins near the middle. So a heap in which it touches a border tells
+# more.)
 #
 # So a figure for all clips together says little of whether a model understands motion. Many sets of
 # clips can be named from one frame: swimming, by the water.
@@ -516,9 +522,9 @@ if world:
         print(f"{name}: {both:.2f} of {len(few)} films are named right")
 
 # %% [markdown]
-# **Answer.** Compare with the shares of the test clips above, which were drawn anew with 24 frames for
-# this: each chosen frame lies at most a sixteenth of the clip from where training had it, and a GIF
-# has at most 256 colours.
+# **Answer.** Compare with the shares of the test clips above, which were drawn anew with 24 frames
+# for this: each chosen frame lies at most a sixteenth of the clip from where training had it, and a
+# GIF has at most 256 colours.
 #
 # And a film to look at: below each frame stands what the CNN-LSTM says, having seen it and those
 # before.
