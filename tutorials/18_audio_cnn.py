@@ -133,7 +133,7 @@ def draw_mel(axis, picture, title, low=-80.0, high=10.0, cmap="magma"):
 
 
 # %%
-places = [int((data.labels == label).nonzero()[7]) for label in range(classes)]
+places = [int((data.labels == label).nonzero()[2]) for label in range(classes)]  # of the test
 figure, axes = plt.subplots(
     2, classes // 2, figsize=(8.4, 3.8), sharex=True, sharey=True, layout="constrained"
 )
@@ -368,7 +368,7 @@ print(
 # The head is linear, and so is the mean: they can change places. So each cell of the grid has its
 # own say for each class, and the mean over time of what they say, summed over the bands, plus the
 # bias, **is** the logit. Nothing else has to be trained to look inside. **Question.** Which part of
-# the words below spoke for the answer?
+# the sounds below, which are of the test, spoke for the answer?
 
 # %%
 with torch.no_grad():
@@ -394,7 +394,7 @@ for (above, below), k in zip(axes.T, [0, 2, 4, 6] if world else [0, 4, 6, 8]):
     strong = says.abs() / says.abs().max()
     look = {"origin": "lower", "aspect": "auto", "extent": side, "cmap": "bwr"}
     below.imshow(says.sign() * strong, alpha=0.8 * strong, vmin=-1, vmax=1, **look)
-    below.set_xlabel("seconds")
+    below.set(xlabel="seconds", xlim=above.get_xlim(), ylim=above.get_ylim())
 for row in axes:
     row[0].set_ylabel("hertz")
 figure.savefig(out / "evidence.png")
