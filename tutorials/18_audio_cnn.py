@@ -330,6 +330,8 @@ for decibels, share in in_noise.items():
 
 # %% [markdown]
 # Nothing in training was noisier than 5 decibels; the last line asks for more than it was taught.
+# And the peaks of the curve? Batches are of like length, so they are not alike: on digits the high
+# peak of each epoch is what was left over by the cutting, a batch of the twelve longest sounds.
 #
 # ## What may move
 #
@@ -509,9 +511,10 @@ for silence in (0.05, 0.2, 1.0):
     print(f"{silence:4.2f} s of padding: logits move by {right:.0e}, forgetful {wrong:.0e}")
 
 # %% [markdown]
-# **Answer.** Hardly, or not at all. That is what makes it a bug to be looked for: the same sound has
-# one answer alone and another in company, and no figure measured in batches says so. A test says so
-# in three lines: logits alone, logits in a batch, equal. That is this lesson's last exercise.
+# **Answer.** Hardly, or not at all; yet each sound's logits move. That is what makes it a bug to be
+# looked for: the same sound has one answer alone and another in company, and no figure measured in
+# batches says so. A test says so in three lines: logits alone, logits in a batch, equal. That is
+# this lesson's last exercise.
 #
 # ## What was reached
 
