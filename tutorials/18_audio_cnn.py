@@ -512,7 +512,7 @@ for silence in (0.05, 0.2, 1.0):
 
 # %% [markdown]
 # **Answer.** Hardly, or not at all; yet each sound's logits move. That is what makes it a bug to be
-# looked for: the same sound has one answer alone and another in company, and no figure measured in
+# looked for: the same sound has some logits alone and others in company, and no figure measured in
 # batches says so. A test says so in three lines: logits alone, logits in a batch, equal. That is
 # this lesson's last exercise.
 #
