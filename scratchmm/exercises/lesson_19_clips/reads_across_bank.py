@@ -13,7 +13,7 @@ assert others.exercise is exercise  # importing them gives the exercise its prop
 class Read:
     """A reader with clips, what it says of each alone, and how far it is from that elsewhere."""
 
-    def __init__(self, reader_class, batch=4, frames=5, features=6):
+    def __init__(self, reader_class, batch=3, frames=4, features=6):
         self.reader = reader_class(features, 12, 3).eval().double()
         self.clips = torch.randn(batch, frames, features, dtype=torch.float64)
         self.alone = torch.cat([self.of(clip[None]) for clip in self.clips])
@@ -39,7 +39,7 @@ def again(read):
     assert (read.moved(read.clips) < 1e-9).all(), "read again"
 
 
-def frames_count(read, which=range(5)):
+def frames_count(read, which=range(4)):
     for frame in which:
         assert (read.moved(read.with_another(frame)) > 1e-7).all(), f"frame {frame}"
 
@@ -136,7 +136,7 @@ def batches_of_one(reader_class):
 def exchanged_clips(reader_class):
     read = Read(reader_class)
     read.alone = read.of(read.clips)
-    for roll in (1, 2, 3):
+    for roll in (1, 2):
         moved = read.of(read.clips.roll(roll, 0)).roll(-roll, 0) - read.alone
         assert (moved.abs() < 1e-9).all()
     frames_count(read), order(read)
@@ -181,7 +181,7 @@ def order_forgotten(reader_class):
 def exchanged_for_backwards(reader_class):
     read = Read(reader_class)
     company(read), again(read), frames_count(read)
-    assert (read.moved(read.clips[:, [0, 2, 1, 3, 4]]) > 1e-7).all()
+    assert (read.moved(read.clips[:, [0, 2, 1, 3]]) > 1e-7).all()
 
 
 @exercise.wrong(
