@@ -45,9 +45,9 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
     """How often the sign changes from a sample to the next: float (..., S) to (..., F) in [0, 1).
 
     The count in a frame over its length. 0 has the sign of what is positive, and so has what lies
-    less than NEARLY_ZERO below it. A tone of f Hz has about 2 * f / rate, noise about 0.5. Frames
-    are those of `rms`, but the first and the last sample go on beyond the ends. Counts have no
-    gradient.
+    less than NEARLY_ZERO below it. A tone of f Hz has about 2 * f / rate, noise about 0.5. As in
+    `rms`, length // 2 samples are put on both ends first, here the first and the last sample again
+    and again: they change no sign. Counts have no gradient.
 
     >>> sound = torch.tensor([3.0, -3.0, 3.0, -3.0, 0.0, 0.0, 0.0, 0.0])
     >>> zero_crossing_rate(sound, length=4, hop=2)

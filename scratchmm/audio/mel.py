@@ -78,10 +78,11 @@ def mel_filters(
 ) -> Tensor:
     """Triangles over the frequencies of frames of `size` samples: float64 (M, Q), as librosa's.
 
-    Band m rises from mel point m to 1 at point m + 1 and falls to 0 at point m + 2; with
-    area="slaney" it is then divided by half its width in hertz. low, high: hertz, high is half the
-    rate unless given. A band too narrow to hold any frequency of the frames is all zeros: take
-    fewer mels or a larger size.
+    Of mels + 2 `mel_points` from low to high, band m rises from 0 at point m to 1 at point m + 1 and
+    falls to 0 at point m + 2; with area="slaney" it is then divided by half its width in hertz, and
+    has the area 1. low, high: hertz, high is half the rate unless given. A band too narrow to hold
+    any frequency of the frames is all zeros: take fewer mels or a larger size. Raises ValueError
+    for what `check_bands` refuses, and for another area.
 
     >>> mel_filters(rate=8000, size=8, mels=2, area=None).round(decimals=2).tolist()
     [[0.0, 0.78, 0.0, 0.0, 0.0], [0.0, 0.22, 0.9, 0.45, 0.0]]
@@ -171,7 +172,8 @@ def dct(count: int, size: int) -> Tensor:
     """The first `count` waves of the orthonormal cosine transform (DCT-II): float64 (count, size).
 
     dct[k, n] = sqrt(2 / size) cos(pi k (n + 1/2) / size), and row 0 divided by sqrt(2), so that
-    every row has length 1 and is at right angles to the others.
+    every row has length 1 and is at right angles to the others. Raises ValueError unless `count` is
+    from 1 to `size`.
 
     >>> (dct(3, 3) @ dct(3, 3).T).round(decimals=6).abs().tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]

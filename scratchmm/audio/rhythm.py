@@ -44,14 +44,15 @@ def onset_strength(sound: Tensor, rate: int, hop: int = 512, size: int = 2048) -
 def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
     """Beats per minute: of the beats that repeat, the ones that people would tap.
 
-    Onsets a beat apart look alike, but those two beats apart do too. So of all lags within SECONDS,
-    8 s, and whose tempo is below FASTEST, 320, the one is chosen with the largest
-    log(1 + 10**6 * likeness) - log2(tempo / 120)**2 / 2.
+    Onsets a beat apart look alike, but those two beats apart do too. So of the lags 1 to n - 1
+    (SECONDS, 8 s, hold n whole hops) with a tempo below FASTEST, 320, the one is chosen with the
+    largest log(1 + 10**6 * likeness) - log2(tempo / 120)**2 / 2. `likeness(onsets, n)` begins at
+    lag 0.
 
     onsets: float (..., F), such as onset_strength(sound, rate, hop); rate in Hz; hop in samples.
-    Returns (...); 0 where there are no onsets. It is 60 * rate / (hop * lag) for a whole lag, so
-    120 at 22050 Hz comes out as 117.45 or 123.05; and it has no gradient. Raises ValueError where
-    8 s hold less than 2 frames.
+    Returns (...) in the dtype of the onsets; 0 where all are 0, or F is. It is 60 * rate / (hop *
+    lag) for a whole lag, so 120 at 22050 Hz comes out as 117.45 or 123.05; and it has no gradient.
+    Raises ValueError where n is below 2.
 
     >>> onsets = torch.zeros(400)
     >>> onsets[::20] = 1.0  # 20 frames of 0.025 s from beat to beat

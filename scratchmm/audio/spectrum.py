@@ -40,7 +40,8 @@ def frame(sound: Tensor, length: int, hop: int) -> Tensor:
     """Frames of `length` samples, each begun `hop` samples after the one before.
 
     sound: (..., S). Returns (..., F, L), a view: F = 1 + (S - length) // hop, and the samples behind
-    the last whole frame are left out. Raises ValueError if there is no whole frame.
+    the last whole frame are left out. Raises ValueError if there is no whole frame, and for a
+    length or a hop below 1.
 
     >>> frame(torch.arange(7), length=4, hop=2).tolist()
     [[0, 1, 2, 3], [2, 3, 4, 5]]
@@ -66,10 +67,11 @@ def stft(
 
     spectrum[q, f] = sum over n of window[n] sound[f hop + n] exp(-2 pi i q n / size)
 
-    sound: float (..., S). Returns complex (..., Q, F). hop: a quarter of size unless given; window:
-    Hann of size unless given, and zeros around one that is shorter; centred: size // 2 samples are
-    set before and behind the sound, zeros or, by pad_mode, its "reflect"ion or "edge" samples, so
-    that F = 1 + S // hop.
+    sound: float (..., S); `check_sound` refuses others. Returns complex (..., Q, F): the size of a
+    number says how strong a frequency is, its angle where in its turn it begins. hop: a quarter of
+    size unless given; window: Hann of size unless given, and zeros around one that is shorter;
+    centred: size // 2 samples are set before and behind the sound, zeros or, by pad_mode, its
+    "reflect"ion or "edge" samples, so that F = 1 + S // hop.
 
     >>> tone = torch.cos(2 * torch.pi * 2 * torch.arange(8) / 8)  # two turns in a frame
     >>> stft(tone, size=8, window=torch.ones(8), centred=False).abs().round().T.tolist()
@@ -151,8 +153,9 @@ def decibels(
 
     powers: float, any shape, which the result has too. Silence has no logarithm: power below
     `floor` counts as `floor`, which is also where the gradient ends. What lies more than `span`
-    decibels below the loudest point of its spectrogram (the last two axes) is raised to there;
-    span=None keeps it.
+    decibels below the loudest point of its spectrogram (the last two axes, or what there is of them)
+    is raised to there; span=None keeps it. A reference below `floor` counts as `floor` too. Raises
+    ValueError for a floor or a reference that is not above 0, and for a span below 0.
 
     >>> decibels(torch.tensor([1.0, 100.0, 0.0])).tolist()
     [0.0, 20.0, -60.0]

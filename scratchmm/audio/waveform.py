@@ -105,9 +105,9 @@ def resample(sound: Tensor, old_rate: int, new_rate: int) -> Tensor:
 
     Sample m of the result lies at t = m old / new of the old samples and is the sum over all old
     samples n of x[n] h(t - n), with h of `windowed_sinc`. The cutoff is 0.95 of half the lower
-    rate, so that nothing is left that the new rate could not hold (it would be heard as another
-    tone). Beyond its ends a sound is silent. The same rate gives the same sound. Raises ValueError
-    for a rate that is no whole number above 0.
+    rate, as a part of half the old one 0.95 min(1, new / old), so that nothing is left that the
+    new rate could not hold (it would be heard as another tone). Beyond its ends a sound is silent.
+    The same rate gives the same sound. Raises ValueError for a rate that is no whole number above 0.
 
     Measured on this filter, of half the lower rate: up to 0.85 of it a tone keeps its loudness
     within 0.0001 dB, up to 0.91 within 0.1 dB, and from 1.0 on nothing above -99 dB is left, below
@@ -213,7 +213,8 @@ def loud_part(
 def pad_together(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Sounds of any lengths (S,) as one batch: (float (B, S), bool (B, S)), True on real samples.
 
-    S is the longest; silence is put behind the shorter ones.
+    S is the longest; silence is put behind the shorter ones. The batch has the sounds' dtype. Raises
+    ValueError for no sounds at all, and for one that has channels.
 
     >>> batch, real = pad_together([torch.ones(3), torch.ones(1)])
     >>> batch.tolist(), real.tolist()

@@ -25,8 +25,9 @@ class LSTMCell(nn.Module):
         cell = forget * cell + write * candidate
         hidden = show * tanh(cell)
 
-    Each ... is a linear map of the input plus one of the last hidden state. The cell is only ever
-    scaled and added to, so its gradient survives many steps where the forget gate is near 1.
+    Each ... is a linear map of the input plus one of the last hidden state. The four stand side by
+    side, 4 * D numbers in the order write, forget, candidate, show, as torch's do. The cell is only
+    ever scaled and added to, so its gradient survives many steps where the forget gate is near 1.
 
     >>> hidden, cell = LSTMCell(5, 3)(torch.zeros(2, 5))
     >>> hidden.shape, cell.shape

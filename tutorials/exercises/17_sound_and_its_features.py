@@ -27,7 +27,8 @@ def frame(sound: Tensor, length: int, hop: int) -> Tensor:
     """Frames of `length` samples, each begun `hop` samples after the one before.
 
     sound: (..., S). Returns (..., F, L), a view: F = 1 + (S - length) // hop, and the samples behind
-    the last whole frame are left out. Raises ValueError if there is no whole frame.
+    the last whole frame are left out. Raises ValueError if there is no whole frame, and for a
+    length or a hop below 1.
 
     >>> frame(torch.arange(7), length=4, hop=2).tolist()
     [[0, 1, 2, 3], [2, 3, 4, 5]]
@@ -52,10 +53,11 @@ def stft(
 
     spectrum[q, f] = sum over n of window[n] sound[f hop + n] exp(-2 pi i q n / size)
 
-    sound: float (..., S). Returns complex (..., Q, F). hop: a quarter of size unless given; window:
-    Hann of size unless given, and zeros around one that is shorter; centred: size // 2 samples are
-    set before and behind the sound, zeros or, by pad_mode, its "reflect"ion or "edge" samples, so
-    that F = 1 + S // hop.
+    sound: float (..., S); `check_sound` refuses others. Returns complex (..., Q, F): the size of a
+    number says how strong a frequency is, its angle where in its turn it begins. hop: a quarter of
+    size unless given; window: Hann of size unless given, and zeros around one that is shorter;
+    centred: size // 2 samples are set before and behind the sound, zeros or, by pad_mode, its
+    "reflect"ion or "edge" samples, so that F = 1 + S // hop.
 
     >>> tone = torch.cos(2 * torch.pi * 2 * torch.arange(8) / 8)  # two turns in a frame
     >>> stft(tone, size=8, window=torch.ones(8), centred=False).abs().round().T.tolist()
@@ -80,10 +82,11 @@ def mel_filters(
 ) -> Tensor:
     """Triangles over the frequencies of frames of `size` samples: float64 (M, Q), as librosa's.
 
-    Band m rises from mel point m to 1 at point m + 1 and falls to 0 at point m + 2; with
-    area="slaney" it is then divided by half its width in hertz. low, high: hertz, high is half the
-    rate unless given. A band too narrow to hold any frequency of the frames is all zeros: take
-    fewer mels or a larger size.
+    Of mels + 2 `mel_points` from low to high, band m rises from 0 at point m to 1 at point m + 1 and
+    falls to 0 at point m + 2; with area="slaney" it is then divided by half its width in hertz, and
+    has the area 1. low, high: hertz, high is half the rate unless given. A band too narrow to hold
+    any frequency of the frames is all zeros: take fewer mels or a larger size. Raises ValueError
+    for what `check_bands` refuses, and for another area.
 
     >>> mel_filters(rate=8000, size=8, mels=2, area=None).round(decimals=2).tolist()
     [[0.0, 0.78, 0.0, 0.0, 0.0], [0.0, 0.22, 0.9, 0.45, 0.0]]
@@ -103,8 +106,9 @@ def decibels(
 
     powers: float, any shape, which the result has too. Silence has no logarithm: power below
     `floor` counts as `floor`, which is also where the gradient ends. What lies more than `span`
-    decibels below the loudest point of its spectrogram (the last two axes) is raised to there;
-    span=None keeps it.
+    decibels below the loudest point of its spectrogram (the last two axes, or what there is of them)
+    is raised to there; span=None keeps it. A reference below `floor` counts as `floor` too. Raises
+    ValueError for a floor or a reference that is not above 0, and for a span below 0.
 
     >>> decibels(torch.tensor([1.0, 100.0, 0.0])).tolist()
     [0.0, 20.0, -60.0]
@@ -121,7 +125,8 @@ def dct(count: int, size: int) -> Tensor:
     """The first `count` waves of the orthonormal cosine transform (DCT-II): float64 (count, size).
 
     dct[k, n] = sqrt(2 / size) cos(pi k (n + 1/2) / size), and row 0 divided by sqrt(2), so that
-    every row has length 1 and is at right angles to the others.
+    every row has length 1 and is at right angles to the others. Raises ValueError unless `count` is
+    from 1 to `size`.
 
     >>> (dct(3, 3) @ dct(3, 3).T).round(decimals=6).abs().tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
@@ -157,9 +162,9 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
     """How often the sign changes from a sample to the next: float (..., S) to (..., F) in [0, 1).
 
     The count in a frame over its length. 0 has the sign of what is positive, and so has what lies
-    less than NEARLY_ZERO below it. A tone of f Hz has about 2 * f / rate, noise about 0.5. Frames
-    are those of `rms`, but the first and the last sample go on beyond the ends. Counts have no
-    gradient.
+    less than NEARLY_ZERO below it. A tone of f Hz has about 2 * f / rate, noise about 0.5. As in
+    `rms`, length // 2 samples are put on both ends first, here the first and the last sample again
+    and again: they change no sign. Counts have no gradient.
 
     >>> sound = torch.tensor([3.0, -3.0, 3.0, -3.0, 0.0, 0.0, 0.0, 0.0])
     >>> zero_crossing_rate(sound, length=4, hop=2)
@@ -175,14 +180,15 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
 def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
     """Beats per minute: of the beats that repeat, the ones that people would tap.
 
-    Onsets a beat apart look alike, but those two beats apart do too. So of all lags within SECONDS,
-    8 s, and whose tempo is below FASTEST, 320, the one is chosen with the largest
-    log(1 + 10**6 * likeness) - log2(tempo / 120)**2 / 2.
+    Onsets a beat apart look alike, but those two beats apart do too. So of the lags 1 to n - 1
+    (SECONDS, 8 s, hold n whole hops) with a tempo below FASTEST, 320, the one is chosen with the
+    largest log(1 + 10**6 * likeness) - log2(tempo / 120)**2 / 2. `likeness(onsets, n)` begins at
+    lag 0.
 
     onsets: float (..., F), such as onset_strength(sound, rate, hop); rate in Hz; hop in samples.
-    Returns (...); 0 where there are no onsets. It is 60 * rate / (hop * lag) for a whole lag, so
-    120 at 22050 Hz comes out as 117.45 or 123.05; and it has no gradient. Raises ValueError where
-    8 s hold less than 2 frames.
+    Returns (...) in the dtype of the onsets; 0 where all are 0, or F is. It is 60 * rate / (hop *
+    lag) for a whole lag, so 120 at 22050 Hz comes out as 117.45 or 123.05; and it has no gradient.
+    Raises ValueError where n is below 2.
 
     >>> onsets = torch.zeros(400)
     >>> onsets[::20] = 1.0  # 20 frames of 0.025 s from beat to beat
@@ -201,9 +207,9 @@ def resample(sound: Tensor, old_rate: int, new_rate: int) -> Tensor:
 
     Sample m of the result lies at t = m old / new of the old samples and is the sum over all old
     samples n of x[n] h(t - n), with h of `windowed_sinc`. The cutoff is 0.95 of half the lower
-    rate, so that nothing is left that the new rate could not hold (it would be heard as another
-    tone). Beyond its ends a sound is silent. The same rate gives the same sound. Raises ValueError
-    for a rate that is no whole number above 0.
+    rate, as a part of half the old one 0.95 min(1, new / old), so that nothing is left that the
+    new rate could not hold (it would be heard as another tone). Beyond its ends a sound is silent.
+    The same rate gives the same sound. Raises ValueError for a rate that is no whole number above 0.
 
     Measured on this filter, of half the lower rate: up to 0.85 of it a tone keeps its loudness
     within 0.0001 dB, up to 0.91 within 0.1 dB, and from 1.0 on nothing above -99 dB is left, below
