@@ -97,6 +97,12 @@ exercise.edit(
     advice="lengths are roots of sums of squares",
 )
 exercise.edit(
+    "turns-over-the-count",
+    (ROWS, ROWS.replace("torch.pi / size", "torch.pi / count")),
+    story="a wave has its k half turns over `count` places, not over all of them",
+    advice="pi k (n + 1/2) / size: count says how many waves, size how long they are",
+)
+exercise.edit(
     "scaled-by-the-count",
     ("math.sqrt(2 / size)", "math.sqrt(2 / count)"),
     story="the rows are scaled by how many there are, not by how long they are",

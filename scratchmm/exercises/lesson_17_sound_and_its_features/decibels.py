@@ -88,6 +88,8 @@ def low_reference(decibels, case):
 def spans(decibels, case):
     power = powers(case, Q=4, F=5)
     choices = [(power, 3.0, 1e-10, span) for span in (20.0, 7.5, 0.0)]
+    quiet = case.named(1e-6 * power, "Q F")  # all of it far below 0 decibels
+    choices.append((quiet, 1.0, 1e-10, 12.0))
     case.each(decibels, *[(given, written_out(*given)) for given in choices])
 
 

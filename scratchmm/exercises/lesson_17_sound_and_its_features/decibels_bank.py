@@ -93,6 +93,12 @@ exercise.edit(
     advice="the loudest point less the span",
 )
 exercise.edit(
+    "below-0-decibels-too",
+    (RAISED, "level.maximum(loudest - span).clamp(min=-span)"),
+    story="cut off at span below the loudest, and at -span decibels besides",
+    advice="a quiet sound may lie below -span as a whole: only its own loudest point counts",
+)
+exercise.edit(
     "lowered-not-raised",
     (RAISED, "level.minimum(loudest - span)"),
     story="what is louder than the loudest less the span is lowered to there",

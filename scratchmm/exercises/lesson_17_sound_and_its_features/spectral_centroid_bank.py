@@ -42,6 +42,16 @@ def one_step_too_many(magnitude, rate):
 
 
 @exercise.wrong(
+    "size-is-the-count",
+    story="number q is put at q * rate / Q, as if Q were the size of the frames",
+    advice="the size is 2 * (Q - 1): frames of 8 samples have 5 frequencies",
+)
+def size_is_the_count(magnitude, rate):
+    count = magnitude.shape[-2]
+    return weighted(2 * hertz_of(magnitude, rate) * (count - 1) / count, magnitude)
+
+
+@exercise.wrong(
     "from-one",
     story="the frequencies are counted from 1: there is no 0 Hz",
     advice="the first of the Q frequencies is 0 Hz",

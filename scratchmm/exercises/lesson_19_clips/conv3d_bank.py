@@ -116,6 +116,12 @@ def clips_touch(x, weight, bias=None):
 
 
 exercise.edit(
+    "one-pixel-of-padding",
+    ("padding=(height // 2, width // 2)", "padding=1"),
+    story="the pictures are padded by 1, which keeps their size for kernels of 3 only",
+    advice="half the kernel: Y // 2 rows and X // 2 columns",
+)
+exercise.edit(
     "bias-every-time",
     (
         "flat, padding=(height // 2, width // 2))",

@@ -70,7 +70,7 @@ def told_by(case, cell_class, write, forget, candidate, show, memory):
         for parameter in cell.parameters():
             parameter.zero_()
     gates = case.named(torch.tensor([[write, forget, candidate, show]]), "B G")
-    state = torch.zeros(1, 1), torch.tensor([[memory]])
+    state = torch.full((1, 1), 0.25), torch.tensor([[memory]])  # what was shown has no weight here
     return [part.item() for part in case.call(cell.step, gates, state)]
 
 

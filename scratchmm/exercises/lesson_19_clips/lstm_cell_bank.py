@@ -64,6 +64,18 @@ def forget_first(self, from_input, state):
 
 
 @exercise.wrong(
+    "state-exchanged",
+    story="the state is taken apart as cell and hidden state, the wrong way round",
+    advice="state is (hidden, cell): hidden, cell = state",
+    method="step",
+)
+def state_exchanged(self, from_input, state):
+    write, forget, candidate, show, cell = gates_of(self, from_input, state[::-1])
+    cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    return show.sigmoid() * cell.tanh(), cell
+
+
+@exercise.wrong(
     "forget-means-forget",
     story="the cell is scaled by one minus the forget gate, so an open gate empties it",
     advice="the gate's name misleads: it says how much is kept",
