@@ -76,10 +76,10 @@ def keep(name, sound, rate=rate):
 # %% [markdown]
 # ## A row of numbers
 #
-# The world of the earlier lessons can be heard. Every thing plays a note: its shape is the timbre,
-# its colour the pitch, its place the share of the left and the right ear. Eight things, one after
-# the other, make a tune. And there is a recording of speech, if you have one: cut to five seconds,
-# and its channels mixed to one.
+# The world of the earlier lessons can be heard. Every thing plays a note: its shape is the timbre
+# (what tells a flute from a violin on the same note), its colour the pitch, its place the share of
+# the left and the right ear. Eight things, one after the other, make a tune. And there is a recording
+# of speech, if you have one: cut to five seconds, and its channels mixed to one.
 
 
 # %%
@@ -161,11 +161,13 @@ print("one frame and the next share", int((frames[3, 256:] == frames[4, :-256]).
 # ## Which frequencies
 #
 # A frame is compared with waves that turn 0, 1, 2 ... times in it. How well each fits is the spectrum
-# (the Fourier transform): of 1,024 samples it has 513 numbers, 15.6 Hz apart.
+# (the Fourier transform): of 1,024 samples it has 513 numbers, 15.6 Hz apart. They are complex: the
+# size of one says how strong its wave is, the angle where in its turn it begins. The size squared is
+# the power.
 #
 # But a wave that turns 32.5 times fits none of them, and where the frame ends it breaks off.
-# **Question.** A loud tone, and one a thousand times weaker (60 dB less) far above it. Will the
-# spectrum show both?
+# **Question.** A loud tone, and one with a thousandth of its size far above it. In decibels, ten for
+# each factor of ten in power, the second has 60 less. Will the spectrum show both?
 
 # %%
 size, t = 512, torch.arange(512) / rate
@@ -234,8 +236,9 @@ save(figure, "frame_sizes.png")
 # **Answer.** Long frames part tones that lie close together, and smear in time what happens within
 # them; short ones do the opposite. Milliseconds times hertz is the same in all three: 1,000.
 #
-# And nothing is lost on the way: laid on top of each other again, and divided by the windows that lie
-# there, the frames are the sound.
+# And nothing is lost on the way back: every frame is windowed once more, all are laid on top of each
+# other again, and each sample is divided by the sum of the squared windows that lie there. That is
+# the sound.
 
 # %%
 there = spectrum.stft(sound)
@@ -284,10 +287,10 @@ empty = int((mel.mel_filters(rate, 256, 128).sum(1) == 0).sum())
 print(f"128 bands over frames of 256 samples: {empty} of them hold no frequency at all")
 
 # %% [markdown]
-# **Answer.** Both give about a third of their bands to the lowest eighth of the frequencies, but band
-# 20 is not band 20. Whisper and librosa use Slaney's; look which one a published model was trained
-# with. And the last line: bands that are narrower than the step between two frequencies stay empty
-# for ever.
+# **Answer.** Both give about a third of their bands to the lowest eighth of the frequencies, but
+# band 20 is not band 20. Whisper, a published model of speech, and librosa, a library for sound, use
+# Slaney's; look which one a model was trained with. And the last line: bands that are narrower than
+# the step between two frequencies stay empty for ever.
 #
 # ## Silence has a logarithm too
 #
@@ -403,15 +406,17 @@ save(figure, "shapes.png")
 
 # %% [markdown]
 # **Answer.** The star: three of its four lines lie at 5 to 7 times the pitch, and the picture shows
-# them. The circle is one line and lies lowest. Zero crossings have another order: they count in
-# time, and the strongest line counts most. A tone crosses zero twice a turn, noise at about every
-# second step.
+# them. The circle is one line and lies lowest. Zero crossings have another order, with the triangle
+# first: they count in time, and a high line adds crossings only where it outweighs the lower ones. A
+# tone crosses zero twice a turn, noise at about every second step. (The circle's figure is a little
+# too low, since the frames at both ends lie partly beyond the sound.)
 #
 # ## The beat
 #
 # Where something begins, the spectrum rises. How much, in decibels, averaged over bands, is the
-# onset strength. A beat is a distance after which the onsets look alike. **Question.** If they look
-# alike after half a second, they do after one second too. Which of the two do people tap?
+# onset strength. A beat is a distance in time after which the onsets look alike; measured in frames
+# it is called a lag. **Question.** If they look alike after half a second, they do after one second
+# too. Which of the two do people tap?
 
 
 # %%
@@ -521,10 +526,11 @@ if said:
 
 # %% [markdown]
 # Read it from above: what the waveform hides, the spectrogram shows; every row below it says less,
-# and says it shorter. In the tune the notes climb in the chroma, which knows no octave: the A after
-# 3 seconds stands where the first A stood. The note after it is a C and shows as G: it is the
-# cross's, whose third multiple is stronger than its pitch. The tempo is that of the notes, 0.6
-# seconds each. Speech gets one too, whether it has a beat or not.
+# and says it shorter. The row of notes is called chroma: how strong each of the 12 notes is,
+# whatever its octave. In the tune they climb there, and the A after 3 seconds stands where the first
+# A stood. The note after it is a C and shows as G: it is the cross's, whose third multiple is
+# stronger than its pitch. The tempo is that of the notes, 0.6 seconds each. Speech gets one too,
+# whether it has a beat or not.
 #
 # ## Another rate
 #
@@ -566,7 +572,7 @@ for name, half in (("dropped.wav", sweep[::2]), ("filtered.wav", images[title][0
 # **Answer.** 3,000 Hz, as loud as before: at 8,000 Hz both have the same samples, and nothing after
 # can tell them apart. In the picture the tone turns at 4,000 Hz and comes back down (aliasing). So
 # what the new rate cannot hold is first taken away, by a filter: each new sample is a sum of old
-# ones, weighed by a sinc function that is faded out.
+# ones, weighed by sin(pi t) / (pi t) (a sinc function), t their distance, which is faded out.
 #
 # ## The world is heard
 #
@@ -595,9 +601,10 @@ save(figure, "place.png")
 # to as strong as the noise. Nothing is trained. Three rules read a spectrum that is averaged over
 # time:
 #
-# - **Colour:** the lowest frequency with a tenth of the loudest power or more is the pitch. -
-# **Place:** there, the strength in the right ear against that in the left. - **Shape:** how strong
-# the multiples of the pitch are, 1 to 10 times: the shape whose list is nearest.
+# - **Colour:** the lowest frequency with a tenth of the loudest power or more is the pitch.
+# - **Place:** there, the strength in the right ear against that in the left.
+# - **Shape:** how strong the multiples of the pitch (its harmonics) are, 1 to 10 times: the shape
+#   whose list is nearest.
 #
 # **Question.** In how many are all three right? (A place counts as right within 0.05 of the width.)
 
@@ -687,8 +694,9 @@ save(figure, "heard.png")
 # %% [markdown]
 # **Answer.** In nearly all. That is no wonder, since the rules know how the sounds were made. Who
 # does not know must learn from examples. So the same question for the shape, with MFCC: the mean and
-# the spread over time of waves 1 to count, and the shape whose average over the examples is nearest.
-# The examples are of 52 combinations of colour and shape; 12 are never among them.
+# the spread over time of the first 7, 12 or 19 waves (without wave 0, the loudness), and the shape
+# whose average over the examples is nearest. The examples are of 52 combinations of colour and
+# shape; 12 are never among them.
 #
 # **Question.** Will it know a shape in a colour in which it never heard it?
 
