@@ -248,15 +248,18 @@ print("picture:", out / "varied.png")
 
 # %% [markdown]
 # **Answer.** All of them. Noise drowns what is quiet first, such as the hiss in "six"; a shift cuts
-# off an end; a hole as wide as a vowel takes the vowel away. So noise stays at 5 decibels or more, a
-# hole covers at most an eighth of the bands and a fifth of the frames.
+# off an end; a hole as wide as a vowel takes the vowel away. So noise stays at 5 decibels or more.
+# There are two holes over bands, each of at most an eighth of them, and two over frames, each of at
+# most a fifth.
 #
 # ## One training
 #
 # The network: a convolution; three stages of one residual block (x + f(x), layers/convolution.py),
-# each but the first at half the size; the mean over time; one linear layer. It measures the mean and
-# deviation of each band first, on the training sounds only. Half of the sounds get noise, all get
-# holes. No shift: the mean over time hardly minds where a sound begins.
+# each but the first at half the size. What comes out is a grid, a quarter as high and as long as the
+# spectrogram, with 64 numbers in each cell. Then the mean over time, and one linear layer, the head.
+# The network measures the mean and deviation of each band first, on the training sounds only. Half
+# of the sounds get noise, all get holes. No shift: the mean over time hardly minds where a sound
+# begins.
 
 # %%
 STEPS = 5 if quick else 240

@@ -158,7 +158,7 @@ for name, chosen in taken.items():
 # **Answer.** Uniform and random frames span the clip, so nothing that changes it for good escapes
 # them. Eight frames in a row are a sixth of the clip, and miss more than half of what happens in the
 # middle third. What they are good for is what is fast: between two frames of a row little time
-# passes.
+# passes. Of every third frame a row is long enough for the middle third, though not for the clip.
 #
 # ## Over time and space
 #
@@ -186,8 +186,9 @@ print("picture:", plots.picture_grid(rows, titles, out / "axes.png", columns=FRA
 # (A grey clip, as of digits, has one channel and cannot be torn so.)
 #
 # How many frames does one number of the last layer see? A kernel of 3 adds two steps, and a step
-# grows with each stride before it. **Question.** Three stages, each of the last two halves time.
-# Guess, and then let the gradient tell: it is zero for frames that are not seen.
+# grows with each stride before it. **Question.** A first layer, then three stages of two layers
+# each; the first layer of each of the last two stages halves time (stride 2). Guess, and then let
+# the gradient tell: it is zero for frames that are not seen.
 
 # %%
 torch.manual_seed(seed)
@@ -202,11 +203,11 @@ print("kernel and stride over time, layer by layer:", steps)
 print(f"computed {cnn3d.temporal_receptive_field(steps)} frames; the gradient reaches {seen.sum()}")
 
 # %% [markdown]
-# **Answer.** Our clips have 8 frames, so each number of the last layer sees them all. In a long film
-# it would not. What lies farther apart only the mean at the end brings together, and to a mean all
-# orders are alike.
+# **Answer.** 25. Our clips have 8 frames, so each number of the last layer sees them all. In a long
+# film it would not. What lies farther apart only the mean at the end brings together, and to a mean
+# all orders are alike.
 #
-# Now train it: the mean over all places of the clip goes into one linear layer, that answers.
+# Now train it: the mean over all places of the clip goes into one linear layer, which answers.
 
 # %%
 pixels = frames[:1000].float().transpose(1, 2).flatten(2)  # (B, C, pixels)
@@ -285,9 +286,11 @@ print("picture:", plots.picture_grid(strips, titles, out / "kernels.png"))
 # ## Gates
 #
 # The other network makes a few numbers of each frame by itself, and hands them on to a memory. The
-# memory is a vector, the cell. At each frame three gates, numbers between 0 and 1, say how much of it
-# is kept (forget), how much of what is new is written, and how much is shown. **Question.** One thing
-# is written at the first frame, nothing later. How much is left of it at the eighth?
+# memory is a vector, the cell. At each frame three gates, numbers between 0 and 1, say how much of
+# it is kept (forget), how much of what is new (the candidate) is written, and how much is shown.
+# What is shown is called the hidden state: the rest of the network reads it, and at the next frame
+# the gates and the candidate are computed from it and from what comes in. **Question.** One thing is
+# written at the first frame, nothing later. How much is left of it at the eighth?
 
 # %%
 cell = lstm.LSTMCell(1, 1)
@@ -303,9 +306,10 @@ for bias in (4.0, 1.0, 0.0, -1.0):
     print(f"forget gate {torch.tensor(bias).sigmoid():.2f}: kept {kept[0]:.2f} ... {kept[-1]:.4f}")
 
 # %% [markdown]
-# **Answer.** The gate's value, to the power of seven. So the way back is as long as the gate is open:
-# of the gradient at the last frame the first one gets the same part. Before training the gate stands
-# at about 0.73 (bias 1), so that the memory begins by remembering.
+# **Answer.** The gate's value, to the power of seven. The gradient goes the same way back, and of it
+# the first frame gets the same share: the nearer the gate is to 1, the further back can be learnt
+# from. Before training the gate stands at about 0.73 (bias 1), so that the memory begins by
+# remembering.
 #
 # The network below predicts from the last frame alone, when all is known. It is given more steps than
 # the 3D-CNN: nothing tells it that motion is a matter of neighbours in time.
@@ -372,7 +376,8 @@ print(f"a clip read alone and among others: logits differ by {apart:.0e}")
 # - a 3D-CNN is trained anew on shuffled clips, and tested on them;
 # - one is trained anew on one frame: of the two in the middle either, by chance.
 #
-# **Question.** For each of the groups below, which share will be right in the last two?
+# **Question.** Part the moves into groups: left and right; up and down; appears and disappears;
+# bounces; stands. For each group, which share will be right in the last two experiments?
 
 
 # %%
@@ -522,9 +527,9 @@ if world:
         print(f"{name}: {both:.2f} of {len(few)} films are named right")
 
 # %% [markdown]
-# **Answer.** Compare with the shares of the test clips above, which were drawn anew with 24 frames
-# for this: each chosen frame lies at most a sixteenth of the clip from where training had it, and a
-# GIF has at most 256 colours.
+# **Answer.** Hardly: compare with the shares of the test clips above, of which these are the first,
+# drawn anew with 24 frames. Each chosen frame lies at most a sixteenth of the clip from where
+# training had it, and a GIF has at most 256 colours.
 #
 # And a film to look at: below each frame stands what the CNN-LSTM says, having seen it and those
 # before.
