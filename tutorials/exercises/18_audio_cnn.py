@@ -55,27 +55,6 @@ def mean_over_time(x: Tensor, real: Tensor) -> Tensor:
     )
 
 
-# augment.spans: Holes in the spectrogram. 20 minutes, difficulty 3 of 5. In the lesson: "Holes in
-# the spectrogram". Without the library's whole.
-def spans(shares: Tensor, lengths: Tensor, most: float, size: int) -> Tensor:
-    """Where N random stretches lie in each row: True inside one of them.
-
-    Of a row with length L, a stretch is w = 0, 1, ... up to most * L wide, each equally likely, and
-    begins at 0, 1, ... up to L - w, each equally likely. Chance comes in as numbers and is not drawn
-    here: shares[b, n] are two numbers from 0 up to 1, for the width and for the place, the lowest
-    for the narrowest and the earliest.
-
-    shares: float (B, N, 2); lengths: int64 (B,). Returns bool (B, size).
-
-    >>> spans(torch.tensor([[[0.5, 0.99]]]), torch.tensor([6]), most=0.5, size=8).int()
-    tensor([[0, 0, 0, 0, 1, 1, 0, 0]], dtype=torch.int32)
-    """
-    raise NotImplementedError(
-        "augment.spans: True inside N stretches of each row: their widths and places by the "
-        "numbers in shares"
-    )
-
-
 # augment.mix_noise: Noise that is measured. 20 minutes, difficulty 3 of 5. In the lesson: "Noise
 # that is measured". Without the library's mean_square.
 def mix_noise(
@@ -94,6 +73,27 @@ def mix_noise(
     raise NotImplementedError(
         "augment.mix_noise: the sound plus noise, scaled so that the sound's power lies so many "
         "decibels above its own"
+    )
+
+
+# augment.spans: Holes in the spectrogram. 20 minutes, difficulty 3 of 5. In the lesson: "Holes in
+# the spectrogram". Without the library's whole.
+def spans(shares: Tensor, lengths: Tensor, most: float, size: int) -> Tensor:
+    """Where N random stretches lie in each row: True inside one of them.
+
+    Of a row with length L, a stretch is w = 0, 1, ... up to most * L wide, each equally likely, and
+    begins at 0, 1, ... up to L - w, each equally likely. Chance comes in as numbers and is not drawn
+    here: shares[b, n] are two numbers from 0 up to 1, for the width and for the place, the lowest
+    for the narrowest and the earliest.
+
+    shares: float (B, N, 2); lengths: int64 (B,). Returns bool (B, size).
+
+    >>> spans(torch.tensor([[[0.5, 0.99]]]), torch.tensor([6]), most=0.5, size=8).int()
+    tensor([[0, 0, 0, 0, 1, 1, 0, 0]], dtype=torch.int32)
+    """
+    raise NotImplementedError(
+        "augment.spans: True inside N stretches of each row: their widths and places by the "
+        "numbers in shares"
     )
 
 

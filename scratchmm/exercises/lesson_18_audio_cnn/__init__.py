@@ -12,8 +12,8 @@ from scratchmm.exercises.lesson_18_audio_cnn import (
 EXERCISES = (
     pad_together_bank.exercise,
     mean_over_time_bank.exercise,
-    spans_bank.exercise,
     mix_noise_bank.exercise,
+    spans_bank.exercise,
     class_activation_bank.exercise,
     fails_alone_bank.exercise,
 )
