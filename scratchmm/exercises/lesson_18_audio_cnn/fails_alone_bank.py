@@ -107,6 +107,19 @@ def no_neighbours(model_class):
 
 
 @exercise.wrong(
+    "alone-with-its-padding",
+    story="the sound is taken out of the batch, but its padding is left on",
+    advice="cut it to its own frames: x[b : b + 1, :, :length], and the mask as well",
+)
+@torch.no_grad()
+def alone_with_its_padding(model_class):
+    (x, real), model = batch(), seasoned(model_class)
+    together = model(x, real)
+    for b in range(len(x)):
+        assert (model(x[b : b + 1], real[b : b + 1])[0] - together[b]).abs().max() < 1e-4
+
+
+@exercise.wrong(
     "zeros-in-the-padding",
     story="there are only zeros in the padding, and who reads them is not noticed",
     advice="let other numbers stand there: in decibels silence is not 0",
