@@ -43,7 +43,7 @@ def summed(sound, size, hop, window=None):
     n = torch.arange(size, dtype=torch.float64)
     if window is None:
         window = 0.5 - 0.5 * torch.cos(2 * math.pi * n / size)
-    turns = 2 * math.pi / size * torch.arange(size // 2 + 1.0).double()[:, None] * n  # (Q, L)
+    turns = 2 * math.pi / size * torch.arange(size // 2 + 1.0).double()[:, None] * n
     columns = []
     for start in range(0, sound.shape[-1] - size + 1, hop):
         part = sound[..., start : start + size].double() * window.double()

@@ -289,7 +289,7 @@ def by_gradients(reader_class):
     first = reader(clips)
     for row in range(3):
         gradient = torch.autograd.grad(first[row].exp().sum(), clips, retain_graph=True)[0]
-        counts = gradient.abs().amax(dim=2) > 1e-10  # (B, F)
+        counts = gradient.abs().amax(dim=2) > 1e-10  # of each frame of each clip
         assert counts[row].all(), "each of its own frames counts"
         assert counts.sum() == 4, "and no other's"
     assert torch.allclose(reader(clips), first, rtol=0, atol=1e-9), "nothing is kept"
