@@ -64,6 +64,7 @@ from scratchmm.metrics import clip_score, fid, picture_quality, recall
 from scratchmm.training import (
     adaptive_loss,
     augment,
+    like_lengths,
     modality_dropout,
     small_clip,
     small_generator,
@@ -349,6 +350,10 @@ def run_augment() -> None:
     augment.random_shift(torch.randn(2, 3, 4, 5), torch.Generator(), most=1)
 
 
+def run_like_lengths() -> None:
+    like_lengths.like_lengths([3, 9, 4, 8, 5], batch_size=2)(0)
+
+
 def run_small_generator() -> None:
     prompts = ["a red star", "a blue ring", "a cross"]
     small_generator.untrained().draw(prompts, seeds=[1, 2, 3], steps=2)
@@ -614,6 +619,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "language/wordpiece.py": run_wordpiece,
     "training/small_clip.py": run_small_clip,
     "training/augment.py": run_augment,
+    "training/like_lengths.py": run_like_lengths,
     "training/small_generator.py": run_small_generator,
     "training/small_vit.py": run_small_vit,
     "training/adaptive_loss.py": run_adaptive_loss,
