@@ -208,6 +208,12 @@ def test_every_kind_of_pixel_becomes_rgb(tmp_path, mode):
     assert levels(read_clip(tmp_path)[0])[0].tolist() == grey.tolist()
 
 
+def test_grey_of_16_bits_becomes_grey_of_8(tmp_path):
+    whole = np.arange(256, dtype=np.uint16)[None] * 257
+    Image.fromarray(whole).save(tmp_path / "a.png")
+    assert levels(read_clip(tmp_path)[0])[0, 0, :, 1].tolist() == list(range(256))
+
+
 def test_pixels_without_an_agreed_range_are_refused(tmp_path):
     Image.fromarray(np.zeros((2, 3), dtype=np.float32)).save(tmp_path / "a.tiff")
     with pytest.raises(ValueError, match=r"a\.tiff .*floating-point numbers without an agreed"):
@@ -488,6 +494,9 @@ def test_many_colors_come_near_and_what_stands_still_does_not_flicker(tmp_path):
     assert abs(got.astype(int) - frames).mean() < 5
     palette, places = in_one_palette(frames)
     assert palette.shape == (256, 3) and places.shape == (3, 40, 40)
+    colors, chosen = frames[0].reshape(-1, 3).astype(float), palette[places[0]].reshape(-1, 3)
+    nearest = np.linalg.norm(colors[:, None] - palette, axis=2).min(1)
+    assert (np.linalg.norm(colors - chosen, axis=1) <= nearest + 7).all()  # Pillow's 6 bits
 
 
 def test_frames_begin_when_they_should_although_a_gif_counts_hundredths(tmp_path):
