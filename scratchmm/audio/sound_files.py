@@ -8,7 +8,6 @@ Dimensions: C channels, S samples of each.
 """
 
 import io
-import os
 import struct
 from numbers import Real
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 import soundfile
 import torch
 from torch import Tensor
+
+from scratchmm.whole_file import write_whole
 
 KINDS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "OGG"}  # by the first 4 bytes
 BLOCK = 65_536  # samples that are decoded or encoded at once
@@ -111,23 +112,8 @@ def encode(path: str | Path, sound: Tensor, rate: int) -> Path:
         raise ValueError(
             f"{path} can't hold {sound.shape[0]} channels of {rate} Hz ({error})"
         ) from error
-    _write_whole(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
     return path
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before the name points at it
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror}") from error
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
 def check_rate(rate: float, name: str = "rate") -> int:

@@ -200,8 +200,8 @@ def draw_one(
     """One picture to one file, whole or not at all."""
     from io import BytesIO
 
-    from scratchmm.diffusion.manifest import write_whole
     from scratchmm.vision.images import resize, to_image
+    from scratchmm.whole_file import write_whole
 
     start = time.perf_counter()
     picture = draw(

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from scratchmm.whole_file import write_whole
+
 Entry = dict[str, Any]  # file, the settings of the picture, scores, error
 MANIFEST = "manifest.jsonl"
 
@@ -70,30 +72,6 @@ def add_entry(folder: str | Path, entry: Entry) -> None:
     except OSError as error:
         os.truncate(path, size)
         raise OSError(f"{path} could not be written: {error.strerror}") from error
-
-
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write a file under another name beside its place and move it there: whole, or not at all.
-
-    Raises OSError with a sentence that names the file.
-
-    >>> write_whole("no such folder/out.png", b"")
-    Traceback (most recent call last):
-    OSError: no such folder/out.png could not be written: No such file or directory
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before the name points at it
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror}") from error
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
 def _line(entry: Entry) -> bytes:

@@ -25,8 +25,9 @@ from torch import Tensor
 
 from scratchmm.diffusion.contact_sheet import contact_sheet
 from scratchmm.diffusion.guidance import check_scale
-from scratchmm.diffusion.manifest import Entry, add_entry, begin_manifest, manifest_of, write_whole
+from scratchmm.diffusion.manifest import Entry, add_entry, begin_manifest, manifest_of
 from scratchmm.vision.images import open_image, to_image
+from scratchmm.whole_file import write_whole
 
 Draw = Callable[..., Tensor]
 Score = Callable[[Tensor, str], Mapping[str, float]]

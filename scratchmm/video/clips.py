@@ -27,6 +27,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Generator, Tensor
 
 from scratchmm.video.gif import gif_bytes, has_an_end, levels_of
+from scratchmm.whole_file import write_whole
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that starts other programs
 FILMS = ("GIF", "WEBP", "PNG")  # of these more than the first picture is read
@@ -150,18 +151,7 @@ def write_gif(
     if scale < 1:
         raise ValueError(f"pixels cannot be written {scale} x {scale} times")
     content = gif_bytes(levels, _seconds(fps) if seconds is None else seconds, scale)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before the name points at it
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror}") from error
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+    write_whole(path, content)
     return path
 
 

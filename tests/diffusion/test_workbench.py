@@ -17,9 +17,10 @@ from PIL import Image
 
 from scratchmm.diffusion import manifest, workbench
 from scratchmm.diffusion.contact_sheet import CELL, GAP, HIGHEST, LINE, LINES, contact_sheet, fitted
-from scratchmm.diffusion.manifest import add_entry, begin_manifest, manifest_of, write_whole
+from scratchmm.diffusion.manifest import add_entry, begin_manifest, manifest_of
 from scratchmm.diffusion.workbench import Job, file_names, prompts_of, run_batch, variations
 from scratchmm.vision.images import open_image, to_image, to_tensor
+from scratchmm.whole_file import write_whole
 
 
 @pytest.fixture(scope="module", autouse=True)
