@@ -6,7 +6,6 @@ and draws without a screen.
 """
 
 import math
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from scratchmm.whole_file import whole_file
 
 INK, QUIET, RIGHT, WRONG = "#222222", "#8a8f98", "#2a7f4f", "#c0392b"
 LINES = ("#2b5c8a", "#c8752d", "#5b8c5a", "#8a4f7d")
@@ -60,13 +61,8 @@ def _save(figure: Any, path: str | Path) -> Path:
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.png")
-    try:
-        with matplotlib.rc_context(STYLE):
-            figure.savefig(temporary, format="png")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with matplotlib.rc_context(STYLE), whole_file(path) as file:
+        figure.savefig(file, format="png")
     return path
 
 

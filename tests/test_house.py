@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "scratchmm"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
-    {"layers", "whole_file"},
+    {"layers", "sentences", "whole_file"},
     {"vision", "language", "audio", "video"},
     {"contrastive", "fusion", "lmm", "diffusion", "audiovisual"},
 ]

@@ -3,9 +3,10 @@
 import ast
 import hashlib
 import io
-import os
 import tokenize
 from pathlib import Path
+
+from scratchmm.whole_file import write_whole
 
 PACKAGE = "scratchmm"
 # They print and draw, and cannot change a figure.
@@ -101,11 +102,6 @@ def replace_between(text: str, name: str, content: str) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes to a temporary file beside `path` and moves it there: all or nothing."""
+    """Writes a text, and the folders above it: all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, text)

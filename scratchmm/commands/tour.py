@@ -6,7 +6,6 @@ that it never saw; with --pairs it learns the user's own pictures, a part of the
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -245,6 +244,6 @@ def _tell(
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    from scratchmm.whole_file import write_whole
+
+    write_whole(path, text)

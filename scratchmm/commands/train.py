@@ -7,7 +7,6 @@ The run lands in a folder: checkpoint.pt and curve.csv while it trains, then mod
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -279,6 +278,6 @@ def _tell(report: dict[str, Any], out: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    from scratchmm.whole_file import write_whole
+
+    write_whole(path, text)

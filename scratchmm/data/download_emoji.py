@@ -7,12 +7,12 @@ with a checksum of each.
 
 import hashlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from scratchmm.data.download import fetch, progress_bar
+from scratchmm.whole_file import write_whole
 
 NOTO = "b3e3051a088047d19fd4d49b1c3ac42fb8c3aaf8"  # version of the pictures
 CLDR = "b08a82b582f1120d630d623f9e5073316741574d"  # version of the names
@@ -64,7 +64,7 @@ def download_emoji(
         code = _code(file)
         points = " ".join(point.lstrip("0").upper() for point in code.split("_"))
         lines.append(f"png72/{file}\t{points}\t{names[code]}\t0")
-    _write(folder / "pairs.tsv", ("\n".join(lines) + "\n").encode())
+    write_whole(folder / "pairs.tsv", "\n".join(lines) + "\n")
     return folder
 
 
@@ -100,18 +100,9 @@ def _picture(url: str, path: Path, sha: str) -> None:
     data = _read(url)
     if (found := _git_checksum(data)) != sha:
         raise ConnectionError(f"{url} has the checksum {found} instead of {sha}")
-    _write(path, data)
+    write_whole(path, data)
 
 
 def _git_checksum(data: bytes) -> str:
     """What git calls a file: the sha1 of its kind, its length and its bytes."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import difflib
 import os
-import shutil
 from pathlib import Path
 
 from scratchmm.exercises import catalogue
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.progress import FILE
 from scratchmm.exercises.stubs import definition, sources, stub_file
+from scratchmm.whole_file import write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 STUBS = ROOT / "tutorials" / "exercises"
@@ -57,12 +57,11 @@ def start(folder: Path) -> tuple[list[Path], list[Path]]:
     written, kept = [], []
     for lesson, exercises in catalogue.lessons().items():
         path = folder / f"{lesson}.py"
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(stub_file(exercises))
-            written.append(path)
-        except FileExistsError:
+        if path.exists() or path.is_symlink():
             kept.append(path)
+            continue
+        write_whole(path, stub_file(exercises))
+        written.append(path)
     return written, kept
 
 
@@ -78,7 +77,7 @@ def write_stubs(folder: Path = STUBS, *, check: bool = False) -> list[str]:
     for name in [] if check else stale:
         folder.mkdir(parents=True, exist_ok=True)
         if name in wanted:
-            (folder / name).write_text(wanted[name], encoding="utf-8")
+            write_whole(folder / name, wanted[name])
         else:
             (folder / name).unlink()
     return stale
@@ -94,8 +93,8 @@ def reset(folder: Path, exercise: Exercise) -> Path:
     number = 1
     while (backup := path.with_name(f"{path.name}.backup-{number}")).exists():
         number += 1
-    shutil.copy2(path, backup)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(backup, path.read_bytes())
+    write_whole(path, "\n".join(lines) + "\n")
     return backup
 
 

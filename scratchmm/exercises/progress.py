@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from scratchmm.exercises import catalogue
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.learner import check_fingerprint, fingerprint
+from scratchmm.whole_file import read_json, write_whole
 
 FILE = "progress.json"
 
@@ -31,7 +31,7 @@ class Progress:
         if not path.exists():
             return
         try:
-            data: Any = json.loads(path.read_text(encoding="utf-8"))
+            data: Any = read_json(path)
             self.passed = {str(id): dict(entry) for id, entry in data["passed"].items()}
             self.hints = {str(id): int(level) for id, level in data.get("hints", {}).items()}
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
@@ -42,11 +42,8 @@ class Progress:
 
     def save(self) -> None:
         """Write the file whole or not at all."""
-        path = self.folder / FILE
         text = json.dumps(dict(format=1, passed=self.passed, hints=self.hints), indent=1)
-        temporary = path.with_name(f"{FILE}.{os.getpid()}.tmp")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_whole(self.folder / FILE, text + "\n")
 
     def mark(self, exercise: Exercise) -> None:
         """Remember that the code that stands in the file now has passed today's check."""

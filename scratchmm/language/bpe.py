@@ -16,7 +16,6 @@ Differs from the paper:
 """
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from scratchmm.language.cleaning import as_text, base_symbols, symbol_bytes, word_splitter
 from scratchmm.language.fast_bpe import merge_long_word, train_many_merges
+from scratchmm.whole_file import read_json, write_whole
 
 Pair = tuple[str, str]
 START, END, PAD = "<|startoftext|>", "<|endoftext|>", "<|pad|>"
@@ -278,18 +278,13 @@ class BytePairEncoding:
         """Write the tokenizer to a JSON file; the file appears whole or not at all."""
         names = ("style", "start", "end", "pad", "symbols", "merges")
         content = {"format": FORMAT} | {name: getattr(self, name) for name in names}
-        temporary = Path(f"{path}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            file.write(json.dumps(content, ensure_ascii=False).encode())
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it takes the old file's place
-        os.replace(temporary, path)
+        write_whole(path, json.dumps(content, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a file that `save` wrote; anything else is refused with a ValueError."""
         try:
-            content = json.loads(Path(path).read_bytes())
+            content = read_json(path)
             if content["format"] != FORMAT:
                 raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
             special = {name: int(content[name]) for name in ("start", "end", "pad")}

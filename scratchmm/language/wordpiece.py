@@ -13,7 +13,6 @@ Differs from the paper:
 """
 
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from scratchmm.language.bert_words import bert_words
 from scratchmm.language.bpe import CACHED, Pair, check_token, replace_pair
+from scratchmm.whole_file import write_whole
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 INSIDE = "##"  # before a piece that goes on a word
@@ -230,12 +230,7 @@ class WordPiece:
 
     def save(self, path: str | Path) -> None:
         """Write the pieces as a `vocab.txt`, one a line; it appears whole or not at all."""
-        temporary = Path(f"{path}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            file.write("".join(f"{symbol}\n" for symbol in self.symbols).encode())
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it takes the old file's place
-        os.replace(temporary, path)
+        write_whole(path, "".join(f"{symbol}\n" for symbol in self.symbols))
 
     @classmethod
     def load(cls, path: str | Path, *, lower: bool = True) -> Self:

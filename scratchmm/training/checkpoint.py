@@ -1,12 +1,12 @@
 """Checkpoints: a file that is either the whole old one or the whole new one, and never code.
 
-A checkpoint is written to a temporary file beside its place and moved there, which the file system
-does in one piece. Files are read with `weights_only=True`: tensors and plain data, nothing else.
+A checkpoint is written under another name beside its place and moved there, which the file system
+does in one piece (`whole_file`). Files are read with `weights_only=True`: tensors and plain data,
+nothing else.
 
 Differs from the paper: nothing (there is none).
 """
 
-import os
 import pickle
 import re
 import warnings
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from scratchmm.whole_file import whole_file
 
 FORMAT = "scratchmm checkpoint 1"
 
@@ -33,21 +35,11 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")  # beside it: only so is the move one piece
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path) as file:
             torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before the name points at it
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # neither names the file, and torch's speaks of C++
-        temporary.unlink(missing_ok=True)
-        why = getattr(error, "strerror", None) or "the disk may be full"
-        raise OSError(f"{path} could not be written: {why}") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    except RuntimeError as error:  # torch's, which speaks of C++ and names no file
+        raise OSError(f"{path} could not be written: the disk may be full") from error
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -120,13 +112,3 @@ def _has_table(path: Path) -> bool:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
         return False
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new name itself on the disk (on Windows a folder can't be opened for that)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -5,7 +5,6 @@ sentences, pictures brought to mean 0 and deviation 1, batches, and a folder to 
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from scratchmm.language.text_transformer import TextConfig
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTConfig
+from scratchmm.whole_file import read_json, write_whole
 
 Batch = tuple[Tensor, Tensor]
 
@@ -122,9 +122,7 @@ def save(clip: SmallCLIP, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     clip.tokenizer.save(folder / "tokenizer.json")
-    temporary = folder / f"config.json.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps(asdict(clip.model.config), indent=1), encoding="utf-8")
-    os.replace(temporary, folder / "config.json")
+    write_whole(folder / "config.json", json.dumps(asdict(clip.model.config), indent=1))
     state = {"model": clip.model.state_dict(), "mean": clip.mean, "deviation": clip.deviation}
     save_checkpoint(folder / "model.pt", state)
 
@@ -133,7 +131,7 @@ def load(folder: str | Path) -> SmallCLIP:
     """Read back what `save` wrote. Missing or foreign files are refused in a sentence."""
     folder = Path(folder)
     try:
-        sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        sizes = read_json(folder / "config.json")
         vision, text = ViTConfig(**sizes["vision"]), TextConfig(**sizes["text"])
         model = CLIP(CLIPConfig(vision, text, sizes["embedding"]))
         state = load_checkpoint(folder / "model.pt")

@@ -5,7 +5,6 @@ deviation 1, batches, the names of the classes, and a folder to keep it all in.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Generator, Tensor
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTClassifier, ViTConfig
+from scratchmm.whole_file import read_json, write_whole
 
 Batch = tuple[Tensor, Tensor]
 Augment = Callable[[Tensor, Generator], Tensor]
@@ -106,10 +106,8 @@ def save(vit: SmallViT, folder: str | Path) -> None:
     """Write model.pt and config.json into the folder, each whole or not at all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"config.json.{os.getpid()}.tmp"
     sizes = {"vit": asdict(vit.model.config), "names": vit.names}
-    temporary.write_text(json.dumps(sizes, indent=1), encoding="utf-8")
-    os.replace(temporary, folder / "config.json")
+    write_whole(folder / "config.json", json.dumps(sizes, indent=1))
     state = {"model": vit.model.state_dict(), "mean": vit.mean, "deviation": vit.deviation}
     save_checkpoint(folder / "model.pt", state)
 
@@ -125,7 +123,7 @@ def load(folder: str | Path) -> SmallViT:
     """
     folder = Path(folder)
     try:
-        sizes = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        sizes = read_json(folder / "config.json")
         model = ViTClassifier(ViTConfig(**sizes["vit"]))
         names = [str(name) for name in sizes["names"]]
     except FileNotFoundError:

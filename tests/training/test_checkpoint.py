@@ -8,7 +8,6 @@ import zipfile
 import pytest
 import torch
 
-from scratchmm.training import checkpoint
 from scratchmm.training.checkpoint import (
     differences,
     load_checkpoint,
@@ -97,8 +96,8 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
         calls.append("replace")
         real_replace(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
-    monkeypatch.setattr(checkpoint.os, "replace", replace)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
     # small, so that it would fit the buffer of a file that nobody flushed
     save_checkpoint(tmp_path / "c.pt", {"model": {"weight": torch.zeros(1)}})
     assert calls[:2] == ["fsync", "replace"]
