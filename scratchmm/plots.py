@@ -15,55 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scratchmm.whole_file import whole_file
+from scratchmm.plot_style import (
+    INK,
+    LINES,
+    QUIET,
+    RIGHT,
+    STYLE,
+    WRONG,
+    new_figure,
+    save,
+    shorten,
+    show,
+)
 
-INK, QUIET, RIGHT, WRONG = "#222222", "#8a8f98", "#2a7f4f", "#c0392b"
-LINES = ("#2b5c8a", "#c8752d", "#5b8c5a", "#8a4f7d")
-STYLE: Any = {
-    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 9),
-    **dict.fromkeys(("axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
-    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
-    **dict.fromkeys(("figure.dpi", "savefig.dpi"), 120),
-    "axes.edgecolor": QUIET,
-    "image.interpolation": "nearest",
-}
-
-
-def shorten(text: str, length: int = 24) -> str:
-    """A label that fits: cut at `length` characters, the cut shown by an ellipsis.
-
-    >>> shorten("a small red star on a white ground", 16)
-    'a small red sta…'
-    """
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def _figure(rows: int, columns: int, width: float, height: float, **grid: Any) -> tuple[Any, Any]:
-    """A figure and its (rows, columns) array of axes, in the house's style."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install -e '.[tutorials]'") from error
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # A Figure of its own instead of pyplot: nothing global changes, nothing has to be closed.
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns, squeeze=False, **grid)
-    return figure, axes
-
-
-def _save(figure: Any, path: str | Path) -> Path:
-    """Writes to a temporary file beside `path` and moves it there: never half a picture."""
-    import matplotlib
-
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE), whole_file(path) as file:
-        figure.savefig(file, format="png")
-    return path
+__all__ = ["INK", "LINES", "QUIET", "RIGHT", "STYLE", "WRONG", "save", "shorten", "show"]
+__all__ += ["attention_overlay", "bars", "curve", "picture_grid", "retrieval_sheet"]
+__all__ += ["similarity_matrix"]
 
 
 def _pixels(image: Tensor) -> Any:
@@ -97,7 +64,7 @@ def picture_grid(
         raise ValueError(f"picture_grid got {len(images)} pictures but {len(titles)} titles")
     columns = max(1, min(columns, len(images)))
     rows = max(1, math.ceil(len(images) / columns))
-    figure, axes = _figure(rows, columns, 1.35 * columns, 1.55 * rows + 0.3 * bool(heading))
+    figure, axes = new_figure(rows, columns, 1.35 * columns, 1.55 * rows + 0.3 * bool(heading))
     for index, axis in enumerate(axes.flat):
         _blank(axis)
         if index < len(images):
@@ -105,7 +72,7 @@ def picture_grid(
             if titles is not None:
                 axis.set_title(_wrap(titles[index]), fontsize=7.5)
     figure.suptitle(heading or None)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _wrap(text: str, width: int = 18, lines: int = 3) -> str:
@@ -121,10 +88,15 @@ def similarity_matrix(
     *,
     heading: str = "",
     labels: tuple[str, str] = ("", ""),
+    limits: tuple[float, float] | None = (-1.0, 1.0),
+    right: Tensor | None = None,
 ) -> Path:
     """A matrix (R, C) as coloured cells with names on both sides; small ones show their numbers.
 
-    `labels` name the two sides, for instance ("picture", "caption").
+    `labels` name the two sides, for instance ("picture", "caption"). `limits` are the ends of the
+    colour scale: those of a cosine, so that two matrices can be compared; None takes the smallest
+    and the largest value. `right`, bool (R, C), says which cells belong together: they get a white
+    frame, and the largest of a row a dotted red one where it is none of them.
 
     >>> similarity_matrix(torch.eye(2), ["a", "b"], ["c", "d"], "/tmp/scratchmm-matrix.png").name
     'scratchmm-matrix.png'
@@ -134,11 +106,14 @@ def similarity_matrix(
             f"the matrix is {tuple(matrix.shape)} but there are {len(rows)} row names and"
             f" {len(columns)} column names"
         )
+    if right is not None and right.shape != matrix.shape:
+        raise ValueError(f"the matrix is {tuple(matrix.shape)} but right is {tuple(right.shape)}")
     values = matrix.detach().float().cpu()
     cell = 0.42 if max(values.shape) <= 12 else 0.24
-    figure, axes = _figure(1, 1, 2.9 + cell * values.shape[1], 2.3 + cell * values.shape[0])
+    figure, axes = new_figure(1, 1, 2.9 + cell * values.shape[1], 2.3 + cell * values.shape[0])
     axis = axes[0, 0]
-    shown = axis.imshow(values.numpy(), aspect="equal")
+    low, high = limits or (values.min().item(), values.max().item())
+    shown = axis.imshow(values.numpy(), aspect="equal", vmin=low, vmax=high)
     axis.spines[:].set_visible(False)
     axis.set_xticks(range(len(columns)), [shorten(c) for c in columns], rotation=60, ha="right")
     axis.set_yticks(range(len(rows)), [shorten(r) for r in rows])
@@ -146,11 +121,25 @@ def similarity_matrix(
     axis.set(ylabel=labels[0], xlabel=labels[1], title=heading)
     figure.colorbar(shown, ax=axis, shrink=0.7).outline.set_visible(False)
     if max(values.shape) <= 12:
-        middle = (values.max() + values.min()) / 2
         for (i, j), value in np.ndenumerate(values.numpy()):
-            color = "white" if value < middle else INK  # viridis is dark where it is low
+            color = "white" if value < (low + high) / 2 else INK  # viridis is dark where it is low
             axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color=color)
-    return _save(figure, path)
+    if right is not None:
+        _mark(axis, values, right.cpu())
+    return save(figure, path)
+
+
+def _mark(axis: Any, values: Tensor, right: Tensor) -> None:
+    """A frame around each right cell; around a row's largest another one, if it is wrong."""
+    best = values.argmax(dim=1).tolist()
+    frames = [(i, j, "white", "-") for i, j in right.nonzero().tolist()]
+    frames += [(i, j, WRONG, ":") for i, j in enumerate(best) if not right[i, j]]
+    for i, j, color, style in frames:
+        axis.plot(
+            [j - 0.43, j + 0.43, j + 0.43, j - 0.43, j - 0.43],
+            [i - 0.43, i - 0.43, i + 0.43, i + 0.43, i - 0.43],
+            color=color, linestyle=style, linewidth=1.4,
+        )  # fmt: skip
 
 
 def attention_overlay(
@@ -179,7 +168,7 @@ def attention_overlay(
         maps = maps.unflatten(1, (side, side))
     size = (int(images.shape[-2]), int(images.shape[-1]))
     stretched = torch.nn.functional.interpolate(maps[:, None], size=size, mode="bilinear")[:, 0]
-    figure, axes = _figure(3, len(images), max(1.5 * len(images), 3.0), 5.0)
+    figure, axes = new_figure(3, len(images), max(1.5 * len(images), 3.0), 5.0)
     for column, (image, weights) in enumerate(zip(images, stretched, strict=True)):
         weights = (weights / weights.max().clamp(min=1e-12)).numpy()
         pixels = _pixels(image)
@@ -194,7 +183,7 @@ def attention_overlay(
     for axis, name in zip(axes[:, 0], ("picture", "attention", "both"), strict=True):
         axis.set_ylabel(name)
     figure.suptitle(heading or None)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def curve(
@@ -209,7 +198,7 @@ def curve(
     >>> curve([{"step": 0, "loss": 2.0}, {"step": 1, "loss": 1.0}], "/tmp/scratchmm-curve.png").name
     'scratchmm-curve.png'
     """
-    figure, axes = _figure(1, 1, 5.2, 3.0)
+    figure, axes = new_figure(1, 1, 5.2, 3.0)
     axis = axes[0, 0]
     for key, color in zip(keys, LINES * (1 + len(keys) // len(LINES)), strict=False):
         points = [(row["step"], row[key]) for row in rows if key in row]
@@ -217,7 +206,7 @@ def curve(
     axis.set(xlabel="step", ylabel=keys[0] if len(keys) == 1 else "", title=heading)
     if len(keys) > 1:
         axis.legend(frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def bars(
@@ -234,7 +223,7 @@ def bars(
     'scratchmm-bars.png'
     """
     names = [shorten(name, 32) for name in values]
-    figure, axes = _figure(1, 1, 5.2, 0.9 + 0.32 * len(names))
+    figure, axes = new_figure(1, 1, 5.2, 0.9 + 0.32 * len(names))
     axis = axes[0, 0]
     drawn = axis.barh(range(len(names)), list(values.values()), color=LINES[0], height=0.65)
     axis.bar_label(drawn, fmt="%.3g", padding=3, fontsize=8)
@@ -244,7 +233,7 @@ def bars(
     axis.set(xlabel=label, title=heading, xmargin=0.12)
     if expected is not None:
         axis.axvline(expected, color=WRONG, linewidth=1, linestyle="--")
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def retrieval_sheet(
@@ -270,7 +259,7 @@ def retrieval_sheet(
             " right or wrong must be equally many"
         )
     columns = 1 + max((len(row) for row in answers), default=0)
-    figure, axes = _figure(len(queries), columns, 1.5 * columns, 1.5 * len(queries) + 0.4)
+    figure, axes = new_figure(len(queries), columns, 1.5 * columns, 1.5 * len(queries) + 0.4)
     for axis in axes.flat:
         _blank(axis)
     for line, (query, row, good) in enumerate(zip(queries, answers, right, strict=True)):
@@ -282,7 +271,7 @@ def retrieval_sheet(
     for rank in range(columns):
         axes[0, rank].set_title("query" if rank == 0 else str(rank), color=QUIET)
     figure.suptitle(heading or None)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _show(axis: Any, item: str | Tensor) -> None:

@@ -22,9 +22,7 @@ softmax (arXiv 1805.02867); FlashAttention (arXiv 2205.14135).
 # learns to look things up, and you will see where it looks.
 
 # %%
-import argparse
 import math
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
@@ -34,6 +32,7 @@ from torch import nn
 # %%
 from scratchmm import plots
 from scratchmm.bench.measure import peak_mib
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.layers.attention import (
     KeyValueCache,
@@ -47,20 +46,16 @@ from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step
 from scratchmm.training.fit import fit
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
-options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/01_attention" + "_quick" * options.quick)
-out.mkdir(parents=True, exist_ok=True)
+parser = LessonParser(__doc__)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
+out = options.folder("01_attention")
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way
 plt.rcParams.update(plots.STYLE)
 
 
 def save(figure, name):
-    figure.savefig(out / name)
-    print(f"picture: {out / name}")
+    print("picture:", plots.save(figure, out / name))
 
 
 # %% [markdown]
@@ -314,14 +309,16 @@ def accuracy(model, cards=CARDS, asked=1):
 
 # %%
 reader = CardReader()
-steps = 150 if options.quick else 400
+steps = options.training_steps(400, quick=150)
+settings = {"learning_rate": 5e-3, "device": options.device}
 before = accuracy(reader)
 deck = [part[:1] for part in deal(999_979, count=1)]
 questions = deck[0].T  # the same deck, each of its letters asked for in turn
 repeated = [part.expand(CARDS, CARDS) for part in deck[:2]]
 with torch.no_grad():
     untrained = reader(*repeated, questions)[1][:, 0, 0]
-curve = fit(reader, lambda step: deal(step), loss, steps=steps, learning_rate=5e-3, progress=True)
+curve = fit(reader, lambda step: deal(step), loss, steps=steps, progress=True, **settings)
+reader.cpu()  # all that follows is computed there
 recall, longer = accuracy(reader), accuracy(reader, cards=LETTERS)
 print(f"fresh decks of 8 cards: {before:.3f} before, {recall:.4f} after; of 26 cards: {longer:.4f}")
 
@@ -367,12 +364,14 @@ results = {}
 for heads in (1, 2, 4):
     torch.manual_seed(options.seed)
     pair_reader = CardReader(heads, asked=2)
-    steps = 200 if options.quick else 1000
-    fit(pair_reader, lambda step: deal(step, asked=2), loss, steps=steps, learning_rate=5e-3)
+    steps = options.other_steps(1000, quick=200)
+    fit(pair_reader, lambda step: deal(step, asked=2), loss, steps=steps, **settings)
+    pair_reader.cpu()
     count = sum(parameter.numel() for parameter in pair_reader.parameters())
     results[f"heads: {heads}"] = accuracy(pair_reader, asked=2)
     print(f"heads: {heads}, parameters: {count:,}, both right: {results[f'heads: {heads}']:.3f}")
-plots.bars(results, out / "heads.png", heading="two questions at once: both answers right")
+path = plots.bars(results, out / "heads.png", heading="two questions at once: both answers right")
+print("picture:", path)
 
 # %% [markdown]
 # One head finds both cards, and brings home one mix of two digits: 3 and 7, but which came first?
@@ -540,4 +539,4 @@ for name, tensors in found.items():
 # Next: `tutorials/02_transformer.py` puts a network around this layer and lets it write.
 
 # %%
-report("digits found in fresh decks", recall, 0.99, quick=options.quick)
+report("digits found in fresh decks", recall, 0.99, unjudged=options.unjudged)

@@ -23,8 +23,6 @@ that become the same; Decoupled Weight Decay Regularization (arXiv 1711.05101).
 # 1332, though nobody told it what adding is, and met a bug that makes training go wonderfully.
 
 # %%
-import argparse
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
@@ -33,6 +31,7 @@ from torch import nn
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.layers.attention import causal_mask
 from scratchmm.layers.blocks import PostNormBlock
@@ -47,20 +46,16 @@ from scratchmm.training.fit import fit
 from scratchmm.training.optimizer import decay_groups, warmup_cosine
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
-options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/02_transformer" + "_quick" * options.quick)
-out.mkdir(parents=True, exist_ok=True)
+parser = LessonParser(__doc__)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
+out = options.folder("02_transformer")
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way
 plt.rcParams.update(plots.STYLE)
 
 
 def save(figure, name):
-    figure.savefig(out / name)
-    print(f"picture: {out / name}")
+    print("picture:", plots.save(figure, out / name))
 
 
 # %% [markdown]
@@ -266,12 +261,13 @@ def loss(model, batch):
 
 
 history: list[list[float]] = []
-steps = 25 if options.quick else 600
+steps = options.training_steps(600, quick=25)
 torch.manual_seed(options.seed)
 model = Writer()
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
-settings = {"steps": steps, "learning_rate": 3e-3, "weight_decay": 0.01}
-curve = fit(model, sums, loss, **settings, progress=True)
+settings = {"learning_rate": 3e-3, "weight_decay": 0.01, "device": options.device}
+curve = fit(model, sums, loss, steps=steps, progress=True, **settings)
+model.cpu()  # all that follows is computed there
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.3), layout="tight")
@@ -279,8 +275,8 @@ left.plot([row["loss"] for row in curve], color=plots.LINES[0])
 left.set(xlabel="step", ylabel="loss", ylim=(0, None), title="the loss goes down in stairs ...")
 for digit, (name, color) in enumerate(zip(("ones", "tens", "hundreds", "thousands"), plots.LINES)):
     rows = torch.tensor(history)[:, digit]
-    smooth = rows.unfold(0, 10, 1).mean(-1)
-    right.plot(range(9, len(rows)), smooth, color=color, label=name)
+    smooth = rows.unfold(0, min(10, steps), 1).mean(-1)
+    right.plot(range(len(rows) - len(smooth), len(rows)), smooth, color=color, label=name)
 right.set(xlabel="step", ylabel="right", ylim=(0, 1.02), title="... one for each digit it learns")
 right.legend(frameon=False)
 save(figure, "learning_to_add.png")
@@ -390,8 +386,9 @@ class Leaking(TransformerBlock):
 
 torch.manual_seed(options.seed)
 cheat = Writer(Leaking)
-cheat_steps = 15 if options.quick else 150
-leaked = fit(cheat, sums, loss, steps=cheat_steps, learning_rate=3e-3, weight_decay=0.01)
+cheat_steps = options.other_steps(150, quick=15)
+leaked = fit(cheat, sums, loss, steps=cheat_steps, **settings)
+cheat.cpu()
 cheat_score = score(cheat)
 print(
     f"loss {leaked[-1]['loss']:.4f} after {cheat_steps} steps; written rightly: {cheat_score:.3f}"
@@ -467,13 +464,13 @@ for name, values in sizes.items():
 
 # %%
 runs = {}
-steps = 15 if options.quick else 200
+few = options.other_steps(200, quick=15)
 for name, kind in kinds.items():
     for warmup in (0.0, 0.5):
         model_2017 = as_in_2017(kind, depth=4)
         options_2017 = {"learning_rate": 6e-3, "weight_decay": 0.0, "clip": float("inf")}
-        rows = fit(model_2017, lambda step: sums(step, 64), loss, steps=steps, warmup=warmup,
-                   **options_2017)  # fmt: skip
+        rows = fit(model_2017, lambda step: sums(step, 64), loss, steps=few, warmup=warmup,
+                   device=options.device, **options_2017)  # fmt: skip
         runs[name, warmup] = torch.tensor([row["loss"] for row in rows])
         print(f"{name}, warm-up {warmup:.0%} of the steps: {runs[name, warmup][-10:].mean():.2f}")
 
@@ -487,8 +484,8 @@ left.legend(frameon=False)
 for (name, warmup), values in runs.items():
     color = plots.LINES[name == "norm after"]
     style, label = ("-", "no warm-up") if warmup == 0 else ("--", "warm-up")
-    smooth = values.unfold(0, 10, 1).mean(-1)
-    right.plot(range(9, steps), smooth, style, color=color, label=f"{name}, {label}")
+    smooth = values.unfold(0, min(10, few), 1).mean(-1)
+    right.plot(range(few - len(smooth), few), smooth, style, color=color, label=f"{name}, {label}")
 right.set(xlabel="step", title="loss with learning rate 0.006")
 right.legend(frameon=False, fontsize=8)
 save(figure, "norm_before_or_after.png")
@@ -594,10 +591,12 @@ worth = {"everything": right_sums}
 for name, make in variants.items():
     torch.manual_seed(options.seed)
     crippled = make()
-    fit(crippled, sums, loss, **settings)
+    fit(crippled, sums, loss, steps=steps, **settings)
+    crippled.cpu()
     worth[name] = score(crippled)
     print(f"{name:16s} {worth[name]:.3f}")
-plots.bars(worth, out / "ablation.png", heading="exam sums written without a mistake")
+path = plots.bars(worth, out / "ablation.png", heading="exam sums written without a mistake")
+print("picture:", path)
 
 # %% [markdown]
 # Sums of three digits need little depth: one block does it, or nearly. But it needs all of its parts.
@@ -615,4 +614,4 @@ plots.bars(worth, out / "ablation.png", heading="exam sums written without a mis
 # Next: `tutorials/03_vision_transformer.py` feeds the same blocks with pieces of pictures.
 
 # %%
-report("exam sums written without a mistake", right_sums, 0.99, quick=options.quick)
+report("exam sums written without a mistake", right_sums, 0.99, unjudged=options.unjudged)

@@ -21,10 +21,8 @@ Papers: An Image is Worth 16x16 Words (arXiv 2010.11929); Quantifying Attention 
 # looks, and how a model trained on small pictures reads larger ones.
 
 # %%
-import argparse
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,6 +32,7 @@ from einops import rearrange
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.idx import load_mnist
@@ -47,14 +46,12 @@ from scratchmm.vision.rollout import attention_rollout
 from scratchmm.vision.vit import ViTClassifier, ViTConfig, ViTEmbeddings
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--data", choices=("world", "mnist"), default="world")
 parser.add_argument("--root", help="the folder with MNIST (default: SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 world, quick = options.data == "world", options.quick
-out = Path("runs/03_vision_transformer" + "_quick" * options.quick) / options.data
+out = options.folder("03_vision_transformer") / options.data
 out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # for a model this small a second core is more trouble than help
@@ -153,9 +150,7 @@ def show(axis, picture, title="", **how):
 
 
 def save(figure, name):
-    figure.savefig(out / name)
-    plt.close(figure)
-    print(f"picture: {out / name}")
+    print("picture:", plots.save(figure, out / name))
 
 
 # %%
@@ -303,13 +298,14 @@ model = untrained  # no longer
 with torch.no_grad():
     model.encoder.embeddings.positions.mul_(0.1)
 first_positions = model.encoder.embeddings.positions.detach()[1:].clone()
-steps = 40 if quick else 1000 if world else 1500
-settings = dict(steps=steps, learning_rate=3e-3, weight_decay=0.3, progress=True)
+steps = options.training_steps(1000 if world else 1500, quick=40)
+settings = dict(steps=steps, learning_rate=3e-3, weight_decay=0.3, device=options.device)
 curves = {}
 for name, one in (("with positions", model), ("without", without)):
     count = sum(p.numel() for p in one.parameters() if p.requires_grad)
     print(f"{name}: {count:,} parameters, {steps} steps")
-    curves[name] = fit(one, batch_at, loss, seed=options.seed, **settings)
+    curves[name] = fit(one, batch_at, loss, progress=True, seed=options.seed, **settings)
+    one.cpu()  # all that follows is computed there
 reached = accuracy(model, held_out, answers)
 print(f"right on {len(answers):,} pictures held out: {reached:.2%}")
 
@@ -547,8 +543,9 @@ def larger_batch(step):
 
 resized = F.interpolate(held_out[:1000], (size, size), mode="bicubic", antialias=True)
 print(f"{size} pixels, before: {accuracy(tuned, resized, answers[:1000]):.3f}")
-more = 10 if quick else 100
-fit(tuned, larger_batch, loss, steps=more, seed=options.seed)
+more = options.other_steps(100, quick=10)
+fit(tuned, larger_batch, loss, steps=more, seed=options.seed, device=options.device)
+tuned.cpu()
 print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:1000]):.3f}")
 
 # %% [markdown]
@@ -565,6 +562,6 @@ print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:10
 
 # %%
 if world:
-    report("what and where, pictures held out", reached, 0.96, quick=quick)
+    report("what and where, pictures held out", reached, 0.96, unjudged=options.unjudged)
 else:
-    report("MNIST test accuracy", reached, 0.975, quick=quick)
+    report("MNIST test accuracy", reached, 0.975, unjudged=options.unjudged)

@@ -21,10 +21,8 @@ Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020),
 # needs no mask here, and why CLIP looks at the last token and not at the first.
 
 # %%
-import argparse
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,6 +32,7 @@ from torch import nn
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.wording import OPPOSITE, relation, wordings
 from scratchmm.data.world import COLORS, SHAPES, Scene, sample_scene, split_combinations
@@ -45,12 +44,9 @@ from scratchmm.training.fit import fit
 from scratchmm.training.sampling import shuffled_batches
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
-options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/04_words" + "_quick" * options.quick)
-out.mkdir(parents=True, exist_ok=True)
+parser = LessonParser(__doc__)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
+out = options.folder("04_words")
 rng = np.random.default_rng(options.seed)
 torch.manual_seed(options.seed)
 
@@ -138,7 +134,7 @@ def tell(count, answers=None):
 
 
 # %%
-size, steps = (2000, 80) if options.quick else (6000, 200)
+size, steps = 2000 if options.quick else 6000, options.training_steps(200, quick=80)
 train, held_out = tell(size), tell(1000, unseen)
 sentences = [sentence for sentence, _, _ in train]
 for sentence, color, shape in train[:3] + held_out[:2]:
@@ -192,9 +188,7 @@ def draw_rows(rows, labels, path, heading):
 def finish(figure, axis, path):
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(length=0)
-    figure.savefig(path, dpi=120, bbox_inches="tight")
-    plt.close(figure)
-    print("picture:", path)
+    print("picture:", plots.save(figure, path))
 
 
 # %%
@@ -380,17 +374,23 @@ def batch_at(step):
 
 
 # %%
+settings = {"learning_rate": 3e-3, "seed": options.seed, "device": options.device}
 for pool in (at_end, at_start, bag_of_words):
     torch.manual_seed(options.seed)
     readers[pool], name = Reader(pool), pool.__name__.replace("_", " ")
-    rows = fit(readers[pool], batch_at, loss, steps=steps, learning_rate=3e-3, seed=options.seed)
+    rows = fit(readers[pool], batch_at, loss, steps=steps, **settings)
+    readers[pool].cpu()  # all that follows is computed there
     if pool is at_end:
-        plots.curve(rows, out / "curve.png", heading="the reader at the end token")
+        path = plots.curve(rows, out / "curve.png", heading="the reader at the end token")
+        print("picture:", path)
     reached[f"{name}, seen"] = accuracy(readers[pool], fresh)
     reached[f"{name}, never seen"] = accuracy(readers[pool], held_out)
 
 # %%
-plots.bars(reached, out / "readers.png", heading="colour and shape both right", label="share")
+path = plots.bars(
+    reached, out / "readers.png", heading="colour and shape both right", label="share"
+)
+print("picture:", path)
 for name, share in reached.items():
     print(f"{name:28} {share:.3f}")
 
@@ -410,7 +410,8 @@ tokens = tokens[:, : int(real.sum()) + 2]
 names = [shown(tokenizer.symbols[token]).strip("<|>") for token in tokens[0]]
 moved = influence(text, tokens)
 labels = ("exchanged token", "output that moves")
-plots.similarity_matrix(moved, names, names, out / "causality.png", labels=labels)
+path = out / "causality.png"
+print("picture:", plots.similarity_matrix(moved, names, names, path, labels=labels, limits=None))
 below = torch.ones_like(moved).tril(-1).bool()
 print("largest change before the exchanged token:", moved[below].max().item())
 
@@ -430,9 +431,9 @@ end = int((tokens[0] == tokenizer.end).nonzero()[0, 0])
 rows = torch.cat([weights[0, :, end, : end + 1] for weights in seen_weights])
 heads = [f"block {block + 1}, head {head + 1}" for block in range(2) for head in range(4)]
 print("the last block looks most at", [names[place] for place in rows[4:].argmax(dim=1)])
-plots.similarity_matrix(
-    rows, heads, names[: end + 1], out / "attention.png", labels=("", "attention of the end token")
-)
+path, labels = out / "attention.png", ("", "attention of the end token")
+path = plots.similarity_matrix(rows, heads, names[: end + 1], path, labels=labels, limits=(0, 1))
+print("picture:", path)
 
 # %% [markdown]
 # **Answer.** The white heart lies on top. Yet in the last block the end token hardly looks at `white`
@@ -448,4 +449,6 @@ plots.similarity_matrix(
 # `python -m scratchmm learn check bpe.train_merges`.
 
 # %%
-report("colour and shape, never seen", reached["at end, never seen"], 0.95, quick=options.quick)
+report(
+    "colour and shape, never seen", reached["at end, never seen"], 0.95, unjudged=options.unjudged
+)

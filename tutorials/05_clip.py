@@ -28,9 +28,7 @@ figure 3; Representation Learning with Contrastive Predictive Coding (arXiv 1807
 # a model that never met one.
 
 # %%
-import argparse
 import math
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
@@ -38,6 +36,7 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.commands.train import RECIPES
 from scratchmm.commands.training_sets import check_name, read_set
@@ -52,16 +51,13 @@ from scratchmm.training import augment, small_clip
 from scratchmm.training.fit import fit
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--data", default="world", help="world, fashion_mnist, emoji or PAIRS.tsv")
 parser.add_argument("--root", help="folder with the real sets (or SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 check_name(options.data)
 name = options.data if ("clip", options.data) in RECIPES else "pairs"
-run_name = "05_clip" + (f"_{name}" if name != "world" else "") + ("_quick" * options.quick)
-out = Path("runs") / run_name
+out = options.folder("05_clip" + f"_{name}" * (name != "world"))
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -110,14 +106,13 @@ to_texts, to_images = logits.softmax(dim=1), logits.softmax(dim=0)
 panels = {"cosine": cosine, "rows: which sentence?": to_texts, "columns: which picture?": to_images}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
-    axis.imshow(matrix, vmin=-1 if title == "cosine" else 0, vmax=1, cmap="Blues")
+    low = -1 if title == "cosine" else 0
+    axis.imshow(matrix, vmin=low, vmax=1, cmap="Blues")
     for (i, j), value in zip(torch.cartesian_prod(*[torch.arange(4)] * 2), matrix.flatten()):
-        color = "white" if value > 0.6 else plots.INK
+        color = "white" if value > low + 0.6 * (1 - low) else plots.INK
         axis.text(j, i, f"{value:.2f}", ha="center", va="center", color=color)
     axis.set(title=title, xlabel="sentence", ylabel="picture", xticks=range(4), yticks=range(4))
-figure.savefig(out / "toy.png")
-plt.close(figure)
-print("picture:", out / "toy.png")
+print("picture:", plots.save(figure, out / "toy.png"))
 
 # %% [markdown]
 # The right answers are on the diagonal. The loss is -log of their probability: the mean over the
@@ -217,9 +212,7 @@ axes[1].plot(log_scale, torch.stack(gradient), color=plots.LINES[0], label="Temp
 axes[1].plot(log_scale, dead, color=plots.LINES[1], linestyle="--", label="plain clamp")
 axes[1].set(xlabel="log_scale", ylabel="gradient", title="its gradient")
 axes[1].legend(frameon=False)
-figure.savefig(out / "temperature_limit.png")
-plt.close(figure)
-print("picture:", out / "temperature_limit.png")
+print("picture:", plots.save(figure, out / "temperature_limit.png"))
 
 # %% [markdown]
 # **Answer.** Zero: a clamped scale that has overshot never hears of it again. `Temperature` takes
@@ -247,7 +240,12 @@ hidden = model.text(tokens)
 pooled = pool_at_end(hidden, tokens, clip.tokenizer.end)
 print("text tower:   ", tuple(hidden.shape), "-> the end token:", tuple(pooled.shape))
 shared = F.normalize(model.text_projection(pooled), dim=-1)
-print("shared space: ", tuple(shared.shape), "of length", shared.norm(dim=-1).tolist())
+print(
+    "shared space: ",
+    tuple(shared.shape),
+    "of length",
+    [round(x, 3) for x in shared.norm(dim=-1).tolist()],
+)
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
 
 # %% [markdown]
@@ -284,7 +282,7 @@ before = draw_similarity("before")
 # This is all of CLIP's training: two towers, one loss. We keep the scale of each step to look at.
 
 # %%
-steps = 60 if options.quick else recipe.steps
+steps = options.training_steps(recipe.steps, quick=60)
 change = getattr(augment, recipe.augment) if recipe.augment else None
 batches = small_clip.pair_batches(
     clip, pictures, data.texts, recipe.batch, options.seed, augment=change
@@ -308,7 +306,9 @@ curve = fit(
     weight_decay=recipe.weight_decay,
     progress=True,
     seed=options.seed,
+    device=options.device,
 )
+model.cpu()  # all that follows is computed there
 small_clip.save(clip, out)  # lesson 06 goes on with it
 
 # %% [markdown]
@@ -334,9 +334,7 @@ for height, words in ((start, "log B: knows nothing"), (floor, "twins alone")):
 axes[0].set(xlabel="step", ylabel="loss", title="contrastive loss", ylim=(0, start + 0.6))
 axes[1].plot(scales, color=plots.LINES[1])
 axes[1].set(xlabel="step", ylabel="scale = 1 / temperature", title="the scale that it learned")
-figure.savefig(out / "training.png")
-plt.close(figure)
-print("picture:", out / "training.png")
+print("picture:", plots.save(figure, out / "training.png"))
 
 # %% [markdown]
 # **Answer.** Twins in a batch cannot be told apart: with n of them the best probability is 1 / n,
@@ -373,7 +371,8 @@ def accuracy(part):
 reached = {which: accuracy(part) for which, part in data.tests.items()}
 reached["guessing"] = 1 / len(tested.names)
 print({which: round(value, 3) for which, value in reached.items()})
-plots.bars(reached, out / "zero_shot.png", heading="zero-shot accuracy", label="share right")
+path = out / "zero_shot.png"
+print("picture:", plots.bars(reached, path, heading="zero-shot accuracy", label="share right"))
 
 # %% [markdown]
 # Now the other way of asking: which captions are nearest to a picture it never saw the like of? In
@@ -425,12 +424,12 @@ if name == "world":
 
 # %%
 if name == "world":
-    report("zero-shot, seen combinations", reached["seen"], 0.97, quick=options.quick)
-    report("zero-shot, unseen combinations", reached["unseen"], 0.85, quick=options.quick)
+    report("zero-shot, seen combinations", reached["seen"], 0.97, unjudged=options.unjudged)
+    report("zero-shot, unseen combinations", reached["unseen"], 0.85, unjudged=options.unjudged)
 elif name == "fashion_mnist":
-    report("zero-shot on the test part", reached["test"], 0.85, quick=options.quick)
+    report("zero-shot on the test part", reached["test"], 0.85, unjudged=options.unjudged)
 elif name == "mnist":
-    report("zero-shot on the test part", reached["test"], 0.95, quick=options.quick)
+    report("zero-shot on the test part", reached["test"], 0.95, unjudged=options.unjudged)
 else:
     names = clip.embed_texts(tested.names)
     similarity = clip.embed_pictures(tested.pictures) @ names.T  # (B, K)
@@ -438,4 +437,4 @@ else:
     chance = min(10 / len(names), 1.0)
     print(f"guessing would find {chance:.3f}")
     at_ten = recall_at_k(similarity, 10, relevant)
-    report("the right text among the first 10", at_ten, chance, quick=options.quick)
+    report("the right text among the first 10", at_ten, chance, unjudged=options.unjudged)

@@ -25,7 +25,6 @@ sections 3.1 and 3.1.4 and table 13; On Calibration of Modern Neural Networks (a
 # has to do with honesty, and how a model that knows nothing can get a recall of 100 per cent.
 
 # %%
-import argparse
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -35,6 +34,7 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.commands.train import RECIPES
 from scratchmm.commands.training_sets import read_set
@@ -50,13 +50,10 @@ from scratchmm.training.fit import fit
 from scratchmm.vision.rollout import attention_rollout
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--model", type=Path, default=Path("runs/05_clip"), help="a trained CLIP")
-options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/06_zero_shot_and_retrieval" + "_quick" * options.quick)
-out.mkdir(parents=True, exist_ok=True)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
+out = options.folder("06_zero_shot_and_retrieval")
 plt.rcParams.update(plots.STYLE)
 rng = np.random.default_rng(options.seed + 1000)  # other scenes than lesson 05 has trained on
 
@@ -83,14 +80,15 @@ def train():
     clip, batches = untrained()
     recipe = RECIPES["clip", "world"]
     settings = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    settings |= {"seed": options.seed, "progress": True}
-    steps = 60 if options.quick else recipe.steps
+    settings |= {"seed": options.seed, "progress": True, "device": options.device}
+    steps = options.training_steps(recipe.steps, quick=60)
     fit(clip.model, batches, small_clip.clip_loss, steps=steps, **settings)
+    clip.model.cpu()
     return clip
 
 
 # %%
-there = (options.model / "model.pt").exists()
+there = (options.model / "model.pt").exists() and options.steps is None
 clip = small_clip.load(options.model) if there else train()
 scale = clip.model.temperature().item()
 print(f"{'from ' + str(options.model) if there else 'trained now'}, scale {scale:.1f}")
@@ -152,9 +150,7 @@ axis.set_yticks(range(len(scores)), list(scores))
 axis.set(xlabel="zero-shot accuracy among 64 names", title="the same pictures, other prompts")
 axis.invert_yaxis()
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "prompts.png")
-plt.close(figure)
-print("picture:", out / "prompts.png")
+print("picture:", plots.save(figure, out / "prompts.png"))
 
 # %% [markdown]
 # **Answer.** Sentences like those of the training are best. The bare name and the `photo`, which this
@@ -221,9 +217,7 @@ axis.set(
     xscale="log", xlabel="scale", ylabel="calibration error", title="how honest is each scale?"
 )
 axis.legend(frameon=False)
-figure.savefig(out / "calibration.png")
-plt.close(figure)
-print("picture:", out / "calibration.png")
+print("picture:", plots.save(figure, out / "calibration.png"))
 
 # %% [markdown]
 # **Answer.** 9 in 10, if the numbers are honest. The learned scale was found for another question
@@ -399,6 +393,6 @@ print("picture:", path)
 # --pairs PAIRS.tsv`.
 
 # %%
-report("unseen accuracy", accuracy(unseen, ensemble), 0.85, quick=options.quick)
+report("unseen accuracy", accuracy(unseen, ensemble), 0.85, unjudged=options.unjudged)
 both = min(recall_at_k(similarity, 5, relevant), recall_at_k(similarity.T, 5, relevant.T))
-report("recall@5 on unseen, the worse way", both, 0.85, quick=options.quick)
+report("recall@5 on unseen, the worse way", both, 0.85, unjudged=options.unjudged)

@@ -29,12 +29,10 @@ Attention Bottlenecks (2107.00135); ModDrop (1501.00102); and for several losses
 # inputs a model really uses.
 
 # %%
-import argparse
 import json
 import math
 import os
 import time
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,6 +42,7 @@ from torch import nn
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.asked import ask_scenes
 from scratchmm.data.drawing import draw_many
@@ -75,16 +74,14 @@ from scratchmm.training.modality_dropout import everything, modality_dropout
 from scratchmm.training.sampling import seeded, shuffled_batches
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--root", help="folder with the real sets (or SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick, seed = options.quick, options.seed
-out = Path("runs") / ("07_fusion_strategies" + "_quick" * quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("07_fusion_strategies")
 plt.rcParams.update(plots.STYLE)
-WIDTH, HIDDEN, STEPS = 64, 128, 12 if quick else 500
+WIDTH, HIDDEN, STEPS = 64, 128, options.training_steps(500, quick=12)
+settings = {"learning_rate": 2e-3, "seed": seed, "device": options.device}
 
 # %% [markdown]
 # ## Two sets of samples
@@ -221,8 +218,8 @@ def questions(name, make, steps=STEPS, share=0.0, wrap=Answerer):
         return *training.batch(order(step)), present
 
     start = time.perf_counter()
-    fit(model, batch_at, loss, steps=steps, learning_rate=2e-3, progress=True, seed=seed)
-    keep(name, model, time.perf_counter() - start)
+    fit(model, batch_at, loss, steps=steps, progress=True, **settings)
+    keep(name, model.cpu(), time.perf_counter() - start)
 
 
 # %%
@@ -240,7 +237,8 @@ def digits(name, make, share=0.0, narrow=None, only=None):
         present = modality_dropout(present, share, seeded(seed, step)) if share else present
         return {view: train.views[view][rows] for view in shape}, present, train.labels[rows]
 
-    fit(model, batch_at, view_loss, steps=10 if quick else 300, learning_rate=2e-3, seed=seed)
+    fit(model, batch_at, view_loss, steps=options.other_steps(300, quick=10), **settings)
+    model.cpu()  # all that follows is computed there
     seen[name] = [view_accuracy(model, tested, missing) for missing in range(len(shape))]
     print(f"{name:22} digits, all six views: {seen[name][0]:.3f}, {model.cost()}")
 
@@ -357,9 +355,7 @@ for axis, (name, gate) in zip(axes, kept.items()):
     axis.set(title=title, xlabel=f"its {WIDTH} numbers, sorted")
 bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.5, 1])
 bar.ax.set_yticklabels(["the other's", "half", "its own"])
-figure.savefig(out / "gates.png")
-plt.close(figure)
-print("picture:", out / "gates.png")
+print("picture:", plots.save(figure, out / "gates.png"))
 
 # %% [markdown]
 # **Answer.** Rows that differ show a gate that listens to the kind of question. But look at the
@@ -438,9 +434,7 @@ axis.set(yscale="log", xticks=counts, xlabel="modalities of 16 numbers", ylabel=
 axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 axis.set_title("only one of them explodes")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "cost.png")
-plt.close(figure)
-print("picture:", out / "cost.png")
+print("picture:", plots.save(figure, out / "cost.png"))
 
 # %% [markdown]
 # **Answer.** The same numbers, and never a tensor. What is given up is that only sums of R products
@@ -534,9 +528,7 @@ axis.set_yticks(range(len(results)), [name + size for name, size in zip(results,
 axis.set_title(f"accuracy by kind of question, after {STEPS} steps each (k: thousand parameters)")
 axis.spines[:].set_visible(False)
 axis.tick_params(length=0)
-figure.savefig(out / "table.png")
-plt.close(figure)
-print("picture:", out / "table.png")
+print("picture:", plots.save(figure, out / "table.png"))
 
 # %% [markdown]
 # **Question.** What does each get wrong? A wrong answer can be of the wrong *kind* ("how many ...?",
@@ -574,9 +566,7 @@ for axis, i in zip(axes, picked):
     lines = [f"{name}: {told[name][i]}" for name in shown]
     axis.set_xlabel("\n".join([f"right: {test.asked[i].answer}", *lines]), fontsize=8)
     axis.set(xticks=[], yticks=[])
-figure.savefig(out / "mistakes.png")
-plt.close(figure)
-print("picture:", out / "mistakes.png")
+print("picture:", plots.save(figure, out / "mistakes.png"))
 
 # %% [markdown]
 # **Answer.** Late fusion cannot ask. Its picture votes for what it sees, whatever was asked, and
@@ -638,9 +628,7 @@ if views is not None:
     axes[0].set_ylabel("accuracy on new digits")
     axes[0].text(0, 0.11, "guessing", color=plots.QUIET)
     axes[1].legend(frameon=False, loc="lower left")
-    figure.savefig(out / "missing_views.png")
-    plt.close(figure)
-    print("picture:", out / "missing_views.png")
+    print("picture:", plots.save(figure, out / "missing_views.png"))
 
 # %% [markdown]
 # **Answer.** Late fusion hardly minds: its voters never relied on each other. The others fall, and
@@ -680,9 +668,7 @@ handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in plots.LINES[:3]
 told = ["trained as always", "with modality dropout", "trained for just that"]
 axis.legend(handles, told, frameon=False)
 axis.set(ylabel="accuracy, all questions")
-figure.savefig(out / "missing_input.png")
-plt.close(figure)
-print("picture:", out / "missing_input.png")
+print("picture:", plots.save(figure, out / "missing_input.png"))
 
 # %% [markdown]
 # **Answer.** Where the model that never had a picture is: compare the orange and the green bars. And
@@ -721,9 +707,7 @@ for axis, (name, rows) in zip(axes, bias.items()):
     axis.set_title(f"the {name}: intact, another's, none")
 axes[0].set_ylabel("accuracy")
 axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "bias.png")
-plt.close(figure)
-print("picture:", out / "bias.png")
+print("picture:", plots.save(figure, out / "bias.png"))
 
 # %% [markdown]
 # **Answer.** Where the bars fall most, that input is needed most. Where shuffled lies below blanked,
@@ -757,7 +741,8 @@ for name, draw in draws.items():
     model = Answerer(TensorFusion(names, K))
     batch_at = lambda step, draw=draw: training.batch(uneven[draw(step)])  # noqa: E731
     loss = lambda model, b: small_vqa.answer_loss(model(*b[:3]), b[3])  # noqa: E731
-    fit(model, batch_at, loss, steps=10 if quick else 200, learning_rate=2e-3, seed=seed)
+    fit(model, batch_at, loss, steps=options.other_steps(200, quick=10), **settings)
+    model.cpu()
     said = answer(model, exist).argmax(dim=-1)
     truth = test.answers[exist]
     balance[name] = [(said == truth).double().mean(), (said == yes).double().mean()]
@@ -813,7 +798,8 @@ for name, weigh in weighings.items():
     torch.manual_seed(seed)
     model = TwoTasks(weigh)
     draw = shuffled_batches(fresh, 64, seed)
-    fit(model, draw, both_losses, steps=10 if quick else 150, learning_rate=3e-3, seed=seed)
+    steps = options.other_steps(150, quick=10)
+    fit(model, draw, both_losses, steps=steps, learning_rate=3e-3, seed=seed)
     with torch.no_grad():
         shared = model.eval().trunk(cells[fresh:])
         right = (model.color(shared).argmax(dim=-1) == hue[fresh:]).float().mean()
@@ -833,6 +819,6 @@ for name, weigh in weighings.items():
 
 # %%
 if views is not None:
-    report("digits with 3 of 6 views missing", seen["early"][3], 0.93, quick=quick)
+    report("digits with 3 of 6 views missing", seen["early"][3], 0.93, unjudged=options.unjudged)
 best = max(results[name]["accuracy"]["all"] for name in models if name != "with dropout")
-report("questions, the best of one vector each", best, 0.6, quick=quick)
+report("questions, the best of one vector each", best, 0.6, unjudged=options.unjudged)

@@ -27,7 +27,6 @@ figure 2; Align before Fuse (arXiv 2107.07651), section 3.1.
 # and show that a model's answers change when a mask is forgotten.
 
 # %%
-import argparse
 import json
 import time
 from pathlib import Path
@@ -39,6 +38,7 @@ from torch import nn
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.asked import ask_scenes
 from scratchmm.data.drawing import draw_many, masks
@@ -54,13 +54,10 @@ from scratchmm.training import small_vqa
 from scratchmm.training.fit import fit
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--looker", type=Path, help="where the looker is, or is to be kept")
-options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/08_cross_modal_attention" + "_quick" * options.quick)
-out.mkdir(parents=True, exist_ok=True)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
+out = options.folder("08_cross_modal_attention")
 plt.rcParams.update(plots.STYLE)
 before = Path("runs/07_fusion_strategies/looker.pt")
 looker_path = options.looker or (before if before.exists() else out / "looker.pt")
@@ -171,9 +168,7 @@ for axis, word, weights in zip(axes[1:], said, looked.weights[0, 0]):
     draw_map(axis, gallery, scene, weights, word, most=weights.max())
 for axis in axes:
     axis.set_axis_off()
-figure.savefig(out / "by_hand.png")
-plt.close(figure)
-print("picture:", out / "by_hand.png")
+print("picture:", plots.save(figure, out / "by_hand.png"))
 for word, mix in zip(said, looked.output[0]):
     print(f"{word:9} hears of", ", ".join(names[i] for i in mix.topk(4).indices))
 
@@ -279,7 +274,7 @@ class WordsLook(nn.Module):
 
 
 # %%
-steps, batch_size = (10, 32) if options.quick else (600, 64)
+steps, batch_size = options.training_steps(600, quick=10), 32 if options.quick else 64
 chosen = small_vqa.even_batches(training.asked, batch_size, options.seed)
 rows = {}  # of each strategy: parameters, seconds, accuracy by kind
 
@@ -305,8 +300,9 @@ def train(name, build, masked=True):
         return small_vqa.answer_loss(model(features, tokens, real if masked else None), answers)
 
     recipe = {"steps": steps, "learning_rate": 3e-3, "weight_decay": 0.2, "seed": options.seed}
-    fit(model, lambda step: training.batch(chosen(step)), loss, progress=True, **recipe)
-    seconds, model = time.perf_counter() - begin, model.eval()
+    recipe |= {"progress": True, "device": options.device}
+    fit(model, lambda step: training.batch(chosen(step)), loss, **recipe)
+    seconds, model = time.perf_counter() - begin, model.cpu().eval()
     accuracy = small_vqa.accuracy_by_kind(answer(model, unseen, masked=masked), unseen)
     parameters = sum(p.numel() for p in model.parameters())
     rows[name] = {"parameters": parameters, "seconds": round(seconds, 1), "accuracy": accuracy}
@@ -375,9 +371,7 @@ for line, (where, row) in zip(axes, shown):
     for axis in line:
         axis.set_axis_off()
 figure.suptitle(f"look {layer + 1} of 3, mean of the heads")
-figure.savefig(out / "which_words_look_where.png")
-plt.close(figure)
-print("picture:", out / "which_words_look_where.png")
+print("picture:", plots.save(figure, out / "which_words_look_where.png"))
 
 
 # %% [markdown]
@@ -423,9 +417,7 @@ for text, place in BOXES.items():
     axis.text(*place, text, ha="center", va="center", bbox=box)
 axis.set(xlim=(-1.2, 5.2), ylim=(-1, 1.5))
 axis.set_axis_off()
-figure.savefig(out / "four_arrows.png")
-plt.close(figure)
-print("picture:", out / "four_arrows.png")
+print("picture:", plots.save(figure, out / "four_arrows.png"))
 
 # %% [markdown]
 # **Answer.** 11 x 64, 64 x 11, 11 x 11 and 64 x 64. A mask belongs to who *answers*: two arrows end
@@ -491,9 +483,7 @@ for axis, (title, weights) in zip(axes.flat, maps.items()):
         axis.set_xticks(range(length), said, rotation=60, ha="right", fontsize=7)
     else:
         axis.set_xlabel("cell")
-figure.savefig(out / "four_maps.png")
-plt.close(figure)
-print("picture:", out / "four_maps.png")
+print("picture:", plots.save(figure, out / "four_maps.png"))
 
 # %% [markdown]
 # Two relatives of it, from other papers. The **multimodal transformer** has no words that read each
@@ -558,9 +548,7 @@ labels = [f"{n}\n{r['parameters'] / 1000:.0f} k, {r['seconds']:.0f} s" for n, r 
 axis.legend(axis.patches[:5], labels, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 axis.set_xticks(range(len(KINDS)), KINDS)
 axis.set(ylabel="share right", ylim=(0, 1.08), title="unseen combinations, equal steps")
-figure.savefig(out / "strategies.png")
-plt.close(figure)
-print("picture:", out / "strategies.png")
+print("picture:", plots.save(figure, out / "strategies.png"))
 
 # %% [markdown]
 # **Answer.** Places help most, and attributes most of all (0.6 to 0.8): what is asked for there *is*
@@ -607,9 +595,7 @@ axes[1].set(ylabel="share of answers", ylim=(-0.03, 1), title="answers that chan
 for axis in axes:
     axis.set(xlabel="tokens that each question is padded to")
 axes[0].legend(frameon=False, loc="lower left")
-figure.savefig(out / "padding.png")
-plt.close(figure)
-print("picture:", out / "padding.png")
+print("picture:", plots.save(figure, out / "padding.png"))
 
 # %% [markdown]
 # **Answer.** The accuracy hardly shows it: nearly as many answers become right as become wrong. But
@@ -669,9 +655,11 @@ for name, model in checked.items():
 
 # %%
 exact = max(error for name, error in errors.items() if name != "one mask forgotten")
-same = {"quick": options.quick, "higher_is_better": False}
+same = {"unjudged": options.unjudged, "higher_is_better": False}
 report("largest change of a score by padding", exact, 1e-4, **same)
 focus = (share[layer, 1] / share[layer, 3]).item()
-report("weight on the thing asked for, in shares of its area", focus, 2.5, quick=options.quick)
+report(
+    "weight on the thing asked for, in shares of its area", focus, 2.5, unjudged=options.unjudged
+)
 best = max(row["accuracy"]["all"] for name, row in rows.items() if name != "mask forgotten")
-report("best model on unseen combinations", best, 0.65, quick=options.quick)
+report("best model on unseen combinations", best, 0.65, unjudged=options.unjudged)

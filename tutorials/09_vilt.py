@@ -27,11 +27,9 @@ Reasoning (Suhr et al., ACL 2017).
 # look at the picture to guess them, draw wrong partners for matching, and measure whether it looks.
 
 # %%
-import argparse
 import math
 import textwrap
 from dataclasses import replace
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,6 +39,7 @@ from torch import nn
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.nlvr import load_boxes, load_nlvr
@@ -56,16 +55,13 @@ from scratchmm.training.fit import fit
 from scratchmm.training.sampling import seeded, shuffled_batches
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--data", choices=("world", "nlvr"), default="world")
 parser.add_argument("--root", help="the folder with NLVR (default: SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 world, quick = options.data == "world", options.quick
 short = quick or not world  # with NLVR, all that comes before it runs on little
-out = Path("runs/09_vilt" + "_nlvr" * (not world) + "_quick" * quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("09_vilt" + "_nlvr" * (not world))
 plt.rcParams.update(plots.STYLE)
 rng = np.random.default_rng(options.seed)
 
@@ -250,6 +246,7 @@ torch.manual_seed(options.seed)
 model = Reader(config)
 vilt = model.match.vilt
 settings = {"weight_decay": 0.1, "progress": True, "seed": options.seed}
+settings |= {"device": options.device}
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
 
 # %%
@@ -279,9 +276,9 @@ def joint_loss(model, batch):
     return guessing + matching
 
 
-steps = 20 if short else 700
+steps = options.training_steps(700, quick=20) if world else 20
 fit(model, batch_at, joint_loss, steps=steps, learning_rate=2e-3, **settings)
-model.eval()
+model.cpu().eval()  # all that follows is computed there
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
@@ -291,9 +288,7 @@ for axis, (task, values), height in zip(axes, losses.items(), knows_nothing):
     axis.axhline(height, color=plots.WRONG, linestyle="--", linewidth=1)
     axis.text(steps, 1.02 * height, "knows nothing", color=plots.WRONG, ha="right", va="bottom")
     axis.set(xlabel="step", ylabel="loss", title=task, ylim=(0, 1.25 * height))
-figure.savefig(out / "training.png")
-plt.close(figure)
-print("picture:", out / "training.png")
+print("picture:", plots.save(figure, out / "training.png"))
 
 # %% [markdown]
 # Neither loss can reach 0: `a [MASK] that is red` may go on in many ways, and one wrong pair in fifty
@@ -372,9 +367,7 @@ for row in range(6):
     axes[1, row].set(xlim=(0, 1), xlabel="probability")
     axes[1, row].invert_yaxis()
 axes[1, 0].set_title("blue: it looks, grey: it cannot", loc="left")
-figure.savefig(out / "guesses.png")
-plt.close(figure)
-print("picture:", out / "guesses.png")
+print("picture:", plots.save(figure, out / "guesses.png"))
 
 # %% [markdown]
 # ## Where does the covered word look?
@@ -471,9 +464,7 @@ axis.set_yticks(range(len(row)), row)
 axis.invert_yaxis()
 axis.set(xlim=(0, 1.1), xlabel="share right", title="does it match?")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "matching.png")
-plt.close(figure)
-print("picture:", out / "matching.png")
+print("picture:", plots.save(figure, out / "matching.png"))
 
 # %%
 pairs = tests["unseen"]
@@ -489,9 +480,7 @@ for row, (left, right) in zip(four, axes):
     right.set(xlim=(0, 1.15), xticks=[0, 0.5, 1])
     right.invert_yaxis()
 axes[-1, 1].set_xlabel("probability that they match (green: true sentences)")
-figure.savefig(out / "captions.png")
-plt.close(figure)
-print("picture:", out / "captions.png")
+print("picture:", plots.save(figure, out / "captions.png"))
 
 # %% [markdown]
 # **Answer.** Colours, nearly always; shapes, sizes and textures, never. Accepting true sentences and
@@ -603,9 +592,7 @@ if not world:
         axis.imshow((picture.permute(1, 2, 0) + 1) / 2)
         axis.set_title(f"{textwrap.fill(pair.sentence, 50)}\n{'true' if pair.label else 'false'}")
         axis.set_axis_off()
-    figure.savefig(out / "nlvr.png")
-    plt.close(figure)
-    print("picture:", out / "nlvr.png")
+    print("picture:", plots.save(figure, out / "nlvr.png"))
 
 # %% [markdown]
 # Three models, alike but for what they are given: both, the words alone (grey boxes), the boxes
@@ -634,9 +621,10 @@ def judge(see_words, see_boxes):
     def loss(model, batch):
         return F.binary_cross_entropy_with_logits(model(*batch[:3]), batch[3])
 
-    fit(model, batch_at, loss, steps=5 if quick else 150, learning_rate=1e-3, **settings)
+    steps = options.training_steps(150, quick=5)
+    fit(model, batch_at, loss, steps=steps, learning_rate=1e-3, **settings)
     with torch.no_grad():
-        return (model.eval()(*shown(test_tokens, test_real, test_boxes)) > 0) == test_answers
+        return (model.cpu().eval()(*shown(test_tokens, test_real, test_boxes)) > 0) == test_answers
 
 
 # %% [markdown]
@@ -672,9 +660,7 @@ if not world:
         axis.plot(accuracy, place, "o", color=plots.LINES[0])
     axis.set_yticks(range(len(rows)), rows)
     axis.set(xlabel="accuracy on the test part, and 95 % interval", ylim=(3.5, -0.5))
-    figure.savefig(out / "judged.png")
-    plt.close(figure)
-    print("picture:", out / "judged.png")
+    print("picture:", plots.save(figure, out / "judged.png"))
 
 # %% [markdown]
 # **Answer.** Hardly more than who always says *true*: 57 % with words and boxes, and all intervals
@@ -692,13 +678,15 @@ if not world:
 if world:
     for part, row in table.items():
         right = float(row["true ones accepted"] + row["other color refused"]) / 2
-        report(f"matching, other colours, {part} combinations", right, 0.95, quick=quick)
+        report(
+            f"matching, other colours, {part} combinations", right, 0.95, unjudged=options.unjudged
+        )
     report(
         "covered colours, new combinations",
         worth["unseen", "colour", "its picture"],
         0.95,
-        quick=quick,
+        unjudged=options.unjudged,
     )
 else:
     accuracy, low, high = rows["always the same answer"]
-    report("NLVR, test part", rows["both"][0], low, quick=quick)
+    report("NLVR, test part", rows["both"][0], low, unjudged=options.unjudged)

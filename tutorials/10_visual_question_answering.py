@@ -25,10 +25,9 @@ V in VQA Matter (arXiv 1612.00837).
 # guessing alone would reach, see what its words look at, and score answers that people disagree on.
 
 # %%
-import argparse
+import copy
 import json
 import time
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
@@ -36,6 +35,7 @@ from torch import nn
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.asked import ask_scenes
 from scratchmm.data.guessing import ceilings
@@ -48,12 +48,9 @@ from scratchmm.training import small_vqa
 from scratchmm.training.fit import fit
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
-options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/10_visual_question_answering" + "_quick" * options.quick)
-out.mkdir(parents=True, exist_ok=True)
+parser = LessonParser(__doc__)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
+out = options.folder("10_visual_question_answering")
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -109,9 +106,7 @@ for axis, which in zip(axes[1:], strongest):
 for axis in axes:
     axis.set_axis_off()
 figure.suptitle("what the looker sees, and how sure it is (dark 0, bright 1)", fontsize=9)
-figure.savefig(out / "what_is_seen.png")
-plt.close(figure)
-print("picture:", out / "what_is_seen.png")
+print("picture:", plots.save(figure, out / "what_is_seen.png"))
 
 # %% [markdown]
 # ## What can be known without looking
@@ -215,7 +210,7 @@ def train(steps, blind=False, deaf=False):
 
     def batch_at(step):
         if step % max(1, steps // 12) == 0 and not (blind or deaf):
-            told = answer(model, *(part[:500] for part in inputs(data.seen)))
+            told = answer(copy.deepcopy(model).cpu(), *(part[:500] for part in inputs(data.seen)))
             way.append({"step": step} | small_vqa.accuracy_by_kind(told, watched))
         chosen = even(step)
         part = data.training._replace(**{k: v[chosen] for k, v in picked.items()})
@@ -224,15 +219,17 @@ def train(steps, blind=False, deaf=False):
     picked = {name: getattr(data.training, name) for name in ("scene", "tokens", "real", "answers")}
     started = time.perf_counter()
     settings = {"learning_rate": 3e-3, "weight_decay": 0.2, "seed": options.seed}
-    fit(model, batch_at, loss, steps=steps, progress=True, **settings)
-    return model, time.perf_counter() - started, way
+    settings |= {"progress": True, "device": options.device}
+    fit(model, batch_at, loss, steps=steps, **settings)
+    return model.cpu(), time.perf_counter() - started, way
 
 
 # %%
-steps = 60 if options.quick else 2000
+steps = options.training_steps(2000, quick=60)
+few = max(1, steps // 5)
 model, answering, way = train(steps)
-blind, _, _ = train(steps // 5, blind=True)
-deaf, _, _ = train(steps // 5, deaf=True)
+blind, _, _ = train(few, blind=True)
+deaf, _, _ = train(few, deaf=True)
 parameters = sum(parameter.numel() for parameter in model.parameters())
 print(
     f"{parameters} parameters, trained in {answering:.0f} s; with stage one {seeing + answering:.0f}"
@@ -244,9 +241,7 @@ for kind, color in zip(KINDS, (*plots.LINES, plots.INK)):
     axis.plot([row["step"] for row in way], [row[kind] for row in way], color=color, label=kind)
 axis.set(xlabel="step", ylabel="accuracy, 500 questions", title="what is learned first")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "on_the_way.png")
-plt.close(figure)
-print("picture:", out / "on_the_way.png")
+print("picture:", plots.save(figure, out / "on_the_way.png"))
 
 # %% [markdown]
 # **Answer.** What asks for one look comes first. A comparison needs two counts and the larger of
@@ -321,9 +316,7 @@ for row, column in cells.isfinite().nonzero().tolist():
 axis.set_title("right answers, by kind")
 axis.spines[:].set_visible(False)
 axis.tick_params(length=0)
-figure.savefig(out / "strategies.png")
-plt.close(figure)
-print("picture:", out / "strategies.png")
+print("picture:", plots.save(figure, out / "strategies.png"))
 
 # %% [markdown]
 # ## What does it look at?
@@ -356,9 +349,7 @@ for axis, (name, found) in zip(axes, bias.items()):
     axis.set(title=f"{name} taken away", ylim=(0, 1))
 axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 axes[0].set_ylabel("accuracy")
-figure.savefig(out / "bias.png")
-plt.close(figure)
-print("picture:", out / "bias.png")
+print("picture:", plots.save(figure, out / "bias.png"))
 
 # %% [markdown]
 # Both are needed. And where do its words look? Each picture below is lit where a word looks, the
@@ -395,9 +386,7 @@ for place, output, weights, length in zip(chosen, told_of, lit, real):
         axes[layer, 0].set_ylabel(f"layer {layer + 1}", fontsize=8)
     said = data.vocabulary.decode(output.logits.argmax(dim=1))[0]
     figure.suptitle(f"{data.seen.asked[place].question} it says: {said}", fontsize=9)
-    figure.savefig(out / f"looks_{data.seen.asked[place].kind}.png")
-    plt.close(figure)
-    print("picture:", out / f"looks_{data.seen.asked[place].kind}.png")
+    print("picture:", plots.save(figure, out / f"looks_{data.seen.asked[place].kind}.png"))
 
 # %% [markdown]
 # **Answer.** Most of the light falls on things and little on the ground. Which word looks at
@@ -461,7 +450,7 @@ for name, said in (("model", answers), ("a person", [row[0] for row in people]))
 # ## What was reached
 
 # %%
-if short and not options.quick:
+if short and not options.unjudged:
     raise SystemExit(f"the goals were not reached: {'; '.join(short)}")
 worst = min(table["both"]["unseen"][kind] for kind in KINDS)
 print(f"worst kind on unseen combinations: {worst:.3f}")
@@ -469,5 +458,5 @@ report(
     "right answers on combinations never seen",
     table["both"]["unseen"]["all"],
     0.85,
-    quick=options.quick,
+    unjudged=options.unjudged,
 )

@@ -26,7 +26,6 @@ Denoising Diffusion Probabilistic Models (arXiv 2102.09672), section 3.2; U-Net 
 # noise, walk back with it, and tell a sampler that is wrong from a network that is bad.
 
 # %%
-import argparse
 import math
 import time
 from pathlib import Path
@@ -39,6 +38,7 @@ from torch import nn
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.idx import load_fashion_mnist
@@ -54,15 +54,12 @@ from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.training.small_judge import open_judge
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--data", choices=("world", "fashion_mnist"), default="world")
 parser.add_argument("--root", help="the folder with Fashion-MNIST (default: SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 world, quick, seed = options.data == "world", options.quick, options.seed
-out = Path("runs/11_ddpm" + "_fashion_mnist" * (not world) + "_quick" * quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("11_ddpm" + "_fashion_mnist" * (not world))
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -117,9 +114,7 @@ axes[0].set(xlabel="share of the way", ylabel="a", title="how much is left")
 axes[1].set(xlabel="share of the way", ylabel="decibels", title="signal to noise")
 axes[1].axhline(0, color=plots.QUIET, linewidth=0.8, linestyle="--")
 axes[0].legend(frameon=False)
-figure.savefig(out / "schedules.png")
-plt.close(figure)
-print("picture:", out / "schedules.png")
+print("picture:", plots.save(figure, out / "schedules.png"))
 
 # %% [markdown]
 # **Answer.** With the same line a third of the variance is still picture at the end. Who would start
@@ -175,12 +170,10 @@ figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
 shown_hands = axis.imshow(hands.T, aspect="auto", vmin=-1, vmax=1)
 axis.set(xlabel="step", ylabel="hand", title="cosines above, sines below; fast to slow")
 figure.colorbar(shown_hands, ax=axis).outline.set_visible(False)
-figure.savefig(out / "clocks.png")
-plt.close(figure)
 for hand in (0, 8, 16, 24, 31):
     turns = 1000 * 10_000 ** (-hand / 32) / (2 * math.pi)
     print(f"hand {hand:2} turns {turns:6.2f} times on the whole way")
-print("picture:", out / "clocks.png")
+print("picture:", plots.save(figure, out / "clocks.png"))
 
 # %% [markdown]
 # **Answer.** Hands that turn often tell neighbours apart, but stand in the same place many times on
@@ -290,11 +283,14 @@ def noise_loss(model, batch):
 
 torch.manual_seed(seed)
 points, started = PointModel(), time.perf_counter()
-settings = {"weight_decay": 0.0, "progress": True, "seed": seed}
+steps_of_pictures = options.training_steps(900, quick=5)
+steps_of_points = options.other_steps(2500, quick=200)
+settings = {"weight_decay": 0.0, "progress": True, "seed": seed, "device": options.device}
 fit(
     points, lambda step: real_points(512, seeded(seed, step)), noise_loss,
-    steps=200 if quick else 2500, learning_rate=3e-3, **settings,
+    steps=steps_of_points, learning_rate=3e-3, **settings,
 )  # fmt: skip
+points.cpu()  # all that follows is computed there
 print(f"trained in {time.perf_counter() - started:.0f} s")
 
 # %%
@@ -329,9 +325,7 @@ excess = (wrong - loss["network"]).clamp(min=1e-3).log10()
 drawn = axes[1].imshow(excess, origin="lower", extent=(0, steps, 0, steps), vmin=-2, vmax=0.5)
 axes[1].set(xlabel="true step", ylabel="step it was told", title="loss added (log 10)")
 figure.colorbar(drawn, ax=axes[1]).outline.set_visible(False)
-figure.savefig(out / "points_loss.png")
-plt.close(figure)
-print("picture:", out / "points_loss.png")
+print("picture:", plots.save(figure, out / "points_loss.png"))
 
 # %% [markdown]
 # **Answer.** No. Where a point has hardly any noise, the noise cannot be told from the point's own
@@ -353,12 +347,12 @@ def velocity_loss(model, batch):
     return ddpm.diffusion_loss(model, cosine, batch, target="velocity")
 
 
-settings = {"weight_decay": 0.01, "progress": True, "seed": seed, "precision": fast_precision()}
+settings |= {"weight_decay": 0.01, "precision": fast_precision()}
 rows = fit(
     unet, lambda step: cells[order(step)], velocity_loss,
-    steps=5 if quick else 900, learning_rate=2e-3, **settings,
+    steps=steps_of_pictures, learning_rate=2e-3, **settings,
 )  # fmt: skip
-unet.eval()
+unet.cpu().eval()
 print(f"trained in {time.perf_counter() - started:.0f} s")
 means = [{"step": r["step"], "loss": sum(s["loss"] for s in rows[i : i + 20]) / 20}
          for i, r in enumerate(rows[:-20]) if i % 10 == 0]  # fmt: skip
@@ -434,9 +428,7 @@ for column, moment in enumerate((90, 60, 40, 20, 8, 0)):
     axes[0, column].set_title(f"step {moment}")
 axes[0, 0].set_ylabel("the points")
 axes[1, 0].set_ylabel("the guess")
-figure.savefig(out / "points_film.png")
-plt.close(figure)
-print("picture:", out / "points_film.png")
+print("picture:", plots.save(figure, out / "points_film.png"))
 spread = {
     moment: round(film[steps - 1 - moment].start.std().item(), 2) for moment in (99, 90, 60, 0)
 }
@@ -615,9 +607,7 @@ for axis, (fault, found) in zip(axes, crowds.items()):
     scatter(axis, found, plots.WRONG if fault else plots.RIGHT)
     axis.set_title(fault or "right")
 figure.suptitle("the best possible network, walked back with", fontsize=9)
-figure.savefig(out / "faults_points.png")
-plt.close(figure)
-print("picture:", out / "faults_points.png")
+print("picture:", plots.save(figure, out / "faults_points.png"))
 
 # %%
 few = 2 if quick else 8
@@ -648,7 +638,9 @@ for fault, found in zip(faults, parts):
 # %%
 points_near = near(draw(points))
 print(f"points near the curve: {points_near:.3f}, expected at least 0.85")
-if points_near < 0.85 and not quick:
+if points_near < 0.85 and not options.unjudged:
     raise SystemExit("too few points lie near the curve")
 share = (distance["noise"] - distance["drawn"]) / (distance["noise"] - distance["real"])
-report("share of the way from noise to real pictures, by FID", share, 0.93, quick=quick)
+report(
+    "share of the way from noise to real pictures, by FID", share, 0.93, unjudged=options.unjudged
+)

@@ -30,7 +30,6 @@ Trained by a Two Time-Scale Update Rule (arXiv 1706.08500), equation 6, for FID;
 # and judge a crowd of generated pictures by three figures that see different things.
 
 # %%
-import argparse
 import time
 from collections import Counter
 from pathlib import Path
@@ -41,6 +40,7 @@ import torch
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.wording import article
@@ -54,13 +54,10 @@ from scratchmm.training.small_generator import open_generator
 from scratchmm.training.world_clip import open_clip
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0, help="of what is drawn, not of the training")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+parser = LessonParser(__doc__, devices=False)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
-out = Path("runs/12_samplers_and_guidance" + quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("12_samplers_and_guidance")
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -115,9 +112,7 @@ for axis in axes:
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter("")
 axes[1].legend(frameon=False, title="predicted, 0.1 wrong")
-figure.savefig(out / "errors.png")
-plt.close(figure)
-print("picture:", out / "errors.png")
+print("picture:", plots.save(figure, out / "errors.png"))
 
 # %% [markdown]
 # **Answer.** Where x is all noise, a small mistake about the noise is a huge one about the picture:
@@ -135,8 +130,9 @@ print("picture:", out / "errors.png")
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
+sizes |= options.steps_given()
 judging = {"steps": 20} if options.quick else {}
-folder = Path("runs/generator" + quick)
+folder = options.place("runs/generator")
 generator = open_generator(folder, progress=True, say=print, **sizes)
 judge = small_judge.open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **judging)
 torch.set_grad_enabled(False)  # what is trained is only asked from here on
@@ -206,9 +202,7 @@ def sheet(rows, titles, path):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
     for axis, title in zip(axes[0], titles):
         axis.set_title(title.replace(" ", "\n") if len(title) > 14 else title, fontsize=8)
-    figure.savefig(path)
-    plt.close(figure)
-    print("picture:", path)
+    print("picture:", plots.save(figure, path))
 
 
 # %%
@@ -219,9 +213,7 @@ for part, name, color in zip(zip(*settled), ("colour", "shape"), plots.LINES):
 axis.set(xlabel="step of 20", xticks=(1, 5, 10, 15, 20), ylabel="share right", ylim=(0, 1.02))
 axis.set(title="what the judge sees in the guesses on the way")
 axis.legend(frameon=False, loc="lower right")
-figure.savefig(out / "settled.png")
-plt.close(figure)
-print("picture:", out / "settled.png")
+print("picture:", plots.save(figure, out / "settled.png"))
 
 # %% [markdown]
 # **Answer.** The first guess is the mean of all that could still come, a blur in the prompt's colour.
@@ -368,9 +360,7 @@ figure, axis = plt.subplots(figsize=(5.2, 2.6), layout="constrained")
 axis.plot(*zip(*(row.values() for row in heard)), color=plots.LINES[0])
 axis.set(xlabel="timestep: 0 hardly noise, the last one all noise", ylim=(0, None))
 axis.set(ylabel="difference / prediction", title="what the prompt changes")
-figure.savefig(out / "heard.png")
-plt.close(figure)
-print("picture:", out / "heard.png")
+print("picture:", plots.save(figure, out / "heard.png"))
 
 # %% [markdown]
 # **Answer.** Most where there is much noise: little can be seen in x, and much must be said. In the
@@ -406,9 +396,7 @@ for axis, place, what in zip(axes, (0, 1), ("colour", "shape")):
     axis.set(title=f"right {what}", xlabel="guidance scale", ylim=(0, 1.03))
 axes[0].set_ylabel("share, by the judge")
 axes[0].legend(frameon=False, loc="lower right", title="combinations")
-figure.savefig(out / "sweep.png")
-plt.close(figure)
-print("picture:", out / "sweep.png")
+print("picture:", plots.save(figure, out / "sweep.png"))
 rows = {f"scale {scale:g}": guided["seen", scale][places] for scale in scales}
 sheet(rows, titles, out / "scales.png")
 
@@ -575,9 +563,7 @@ other = axes[1].twinx()
 other.plot(scales, kept_spread, color=plots.LINES[1], marker="o", markersize=3)
 other.set(ylim=(0, 1.1))
 other.set_ylabel("spread / real", color=plots.LINES[1])
-figure.savefig(out / "fid.png")
-plt.close(figure)
-print("picture:", out / "fid.png")
+print("picture:", plots.save(figure, out / "fid.png"))
 
 # %% [markdown]
 # **Answer.** Between other real pictures (not 0: few pictures make every crowd a little different)
@@ -649,8 +635,8 @@ for name, chosen in {"right": good, "wrong": ~good}.items():
     print(
         f"where the judge finds the shape {name}: its prompt {mean:.2f}, {int(chosen.sum())} pictures"
     )
-plots.bars(means, out / "clip_score.png", heading="CLIPScore of pictures with", label="0 to 2.5")
-print("picture:", out / "clip_score.png")
+path = plots.bars(means, out / "clip_score.png", heading="CLIPScore with", label="0 to 2.5")
+print("picture:", path)
 
 # %% [markdown]
 # **Answer.** Its own prompt first, a wrong colour far below a wrong shape: this CLIP thinks in
@@ -666,7 +652,7 @@ print("picture:", out / "clip_score.png")
 # %%
 for what, shares in {"seen": fresh, "held out": held}.items():
     print(f"{what:9} right colour {shares[0]:.3f}, right shape {shares[1]:.3f}, at scale {best:g}")
-if fresh[1] < 0.8 and not options.quick:
+if fresh[1] < 0.8 and not options.unjudged:
     print(f"8 of 10 shapes were the goal; this generator draws {10 * fresh[1]:.1f} of 10 right")
-report(f"right colour at scale {best:g}", fresh[0], 0.9, quick=options.quick)
-report(f"right shape at scale {best:g}", fresh[1], 0.8, quick=options.quick)
+report(f"right colour at scale {best:g}", fresh[0], 0.9, unjudged=options.unjudged)
+report(f"right shape at scale {best:g}", fresh[1], 0.8, unjudged=options.unjudged)

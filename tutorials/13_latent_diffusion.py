@@ -26,7 +26,6 @@ Papers: High-Resolution Image Synthesis with Latent Diffusion Models (arXiv 2112
 # measure whether it was worth it.
 
 # %%
-import argparse
 import copy
 import time
 from pathlib import Path
@@ -36,6 +35,7 @@ import torch
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.captioned import captioned
 from scratchmm.data.drawing import draw_many
@@ -51,13 +51,10 @@ from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
-options = parser.parse_args([] if "__file__" not in globals() else None)
+parser = LessonParser(__doc__, devices=False)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
-out = Path("runs/13_latent_diffusion" + quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("13_latent_diffusion")
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -132,9 +129,7 @@ def strip(rows, name, titles=(), heading=None):
     for axis, title in zip(axes[0], titles):
         axis.set_title(title, fontsize=8)
     figure.suptitle(heading)
-    figure.savefig(out / name)
-    plt.close(figure)
-    print("picture:", out / name)
+    print("picture:", plots.save(figure, out / name))
 
 
 # %%
@@ -260,7 +255,8 @@ def squeeze(weight, steps):
 
 
 # %%
-steps = 10 if options.quick else 450
+steps_of_drawing = options.training_steps(1000, quick=5)
+steps = options.other_steps(450, quick=10)
 spaces = {name: squeeze(weight, steps) for name, weight in weights.items()}
 tried = {}
 for name, small in spaces.items():
@@ -426,7 +422,7 @@ def sentence(scene):
 texts = [sentence(scene) for scene in training.scenes]
 drawers = {"latents": painter(space, vae.config.latent_channels)}
 drawers["pixels"] = painter(LatentSpace(side=8), 3 * 8 * 8)
-steps = 5 if options.quick else 1000
+steps = steps_of_drawing
 for name, drawer in drawers.items():
     started = time.perf_counter()
     settings = {"seed": options.seed, "progress": True, "precision": fast_precision()}
@@ -475,5 +471,5 @@ report(
     "shapes that the judge recognises in restored pictures",
     judged["restored"]["shape"],
     0.75,
-    quick=options.quick,
+    unjudged=options.unjudged,
 )

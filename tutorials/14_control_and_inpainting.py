@@ -26,7 +26,6 @@ section 3; RePaint (arXiv 2201.09865), algorithm 1; SDEdit (arXiv 2108.01073).
 # hole from words.
 
 # %%
-import argparse
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -36,6 +35,7 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.controls import KINDS, control_pictures
 from scratchmm.data.drawing import draw_many, masks
@@ -52,13 +52,10 @@ from scratchmm.training.world_clip import open_clip
 from scratchmm.vision.canny import blur, canny, hysteresis, slope, thin
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
-options = parser.parse_args([] if "__file__" not in globals() else None)
+parser = LessonParser(__doc__, devices=False)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 short = "_quick" * options.quick
-out = Path("runs/14_control_and_inpainting" + short)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("14_control_and_inpainting")
 plt.rcParams.update(plots.STYLE)
 count = 8 if options.quick else 64  # pictures of each trial
 
@@ -170,6 +167,8 @@ print(f"{ours} parameters to train beside {base} that stay as they are")
 
 # %%
 sizes = {"scenes": 200, "steps": 10} if options.quick else {}
+sizes |= options.steps_given()
+folder = options.place("runs/generator")
 control = open_control(folder, generator, "edges", progress=True, say=print, **sizes)
 drawn = control.draw(prompts, asked, seeds=seeds)
 
@@ -296,7 +295,7 @@ def shown(pictures, wishes):
 for name, images in (("before", before), ("after", after)):
     color, shape = shown(images, wishes)
     print(f"{name:7} the colour asked for {color:.2f}, the shape {shape:.2f}")
-if color < 0.7 and not options.quick:
+if color < 0.7 and not options.unjudged:
     raise SystemExit(f"the hole shows the colour asked for in {color:.2f} of the pictures only")
 rows = torch.cat([before[:6], torch.where(holes[:6], 1.0, before[:6]), after[:6]])
 titles = ["before"] * len(before[:6]) + ["hole"] * len(before[:6]) + [f"{p}" for p in wanted[:6]]
@@ -395,5 +394,8 @@ print("picture:", plots.picture_grid(rows, titles, out / "strengths.png", column
 
 # %%
 report(
-    "F of the edges asked for, with control", scores["with control"][2], 0.7, quick=options.quick
+    "F of the edges asked for, with control",
+    scores["with control"][2],
+    0.7,
+    unjudged=options.unjudged,
 )

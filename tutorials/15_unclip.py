@@ -26,7 +26,6 @@ Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2
 # without leaving the sphere, and say what a prior is for.
 
 # %%
-import argparse
 import textwrap
 from pathlib import Path
 
@@ -37,6 +36,7 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.captioned import captioned
 from scratchmm.data.drawing import draw_many
@@ -48,13 +48,10 @@ from scratchmm.training.small_judge import PROPERTIES, accuracy, open_judge
 from scratchmm.training.small_unclip import open_unclip
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0, help="of what is drawn, not of the training")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+parser = LessonParser(__doc__, devices=False)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
-out = Path("runs/15_unclip" + quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("15_unclip")
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -69,9 +66,10 @@ judging = {"steps": 20} if options.quick else {}
 judge = open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **judging)
 space = generator.model.space
 sizes = {"clip_steps": 10, "prior_steps": 5, "steps": 10, "scenes": 400} if options.quick else {}
+sizes |= options.steps_given()
 clips = [Path("runs/clip" + quick), Path("runs/05_clip")]
 settings = {"others": clips, "progress": True, "say": print}
-model = open_unclip(Path("runs/unclip" + quick), space, **settings, **sizes)
+model = open_unclip(options.place("runs/unclip"), space, **settings, **sizes)
 for name in ("prior", "decoder"):
     count = sum(parameter.numel() for parameter in getattr(model, name).parameters())
     print(f"the {name} has {count:,} parameters")
@@ -108,9 +106,7 @@ def sheet(rows, titles, path):
         axis.spines[:].set_visible(False)
     for axis, title in zip(axes[0], titles):
         axis.set_title(textwrap.fill(title, 15), fontsize=8)
-    figure.savefig(path)
-    plt.close(figure)
-    print("picture:", path)
+    print("picture:", plots.save(figure, path))
 
 
 # %% [markdown]
@@ -172,9 +168,7 @@ axis.set(
     ylabel="share the same", ylim=(0, 1.02), title="what a variation has in common with its picture"
 )
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "kept.png")
-plt.close(figure)
-print("picture:", out / "kept.png")
+print("picture:", plots.save(figure, out / "kept.png"))
 
 # %% [markdown]
 # **Answer.** Colour and size stay. The place does not: the thing lies nearly as far from its place as
@@ -233,9 +227,7 @@ for points, color, name in ((arc, plots.LINES[0], "the arc"), (line, plots.LINES
         axis.plot([0, a], [0, b], color=color, linewidth=0.5, alpha=0.5)
 axis.set(aspect="equal", xlim=(-0.75, 1.1), ylim=(-0.05, 1.15), title="the plane of two embeddings")
 axis.legend(frameon=False, loc="lower left")
-figure.savefig(out / "arc.png")
-plt.close(figure)
-print("picture:", out / "arc.png")
+print("picture:", plots.save(figure, out / "arc.png"))
 
 # %% [markdown]
 # **Answer.** The line takes its largest turns in the middle, where it is shortest: as long as the
@@ -294,9 +286,7 @@ for (name, points), marker in zip(parts.items(), "ox^"):
     axis.scatter(x, y, s=16, c=paint, marker=marker, label=name, alpha=0.7, linewidths=0.8)
 axis.set(title="embeddings, on two directions", aspect="equal")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "embeddings.png")
-plt.close(figure)
-print("picture:", out / "embeddings.png")
+print("picture:", plots.save(figure, out / "embeddings.png"))
 
 # %% [markdown]
 # **Answer.** They do, here: each colour has its clump, and in it lie pictures and sentences alike. A
@@ -407,9 +397,7 @@ axes[0].set_ylabel("share right")
 axes[1].legend(
     frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="drawn from embeddings"
 )
-figure.savefig(out / "with_and_without.png")
-plt.close(figure)
-print("picture:", out / "with_and_without.png")
+print("picture:", plots.save(figure, out / "with_and_without.png"))
 
 # %% [markdown]
 # **Answer.** Of combinations that were seen, little is lost without a prior, and the figure of
@@ -496,4 +484,4 @@ sheet(rows, titles, out / "text_diffs.png")
 # %%
 color, shape = table["seen"]["by the prior"]
 print(f"shape right, from words by the prior: {shape:.3f}; guessing would find {1 / 8:.3f}")
-report("colour right, from words by the prior", color, 0.85, quick=options.quick)
+report("colour right, from words by the prior", color, 0.85, unjudged=options.unjudged)

@@ -21,7 +21,6 @@ Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
 # name a way to fool each number that is said to measure quality.
 
 # %%
-import argparse
 import shutil
 from pathlib import Path
 
@@ -31,6 +30,7 @@ import torch
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.world import Scene, Thing, sample_scene
@@ -47,13 +47,10 @@ from scratchmm.training.small_generator import open_generator
 from scratchmm.training.small_judge import open_judge
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
-options = parser.parse_args([] if "__file__" not in globals() else None)
+parser = LessonParser(__doc__, devices=False)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
-out = Path("runs/16_text_to_image_workbench" + quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("16_text_to_image_workbench")
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -62,7 +59,8 @@ plt.rcParams.update(plots.STYLE)
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
-generator = open_generator(Path("runs/generator" + quick), progress=True, say=print, **sizes)
+sizes |= options.steps_given()
+generator = open_generator(options.place("runs/generator"), progress=True, say=print, **sizes)
 sizes = {"steps": 20} if options.quick else {}
 judge = open_judge(Path(f"runs/judge{quick}/judge.pt"), progress=True, **sizes)
 many, steps = (2, 3) if options.quick else (24, 20)
@@ -169,9 +167,7 @@ for row, values in enumerate(changes.values()):
         axis.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
 axis.set_title("change against the bare prompt (*: more than 3 standard errors)")
 figure.colorbar(shown, ax=axis)
-figure.savefig(out / "words.png")
-plt.close(figure)
-print("picture:", out / "words.png")
+print("picture:", plots.save(figure, out / "words.png"))
 
 # %% [markdown]
 # **Answer.** Read each word's row at the column that it names; a change without a star may be luck.
@@ -224,7 +220,7 @@ print(f"the second call drew {len(drawn) - before} more")
 failed = [entry for entry in entries if entry["error"]]
 done = [entry for entry in entries if entry["file"]]
 print(f"{len(done)} pictures; {len(failed)} failed, the first because {failed[0]['error']}")
-print("picture:", folder / "contact_sheet.png")
+print("picture:", plots.show(folder / "contact_sheet.png"))
 
 # %%
 assert len(done) + len(failed) == len(jobs) and {e["prompt"] for e in failed} == {"elephant"}
@@ -348,9 +344,7 @@ for word, color in zip(rows[0], plots.LINES):
     axis.plot(strengths, [row[word] for row in rows], kept, marker="o", color=color, label=word)
 axis.set(xlabel="strength", ylabel="share, as judged", title="content (solid) and prompt (dashed)")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-figure.savefig(out / "strengths.png")
-plt.close(figure)
-print("picture:", out / "strengths.png")
+print("picture:", plots.save(figure, out / "strengths.png"))
 titles = ["content", *(f"strength {strength}" for strength in strengths)]
 print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.png", columns=6))
 
@@ -396,4 +390,4 @@ print("picture:", plots.picture_grid(shown, titles, out / "stages.png", columns=
 # `python -m scratchmm generate "a red ring" --styles striped,dotted --qualities small,large --count 4`
 
 # %%
-report("colour of a batch as its prompts say", share["color"], 0.85, quick=options.quick)
+report("colour of a batch as its prompts say", share["color"], 0.85, unjudged=options.unjudged)

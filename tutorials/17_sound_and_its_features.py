@@ -29,7 +29,6 @@ Papers: Signal Estimation from Modified Short-Time Fourier Transform (Griffin an
 # tones that were never there, and read from the world's sounds which thing is heard, and where.
 
 # %%
-import argparse
 import math
 from pathlib import Path
 
@@ -40,6 +39,7 @@ import torch
 # %%
 from scratchmm import plots
 from scratchmm.audio import augment, features, mel, rhythm, spectrum, waveform
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data import sounding
 from scratchmm.data.drawing import draw, draw_many
@@ -49,23 +49,18 @@ from scratchmm.data.world import COLORS, SHAPES, Scene, Thing, sample_scene, spl
 from scratchmm.training.sampling import seeded
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__, trains=False, devices=False)
 parser.add_argument("--sound", help="a recording of yours: WAV, FLAC or OGG")
 parser.add_argument("--root", help="the folder with ljspeech or fsdd (default: SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
-out = Path("runs/17_sound_and_its_features" + "_quick" * options.quick)
-out.mkdir(parents=True, exist_ok=True)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
+out = options.folder("17_sound_and_its_features")
 plt.rcParams.update(plots.STYLE)
 rate = 16000  # samples a second, of everything that follows
 
 
 # %%
 def save(figure, name):
-    figure.savefig(out / name)
-    plt.close(figure)
-    print("picture:", out / name)
+    print("picture:", plots.save(figure, out / name))
 
 
 def keep(name, sound, rate=rate):
@@ -725,10 +720,8 @@ for waves in (7, 12, 19):
         hit = float((found.argmin(1) == truth(these)[1]).float().mean())
         table[f"{waves} waves, {trial}"] = hit
         print(f"{waves:2} waves, combinations {trial:11}: shape right in {hit:.2f}")
-print(
-    "picture:",
-    plots.bars(table, out / "mfcc_shapes.png", label="shapes right; combination heard or not"),
-)
+path = out / "mfcc_shapes.png"
+print("picture:", plots.bars(table, path, label="shapes right; combination heard or not"))
 
 # %% [markdown]
 # **Answer.** Less often than in colours it has heard, and the gap is widest with 19 waves. The bands
@@ -740,4 +733,4 @@ print(
 # ## What was reached
 
 # %%
-report("colour, shape and place heard", shares["all three"], 0.97, quick=options.quick)
+report("colour, shape and place heard", shares["all three"], 0.97, unjudged=options.unjudged)

@@ -25,9 +25,7 @@ Papers: CNN Architectures for Large-Scale Audio Classification (arXiv 1609.09430
 # few, show what spoke for an answer, and say what a good test figure does not promise.
 
 # %%
-import argparse
 import time
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,6 +37,7 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.audio import audio_cnn, augment, mel, waveform
 from scratchmm.audio.audio_cnn import AudioCNN, AudioCNNConfig
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.sounding import hear
 from scratchmm.data.spoken_digits import (
@@ -54,12 +53,10 @@ from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--data", choices=("digits", "world"), default="digits")
 parser.add_argument("--root", help="the folder with fsdd (default: SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick, seed, world = options.quick, options.seed, options.data == "world"
 RATE, SIZE, HOP, MELS = 8000, 256, 128, 64  # hertz; samples of a frame, and to the next; bands
 
@@ -96,8 +93,7 @@ if not world:
         world = True
 if world:
     data = hear_world()
-out = Path("runs/18_audio_cnn" + "_world" * world + "_quick" * quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("18_audio_cnn" + "_world" * world)
 plt.rcParams.update(plots.STYLE)
 who, what = ("colour", "shape") if world else ("speaker", "digit")
 
@@ -143,9 +139,7 @@ axes[0, 0].set_xlim(0, max(len(data.sounds[place]) for place in places) / RATE)
 figure.supxlabel("seconds", fontsize=9)
 figure.supylabel("hertz, spaced in mels", fontsize=9)
 figure.colorbar(shown, ax=axes, label="decibels").outline.set_visible(False)
-figure.savefig(out / "classes.png")
-plt.close(figure)
-print("picture:", out / "classes.png")
+print("picture:", plots.save(figure, out / "classes.png"))
 
 # %% [markdown]
 # ## Sounds of any length
@@ -242,9 +236,7 @@ for axis, (title, picture) in zip(axes.flat, sheet.items()):
 figure.supxlabel("seconds", fontsize=9)
 figure.supylabel("hertz, spaced in mels", fontsize=9)
 figure.colorbar(shown, ax=axes, label="decibels").outline.set_visible(False)
-figure.savefig(out / "varied.png")
-plt.close(figure)
-print("picture:", out / "varied.png")
+print("picture:", plots.save(figure, out / "varied.png"))
 
 # %% [markdown]
 # **Answer.** All of them. Noise drowns what is quiet first, such as the hiss in "six"; a shift cuts
@@ -262,7 +254,7 @@ print("picture:", out / "varied.png")
 # begins.
 
 # %%
-STEPS = 5 if quick else 240
+STEPS = options.training_steps(240, quick=5)
 
 
 def prepare(sounds, chance=None):
@@ -297,8 +289,9 @@ def learn(part, kind=AudioCNN, steps=STEPS):
         return *varied, part.labels[places]
 
     how = {"learning_rate": 2e-3, "precision": fast_precision(), "seed": seed}
+    how |= {"device": options.device}
     curve = fit(model, batch_at, listening_loss, steps=steps, progress=steps >= 100, **how)
-    return model.eval(), curve, time.perf_counter() - started
+    return model.cpu().eval(), curve, time.perf_counter() - started
 
 
 # %%
@@ -402,9 +395,7 @@ for (above, below), k in zip(axes.T, [0, 2, 4, 6] if world else [0, 4, 6, 8]):
     below.set(xlabel="seconds", xlim=above.get_xlim(), ylim=above.get_ylim())
 for row in axes:
     row[0].set_ylabel("hertz")
-figure.savefig(out / "evidence.png")
-plt.close(figure)
-print("picture:", out / "evidence.png")
+print("picture:", plots.save(figure, out / "evidence.png"))
 
 # %% [markdown]
 # **Answer.** Red speaks for it, blue against it; a cell sees some frames and bands around it, so
@@ -455,9 +446,7 @@ for axis, name in zip(axes, ("official test", worst)):
     axis.set(xlabel="heard", title=name if name == "official test" else f"{name}, never heard")
 axes[0].set_ylabel("was said")
 figure.suptitle("percent of each row", fontsize=9)
-figure.savefig(out / "confusions.png")
-plt.close(figure)
-print("picture:", out / "confusions.png")
+print("picture:", plots.save(figure, out / "confusions.png"))
 
 # %% [markdown]
 # **Answer.** On digits every one of the six is below the official figure, and some of them far
@@ -526,4 +515,4 @@ print(
     f"official test {official:.3f}; {who} never heard {mean:.3f} (lowest {worst}, {shares[worst]:.3f});"
 )
 print(f"mean over both axes {over_both:.3f}; noise 0 decibels below {in_noise[0]:.3f}")
-report("share right on the official test", official, 0.97, quick=quick)
+report("share right on the official test", official, 0.97, unjudged=options.unjudged)

@@ -27,9 +27,7 @@ Convolutional Networks (LRCN, arXiv 1411.4389); Long Short-Term Memory (Hochreit
 # the memory's three gates, and show by experiment what a model needs the order of frames for.
 
 # %%
-import argparse
 import time
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -40,6 +38,7 @@ from PIL import Image, ImageDraw
 # %%
 from scratchmm import plots
 from scratchmm.audio.waveform import write_sound
+from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.idx import load_mnist
 from scratchmm.data.motion import WAYS, way
@@ -55,12 +54,10 @@ from scratchmm.video import cnn3d
 from scratchmm.video.cnn_lstm import CNNLSTM, CNNLSTMConfig
 
 # %%
-parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-parser.add_argument("--quick", action="store_true", help="run whole, on less")
-parser.add_argument("--seed", type=int, default=0)
+parser = LessonParser(__doc__)
 parser.add_argument("--data", choices=("world", "mnist"), default="world")
 parser.add_argument("--root", help="the folder with MNIST (default: SCRATCHMM_DATA)")
-options = parser.parse_args([] if "__file__" not in globals() else None)
+options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick, seed, world = options.quick, options.seed, options.data == "world"
 
 # %%
@@ -70,8 +67,7 @@ if not world:
     except (FileNotFoundError, ValueError) as error:
         print(f"{error}\nSo the world's own clips are used.")
         world = True
-out = Path("runs/19_clips" + "_mnist" * (not world) + "_quick" * quick)
-out.mkdir(parents=True, exist_ok=True)
+out = options.folder("19_clips" + "_mnist" * (not world))
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
@@ -231,10 +227,10 @@ def learn(model, steps, learning_rate, change=lambda clips, step: clips):
 
     rows = fit(
         model, batch_at, lambda model, batch: F.cross_entropy(model(batch[0]), batch[1]),
-        steps=10 if quick else steps, learning_rate=learning_rate, progress=True, seed=seed,
+        steps=steps, learning_rate=learning_rate, progress=True, seed=seed, device=options.device,
     )  # fmt: skip
     print(f"trained in {time.perf_counter() - started:.0f} s")
-    model.eval()
+    model.cpu().eval()
     return rows
 
 
@@ -257,7 +253,8 @@ def score(name, said):
 
 # %%
 born = look.stages[0].convolution.weight.detach().clone()
-learn(look, 400 if world else 1200, 2e-3)
+steps_of_memory = options.training_steps(2400 if world else 1600, quick=10)
+learn(look, options.other_steps(400 if world else 1200, quick=10), 2e-3)
 said = {"3D-CNN": ask(look, test_frames)}
 accuracy = {"3D-CNN": score("3D-CNN", said["3D-CNN"])}
 
@@ -318,7 +315,7 @@ for bias in (4.0, 1.0, 0.0, -1.0):
 torch.manual_seed(seed)
 sizes = {"features": 128, "width": 128, "picture_channels": channels}
 memory = CNNLSTM(CNNLSTMConfig(classes, **sizes))
-rows = learn(memory, 2400 if world else 1600, 5e-3)
+rows = learn(memory, steps_of_memory, 5e-3)
 print("picture:", plots.curve(rows, out / "memory.png", heading="CNN-LSTM"))
 said["CNN-LSTM"] = ask(memory, test_frames)
 accuracy["CNN-LSTM"] = score("CNN-LSTM", said["CNN-LSTM"])
@@ -351,9 +348,7 @@ for name, line, color in zip(("what", "move"), hits, plots.LINES):
     axis.plot(range(1, FRAMES + 1), line, color=color, marker="o", markersize=3, label=name)
 axis.set(xlabel="frames seen", ylabel="share right", ylim=(0, 1.03), title="CNN-LSTM, so far")
 axis.legend(frameon=False)
-figure.savefig(out / "by_frame.png")
-plt.close(figure)
-print("picture:", out / "by_frame.png")
+print("picture:", plots.save(figure, out / "by_frame.png"))
 alone = torch.cat([memory(prepare(clip[None])) for clip in test_frames[:8]])
 apart = (memory(prepare(test_frames[:8])) - alone).abs().max().item()
 print(f"a clip read alone and among others: logits differ by {apart:.0e}")
@@ -403,8 +398,8 @@ trials = {"in order": said["3D-CNN"], "CNN-LSTM, in order": said["CNN-LSTM"]}
 trials["shown shuffled"] = ask(look, test_frames, shuffled)
 trials["CNN-LSTM, shown shuffled"] = ask(memory, test_frames, shuffled)
 for name, change, steps in (
-    ("learnt shuffled", shuffled, 400),
-    ("learnt one frame", one_frame, 400),
+    ("learnt shuffled", shuffled, options.other_steps(400, quick=10)),
+    ("learnt one frame", one_frame, options.other_steps(400, quick=10)),
 ):
     torch.manual_seed(seed)
     other = cnn3d.CNN3D(cnn3d.CNN3DConfig(classes, picture_channels=channels))
@@ -439,9 +434,7 @@ for axis, name in zip(axes, ("in order", "learnt shuffled", "learnt one frame"))
     axis.spines[:].set_visible(False)
 axes[0].set_ylabel("shown")
 figure.colorbar(picture, ax=axes, label="share of the row").outline.set_visible(False)
-figure.savefig(out / "order.png")
-plt.close(figure)
-print("picture:", out / "order.png")
+print("picture:", plots.save(figure, out / "order.png"))
 
 # %% [markdown]
 # **Answer.** The trained networks keep the colour when frames are shuffled, and lose the move; only
@@ -495,8 +488,7 @@ if world:
         axes["ears"].plot(seconds, line, color=color, label=name)
     axes["ears"].set(xlabel="seconds", ylabel="loudness (RMS)", xlim=(0, 2))
     axes["ears"].legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.95))
-    figure.savefig(out / "heard.png")
-    print("picture:", out / "heard.png")
+    print("picture:", plots.save(figure, out / "heard.png"))
 
 # %% [markdown]
 # **Answer.** The left ear hears it go, the right ear hears it come.
@@ -557,7 +549,7 @@ def words(row):
 # %%
 chosen = [shown[MOVES.index(name)] for name in (MOVES[-1], MOVES[-3], MOVES[2])]
 pages = torch.cat([captioned(test_frames[row], words(row)) for row in chosen])
-print("film:", films.write_gif(out / "said.gif", pages, fps=3))
+print("film:", plots.show(films.write_gif(out / "said.gif", pages, fps=3)))
 print("picture:", plots.picture_grid(pages, None, out / "said.png", columns=FRAMES))
 
 # %% [markdown]
@@ -568,4 +560,4 @@ path = plots.bars(accuracy, out / "accuracy.png", heading="what and move, both r
 print("picture:", path)
 expected = 0.97 if world else 0.85
 report("share of clips named right, the lesser of two networks", min(accuracy.values()), expected,
-       quick=quick)  # fmt: skip
+       unjudged=options.unjudged)  # fmt: skip

@@ -44,30 +44,33 @@ def report(
     reached: float,
     expected: float,
     *,
-    quick: bool,
+    quick: bool = False,
+    unjudged: str = "",
     unit: str = "",
     higher_is_better: bool = True,
 ) -> None:
     """The last line of a lesson: what was reached beside what was expected.
 
-    At full length a figure that falls short (or is not a number) ends the script with status 1.
-    A quick run trains too little to be judged: it proves only that the lesson runs.
+    At full length a result that falls short (or is not a number) ends the script with status 1.
+    A quick run, or one of fewer steps, trains too little to be judged: it proves only that the
+    lesson runs. `unjudged` says which (see `LessonOptions`); quick=True is "quick run".
 
-    >>> report("accuracy", 0.98, 0.97, quick=False)
+    >>> report("accuracy", 0.98, 0.97)
     accuracy: reached 0.98, expected at least 0.97
-    >>> report("seconds", 3.0, 2.5, quick=True, unit=" s", higher_is_better=False)
+    >>> report("seconds", 3.0, 2.5, unjudged="quick run", unit=" s", higher_is_better=False)
     seconds: reached 3 s, expected at most 2.5 s (quick run: not judged)
     """
+    unjudged = unjudged or "quick run" * quick
     reached, expected = float(reached), float(expected)
     side = "at least" if higher_is_better else "at most"
     line = f"{name}: reached {reached:.4g}{unit}, expected {side} {expected:.4g}{unit}"
-    print(line + (" (quick run: not judged)" if quick else ""), flush=True)
+    print(line + (f" ({unjudged}: not judged)" if unjudged else ""), flush=True)
     if FIGURE_FILE in os.environ:
         figure = {"name": name, "reached": reached, "expected": expected, "unit": unit}
         figure["higher_is_better"] = higher_is_better
         Path(os.environ[FIGURE_FILE]).write_text(json.dumps(figure), encoding="utf-8")
     enough = reached >= expected if higher_is_better else reached <= expected
-    if not quick and not enough:  # written so that nan is not enough
+    if not unjudged and not enough:  # written so that nan is not enough
         raise SystemExit(f"{name} fell short of what the lesson expects")
 
 

@@ -10,7 +10,10 @@ from scratchmm.whole_file import write_whole
 
 PACKAGE = "scratchmm"
 # They print and draw, and cannot change a figure.
-BYSTANDERS = {"commands/__init__.py", "commands/lessons.py", "commands/sources.py", "plots.py"}
+BYSTANDERS = {
+    f"commands/{name}.py" for name in ("__init__", "lessons", "lesson_options", "sources")
+}
+BYSTANDERS |= {"plots.py", "plot_style.py"}
 
 
 def code_hash(script: Path, root: Path) -> str:
