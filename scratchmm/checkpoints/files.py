@@ -6,19 +6,20 @@ first, so a model is either filled or untouched.
 Differs from the paper: nothing (there is none).
 """
 
-import json
-import zipfile
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from scratchmm.training.checkpoint import differences, read_torch_file
+from scratchmm.checkpoints.reading import Source, label_of, read_state
+from scratchmm.training.checkpoint import differences
 
-Source = str | Path | Mapping[str, Tensor]  # a file, a folder of files, or the tensors by name
+__all__ = ["Place", "Source", "fill", "has", "label_of", "layer", "read_state"]
 SHOWN = 20  # names in an error; another model's file would list hundreds
+# What weights are kept in; files in 8 bits without further scales are rare, but such.
+FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
+FLOATS |= {torch.float8_e4m3fn, torch.float8_e5m2}
 
 
 class Place(NamedTuple):
@@ -66,17 +67,19 @@ def fill(
     label: str = "the state dict",
     harmless: Collection[str] = (),
 ) -> None:
-    """Copy the published tensors `state` into `model` by the table `places`.
+    """Copy the published tensors `state` into `model` by the table `places`, in the model's dtype.
 
     `harmless` are names that may be there and are left out knowingly. Raises ValueError with every
-    missing, surplus or misshapen tensor (both shapes); then nothing was copied.
+    tensor that is missing, surplus or misshapen (both shapes), that is no weight (whole numbers,
+    sparse, quantised, without numbers), that holds NaN or infinity or becomes infinite in the
+    model's dtype; then nothing was copied.
 
     >>> model = nn.ModuleDict({"head": nn.Linear(2, 1)})
     >>> fill(model, {"fc.weight": torch.ones(2, 1), "fc.bias": torch.ones(1)}, layer("fc", "head"))
     Traceback (most recent call last):
     ValueError: the state dict does not fit ModuleDict: fc.weight is (2, 1) and should be (1, 2)
     """
-    ours = model.state_dict()  # these tensors share the parameters' memory
+    ours = _targets(model, places)
     expected = {
         place.theirs: torch.empty(place.expected_shape(ours), device="meta") for place in places
     }
@@ -85,96 +88,87 @@ def fill(
     if given and expected.keys().isdisjoint(given):
         raise ValueError(
             f"{label} is of another model: it has {next(iter(given))} and {len(given) - 1} other "
-            f"tensors, and none of the {len(expected)} that fill {name}, such as {places[0].theirs}"
+            f"tensors, and none of the {len(expected)} that fill {name}, such as "
+            f"{places[0].theirs}{_prefix_hint(expected, given)}"
         )
-    wrong = differences(expected, given)
+    unfit = _no_weights(given, expected)
+    sides = ({n: t for n, t in side.items() if n not in unfit} for side in (expected, given))
+    wrong = differences(*sides) + [f"{theirs} is {why}" for theirs, why in unfit.items()]
+    if not wrong:
+        wrong = _no_numbers(given, places, ours)
     if wrong:
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise ValueError(f"{label} does not fit {name}: " + "; ".join(wrong[:SHOWN]) + more)
+        hint = _prefix_hint(expected, given)
+        raise ValueError(f"{label} does not fit {name}: " + "; ".join(wrong[:SHOWN]) + more + hint)
     with torch.no_grad():
         for place in places:
             place.fill(ours, given[place.theirs])
 
 
-def read_state(source: Source) -> dict[str, Tensor]:
-    """The tensors of a source by their published names, on the CPU.
+def has(state: Mapping[str, Any], name: str) -> bool:
+    """Whether a tensor is called so, with or without a prefix: what tells two namings apart.
 
-    A source is a dict, a `.safetensors` file (needs safetensors, extra `parity`), any file that
-    torch.save wrote, an `.index.json` of several such files, or a folder with one of them in it.
-
-    >>> sorted(read_state({"weight": torch.ones(2)}))
-    ['weight']
+    >>> has({"net.visual.proj": 0}, "visual.proj"), has({"visual.proj_in": 0}, "visual.proj")
+    (True, False)
     """
-    if isinstance(source, Mapping):
-        return dict(source)
-    path = Path(source)
-    if path.is_dir():
-        path = _only_file(path)
-    if path.suffix == ".json":
-        return _read_index(path)
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]  # as training code often wraps it
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path} holds no tensors by name")
-    return state
+    return any(f".{given}".endswith(f".{name}") for given in state)
 
 
-def label_of(source: Source) -> str:
-    """What an error calls the source.
-
-    >>> label_of({}), label_of("a/b.bin")
-    ('the state dict', 'a/b.bin')
-    """
-    return "the state dict" if isinstance(source, Mapping) else str(source)
-
-
-def _only_file(folder: Path) -> Path:
-    names = ["model.safetensors", "pytorch_model.bin"]
-    names += ["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"]  # diffusers'
-    for name in names:  # the whole, before the parts
-        for candidate in (name, name + ".index.json"):
-            if (folder / candidate).is_file():
-                return folder / candidate
-    raise FileNotFoundError(
-        f"there is no model.safetensors and no pytorch_model.bin in {folder}, "
-        "and neither of diffusers' diffusion_pytorch_model.safetensors and .bin"
-    )
+def _targets(model: nn.Module, places: Sequence[Place]) -> dict[str, Tensor]:
+    """Our tensors by name, which share the parameters' memory, if they can be filled."""
+    ours = model.state_dict()
+    for name in (name for place in places for name in place.ours):
+        if name not in ours:
+            raise ValueError(
+                f"{type(model).__name__} has no {name} to fill: give the model itself, neither "
+                "wrapped nor with layers exchanged"
+            )
+        if ours[name].is_meta or ours[name].is_inference():
+            where = "on the meta device" if ours[name].is_meta else "an inference tensor"
+            raise ValueError(f"{name} of {type(model).__name__} is {where} and can't be filled")
+    return ours
 
 
-def _read_index(path: Path) -> dict[str, Tensor]:
-    try:
-        files = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        names = sorted(set(files.values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path} is not an index of weights (no weight_map)") from None
-    state: dict[str, Tensor] = {}
-    for name in names:
-        state |= read_state(path.parent / Path(name).name)
-    return state
+def _no_weights(given: Mapping[str, Any], expected: Mapping[str, Tensor]) -> dict[str, str]:
+    """Of the tensors that would be copied, those of a kind that holds no weights, and what it is."""
+    wrong = {}
+    for name, tensor in given.items():
+        if name not in expected or not isinstance(tensor, Tensor):
+            continue
+        if type(tensor) not in (Tensor, nn.Parameter):
+            wrong[name] = f"a {type(tensor).__name__} and no plain tensor"
+        elif tensor.layout != torch.strided or tensor.is_nested:
+            wrong[name] = f"{str(tensor.layout).removeprefix('torch.')} and should be dense"
+        elif tensor.dtype not in FLOATS:
+            wrong[name] = f"of {tensor.dtype}, which holds no weights"
+        elif tensor.is_meta:
+            wrong[name] = "on the meta device, without numbers"
+    return wrong
 
 
-def _read_torch(path: Path) -> Any:
-    if path.is_file() and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                raise ValueError(
-                    f"{path} is a TorchScript program, which is code, not a state dict"
-                )
-    return read_torch_file(path)
+def _no_numbers(
+    given: Mapping[str, Tensor], places: Sequence[Place], ours: Mapping[str, Tensor]
+) -> list[str]:
+    """Tensors with NaN or infinity: no trained network has them, and they spread to all it says."""
+    wrong = []
+    for place in places:
+        tensor, dtype = given[place.theirs].detach(), ours[place.ours[0]].dtype
+        if tensor.numel() == 0:
+            continue
+        tensor = tensor.float() if tensor.element_size() == 1 else tensor
+        ends = torch.stack(tensor.aminmax())  # NaN is passed on by both
+        if not ends.isfinite().all():
+            wrong.append(f"{place.theirs} holds NaN or infinity")
+        elif not ends.to(dtype).isfinite().all():
+            wrong.append(f"{place.theirs} reaches {ends.abs().max():.3g}, infinite in {dtype}")
+    return wrong
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise ImportError(
-            f"reading {path} needs safetensors: pip install safetensors, or -e '.[parity]'"
-        ) from None
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error})") from None
+def _prefix_hint(expected: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """A sentence more, if all that is expected is there behind a prefix that nobody removed."""
+    first = next(iter(expected), "")
+    for name in given:
+        prefix = name.removesuffix(first)
+        if name.endswith(f".{first}") and all(prefix + other in given for other in expected):
+            return f"; all it needs is there under the prefix {prefix!r}: read_state(prefix=...)"
+    return ""

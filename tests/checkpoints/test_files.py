@@ -35,13 +35,6 @@ def test_code_is_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_torchscript_is_code_too(tmp_path):
-    torch.jit.trace(nn.Linear(2, 3), torch.zeros(1, 2)).save(tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="w.pt is a TorchScript program, which is code"):
-        read_state(tmp_path / "w.pt")
-
-
 def test_safetensors(tmp_path):
     pytest.importorskip("safetensors.torch").save_file(STATE, tmp_path / "w.safetensors")
     torch.testing.assert_close(read_state(tmp_path / "w.safetensors"), STATE)

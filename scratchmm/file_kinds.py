@@ -1,0 +1,77 @@
+"""What a file is that no reader here takes: told by its first bytes, or by its name.
+
+A reader that says "damaged" sends its user to download the same bytes again; one that says "an HDF5
+file of Keras" or "a pointer of Git LFS" ends the search. Below all rooms, as `whole_file` is, since
+weights, vocabularies, pictures and sounds are mistaken alike.
+
+Differs from the paper: nothing (there is none).
+"""
+
+import re
+from pathlib import Path
+
+LFS = b"version https://git-lfs.github.com/spec/"
+HEAD = 512  # a tar archive says what it is at byte 257
+
+BEGINNINGS = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras and TensorFlow write (.h5)",
+    b"GGUF": "a GGUF file, as llama.cpp reads",
+    b"GGML": "a GGML file, as old llama.cpp reads",
+    b"lmgg": "a GGML file, as old llama.cpp reads",
+    b"tjgg": "a GGML file, as old llama.cpp reads",
+    b"\x93NUMPY": "an array of NumPy (.npy)",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"\xfd7zXZ\x00": "compressed by xz: unpack it first",
+    b"BZh": "compressed by bzip2: unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it first",
+    b"Rar!": "a RAR archive: unpack it first",
+    b"<!doctype html": "a web page: the download brought that in place of the file",
+    b"<html": "a web page: the download brought that in place of the file",
+    b"<?xml": "an XML text: a download may have brought an error in place of the file",
+}
+NAMES = {  # these begin like anything: Protocol Buffers and MessagePack have no sign of their own
+    r"\.msgpack$": "a MessagePack file, as Flax writes",
+    r"\.onnx$": "an ONNX model",
+    r"\.pb$": "a TensorFlow graph",
+    r"\.tflite$": "a TensorFlow Lite model",
+    r"\.ckpt(-\d+)?\.(index|meta|data-\d+-of-\d+)$": "a part of a TensorFlow checkpoint",
+    r"\.mlmodel$": "a Core ML model",
+    r"\.pdparams$": "a file of PaddlePaddle",
+    r"\.npz$": "an archive of NumPy arrays",
+}
+TAR = (
+    "a tar archive: torch wrote its files so before version 0.1.10, in 2017, and "
+    "torch.save(torch.load(old, weights_only=False), new) renews one that you trust; "
+    "any other has to be unpacked"
+)
+
+
+def foreign_kind(path: str | Path) -> str | None:
+    """What the file at `path` is, if it is of a kind that holds no weights, pictures or sounds.
+
+    The text goes on a sentence that begins "... is"; None for everything else, damaged files among
+    them. Raises OSError if it cannot be read.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "model.bin"
+    >>> size = path.write_bytes(b"GGUF" + bytes(8))
+    >>> foreign_kind(path)
+    'a GGUF file, as llama.cpp reads'
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head.startswith(LFS):
+        size = re.search(rb"^size (\d+)", head, re.MULTILINE)
+        real = f" of {int(size[1][:20]):,} bytes" if size else ""
+        return f"a pointer of Git LFS and not the file{real} itself: `git lfs pull` fetches that"
+    if head[257:262] == b"ustar":
+        return TAR
+    start = head.lstrip().lower() if head.lstrip()[:1] == b"<" else head
+    for beginning, kind in BEGINNINGS.items():
+        if start.startswith(beginning):
+            return kind
+    if head[:2] == b"PK" and path.suffix != ".npz":
+        return None
+    return next((kind for sign, kind in NAMES.items() if re.search(sign, path.name.lower())), None)
