@@ -1,4 +1,4 @@
-"""`python -m scratchmm bench attention|vit|...|audio|video|world`: the library beside its peers."""
+"""`python -m scratchmm bench attention|vit|...|video|world|busy`: the library beside its peers."""
 
 import argparse
 import importlib
@@ -23,6 +23,7 @@ CASES = (
     "audio",
     "video",
     "world",
+    "busy",
 )
 
 

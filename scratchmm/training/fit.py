@@ -28,6 +28,7 @@ from scratchmm.training.device import (
 )
 from scratchmm.training.optimizer import adamw, warmup_cosine
 from scratchmm.training.parts import part_groups
+from scratchmm.training.threads import patient_threads
 
 
 def fit(
@@ -93,7 +94,8 @@ def fit(
     start = time.perf_counter() - (curve[-1]["seconds"] if curve else 0.0)
 
     done = len(curve)
-    with curve_file(place, curve) as write, progress_bar(steps, done, progress) as show:
+    bar = progress_bar(steps, done, progress)
+    with patient_threads(), curve_file(place, curve) as write, bar as show:
         for step in range(done, steps):
             rate = warmup_cosine(step, steps, round(warmup * steps), learning_rate)
             for group in optimizer.param_groups:

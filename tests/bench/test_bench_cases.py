@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from scratchmm.bench import attention, clip, fusion, resnet, sides, unet, vae, vilt, vit, world
+from scratchmm.bench import (
+    attention,
+    busy,
+    clip,
+    fusion,
+    resnet,
+    sides,
+    unet,
+    vae,
+    vilt,
+    vit,
+    world,
+)
 from scratchmm.bench.measure import Row
 from scratchmm.commands import bench, main
 from scratchmm.contrastive.clip import tiny as tiny_clip
@@ -34,6 +46,12 @@ def test_attention_and_its_memory() -> None:
     )
     check(rows, 6)
     assert all(row.met for row in rows if "memory" in row.case)
+
+
+def test_a_busy_machine_is_made_and_ends() -> None:
+    rows = busy.rows(rounds=1, steps=1, batch=3, goals=(None, 1e9))
+    check(rows, 2)
+    assert [row.goal for row in rows] == [None, 1e9] and busy.BUSY == 1.3 and busy.QUIET == 1.03
 
 
 def test_vit_has_the_peers_weights() -> None:
