@@ -14,6 +14,14 @@ import torch
 from torch import Tensor
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.published_config import (
+    Settings,
+    assume_heads,
+    check_model,
+    heads_of_width,
+    read_config,
+    settle,
+)
 from scratchmm.language.bert import BERT, BERTConfig, BERTEncoder, BERTForMaskedLM
 
 POOLER = ("pooler.dense.weight", "pooler.dense.bias")
@@ -31,6 +39,16 @@ BLOCK = {
     "output.LayerNorm": "feed_forward_norm",
 }
 
+OBEYED = {"num_attention_heads": 12, "hidden_act": "gelu", "layer_norm_eps": 1e-12}
+# RoBERTa and its relatives have the same names, but count positions from 2.
+FIXED = {
+    "model_type": ("bert",),
+    "position_embedding_type": ("absolute",),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
+}
+HEADS = {312: 12, 384: 12, 768: 12, 1024: 16}  # of TinyBERT, MiniLM, BERT-base and -large
+
 
 def load_bert(
     model: BERTEncoder | BERTForMaskedLM, source: Source
@@ -39,11 +57,14 @@ def load_bert(
 
     A BERTForMaskedLM takes a BertForMaskedLM or BertForPreTraining; a BERT takes a BertModel or a
     BertForPreTraining; a BERTEncoder any of them, since it needs no pooler. Raises ValueError that
-    lists every tensor that is missing, surplus or of another shape.
+    lists every tensor that is missing, surplus or of another shape, and where the model was made
+    otherwise than the config.json beside the weights says; bare weights are taken to be of the
+    model's own config.
     """
     state = plain_names(read_state(source))
     masked = isinstance(model, BERTForMaskedLM)
     encoder = model.encoder if isinstance(model, BERTForMaskedLM) else model
+    check_model(source, type(model).__name__, encoder.config, _settings(source))
     prefix = "bert." if masked or any(name.startswith("bert.") for name in state) else ""
     places = _encoder(encoder.config.depth, prefix, "encoder." if masked else "")
     harmless = {f"{prefix}embeddings.position_ids", *NEXT_SENTENCE}
@@ -62,30 +83,57 @@ def load_bert(
 
 
 def bert_config_from(
-    state: Mapping[str, Tensor], head_width: int = 64, epsilon: float = 1e-12
+    source: Source,
+    head_width: int | None = None,
+    epsilon: float | None = None,
+    *,
+    heads: int | None = None,
+    activation: str | None = None,
 ) -> BERTConfig:
-    """The sizes of a published BERT, read off its tensors' shapes.
+    """The sizes of a published BERT, read off its tensors' shapes and the config.json beside them.
 
-    Neither the number of heads nor the norms' epsilon leaves a trace there: published BERTs have
-    heads 64 wide and epsilon 1e-12.
+    Bare tensors show neither heads nor epsilon nor activation: what is not given is then 1e-12,
+    GELU, and the heads of the published BERT of that width: 12 of BERT-base, MiniLM and TinyBERT,
+    16 of BERT-large (of another width they must be given, as their number or their width). Raises
+    ValueError where config.json says what the model can't do, or other than what is given.
     """
+    state = plain_names(read_state(source))
     state = {name.removeprefix("bert."): tensor for name, tensor in state.items()}
     if "embeddings.word_embeddings.weight" not in state:
         raise ValueError(
             "the state dict is no BERT by transformers' names: it has no word_embeddings"
         )
     vocabulary, width = state["embeddings.word_embeddings.weight"].shape
-    blocks = "encoder.layer."
+    types, blocks = len(state["embeddings.token_type_embeddings.weight"]), "encoder.layer."
+    if types == 1 and not _settings(source):
+        raise ValueError(
+            f"{label_of(source)} has 1 type of sentence, as RoBERTa and its relatives, which count "
+            "positions from 2; no config.json beside it says that it is a BERT"
+        )
+    heads = heads_of_width(width, heads, head_width)
+    told = settle(source, _settings(source), heads=heads, epsilon=epsilon, activation=activation)
+    if "heads" not in told:
+        told["heads"] = assume_heads(source, "BERT", width, HEADS, "heads")
     return BERTConfig(
         vocabulary=vocabulary,
         context_length=len(state["embeddings.position_embeddings.weight"]),
         width=width,
         depth=len({n[len(blocks) :].split(".")[0] for n in state if n.startswith(blocks)}),
-        heads=width // head_width,
         hidden=len(state[f"{blocks}0.intermediate.dense.weight"]),
-        types=len(state["embeddings.token_type_embeddings.weight"]),
-        epsilon=epsilon,
+        types=types,
+        **told,
     )
+
+
+def _settings(source: Source) -> Settings:
+    config = read_config(source, OBEYED, FIXED)
+    if config is None:
+        return {}
+    return {
+        "heads": config.setting("num_attention_heads"),
+        "activation": config.activation("hidden_act"),
+        "epsilon": config.setting("layer_norm_eps"),
+    }
 
 
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -9,10 +9,13 @@ Differs from the paper: nothing.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
+from scratchmm.checkpoints.clip_config import check_text, check_vision, text_told, vision_told
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.vit import square_of
 from scratchmm.contrastive.clip import CLIP, CLIPConfig, CLIPVision
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
 from scratchmm.vision.vit import ViTConfig
@@ -31,9 +34,13 @@ HARMLESS = (
 def load_clip(model: CLIP, source: Source) -> CLIP:
     """Fill `model` with a published CLIP, of either naming, and return it.
 
-    Raises ValueError that lists every tensor that is missing, surplus or of another shape.
+    Raises ValueError that lists every tensor that is missing, surplus or of another shape, and
+    where the model was made otherwise than the config.json beside the weights says; bare weights
+    are taken to be of the model's own config: whether its GELU is theirs is for you to know.
     """
     state = read_state(source)
+    check_vision(source, model.config.vision, ("clip",))
+    check_text(source, model.config.text, ("clip",))
     places = (
         _openai(model.config) if "visual.conv1.weight" in state else _transformers(model.config)
     )
@@ -44,6 +51,7 @@ def load_clip(model: CLIP, source: Source) -> CLIP:
 def load_clip_text(model: TextTransformer, source: Source) -> TextTransformer:
     """Fill a text tower from a CLIPTextModel of transformers, with or without `text_model.`."""
     state = read_state(source)
+    check_text(source, model.config)
     prefix = "text_model." if any(name.startswith("text_model.") for name in state) else ""
     fill(model, state, _text(model.config.depth, prefix, ""), label_of(source), HARMLESS)
     return model
@@ -52,6 +60,7 @@ def load_clip_text(model: TextTransformer, source: Source) -> TextTransformer:
 def load_clip_vision(model: CLIPVision, source: Source) -> CLIPVision:
     """Fill a picture tower from a CLIPVisionModel of transformers, with or without the prefix."""
     state = read_state(source)
+    check_vision(source, model.config)
     prefix = "vision_model." if any(name.startswith("vision_model.") for name in state) else ""
     depth, patch = len(model.transformer.blocks), model.embeddings.patches
     kernel = (len(model.embeddings.class_token), patch.channels, patch.patch, patch.patch)
@@ -59,12 +68,23 @@ def load_clip_vision(model: CLIPVision, source: Source) -> CLIPVision:
     return model
 
 
-def clip_config_from(state: Mapping[str, Tensor], head_width: int = 64) -> CLIPConfig:
-    """The sizes of a published CLIP, read off its tensors' shapes.
+def clip_config_from(
+    source: Source,
+    head_width: int | None = None,
+    *,
+    vision_heads: int | None = None,
+    text_heads: int | None = None,
+    activation: str | None = None,
+) -> CLIPConfig:
+    """The sizes of a published CLIP, read off its tensors' shapes and the config.json beside them.
 
-    The number of heads leaves no trace in the shapes: every published CLIP has heads 64 wide. Its
-    end token is the last of the vocabulary.
+    Bare tensors show neither heads nor activation: what is not given is then the heads of the
+    published tower of that width (of another width they must be given, as their numbers or as one
+    width for both), and quick GELU, as OpenAI's; towers wider than OpenAI's are LAION's, with GELU.
+    The end token is then the last of the vocabulary. Raises ValueError where config.json says what
+    the model can't do, or other than what is given.
     """
+    state = read_state(source)
     if "visual.conv1.weight" in state:
         kernel, positions = state["visual.conv1.weight"], state["visual.positional_embedding"]
         tokens, length = state["token_embedding.weight"], len(state["positional_embedding"])
@@ -81,11 +101,11 @@ def clip_config_from(state: Mapping[str, Tensor], head_width: int = 64) -> CLIPC
         raise ValueError("the state dict is no CLIP with a Vision Transformer: it has no patches")
     width, channels, patch, _ = kernel.shape
     vision = ViTConfig(
-        image_size=patch * round((len(positions) - 1) ** 0.5),
+        image_size=square_of(len(positions) - 1, patch, label_of(source)),
         patch_size=patch,
         width=width,
         depth=_depth(state, vision_block),
-        heads=width // head_width,
+        heads=1,
         hidden=len(state[f"{vision_block}0.{expand}"]),
         channels=channels,
         epsilon=1e-5,
@@ -95,9 +115,15 @@ def clip_config_from(state: Mapping[str, Tensor], head_width: int = 64) -> CLIPC
         context_length=length,
         width=tokens.shape[1],
         depth=_depth(state, text_block),
-        heads=tokens.shape[1] // head_width,
+        heads=1,
         hidden=len(state[f"{text_block}0.{expand}"]),
         end_token=len(tokens) - 1,
+    )
+    vision = replace(
+        vision, **vision_told(source, width, vision_heads, head_width, activation, ("clip",))
+    )
+    text = replace(
+        text, **text_told(source, text.width, text_heads, head_width, activation, ("clip",))
     )
     return CLIPConfig(vision, text, embedding)
 

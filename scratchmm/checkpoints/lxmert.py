@@ -10,9 +10,12 @@ Differs from the paper: nothing.
 from typing import TypeVar
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.published_config import check_model, read_config
 from scratchmm.fusion.bimodal import BimodalTransformer, TwoStreamLayer
 
 Model = TypeVar("Model", TwoStreamLayer, BimodalTransformer)
+OBEYED = {"num_attention_heads": 12}
+FIXED = {"model_type": ("lxmert",), "hidden_act": ("gelu", "gelu_python")}
 # What stands before and after the encoder, in LxmertModel and in the models built on it.
 AROUND = ("embeddings.", "encoder.visn_fc.", "pooler.", "cls.", "obj_predict_head.", "answer_head.")
 
@@ -21,9 +24,16 @@ def load_lxmert(model: Model, source: Source) -> Model:
     """Fill `model` with a published LXMERT and return it.
 
     A TwoStreamLayer takes one LxmertXLayer; a BimodalTransformer takes an LxmertModel, or a model
-    built on one. Raises ValueError that lists every tensor that is missing, surplus or misshapen.
+    built on one. Raises ValueError that lists every tensor that is missing, surplus or misshapen,
+    and where the model was made otherwise than the config.json beside the weights says; bare
+    weights are taken to have the model's own number of heads, and GELU.
     """
     state = read_state(source)
+    published = read_config(source, OBEYED, FIXED)
+    if published is not None:
+        heads = {"heads": published.setting("num_attention_heads")}
+        made = model.cross_attention if isinstance(model, TwoStreamLayer) else model.config
+        check_model(source, type(model).__name__, made, heads)
     if isinstance(model, TwoStreamLayer):
         fill(model, state, _two_streams("", ""), label_of(source))
         return model

@@ -13,6 +13,15 @@ from typing import TypeVar
 from torch import Tensor
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.published_config import (
+    Settings,
+    assume_heads,
+    check_model,
+    heads_of_width,
+    read_config,
+    settle,
+)
+from scratchmm.checkpoints.vit import square_of
 from scratchmm.fusion.vilt import ViLT, ViLTConfig, ViLTForMaskedLM, ViLTForMatching, ViLTForVQA
 
 Model = TypeVar("Model", ViLT, ViLTForMatching, ViLTForMaskedLM, ViLTForVQA)
@@ -28,6 +37,15 @@ BLOCK = {
     "output.dense": "feed_forward.contract",
 }
 
+OBEYED = {
+    "num_attention_heads": 12,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "image_size": 384,
+}
+# max_image_length: a limit makes transformers draw that many patches at random.
+FIXED = {"model_type": ("vilt",), "qkv_bias": (True,), "max_image_length": (-1,)}
+
 
 def load_vilt(model: Model, source: Source) -> Model:
     """Fill `model` with a published ViLT and return it.
@@ -35,10 +53,12 @@ def load_vilt(model: Model, source: Source) -> Model:
     A ViLT takes a ViltModel, or any model built on one (its head is left out); ViLTForMatching
     takes a ViltForImageAndTextRetrieval, ViLTForMaskedLM a ViltForMaskedLM, ViLTForVQA a
     ViltForQuestionAnswering. Raises ValueError that lists every tensor that is missing, surplus or
-    of another shape.
+    of another shape, and where the model was made otherwise than the config.json beside the weights
+    says; bare weights are taken to be of the model's own config.
     """
     state = read_state(source)
     body = model if isinstance(model, ViLT) else model.vilt
+    check_model(source, type(model).__name__, body.config, _settings(source))
     theirs = "vilt." if any(name.startswith("vilt.") for name in state) else ""
     places = _body(body.config, theirs, "" if model is body else "vilt.")
     # A counter that old files carry.
@@ -60,33 +80,57 @@ def load_vilt(model: Model, source: Source) -> Model:
 
 
 def vilt_config_from(
-    state: Mapping[str, Tensor], head_width: int = 64, epsilon: float = 1e-12
+    source: Source,
+    head_width: int | None = None,
+    epsilon: float | None = None,
+    *,
+    heads: int | None = None,
+    activation: str | None = None,
 ) -> ViLTConfig:
-    """The sizes of a published ViLT, read off its tensors' shapes.
+    """The sizes of a published ViLT, read off its tensors' shapes and the config.json beside them.
 
-    Neither the number of heads nor the norms' epsilon leaves a trace there: published ViLTs have
-    heads 64 wide and epsilon 1e-12.
+    Bare tensors show neither heads nor epsilon nor activation: what is not given is then 1e-12,
+    GELU and, of the published width of 768, 12 heads (of another width they must be given, as their
+    number or their width). Raises ValueError where config.json says what the model can't do, or
+    other than what is given.
     """
+    state = read_state(source)
     prefix = "vilt." if any(name.startswith("vilt.") for name in state) else ""
     table, text = f"{prefix}embeddings.", f"{prefix}embeddings.text_embeddings."
     if f"{text}word_embeddings.weight" not in state:
         raise ValueError("the state dict is no ViLT by transformers' names: it embeds no words")
     width, channels, patch, _ = state[f"{table}patch_embeddings.projection.weight"].shape
     blocks = f"{prefix}encoder.layer."
+    heads = heads_of_width(width, heads, head_width)
+    told = settle(source, _settings(source), heads=heads, epsilon=epsilon, activation=activation)
+    if "heads" not in told:
+        told["heads"] = assume_heads(source, "ViLT", width, {768: 12}, "heads")
+    patches = state[f"{table}position_embeddings"].shape[1] - 1
+    told.setdefault("image_size", square_of(patches, patch, label_of(source)))
     return ViLTConfig(
         vocabulary=len(state[f"{text}word_embeddings.weight"]),
         context_length=len(state[f"{text}position_embeddings.weight"]),
-        image_size=patch * round((state[f"{table}position_embeddings"].shape[1] - 1) ** 0.5),
         patch_size=patch,
         width=width,
         depth=len({name[len(blocks) :].split(".")[0] for name in state if name.startswith(blocks)}),
-        heads=width // head_width,
         hidden=len(state[f"{blocks}0.intermediate.dense.weight"]),
         channels=channels,
         types=len(state[f"{text}token_type_embeddings.weight"]),
         modalities=len(state[f"{table}token_type_embeddings.weight"]),
-        epsilon=epsilon,
+        **told,
     )
+
+
+def _settings(source: Source) -> Settings:
+    config = read_config(source, OBEYED, FIXED)
+    if config is None:
+        return {}
+    return {
+        "heads": config.setting("num_attention_heads"),
+        "activation": config.activation("hidden_act"),
+        "epsilon": config.setting("layer_norm_eps"),
+        "image_size": config.square("image_size"),
+    }
 
 
 def _body(config: ViLTConfig, theirs: str, ours: str) -> list[Place]:

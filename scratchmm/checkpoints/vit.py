@@ -9,10 +9,19 @@ Differs from the paper: the pooler, a layer that transformers added, is left out
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.published_config import (
+    Settings,
+    assume_heads,
+    check_model,
+    heads_of_width,
+    read_config,
+    settle,
+)
 from scratchmm.vision.vit import VisionTransformer, ViTClassifier, ViTConfig
 
 # A dense layer with tanh over CLS: no paper has it, and no classifier uses it.
@@ -39,6 +48,15 @@ IN_MEMORY = {
     "mlp.fc2": "feed_forward.contract",
 }
 
+OBEYED = {
+    "num_attention_heads": 12,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "image_size": 224,
+}
+FIXED = {"model_type": ("vit",), "qkv_bias": (True,)}
+HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1408: 16}  # of published ViTs, by width
+
 
 def load_vit(
     model: ViTClassifier | VisionTransformer, source: Source
@@ -47,11 +65,14 @@ def load_vit(
 
     A ViTClassifier takes a ViTForImageClassification; a VisionTransformer takes that (its
     classifier is left out) or a ViTModel. Raises ValueError that lists every tensor that is
-    missing, surplus or of another shape.
+    missing, surplus or of another shape, and where the model was made otherwise than the
+    config.json beside the weights says; bare weights are taken to be of the model's own config.
     """
     state = read_state(source)
     classifier = isinstance(model, ViTClassifier)
     encoder = model.encoder if isinstance(model, ViTClassifier) else model
+    config = replace(encoder.config, activation=encoder.config.activation or "gelu")
+    check_model(source, type(model).__name__, config, _settings(source))
     theirs = "vit." if classifier or any(name.startswith("vit.") for name in state) else ""
     ours = "encoder." if classifier else ""
     places = _encoder(encoder, state, theirs, ours)
@@ -65,13 +86,21 @@ def load_vit(
 
 
 def vit_config_from(
-    state: Mapping[str, Tensor], head_width: int = 64, epsilon: float = 1e-12
+    source: Source,
+    head_width: int | None = None,
+    epsilon: float | None = None,
+    *,
+    heads: int | None = None,
+    activation: str | None = None,
 ) -> ViTConfig:
-    """The sizes of a published ViT, read off its tensors' shapes.
+    """The sizes of a published ViT, read off its tensors' shapes and the config.json beside them.
 
-    Neither the number of heads nor the norms' epsilon leaves a trace there: published ViTs have
-    heads 64 wide and epsilon 1e-12.
+    Bare tensors show neither heads nor epsilon nor activation: what is not given is then 1e-12,
+    GELU, and the heads of the published ViT of that width (of another width they must be given, as
+    their number or their width), and the picture is square. Raises ValueError where config.json
+    says what the model can't do, or other than what is given.
     """
+    state = read_state(source)
     prefix = "vit." if any(name.startswith("vit.") for name in state) else ""
     if f"{prefix}embeddings.cls_token" not in state:
         raise ValueError("the state dict is no ViT by transformers' names: it has no cls_token")
@@ -81,17 +110,45 @@ def vit_config_from(
     blocks = prefix + _block(state)
     names = IN_MEMORY if "encoder." not in blocks else IN_FILES
     expand = next(theirs for theirs, ours in names.items() if ours == "feed_forward.expand")
-    return ViTConfig(
-        image_size=patch * round(patches**0.5),
-        patch_size=patch,
-        width=width,
-        depth=len({n[len(blocks) :].split(".")[0] for n in state if n.startswith(blocks)}),
-        heads=width // head_width,
-        hidden=len(state[f"{blocks}0.{expand}.weight"]),
-        channels=channels,
-        classes=len(state["classifier.weight"]) if "classifier.weight" in state else 1000,
-        epsilon=epsilon,
-    )
+    heads = heads_of_width(width, heads, head_width)
+    told = settle(source, _settings(source), heads=heads, epsilon=epsilon, activation=activation)
+    told["activation"] = None if told.get("activation") == "gelu" else told.get("activation")
+    sizes = {
+        "image_size": square_of(patches, patch, label_of(source)),
+        "patch_size": patch,
+        "width": width,
+        "depth": len({n[len(blocks) :].split(".")[0] for n in state if n.startswith(blocks)}),
+        "hidden": len(state[f"{blocks}0.{expand}.weight"]),
+        "channels": channels,
+        "classes": len(state["classifier.weight"]) if "classifier.weight" in state else 1000,
+    }
+    if "heads" not in told:
+        told["heads"] = assume_heads(source, "ViT", width, HEADS, "heads")
+    return ViTConfig(**{**sizes, **told})
+
+
+def square_of(patches: int, patch: int, label: str) -> int:
+    """The side in pixels of a square picture of so many patches; ValueError if there is none.
+
+    >>> square_of(16, 8, "a.bin")
+    32
+    """
+    side = round(patches**0.5)
+    if side**2 != patches:
+        raise ValueError(f"{label} has positions for {patches} patches, which make no square")
+    return side * patch
+
+
+def _settings(source: Source) -> Settings:
+    config = read_config(source, OBEYED, FIXED)
+    if config is None:
+        return {}
+    return {
+        "heads": config.setting("num_attention_heads"),
+        "activation": config.activation("hidden_act"),
+        "epsilon": config.setting("layer_norm_eps"),
+        "image_size": config.square("image_size"),
+    }
 
 
 def _block(state: Mapping[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ flows there; texts are pooled at their first end token.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from scratchmm.language import text_transformer
 from scratchmm.language.text_transformer import TextConfig, TextTransformer, pool_at_end
-from scratchmm.layers.transformer import Transformer, TransformerBlock, quick_gelu
+from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 from scratchmm.vision.vit import ViTConfig, ViTEmbeddings
 
 
@@ -25,8 +25,8 @@ from scratchmm.vision.vit import ViTConfig, ViTEmbeddings
 class CLIPConfig:
     """The sizes of a CLIP: its two towers, and the space they share."""
 
-    vision: ViTConfig
-    text: TextConfig
+    vision: ViTConfig  # of the picture tower; its number of classes is not used
+    text: TextConfig  # of the text tower, which may be of another width and depth
     embedding: int = 512  # width of the shared space, E
 
 
@@ -56,10 +56,44 @@ def clip_vit_l_14() -> CLIPConfig:
     return CLIPConfig(vision, TextConfig(width=768, heads=12, hidden=3072), embedding=768)
 
 
+def clip_vit_l_14_336() -> CLIPConfig:
+    """CLIP ViT-L/14 for pictures of 336 pixels, as published: 427,944,193 parameters."""
+    config = clip_vit_l_14()
+    return replace(config, vision=replace(config.vision, image_size=336))
+
+
+def clip_vit_h_14() -> CLIPConfig:
+    """LAION's CLIP ViT-H/14: GELU, heads 80 and 64 wide; 986,109,441 parameters."""
+    vision = ViTConfig(
+        patch_size=14, width=1280, depth=32, heads=16, hidden=5120, epsilon=1e-5, activation="gelu"
+    )
+    text = TextConfig(width=1024, depth=24, heads=16, hidden=4096, activation="gelu")
+    return CLIPConfig(vision, text, embedding=1024)
+
+
+def clip_vit_bigg_14() -> CLIPConfig:
+    """LAION's CLIP ViT-bigG/14: GELU, heads 104 and 64 wide; 2,539,567,105 parameters."""
+    vision = ViTConfig(
+        patch_size=14, width=1664, depth=48, heads=16, hidden=8192, epsilon=1e-5, activation="gelu"
+    )
+    text = TextConfig(width=1280, depth=32, heads=20, hidden=5120, activation="gelu")
+    return CLIPConfig(vision, text, embedding=1280)
+
+
+def with_activation(config: CLIPConfig, activation: str) -> CLIPConfig:
+    """The same CLIP with another activation in both towers: LAION's of OpenAI's sizes have "gelu".
+
+    >>> with_activation(clip_vit_b_32(), "gelu").text.activation
+    'gelu'
+    """
+    vision = replace(config.vision, activation=activation)
+    return replace(config, vision=vision, text=replace(config.text, activation=activation))
+
+
 class CLIPVision(nn.Module):
     """CLIP's picture tower: a ViT with a norm before its blocks, read off the CLS token.
 
-    Its patch projection has no bias, and its GELU is the quick one.
+    Its patch projection has no bias, and its GELU is the quick one unless the config names another.
 
     >>> CLIPVision(tiny().vision)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 32])
@@ -67,10 +101,12 @@ class CLIPVision(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
+        self.config = config
         self.embeddings = ViTEmbeddings(config, bias=False)
         self.norm_before = nn.LayerNorm(config.width, eps=config.epsilon)
+        activation = activation_named(config.activation or "quick_gelu")
         self.transformer = Transformer(
-            TransformerBlock(config.width, config.heads, config.hidden, quick_gelu, config.epsilon)
+            TransformerBlock(config.width, config.heads, config.hidden, activation, config.epsilon)
             for _ in range(config.depth)
         )
         self.norm_after = nn.LayerNorm(config.width, eps=config.epsilon)

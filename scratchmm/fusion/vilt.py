@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.embeddings import PatchEmbedding, check_divisible
-from scratchmm.layers.transformer import Transformer, TransformerBlock
+from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 
 WORD, PICTURE = 0, 1  # the modality types
 
@@ -43,10 +43,12 @@ class ViLTConfig:
     types: int = 2  # sentences of a pair that are told apart
     modalities: int = 2  # words and pictures; 3 where a second picture has a type of its own
     epsilon: float = 1e-12  # of the layer norms
+    activation: str = "gelu"  # of the feed-forward networks and of the head that guesses words
 
     def __post_init__(self) -> None:
         check_divisible("image size", self.image_size, "patch size", self.patch_size)
         check_heads(self.width, self.heads)
+        activation_named(self.activation)
 
     @property
     def grid(self) -> int:
@@ -173,8 +175,9 @@ class ViLT(nn.Module):
         super().__init__()
         self.config = config
         self.embeddings = ViLTEmbeddings(config)
+        activation = activation_named(config.activation)
         self.transformer = Transformer(
-            TransformerBlock(config.width, config.heads, config.hidden, epsilon=config.epsilon)
+            TransformerBlock(config.width, config.heads, config.hidden, activation, config.epsilon)
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=config.epsilon)
@@ -228,7 +231,8 @@ class ViLTForMaskedLM(nn.Module):
         super().__init__()
         self.vilt = vilt
         config = vilt.config
-        self.head = MaskedWordHead(config.width, config.vocabulary, config.epsilon)
+        activation = activation_named(config.activation)
+        self.head = MaskedWordHead(config.width, config.vocabulary, config.epsilon, activation)
 
     def forward(self, tokens: Tensor, images: Tensor, **masks: Tensor | None) -> Tensor:
         """tokens: int64 (B, T), some covered. Returns logits (B, T, V)."""

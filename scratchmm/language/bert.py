@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.blocks import PostNormBlock
-from scratchmm.layers.transformer import Transformer
+from scratchmm.layers.transformer import Transformer, activation_named
 
 NOT_ASKED = -100  # the target of a token that is not to be guessed; cross_entropy leaves it out
 
@@ -37,9 +37,11 @@ class BERTConfig:
     hidden: int = 3072  # inside the feed-forward networks
     types: int = 2  # sentences of a pair that are told apart
     epsilon: float = 1e-12  # of the layer norms
+    activation: str = "gelu"  # of the feed-forward networks and of the head that guesses words
 
     def __post_init__(self) -> None:
         check_heads(self.width, self.heads)
+        activation_named(self.activation)
 
 
 def tiny() -> BERTConfig:
@@ -61,6 +63,16 @@ def bert_large() -> BERTConfig:
     return BERTConfig(width=1024, depth=24, heads=16, hidden=4096)
 
 
+def minilm_l6() -> BERTConfig:
+    """MiniLM of 6 blocks (all-MiniLM-L6), heads 32 wide: 22,713,216 parameters with the pooler."""
+    return BERTConfig(width=384, depth=6, heads=12, hidden=1536)
+
+
+def minilm_l12() -> BERTConfig:
+    """MiniLM of 12 blocks (all-MiniLM-L12), heads 32 wide: 33,360,000 parameters with the pooler."""
+    return BERTConfig(width=384, depth=12, heads=12, hidden=1536)
+
+
 class BERTEncoder(nn.Module):
     """Embeddings and bidirectional blocks: the text as vectors that know their neighbours.
 
@@ -75,8 +87,9 @@ class BERTEncoder(nn.Module):
         self.embeddings = BERTEmbeddings(
             config.vocabulary, width, config.context_length, config.types, epsilon
         )
+        activation = activation_named(config.activation)
         self.transformer = Transformer(
-            PostNormBlock(width, config.heads, config.hidden, epsilon=epsilon)
+            PostNormBlock(width, config.heads, config.hidden, activation, epsilon)
             for _ in range(config.depth)
         )
 
@@ -121,7 +134,8 @@ class BERTForMaskedLM(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = BERTEncoder(config)
-        self.head = MaskedWordHead(config.width, config.vocabulary, config.epsilon)
+        activation = activation_named(config.activation)
+        self.head = MaskedWordHead(config.width, config.vocabulary, config.epsilon, activation)
 
     def forward(
         self, tokens: Tensor, real: Tensor | None = None, types: Tensor | None = None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scratchmm.layers.attention import KeyValueCache, causal_mask, check_heads
 from scratchmm.layers.embeddings import check_tokens
-from scratchmm.layers.transformer import Transformer, TransformerBlock, quick_gelu
+from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,12 @@ class TextConfig:
     hidden: int = 2048  # inside the feed-forward networks
     end_token: int = 49407  # where the text is pooled
     epsilon: float = 1e-5  # of the layer norms
+    # Of the feed-forward networks: OpenAI's is "quick_gelu", LAION's "gelu".
+    activation: str = "quick_gelu"
 
     def __post_init__(self) -> None:
         check_heads(self.width, self.heads)
+        activation_named(self.activation)
         if not 0 <= self.end_token < self.vocabulary:
             raise ValueError(
                 f"end token {self.end_token} is outside the vocabulary of {self.vocabulary}"
@@ -62,8 +65,9 @@ class TextTransformer(nn.Module):
         # The published initial scales: small, so that no token shouts over the others at first.
         nn.init.normal_(self.tokens.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.01)
+        activation = activation_named(config.activation)
         self.transformer = Transformer(
-            TransformerBlock(config.width, config.heads, config.hidden, quick_gelu, config.epsilon)
+            TransformerBlock(config.width, config.heads, config.hidden, activation, config.epsilon)
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=config.epsilon)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.embeddings import check_tokens
+from scratchmm.layers.transformer import Activation
 
 
 class BERTEmbeddings(nn.Module):
@@ -53,21 +54,29 @@ class MaskedWordHead(nn.Module):
     """Which word stood here? A dense layer, then how well each word's own embedding fits.
 
     The table of embeddings is used twice, to read words and to guess them, so it is handed in.
+    activation: behind the dense layer, the one of the transformer below.
 
     >>> head = MaskedWordHead(width=8, vocabulary=99)
     >>> head(torch.zeros(1, 3, 8), torch.zeros(99, 8)).shape
     torch.Size([1, 3, 99])
     """
 
-    def __init__(self, width: int, vocabulary: int, epsilon: float = 1e-12) -> None:
+    def __init__(
+        self,
+        width: int,
+        vocabulary: int,
+        epsilon: float = 1e-12,
+        activation: Activation = F.gelu,
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.dense = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width, eps=epsilon)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def forward(self, x: Tensor, words: Tensor) -> Tensor:
         """x: (B, T, D); words: (V, D), the embedding of every token. Returns logits (B, T, V)."""
-        x = self.norm(F.gelu(self.dense(x)))  # (B, T, D)
+        x = self.norm(self.activation(self.dense(x)))  # (B, T, D)
         return F.linear(x, words, self.bias)  # (B, T, V)
 
 

@@ -8,6 +8,7 @@ Differs from the paper: no dropout.
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch  # noqa: F401  (for the examples)
 import torch.nn.functional as F
@@ -27,6 +28,27 @@ def quick_gelu(x: Tensor) -> Tensor:
     [0.0, 100.0]
     """
     return F.silu(1.702 * x) / 1.702
+
+
+# By the names that configs use. tanh: the approximation that GPT-2's code has.
+ACTIVATIONS: dict[str, Activation] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "quick_gelu": quick_gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+}
+
+
+def activation_named(name: str) -> Activation:
+    """The activation that a config means by a name. Raises ValueError on a name that is not known.
+
+    >>> activation_named("relu")(torch.tensor([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"there is no activation {name!r}, only {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
 
 
 class FeedForward(nn.Module):

@@ -127,7 +127,7 @@ def build(tokenizer: BytePairEncoding, known: frozenset[str], *, seed: int = 0) 
     """
     torch.manual_seed(seed)
     vae = VAE(VAEConfig(3 * FOLD**2, LATENT, widths=(32, 64, 96), depth=1, groups=8))
-    text = TextConfig(len(tokenizer), LENGTH, end_token=tokenizer.end, **TEXT)
+    text = TextConfig(len(tokenizer), LENGTH, end_token=tokenizer.end, **TEXT)  # type: ignore[arg-type]
     unet = TextUNet(
         TextUNetConfig(
             channels=LATENT, widths=(128,), depth=1, attended=(), groups=8, heads=4,

@@ -6,14 +6,14 @@ Dimensions: B batch, C channels, N patches, D width, H heads, K classes.
 Differs from the paper: no dropout; the head is one Linear layer, as in fine-tuning.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from scratchmm.layers.attention import check_heads
 from scratchmm.layers.embeddings import PatchEmbedding, resize_positions
-from scratchmm.layers.transformer import Transformer, TransformerBlock
+from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class ViTConfig:
     channels: int = 3  # of the picture
     classes: int = 1000  # of the classifier
     epsilon: float = 1e-12  # of the layer norms
+    # Of the feed-forward networks: "gelu", "quick_gelu", "gelu_tanh", "relu" or "silu". None is the
+    # usual one: GELU in a ViT, quick GELU in CLIP's tower.
+    activation: str | None = None
 
     def __post_init__(self) -> None:
         if self.patch_size < 1 or self.image_size % self.patch_size:
@@ -41,6 +44,7 @@ class ViTConfig:
                 f"image size {self.image_size} is not divisible by patch size {self.patch_size}"
             )
         check_heads(self.width, self.heads)
+        activation_named(self.activation or "gelu")
 
     @property
     def grid(self) -> int:
@@ -70,6 +74,16 @@ def vit_b_16() -> ViTConfig:
 def vit_l_16() -> ViTConfig:
     """ViT-L/16: 304,326,632 parameters with 1,000 classes."""
     return ViTConfig(width=1024, depth=24, heads=16, hidden=4096)
+
+
+def vit_l_16_384() -> ViTConfig:
+    """ViT-L/16 for pictures of 384 pixels: 304,715,752 parameters with 1,000 classes."""
+    return replace(vit_l_16(), image_size=384)
+
+
+def vit_h_14() -> ViTConfig:
+    """ViT-H/14, whose heads are 80 wide: 632,045,800 parameters with 1,000 classes."""
+    return ViTConfig(patch_size=14, width=1280, depth=32, heads=16, hidden=5120)
 
 
 class ViTEmbeddings(nn.Module):
@@ -110,9 +124,11 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
+        self.config = config
         self.embeddings = ViTEmbeddings(config)
+        activation = activation_named(config.activation or "gelu")
         self.transformer = Transformer(
-            TransformerBlock(config.width, config.heads, config.hidden, epsilon=config.epsilon)
+            TransformerBlock(config.width, config.heads, config.hidden, activation, config.epsilon)
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=config.epsilon)

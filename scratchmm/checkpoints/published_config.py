@@ -1,0 +1,239 @@
+"""config.json: what lies beside published weights and says what no tensor's shape can show.
+
+Heads, activations, epsilons, padding and scales leave no trace in shapes: with a wrong one every
+tensor fits and the numbers are others. A loader gives two tables: the keys that the model obeys,
+each with the value that the published class takes where the file is silent, and the keys that
+must have one of a few values, since the model can't do otherwise.
+
+Differs from the paper: nothing (there is none).
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scratchmm.checkpoints.files import Source, label_of
+from scratchmm.layers.embeddings import check_divisible
+
+# transformers' and diffusers' names of what layers/transformer.py has under one name.
+ACTIVATION_NAMES = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+
+
+class Setting(NamedTuple):
+    """What a config.json says of one field of our config.
+
+    >>> Setting("num_attention_heads", 12, 12).ours
+    12
+    """
+
+    key: str  # its name in the file
+    theirs: Any  # what stands there, or what the published class takes where nothing does
+    ours: Any  # the value of our field that does the same
+
+
+class PublishedConfig(NamedTuple):
+    """The settings of a config.json: those it names, over the defaults of the published class."""
+
+    label: str  # what an error calls the file
+    values: Mapping[str, Any]
+
+    def setting(self, key: str, ours: Any = None) -> Setting:
+        """The setting of a key; `ours` is its value in our config, if it differs from theirs."""
+        theirs = self.values[key]
+        return Setting(key, theirs, theirs if ours is None else ours)
+
+    def activation(self, key: str) -> Setting:
+        """The setting of an activation, by our name. Raises ValueError on one that we lack."""
+        theirs = self.values[key]
+        if theirs not in ACTIVATION_NAMES:
+            raise ValueError(must_be(self.label, key, theirs, tuple(ACTIVATION_NAMES)))
+        return self.setting(key, ACTIVATION_NAMES[theirs])
+
+    def square(self, key: str) -> Setting:
+        """The setting of a size that may be written as (height, width): they must be equal."""
+        theirs = self.values[key]
+        if isinstance(theirs, list) and len(set(theirs)) != 1:
+            raise ValueError(f"{self.label} says {key} is {theirs}, and this model takes squares")
+        return self.setting(key, theirs[0] if isinstance(theirs, list) else theirs)
+
+
+Settings = Mapping[str, Setting]  # by the names of our config's fields
+
+
+def read_config(
+    source: Source,
+    obeyed: Mapping[str, Any],
+    fixed: Mapping[str, tuple[Any, ...]],
+    part: str = "",
+    nullable: Collection[str] = (),
+) -> PublishedConfig | None:
+    """The config.json in a source's folder; None for a dict of tensors, or where there is none.
+
+    A file that names none of the keys is another program's, and is passed over. obeyed: keys and the
+    published class's defaults; fixed: keys and the values that they may have, the default first
+    (of a list, each entry). part: the tower to read, of a file that describes two. nullable: keys
+    whose value may be null. Raises ValueError on a file that is no JSON, and on a value that the
+    model can't have.
+    """
+    path = config_beside(source)
+    if path is None:
+        return None
+    values, label = _read_json(path), str(path)
+    if part and not values.keys().isdisjoint(("text_config", "vision_config")):
+        values, label = _tower(values, part, label), f"{label} ({part})"
+    elif values.keys().isdisjoint(obeyed.keys() | fixed.keys()):
+        return None
+    for key, allowed in fixed.items():
+        value = values.get(key, allowed[0])
+        parts = value if isinstance(value, list) and value not in allowed else [value]
+        if not all(one in allowed for one in parts):
+            raise ValueError(must_be(label, key, value, allowed))
+    values = {key: values.get(key, default) for key, default in obeyed.items()}
+    for key, value in values.items():
+        if not _is_like(value, obeyed[key]) and not (value is None and key in nullable):
+            raise ValueError(f"{label} says {key} is {value!r}, where {obeyed[key]!r} is usual")
+    return PublishedConfig(label, values)
+
+
+def config_beside(source: Source) -> Path | None:
+    """Where the config.json of weights lies: in the folder that they are in, or that is given.
+
+    >>> config_beside({}) is None
+    True
+    """
+    if isinstance(source, Mapping):
+        return None
+    path = Path(source)
+    path = (path if path.is_dir() else path.parent) / "config.json"
+    return path if path.is_file() else None
+
+
+def check_model(source: Source, model: str, ours: object, settings: Settings) -> None:
+    """Refuse to fill a model that was made otherwise than its weights were trained.
+
+    ours: the model's config. Raises ValueError that names the key and both values.
+
+    >>> from types import SimpleNamespace
+    >>> heads = {"heads": Setting("num_attention_heads", 12, 12)}
+    >>> check_model("a/config.json", "BERT", SimpleNamespace(heads=6), heads)
+    Traceback (most recent call last):
+    ValueError: a/config.json says num_attention_heads is 12, but this BERT was made with heads=6
+    """
+    label = str(config_beside(source) or label_of(source))
+    for field, setting in settings.items():
+        value = getattr(ours, field)
+        if value != setting.ours:
+            raise ValueError(
+                f"{_said(label, field, setting)}, but this {model} was made with {field}={value!r}"
+            )
+
+
+def settle(source: Source, settings: Settings, **given: Any) -> dict[str, Any]:
+    """Our config's fields as config.json says or, where it does not, as given; None: not given.
+
+    Raises ValueError where both say, and differ.
+
+    >>> settle({}, {}, heads=4, epsilon=None)
+    {'heads': 4}
+    """
+    fields = {field: setting.ours for field, setting in settings.items()}
+    for field, value in given.items():
+        if value is None:
+            continue
+        if field in fields and fields[field] != value:
+            label = str(config_beside(source) or label_of(source))
+            raise ValueError(
+                f"{_said(label, field, settings[field])}, but {field}={value!r} is given"
+            )
+        fields[field] = value
+    return fields
+
+
+def heads_of_width(width: int, heads: int | None, head_width: int | None) -> int | None:
+    """The number of heads as given by itself or by their width; None if by neither.
+
+    >>> heads_of_width(384, None, 32)
+    12
+    """
+    if heads is not None or head_width is None:
+        return heads
+    check_divisible("width", width, "a head's width of", head_width)
+    return width // head_width
+
+
+def assume_heads(source: Source, what: str, width: int, known: Mapping[int, int], name: str) -> int:
+    """The heads of a published model of this width, where nothing says how many there are.
+
+    known: heads by width. name: of the argument that says it. Raises ValueError on other widths.
+
+    >>> assume_heads({}, "BERT", 768, {768: 12}, "heads")
+    12
+    >>> assume_heads({}, "BERT", 128, {768: 12}, "heads")
+    Traceback (most recent call last):
+    ValueError: the state dict is a BERT 128 wide, no shape shows how many heads it has, and no \
+config.json lies beside it: give heads
+    """
+    if width not in known:
+        raise ValueError(
+            f"{label_of(source)} is a {what} {width} wide, no shape shows how many heads it has, "
+            f"and no config.json lies beside it: give {name}"
+        )
+    return known[width]
+
+
+def must_be(label: str, key: str, value: Any, allowed: tuple[Any, ...]) -> str:
+    """The sentence about a value that a model can't have.
+
+    >>> must_be("config.json", "qkv_bias", False, (True,))
+    'config.json says qkv_bias is False, and this model can only have True'
+    """
+    possible = " or ".join(repr(one) for one in allowed)
+    return f"{label} says {key} is {value!r}, and this model can only have {possible}"
+
+
+def _said(label: str, field: str, setting: Setting) -> str:
+    plain = type(setting.ours) is type(setting.theirs) and setting.ours == setting.theirs
+    meaning = "" if plain else f" ({field}={setting.ours!r} here)"
+    return f"{label} says {setting.key} is {setting.theirs!r}{meaning}"
+
+
+def _tower(values: Mapping[str, Any], part: str, label: str) -> dict[str, Any]:
+    """The settings of one tower, with the type of the whole model."""
+    # Old files say it twice, and transformers obeys the second.
+    inner = values.get(f"{part}_dict") or values.get(part) or {}
+    if not isinstance(inner, dict):
+        raise ValueError(f"{label} says {part} is {inner!r}, which are no settings by key")
+    whole = {key: values[key] for key in ("model_type",) if key in values}
+    return {key: value for key, value in inner.items() if key != "model_type"} | whole
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value is of a kind that a key may have: several numbers may stand for one."""
+    if usual is None or isinstance(value, bool):
+        return usual is None or isinstance(usual, bool)
+    if isinstance(value, list) and not isinstance(usual, str):
+        return bool(value) and all(_is_like(one, usual) for one in value)
+    return isinstance(value, str if isinstance(usual, str) else int | float)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} is damaged: it is no JSON") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds a {type(values).__name__} and no settings by key")
+    return values
