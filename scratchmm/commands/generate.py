@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP"}
 SUFFIXES |= {".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM"}
 COLUMNS = ("prompt", "negative", "seed", "steps", "scale")  # of a table of prompts
+CACHE_HELP = "folder of the model (default: SCRATCHMM_CACHE, runs/generator, ~/.cache/scratchmm)"
 Say = Callable[[str], None]
 
 
@@ -50,7 +51,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--kind", choices=("edges", "depth", "pose"), help="what --control shows")
     parser.add_argument("--zoom", type=int, nargs="?", const=8, default=1, help="enlarge (8 times)")
     parser.add_argument("--clip", type=Path, metavar="FOLDER", help="a trained CLIP, for CLIPScore")
-    parser.add_argument("--cache", type=Path, help="folder of the model (or SCRATCHMM_CACHE)")
+    parser.add_argument("--cache", type=Path, help=CACHE_HELP)
     parser.add_argument("--fresh", action="store_true", help="train the model anew")
     parser.add_argument("--json", action="store_true", help="print what the manifest says")
 
@@ -59,20 +60,26 @@ def run(arguments: argparse.Namespace) -> int:
     """Read what is asked for, open or train the model, draw, write."""
     say: Say = (lambda text: None) if arguments.json else print
     check_options(arguments)
-    from scratchmm.commands import generate_draw
+    from scratchmm.data.captioned import known_words
 
     jobs = read_jobs(arguments)
     single = arguments.batch is None and len(jobs) == 1
     out = check_out(arguments.out, single, len(jobs))
+    folder = cache_folder(arguments.cache)
+    trained = (folder / "generator.pt").exists() and not arguments.fresh
+    if not trained:  # its words are those of the sentences that it will learn from
+        check_words(jobs, known_words(), single, say)
+    from scratchmm.commands import generate_draw
+
     inputs = generate_draw.read_inputs(arguments, say)
     score = generate_draw.scorer(arguments.clip)
-    folder = cache_folder(arguments.cache)
     generator = generate_draw.open_model(folder, arguments, say)
+    if trained:
+        check_words(jobs, generator.known, single, say)
     for job in jobs[:1] if single else ():
-        generator.tokens([job.prompt])  # refuses a prompt without a known word
+        generator.tokens([job.prompt])  # refuses a prompt that is too long
     for job in jobs:
         generate_draw.check_steps(generator, job.steps)
-        tell_unknown(job, generator.known, say)
     draw = generate_draw.drawer(generator, inputs, folder, arguments, say)
     if single:
         return draw_one(jobs[0], draw, out, score, arguments, say)
@@ -177,21 +184,45 @@ def check_out(given: Path | None, single: bool, count: int) -> Path:
     return out
 
 
-def cache_folder(given: Path | None) -> Path:
-    """The folder of trained models: as given, of the environment, or the user's cache."""
+def cache_folder(given: Path | None = None) -> Path:
+    """The folder of trained models: as given, of the environment, the lessons', the user's cache.
+
+    The lessons' is runs/generator under the folder one stands in, if a model is in it: it is the
+    same model, trained in the same way.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = given or Path(os.environ.get("SCRATCHMM_CACHE") or Path(home) / "scratchmm")
+    lessons, own = Path("runs/generator"), Path(home) / "scratchmm"
+    usual = lessons if (lessons / "generator.pt").is_file() else own
+    folder = given or Path(os.environ.get("SCRATCHMM_CACHE") or usual)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"the cache {folder} is a file and not a folder")
     return folder
 
 
-def tell_unknown(job: "Job", known: frozenset[str], say: Say) -> None:
-    """Say which words will have no effect."""
-    words = re.findall("[a-z]+", f"{job.prompt} {job.negative}".lower())
-    unknown = [word for word in dict.fromkeys(words) if word not in known]
-    if unknown and len(unknown) < len(set(words)):
-        say(f"{', '.join(unknown)}: never seen in training, so the picture cannot follow")
+def check_words(jobs: Sequence["Job"], known: frozenset[str], single: bool, say: Say) -> None:
+    """Say which words will have no effect, and which would; refuse a single prompt of none of these.
+
+    >>> from scratchmm.diffusion.workbench import Job
+    >>> check_words([Job("a red dog")], frozenset({"a", "red", "ring"}), True, print)
+    dog: never seen in training, so the picture cannot follow. Known words: a, red, ring
+    """
+    asked = " ".join(f"{job.prompt} {job.negative}" for job in jobs)
+    unknown = [word for word in words_of(asked) if word not in known]
+    these = ", ".join(sorted(known))
+    if single and jobs[0].prompt.strip() and known.isdisjoint(words_of(jobs[0].prompt)):
+        raise ValueError(
+            f"the prompt {jobs[0].prompt!r} has no word that this model knows; these are: {these}"
+        )
+    if unknown:
+        say(
+            f"{', '.join(unknown)}: never seen in training, so the picture cannot follow. Known "
+            f"words: {these}"
+        )
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, each once, in small letters, in the order of their first mention."""
+    return list(dict.fromkeys(re.findall("[a-z]+", text.lower())))
 
 
 def draw_one(

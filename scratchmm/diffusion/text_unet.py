@@ -6,7 +6,9 @@ Transformer (Shazeer 2020, arXiv 2002.05202), equation 6.
 Dimensions: B batch, C channels of the picture or of a grid, X x Y its cells (height, width), N
 cells in all, T words, W width of the words, D width of a transformer block, H heads.
 Differs from the paper: where asked (`hears_words`), the last word, which has read the others, is added
-to the time, as SDXL (arXiv 2307.01952, section 2.2) adds its pooled text: it is heard sooner.
+to the time, as SDXL (arXiv 2307.01952, section 2.2) adds its pooled text: it is heard sooner; and
+(`sees_places`) two more channels say where a cell lies, as CoordConv (arXiv 1807.03247, section 3) does:
+a convolution alone knows it only from the zeros around the grid, and "on the left" is learned late.
 """
 
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ class TextUNetConfig(UNetConfig):
     heads: int = 8  # of attention, on every level
     word_width: int = 768  # of the encoded words
     hears_words: bool = False  # the last word is added to the time, so that every block hears it
+    sees_places: bool = False  # the first convolution is told the row and the column of each cell
 
 
 def tiny() -> TextUNetConfig:
@@ -82,6 +85,24 @@ class WordBlock(CrossBlock):
         self.feed_forward = GatedFeedForward(width, 4 * width)  # type: ignore[assignment]
 
 
+class PlacedConvolution(nn.Conv2d):
+    """A convolution of kernel 3 that sees, beside x, the row and the column of each cell, -1 to 1.
+
+    >>> PlacedConvolution(4, 6)(torch.zeros(2, 4, 3, 5)).shape
+    torch.Size([2, 6, 3, 5])
+    """
+
+    def __init__(self, channels: int, outputs: int) -> None:
+        super().__init__(channels + 2, outputs, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, X, Y). Returns (B, outputs, X, Y)."""
+        rows, columns = (torch.linspace(-1, 1, size).to(x) for size in x.shape[2:])
+        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))  # (2, X, Y)
+        x = torch.cat([x, places.expand(len(x), -1, -1, -1)], dim=1)  # (B, C + 2, X, Y)
+        return super().forward(x)
+
+
 class PictureTransformer(nn.Module):
     """x + what a block over x's cells finds; between convolutions of kernel 1. At first, nothing.
 
@@ -117,6 +138,8 @@ class TextUNet(UNet):
 
     def __init__(self, config: TextUNetConfig) -> None:
         super().__init__(config)
+        if config.sees_places:
+            self.start = PlacedConvolution(config.channels, config.widths[0])
         if config.hears_words:
             self.words = nn.Linear(config.word_width, config.time_width)
 

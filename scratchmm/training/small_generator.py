@@ -5,7 +5,6 @@ from, a tokenizer, the two stages of training (squeeze pictures, then draw in wh
 and a file to keep it all in.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scratchmm.data.captioned import captioned
+from scratchmm.data.captioned import WORD, captioned
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.world import split_combinations
 from scratchmm.diffusion.ddim import ddim_path, spaced_timesteps
@@ -26,6 +25,7 @@ from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.diffusion.vae import VAE, VAEConfig, kl_to_normal
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
+from scratchmm.training.average import Averaged
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
@@ -37,7 +37,6 @@ LATENT = 16  # channels of its latents, on a grid of 4 x 4
 LENGTH = 20  # tokens of the longest prompt
 TEXT = {"width": 64, "depth": 1, "heads": 4, "hidden": 256}
 STEPS = 200  # of the schedule
-WORD = re.compile(r"[a-z]+")
 
 
 @dataclass
@@ -194,7 +193,10 @@ def train_drawing(
     generator: SmallGenerator, pictures: Tensor, texts: Sequence[str], *, steps: int,
     seed: int = 0, **options: Any,
 ) -> None:  # fmt: skip
-    """Stage two: UNet and reader of words learn to draw, in latents, what sentences say."""
+    """Stage two: UNet and reader of words learn to draw, in latents, what sentences say.
+
+    What is kept in the end is the moving average of their weights.
+    """
     model = generator.model
     latents = latents_of(model.space, pictures, seed)
     tokens, real = generator.tokens(texts)
@@ -205,13 +207,15 @@ def train_drawing(
         chosen = indices(step)
         return latents[chosen], tokens[chosen], real[chosen]
 
-    def loss(_: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def loss(pair: Averaged, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        pair.update()
         prompt = {"tokens": batch[1], "real": batch[2]}
         return text_to_image_loss(model, batch[0], prompt, empty)
 
-    learning = nn.ModuleList([model.unet, model.words])  # the autoencoder has learned
+    pair = Averaged(nn.ModuleList([model.unet, model.words]))  # the autoencoder has learned
     options = {"learning_rate": 3e-3, "weight_decay": 0.01, "seed": seed} | options
-    fit(learning, batch_at, loss, steps=steps, **options)
+    fit(pair, batch_at, loss, steps=steps, **options)
+    pair.model.load_state_dict(pair.average.state_dict())
     model.eval()
 
 
