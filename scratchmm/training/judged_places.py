@@ -98,5 +98,5 @@ def in_relation(
     False
     """
     axes = torch.tensor([RELATIONS[side] for side in sides])  # (B, 2)
-    apart = find(pictures, ones).middle - find(pictures, others).middle  # (B, 2), nan where one lacks
+    apart = find(pictures, ones).middle - find(pictures, others).middle  # (B, 2)
     return apart.gather(1, axes[:, :1])[:, 0] * axes[:, 1] >= 0.1
