@@ -25,12 +25,16 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) ->
 
     query: (B, H, L, D), key: (B, H, S, D), mask: bool, broadcastable to (B, H, L, S), True = may
     be seen. Returns (B, H, L, S): rows sum to 1, or are zero where nothing may be seen.
+    They are float32 for half precision too: float16 ends at 65504, which scores soon pass.
 
     >>> query, key = torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)
     >>> attention_weights(query, key, mask=causal_mask(2))[0, 0].tolist()
     [[1.0, 0.0], [0.5, 0.5]]
     """
-    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (B, H, L, S)
+    check_attention_shapes(query, key, key, mask)
+    wide = torch.promote_types(query.dtype, torch.float32)
+    query = query.to(wide) / math.sqrt(query.shape[-1])  # before the product: it stays smaller
+    scores = query @ key.to(wide).transpose(-2, -1)  # (B, H, L, S)
     if mask is None:
         return scores.softmax(dim=-1)  # (B, H, L, S)
     scores = scores.masked_fill(~mask, -math.inf)
@@ -64,7 +68,16 @@ def attend(
     if chosen != "plain":
         return _backend_named(chosen)(query, key, value, mask)
     check_attention_shapes(query, key, value, mask)
-    return attention_weights(query, key, mask) @ value  # (B, H, L, D)
+    return mix_values(attention_weights(query, key, mask), value)  # (B, H, L, D)
+
+
+def mix_values(weights: Tensor, value: Tensor) -> Tensor:
+    """weights: (B, H, L, S) times value: (B, H, S, D), summed in the weights' dtype: (B, H, L, D).
+
+    >>> mix_values(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0], [3.0]]).half())
+    tensor([[2.]], dtype=torch.float16)
+    """
+    return (weights @ value.to(weights.dtype)).to(value.dtype)  # (B, H, L, D)
 
 
 @contextmanager
@@ -114,13 +127,16 @@ def causal_mask(length: int, past: int = 0, device: torch.device | str | None = 
 
 
 def padding_mask(real: Tensor) -> Tensor:
-    """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns (B, 1, 1, S).
+    """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
 
-    Combine it with a causal mask by `&`: both are True where one may look.
+    Integers 0 and 1 count as False and True; a mask of floats, to be added to scores, is refused
+    (ValueError). Combine it with a causal mask by `&`: both are True where one may look.
 
     >>> padding_mask(torch.tensor([[True, True, False]])).shape
     torch.Size([1, 1, 1, 3])
     """
+    if real.is_floating_point():
+        raise ValueError(f"the padding mask is {real.dtype}, not torch.bool (True = real)")
     return real.bool()[:, None, None, :]  # (B, 1, 1, S)
 
 
@@ -197,7 +213,7 @@ class MultiHeadAttention(nn.Module):
             key, value = cache.extend(key, value)
         if return_weights or _watched is not None:
             weights = attention_weights(query, key, mask)  # (B, H, L, P + S), P in the cache
-            mixed = weights @ value  # (B, H, L, D // H)
+            mixed = mix_values(weights, value)  # (B, H, L, D // H)
             if _watched is not None:
                 _watched.append(weights.detach())
         else:
@@ -227,12 +243,35 @@ def check_attention_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tens
     Traceback (most recent call last):
     ValueError: query has width 4 but key has width 8
     """
+    shapes = [tuple(part.shape) for part in (query, key, value)]
+    if min(len(shape) for shape in shapes) < 2:
+        raise ValueError(
+            "query, key and value are {}, {} and {}, not (..., length, width)".format(*shapes)
+        )
     if query.shape[-1] != key.shape[-1]:
         raise ValueError(f"query has width {query.shape[-1]} but key has width {key.shape[-1]}")
     if key.shape[-2] != value.shape[-2]:
         raise ValueError(f"there are {key.shape[-2]} keys but {value.shape[-2]} values")
-    if mask is not None and mask.dtype != torch.bool:
+    try:
+        outer = torch.broadcast_shapes(*(shape[:-2] for shape in shapes))
+    except RuntimeError:
+        raise ValueError(
+            "query is {}, key {} and value {}: their batches or heads do not fit".format(*shapes)
+        ) from None
+    if mask is not None:
+        _check_mask(mask, (*outer, query.shape[-2], key.shape[-2]))
+
+
+def _check_mask(mask: Tensor, scores: tuple[int, ...]) -> None:
+    if mask.dtype != torch.bool:
         raise ValueError(f"the attention mask is {mask.dtype}, not torch.bool (True = may be seen)")
+    # From the last axis on; what a mask lacks in front is broadcast.
+    pairs = zip(reversed(mask.shape), reversed(scores))
+    if mask.ndim > len(scores) or not all(given in (1, size) for given, size in pairs):
+        raise ValueError(
+            f"the attention mask is {tuple(mask.shape)}, which does not broadcast to the scores of "
+            f"{scores}"
+        )
 
 
 def _backend_named(name: str) -> Callable[..., Tensor]:

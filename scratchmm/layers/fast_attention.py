@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from scratchmm.layers.attention import BACKENDS, attend, check_attention_shapes
+from scratchmm.layers.tracing import numbers_are_known
 
 TILE = 512
 
@@ -63,7 +63,9 @@ def online_softmax_step(state: OnlineSoftmax, scores: Tensor, value: Tensor) -> 
 
 
 class _TiledAttention(torch.autograd.Function):
-    """Forward keeps only the output O and, a number a query, the log of the softmax's sum, lse.
+    """For query, key, value and mask whose batches and heads are the same.
+
+    Forward keeps only the output O and, a number a query, the log of the softmax's sum, lse.
 
     Backward computes each tile of the weights again from them. With scale = 1 / sqrt(D), for query
     i and key j, g the gradient that arrives at O:
@@ -75,10 +77,18 @@ class _TiledAttention(torch.autograd.Function):
         dq_i = scale * sum_j dS_ij k_j      dk_j = scale * sum_i dS_ij q_i
 
     The last step of dS is the point: g_i . O_i needs no row of P, so that a tile suffices.
+
+    lse is an output too, with a gradient h of its own: d lse_i / d S_ij = P_ij, so h_i is added to
+    the bracket of dS. Then backward is made of things that can be differentiated, and so autograd
+    finds the gradient of a gradient through it.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         output = query.new_empty(*query.shape[:-1], value.shape[-1])  # (B, H, L, D)
         log_sum = query.new_empty(*query.shape[:-1], 1)  # (B, H, L, 1)
         for rows in _tiles(query.shape[-2]):
@@ -96,16 +106,21 @@ class _TiledAttention(torch.autograd.Function):
             output[..., rows, :] = state.output / state.total.masked_fill(blind, 1.0)
             # +inf for a query that sees nothing: exp(score - inf) = 0, and so are its gradients.
             log_sum[..., rows, :] = (state.maximum + state.total.log()).masked_fill(blind, math.inf)
-        ctx.save_for_backward(query, key, value, mask, output, log_sum)
-        return output
+        return output, log_sum
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.save_for_backward(*inputs, *output)
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, gradient: Tensor, of_log_sum: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
         query, key, value, mask, output, log_sum = ctx.saved_tensors
         scale = 1 / math.sqrt(query.shape[-1])
         d_query, d_key, d_value = map(torch.zeros_like, (query, key, value))
-        mean = (gradient * output).sum(dim=-1, keepdim=True)  # (B, H, L, 1), the g_i . O_i
+        # g_i . O_i - h_i, (B, H, L, 1)
+        mean = (gradient * output).sum(dim=-1, keepdim=True) - of_log_sum
         for rows in _tiles(query.shape[-2]):
             for columns in _tiles(key.shape[-2]):
                 scores = _scores(query[..., rows, :], key[..., columns, :], mask, rows, columns)
@@ -134,10 +149,12 @@ def tiled_attention(
     """
     check_attention_shapes(query, key, value, mask)
     wide = torch.promote_types(query.dtype, torch.float32)
+    outer = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    # Views: what repeats costs nothing, and autograd adds up the gradients of what was repeated.
+    parts = [part.to(wide).expand(*outer, -1, -1) for part in (query, key, value)]
     if mask is not None:
-        shape = (*query.shape[:-1], key.shape[-2])
-        mask = mask.expand(shape)  # a view: a mask that repeats costs nothing
-    output = _TiledAttention.apply(query.to(wide), key.to(wide), value.to(wide), mask)
+        mask = mask.expand(*outer, query.shape[-2], key.shape[-2])
+    output = _TiledAttention.apply(*parts, mask)[0]
     return output.to(query.dtype)  # (B, H, L, D)
 
 
@@ -181,10 +198,14 @@ def torch_attention(
 ) -> Tensor:
     """`attend` by torch's own kernel, F.scaled_dot_product_attention.
 
+    On a CPU that kernel's gradients are far off in half precision: there it gets float32.
+
     >>> torch_attention(*torch.zeros(3, 1, 1, 2, 4)).shape
     torch.Size([1, 1, 2, 4])
     """
     check_attention_shapes(query, key, value, mask)
+    if query.device.type == "cpu" and query.dtype in (torch.float16, torch.bfloat16):
+        return torch_attention(query.float(), key.float(), value.float(), mask).to(query.dtype)
     if mask is None:
         return F.scaled_dot_product_attention(query, key, value)  # (B, H, L, D)
     # A row that may see nothing would be nan in some of its kernels: open it, then clear it.
@@ -207,7 +228,7 @@ def _scores(
 ) -> Tensor | None:
     """One tile of masked scores (B, H, M, N), or None where nobody may see any of its keys."""
     tile = None if mask is None else mask[..., rows, columns]
-    if tile is not None and not tile.any():
+    if tile is not None and numbers_are_known(tile) and not tile.any():
         return None
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (B, H, M, N)
     return scores if tile is None else scores.masked_fill(~tile, -math.inf)

@@ -248,6 +248,6 @@ def test_a_callers_mistake_is_not_blamed_on_the_compiler(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function: function)
     with pytest.raises(ValueError, match="query has width 4 but key has width 5"):
         attend(torch.zeros(1, 1, 2, 4), *torch.zeros(2, 1, 1, 2, 5), backend="fused")
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="their batches or heads do not fit"):
         attend(torch.zeros(3, 1, 2, 4), *torch.zeros(2, 2, 1, 2, 4), backend="fused")
     assert not fast_attention._fusing_failed
