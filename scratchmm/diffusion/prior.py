@@ -25,6 +25,7 @@ from scratchmm.diffusion.schedule import Schedule
 from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
 from scratchmm.layers.sinusoids import cosines_first
 from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
+from scratchmm.layers.vectors import cosine
 
 EXTRA = 4  # tokens behind the text: its embedding, the timestep, the noisy embedding, the query
 
@@ -214,12 +215,15 @@ def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
     """Of several embeddings drawn for each text, the one whose product with the text's is largest.
 
     The paper draws two. candidates: (B, M, E), restored; text_embedding: (B, E). Returns (B, E).
+    A candidate with a nan in it is taken only where there is no other; of equal ones the first is.
 
     >>> drawn = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     >>> closest(drawn, torch.tensor([[0.1, 0.9]])).tolist()
     [[0.0, 1.0]]
     """
-    scores = (candidates @ text_embedding[:, :, None])[:, :, 0]  # (B, M)
+    wide = torch.promote_types(candidates.dtype, torch.float32)  # sums leave float16 soon
+    scores = (candidates.to(wide) @ text_embedding[:, :, None].to(wide))[:, :, 0]  # (B, M)
+    scores = scores.masked_fill(scores.isnan(), -torch.inf)
     return candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]  # (B, E)
 
 
@@ -227,24 +231,26 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     """On the arc from start to end: share 0 is start, 1 is end, and steps turn by equal angles.
 
     (sin((1 - share) * angle) * start + sin(share * angle) * end) / sin(angle), where angle is that
-    between start and end; where it is nearly 0, the straight line. Elsewhere a straight line would
-    pass where no embedding lies. start, end: (B, E), of any length. Returns (B, E). Raises ValueError
-    where they are opposite: there is no one arc between.
+    between start and end; where it is nearly 0, or one of them is all zeros and has no direction,
+    the straight line. Elsewhere a straight line would pass where no embedding lies. start, end:
+    (B, E), of any length. Returns (B, E). Raises ValueError where they are opposite: there is no one
+    arc between.
 
     >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
     tensor([[0.7071, 0.7071]])
     """
-    cosine = F.cosine_similarity(start, end, dim=-1).clamp(-1, 1)  # (B,)
-    if bool((cosine < -1 + 1e-6).any()):
-        row = int(cosine.argmin())
+    alike = cosine(start, end)  # (B,)
+    if bool((alike < -1 + 1e-6).any()):
+        row = int((alike < -1 + 1e-6).nonzero()[0])
         raise ValueError(f"embedding {row} and its end are opposite: there is no one arc between")
-    angle = cosine.acos()[:, None]  # (B, 1)
+    angle = alike.acos()[:, None]  # (B, 1)
     # Nearly parallel vectors have no angle to divide by, and there the line is the arc.
     straight = angle < 1e-3
+    straight |= ~(start.any(dim=-1, keepdim=True) & end.any(dim=-1, keepdim=True))
     sine = torch.where(straight, 1.0, angle.sin())
     from_start = torch.where(straight, 1 - share, ((1 - share) * angle).sin() / sine)
     from_end = torch.where(straight, share, (share * angle).sin() / sine)
-    return from_start * start + from_end * end  # (B, E)
+    return (from_start * start + from_end * end).to(start.dtype)  # (B, E)
 
 
 def check_conditions(

@@ -6,7 +6,7 @@ Differs from the paper: patches are cut by a rearrangement and projected by a Li
 the same as their convolution and shows what it does.
 """
 
-import torch
+import torch  # noqa: F401  (for the examples)
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn

@@ -17,7 +17,10 @@ def numbers_are_known(x: Tensor) -> bool:
     """
     if torch.compiler.is_compiling() or is_transforming():
         return False
-    return not x.is_meta and type(x) in (Tensor, nn.Parameter)  # no fake tensor, which only has a shape
+    return not x.is_meta and type(x) in (
+        Tensor,
+        nn.Parameter,
+    )  # no fake tensor, which only has a shape
 
 
 def is_transforming() -> bool:

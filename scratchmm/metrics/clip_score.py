@@ -8,8 +8,10 @@ Conventions: scores are from 0 to 2.5, as in the paper; others report 100 * cosi
 Differs from the paper: nothing.
 """
 
-import torch
+import torch  # noqa: F401  (for the examples)
 from torch import Tensor
+
+from scratchmm.layers.vectors import cosine
 
 WEIGHT = 2.5  # with the published CLIPs, scores then spread over about 0 to 1
 
@@ -17,7 +19,8 @@ WEIGHT = 2.5  # with the published CLIPs, scores then spread over about 0 to 1
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     """2.5 * max(cosine, 0) of each picture with its words: both (B, E), vectors of any length.
 
-    Returns (B,); a zero embedding scores 0. Raises ValueError unless both are (B, E) alike.
+    Returns (B,) of their dtype; a zero embedding scores 0. Raises ValueError unless both are (B, E)
+    alike.
 
     >>> clip_score(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     tensor([2.5000, 0.0000])
@@ -25,8 +28,8 @@ def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     if image_embeddings.shape != text_embeddings.shape or image_embeddings.ndim != 2:
         shapes = f"{tuple(image_embeddings.shape)} and {tuple(text_embeddings.shape)}"
         raise ValueError(f"embeddings of pictures and words are {shapes}, not the same (B, E)")
-    cosine = torch.cosine_similarity(image_embeddings, text_embeddings, dim=-1)  # (B,)
-    return WEIGHT * cosine.clamp(min=0)  # (B,)
+    score = WEIGHT * cosine(image_embeddings, text_embeddings).clamp(min=0)  # (B,)
+    return score.to(image_embeddings.dtype)  # (B,)
 
 
 def ref_clip_score(
@@ -46,9 +49,8 @@ def ref_clip_score(
     references = tuple(reference_embeddings.shape)
     if len(references) != 3 or references[::2] != (batch, width) or references[1] < 1:
         raise ValueError(f"references are {references} for captions {(batch, width)}")
-    alike = torch.cosine_similarity(
-        text_embeddings[:, None], reference_embeddings, dim=-1
-    )  # (B, R)
+    alike = cosine(text_embeddings[:, None], reference_embeddings)  # (B, R)
     closest = alike.amax(dim=1).clamp(min=0)  # (B,)
     both = score + closest
-    return 2 * score * closest / both.where(both > 0, 1.0)  # (B,)
+    score = 2 * score * closest / both.where(both > 0, 1.0)  # (B,)
+    return score.to(image_embeddings.dtype)  # (B,)

@@ -60,12 +60,19 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 
     The trace of sqrt(C1 C2) is the sum of the roots of its eigenvalues, and sqrt(C1) C2 sqrt(C1) has
     the same ones, but is symmetric: no complex numbers, and no trouble where C1 has no inverse.
-    Raises ValueError on features of different widths.
+    Raises ValueError on features of different widths, and on a covariance that is not (D, D) for a
+    mean of (D,).
 
     >>> unit = Statistics(torch.zeros(2).double(), torch.eye(2).double())
     >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * unit.covariance)), 6)
     4.0
     """
+    for mean, covariance in (one, other):
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+            raise ValueError(
+                f"a mean of {tuple(mean.shape)} and a covariance of {tuple(covariance.shape)} are "
+                "not of the same features: they are (D,) and (D, D)"
+            )
     if one.mean.shape != other.mean.shape:
         raise ValueError(f"features are {len(one.mean)} wide here and {len(other.mean)} there")
     half = root(one.covariance)

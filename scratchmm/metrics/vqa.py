@@ -6,7 +6,8 @@ could be scored the same way, this is the mean over the ten sets that leave one 
 Paper: VQA, Visual Question Answering (arXiv 1505.00468), section 4; cleaning and leaving out as in
 the authors' evaluation, github.com/GT-Vision-Lab/VQA.
 Differs from the source: people's answers are cleaned just as the model's are; the authors publish
-theirs cleaned, and of them take only punctuation away again.
+theirs cleaned, and of them take only punctuation away again. An answer of which cleaning leaves
+nothing stays as it is.
 """
 
 import re
@@ -62,6 +63,7 @@ def clean_answer(text: str) -> str:
 def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
     """Score of one answer, from 0 to 1, against what people (most often ten) answered.
 
+    What cleaning leaves nothing of, such as "a" or "the", is compared as it stands.
     Raises ValueError below four people: with one left out, three must be left to agree.
 
     >>> people = ["red"] * 3 + ["orange"] * 7
@@ -73,9 +75,14 @@ def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
             f"{len(people)} people answered: VQA accuracy needs at least {ENOUGH + 1}, "
             f"so that {ENOUGH} can agree when one is left out"
         )
-    agree = [clean_answer(person) == clean_answer(answer) for person in people]
+    agree = [_compared(person) == _compared(answer) for person in people]
     left_out = [sum(agree) - one for one in agree]  # how many others agree, for each person
     return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+
+
+def _compared(text: str) -> str:
+    """The cleaned answer, or the answer itself where that is nothing: "a" may be a letter on a sign."""
+    return clean_answer(text) or text.strip().lower()
 
 
 def vqa_accuracies(

@@ -50,3 +50,53 @@ def test_the_search_stays_on_the_device_of_its_inputs():
 def test_the_nearest_alone():
     found = top_k(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]]), k=1)
     assert found.indices.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_equal_rows_come_in_their_order_whatever_the_block(dtype):
+    """37 numbers wide: products of other block sizes are summed in another order."""
+    generator = torch.Generator().manual_seed(0)
+    kinds = torch.randn(3, 37, generator=generator).to(dtype)
+    gallery = kinds[torch.randint(3, (60,), generator=generator)]
+    queries = torch.randn(5, 37, generator=generator).to(dtype)
+    if dtype == torch.float64:  # has no wider sum: take numbers whose products are exact
+        kinds, queries, gallery = kinds.round(), queries.round(), gallery.round()
+    whole = top_k(queries, gallery, 60, block=60)
+    for query, scores, indices in zip(queries, *whole, strict=True):
+        exact = (gallery.double() @ query.double()).to(dtype).double()
+        order = sorted(range(60), key=lambda row: (-exact[row].item(), row))
+        assert indices.tolist() == order and scores.double().equal(exact[order])
+    for block in (1, 2, 7, 16, 59, 4096):
+        for k in (1, 5, 23, 60):
+            found = top_k(queries, gallery, k, block=block)
+            assert found.indices.equal(whole.indices[:, :k]), (block, k)
+            assert found.scores.equal(whole.scores[:, :k])
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4096])
+def test_a_row_with_a_nan_is_nobodys_neighbour(block):
+    gallery = torch.eye(5)
+    gallery[0, 4] = gallery[3, 3] = float("nan")
+    gallery[2] = -1.0
+    found = top_k(gallery[[1, 4]], gallery, 5, block=block)
+    assert found.indices.tolist() == [[1, 4, 2, 0, 3], [4, 1, 2, 0, 3]]
+    assert found.scores[0].tolist() == [1.0, 0.0, -1.0, -torch.inf, -torch.inf]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_query_that_is_no_vector_has_no_neighbours(wrong):
+    queries = torch.ones(3, 2)
+    queries[1, 0] = wrong
+    with pytest.raises(ValueError, match="^query 1 of 3 is not all finite numbers$"):
+        top_k(queries, torch.ones(4, 2), 1)
+
+
+def test_searches_that_do_not_fit_are_refused():
+    queries, gallery = torch.zeros(1, 4), torch.zeros(5, 4)
+    with pytest.raises(ValueError, match=r"\(1, 3\) and a gallery of \(5, 4\) are not as wide"):
+        top_k(queries[:, :3], gallery, 2)
+    with pytest.raises(ValueError, match=r"\(4,\) and a gallery of \(5, 4\)"):
+        top_k(queries[0], gallery, 2)
+    for block in (0, -3):
+        with pytest.raises(ValueError, match=f"in blocks of {block} rows: at least 1"):
+            top_k(queries, gallery, 2, block=block)

@@ -276,3 +276,39 @@ def test_guidance_of_the_prior_leads_away_from_the_empty_text():
         draw_embeddings(says_the_text, cosine_schedule(20), steps=2, scale=3, **texts)
     with pytest.raises(ValueError, match="^0 embeddings are drawn for each text: at least 1"):
         draw_embeddings(says_the_text, cosine_schedule(20), steps=2, candidates=0, **texts)
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-9, 1.0, 1e22, 1e30])
+@pytest.mark.parametrize("degrees", [0.5, 45, 90, 179])
+def test_slerp_of_vectors_of_any_length_stays_on_its_arc(factor, degrees):
+    angle = math.radians(degrees)
+    start = torch.tensor([[1.0, 0.0]]) * factor
+    end = torch.tensor([[math.cos(angle), math.sin(angle)]]) * factor
+    for share in (0.0, 0.25, 0.5, 1.0):
+        found = slerp(start, end, share)[0].double() / factor
+        expected = [math.cos(share * angle), math.sin(share * angle)]
+        assert found.tolist() == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_slerp_and_closest_in_half_precision(dtype):
+    generator = torch.Generator().manual_seed(0)
+    start, end = (300 * torch.randn(5, 64, generator=generator).to(dtype) for _ in range(2))
+    found = slerp(start, end, 0.3)
+    expected = slerp(start.double(), end.double(), 0.3)
+    assert found.dtype == dtype and (found.double() - expected).abs().max() < 5
+    candidates = torch.stack([end, start], dim=1)  # products of 5 million
+    assert closest(candidates, start).equal(start)
+
+
+def test_from_a_vector_of_zeros_there_is_only_the_line():
+    start, end = torch.zeros(2, 3), torch.tensor([[0.0, 0.0, 4.0], [1.0, 2.0, 3.0]])
+    start[1] = end[1]
+    assert slerp(start, end, 0.25).tolist() == [[0.0, 0.0, 1.0], [1.0, 2.0, 3.0]]
+    assert slerp(end, start, 0.25).tolist() == [[0.0, 0.0, 3.0], [1.0, 2.0, 3.0]]
+
+
+def test_a_candidate_that_failed_is_not_the_closest():
+    candidates = torch.tensor([[[math.nan, 0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 0.0]]])
+    assert closest(candidates, torch.tensor([[1.0, 0.0]])).tolist() == [[2.0, 0.0]]
+    assert closest(candidates, torch.tensor([[-1.0, 0.0]])).tolist() == [[1.0, 0.0]]

@@ -53,3 +53,24 @@ def test_refusals():
     for shape in ((2, 4), (3, 1, 4), (2, 1, 5), (2, 0, 4)):
         with pytest.raises(ValueError, match=r"^references are \(.*\) for captions \(2, 4\)$"):
             ref_clip_score(torch.zeros(2, 4), torch.zeros(2, 4), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-9, 1e22, 1e30])
+def test_a_factor_changes_no_score(factor):
+    pictures, words, references = normal(5, 4), normal(5, 4, seed=1), normal(5, 3, 4, seed=2)
+    scores = (
+        clip_score(pictures, words).float(),
+        ref_clip_score(pictures, words, references).float(),
+    )
+    pictures, words, references = pictures.float(), words.float(), references.float()
+    assert_close(clip_score(pictures * factor, words / factor), scores[0])
+    found = ref_clip_score(pictures * factor, words / factor, references * factor)
+    assert_close(found, scores[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_never_above_the_highest_score(dtype):
+    many = normal(1000, 64).to(dtype)
+    found = clip_score(many, many)
+    assert found.dtype == dtype and (found == 2.5).all()
+    assert (ref_clip_score(many, many, many[:, None]).double() <= 2 * 2.5 / 3.5 + 0.01).all()

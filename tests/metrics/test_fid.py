@@ -118,3 +118,15 @@ def test_refusals():
     for wrong in (torch.nan, torch.inf):
         with pytest.raises(ValueError, match="^features of 5 samples are not all finite numbers$"):
             fid(torch.zeros(5, 3), torch.full((5, 3), wrong))
+
+
+@pytest.mark.parametrize(
+    "mean, covariance, said",
+    [((2,), (3, 3), r"\(2,\) and a covariance of \(3, 3\)"), ((2,), (2,), r"of \(2,\) are not")],
+)
+def test_a_covariance_of_other_features_than_the_mean_is_refused(mean, covariance, said):
+    wrong = Statistics(torch.zeros(mean).double(), torch.zeros(covariance).double())
+    right = Statistics(torch.zeros(2).double(), torch.eye(2).double())
+    for pair in ((wrong, right), (right, wrong)):
+        with pytest.raises(ValueError, match=said):
+            frechet_distance(*pair)

@@ -103,3 +103,12 @@ def test_refusals():
         vqa_accuracies(["a"], [["a"] * 10], ["x", "y"])
     with pytest.raises(ValueError, match="^there are 0 answers to score$"):
         vqa_accuracies([], [])
+
+
+@pytest.mark.parametrize("people", [["a"] * 10, ["a"] * 9 + ["b"], ["A"] * 9 + ["8"]])
+def test_the_letter_a_is_an_answer_and_no_answer_is_none(people):
+    assert vqa_accuracy("a", people) == vqa_accuracy(" A ", people) == 1.0
+    for answer in ("", "the", "an", "?", " "):
+        assert vqa_accuracy(answer, people) == 0.0
+    assert vqa_accuracy("", [""] * 10) == vqa_accuracy("?", ["?"] * 10) == 1.0
+    assert vqa_accuracy("the dog", ["dog"] * 10) == 1.0  # beside a word, an article is none
