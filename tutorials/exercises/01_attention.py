@@ -13,7 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import attention_weights, check_attention_shapes, check_heads
+from scratchmm.layers.attention import (
+    attention_weights,
+    check_attention_shapes,
+    check_heads,
+    mix_values,
+)
 from scratchmm.layers.fast_attention import OnlineSoftmax
 
 
@@ -66,9 +71,10 @@ def causal_mask(length: int, past: int = 0, device: torch.device | str | None = 
 # attention.padding_mask: Nobody looks at padding. 5 minutes, difficulty 1 of 5. In the lesson:
 # "Padding". Comes after attention.attend.
 def padding_mask(real: Tensor) -> Tensor:
-    """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns (B, 1, 1, S).
+    """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
 
-    Combine it with a causal mask by `&`: both are True where one may look.
+    Integers 0 and 1 count as False and True; a mask of floats, to be added to scores, is refused
+    (ValueError). Combine it with a causal mask by `&`: both are True where one may look.
 
     >>> padding_mask(torch.tensor([[True, True, False]])).shape
     torch.Size([1, 1, 1, 3])

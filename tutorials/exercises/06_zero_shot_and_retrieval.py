@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.contrastive.retrieval import Neighbours
+from scratchmm.contrastive.retrieval import Neighbours, check_search, first_best
 from scratchmm.contrastive.zero_shot import TEMPLATES
 
 
@@ -88,7 +88,11 @@ def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighb
 
     queries: (Q, E); gallery: (G, E); both unit length for cosine similarity. The gallery is read in
     blocks, and the best so far compete with each new block: memory grows with Q * (block + k), not
-    with Q * G. k above G is refused.
+    with Q * G. Of equal scores the lowest row comes first, whatever the block.
+
+    A row of the gallery with a nan in it is nobody's neighbour: it comes last, with the score -inf.
+    Refused (ValueError): k below 1 or above G, a block below 1, queries and gallery of different
+    widths, and queries that are not finite numbers, which have no neighbours.
 
     >>> best = top_k(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), k=1)
     >>> best.indices.tolist()

@@ -18,6 +18,7 @@ from torch import Tensor
 from scratchmm.diffusion.ddpm import Estimate, Step, check_target, clipped, step_variance
 from scratchmm.diffusion.guidance import check_scale
 from scratchmm.diffusion.schedule import Schedule, mix, per_sample
+from scratchmm.layers.vectors import cosine
 from scratchmm.metrics.clip_score import WEIGHT
 from scratchmm.metrics.fid import Statistics
 
@@ -146,7 +147,8 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 
     The trace of sqrt(C1 C2) is the sum of the roots of its eigenvalues, and sqrt(C1) C2 sqrt(C1) has
     the same ones, but is symmetric: no complex numbers, and no trouble where C1 has no inverse.
-    Raises ValueError on features of different widths.
+    Raises ValueError on features of different widths, and on a covariance that is not (D, D) for a
+    mean of (D,).
 
     >>> unit = Statistics(torch.zeros(2).double(), torch.eye(2).double())
     >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * unit.covariance)), 6)
@@ -163,7 +165,8 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     """2.5 * max(cosine, 0) of each picture with its words: both (B, E), vectors of any length.
 
-    Returns (B,); a zero embedding scores 0. Raises ValueError unless both are (B, E) alike.
+    Returns (B,) of their dtype; a zero embedding scores 0. Raises ValueError unless both are (B, E)
+    alike.
 
     >>> clip_score(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     tensor([2.5000, 0.0000])

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.layers.vectors import cosine
+
 
 # prior.closest: The better of two draws. 10 minutes, difficulty 2 of 5. In the lesson: "From words
 # to what would be seen".
@@ -20,6 +22,7 @@ def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
     """Of several embeddings drawn for each text, the one whose product with the text's is largest.
 
     The paper draws two. candidates: (B, M, E), restored; text_embedding: (B, E). Returns (B, E).
+    A candidate with a nan in it is taken only where there is no other; of equal ones the first is.
 
     >>> drawn = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     >>> closest(drawn, torch.tensor([[0.1, 0.9]])).tolist()
@@ -36,9 +39,10 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     """On the arc from start to end: share 0 is start, 1 is end, and steps turn by equal angles.
 
     (sin((1 - share) * angle) * start + sin(share * angle) * end) / sin(angle), where angle is that
-    between start and end; where it is nearly 0, the straight line. Elsewhere a straight line would
-    pass where no embedding lies. start, end: (B, E), of any length. Returns (B, E). Raises ValueError
-    where they are opposite: there is no one arc between.
+    between start and end; where it is nearly 0, or one of them is all zeros and has no direction,
+    the straight line. Elsewhere a straight line would pass where no embedding lies. start, end:
+    (B, E), of any length. Returns (B, E). Raises ValueError where they are opposite: there is no one
+    arc between.
 
     >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
     tensor([[0.7071, 0.7071]])
