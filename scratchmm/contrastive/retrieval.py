@@ -47,7 +47,8 @@ def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighb
         scores = torch.cat([scores, fresh], dim=1)
         indices = torch.cat([indices, places.expand_as(fresh)], dim=1)
         kept = first_best(scores, min(k, scores.shape[1]))
-        scores, indices = scores.gather(1, kept), indices.gather(1, kept)
+        scores = scores.gather(1, kept)
+        indices = indices.gather(1, kept)
     return Neighbours(scores, indices)
 
 

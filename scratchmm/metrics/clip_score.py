@@ -11,7 +11,7 @@ Differs from the paper: nothing.
 import torch  # noqa: F401  (for the examples)
 from torch import Tensor
 
-from scratchmm.layers.vectors import cosine
+from scratchmm.layers import vectors
 
 WEIGHT = 2.5  # with the published CLIPs, scores then spread over about 0 to 1
 
@@ -28,8 +28,8 @@ def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     if image_embeddings.shape != text_embeddings.shape or image_embeddings.ndim != 2:
         shapes = f"{tuple(image_embeddings.shape)} and {tuple(text_embeddings.shape)}"
         raise ValueError(f"embeddings of pictures and words are {shapes}, not the same (B, E)")
-    score = WEIGHT * cosine(image_embeddings, text_embeddings).clamp(min=0)  # (B,)
-    return score.to(image_embeddings.dtype)  # (B,)
+    cosine = vectors.cosine(image_embeddings, text_embeddings)  # (B,)
+    return (WEIGHT * cosine.clamp(min=0)).to(image_embeddings.dtype)  # (B,)
 
 
 def ref_clip_score(
@@ -49,7 +49,7 @@ def ref_clip_score(
     references = tuple(reference_embeddings.shape)
     if len(references) != 3 or references[::2] != (batch, width) or references[1] < 1:
         raise ValueError(f"references are {references} for captions {(batch, width)}")
-    alike = cosine(text_embeddings[:, None], reference_embeddings)  # (B, R)
+    alike = vectors.cosine(text_embeddings[:, None], reference_embeddings)  # (B, R)
     closest = alike.amax(dim=1).clamp(min=0)  # (B,)
     both = score + closest
     score = 2 * score * closest / both.where(both > 0, 1.0)  # (B,)

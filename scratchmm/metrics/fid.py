@@ -67,12 +67,8 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     >>> round(frechet_distance(unit, Statistics(torch.ones(2).double(), 4 * unit.covariance)), 6)
     4.0
     """
-    for mean, covariance in (one, other):
-        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-            raise ValueError(
-                f"a mean of {tuple(mean.shape)} and a covariance of {tuple(covariance.shape)} are "
-                "not of the same features: they are (D,) and (D, D)"
-            )
+    for statistics in (one, other):
+        check_statistics(statistics)
     if one.mean.shape != other.mean.shape:
         raise ValueError(f"features are {len(one.mean)} wide here and {len(other.mean)} there")
     half = root(one.covariance)
@@ -81,6 +77,21 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     means = (one.mean - other.mean).square().sum()
     distance = means + one.covariance.trace() + other.covariance.trace() - 2 * shared
     return max(distance.item(), 0.0)
+
+
+def check_statistics(statistics: Statistics) -> None:
+    """Refuse a mean that is not (D,), and a covariance that is not (D, D).
+
+    >>> check_statistics(Statistics(torch.zeros(2), torch.eye(3)))
+    Traceback (most recent call last):
+    ValueError: a mean of (2,) and a covariance of (3, 3) are not of the same features
+    """
+    mean, covariance = statistics
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise ValueError(
+            f"a mean of {tuple(mean.shape)} and a covariance of {tuple(covariance.shape)} are not of "
+            "the same features"
+        )
 
 
 def fid(generated: Tensor, real: Tensor) -> float:

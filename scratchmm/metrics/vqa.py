@@ -60,10 +60,18 @@ def clean_answer(text: str) -> str:
     return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
 
 
+def comparable(text: str) -> str:
+    """The cleaned answer, or the answer as it stands where cleaning leaves nothing of it.
+
+    >>> comparable("The ring"), comparable("A"), comparable("the"), comparable("")
+    ('ring', 'a', 'the', '')
+    """
+    return clean_answer(text) or text.strip().lower()
+
+
 def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
     """Score of one answer, from 0 to 1, against what people (most often ten) answered.
 
-    What cleaning leaves nothing of, such as "a" or "the", is compared as it stands.
     Raises ValueError below four people: with one left out, three must be left to agree.
 
     >>> people = ["red"] * 3 + ["orange"] * 7
@@ -75,14 +83,9 @@ def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
             f"{len(people)} people answered: VQA accuracy needs at least {ENOUGH + 1}, "
             f"so that {ENOUGH} can agree when one is left out"
         )
-    agree = [_compared(person) == _compared(answer) for person in people]
+    agree = [comparable(person) == comparable(answer) for person in people]
     left_out = [sum(agree) - one for one in agree]  # how many others agree, for each person
     return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
-
-
-def _compared(text: str) -> str:
-    """The cleaned answer, or the answer itself where that is nothing: "a" may be a letter on a sign."""
-    return clean_answer(text) or text.strip().lower()
 
 
 def vqa_accuracies(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from scratchmm.metrics.vqa import ENOUGH
+from scratchmm.metrics.vqa import ENOUGH, comparable
 
 
 # bias.others: Nobody keeps their own. 10 minutes, difficulty 2 of 5. In the lesson: "What does it
@@ -38,7 +38,6 @@ def others(count: int, generator: torch.Generator) -> Tensor:
 def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
     """Score of one answer, from 0 to 1, against what people (most often ten) answered.
 
-    What cleaning leaves nothing of, such as "a" or "the", is compared as it stands.
     Raises ValueError below four people: with one left out, three must be left to agree.
 
     >>> people = ["red"] * 3 + ["orange"] * 7

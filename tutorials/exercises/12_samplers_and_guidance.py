@@ -18,9 +18,9 @@ from torch import Tensor
 from scratchmm.diffusion.ddpm import Estimate, Step, check_target, clipped, step_variance
 from scratchmm.diffusion.guidance import check_scale
 from scratchmm.diffusion.schedule import Schedule, mix, per_sample
-from scratchmm.layers.vectors import cosine
+from scratchmm.layers import vectors
 from scratchmm.metrics.clip_score import WEIGHT
-from scratchmm.metrics.fid import Statistics
+from scratchmm.metrics.fid import Statistics, check_statistics
 
 
 # ddpm.target_of: What to predict. 10 minutes, difficulty 2 of 5. In the lesson: "Three things to

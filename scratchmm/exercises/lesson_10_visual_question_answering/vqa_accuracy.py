@@ -6,7 +6,7 @@ import functools
 from collections import Counter
 
 from scratchmm.exercises.format import Exercise
-from scratchmm.metrics.vqa import clean_answer
+from scratchmm.metrics.vqa import comparable
 
 exercise = Exercise(
     id="vqa.vqa_accuracy",
@@ -23,11 +23,11 @@ exercise = Exercise(
         "People differ, so an answer is right in so far as people gave it; three of them make it "
         "wholly right. A person's own answer can only be compared with the other nine, so the "
         "model's is compared with nine at a time too. Two and Two. are the same answer: "
-        "clean_answer says what two ways of writing have in common.",
+        "comparable says what two ways of writing have in common.",
         "Refuse fewer than four people. Clean the answer, and each person's. For each person: how "
         "many of the others agree with the answer? A third of that, at most 1. The mean over the "
         "people, of whom there need not be ten.",
-        "agree = [clean_answer(person) == clean_answer(answer) for person in people]; each person "
+        "agree = [comparable(person) == comparable(answer) for person in people]; each person "
         "leaves sum(agree) - one others who agree; "
         "return sum(min((sum(agree) - one) / 3, 1.0) for one in agree) / len(people)",
     ),
@@ -46,7 +46,7 @@ def slow(answer: str, people: list[str]) -> float:
         others = people[:person] + people[person + 1 :]
         count = 0
         for other in others:
-            count += clean_answer(other) == clean_answer(answer)
+            count += comparable(other) == comparable(answer)
         scores.append(1.0 if count >= 3 else count / 3)
     return sum(scores) / len(scores)
 

@@ -5,7 +5,7 @@
 from collections import Counter
 
 from scratchmm.exercises.lesson_10_visual_question_answering.vqa_accuracy import exercise, slow
-from scratchmm.metrics.vqa import clean_answer
+from scratchmm.metrics.vqa import comparable
 
 exercise.edit(
     "nobody-left-out",
@@ -64,36 +64,36 @@ exercise.edit(
 )
 exercise.edit(
     "not-cleaned",
-    ("clean_answer(person) == clean_answer(answer)", "person == answer"),
+    ("comparable(person) == comparable(answer)", "person == answer"),
     story="answers are compared letter by letter: Two. and 2 count as different",
-    advice="compare clean_answer of both",
+    advice="compare comparable of both",
 )
 exercise.edit(
     "people-not-cleaned",
-    ("clean_answer(person) == clean_answer(answer)", "person == clean_answer(answer)"),
+    ("comparable(person) == comparable(answer)", "person == comparable(answer)"),
     story="the model's answer is cleaned, those of people are not",
-    advice="clean_answer on both sides",
+    advice="comparable on both sides",
 )
 exercise.edit(
     "answer-not-cleaned",
-    ("clean_answer(person) == clean_answer(answer)", "clean_answer(person) == answer"),
+    ("comparable(person) == comparable(answer)", "comparable(person) == answer"),
     story="people's answers are cleaned, the model's is not",
-    advice="clean_answer on both sides",
+    advice="comparable on both sides",
 )
 exercise.edit(
     "only-small-letters",
     (
-        "clean_answer(person) == clean_answer(answer)",
+        "comparable(person) == comparable(answer)",
         "person.lower().strip() == answer.lower().strip()",
     ),
     story="capitals and spaces are ignored, but not articles, punctuation or written numbers",
-    advice="clean_answer does all of it",
+    advice="comparable does all of it",
 )
 exercise.edit(
     "a-part-is-enough",
     (
-        "clean_answer(person) == clean_answer(answer)",
-        "clean_answer(answer) in clean_answer(person)",
+        "comparable(person) == comparable(answer)",
+        "comparable(answer) in comparable(person)",
     ),
     story="in finds a part of a text too: 1 agrees with 10, red with red ring",
     advice="whole answers must be equal: ==",
@@ -131,8 +131,8 @@ def checked(people):
 )
 def majority_only(answer, people):
     checked(people)
-    first = Counter(clean_answer(person) for person in people).most_common(1)[0][0]
-    return float(clean_answer(answer) == first)
+    first = Counter(comparable(person) for person in people).most_common(1)[0][0]
+    return float(comparable(answer) == first)
 
 
 @exercise.wrong(
@@ -142,7 +142,7 @@ def majority_only(answer, people):
 )
 def worst_set(answer, people):
     checked(people)
-    agree = [clean_answer(person) == clean_answer(answer) for person in people]
+    agree = [comparable(person) == comparable(answer) for person in people]
     return min(min((sum(agree) - one) / 3, 1.0) for one in agree)
 
 
@@ -153,7 +153,7 @@ def worst_set(answer, people):
 )
 def one_always_taken_off(answer, people):
     checked(people)
-    agreeing = sum(clean_answer(person) == clean_answer(answer) for person in people)
+    agreeing = sum(comparable(person) == comparable(answer) for person in people)
     return min((agreeing - 1) / 3, 1.0)
 
 
@@ -164,9 +164,9 @@ def one_always_taken_off(answer, people):
 )
 def all_alike_left_out(answer, people):
     checked(people)
-    total, wanted = 0.0, clean_answer(answer)
+    total, wanted = 0.0, comparable(answer)
     for person in people:
-        others = [clean_answer(other) for other in people if other != person]
+        others = [comparable(other) for other in people if other != person]
         total += min(others.count(wanted) / 3, 1.0)
     return total / len(people)
 
@@ -181,7 +181,7 @@ def taken_out_for_good(answer, people):
     count, score = len(people), 0.0
     for _ in range(count):
         people.pop(0)
-        agree = sum(clean_answer(person) == clean_answer(answer) for person in people)
+        agree = sum(comparable(person) == comparable(answer) for person in people)
         score += min(agree / 3, 1.0)
     return score / count
 
@@ -201,26 +201,26 @@ def put_back_in_another_list(answer, people):
 @exercise.disguise("nobody-left-out")
 def nobody_left_out_too(answer, people):
     checked(people)
-    return min(sum(clean_answer(answer) == clean_answer(one) for one in people) / 3.0, 1.0)
+    return min(sum(comparable(answer) == comparable(one) for one in people) / 3.0, 1.0)
 
 
 @exercise.disguise("three-or-nothing")
 def three_or_nothing_too(answer, people):
     checked(people)
-    agree = [clean_answer(person) == clean_answer(answer) for person in people]
+    agree = [comparable(person) == comparable(answer) for person in people]
     return sum(sum(agree[:i] + agree[i + 1 :]) > 2 for i in range(len(agree))) / len(agree)
 
 
 @exercise.disguise("share-who-agree")
 def only_the_person(answer, people):
     checked(people)
-    return sum(clean_answer(person) == clean_answer(answer) for person in people) / len(people)
+    return sum(comparable(person) == comparable(answer) for person in people) / len(people)
 
 
 @exercise.right("sets made and counted")
 def sets_made(answer, people):
     checked(people)
-    cleaned, wanted = [clean_answer(person) for person in people], clean_answer(answer)
+    cleaned, wanted = [comparable(person) for person in people], comparable(answer)
     total = 0.0
     for place in range(len(cleaned)):
         others = list(cleaned)
@@ -233,7 +233,7 @@ def sets_made(answer, people):
 def one_formula(answer, people):
     if len(people) < 4:
         raise ValueError("too few people")
-    wanted = clean_answer(answer)
-    agreeing = len([person for person in people if clean_answer(person) == wanted])
+    wanted = comparable(answer)
+    agreeing = len([person for person in people if comparable(person) == wanted])
     # those who agree see one less of them, the others all; from four on every set is full
     return min(1.0, agreeing * (len(people) - 1) / (3 * len(people)))
