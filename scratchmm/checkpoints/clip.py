@@ -14,57 +14,58 @@ from dataclasses import replace
 from torch import Tensor
 
 from scratchmm.checkpoints.clip_config import check_text, check_vision, text_told, vision_told
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.clip_names import HARMLESS, check_bias, clip_state, of_one_tower
+from scratchmm.checkpoints.files import Place, Source, fill, has, label_of, layer
 from scratchmm.checkpoints.vit import square_of
 from scratchmm.contrastive.clip import CLIP, CLIPConfig, CLIPVision
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
 from scratchmm.vision.vit import ViTConfig
 
-# Counters that old files carry: 0, 1, 2, ... for the positions, and OpenAI's sizes as scalars.
-HARMLESS = (
-    "text_model.embeddings.position_ids",
-    "vision_model.embeddings.position_ids",
-    "embeddings.position_ids",
-    "input_resolution",
-    "context_length",
-    "vocab_size",
-)
+TOKENS = "embeddings.token_embedding.weight"  # transformers'; OpenAI's name is the end of it
 
 
 def load_clip(model: CLIP, source: Source) -> CLIP:
     """Fill `model` with a published CLIP, of either naming, and return it.
 
-    Raises ValueError that lists every tensor that is missing, surplus or of another shape, and
+    Files of open_clip are read too, unless their logits have a bias (SigLIP's) other than 0. Raises
+    ValueError that lists every tensor that is missing, surplus, of another shape or no weight, and
     where the model was made otherwise than the config.json beside the weights says; bare weights
     are taken to be of the model's own config: whether its GELU is theirs is for you to know.
     """
-    state = read_state(source)
+    state = clip_state(source)
     check_vision(source, model.config.vision, ("clip",))
     check_text(source, model.config.text, ("clip",))
-    places = (
-        _openai(model.config) if "visual.conv1.weight" in state else _transformers(model.config)
-    )
-    fill(model, state, places, label_of(source), HARMLESS)
+    check_bias(state, label_of(source))
+    places = _openai(model.config) if has(state, "visual.conv1.weight") else None
+    places = places or _transformers(model.config)
+    fill(model, state, places, label_of(source), {*HARMLESS, "logit_bias"})
     return model
 
 
 def load_clip_text(model: TextTransformer, source: Source) -> TextTransformer:
-    """Fill a text tower from a CLIPTextModel of transformers, with or without `text_model.`."""
-    state = read_state(source)
+    """Fill a text tower and return it: of a CLIPTextModel, with or without its projection, or CLIP.
+
+    A file of the whole CLIP serves as well, in either naming; its other tower is left out, and so
+    are projections, which this tower does not have. Raises ValueError as `load_clip`.
+    """
+    label = label_of(source)
+    state, prefix = of_one_tower(clip_state(source), "text", label)
     check_text(source, model.config)
-    prefix = "text_model." if any(name.startswith("text_model.") for name in state) else ""
-    fill(model, state, _text(model.config.depth, prefix, ""), label_of(source), HARMLESS)
+    openai = has(state, "token_embedding.weight") and not has(state, TOKENS)
+    table = _openai_text if openai else _text
+    fill(model, state, table(model.config.depth, prefix, ""), label, HARMLESS)
     return model
 
 
 def load_clip_vision(model: CLIPVision, source: Source) -> CLIPVision:
-    """Fill a picture tower from a CLIPVisionModel of transformers, with or without the prefix."""
-    state = read_state(source)
+    """Fill a picture tower and return it: of a CLIPVisionModel, or as `load_clip_text` of a CLIP."""
+    label = label_of(source)
+    state, prefix = of_one_tower(clip_state(source), "vision", label)
     check_vision(source, model.config)
-    prefix = "vision_model." if any(name.startswith("vision_model.") for name in state) else ""
     depth, patch = len(model.transformer.blocks), model.embeddings.patches
     kernel = (len(model.embeddings.class_token), patch.channels, patch.patch, patch.patch)
-    fill(model, state, _vision(depth, kernel, prefix, ""), label_of(source), HARMLESS)
+    table = _openai_vision if has(state, "conv1.weight") else _vision
+    fill(model, state, table(depth, kernel, prefix, ""), label, HARMLESS)
     return model
 
 
@@ -84,7 +85,7 @@ def clip_config_from(
     The end token is then the last of the vocabulary. Raises ValueError where config.json says what
     the model can't do, or other than what is given.
     """
-    state = read_state(source)
+    state = clip_state(source)
     if "visual.conv1.weight" in state:
         kernel, positions = state["visual.conv1.weight"], state["visual.positional_embedding"]
         tokens, length = state["token_embedding.weight"], len(state["positional_embedding"])
@@ -195,19 +196,31 @@ def _openai(config: CLIPConfig) -> list[Place]:
     vision = config.vision
     kernel = (vision.width, vision.channels, vision.patch_size, vision.patch_size)
     return [
-        Place("visual.class_embedding", ("vision.embeddings.class_token",)),
-        Place("visual.positional_embedding", ("vision.embeddings.positions",)),
-        Place("visual.conv1.weight", ("vision.embeddings.patches.projection.weight",), kernel),
-        *layer("visual.ln_pre", "vision.norm_before"),
-        *_openai_blocks(vision.depth, "visual.", "vision."),
-        *layer("visual.ln_post", "vision.norm_after"),
+        *_openai_vision(vision.depth, kernel, "visual.", "vision."),
         Place("visual.proj", ("image_projection.weight",), transposed=True),
-        Place("token_embedding.weight", ("text.tokens.weight",)),
-        Place("positional_embedding", ("text.positions",)),
-        *_openai_blocks(config.text.depth, "", "text."),
-        *layer("ln_final", "text.norm"),
+        *_openai_text(config.text.depth, "", "text."),
         Place("text_projection", ("text_projection.weight",), transposed=True),
         Place("logit_scale", ("temperature.log_scale",)),
+    ]
+
+
+def _openai_vision(depth: int, kernel: tuple[int, ...], theirs: str, ours: str) -> list[Place]:
+    return [
+        Place(f"{theirs}class_embedding", (f"{ours}embeddings.class_token",)),
+        Place(f"{theirs}positional_embedding", (f"{ours}embeddings.positions",)),
+        Place(f"{theirs}conv1.weight", (f"{ours}embeddings.patches.projection.weight",), kernel),
+        *layer(f"{theirs}ln_pre", f"{ours}norm_before"),
+        *_openai_blocks(depth, theirs, ours),
+        *layer(f"{theirs}ln_post", f"{ours}norm_after"),
+    ]
+
+
+def _openai_text(depth: int, theirs: str, ours: str) -> list[Place]:
+    return [
+        Place(f"{theirs}token_embedding.weight", (f"{ours}tokens.weight",)),
+        Place(f"{theirs}positional_embedding", (f"{ours}positions",)),
+        *_openai_blocks(depth, theirs, ours),
+        *layer(f"{theirs}ln_final", f"{ours}norm"),
     ]
 
 
