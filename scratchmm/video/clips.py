@@ -17,25 +17,23 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Generator, Tensor
 
-from scratchmm.video.gif import gif_bytes, has_an_end, levels_of
+from scratchmm.pictures.kinds import MOST_PIXELS, SUFFIXES, head_of, kind_of, refuse_too_many
+from scratchmm.pictures.pixels import on_background
+from scratchmm.pictures.reader import Shown, first_picture, frames_of
+from scratchmm.video.gif import gif_bytes, levels_of
 from scratchmm.whole_file import write_whole
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that starts other programs
-FILMS = ("GIF", "WEBP", "PNG")  # of these more than the first picture is read
-SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-MOST_PIXELS = 64_000_000  # of a frame
-MOST_READ = 2_048_000_000  # of all frames of a film together: a minute of work
-MOST_KEPT = 256_000_000  # of a clip as it is returned: 3 GB
-NOT_SAID = 100.0  # milliseconds of a frame whose file says 0 or nothing, as in every browser
+MOST_READ = 512_000_000  # pixels of all frames of a film together: seconds of work
+MOST_KEPT = 64_000_000  # pixels of a clip as it is returned: 0.8 GB
 
 
 def read_clip(
@@ -43,15 +41,18 @@ def read_clip(
 ) -> tuple[Tensor, Tensor]:
     """Read a clip: (float32 (F, 3, H, W) in [-1, 1], the second at which each frame begins (F,)).
 
-    path: an animated GIF, WebP or PNG; or a folder of frames, which follow one another at `fps` in
-    natural order, frame2 before frame10. In a folder a file counts by its suffix: hidden files,
-    folders and what is not named like a picture are passed over, but a .png that is none is
-    refused. Of a film in a folder the first picture is taken; a single picture is a clip of one
-    frame. A frame that lasts 0 ms lasts 100, as browsers show it. What is see-through lies on white.
-    size: the shorter side, or exactly (height, width), by Pillow's bicubic filter.
+    path: an animated GIF, WebP or PNG; a TIFF, whose pages are frames; or a folder of frames. Pages
+    and files follow one another at `fps`, files in natural order, frame2 before frame10. In a folder
+    a file counts by its suffix, or by its first bytes: hidden files, folders and what is neither
+    named like a picture nor one are passed over, but a .png that is none is refused, and so is
+    frame3.part beside frame1.png. Of a film in a folder the first picture is taken; a single
+    picture is a clip of one frame. A frame that lasts less than 11 ms lasts 100, as browsers show
+    it. What is see-through lies on white. size: the shorter side, or exactly (height, width), by
+    Pillow's bicubic filter.
 
     Raises FileNotFoundError, or ValueError with one sentence: no picture, truncated, frames of
-    different sizes, more than 64 megapixels a frame, too many together.
+    different sizes, too many pixels (MOST_PIXELS a frame, MOST_READ in a film, MOST_KEPT in what is
+    returned), which are counted before they are decoded.
 
     >>> import tempfile
     >>> film = write_gif(tempfile.mkdtemp() + "/a.gif", torch.ones(3, 3, 4, 6), seconds=0.5)
@@ -62,23 +63,34 @@ def read_clip(
     path = Path(path)
     if not (path.is_file() or path.is_dir()):
         raise FileNotFoundError(f"there is no clip at {path}")
-    pictures: list[Tensor] = []
-    lengths = [0.0]
-    frames = _folder(path, 1000 * _seconds(fps)) if path.is_dir() else _film(path)
+    still = 1000 * _seconds(fps)
+
+    def check(total: int, shown: tuple[int, int]) -> None:
+        refuse_too_many(path, total * shown[0] * shown[1], MOST_READ, " in all")
+        width, height = _sides(str(path), shown, size)
+        refuse_too_many(path, total * width * height, MOST_KEPT, " in all")
+
+    lengths, clip = [0.0], torch.empty(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters is raised, and said once
-        for count, name, image, length in frames:
-            image = _resize(name, image, size)
-            _refuse_too_many(path, count * image.width * image.height, MOST_KEPT, " in all")
-            pictures.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))  # (C, H, W)
-            lengths.append(length)
-            if pictures[-1].shape != pictures[0].shape:
+        frames = _folder(path, check) if path.is_dir() else frames_of(path, check)
+        for number, (total, name, image, milliseconds) in enumerate(frames):
+            width, height = _sides(name, image.size, size)
+            if not number:
+                clip = torch.empty(total, 3, height, width)  # (F, C, H, W)
+            if (height, width) != clip.shape[2:]:
+                first = f"{clip.shape[2]} x {clip.shape[3]}"
                 raise ValueError(
-                    f"{name} is {_sides(pictures[-1])} pixels and the first frame "
-                    f"{_sides(pictures[0])}: size=(height, width) would make them one size"
+                    f"{name} is {height} x {width} pixels and the first frame {first}: "
+                    "size=(height, width) would make them one size"
                 )
+            image = on_background(image)
+            if size is not None:
+                image = image.resize((width, height), Image.Resampling.BICUBIC)
+            clip[number] = torch.from_numpy(np.array(image)).permute(2, 0, 1)  # (C, H, W)
+            lengths.append(still if milliseconds is None else milliseconds)
     times = torch.tensor(lengths[:-1], dtype=torch.float64).cumsum(0) / 1000  # (F,)
-    return torch.stack(pictures).float().div_(127.5).sub_(1), times
+    return clip.div_(127.5).sub_(1), times
 
 
 def sample_frames(
@@ -185,46 +197,39 @@ def write_frames(folder: str | Path, clip: Tensor) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _sides(picture: Tensor) -> str:
-    return f"{picture.shape[1]} x {picture.shape[2]}"
-
-
 def _seconds(fps: float) -> float:
     if not 0 < fps < float("inf"):
         raise ValueError(f"frames cannot follow one another at {fps} a second")
     return 1 / fps
 
 
-# Frames, each as: how many there are, what to call it, the picture in RGB, its milliseconds.
-Frames = Iterator[tuple[int, str, Image.Image, float]]
-
-
-def _folder(folder: Path, length: float) -> Frames:
+def _folder(folder: Path, check: Callable[[int, tuple[int, int]], None]) -> Iterator[Shown]:
     named = [file for file in folder.iterdir() if not file.name.startswith(".")]
-    files = [file for file in named if file.suffix.lower() in SUFFIXES and not file.is_dir()]
+    files = [file for file in named if _is_frame(file)]
     if not files:
         raise ValueError(f"{folder} holds no picture ({len(named)} other files and folders)")
+    _refuse_left_out(files, [file for file in named if file not in files])
     for file in sorted(files, key=_natural):
-        with _look(file) as image:
-            yield len(files), str(file), _decode(str(file), image), length
+        image = first_picture(file)
+        check(len(files), image.size)
+        yield Shown(len(files), str(file), image, None)
 
 
-def _film(path: Path) -> Frames:
-    with _look(path) as image:
-        kind = image.format
-        if kind == "GIF" and not has_an_end(path.read_bytes()):
-            raise ValueError(f"{path} is truncated: it ends in the midst of its frames")
-        count = int(getattr(image, "n_frames", 1)) if kind in FILMS else 1
-        _refuse_too_many(path, count * image.width * image.height, MOST_READ, " in all")
-        hidden = int(count > 1 and bool(image.info.get("default_image")))  # shown by old viewers
-        for index in range(hidden, count):
-            name = f"frame {index + 1 - hidden} of {path}" if count > 1 else str(path)
-            try:
-                image.seek(index)
-            except Exception as error:  # every format has its own ways to fail
-                raise ValueError(f"{name} is damaged or truncated ({error})") from error
-            picture = _decode(name, image)
-            yield count - hidden, name, picture, image.info.get("duration") or NOT_SAID
+def _is_frame(file: Path) -> bool:
+    """By its suffix, or else by what it holds."""
+    if file.is_dir():
+        return False
+    return file.suffix.lower() in SUFFIXES or (file.is_file() and bool(kind_of(head_of(file))))
+
+
+def _refuse_left_out(frames: list[Path], others: list[Path]) -> None:
+    """A file with the name of a frame and a number of its own (frame3.tmp) is a frame that is lost."""
+    stems = {file.stem for file in frames}
+    patterns = {re.sub(r"\d+", "0", stem) for stem in stems}
+    for file in others:
+        numbered = re.sub(r"\d+", "0", file.stem)
+        if numbered in patterns and numbered != file.stem and file.stem not in stems:
+            raise ValueError(f"{file} is named like a frame of the clip and is no picture")
 
 
 def _natural(file: Path) -> tuple[list[Any], str]:
@@ -233,54 +238,15 @@ def _natural(file: Path) -> tuple[list[Any], str]:
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], file.name
 
 
-def _look(path: Path) -> Image.Image:
-    """Read the head of a file and no pixels."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no picture at {path}")
-    try:
-        return Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError as error:
-        what = f"a file of {path.stat().st_size} bytes that reads as none of {', '.join(FORMATS)}"
-        raise ValueError(f"{path} is not a picture but {what}") from error
-    except Exception as error:  # every format has its own ways to fail
-        raise ValueError(f"{path} cannot be read as a picture ({error})") from error
-
-
-def _decode(name: str, image: Image.Image) -> Image.Image:
-    """The picture as it is to be seen: upright, in RGB, on white."""
-    _refuse_too_many(name, image.width * image.height, MOST_PIXELS)
-    try:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "F":
-            raise ValueError("its pixels are floating-point numbers without an agreed range")
-        if upright.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
-            grey = np.asarray(upright).astype(np.int64).clip(0, 65535)
-            upright = Image.fromarray((grey / 257).round().astype(np.uint8))
-        if upright.has_transparency_data:
-            white = Image.new("RGBA", upright.size, "white")
-            upright = Image.alpha_composite(white, upright.convert("RGBA"))
-        return upright.convert("RGB")
-    except Exception as error:  # every format has its own ways to fail
-        raise ValueError(f"{name} is damaged or truncated ({error})") from error
-
-
-def _resize(name: str, image: Image.Image, size: int | tuple[int, int] | None) -> Image.Image:
-    if size is None:
-        return image
+def _sides(
+    name: str, shown: tuple[int, int], size: int | tuple[int, int] | None
+) -> tuple[int, int]:
+    """(width, height) of a frame as it is returned."""
     if isinstance(size, int):
-        short = min(image.size)
-        width, height = (size * side // short for side in image.size)  # the longer rounds down
+        short = min(shown)
+        width, height = (size * side // short for side in shown)  # the longer rounds down
     else:
-        height, width = size
+        height, width = size or shown[::-1]
     if min(height, width) < 1 or height * width > MOST_PIXELS:
         raise ValueError(f"{name} cannot be resized to {height} x {width} pixels")
-    return image.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def _refuse_too_many(path: str | Path, pixels: int, most: int, where: str = "") -> None:
-    if pixels > most:
-        raise ValueError(
-            f"{path} has {pixels / 1e6:.1f} megapixels{where}, more than the {most // 1_000_000} "
-            "that are read"
-        )
+    return width, height

@@ -1,8 +1,7 @@
-"""A GIF by its bytes: what Pillow's writer and reader leave open.
+"""A GIF by its bytes: what Pillow's writer leaves open.
 
-Pillow's writer leaves out a frame that equals the one before, and its reader takes a file that was
-cut off between two frames for a shorter one. So the frames are put together here, with Pillow's
-compression, and a file's blocks are followed to their end.
+Pillow's writer leaves out a frame that equals the one before. So the frames are put together here,
+with Pillow's compression. How a GIF is read is in pictures/gif.py.
 
 A GIF is a head with the size and a palette; then blocks: "!" and a kind, or "," and a place, size
 and perhaps a palette of its own, each followed by runs of bytes that say how long they are, and a
@@ -110,34 +109,3 @@ def in_one_palette(levels: Levels) -> tuple[Levels, Levels]:
         colors = np.array(cut.getpalette(), dtype=np.uint8).reshape(-1, 3)
         places = np.asarray(nearest)[0][places]
     return colors, places.reshape(levels.shape[:3]).astype(np.uint8)
-
-
-def has_an_end(content: bytes) -> bool:
-    """Whether a GIF's blocks lead to its end: a file that was cut off has none.
-
-    >>> whole = gif_bytes(np.zeros((2, 3, 4, 3), dtype=np.uint8), 0.1)
-    >>> has_an_end(whole), has_an_end(whole[:-1]), has_an_end(b"GIF89a")
-    (True, False, False)
-    """
-    place = HEAD + _palette_bytes(content, 10)
-    while place < len(content):
-        kind = content[place : place + 1]
-        if kind == b";":
-            return True
-        if kind == b"!":
-            place += 2
-        elif kind == b",":
-            place += 11 + _palette_bytes(content, place + 9)
-        else:  # between blocks: readers pass it over
-            place += 1
-            continue
-        while place < len(content) and content[place]:
-            place += 1 + content[place]
-        place += 1
-    return False
-
-
-def _palette_bytes(content: bytes, place: int) -> int:
-    """How long a palette is, by the byte that says so: a flag, and a power of 2."""
-    flags = content[place] if place < len(content) else 0
-    return 3 << (flags & 7) + 1 if flags & 128 else 0

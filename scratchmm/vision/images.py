@@ -11,18 +11,19 @@ ViTImageProcessor on Pillow.
 B batch, C channels (red, green, blue), H and W height and width. Tensors are float32 in [-1, 1].
 """
 
-import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Generator, Tensor
 
-MOST_PIXELS = 64_000_000
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that starts other programs
+from scratchmm.pictures.kinds import MOST_PIXELS
+from scratchmm.pictures.pixels import on_background
+from scratchmm.pictures.reader import first_picture
+
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -37,8 +38,9 @@ def open_image(
 ) -> Image.Image:
     """Open a picture file as an RGB image, upright and laid on a background.
 
-    Of a film the first frame is taken. With `at_least`, a JPEG may be decoded at a half, a quarter
-    or an eighth of its size, but to no side below `at_least`: many times faster for large photos.
+    Of a film the first frame is taken; several pages are refused. With `at_least`, a JPEG may be
+    decoded at a half, a quarter or an eighth of its size, but to no side below `at_least`: many
+    times faster for large photos.
 
     Raises FileNotFoundError, or ValueError with a sentence that names the file: not a picture,
     truncated, or more than 64 megapixels (seen before it is decoded).
@@ -49,65 +51,13 @@ def open_image(
     FileNotFoundError: no picture at no such file.png
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is a folder" if path.is_dir() else f"no picture at {path}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters is raised, and said once
-        return _open(path, background, at_least)
-
-
-def _open(path: Path, background: str, at_least: int | None) -> Image.Image:
-    with _look(path) as image:
-        _refuse_too_many(path, image.width * image.height)
-        try:
-            if at_least is not None:
-                image.draft(None, (at_least, at_least))
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-        except Exception as error:  # every format has its own ways to fail
-            raise ValueError(f"{path} is a damaged or truncated picture ({error})") from error
+        image = first_picture(path, at_least)
     try:
-        return _flatten(upright, background)
+        return on_background(image, background)
     except ValueError as error:
         raise ValueError(f"{path} cannot be turned into RGB: {error}") from error
-
-
-def _look(path: Path) -> Image.Image:
-    """Read the head of the file and no pixels."""
-    try:
-        return Image.open(path, formats=FORMATS)
-    except Image.DecompressionBombError as error:  # Pillow itself refuses at 179 megapixels
-        found = re.search(r"\d+", str(error))
-        _refuse_too_many(path, int(found[0]) if found else 2 * MOST_PIXELS)
-        raise
-    except UnidentifiedImageError as error:
-        what = f"a file of {path.stat().st_size} bytes that is none of {', '.join(FORMATS)}"
-        raise ValueError(f"{path} is not a picture but {what}") from error
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as a picture ({error})") from error
-
-
-def _refuse_too_many(path: Path, pixels: int) -> None:
-    if pixels > MOST_PIXELS:
-        most = MOST_PIXELS // 1_000_000
-        raise ValueError(
-            f"{path} has {pixels / 1e6:.1f} megapixels, more than the {most} that are read"
-        )
-
-
-def _flatten(image: Image.Image, background: str) -> Image.Image:
-    """Any of Pillow's modes to RGB, see-through parts laid on the background."""
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without an agreed range")
-    if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own convert would clip at 255
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray((grey / 257).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        front = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, background), front).convert(
-            "RGB"
-        )
-    return image.convert("RGB")
 
 
 def to_tensor(image: Image.Image) -> Tensor:

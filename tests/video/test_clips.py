@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from scratchmm.pictures.gif import film_of
 from scratchmm.video import clips
 from scratchmm.video.clips import read_clip, sample_frames, write_frames, write_gif
-from scratchmm.video.gif import has_an_end, in_one_palette
+from scratchmm.video.gif import in_one_palette
 
 GENERATOR = np.random.default_rng(0)
 NOISE = GENERATOR.integers(0, 256, (5, 13, 17, 3), dtype=np.uint8)  # (F, H, W, C)
@@ -51,12 +52,12 @@ def few_colors(frames, height=6, width=9, colors=250, seed=0):
 
 @pytest.mark.parametrize("suffix", ["webp", "png"])
 def test_films_without_loss_are_read_as_they_were_written(tmp_path, suffix):
-    lengths = [40, 250, 10, 1000, 70]
+    lengths = [40, 250, 20, 1000, 70]
     path = save(tmp_path / f"a.{suffix}", NOISE, duration=lengths, lossless=True)
     clip, times = read_clip(path)
     assert (levels(clip) == NOISE).all()
     assert times.dtype == torch.float64
-    assert times.tolist() == [0.0, 0.04, 0.29, 0.3, 1.3]
+    assert times.tolist() == [0.0, 0.04, 0.29, 0.31, 1.31]
 
 
 def test_a_gif_of_few_colors_is_read_as_it_was_written(tmp_path):
@@ -70,6 +71,13 @@ def test_a_gif_of_few_colors_is_read_as_it_was_written(tmp_path):
 def test_a_frame_of_0_ms_lasts_100_as_in_browsers(tmp_path, suffix):
     path = save(tmp_path / f"a.{suffix}", NOISE[:3], duration=[0, 0, 0], lossless=True)
     assert read_clip(path)[1].tolist() == [0.0, 0.1, 0.2]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_frames_of_10_ms_and_less_last_100_as_in_browsers(tmp_path, suffix):
+    lengths = [10, 20, 5 if suffix != "gif" else 10, 30, 100]
+    path = save(tmp_path / f"a.{suffix}", NOISE, duration=lengths, lossless=True)
+    torch.testing.assert_close(read_clip(path)[1].tolist(), [0.0, 0.1, 0.12, 0.22, 0.25])
 
 
 def test_a_gif_that_says_nothing_of_time(tmp_path):
@@ -157,6 +165,46 @@ def test_one_picture_is_a_clip_of_one_frame(tmp_path, suffix):
 
 
 # Folders
+
+
+READ = {"jfif": "JPEG", "jpe": "JPEG", "JPG": "JPEG", "apng": "PNG", "PNG": "PNG", "dib": "BMP"}
+READ |= {"pbm": "PPM", "pnm": "PPM", "odd": "TIFF", "": "WEBP", "txt": "PNG"}
+
+
+@pytest.mark.parametrize("suffix", READ)
+def test_a_frame_counts_by_its_suffix_or_by_what_it_holds(tmp_path, suffix):
+    Image.new("RGB", (4, 4)).save(tmp_path / "frame1.png")
+    frame = Image.new("1" if suffix == "pbm" else "L", (4, 4), 255)
+    frame.save(tmp_path / f"frame2.{suffix}".rstrip("."), format=READ[suffix])
+    clip, _ = read_clip(tmp_path)
+    assert len(clip) == 2 and clip[0].max() == -1 and clip[1].min() > 0.95
+
+
+def test_a_frame_that_is_not_read_is_refused_and_not_left_out(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "frame1.png")
+    (tmp_path / "frame1.json").write_text("{}")  # about the first frame: no frame itself
+    (tmp_path / "notes2.txt").write_text("two")
+    assert len(read_clip(tmp_path)[0]) == 1
+    heic = b"\0\0\0\x18ftypheic" + bytes(50)
+    cases = {
+        "frame2.heic": (heic, "HEIC"),
+        "frame2": (heic, "HEIC"),
+        "other.avif": (b"", "0 bytes"),
+    }
+    cases |= {"frame2.svg": (b"<?xml?><svg>", "SVG"), "frame2.part": (b"cut", "like a frame")}
+    cases |= {"Frame 2.tga": (b"cut", "not a picture"), "frame10.bin": (b"", "like a frame")}
+    for name, (content, said) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=said) as told:
+            read_clip(tmp_path)
+        assert name in str(told.value)
+        (tmp_path / name).unlink()
+
+
+def test_the_pages_of_a_tiff_are_frames(tmp_path):
+    path = save(tmp_path / "a.tif", NOISE)
+    clip, times = read_clip(path, fps=4)
+    assert (levels(clip) == NOISE).all() and times.tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_frames_of_a_folder_come_in_natural_order(tmp_path):
@@ -346,7 +394,7 @@ def test_bombs_are_refused_before_they_go_off(tmp_path):
         with pytest.raises(ValueError, match=r"frame1\.png has 90\.0 megapixels, more than the 64"):
             read_clip(place)
     (tmp_path / "frame1.png").write_bytes(png_header(60_000, 60_000))
-    with pytest.raises(ValueError, match="cannot be read as a picture"):
+    with pytest.raises(ValueError, match=r"has 3600\.0 megapixels, more than the 64"):
         read_clip(tmp_path)
     path = tmp_path / "many.gif"
     dot = painted([[1]], see_through=3)
@@ -479,7 +527,7 @@ def test_a_gif_loops_and_has_one_palette(tmp_path):
         for frame in range(5):
             image.seek(frame)
             assert image.tile[0].extents == (0, 0, 17, 13)
-    assert has_an_end(content)
+    assert len(film_of("a.gif", content).parts) == 5  # and its end is there
 
 
 def test_many_colors_come_near_and_what_stands_still_does_not_flicker(tmp_path):
