@@ -6,6 +6,8 @@ known by their first bytes, so that a refusal can say what the file is.
 
 from pathlib import Path
 
+from scratchmm.file_kinds import foreign_kind
+
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 64_000_000  # of one picture
 SURE = ("PNG", "JPEG", "GIF", "WEBP", "TIFF")  # whose first bytes are no accident
@@ -46,7 +48,7 @@ STARTS = {  # where the bytes stand, the bytes: the name
     (0, b"SIMPLE  ="): "FITS",
     (0, b"\x8aMNG\r\n\x1a\n"): "MNG",
 }
-OTHERS = {  # what is no picture and often stands in the place of one
+OTHERS = {  # what is no picture and often stands in the place of one, beyond `foreign_kind`
     (
         0,
         b"version https://git-lfs",
@@ -58,7 +60,6 @@ OTHERS = {  # what is no picture and often stands in the place of one
     (0, b"\x1a\x45\xdf\xa3"): "a Matroska or WebM film",
     (8, b"AVI "): "an AVI film",
     (0, b"PK\3\4"): "a ZIP archive",
-    (0, b"\x1f\x8b"): "a gzip archive",
 }
 SUFFIXES = (  # of pictures, read or not: a file so named is never passed over
     ".png .apng .jpg .jpeg .jpe .jfif .jif .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .pfm "
@@ -109,8 +110,8 @@ def refusal(path: Path, head: bytes, reason: str = "") -> str:
     for (at, start), name in OTHERS.items():
         if head[at:].startswith(start):
             return f"{path} is not a picture but {size}: {name}"
-    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        return f"{path} is not a picture but {size}: a web page"
+    if foreign := foreign_kind(path):
+        return f"{path} is not a picture but {size}: {foreign}"
     return f"{path} is not a picture but {size} that is none of {read}"
 
 

@@ -93,7 +93,13 @@ def _says_which_side_is_up(kind: bytes, data: bytes) -> bool:
 
 
 def still(name: str, chunks: list[Chunk]) -> Image.Image:
-    """The picture that every viewer shows, not turned: RGBA where a colour is see-through."""
+    """The picture that every viewer shows, not turned: RGBA where a colour is see-through.
+
+    >>> content = BytesIO()
+    >>> Image.new("L", (2, 1), 9).save(content, "PNG", transparency=9)
+    >>> still("a.png", chunks_of("a.png", content.getvalue())).getpixel((1, 0))
+    (9, 9, 9, 0)
+    """
     head = head_of(chunks)
     refuse_too_many(name, head.width * head.height)
     kept = [chunk for chunk in chunks if chunk[0] not in ANIMATION]
@@ -112,7 +118,11 @@ def still(name: str, chunks: list[Chunk]) -> Image.Image:
 
 
 def head_of(chunks: list[Chunk]) -> Head:
-    """The head of a PNG, from its first chunk."""
+    """The head of a PNG, from its first chunk.
+
+    >>> head_of([(b"IHDR", bytes([0, 0, 0, 5, 0, 0, 0, 4, 8, 2, 0, 0, 0]))])[:4]
+    (5, 4, 8, 2)
+    """
     return Head(*struct.unpack(">IIBBBBB", chunks[0][1]))
 
 
@@ -141,7 +151,11 @@ def _lower_halves(content: bytes) -> np.ndarray[Any, Any]:
 
 
 def is_animated(chunks: list[Chunk]) -> bool:
-    """Whether a PNG is a film: it says so before its pixels."""
+    """Whether a PNG is a film: it says so before its pixels.
+
+    >>> is_animated([(b"IHDR", b""), (b"acTL", b""), (b"IDAT", b"")])
+    True
+    """
     kinds = [kind for kind, _ in chunks]
     return b"acTL" in kinds[: kinds.index(b"IDAT")]
 
@@ -151,6 +165,13 @@ def film_of(name: str, chunks: list[Chunk]) -> Film:
 
     The picture that only old viewers show is none of them. Raises ValueError with a sentence:
     fewer frames than promised, a frame without pixels or beyond the canvas.
+
+    >>> content = BytesIO()
+    >>> frames = [Image.new("L", (4, 3), level) for level in (0, 9)]
+    >>> frames[0].save(content, "PNG", save_all=True, append_images=frames[1:], duration=250)
+    >>> film = film_of("a.png", chunks_of("a.png", content.getvalue()))
+    >>> film.width, len(film.parts), film.parts[1].milliseconds
+    (4, 2, 250.0)
     """
     head = head_of(chunks)
     refuse_too_many(name, head.width * head.height)

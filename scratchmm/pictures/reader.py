@@ -68,6 +68,12 @@ def frames_of(path: Path, check: Check) -> Iterator[Shown]:
     """The frames of a GIF, WebP, animated PNG or TIFF of several pages; of others their one picture.
 
     `check` is told how many frames there are and how large, before any is decoded; it may refuse.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.png"
+    >>> Image.new("L", (4, 3)).save(path)
+    >>> [frame.image.size for frame in frames_of(path, lambda total, size: None)]
+    [(4, 3)]
     """
     head, name = head_of(path), str(path)
     kind = kind_of(head)
