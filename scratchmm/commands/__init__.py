@@ -13,13 +13,17 @@ import argparse
 import difflib
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from scratchmm import __version__
+from scratchmm.sentences import shortened
 
 COMMANDS = {
     "tour": "train a CLIP from scratch in a minute and see what it learned",
@@ -31,9 +35,13 @@ COMMANDS = {
     "lessons": "run the lessons and record what they reach",
 }
 
+LONGEST_WORD, LONGEST_SENTENCE = 200, 800  # letters; what is longer is shortened in the middle
 
 # Here the library reads what its user gives: a ValueError that comes through is a refusal of that.
-READERS = ("commands/", "data/", "checkpoints/", "vision/images.py", "training/checkpoint.py")
+READERS = (
+    "commands/", "data/", "checkpoints/", "vision/images.py", "whole_file.py",
+    "training/checkpoint.py", "training/curve.py",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,13 +96,15 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
     0
     """
     try:
-        status = action()
+        with stopped_kindly():
+            status = action()
         sys.stdout.flush()  # a reader that has gone is noticed here, not at interpreter exit
         return status
     except SystemExit as stop:  # argparse, after --help or a refusal
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = getattr(stop, "__notes__", [])  # what is kept of a run, and how it goes on
+        print(*kept, *stop.args or ["interrupted"], sep="\n", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `| head` has left: what is still buffered must go nowhere, or Python complains at exit.
@@ -105,6 +115,30 @@ def guarded(action: Callable[[], int], debug: bool = False) -> int:
             traceback.print_exc()
         print(f"error: {sentence(error)}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def stopped_kindly() -> Iterator[None]:
+    """While the block runs, SIGTERM (of batch systems, containers) ends it as Ctrl-C does: tidily.
+
+    So does SIGHUP, of a terminal that is closed, unless nohup has switched it off.
+    """
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        names = []  # only there may a program say what a signal does
+    numbers = [getattr(signal, name) for name in names]
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def dispatch(words: list[str]) -> int:
@@ -142,8 +176,9 @@ def sentence(error: Exception) -> str:
     "unexpected KeyError: 'red' (--debug shows where)"
     """
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
-    text = " ".join(str(error).split())
+        return f"{error.strerror}: {shortened(error.filename, LONGEST_WORD)}"
+    words = [shortened(word, LONGEST_WORD) for word in str(error).split()]
+    text = shortened(" ".join(words), LONGEST_SENTENCE)
     if isinstance(error, (ValueError, OSError, ImportError)) and text:
         return text
     return f"unexpected {type(error).__name__}{text and f': {text}'} (--debug shows where)"

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,11 @@ def _sheet(scenes: list[Any], sentences: list[str], size: int, path: Path) -> No
 
     from scratchmm.data.drawing import draw_many
     from scratchmm.vision.images import to_image
+    from scratchmm.whole_file import write_whole
 
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind not in Image.SAVE:
+        raise ValueError(f"{path} does not end in .png, .jpg or the like: which kind is it to be?")
     side = max(1, 192 // size) * size
     width, height, columns = side + 16, side + 56, min(4, len(scenes))
     sheet = Image.new("RGB", (columns * width, -(-len(scenes) // columns) * height), "white")
@@ -97,7 +102,9 @@ def _sheet(scenes: list[Any], sentences: list[str], size: int, path: Path) -> No
         text = "\n".join(textwrap.wrap(f"{index + 1}. {sentence}", max(12, side // 6))[:3])
         pen.text((left, top + side + 4), text, fill="black")
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    file = io.BytesIO()
+    sheet.save(file, kind)
+    write_whole(path, file.getvalue())
 
 
 def _download(arguments: argparse.Namespace) -> int:

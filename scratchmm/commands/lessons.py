@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from scratchmm.commands import refused, sentence
-from scratchmm.commands.sources import code_hash, replace_between, write_atomically
+from scratchmm.commands.sources import replace_between, write_atomically
+from scratchmm.source_code import code_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURE_FILE = "SCRATCHMM_FIGURE_FILE"  # where a lesson leaves its figure for the runner

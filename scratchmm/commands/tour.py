@@ -52,11 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     from scratchmm.commands.tour_data import read
     from scratchmm.training import small_clip
+    from scratchmm.training.fingerprint import content_of
+    from scratchmm.training.run_folder import DATA
 
     train, seen, unseen = read(arguments.pairs, arguments.seed, say)
     clip = small_clip.build(*train, seed=arguments.seed)
     before = _similarity(clip, unseen)
-    seconds = _train(clip, train, arguments, say)
+    asked = (unseen.pictures, unseen.texts, seen.pictures, seen.texts)
+    settings = {DATA: content_of(*train, *asked)}
+    seconds = _train(clip, train, settings, arguments, say)
     small_clip.save(clip, out)
     report = _measure(clip, seen, unseen)
     report |= {"train_seconds": round(seconds, 1), "seed": arguments.seed}
@@ -71,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _train(
     clip: "SmallCLIP",
     train: tuple["Tensor", list[str]],
+    settings: dict[str, str],
     arguments: argparse.Namespace,
     say: Callable[[str], None],
 ) -> float:
@@ -80,7 +85,6 @@ def _train(
     from scratchmm.training.small_clip import clip_loss, pair_batches
 
     own = arguments.pairs is not None
-    settings = {"pairs": str(arguments.pairs.resolve()) if own else "", "count": len(train[1])}
     parameters = sum(p.numel() for p in clip.model.parameters())
     say(f"Training a CLIP of {parameters:,} parameters from scratch.")
     curve = fit(

@@ -162,7 +162,7 @@ def _train_clip(
     batches = small_clip.pair_batches(
         clip, pictures, data.texts, recipe.batch, arguments.seed, _augment(recipe)
     )
-    curve = _fit(clip.model, batches, small_clip.clip_loss, recipe, arguments, out, say)
+    curve = _fit(clip.model, batches, small_clip.clip_loss, data, recipe, arguments, out, say)
     clip.model.to("cpu")
     small_clip.save(clip, out)
     return clip.model, measure_clip(clip, data), curve
@@ -183,7 +183,7 @@ def _train_vit(
     batches = small_vit.labelled_batches(
         vit, data.pictures, data.labels, recipe.batch, arguments.seed, _augment(recipe)
     )
-    curve = _fit(vit.model, batches, small_vit.class_loss, recipe, arguments, out, say)
+    curve = _fit(vit.model, batches, small_vit.class_loss, data, recipe, arguments, out, say)
     vit.model.to("cpu")
     small_vit.save(vit, out)
     return vit.model, measure_vit(vit, data), curve
@@ -199,12 +199,14 @@ def _fit(
     model: Any,
     batches: Any,
     loss: Any,
+    data: "TrainingSet",
     recipe: Recipe,
     arguments: argparse.Namespace,
     out: Path,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     from scratchmm.training.fit import fit
+    from scratchmm.training.run_folder import DATA
 
     count = sum(parameter.numel() for parameter in model.parameters())
     say(f"Training a {arguments.model} of {count:,} parameters for {recipe.steps:,} steps.")
@@ -224,7 +226,7 @@ def _fit(
         progress=not arguments.json,
         say=say,
         seed=arguments.seed,
-        settings={"model": arguments.model, "data": arguments.data, **settings},
+        settings={"model": arguments.model, **settings, DATA: data.content()},
     )
 
 

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.commands import check_seed
+from scratchmm.training.fingerprint import content_of
 
 SETS = ("world", "mnist", "fashion_mnist", "emoji")
 WORLD_PICTURES, WORLD_TESTED = 16_384, 1_000
@@ -42,6 +44,13 @@ class TrainingSet:
     labels: Tensor | None  # int64 (B,), None for pairs
     names: list[str]
     tests: dict[str, Part]  # "test", or for the world "seen" and "unseen"
+
+    def content(self) -> str:
+        """Letters that are others as soon as a picture, text or label is, to train on or to ask."""
+        parts: list[Any] = [self.pictures, self.texts, self.labels, self.names]
+        for which, part in self.tests.items():
+            parts += [[which, *part.prompts], part.pictures, part.labels, part.names]
+        return content_of(*parts)
 
 
 def read_set(data: str, root: str | Path | None, size: int, seed: int) -> TrainingSet:

@@ -3,13 +3,16 @@
 Differs from the paper: nothing (there is none).
 """
 
-import csv
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from scratchmm.sentences import shortened
+from scratchmm.whole_file import write_whole
 
 COLUMNS = ("step", "loss", "learning_rate", "seconds")
 Row = dict[str, Any]  # step int; loss, learning_rate and seconds float
@@ -18,6 +21,8 @@ Row = dict[str, Any]  # step int; loss, learning_rate and seconds float
 def read_curve(path: str | Path) -> list[Row]:
     """The rows of a curve.csv; every float comes back exactly as it was.
 
+    Raises ValueError that names the file and the line on anything else.
+
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "curve.csv"
     >>> with curve_file(path.parent, []) as write:
@@ -25,11 +30,24 @@ def read_curve(path: str | Path) -> list[Row]:
     >>> read_curve(path)
     [{'step': 0, 'loss': 0.1, 'learning_rate': 0.001, 'seconds': 2.5}]
     """
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {name: (int if name == "step" else float)(row[name]) for name in COLUMNS} for row in rows
-    ]
+    try:
+        lines = Path(path).read_bytes().decode().replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 at byte {error.start}") from None
+    if lines[0] != ",".join(COLUMNS):
+        raise ValueError(f"line 1 of {path} is {shortened(lines[0])!r}, not {','.join(COLUMNS)}")
+    if lines.pop():
+        raise ValueError(f"line {len(lines) + 1} of {path} is cut off")
+    return [_row(path, number, line.split(",")) for number, line in enumerate(lines[1:], start=2)]
+
+
+def _row(path: str | Path, number: int, cells: Sequence[str]) -> Row:
+    try:
+        step, *rest = cells
+        return dict(zip(COLUMNS, (int(step), *map(float, rest)), strict=True))
+    except ValueError:
+        said = shortened(",".join(cells))
+        raise ValueError(f"line {number} of {path} is no row of a curve: {said!r}") from None
 
 
 @contextmanager
@@ -43,21 +61,23 @@ def curve_file(folder: Path | None, rows: Sequence[Row]) -> Iterator[Callable[[R
         yield lambda row: None
         return
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "curve.csv.part"
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        file.flush()
-        os.replace(
-            temporary, folder / "curve.csv"
-        )  # the open file moves along, so appending goes on in it
+    path = folder / "curve.csv"
+    write_whole(path, "".join(map(_line, [dict(zip(COLUMNS, COLUMNS)), *rows])))
+    with path.open("ab", buffering=0) as file:  # a killed process holds nothing back
 
         def write(row: Row) -> None:
-            writer.writerow(row)
-            file.flush()  # a killed process loses what it still holds, never what it handed over
+            line = _line(row).encode()
+            try:
+                if file.write(line) != len(line):  # a disk that fills up takes the first part
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                raise OSError(f"{path} could not be written: {error.strerror}") from error
 
         yield write
+
+
+def _line(row: Row) -> str:
+    return ",".join(str(row[name]) for name in COLUMNS) + "\n"
 
 
 def draw_curve(rows: Sequence[Row], path: str | Path) -> bool:
@@ -75,6 +95,16 @@ def draw_curve(rows: Sequence[Row], path: str | Path) -> bool:
     return True
 
 
+def picture_of_curve(
+    rows: Sequence[Row], path: Path, say: Callable[[str], None] | None = None
+) -> None:
+    """`draw_curve`; where that fails, it is said, and the run that ended well goes on."""
+    try:
+        draw_curve(rows, path)
+    except (OSError, ValueError, RuntimeError) as error:
+        (say or _tell)(f"There is no picture of the curve: {error}")
+
+
 @contextmanager
 def progress_bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[Row], None]]:
     """Yield a function that shows a row: on a tqdm bar if tqdm is installed, else in 20 lines."""
@@ -84,7 +114,7 @@ def progress_bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[Row],
     try:
         from tqdm import tqdm
     except ImportError:
-        yield lambda row: _line(row, steps)
+        yield lambda row: _told_line(row, steps)
         return
     with tqdm(total=steps, initial=done, mininterval=0.5, unit="step") as bar:
 
@@ -95,9 +125,12 @@ def progress_bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[Row],
         yield show
 
 
-def _line(row: Row, steps: int) -> None:
+def _told_line(row: Row, steps: int) -> None:
     number = row["step"] + 1
     if number % max(1, steps // 20) == 0 or number == steps:
-        text = f"step {number}/{steps}  loss {row['loss']:.3f}  {row['seconds']:.0f} s"
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        _tell(f"step {number}/{steps}  loss {row['loss']:.3f}  {row['seconds']:.0f} s")
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
-from scratchmm.training.curve import COLUMNS, Row, curve_file, draw_curve, progress_bar
+from scratchmm.training.curve import COLUMNS, Row, curve_file, picture_of_curve, progress_bar
 from scratchmm.training.device import (
     pick_device,
     random_states,
@@ -28,9 +28,11 @@ from scratchmm.training.device import (
 )
 from scratchmm.training.optimizer import adamw, warmup_cosine
 from scratchmm.training.parts import part_groups
+from scratchmm.training.run_folder import CODE, check_same_run, code_of_run, one_run_at_a_time
 from scratchmm.training.threads import patient_threads
 
 
+@one_run_at_a_time
 def fit(
     model: nn.Module,
     batch_at: Callable[[int], Any],
@@ -62,13 +64,15 @@ def fit(
     With a `folder` it keeps checkpoint.pt (every `save_every` steps and at the end), curve.csv and
     curve.png there, and goes on from the checkpoint it finds (unless resume=False). `settings` are
     the caller's own (data, batch size, ...): with the loop's they are kept in the checkpoint, and a
-    checkpoint of other settings is refused. The seed fixes dropout and the like, in the global
-    generators of torch, numpy and Python; the model's first weights are the caller's to seed.
-    `rates` multiplies the learning rate of parts of the model, by name (`training.parts`). `say` is
-    told, say print, when a run goes on.
+    checkpoint of other settings is refused; so is one of other code of the model, the loss or the
+    batches. Whoever reads data puts what was read among the settings (`content_of`). The seed fixes
+    dropout and the like, in the global generators of torch, numpy and Python; the model's first
+    weights are the caller's to seed. `rates` multiplies the learning rate of parts of the model, by
+    name (`training.parts`). `say` is told, say print, when a run goes on.
 
     Raises ValueError on a checkpoint of other settings or of another model, and when the loss or
-    the gradient is no longer a finite number: the last good checkpoint stays.
+    the gradient is no longer a finite number: the last good checkpoint stays. Raises OSError where
+    another run is using the folder, and where a file can't be written.
 
     >>> model = nn.Linear(1, 1)
     >>> batch = (torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]]))  # y = 2 x + 1
@@ -78,11 +82,13 @@ def fit(
     (300, True)
     """
     _check(steps, warmup, precision, save_every, settings or {})
+    _check_rates(learning_rate, weight_decay, clip)
     asked: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "clip": clip}
     asked |= {"weight_decay": weight_decay, "warmup": warmup, "precision": precision}
     asked |= {"seed": seed, **(settings or {})}
     asked |= {f"rate of {part}": rate for part, rate in (rates or {}).items()}
     place = None if folder is None else Path(folder)
+    asked |= {CODE: code_of_run(model, loss, batch_at)} if place else {}
     device = pick_device(device)
     model.to(device).train()
     groups = part_groups(model, rates, weight_decay) if rates else None
@@ -118,7 +124,7 @@ def fit(
             if place and ((step + 1) % save_every == 0 or step + 1 == steps):
                 _save(place, asked, model, optimizer, curve)
     if place:
-        draw_curve(curve, place / "curve.png")
+        picture_of_curve(curve, place / "curve.png", say)
     return curve
 
 
@@ -139,6 +145,16 @@ def _check(
             raise ValueError(f"setting {name!r} is a {type(value).__name__}, not text or a number")
 
 
+def _check_rates(learning_rate: float, weight_decay: float, clip: float) -> None:
+    """Below 0 each of them would train uphill, and nan trains nothing: all without a word."""
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate is {learning_rate} and must be a number above 0")
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"weight_decay is {weight_decay} and must be a number from 0 on")
+    if not clip > 0:
+        raise ValueError(f"clip is {clip} and must be above 0 (inf clips nothing)")
+
+
 def _not_finite(step: int, loss: float, norm: float, place: Path | None) -> str:
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
     kept = "nothing was saved yet"
@@ -154,6 +170,10 @@ def _save(
     optimizer: torch.optim.Optimizer,
     curve: list[Row],
 ) -> None:
+    if not (place / "curve.csv").is_file():  # then what is written from here on would be in pieces
+        raise FileNotFoundError(
+            f"{place / 'curve.csv'} was taken away while the run was writing it"
+        )
     table = torch.tensor([[row[name] for name in COLUMNS] for row in curve], dtype=torch.float64)
     save_checkpoint(
         place / "checkpoint.pt",
@@ -181,17 +201,13 @@ def _restore(
     if not path.exists():
         return []
     state = load_checkpoint(path)
-    was = state["settings"]
-    for name in [*settings, *was]:
-        if name not in was or name not in settings or was[name] != settings[name]:
-            raise ValueError(
-                f"{path} was written with {name}={was.get(name)!r} and this run asks for "
-                f"{name}={settings.get(name)!r}: choose another folder, or start anew there (--fresh)"
-            )
+    if not {"settings", "model", "optimizer", "random", "curve"} <= state.keys():
+        raise ValueError(f"{path} is no checkpoint of a run: choose another folder")
+    check_same_run(path, state["settings"], settings)
     wrong = differences(model.state_dict(), state["model"])
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise ValueError(f"{path} is of another model: {wrong[0]}{more}")
+        raise ValueError(f"{path} is of another model: {wrong[0]}{more}; --fresh starts anew there")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     restore_random_states(state["random"])

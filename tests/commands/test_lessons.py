@@ -10,7 +10,8 @@ import pytest
 
 from scratchmm.commands import lessons, main
 from scratchmm.commands.lessons import report
-from scratchmm.commands.sources import code_hash, code_of, replace_between
+from scratchmm.commands.sources import replace_between
+from scratchmm.source_code import code_hash, code_of
 
 ROOT = Path(__file__).parents[2]
 LESSON = """

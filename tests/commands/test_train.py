@@ -217,6 +217,68 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
     assert train(capsys, *words, "--batch", "16", "--fresh")[0] == 0
 
 
+# That a run belongs to its data
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Forty pictures of one colour each, with a text."""
+    rows = ["file\ttext"]
+    for number in range(40):
+        Image.new("RGB", (16, 16), (6 * number, 10, 250)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png\tpicture {number}")
+    (tmp_path / "mine.tsv").write_text("\n".join(rows) + "\n")
+    return tmp_path / "mine.tsv"
+
+
+def a_text(table):
+    table.write_text(table.read_text().replace("picture 7", "something else"))
+
+
+def a_picture(table):
+    Image.new("RGB", (16, 16), "green").save(table.parent / "7.png")
+
+
+def the_order(table):
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[::-1]]) + "\n")
+
+
+@pytest.mark.parametrize("edit", [a_text, a_picture, the_order])
+def test_edited_pairs_are_never_reported_as_if_trained(pairs, tmp_path, capsys, edit):
+    words = ["clip", "--data", pairs, "--out", tmp_path / "run", "--steps", "3", "--width", "16"]
+    words += ["--image-size", "16", "--depth", "1", "--json"]
+    assert train(capsys, *words)[0] == 0
+    before = (tmp_path / "run" / "model.pt").read_bytes()
+    status, _, _ = train(capsys, *words)  # the same data: nothing to do
+    assert status == 0 and (tmp_path / "run" / "model.pt").read_bytes() == before
+    edit(pairs)
+    status, out, err = train(capsys, *words)
+    assert status == 1 and out == "" and err.count("\n") == 1
+    assert "checkpoint.pt was trained on other data than was read now" in err and "--fresh" in err
+    assert train(capsys, *words, "--fresh")[0] == 0
+
+
+def test_another_root_with_other_digits_is_another_run(root, tmp_path, capsys):
+    other = tmp_path / "other" / "mnist"
+    other.mkdir(parents=True)
+    for path in (root / "mnist").iterdir():  # the same shapes and names, other content
+        with gzip.open(path) as file:
+            content = bytearray(file.read())
+        if "images" in path.name:
+            content[-1] ^= 64
+        (other / path.name).write_bytes(gzip.compress(bytes(content)))
+    words = ["vit", "--data", "mnist", "--out", tmp_path / "run", *QUICK, "--steps", "2"]
+    assert train(capsys, *words, "--root", root)[0] == 0
+    status, _, err = train(capsys, *words, "--root", tmp_path / "other")
+    assert status == 1 and "other data than was read now" in err
+    same = tmp_path / "copy"
+    same.mkdir()
+    for path in (root / "mnist").iterdir():  # a copy elsewhere is the same data
+        (same / path.name).write_bytes(path.read_bytes())
+    assert train(capsys, *words, "--root", same)[0] == 0
+
+
 # What it refuses: one sentence, a status, nothing written
 
 

@@ -1,3 +1,5 @@
+import resource
+import signal
 import sys
 
 import pytest
@@ -26,6 +28,52 @@ def test_what_a_killed_run_left_is_replaced(tmp_path):
     with curve_file(tmp_path, [row(0)]) as write:
         write(row(1))
     assert read_curve(tmp_path / "curve.csv") == [row(0), row(1)]
+
+
+HEADER = "step,loss,learning_rate,seconds"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (f"{HEADER}\n0,0.5,0.1,1\n1,x,0.1,1\n", "line 3 of .*curve.csv is no row of a curve: '1,x"),
+        (f"{HEADER}\n0,1\n", "line 2 of .*curve.csv is no row"),
+        (f"{HEADER}\n0,1,2,3,4\n", "line 2 of .*curve.csv is no row"),
+        (f"{HEADER}\n\n", "line 2 of .*curve.csv is no row"),
+        (f"{HEADER}\n0,0.5,0.1", "line 2 of .*curve.csv is cut off"),
+        (f"{HEADER}\n0,0.5,0.1,{'9' * 900}x\n", "line 2 of .*curve.csv is no row"),
+        ("step,loss\n0,1\n", "line 1 of .*curve.csv is 'step,loss', not step,loss,learning_rate"),
+        ("", "line 1 of .*curve.csv is ''"),
+        (b"\xff\n", "curve.csv is not UTF-8 at byte 0"),
+    ],
+)
+def test_a_damaged_curve_is_refused_by_its_line(tmp_path, text, sentence):
+    path = tmp_path / "curve.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(ValueError, match=sentence) as caught:
+        read_curve(path)
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+def test_a_curve_that_went_through_a_spreadsheet_is_read(tmp_path):
+    with curve_file(tmp_path, [row(0), row(1)]):
+        pass
+    path = tmp_path / "curve.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_curve(path) == [row(0), row(1)]
+
+
+def test_a_row_that_finds_no_room_is_told_with_the_file(tmp_path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with curve_file(tmp_path, []) as write, pytest.raises(OSError, match="curve.csv could not"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (80, limit[1]))
+            for step in range(5):
+                write(row(step))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):

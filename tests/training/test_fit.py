@@ -302,6 +302,12 @@ def test_bfloat16_is_for_the_products_not_for_the_weights():
         ({"save_every": 0}, "save_every is 0 and must be at least 1"),
         ({"precision": "float16"}, "precision 'float16' is neither"),
         ({"device": "abacus"}, "device 'abacus' is none of"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0 and must be a number above 0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"weight_decay": -5.0}, "weight_decay is -5.0 and must be a number from 0 on"),
+        ({"clip": -1.0}, "clip is -1.0 and must be above 0"),
+        ({"clip": 0.0}, "clip is 0.0"),
+        ({"clip": math.nan}, "clip is nan"),
         ({"settings": {"root": Path("x")}}, "setting 'root' is a .*Path, not text or a number"),
     ],
 )
