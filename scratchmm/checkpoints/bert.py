@@ -10,10 +10,18 @@ Differs from the paper: its classifier of next sentences is left out knowingly.
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.files import (
+    Place,
+    Source,
+    check_tied,
+    fill,
+    heads_of,
+    label_of,
+    layer,
+    read_state,
+)
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
@@ -55,8 +63,8 @@ def load_bert(
 ) -> BERTEncoder | BERTForMaskedLM:
     """Fill `model` with a published BERT and return it.
 
-    A BERTForMaskedLM takes a BertForMaskedLM or BertForPreTraining; a BERT takes a BertModel or a
-    BertForPreTraining; a BERTEncoder any of them, since it needs no pooler. Raises ValueError that
+    A BERTForMaskedLM takes a BertForMaskedLM or BertForPreTraining; a BERTEncoder takes any model
+    built on a BertModel (its head is left out), and a BERT any with a pooler. Raises ValueError that
     lists every tensor that is missing, surplus or of another shape, and where the model was made
     otherwise than the config.json beside the weights says; bare weights are taken to be of the
     model's own config.
@@ -74,10 +82,13 @@ def load_bert(
         harmless |= {prefix + name for name in POOLER}
     if masked:
         places += _head()
-        _check_tied(state, prefix, label_of(source))
+        # A decoder that is not the table of embeddings: our model could not say the same.
+        words = f"{prefix}embeddings.word_embeddings.weight"
+        pairs = {f"{HEAD}decoder.weight": words, f"{HEAD}decoder.bias": f"{HEAD}bias"}
+        check_tied(state, pairs, label_of(source))
         harmless |= {f"{HEAD}decoder.weight", f"{HEAD}decoder.bias"}
     else:
-        harmless |= {name for name in state if name.startswith(HEAD)}
+        harmless |= set(heads_of(state, prefix))
     fill(model, state, places, label_of(source), harmless)
     return model
 
@@ -139,7 +150,7 @@ def _settings(source: Source) -> Settings:
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors with TensorFlow's names of a norm's numbers replaced by torch's.
 
-    >>> list(plain_names({"bert.embeddings.LayerNorm.gamma": torch.ones(2)}))
+    >>> list(plain_names({"bert.embeddings.LayerNorm.gamma": Tensor([1])}))
     ['bert.embeddings.LayerNorm.weight']
     """
     names = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -149,17 +160,6 @@ def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = name.removesuffix(old) + new if name.endswith(old) else name
         renamed[name] = tensor
     return renamed
-
-
-def _check_tied(state: Mapping[str, Tensor], prefix: str, label: str) -> None:
-    """Refuse a decoder that is not the table of embeddings: our model could not say the same."""
-    pairs = {
-        f"{HEAD}decoder.weight": f"{prefix}embeddings.word_embeddings.weight",
-        f"{HEAD}decoder.bias": f"{HEAD}bias",
-    }
-    for one, other in pairs.items():
-        if one in state and other in state and not torch.equal(state[one], state[other]):
-            raise ValueError(f"{label} has a {one} that differs from {other}: they must be one")
 
 
 def _encoder(depth: int, theirs: str, ours: str) -> list[Place]:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from scratchmm.checkpoints.reading import Source, label_of, read_state
 from scratchmm.training.checkpoint import differences
 
-__all__ = ["Place", "Source", "fill", "has", "label_of", "layer", "read_state"]
+__all__ = ["Place", "Source", "check_tied", "fill", "has", "heads_of", "label_of", "layer"]
+__all__ += ["read_state"]
 SHOWN = 20  # names in an error; another model's file would list hundreds
 # What weights are kept in; files in 8 bits without further scales are rare, but such.
 FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
@@ -112,6 +113,30 @@ def has(state: Mapping[str, Any], name: str) -> bool:
     (True, False)
     """
     return any(f".{given}".endswith(f".{name}") for given in state)
+
+
+def heads_of(state: Mapping[str, Any], prefix: str) -> list[str]:
+    """The tensors that stand beside a body's, of whose names each begins with `prefix`.
+
+    A model that is the body alone leaves them out: whatever head was trained on it, the body is
+    whole. Without a prefix there is nothing to tell them by.
+
+    >>> heads_of({"vit.norm.bias": 0, "classifier.bias": 0}, "vit.")
+    ['classifier.bias']
+    """
+    return [name for name in state if not name.startswith(prefix)]
+
+
+def check_tied(state: Mapping[str, Tensor], pairs: Mapping[str, str], label: str) -> None:
+    """Refuse tensors that differ where our model has only one for both.
+
+    >>> check_tied({"a": torch.ones(2), "b": torch.zeros(2)}, {"a": "b"}, "w.bin")
+    Traceback (most recent call last):
+    ValueError: w.bin has a a that differs from b: they must be one
+    """
+    for one, other in pairs.items():
+        if one in state and other in state and not torch.equal(state[one], state[other]):
+            raise ValueError(f"{label} has a {one} that differs from {other}: they must be one")
 
 
 def _targets(model: nn.Module, places: Sequence[Place]) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.files import Place, Source, fill, heads_of, label_of, layer, read_state
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
 from scratchmm.vision.resnet import ResNet, ResNetClassifier, ResNetConfig
 
@@ -24,25 +24,26 @@ def load_resnet(model: ResNetClassifier | ResNet, source: Source) -> ResNetClass
     """Fill `model` with a published ResNet, of either naming, and return it.
 
     A ResNetClassifier takes a ResNetForImageClassification or a file of torchvision; a ResNet
-    takes those (their classifier is left out) or a ResNetModel. Raises ValueError that lists every
-    tensor that is missing, surplus or of another shape.
+    takes a ResNetModel, any model built on one, or torchvision's (the head is left out). Raises
+    ValueError that lists every tensor that is missing, surplus or of another shape.
     """
     state = read_state(source)
     torchvision = "conv1.weight" in state
     classifier = isinstance(model, ResNetClassifier)
     encoder = model.encoder if isinstance(model, ResNetClassifier) else model
     ours = "encoder." if classifier else ""
+    prefixed = not torchvision and any(name.startswith("resnet.") for name in state)
+    prefix = "resnet." if prefixed or (classifier and not torchvision) else ""
     if torchvision:
         places = _places(encoder, _torchvision_names(encoder), ours)
     else:
-        prefixed = classifier or any(name.startswith("resnet.") for name in state)
-        names = _transformers_names(encoder, "resnet." if prefixed else "")
-        places = _places(encoder, names, ours)
+        places = _places(encoder, _transformers_names(encoder, prefix), ours)
     harmless = {name for name in state if name.endswith(".num_batches_tracked")}
     if classifier:
         places += layer(HEADS[torchvision], "head")
     else:
         harmless |= {f"{head}.{part}" for head in HEADS for part in ("weight", "bias")}
+        harmless |= set(heads_of(state, prefix))
     fill(model, state, places, label_of(source), harmless)
     return model
 

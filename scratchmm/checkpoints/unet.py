@@ -90,6 +90,15 @@ def unet_config_from(
     attended = tuple(sorted({int(words[1]) for words in down if words[2] == "attentions"}))
     channels = state["conv_in.weight"].shape[1]
     look = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+    if not any(name.startswith("mid_block.") for name in state):
+        raise ValueError(
+            "the state dict has no mid_block: a UNet without a middle block can't be built"
+        )
+    if look not in state and any(".attn2." in name for name in state):
+        raise ValueError(
+            f"the state dict has no {look}: a UNet whose levels see words and whose middle does "
+            "not can't be built"
+        )
     if look not in state:
         return UNetConfig(channels, widths, depth, attended, head_width, groups)
     return TextUNetConfig(

@@ -7,12 +7,22 @@ Paper: ViLT (arXiv 2102.03334).
 Differs from the paper: nothing.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import TypeVar
 
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.files import (
+    Place,
+    Source,
+    check_tied,
+    fill,
+    heads_of,
+    label_of,
+    layer,
+    read_state,
+)
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
@@ -25,7 +35,6 @@ from scratchmm.checkpoints.vit import square_of
 from scratchmm.fusion.vilt import ViLT, ViLTConfig, ViLTForMaskedLM, ViLTForMatching, ViLTForVQA
 
 Model = TypeVar("Model", ViLT, ViLTForMatching, ViLTForMaskedLM, ViLTForVQA)
-HEADS = ("mlm_score.", "rank_output.", "classifier.")
 BLOCK = {
     "layernorm_before": "attention_norm",
     "attention.attention.query": "attention.query",
@@ -52,15 +61,20 @@ def load_vilt(model: Model, source: Source) -> Model:
 
     A ViLT takes a ViltModel, or any model built on one (its head is left out); ViLTForMatching
     takes a ViltForImageAndTextRetrieval, ViLTForMaskedLM a ViltForMaskedLM, ViLTForVQA a
-    ViltForQuestionAnswering. Raises ValueError that lists every tensor that is missing, surplus or
-    of another shape, and where the model was made otherwise than the config.json beside the weights
-    says; bare weights are taken to be of the model's own config.
+    ViltForQuestionAnswering. Where there is no pooler (ViltForTokenClassification has none), that of
+    a ViLT stays as it is, and a warning says that `pooled` means nothing. Raises ValueError that
+    lists every tensor that is missing, surplus or of another shape, and where the model was made
+    otherwise than the config.json beside the weights says; bare weights are taken to be of the
+    model's own config.
     """
     state = read_state(source)
     body = model if isinstance(model, ViLT) else model.vilt
     check_model(source, type(model).__name__, body.config, _settings(source))
     theirs = "vilt." if any(name.startswith("vilt.") for name in state) else ""
     places = _body(body.config, theirs, "" if model is body else "vilt.")
+    pooled = f"{theirs}pooler.dense.weight" in state or f"{theirs}pooler.dense.bias" in state
+    if not pooled and isinstance(model, ViLT | ViLTForMaskedLM):
+        places = [place for place in places if not place.theirs.startswith(f"{theirs}pooler.")]
     # A counter that old files carry.
     harmless = [f"{theirs}embeddings.text_embeddings.position_ids"]
     if isinstance(model, ViLTForMatching):
@@ -70,12 +84,17 @@ def load_vilt(model: Model, source: Source) -> Model:
         # The decoder is the table of words, and files that repeat it hold the same tensor twice.
         harmless += ["mlm_score.decoder.weight", "mlm_score.bias", "mlm_score.decoder.bias"]
         harmless.remove(places[-1].theirs)
+        words = f"{theirs}embeddings.text_embeddings.word_embeddings.weight"
+        pairs = {"mlm_score.decoder.weight": words, "mlm_score.bias": "mlm_score.decoder.bias"}
+        check_tied(state, pairs, label_of(source))
     elif isinstance(model, ViLTForVQA):
         for index, name in ((0, "expand"), (1, "norm"), (3, "contract")):
             places += layer(f"classifier.{index}", name)
     else:
-        harmless += [name for name in state if name.startswith(HEADS)]
+        harmless += heads_of(state, theirs)
     fill(model, state, places, label_of(source), harmless)
+    if not pooled and model is body:
+        warnings.warn(f"{label_of(source)} has no pooler: `pooled` says nothing yet", stacklevel=2)
     return model
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.files import Place, Source, fill, heads_of, label_of, layer, read_state
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
@@ -63,8 +63,8 @@ def load_vit(
 ) -> ViTClassifier | VisionTransformer:
     """Fill `model` with a published ViT and return it.
 
-    A ViTClassifier takes a ViTForImageClassification; a VisionTransformer takes that (its
-    classifier is left out) or a ViTModel. Raises ValueError that lists every tensor that is
+    A ViTClassifier takes a ViTForImageClassification; a VisionTransformer takes a ViTModel, or any
+    model built on one (its head is left out). Raises ValueError that lists every tensor that is
     missing, surplus or of another shape, and where the model was made otherwise than the
     config.json beside the weights says; bare weights are taken to be of the model's own config.
     """
@@ -80,7 +80,7 @@ def load_vit(
     if classifier:
         places += layer("classifier", "head")
     else:
-        harmless += HEAD
+        harmless += [*HEAD, *heads_of(state, theirs)]
     fill(model, state, places, label_of(source), harmless)
     return model
 

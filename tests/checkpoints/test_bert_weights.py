@@ -147,6 +147,19 @@ def test_the_encoder_alone_takes_any(kind):
     equal(model(*texts()), theirs.last_hidden_state)
 
 
+@pytest.mark.parametrize("kind", ["BertForSequenceClassification", "BertForTokenClassification"])
+def test_the_body_of_another_task(kind):
+    reference = published(kind)
+    model = load_bert(BERTEncoder(CONFIG).double(), reference.state_dict()).eval()
+    equal(model(*texts()), run(reference.bert, *texts()).last_hidden_state)
+    if kind == "BertForSequenceClassification":
+        pooled = load_bert(BERT(CONFIG).double(), reference.state_dict()).eval()
+        equal(pooled.pool(pooled(*texts())), run(reference.bert, *texts()).pooler_output)
+        return
+    with pytest.raises(ValueError, match="does not fit BERT: bert.pooler.dense.weight is missing"):
+        load_bert(BERT(CONFIG).double(), reference.state_dict())
+
+
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors", "folder"])
 def test_saved_files(tmp_path, suffix):
     reference = published("BertForMaskedLM")

@@ -140,6 +140,16 @@ def test_encoder_from_a_classifiers_weights(naming):
     equal(model(pictures(DEEP)), reference.resnet(pictures(DEEP)).last_hidden_state)
 
 
+def test_the_body_of_another_task():
+    reference = published("ResNetForImageClassification", DEEP)
+    state = {f"model.{n}": t for n, t in reference.state_dict().items() if "classifier" not in n}
+    state["model.box_head.0.weight"] = torch.ones(3)
+    model = load_resnet(ResNet(DEEP).double(), state).eval()
+    equal(model(pictures(DEEP)), reference.resnet(pictures(DEEP)).last_hidden_state)
+    with pytest.raises(ValueError, match="classifier.1.weight is missing; .*box_head.*surplus"):
+        load_resnet(ResNetClassifier(DEEP).double(), state)
+
+
 @pytest.mark.parametrize("kind", ["ResNetModel", "ResNetForImageClassification"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", "folder"])
 def test_saved_files(tmp_path, kind, suffix):

@@ -204,6 +204,18 @@ def test_full_sizes_have_the_published_names_and_shapes(old):
     assert unet_config_from(state) == UNetConfig()
 
 
+def test_no_middle_block_or_one_without_words():
+    """Neither may be taken for a UNet without words, whose config has no heads to look at."""
+    state = published(WORDS).state_dict()
+    for part, sentence in [
+        ("mid_block.", "has no mid_block: a UNet without a middle block can't be built"),
+        ("mid_block.attentions.", "has no mid_block.attentions.0.*levels see words and whose mid"),
+    ]:
+        rest = {name: t for name, t in state.items() if not name.startswith(part)}
+        with pytest.raises(ValueError, match=sentence):
+            unet_config_from(rest)
+
+
 def test_what_is_refused():
     state = published(PLAIN).state_dict()
     with pytest.raises(ValueError, match="no UNet by diffusers' names: it has no conv_in.weight"):

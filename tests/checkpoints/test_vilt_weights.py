@@ -246,6 +246,39 @@ def test_a_body_from_a_model_with_a_head(kind):
     equal(model(tokens, images).pooled, theirs(reference.vilt, tokens, images).pooler_output)
 
 
+@pytest.mark.parametrize("prefix", ["vilt.", ""])
+def test_a_body_without_a_pooler(prefix, in_order):
+    reference = published("ViltForTokenClassification")
+    tokens, images, _, _ = a_batch()
+    state = {n.replace("vilt.", prefix, 1): t for n, t in reference.state_dict().items()}
+    if not prefix:  # a bare body has no head beside it
+        state = {name: t for name, t in state.items() if not name.startswith("classifier.")}
+    model = ViLT(CONFIG).double().eval()
+    pooler = model.pooler.weight.clone()
+    with pytest.warns(UserWarning, match="the state dict has no pooler: `pooled` says nothing"):
+        load_vilt(model, state)
+    expected = theirs(reference.vilt, tokens, images).last_hidden_state
+    equal(torch.cat([model(tokens, images).words, model(tokens, images).picture], 1), expected)
+    assert torch.equal(model.pooler.weight, pooler)
+    with pytest.raises(ValueError, match="pooler.dense.weight is missing"):
+        load_vilt(ViLTForMatching(ViLT(CONFIG)).double(), state)
+    with pytest.raises(ValueError, match="pooler.dense.weight is missing"):
+        load_vilt(model, state | {f"{prefix}pooler.dense.bias": torch.zeros(28)})
+
+
+def test_masked_words_need_no_pooler_and_one_table(recwarn):
+    reference = published("ViltForMaskedLM")
+    tokens, images, _, _ = a_batch()
+    state = {n: t for n, t in reference.state_dict().items() if ".pooler." not in n}
+    model = ours("ViltForMaskedLM", state)
+    equal(model(tokens, images), theirs(reference, tokens, images).logits)
+    assert not [w for w in recwarn if "pooler" in str(w.message)]
+    for other in ("mlm_score.decoder.weight", "mlm_score.bias"):
+        state["mlm_score.bias"] = state["mlm_score.decoder.bias"]
+        with pytest.raises(ValueError, match=f"a {other} that differs from .*: they must be one"):
+            load_vilt(model, state | {other: state[other] + 1})
+
+
 def test_published_size():
     with torch.device("meta"):
         assert sum(p.numel() for p in ViLT(vilt_b_32()).parameters()) == 111_595_008

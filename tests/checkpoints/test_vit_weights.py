@@ -107,6 +107,17 @@ def test_encoder_from_a_classifiers_weights():
     equal(model(pictures()), reference.vit(pictures()).last_hidden_state)
 
 
+@pytest.mark.parametrize("naming", [dict, file_names])
+def test_the_body_of_another_task(naming):
+    reference = published("ViTForMaskedImageModeling")
+    state = {f"module.{name}": t for name, t in naming(reference.state_dict()).items()}
+    assert "module.decoder.0.weight" in state and "module.vit.embeddings.mask_token" in state
+    model = load_vit(VisionTransformer(CONFIG).double(), {"model": state, "epoch": 3}).eval()
+    equal(model(pictures()), reference.vit(pictures()).last_hidden_state)
+    with pytest.raises(ValueError, match="classifier.weight is missing; .*decoder.0.*surplus"):
+        load_vit(ViTClassifier(CONFIG).double(), state)
+
+
 def test_pictures_of_another_size():
     reference = published("ViTModel")
     model = load_vit(VisionTransformer(CONFIG).double(), reference.state_dict()).eval()
