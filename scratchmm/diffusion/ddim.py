@@ -20,11 +20,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddpm import (
     Model,
     Step,
     clipped,
-    draw_noise,
     start_and_noise,
     step_variance,
 )
@@ -117,7 +117,7 @@ def ddim_path(
     x: Tensor,
     timesteps: Sequence[int],
     *,
-    generator: torch.Generator | None = None,
+    generator: Chance = None,
     target: str = "noise",
     eta: float = 0.0,
     clip: float | None = None,
@@ -127,7 +127,8 @@ def ddim_path(
 ) -> Iterator[Step]:
     """Noise x: (B, ...) down a falling list of timesteps and from the last to the clean picture.
 
-    Chance is drawn only where eta is above 0. Raises ValueError on timesteps that do not fall, and
+    Chance is drawn only where eta is above 0, by one generator or one for each sample; see chance.py.
+    Raises ValueError on timesteps that do not fall, and
     where `ddim_step` does.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.schedule import Schedule, mix, per_sample
 
 TARGETS = ("noise", "start", "velocity")
@@ -111,15 +112,6 @@ def diffusion_loss(
     if predicted.shape != wanted.shape:
         raise ValueError(f"the model predicts {tuple(predicted.shape)} for {tuple(wanted.shape)}")
     return F.mse_loss(predicted, wanted)
-
-
-def draw_noise(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Normal noise as large as `like`, drawn on the CPU: one seed, one picture, on any machine.
-
-    >>> draw_noise(torch.zeros(2, 3), torch.Generator().manual_seed(0)).shape
-    torch.Size([2, 3])
-    """
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device)
 
 
 def step_variance(now: Tensor, before: Tensor) -> Tensor:
@@ -217,13 +209,15 @@ def ancestral_path(
     schedule: Schedule,
     x: Tensor,
     *,
-    generator: torch.Generator | None = None,
+    generator: Chance = None,
     target: str = "noise",
     variance: str = "posterior",
     clip: float | None = None,
     **condition: Any,
 ) -> Iterator[Step]:
     """Algorithm 2 step by step, from noise x: (B, ...) through the whole schedule: a film strip.
+
+    generator: one, or one for each sample; see chance.py.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> path = ancestral_path(lambda x, timesteps: x, cosine_schedule(5), torch.randn(1, 2))

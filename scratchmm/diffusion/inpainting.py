@@ -21,8 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddim import check_falling, ddim_path, ddim_step
-from scratchmm.diffusion.ddpm import Model, Step, draw_noise, q_sample
+from scratchmm.diffusion.ddpm import Model, Step, q_sample
 from scratchmm.diffusion.schedule import Schedule, mix
 
 
@@ -92,7 +93,7 @@ def inpaint_path(
     *,
     repeats: int = 1,
     jump: int = 1,
-    generator: torch.Generator | None = None,
+    generator: Chance = None,
     target: str = "noise",
     eta: float = 1.0,
     clip: float | None = None,

@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import diffusion_loss, draw_noise
+from scratchmm.diffusion.ddpm import diffusion_loss
 from scratchmm.diffusion.guidance import guided, prompt_dropout
 from scratchmm.diffusion.schedule import Schedule
 from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
@@ -184,13 +185,14 @@ def draw_embeddings(
     scale: float = 1.0,
     candidates: int = 2,
     clip: float | None = 5.0,
-    generator: torch.Generator | None = None,
+    generator: Chance = None,
     **texts: Tensor,
 ) -> Tensor:
     """For each text the closest of some embeddings drawn by DDIM: (B, E), of CLIP's scale.
 
     texts, empty: see `prior_loss`; a scale of guidance other than 1 needs the empty text. clip: how
-    many deviations from the mean a number may lie. Raises ValueError on candidates below 1, and on
+    many deviations from the mean a number may lie. generator: one, or one for each text.
+    Raises ValueError on candidates below 1, and on
     guidance without the empty text.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
@@ -204,7 +206,8 @@ def draw_embeddings(
         raise ValueError(f"{candidates} embeddings are drawn for each text: at least 1 is needed")
     model = guided(prior, empty or {}, scale)
     often = {name: value.repeat_interleave(candidates, dim=0) for name, value in texts.items()}
-    noise = draw_noise(often["text_embedding"], generator)  # (B * M, E)
+    like = texts["text_embedding"][:, None].expand(-1, candidates, -1)  # (B, M, E)
+    noise = draw_noise(like, generator).flatten(0, 1)  # (B * M, E)
     timesteps = spaced_timesteps(len(schedule), steps)
     drawn = ddim_sample(model, schedule, noise, timesteps, target="start", clip=clip, **often)
     found = prior.restore(drawn).unflatten(0, (-1, candidates))  # (B, M, E)

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.diffusion.chance import seeded_each
 from scratchmm.diffusion.ddim import ddim_invert, ddim_sample, spaced_timesteps
 from scratchmm.diffusion.ddpm import check_target, diffusion_loss
 from scratchmm.diffusion.guidance import guided, prompt_dropout
@@ -185,12 +186,15 @@ def variations(
 ) -> Tensor:
     """Pictures (B, C, X, Y) of one embedding (1, E), each from its seed's noise (section 3.1).
 
-    What stays the same in all of them is what CLIP saw. options: see `decode`.
+    What stays the same in all of them is what CLIP saw. options: see `decode`; chance on the way, with
+    an eta above 0, comes from the seeds too, unless a generator is given.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> variations(Decoder(tiny()), cosine_schedule(10), torch.zeros(1, 24), [3, 4], steps=2).shape
     torch.Size([2, 3, 16, 16])
     """
+    # Other numbers than the noise that each seed stands for.
+    options = {"generator": seeded_each([2**32 + seed for seed in seeds])} | options
     return decode(decoder, schedule, embedding, decoder.noise(seeds), **options)
 
 

@@ -72,9 +72,9 @@ class SmallGenerator:
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """Latent noise (B, Z, X, Y), each seed its own: one seed, one picture, in any batch."""
-        space = self.model.space
-        with torch.no_grad():
-            shape = space.to_latents(torch.zeros(1, 3, self.size, self.size)).shape[1:]
+        space, empty = self.model.space, torch.zeros(1, 3, self.size, self.size)
+        with torch.no_grad():  # torch's global generator is left alone
+            shape = space.to_latents(empty, torch.Generator()).shape[1:]
         drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.stack(drawn)  # (B, Z, X, Y)
 
@@ -105,7 +105,7 @@ class SmallGenerator:
         times = spaced_timesteps(len(self.model.schedule), steps)
         predictor = self.predictor(prompts, negative=negative, scale=scale)
         noise, options = self.noise(seeds), self.model.sampling()
-        generator = seeded(seeds[0], 1) if eta > 0 else None
+        generator = [seeded(seed, 1) for seed in seeds]  # a picture's chance is its own
         return ddim_path(
             predictor, self.model.schedule, noise, times, eta=eta, generator=generator, **options
         )
