@@ -9,6 +9,9 @@ the spacings of timesteps: arXiv 2305.08891, table 2.
 Dimensions: B batch; `...` stands for the other axes of a sample, whatever they are.
 Conventions: as in ddpm.py. A step leads from each timestep to the next one of the list, the last one
 to -1, where alpha_bar is `final_alpha`: 1, the clean picture; Stable Diffusion takes alpha_bar[0].
+diffusers' DDIMScheduler steps from t to t - 1000 // steps instead, whatever its list: the same for
+leading timesteps, and for trailing ones of which there are a divisor of 1000; otherwise x is at another
+level than the model is told next. `stride` = 1000 // steps does as it does.
 Differs from the paper: where the start is clipped, the noise is worked out anew from it, so that both
 still make up x; `follow_clip=False` leaves it.
 """
@@ -17,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +43,9 @@ def spaced_timesteps(
     """`steps` timesteps of a schedule of `length`, the noisiest first.
 
     trailing: ends at the schedule's last, where a model expects the pure noise that sampling begins
-    with; leading: begins at 0, plus `offset` (Stable Diffusion: 1); linspace: both ends.
+    with; leading: begins at 0, plus `offset` (Stable Diffusion: 1); linspace: both ends. They are the
+    lists of diffusers' DDIMScheduler, its rounding included, without the timestep -1 that it puts
+    at the end of some trailing ones (62 of the 1000, 29 steps the first).
 
     Raises ValueError on steps below 1 or over length, and on an offset that leaves the schedule.
 
@@ -50,13 +56,12 @@ def spaced_timesteps(
         raise ValueError(f"{steps} steps are not between 1 and the {length} of the schedule")
     if spacing not in SPACINGS:
         raise ValueError(f"spacing {spacing!r} is none of {', '.join(SPACINGS)}")
-    backwards = range(steps - 1, -1, -1)
     if spacing == "trailing":
-        found = [round((i + 1) * length / steps) - 1 for i in backwards]
+        found = (np.round(np.arange(length, 0, -length / steps))[:steps] - 1).astype(int).tolist()
     elif spacing == "leading":
-        found = [i * (length // steps) + offset for i in backwards]
+        found = [i * (length // steps) + offset for i in reversed(range(steps))]
     else:
-        found = [round(i * (length - 1) / max(steps - 1, 1)) for i in backwards]
+        found = np.linspace(0, length - 1, steps).round()[::-1].astype(int).tolist()
     if spacing != "leading" and offset != 0:
         raise ValueError(f"an offset of {offset} goes with leading timesteps, not {spacing}")
     if not 0 <= found[-1] <= found[0] < length:
@@ -123,9 +128,12 @@ def ddim_path(
     clip: float | None = None,
     follow_clip: bool = True,
     final_alpha: float = 1.0,
+    stride: int | None = None,
     **condition: Any,
 ) -> Iterator[Step]:
     """Noise x: (B, ...) down a falling list of timesteps and from the last to the clean picture.
+
+    stride: how many timesteps each step goes down, as in DDIMScheduler; None: to the next of the list.
 
     Chance is drawn only where eta is above 0, by one generator or one for each sample; see chance.py.
     Raises ValueError on timesteps that do not fall, and
@@ -137,7 +145,11 @@ def ddim_path(
     3
     """
     check_falling(timesteps)
+    if stride is not None and stride < 1:
+        raise ValueError(f"a stride of {stride} timesteps leads nowhere: it is at least 1")
     for now, before in pairwise([*timesteps, -1]):
+        if stride is not None:
+            before = max(now - stride, -1)
         times = torch.full((len(x),), now)
         step = ddim_step(
             schedule,

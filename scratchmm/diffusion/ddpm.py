@@ -49,13 +49,13 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
 
     x = sqrt(a) * start + sqrt(1 - a) * noise, velocity = sqrt(a) * noise - sqrt(1 - a) * start.
     predicted: (B, ...), alpha_bar: (B,). Nothing is clipped. Raises ValueError on a target that is
-    none of TARGETS.
+    none of TARGETS, and on "noise" at an alpha_bar of 0, where x is noise and no start is left in it.
 
     >>> x, alpha_bar = torch.tensor([1.0]), torch.tensor([0.64])  # 1 = 0.8 * 0.5 + 0.6 * 1
     >>> start_and_noise(torch.tensor([0.5]), x, alpha_bar, "start").noise
     tensor([1.])
     """
-    check_target(target)
+    check_target(target, alpha_bar)
     picture, dirt = per_sample(alpha_bar.sqrt(), x), per_sample((1 - alpha_bar).sqrt(), x)
     if target == "noise":
         return Estimate((x - dirt * predicted) / picture, predicted)
@@ -262,10 +262,15 @@ def clipped(start: Tensor, clip: float | None) -> Tensor:
     return start.clamp(-clip, clip)
 
 
-def check_target(target: str) -> None:
-    """Refuse a target that no model here predicts, by a ValueError."""
+def check_target(target: str, alpha_bar: Tensor | None = None) -> None:
+    """Refuse a target that no model here predicts, or that says nothing at a level: ValueError."""
     if target not in TARGETS:
         raise ValueError(f"target {target!r} is none of {', '.join(TARGETS)}")
+    if target == "noise" and alpha_bar is not None and (alpha_bar == 0).any():
+        raise ValueError(
+            "a predicted noise says nothing of the start where alpha_bar is 0: a model for this "
+            "schedule predicts start or velocity"
+        )
 
 
 def _two_levels(

@@ -5,7 +5,8 @@ that a variance of one stays one. All of it is float64: 1 - alpha_bar is tiny at
 
 Papers: Denoising Diffusion Probabilistic Models (arXiv 2006.11239), equations 2 to 4; Improved
 DDPM (arXiv 2102.09672), equation 17, for the cosine; Latent Diffusion (arXiv 2112.10752) for the
-scaled line.
+scaled line; Common Diffusion Noise Schedules and Sample Steps are Flawed (arXiv 2305.08891),
+algorithm 1, for an end in pure noise.
 Dimensions: B batch; `...` stands for the other axes of a sample, whatever they are.
 Conventions: timesteps count from 0 (the papers' 1), and -1 is the clean picture.
 Differs from the papers: nothing.
@@ -22,7 +23,8 @@ from torch import Tensor
 class Schedule:
     """How much of the picture is left at each timestep.
 
-    Raises ValueError unless alpha_bar falls, strictly between 1 and 0.
+    Raises ValueError unless alpha_bar falls, strictly between 1 and 0; only the last may be 0, pure
+    noise.
 
     >>> schedule = Schedule(torch.tensor([0.9, 0.5, 0.1], dtype=torch.float64))
     >>> len(schedule), schedule.at(torch.tensor([2, -1]), final_alpha=1.0).tolist()
@@ -37,9 +39,8 @@ class Schedule:
             raise ValueError(
                 f"a schedule is float64 (steps,), not {levels.dtype} {tuple(levels.shape)}"
             )
-        edges = torch.tensor([1.0, 0.0], dtype=torch.float64)
-        around = torch.cat([edges[:1], levels, edges[1:]])
-        if not (around[1:] < around[:-1]).all():
+        around = torch.cat([torch.ones_like(levels[:1]), levels])
+        if not ((around[1:] < around[:-1]).all() and levels[-1] >= 0):
             raise ValueError(
                 f"alpha_bar does not fall between 1 and 0 at all of {len(levels)} steps"
             )
@@ -116,6 +117,24 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
     time = torch.arange(steps + 1, dtype=torch.float64) / steps
     level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
     return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+
+
+def zero_terminal_snr(schedule: Schedule) -> Schedule:
+    """The schedule stretched so that it ends in pure noise: nothing of the picture is left there.
+
+    Algorithm 1: sqrt(alpha_bar) - its last value, times what keeps the first as it was. Sampling
+    begins with pure noise, and so such a schedule asks for what it trained on, from the last timestep
+    on (trailing). A model must predict velocity or start there: the noise is x itself, and says nothing.
+
+    >>> schedule = zero_terminal_snr(Schedule(torch.tensor([0.81, 0.25, 0.01], dtype=torch.float64)))
+    >>> schedule.alpha_bar.round(decimals=4).tolist()
+    [0.81, 0.2025, 0.0]
+    """
+    roots = schedule.alpha_bar.sqrt()
+    if len(roots) < 2:
+        raise ValueError("a schedule of 1 step has one level, which cannot be both first and last")
+    stretched = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    return Schedule(stretched**2)
 
 
 def per_sample(values: Tensor, x: Tensor) -> Tensor:

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.diffusion.chance import draw_noise
 from scratchmm.diffusion.ddpm import (
     VARIANCES,
     Gaussian,
     Model,
     Step,
     clipped,
-    draw_noise,
     start_and_noise,
     target_of,
 )

@@ -47,7 +47,7 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
 
     x = sqrt(a) * start + sqrt(1 - a) * noise, velocity = sqrt(a) * noise - sqrt(1 - a) * start.
     predicted: (B, ...), alpha_bar: (B,). Nothing is clipped. Raises ValueError on a target that is
-    none of TARGETS.
+    none of TARGETS, and on "noise" at an alpha_bar of 0, where x is noise and no start is left in it.
 
     >>> x, alpha_bar = torch.tensor([1.0]), torch.tensor([0.64])  # 1 = 0.8 * 0.5 + 0.6 * 1
     >>> start_and_noise(torch.tensor([0.5]), x, alpha_bar, "start").noise

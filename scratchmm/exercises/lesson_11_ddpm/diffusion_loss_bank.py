@@ -5,7 +5,8 @@
 import torch
 import torch.nn.functional as F
 
-from scratchmm.diffusion.ddpm import draw_noise, target_of
+from scratchmm.diffusion.chance import draw_noise
+from scratchmm.diffusion.ddpm import target_of
 from scratchmm.diffusion.schedule import mix
 from scratchmm.exercises.lesson_11_ddpm import diffusion_loss_others  # noqa: F401 (more of them)
 from scratchmm.exercises.lesson_11_ddpm.diffusion_loss import exercise

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.ddpm import Model, diffusion_loss, draw_noise
+from scratchmm.diffusion.chance import draw_noise
+from scratchmm.diffusion.ddpm import Model, diffusion_loss
 from scratchmm.diffusion.schedule import Schedule, cosine_schedule
 from scratchmm.exercises.format import Exercise
 
