@@ -167,7 +167,8 @@ save(figure, "why_divide.png")
 # %% [markdown]
 # Without the division a wide query sees almost one key only, before anything was learned; and
 # where softmax is that sure of itself its gradient dies: the network could not even learn that it
-# looks at the wrong key. With it, width changes nothing. That is the whole reason for the root.
+# looks at the wrong key. At width 64, that of a usual head, the gradient is still alive; at 512 it is
+# not. With the division, width changes nothing. That is the whole reason for the root.
 
 # %% [markdown]
 # ## Order does not matter
@@ -376,8 +377,9 @@ print("picture:", path)
 # %% [markdown]
 # One head finds both cards, and brings home one mix of two digits: 3 and 7, but which came first?
 # It is right where both are the same, which is one deck in ten. With two heads each has a slice of
-# the width, scores of its own and a mix of its own. The number of parameters is the same: heads cost
-# nothing, they cut the same vectors into more, thinner slices.
+# the width, scores of its own and a mix of its own. The number of parameters is the same: heads cut
+# the same vectors into more, thinner slices. What they cost is memory: the plain formula keeps one
+# matrix of weights (L, S) for each head.
 
 # %% [markdown]
 # ## Writing word by word
@@ -459,8 +461,9 @@ print(f"all at once:{exact:+.4f}".rjust(60))
 torch.testing.assert_close(so_far, exact, rtol=1e-5, atol=1e-6)
 
 # %% [markdown]
-# The same trick in square tiles of 512 x 512 is FlashAttention. Now weigh it: the most memory held
-# at once, forward and backward, plain against tiled.
+# The same trick in square tiles is FlashAttention (this library's are 512 x 512; a GPU's are as large
+# as its on-chip memory). Now weigh it: the most memory held at once, forward and backward, plain
+# against tiled.
 #
 # **Guess before you run:** twice the length: how much more memory for the plain formula? For tiles?
 
@@ -527,13 +530,42 @@ for name, tensors in found.items():
 
 # %% [markdown]
 # Your turn: `learn check fast_attention.online_softmax_step`.
+
+# %% [markdown]
+# ## In the field's words
 #
+# Scaled dot-product attention; the shares are **attention weights**, the scores before the softmax
+# are **attention logits**. Queries from one sequence and keys from another: **cross-attention**;
+# all from one: **self-attention**. The cards are a **key-value lookup** (associative recall). A
+# causal model is **autoregressive**, and the cache is the **KV cache**. Time and memory of the
+# plain formula grow as **O(L^2 D)** and O(L^2); tiles need O(L) memory and the same O(L^2 D) time.
+#
+# **Left out here:** Grouped and multi-query heads, rotary positions, dropout on the weights,
+# sparse and linear attention. The tiles here save memory, not time: on a CPU they take about twice
+# as long as the plain formula (`docs/benchmarks.md`); FlashAttention is fast because its tiles
+# stay in a GPU's on-chip memory.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. The scores are multiplied by 10 before the softmax. What happens to the entropy of the
+#    weights, and to the gradient that reaches the queries?
+#
+# 2. A layer has width 512 and 8 heads. How many parameters has it with 16 heads? What else changes
+#    with the number of heads?
+#
+# 3. Someone hides padding by adding -10,000 to the scores instead of minus infinity. In which two
+#    cases does that go wrong?
+
+# %% [markdown]
 # ## What to take home
 #
 # - Query, key, value: who asks, who fits, what is handed over. Softmax over the keys, a mix of values.
 # - Divide by the root of the width, or softmax saturates before it has learned anything.
 # - Attention looks at a set. Masks say who may see whom, positions (lesson 02) say who stands where.
-# - One head makes one mix. Heads are free.
+# - One head makes one mix. More heads cost no parameters, but each keeps weights (L, S) of its own.
 # - Keys and values of the past never change: cache them. Scores need not be stored: tile them.
 #
 # Next: `tutorials/02_transformer.py` puts a network around this layer and lets it write.

@@ -602,7 +602,36 @@ print("picture:", path)
 # Sums of three digits need little depth: one block does it, or nearly. But it needs all of its parts.
 # Some of these models would get there with more steps or a learning rate of their own; an
 # ablation says what a part is worth *here*.
+
+# %% [markdown]
+# ## In the field's words
 #
+# The stream is the **residual stream**, the sums are **residual (skip) connections**. Positions
+# that become the same are **rank collapse** (or oversmoothing). Norm before or after: **pre-norm**
+# and **post-norm** (pre-LN, post-LN). Clock hands: **sinusoidal position encoding**. Training on
+# the right beginning: **teacher forcing**; that the exam has another input than training is
+# **exposure bias**. The loss is **next-token cross-entropy**; its exponential is the
+# **perplexity**. Leaving out one part at a time is an **ablation**. A mask that leaks is **label
+# leakage**.
+#
+# **Left out here:** Dropout, rotary and relative positions, RMSNorm, gated feed-forward networks,
+# weight tying, sampling with a temperature, beam search, and scaling laws: how loss falls with
+# parameters and data.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. A model has a cross-entropy of 1.2 nats a token on held-out text. What is its perplexity, and
+#    what would it be for a model that guesses uniformly among 12 tokens?
+#
+# 2. Why do pre-norm stacks need one more norm behind the last block, and post-norm stacks none?
+#
+# 3. A causal mask hides the future. Does a causal language model without any position encoding
+#    still know something about order? From how many blocks on?
+
+# %% [markdown]
 # ## What to take home
 #
 # - A block adds to the stream: look around, then think. Sums keep positions apart and gradients alive.

@@ -555,6 +555,34 @@ print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:10
 # Your turn: `learn check embeddings.resize_positions`.
 
 # %% [markdown]
+# ## In the field's words
+#
+# The linear map of patches is the **patch embedding**; CLS is the **class token**. What a
+# convolutional network is given and a ViT must learn (neighbouring pixels belong together; a thing
+# moved is the same thing: locality and **translation equivariance**) is its **inductive bias**:
+# with little data the bias wins, with much data the ViT does. Combinations never seen together
+# test **compositional generalisation**. Where it looks: **attention rollout**. A linear classifier
+# on frozen features is a **linear probe**. Training images that are known by heart:
+# **overfitting**.
+#
+# **Left out here:** Pre-training on millions of images and fine-tuning, DeiT's distillation and
+# stronger augmentation (mixup, RandAugment), hierarchical and windowed transformers (Swin),
+# self-supervised ones (MAE, DINO), mean pooling in place of CLS.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. An image of 224 x 224 is cut into patches of 16. The side of the image is doubled. By what
+#    factor do the tokens, the attention's cost and the feed-forward's cost grow?
+#
+# 2. Without positions the model told red from blue but not a star from a cross. Would it tell them
+#    apart with patches as large as the image?
+#
+# 3. Why is a ViT trained on 24,576 pictures a poor argument for or against ViTs in general?
+
+# %% [markdown]
 # ## What was reached
 #
 # Two lines of code separate a picture from a sentence: cut it, project the pieces. What is above and

@@ -441,7 +441,34 @@ print("picture:", path)
 # first block and, being an `is`, knows that what stood before it was the place and not the subject.
 # The picture above agrees: exchange `white` or `heart`, and everything from `is` on moves. After one
 # block a token is no longer its word; it is what has been gathered there.
+
+# %% [markdown]
+# ## In the field's words
 #
+# **Subword tokenization** by **byte-pair encoding** (BPE), here byte-level, so that there is no
+# **out-of-vocabulary** token. Tokens a character is the **compression rate** (its mean a word:
+# fertility). The text transformer is a **causal (decoder-style) encoder**; reading it at the end
+# token is **last-token pooling**, and a bag of words is **mean (sum) pooling** of embeddings.
+# Exchanging a token and looking for what moves is an **intervention** on the input.
+#
+# **Left out here:** WordPiece (lesson 09), unigram models (SentencePiece), the regular expression
+# that cuts text before merging, normalisation of Unicode, and what languages that were rare in the
+# tokenizer's data pay.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. A vocabulary is made ten times as large. Name one thing that gets cheaper and two that get
+#    dearer.
+#
+# 2. Why must a tokenizer apply its merges in the order in which they were learned?
+#
+# 3. The padding stands to the right of a causal model's sentence, and no mask is needed. What if
+#    it stood to the left?
+
+# %% [markdown]
 # ## What we have
 #
 # A tokenizer learned from data, and a transformer whose last token holds the sentence. Lesson 05

@@ -22,6 +22,7 @@ figure 3; Representation Learning with Contrastive Predictive Coding (arXiv 1807
 # A classifier is told: this is class 7. Nobody wrote such numbers under the pictures of the world,
 # but people write *sentences* under them all the time. CLIP learns from that: of all the sentences
 # in a batch, which one belongs to this picture? To answer, it has to find out what the words mean.
+# (This is contrastive learning; the loss below is called InfoNCE.)
 #
 # By the end you can compute its loss by hand, say why it begins at log B and what keeps it from
 # reaching 0, why the temperature is learned as a logarithm, and why a purple star is recognised by
@@ -189,7 +190,7 @@ for candidate in (contrastive_loss, one_sided, both_added, scale_forgotten):
 #
 # Cosines lie between -1 and 1, too close together for a softmax over 128 answers: they are
 # multiplied by a scale, 1 / temperature, and CLIP learns it. As a logarithm, so that a step changes
-# it by per cent; and held at 100, because beyond that a few confident mistakes blow everything up.
+# it by per cent; and held at 100: the authors found that a larger one makes training unstable.
 #
 # **Question.** The plain way to hold it is `clamp`. What is the gradient of clamp above the limit,
 # and what becomes of a scale that has overshot?
@@ -340,7 +341,8 @@ print("picture:", plots.save(figure, out / "training.png"))
 # **Answer.** Twins in a batch cannot be told apart: with n of them the best probability is 1 / n,
 # which costs log n. In the world there are also near twins, for `a red star` is true of a picture
 # whose own sentence says `a star in red`. Ten kinds of clothes are worse: a batch of 128 has about 13
-# of each, and log 12.8 = 2.55 is nearly all that a model can reach. CLIP lives with false strangers.
+# of each, so log 12.8 = 2.55 is about the lowest loss there is. The field calls them false negatives,
+# and every CLIP trained on captions from the web lives with them.
 #
 # Did you see the bend? In the world the loss falls to about 2.8 within a hundred steps and then goes
 # slowly. log(128 / 8) = 2.77: it has the eight colours, and among the sixteen pictures of one colour
@@ -416,7 +418,36 @@ if name == "world":
 # %% [markdown]
 # **Answer.** The shape. One patch is enough for a colour; a shape is a matter of many patches and of
 # where each of them is.
+
+# %% [markdown]
+# ## In the field's words
 #
+# The loss is **InfoNCE** (a symmetric one, over images and texts): cross-entropy of picking the
+# **positive** among **in-batch negatives**; it bounds the **mutual information** of image and text
+# from below, by at most log B, one reason for large batches (CLIP took 32,768). Twins, and
+# captions that are true of another image, are **false negatives**; negatives that are nearly right
+# are **hard negatives**. The two encoders are **towers** (a dual encoder), the space they share is
+# the **joint embedding space**, in which images and texts lie in two separate cones: the
+# **modality gap**. The learned scale is the inverse **temperature**. Naming classes without
+# training examples is **zero-shot classification**.
+#
+# **Left out here:** Batches beyond one device (gathered embeddings), the sigmoid loss (SigLIP),
+# frozen image towers (LiT), linear probes on the image tower, and what CLIP is bad at: counting,
+# negation, who does what to whom, and the biases of captions from the web.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Two images of a batch of 64 have the same caption. What is the smallest loss that these two
+#    rows can reach, and what does that do to the gradient of the others?
+#
+# 2. The loss of a batch of 256 is 5.5 after a thousand steps. What has the model learned?
+#
+# 3. Why does a larger batch make the task harder, and why is that wanted?
+
+# %% [markdown]
 # ## What was reached
 #
 # Go on with the exercises of this lesson: `python -m scratchmm learn list`. Lesson 06 uses this

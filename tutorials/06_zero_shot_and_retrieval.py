@@ -386,7 +386,33 @@ print("picture:", path)
 # **Answer.** Without the words the picture finds itself. With them the answer is nearly always right:
 # colour has become a direction of the space, which words and pictures share and along which a shape
 # can be moved. Nobody trained for that. (Half of the change is too little, twice of it too much.)
+
+# %% [markdown]
+# ## In the field's words
 #
+# The classifier made of sentences is a **zero-shot classifier**, several prompts are a **prompt
+# ensemble**. A scale chosen afterwards is **temperature scaling**; whether 0.9 means nine in ten
+# is **calibration**, and its mean gap the **expected calibration error** (ECE). New combinations
+# are a **distribution shift**. A model that finds all alike has undergone **representation
+# collapse**. The first k of a list: **recall@k**; search that is exact is **brute-force
+# nearest-neighbour search**. Adding and subtracting directions is **embedding arithmetic**.
+#
+# **Left out here:** Approximate indices (inverted lists, HNSW, product quantisation), mean average
+# precision and nDCG, re-ranking by a cross-encoder, learned prompts (CoOp), and few-shot adapters.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. A classifier is right 80 times in 100 and says 0.95 each time. Is it over- or under-confident,
+#    and does dividing its logits by 2 change its accuracy?
+#
+# 2. Recall@5 is 1.0 in a gallery of 5 images. What have you learned?
+#
+# 3. Why is the mean of the prompts' embeddings normalised once more before it is used as a class?
+
+# %% [markdown]
 # ## What was reached
 #
 # Next: `python -m scratchmm learn list`, and then your own pictures: `python -m scratchmm tour

@@ -812,7 +812,37 @@ for name, weigh in weighings.items():
 # found. The sum by uncertainty takes half of a squared error to begin with, learns to call the pixels
 # noisier still, and lets colours in sooner, at next to no cost in pixels. Weighing by ratio hardly
 # helps here: it asks how fast a loss falls, not how large it is.
+
+# %% [markdown]
+# ## In the field's words
 #
+# Early, late and **intermediate fusion**; late fusion is an **ensemble** of unimodal models.
+# Products of all pairs are **bilinear pooling** (an outer product), all products **tensor
+# fusion**, their cheap form **low-rank (CP) factorisation**. What only the product of two inputs
+# tells is a **multiplicative interaction** (XOR is the smallest one). Hiding inputs in training is
+# **modality dropout**, for **missing modalities**. Using one input alone because it is enough is
+# **shortcut learning** (modality competition, or collapse). Answers that most questions have are a
+# **prior** (language prior); even batches are **class-balanced sampling**; losses weighed by a
+# learned noise are **homoscedastic uncertainty weighting**; guessing is the **majority baseline**.
+#
+# **Left out here:** Transformers over raw tokens of both modalities (lessons 08 and 09), mixture
+# of experts, canonical correlation analysis, gradient blending against modality competition, and
+# missing-modality imputation.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Two sensors each say which of two classes is there, and the answer is whether they agree.
+#    Which strategies can learn it with linear layers only?
+#
+# 2. Tensor fusion appends a 1 to each vector. What would be lost without it?
+#
+# 3. A model's accuracy does not move when its images are shuffled among the questions. Name two
+#    explanations, and how to tell them apart.
+
+# %% [markdown]
 # ## What was reached
 #
 # Next: `python -m scratchmm learn list`; then lesson 08, where words look at places.

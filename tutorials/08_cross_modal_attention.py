@@ -650,7 +650,34 @@ for name, model in checked.items():
 # arrows open, padding speaks to the cells, the cells speak to the words, and the scores change, most
 # often without changing an answer, which is why nobody notices. (`bug.half_masked` asks you for the
 # check that does.)
+
+# %% [markdown]
+# ## In the field's words
 #
+# Two streams with **co-attention** (ViLBERT, LXMERT), against one stream (lesson 09). The looker
+# is a frozen **grid-feature** or object-detector-like **image encoder**. Waves along rows and
+# columns: **2-D sinusoidal position encoding**. Forgetting a mask is **padding leakage**;
+# comparing logits with and without other samples is a test of **batch invariance**. That a map of
+# weights need not explain an answer is the debate on whether **attention is explanation**.
+# Comparing models by one run each ignores **seed variance**.
+#
+# **Left out here:** Region features from object detectors, pre-training (masked words, matching),
+# deeper stacks, and gated cross-attention into a frozen language model (Flamingo).
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. 11 words attend to 64 cells with 4 heads of a model of width 64. Give the shapes of queries,
+#    keys, weights and output.
+#
+# 2. Why can one layer of cross-attention not count the stars in an image?
+#
+# 3. You suspect that a model depends on padding. Which experiment proves it, and why is accuracy
+#    not enough?
+
+# %% [markdown]
 # ## What was reached
 
 # %%

@@ -669,6 +669,32 @@ if not world:
 # choosing on the test part.) The bound below says only that it is not worse than a constant.
 
 # %% [markdown]
+# ## In the field's words
+#
+# A **single-stream** (early-fusion) vision-language transformer. The modality's vector is a
+# **token-type (segment) embedding**. Covering words: **masked language modelling** (MLM), with
+# BERT's **80/10/10** rule; matching: **image-text matching** (ITM), binary classification with
+# **in-batch negatives**; negatives chosen to be nearly right are **hard negatives**. Answering
+# from the words alone relies on a **language prior**. A **probe** of what a representation holds,
+# by taking an input away, is an ablation of the input.
+#
+# **Left out here:** Word-patch alignment by optimal transport (the paper's third loss), whole-word
+# masking, image augmentation, pre-training on millions of pairs, and fine-tuning for retrieval.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. In what way can ViLT compare a word with a patch that CLIP cannot, and what does it pay in
+#    retrieval over a million images?
+#
+# 2. Why are 10 % of the chosen words left as they are, and still predicted?
+#
+# 3. Matching reaches 0.9 with random negatives. How would you find out whether it knows more than
+#    colours?
+
+# %% [markdown]
 # ## What was reached
 #
 # Go on with the exercises of this lesson (`python -m scratchmm learn list`), and with sentences that

@@ -446,7 +446,34 @@ for name, said in (("model", answers), ("a person", [row[0] for row in people]))
 
 # %% [markdown]
 # **Answer.** The model: who slips alone earns little, and the rule forgives slips only of the others.
+
+# %% [markdown]
+# ## In the field's words
 #
+# **Visual question answering** (VQA) as **classification** over frequent answers; the open
+# alternative is **generative** VQA. What can be answered without looking is the **language prior**
+# (dataset bias); chance that knows each kind of question is the **per-type prior**. A wrong image
+# (shuffled) is a **counterfactual** input. The contest's rule is **soft VQA accuracy** (consensus
+# of ten annotators). New combinations: **compositional generalisation**. What comes first and what
+# waits is a **learning plateau**; easy before hard is **curriculum learning**.
+#
+# **Left out here:** Free-form answers, images with text (TextVQA), knowledge from outside the
+# image, balanced pairs (VQA v2), scene graphs and programs (CLEVR), and language models with
+# vision (the coming lessons).
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Of ten people four say "grey", three "gray", three "silver". What does the answer "gray" earn,
+#    and what does that tell about the rule?
+#
+# 2. A model has 90 % on yes-or-no questions of which 85 % are answered yes. Is that good?
+#
+# 3. Why test with another sample's image instead of a black one?
+
+# %% [markdown]
 # ## What was reached
 
 # %%

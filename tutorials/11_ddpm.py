@@ -17,8 +17,9 @@ Denoising Diffusion Probabilistic Models (arXiv 2102.09672), section 3.2; U-Net 
 # %% [markdown]
 # # DDPM: from noise to pictures
 #
-# To drown a picture in noise is easy: add a little, and again, until nothing is left to see. To walk
-# back is hard, for it must be known what pictures look like. But each step back is a small one, and
+# To turn a picture into noise is easy: add a little, and again, until nothing is left to see (the
+# forward process). To go back (the reverse process) is hard, for it must be known what pictures look
+# like. But each step back is a small one, and
 # what it takes is one thing: to see how much of what lies there is noise. That can be learned from
 # examples without end, since everybody can add noise.
 #
@@ -231,7 +232,8 @@ print("one Downsample:", tuple(Downsample(32)(skips[0]).shape[1:]))
 # ## One loss
 #
 # Training takes a picture, a step at random, and noise at random; mixes them; and asks the network
-# for the noise. Its squared error is the whole loss. Nobody draws anything in training.
+# for the noise. Its squared error is the whole loss, a simplified form of the bound on the likelihood
+# (the ELBO) that the paper derives. Nothing is sampled from the model in training.
 #
 # Before pictures, something that can be checked exactly: points in the plane that lie along a spiral,
 # a little beside it. Here we know what the *best possible* answer is: a formula. **Question.** Will
@@ -632,7 +634,38 @@ for fault, found in zip(faults, parts):
 # than they should, and pictures are things still; look at their grounds. The noise of the last step
 # is a few levels of 255, which is hardly seen beside the network's own grain: it takes a model whose
 # answer is known to find it. That is this lesson's last exercise.
+
+# %% [markdown]
+# ## In the field's words
 #
+# Adding noise is the **forward (diffusion) process** q, walking back the **reverse process** p.
+# Both are Markov chains of Gaussians. The loss comes from a variational bound on the likelihood,
+# the **evidence lower bound** (ELBO): each step adds a KL divergence between the posterior
+# q(x_{t-1} | x_t, x_0) and p, which is a weighted squared error of the noise; DDPM leaves the
+# weights out (L_simple), which gives the noisy steps more say and better samples. The predicted
+# noise is the **score** up to a factor: score = -noise / sqrt(1 - alpha_bar), so training is
+# **denoising score matching**. The share left is **alpha-bar**, its ratio to the noise the
+# **signal-to-noise ratio** (SNR). Walking back with fresh noise is **ancestral sampling**. Weights
+# averaged over training are an **exponential moving average** (EMA).
+#
+# **Left out here:** Learned variances and the full bound in bits a dimension, classifier guidance,
+# other parameterisations of time (continuous SDEs and ODEs), attention at several resolutions, and
+# training for days: a thousand times more steps.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. At which end of the forward process is predicting the noise easy, and why is the loss averaged
+#    over t a poor measure of sample quality?
+#
+# 2. Why may training jump to any t at once although the forward process has t steps?
+#
+# 3. Without noise in the reverse steps all samples end alike in DDPM, but DDIM uses no noise and
+#    draws different images. Where does the difference lie?
+
+# %% [markdown]
 # ## What was reached
 
 # %%

@@ -643,7 +643,36 @@ print("picture:", path)
 # colours first, as lesson 05 has shown. Compare the last two lines: where they differ, two models
 # that never met agree on which pictures have failed. But a CLIPScore is one CLIP's opinion, and
 # cannot be compared with that of another.
+
+# %% [markdown]
+# ## In the field's words
 #
+# Noise, start and velocity: **epsilon-, x0- and v-prediction**. DDIM walks an ordinary
+# differential equation, the **probability-flow ODE**, in large steps; walking it backwards is
+# **DDIM inversion**. Asking twice is **classifier-free guidance** (CFG), its strength the guidance
+# scale; in two conventions, u + s (c - u) here, and c + w (c - u) in the paper, with s = 1 + w.
+# Leaving prompts out in training: **conditioning dropout** (unconditional training). Right
+# pictures, alike pictures: the trade of **fidelity against diversity** (precision and recall).
+# Crowds are **distributions of features**, compared by the **Fréchet Inception distance** (FID);
+# here the features are a small classifier's.
+#
+# **Left out here:** Higher-order solvers (DPM-Solver, Heun), distillation to one step, dynamic
+# thresholding and rescaled guidance, Inception features and the sample sizes (50,000) at which
+# published FIDs are measured.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Guidance with scale s = 3 in this lesson's convention: which w is that in the paper's? How
+#    many network evaluations does a DDIM sample of 20 steps cost?
+#
+# 2. A FID of 25 from 300 images, and one of 12 from 30,000. Is the second model better?
+#
+# 3. Why does v-prediction stay usable where alpha-bar is 0, and epsilon-prediction not?
+
+# %% [markdown]
 # ## What was reached
 #
 # Go on with the exercises of this lesson: `python -m scratchmm learn list`. Lesson 13 opens the grid

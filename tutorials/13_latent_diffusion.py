@@ -463,7 +463,34 @@ strip(rows, "latents_and_pixels.png", titles, "after the same training, and belo
 # and what it cannot restore cannot be drawn. At 32 x 32 pixels that is a close bargain; at 512 x 512,
 # where one autoencoder serves every model after it, it is why such pictures could be drawn at all on
 # one card. The last rows show what patience adds in the same latents.
+
+# %% [markdown]
+# ## In the field's words
 #
+# The autoencoder is a **variational autoencoder** (VAE); drawing with an outside source of chance
+# is the **reparameterisation trick**; the price is the **KL regularisation** term, its weight
+# beta; too large, and the latents carry nothing: **posterior collapse**. What squeezing loses is
+# **distortion**, the nats are the **rate** (rate-distortion trade-off). Scaled latents use the
+# **scaling factor**. Diffusion there is a **latent diffusion model** (LDM), the design of Stable
+# Diffusion.
+#
+# **Left out here:** Perceptual and adversarial losses, which published autoencoders add (a squared
+# error alone blurs), vector quantisation (VQ-VAE, VQGAN), larger images, where the bargain pays
+# most, and text encoders of billions of parameters.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. 512 x 512 x 3 pixels become 64 x 64 x 4 latents. By what factor do the numbers shrink, and
+#    what does that do to the cost of self-attention over cells?
+#
+# 2. Why are latents multiplied by a constant before noise is added?
+#
+# 3. The KL weight is set to 0. The reconstruction is best. Why not use it?
+
+# %% [markdown]
 # ## What was reached
 
 # %%

@@ -389,7 +389,35 @@ print("picture:", plots.picture_grid(rows, titles, out / "strengths.png", column
 # **Answer.** At about half the strength. What has to be given up for the new colour is the old place
 # and shape: one number trades the one for the other. A hole keeps what is outside, and control keeps
 # the lines.
+
+# %% [markdown]
+# ## In the field's words
 #
+# **ControlNet**: a trainable copy of the encoder with **zero convolutions**, on a frozen base; the
+# kinds of hint are **conditioning maps** (edges, depth, pose). Edges by **Canny**: smoothing,
+# gradient, **non-maximum suppression**, double threshold with **hysteresis**. Filling a hole:
+# **inpainting**, here by **RePaint** (known pixels are noised and pasted at each step, with
+# **resampling** jumps). Starting from a noised image: **SDEdit** (image-to-image); its noise level
+# is the **strength**. A mask from words is **text-driven segmentation** by differences of
+# predictions (as DiffEdit).
+#
+# **Left out here:** Real depth and pose estimators (here "depth" is a silhouette with a level a
+# thing, and "pose" a cross), models trained for inpainting with the mask as input, adapters
+# (T2I-Adapter, LoRA), and edits by attention (prompt-to-prompt).
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Why does a ControlNet begin as exactly the base model, and why do its zero convolutions learn
+#    all the same?
+#
+# 2. RePaint pastes the known region at each step. Why is the seam visible if it never jumps back?
+#
+# 3. SDEdit with strength 1 and with strength 0: what comes out?
+
+# %% [markdown]
 # ## What was reached
 
 # %%

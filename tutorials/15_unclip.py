@@ -476,7 +476,33 @@ sheet(rows, titles, out / "text_diffs.png")
 # the way some take a third colour, and far from the picture's own embedding its noise no longer holds
 # place and outline. The paper's range, 0.25 to 0.5, lies between turning too little for the new
 # colour and too much for the old shape.
+
+# %% [markdown]
+# ## In the field's words
 #
+# **unCLIP** (DALL-E 2): a **prior** from text to image embedding, and a diffusion **decoder**.
+# Decoding one embedding several times gives **variations**; an arc between two is **spherical
+# linear interpolation** (slerp); adding the difference of two texts is a **text diff**. That text
+# and image embeddings lie apart is the **modality gap**, the reason for a prior. Going back to
+# noise: **DDIM inversion**.
+#
+# **Left out here:** The autoregressive prior, the upsamplers of the paper, decoding with both the
+# text and the embedding, and what an embedding loses: text in images and who has which attribute.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Why not decode the text embedding directly?
+#
+# 2. Straight interpolation of two unit vectors at right angles: how long is the middle, and why is
+#    that bad for a decoder?
+#
+# 3. Two draws of the decoder from one embedding agree in colour and shape and differ in texture.
+#    What does that say about the embedding?
+
+# %% [markdown]
 # ## What was reached
 #
 # Go on with the exercises: `python -m scratchmm learn list`. Lesson 16 puts the generator to work.

@@ -352,7 +352,33 @@ print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.p
 # **Answer.** Where the curves cross. Noise hides the colour only when it is strong, but this model
 # gives up colour and shape together, between strengths 0.2 and 0.4: there is little room for a blue
 # ring or a red star.
+
+# %% [markdown]
+# ## In the field's words
 #
+# **Prompt engineering**: subject, **style modifiers**, **negative prompts**, **seeds** and the
+# guidance scale. Trying all combinations is a **grid search** (a prompt matrix). Drawing at low
+# strength over a first result is **refinement** (image-to-image). A file that tells how each image
+# came about is its **provenance** (metadata); the same line gives the same image:
+# **reproducibility**. Measures without a reference (sharpness, contrast, colourfulness) are
+# **no-reference image quality** metrics.
+#
+# **Left out here:** Aesthetic predictors and preference models, prompt weighting, safety filters,
+# watermarks, and learned upscaling.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. You compare two guidance scales with one image each. What is wrong, and what is the least that
+#    would do?
+#
+# 2. Which entries must a manifest hold so that an image can be drawn again, bit for bit?
+#
+# 3. Sharpness rises with the guidance scale. Are the images better?
+
+# %% [markdown]
 # ## Refined by stages
 #
 # First drawn in few steps, then covered with a little noise and drawn on with more. **Question.**

@@ -729,7 +729,34 @@ print("picture:", plots.bars(table, path, label="shapes right; combination heard
 # every harmonic lies. A rule that counts from the pitch does not mind. Features decide what a model
 # finds easy, and what it must learn from examples. The next lesson lets a network learn from mel
 # bands.
+
+# %% [markdown]
+# ## In the field's words
 #
+# The **short-time Fourier transform** (STFT) with a **Hann window**; its squared magnitude is the
+# **spectrogram**. Long windows, fine frequencies; short ones, fine times: the **uncertainty**
+# (time-frequency) trade-off. Frequencies above half the rate fold back: **aliasing**, above the
+# **Nyquist frequency**. Energy in bins where no tone is: **spectral leakage**. **Mel filter
+# bank**, **log-mel**, **cepstral coefficients** (MFCC, by a discrete cosine transform), **spectral
+# centroid**, **roll-off**, **zero-crossing rate**, **chroma**, **onset strength**, **tempo** by
+# autocorrelation. Computing the samples again from overlapping frames is **overlap-add**.
+#
+# **Left out here:** The constant-Q transform, pitch trackers (YIN), phase reconstruction
+# (Griffin-Lim), source separation, and learned front ends that replace the filter bank.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Sound at 16 kHz, windows of 400 samples, hop 160. What is the distance of two frequency bins,
+#    and how many frames has a second?
+#
+# 2. A tone of 9 kHz is recorded at 16 kHz without a filter. What is seen in the spectrogram?
+#
+# 3. Why a logarithm on mel energies, and why then a cosine transform?
+
+# %% [markdown]
 # ## What was reached
 
 # %%

@@ -207,9 +207,10 @@ for asked in (30.0, 20.0, 5.0):
 #
 # ## Holes in the spectrogram
 #
-# Second, holes: a few bands, or a few frames, are filled with the mean. Who can still tell the word
-# did not rely on one sign alone. A hole's width and place are drawn by chance, each as likely as any
-# other, but as a share of the sound's *own* frames. Third, a shift: a bit earlier or later.
+# Second, holes: a few bands, or a few frames, are filled with the mean (SpecAugment). A network
+# that still names the word does not rely on one sign alone. A hole's width and place are drawn by
+# chance, each as likely as any other, but as a share of the sound's *own* frames. Third, a shift:
+# a bit earlier or later.
 #
 # **Question.** Which of these would change the answer if they were too strong? Look at the sheet.
 
@@ -326,8 +327,8 @@ for decibels, share in in_noise.items():
 
 # %% [markdown]
 # Nothing in training was noisier than 5 decibels; the last line asks for more than it was taught.
-# And the peaks of the curve? Batches are of like length, so they are not alike: on digits the high
-# peak of each epoch is what was left over by the cutting, a batch of the twelve longest sounds.
+# And the peaks of the curve? Batches are of like length, so they are not alike: the high peak of each
+# epoch is the batch of what is left over by the cutting, a few of the longest sounds.
 #
 # ## What may move
 #
@@ -358,8 +359,8 @@ print(
 # %% [markdown]
 # **Answer.** Time may be averaged away, for a word said later is the same word. A band may not: a
 # vowel is told by *which* bands are strong, and moved up it is another vowel. (On digits the second
-# figure is far below the first. It still grows with more training, since what a convolution sees at
-# the edge tells it a little about the place.)
+# share is far below the first, after as many steps. What a convolution sees at the edge tells it a
+# little about the place, so with more steps it can still learn some of it.)
 #
 # ## Where the evidence lies
 #
@@ -507,7 +508,34 @@ for silence in (0.05, 0.2, 1.0):
 # looked for: the same sound has some logits alone and others in company, and no figure measured in
 # batches says so. A test says so in three lines: logits alone, logits in a batch, equal. That is
 # this lesson's last exercise.
+
+# %% [markdown]
+# ## In the field's words
 #
+# **Keyword spotting** on spectrograms. Holes in bands and frames are **SpecAugment** (frequency
+# and time masking); noise at a given **signal-to-noise ratio** is additive-noise augmentation. The
+# mean over time is **global average pooling**, over one axis. Each cell's share of a logit is a
+# **class activation map** (CAM). Leaving out a speaker in turn is **leave-one-speaker-out
+# cross-validation**; a test with the same voices measures **in-domain**, one without them
+# **out-of-domain** generalisation. Batches of like length: **bucketing**.
+#
+# **Left out here:** Transformers on spectrograms (AST), pre-trained encoders (wav2vec 2.0,
+# Whisper's encoder, CLAP), recurrent networks with CTC, streaming, and the confidence interval of
+# an accuracy: on 300 sounds, 0.99 is 0.99 +- 0.01 (two standard errors).
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Noise is to be added at 10 dB to a sound of power 0.04. What is the noise's power, and the
+#    ratio of amplitudes?
+#
+# 2. Why is averaging over frequency wrong for words and right for, say, telling rain from silence?
+#
+# 3. The accuracy on 300 test sounds is 0.99. How many standard errors is a model with 0.98 away?
+
+# %% [markdown]
 # ## What was reached
 
 # %%

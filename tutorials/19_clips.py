@@ -553,6 +553,32 @@ print("film:", plots.show(films.write_gif(out / "said.gif", pages, fps=3)))
 print("picture:", plots.picture_grid(pages, None, out / "said.png", columns=FRAMES))
 
 # %% [markdown]
+# ## In the field's words
+#
+# **Video classification** (action recognition): **3-D convolutions** (C3D, R3D) with their
+# **temporal receptive field**, against a **CNN-LSTM** (LRCN). Frames of equal segments are
+# **segment-based sampling** (TSN); frames in a row **dense sampling**. Gates against **vanishing
+# gradients**; a forget gate's bias of 1. What a model needs the order for is tested by **shuffled
+# frames** (the arrow of time); that many actions can be named from one frame is **scene (static)
+# bias**. State kept from clip to clip is **state leakage**.
+#
+# **Left out here:** Optical flow and two streams, (2+1)-D factorisation, video transformers
+# (TimeSformer, ViViT), long videos, localisation in time, and pre-training on Kinetics.
+
+# %% [markdown]
+# ## Three questions
+#
+# For pen and paper; the answers are in [answers.md](answers.md).
+#
+# 1. Three layers of kernel 3 in time without stride: how many frames does one output see? And with
+#    stride 2 in the first?
+#
+# 2. A forget gate of 0.9 at each of 50 frames: what share of the first frame's gradient arrives?
+#    And at 0.99?
+#
+# 3. A model reaches 0.85 on shuffled and 0.87 on ordered clips. What does the data set measure?
+
+# %% [markdown]
 # ## What was reached
 
 # %%
