@@ -32,7 +32,7 @@ COMMANDS = {
     "generate": "draw pictures of words",
     "bench": "time and weigh the library beside its peers",
     "data": "look at the data, draw the world, download a real set",
-    "lessons": "run the lessons and record what they reach",
+    "lessons": "run the lessons, shown as they run",
 }
 
 LONGEST_WORD, LONGEST_SENTENCE = 200, 800  # letters; what is longer is shortened in the middle

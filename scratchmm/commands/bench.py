@@ -38,7 +38,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1")
     parser.add_argument("--rounds", type=int, help="times each is measured; the median counts")
     parser.add_argument("--json", action="store_true", help="print the rows as a list")
-    parser.add_argument("--write", action="store_true", help="record them in the README's table")
+    parser.add_argument("--write", action="store_true", help="record them in docs/benchmarks.md")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     plain = [{**row._asdict(), "torch": torch.__version__} for row in rows]
     print(json.dumps(plain, indent=1) if arguments.json else as_text(plain), flush=True)
     if arguments.write:
-        record(ROOT / "tutorials" / "bench.json", ROOT / "README.md", plain)
+        record(ROOT / "tutorials" / "bench.json", ROOT / "docs" / "benchmarks.md", plain)
     missed = [row.case for row in rows if not row.met]
     if missed:
         print(f"error: short of the goal: {'; '.join(missed)}", file=sys.stderr)
@@ -86,18 +86,18 @@ def memory(row: dict[str, Any]) -> str:
     return "" if row["ours_mib"] is None else f"{row['ours_mib']} / {row['peer_mib']}"
 
 
-def record(store: Path, readme: Path, rows: list[dict[str, Any]]) -> None:
-    """Puts the rows into the measured file, each in its own row's place, and into the README."""
+def record(store: Path, page: Path, rows: list[dict[str, Any]]) -> None:
+    """Puts the rows into the measured file, each in its own row's place, and into the page."""
     known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
     kept = {(row["device"], row["case"]): row for row in [*known, *rows]}
     rows = list(kept.values())
     write_atomically(store, json.dumps(rows, indent=1) + "\n")
-    text = readme.read_text(encoding="utf-8")
-    write_atomically(readme, replace_between(text, "bench", readme_table(rows)))
+    text = page.read_text(encoding="utf-8")
+    write_atomically(page, replace_between(text, "bench", bench_table(rows)))
 
 
-def readme_table(rows: list[dict[str, Any]]) -> str:
-    """The README's table, from what was measured."""
+def bench_table(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/benchmarks.md, from what was measured."""
     lines = [
         "| case | ours | peer | ours ms | peer ms | ratio | goal | peak MiB, ours / peer |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

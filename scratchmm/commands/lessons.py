@@ -1,30 +1,26 @@
-"""`python -m scratchmm lessons [NN ...]`: runs the lessons and records what they reach.
+"""`python -m scratchmm lessons [NN ...]`: runs the lessons and shows them as they run.
 
-A lesson is a script `tutorials/NN_topic.py` that calls `report` last. Results at full length
-stand in `tutorials/results.json`; the README's table is generated from it.
+A lesson is a script `tutorials/NN_topic.py` that calls `report` last. A run writes below runs/ and
+nowhere else. With --record, for those who maintain the library, results at full length are kept in
+`tutorials/results.json`, and docs/lessons.md gets its table anew.
 """
 
 import argparse
 import json
 import math
 import os
-import platform
 import re
-import subprocess
 import sys
-import tempfile
-import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from scratchmm.commands import refused, sentence
+from scratchmm.commands.lesson_run import FIGURE_FILE, Screen, run_lesson
 from scratchmm.commands.sources import replace_between, write_atomically
 from scratchmm.source_code import code_hash
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURE_FILE = "SCRATCHMM_FIGURE_FILE"  # where a lesson leaves its figure for the runner
-LIMIT_SECONDS = 1200  # a lesson that hangs must not hold the others up
+LIMIT_SECONDS = 3600  # a lesson that hangs must not hold the others up
 QUICK_SECONDS = 20  # what a quick run may take
 
 
@@ -79,52 +75,100 @@ def add(subparsers: Any) -> None:
     """Declares the arguments of `lessons`."""
     parser = subparsers.add_parser(
         "lessons",
-        help="run the lessons and record what they reach",
-        description="Runs lessons from the repository's tutorials/ and records their figures.",
+        help="run the lessons, shown as they run",
+        description="Runs lessons from the repository's tutorials/. What they print is shown and"
+        " kept in runs/lessons/, their pictures are in runs/; nothing else is written.",
     )
     parser.add_argument("lessons", nargs="*", metavar="NN", help="numbers or names; default: all")
-    parser.add_argument("--quick", action="store_true", help="whole but short, nothing recorded")
+    parser.add_argument("--quick", action="store_true", help="whole but short, not judged")
     parser.add_argument(
         "--changed",
         action="store_true",
         help="full length where the code changed since the recorded result, quick elsewhere",
     )
-    parser.add_argument("--data", help="a real data set's name, handed to the lesson")
+    parser.add_argument("--data", help="a real data set's name, for a lesson that takes one")
+    parser.add_argument("--root", help="the folder with the real sets (or SCRATCHMM_DATA)")
+    parser.add_argument("--steps", type=int, help="of the main training; others in proportion")
+    parser.add_argument("--device", help="to train on: cpu (default), cuda, mps or auto")
+    parser.add_argument("--seed", type=int, help="fixes all that is random (default 0)")
+    parser.add_argument("--json", action="store_true", help="print the results as a list, no more")
     parser.add_argument(
-        "--table", action="store_true", help="write the README's table, run nothing"
+        "--record",
+        action="store_true",
+        help="for maintainers: keep what was reached in tutorials/results.json and docs/lessons.md",
     )
-    parser.add_argument("--json", action="store_true", help="print the results as a list")
+    parser.add_argument(
+        "--table", action="store_true", help="for maintainers: write docs/lessons.md, run nothing"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs what was asked for; 0 when every lesson reached its figure."""
+    """Runs what was asked for; 0 when every lesson reached its result."""
     results_path = ROOT / "tutorials" / "results.json"
     recorded = read_results(results_path)
     if arguments.table:
-        write_table(ROOT / "README.md", recorded)
+        write_table(ROOT / "docs" / "lessons.md", recorded)
         return 0
     scripts = find_lessons(ROOT / "tutorials", arguments.lessons)
-    if arguments.data is not None:
-        check_data(arguments.data, scripts)
+    flags = passed_on(arguments, scripts)
+    screen = Screen(sys.stdout)
+    say = (lambda text: None) if arguments.json else screen.show
     rows = []
     for script in scripts:
         key = script.stem + (f" --data {arguments.data}" if arguments.data else "")
         code = code_hash(script, ROOT)
         same = recorded.get(key, {}).get("code") == code
         quick = arguments.quick or (arguments.changed and same)
-        print(f"{key}{' (quick)' if quick else ''} ...", file=sys.stderr, flush=True)
-        row = {"lesson": key, **run_lesson(script, quick, arguments.data), "code": code}
+        words = [*flags, *(["--quick"] if quick else [])]
+        log = Path("runs") / "lessons" / f"{script.stem}.log"
+        begun = f"{' '.join([script.stem, *words])} ... (what it prints is kept in {log})"
+        print(begun, file=sys.stderr, flush=True)
+        limit = None if arguments.steps else LIMIT_SECONDS
+        row = {"lesson": key, **run_lesson(script, ROOT, words, limit, say), "code": code}
+        screen.end()
         rows.append(row)
-        if row["passed"] and not quick:
+        if arguments.record and row["passed"] and not quick:
             recorded[key] = row
             write_atomically(results_path, json.dumps(in_order(recorded), indent=1) + "\n")
-    print(json.dumps(rows, indent=1) if arguments.json else table_of_run(rows), flush=True)
+            write_table(ROOT / "docs" / "lessons.md", recorded)
+    tell(rows, arguments.json)
+    return 0 if all(row["passed"] for row in rows) else 1
+
+
+def tell(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """The results, and on stderr why a lesson failed."""
+    print(json.dumps(rows, indent=1) if as_json else "\n" + table_of_run(rows), flush=True)
     for row in rows:
         if not row["passed"]:
             print(f"error: {row['lesson']}: {row['reason']}", file=sys.stderr)
-            if row["tail"]:
+            if row["tail"] and as_json:  # else it has been shown
                 print(row["tail"], file=sys.stderr)
-    return 0 if all(row["passed"] for row in rows) else 1
+
+
+def passed_on(arguments: argparse.Namespace, scripts: list[Path]) -> list[str]:
+    """The flags for each lesson; what a lesson can't take is refused before anything runs."""
+    if arguments.data is not None:
+        check_data(arguments.data, scripts)
+    flags = []
+    for name in ("data", "root", "steps", "device", "seed"):
+        value = getattr(arguments, name)
+        if value is not None:
+            flags += [f"--{name}", str(value)]
+            if arguments.record and name not in ("data", "root"):
+                raise ValueError(f"--record keeps runs as the lesson has them, not with --{name}")
+    if arguments.steps is not None and arguments.steps < 1:
+        raise ValueError(f"--steps {arguments.steps} trains nothing: at least 1")
+    for script in scripts:
+        text = script.read_text(encoding="utf-8")
+        if arguments.steps is not None and "trains=False" in text:
+            raise ValueError(
+                f"lesson {script.stem} trains no model of its own: it takes no --steps"
+            )
+        if arguments.root is not None and '"--root"' not in text:
+            raise ValueError(f"lesson {script.stem} reads no real set: it takes no --root")
+    if arguments.record and arguments.quick:
+        raise ValueError("--record keeps runs at full length, and --quick is none")
+    return flags
 
 
 def find_lessons(folder: Path, wanted: list[str]) -> list[Path]:
@@ -154,76 +198,6 @@ def check_data(data: str, scripts: list[Path]) -> None:
         choices = re.search(r'"--data", choices=\(([^)]*)\)', text)
         if choices is None or f'"{data}"' not in choices[1]:  # else a set that it reads itself
             check_name(data)
-
-
-def run_lesson(script: Path, quick: bool, data: str | None = None) -> dict[str, Any]:
-    """Runs one lesson in a process of its own; the row that results.json keeps, and its log.
-
-    Everything the lesson prints goes to runs/lessons/NN_topic.log.
-    """
-    log = ROOT / "runs" / "lessons" / f"{script.stem}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "scratchmm.commands.one_lesson", str(script)]
-    words += ["--quick"] if quick else []
-    words += ["--data", data] if data else []
-    with tempfile.TemporaryDirectory() as folder, log.open("w", encoding="utf-8") as output:
-        figure_file = Path(folder) / "figure.json"
-        environment = {**os.environ, FIGURE_FILE: str(figure_file), "MPLBACKEND": "agg"}
-        started = time.perf_counter()
-        try:
-            status = subprocess.run(
-                words,
-                cwd=ROOT,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=LIMIT_SECONDS,
-                check=False,
-            ).returncode
-        except subprocess.TimeoutExpired:
-            status = 124
-        seconds = time.perf_counter() - started
-        text = figure_file.read_text(encoding="utf-8") if figure_file.exists() else "{}"
-    row = {**json.loads(text), "seconds": round(seconds, 1), "cores": cores(), "quick": quick}
-    row["versions"] = versions()
-    reason = why_failed(status, row)
-    tail = "" if reason is None else log.read_text(encoding="utf-8", errors="replace")[-2000:]
-    *_, last = ["", *tail.splitlines()]
-    if status and last.startswith("error: "):
-        reason, tail = last.removeprefix("error: "), ""
-    return {**row, "passed": reason is None} | ({"reason": reason, "tail": tail} if reason else {})
-
-
-def why_failed(status: int, row: dict[str, Any]) -> str | None:
-    """A sentence, or None when the lesson did what it should.
-
-    >>> why_failed(0, {})
-    'ended without calling report(...)'
-    >>> why_failed(0, {"reached": 0.5})
-    """
-    if status == 124:
-        return f"stopped after {LIMIT_SECONDS} s"
-    if "reached" in row and status != 0:
-        return f"ended with status {status}, reached {row['reached']:.4g}"
-    if status != 0:
-        return f"ended with status {status}"
-    return None if "reached" in row else "ended without calling report(...)"
-
-
-def cores() -> int:
-    """The cores a lesson may use: what the machine gives, or less if OMP_NUM_THREADS says so."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(available or 1, int(limit)) if limit.isdigit() else available or 1
-
-
-def versions() -> dict[str, str]:
-    """The versions a figure may depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "numpy", "pillow"):
-        found[name] = metadata.version(name)
-    return found
 
 
 def read_results(path: Path) -> dict[str, dict[str, Any]]:
@@ -266,15 +240,15 @@ def table_of_run(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def readme_table(recorded: dict[str, dict[str, Any]]) -> str:
-    """The README's table, from what was recorded at full length."""
+def lesson_table(recorded: dict[str, dict[str, Any]]) -> str:
+    """The table of docs/lessons.md, from what was recorded at full length."""
     lines = [
-        "| lesson | figure | reached | expected | seconds | cores |",
+        "| lesson | result | reached | expected | seconds | cores |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in in_order(recorded):
         file, _, options = row["lesson"].partition(" ")
-        link = f"[{file}](tutorials/{file}.py)" + (f" `{options}`" if options else "")
+        link = f"[{file}](../tutorials/{file}.py)" + (f" `{options}`" if options else "")
         reached = f"{row['reached']:.4g}{row['unit']}"
         lines.append(
             f"| {link} | {row['name']} | {reached} | {bound(row)}"
@@ -284,7 +258,7 @@ def readme_table(recorded: dict[str, dict[str, Any]]) -> str:
     return "\n".join([*lines, "", f"Measured with {', '.join(used)}."] if used else lines)
 
 
-def write_table(readme: Path, recorded: dict[str, dict[str, Any]]) -> None:
-    """Puts the table between the README's lesson markers."""
-    text = readme.read_text(encoding="utf-8")
-    write_atomically(readme, replace_between(text, "lessons", readme_table(recorded)))
+def write_table(page: Path, recorded: dict[str, dict[str, Any]]) -> None:
+    """Puts the table between the page's lesson markers."""
+    text = page.read_text(encoding="utf-8")
+    write_atomically(page, replace_between(text, "lessons", lesson_table(recorded)))

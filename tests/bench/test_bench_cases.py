@@ -163,11 +163,12 @@ def test_json_and_table(monkeypatch, capsys, tmp_path: Path) -> None:
     slow = row._replace(case="d", ratio=3.0, ours_mib=None, peer_mib=None, goal=None)
     monkeypatch.setattr(world, "rows", lambda device, **rounds: [row, slow])
     monkeypatch.setattr(bench, "ROOT", tmp_path)
-    (tmp_path / "README.md").write_text("<!-- bench -->\n<!-- /bench -->\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "benchmarks.md").write_text("<!-- bench -->\n<!-- /bench -->\n")
     assert main(["bench", "world", "--json", "--write"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert set(rows[0]) >= {"case", "ours", "peer", "ours_ms", "peer_ms", "ratio"}
-    text = (tmp_path / "README.md").read_text()
+    text = (tmp_path / "docs" / "benchmarks.md").read_text()
     assert "| c (1, 2) | a | b | 1.5 | 1,000.25 | 0.0015 | ≤ 0.1 | 5.5 / 800.0 |" in text
     again = [row._replace(ours_ms=9.0)]  # measured again: its row is replaced, the other is kept
     monkeypatch.setattr(world, "rows", lambda device, **rounds: again)
@@ -202,9 +203,9 @@ def test_the_readmes_bench_table_is_fresh() -> None:
     """Stale? python -m scratchmm bench CASE --write"""
     root = Path(__file__).parents[2]
     store = root / "tutorials" / "bench.json"
-    text = (root / "README.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     if store.exists():
-        table = bench.readme_table(json.loads(store.read_text(encoding="utf-8")))
+        table = bench.bench_table(json.loads(store.read_text(encoding="utf-8")))
         assert bench.replace_between(text, "bench", table) == text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scratchmm.commands import lessons, main
+from scratchmm.commands import lesson_run, lessons, main
 from scratchmm.commands.lessons import report
 from scratchmm.commands.sources import replace_between
 from scratchmm.source_code import code_hash, code_of
@@ -34,7 +34,9 @@ def house(tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / "scratchmm" / "little.py").write_text("VALUE = 1\n")
     (tmp_path / "tutorials" / "01_good.py").write_text(LESSON.format(reached=0.95))
     (tmp_path / "tutorials" / "02_bad.py").write_text(LESSON.format(reached=0.5))
-    (tmp_path / "README.md").write_text("top\n<!-- lessons -->\nold\n<!-- /lessons -->\nend\n")
+    (tmp_path / "docs").mkdir()
+    page = "top\n<!-- lessons -->\nold\n<!-- /lessons -->\nend\n"
+    (tmp_path / "docs" / "lessons.md").write_text(page)
     monkeypatch.setattr(lessons, "ROOT", tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     return tmp_path
@@ -45,8 +47,94 @@ def results(house: Path) -> dict:
     return {row["lesson"]: row for row in json.loads(path.read_text())} if path.exists() else {}
 
 
-def test_a_full_run_records_what_was_reached(house: Path, capsys) -> None:
-    assert main(["lessons", "1", "--json"]) == 0
+def test_a_run_is_shown_and_writes_nothing_outside_of_runs(house: Path, capsys) -> None:
+    (house / "tutorials" / "03_shows.py").write_text(
+        "import pathlib\nprint('picture: runs/03_shows/a.png')\n" + LESSON.format(reached=1)
+    )
+    before = {path: path.read_bytes() for path in house.rglob("*.*") if path.is_file()}
+    assert main(["lessons", "3"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("picture: runs/03_shows/a.png\naccuracy: reached 1, expected")
+    assert "runs/lessons/03_shows.log" in captured.err
+    assert "picture: runs/03_shows/a.png" in (house / "runs/lessons/03_shows.log").read_text()
+    after = [
+        path for path in house.rglob("*.*") if path.is_file() and "__pycache__" not in str(path)
+    ]
+    new = [path.relative_to(house).as_posix() for path in after if path not in before]
+    assert new == ["runs/lessons/03_shows.log"]
+    assert all(path.read_bytes() == text for path, text in before.items())
+
+
+def test_a_lesson_is_shown_while_it_runs(house: Path) -> None:
+    """The lesson waits for a file that is written only when its first line was seen."""
+    (house / "tutorials" / "03_waits.py").write_text(
+        "import pathlib, time\nprint('first')\n"
+        "while not pathlib.Path('go').exists():\n    time.sleep(0.02)\n" + LESSON.format(reached=1)
+    )
+    words = "import sys, pathlib; from scratchmm.commands import lessons, main\n"
+    words += f"lessons.ROOT = pathlib.Path({str(house)!r})\nsys.exit(main(['lessons', '3']))"
+    with subprocess.Popen([sys.executable, "-c", words], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stdout.readline() == b"first\n"
+        (house / "go").touch()
+        assert b"accuracy: reached 1" in running.stdout.read()
+    assert running.returncode == 0
+
+
+def test_json_keeps_the_output_clean(house: Path, capsys) -> None:
+    assert main(["lessons", "--quick", "--json"]) == 0
+    assert [row["lesson"] for row in json.loads(capsys.readouterr().out)] == ["01_good", "02_bad"]
+
+
+def test_a_reader_that_leaves_ends_the_lesson(house: Path) -> None:
+    (house / "tutorials" / "03_long.py").write_text("while True:\n    print('on and on')\n")
+    words = "import sys, pathlib; from scratchmm.commands import lessons, main\n"
+    words += f"lessons.ROOT = pathlib.Path({str(house)!r})\nsys.exit(main(['lessons', '3']))"
+    run = [sys.executable, "-c", words]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.wait(60) == 1
+
+
+def test_flags_are_handed_to_the_lesson(house: Path, capsys) -> None:
+    (house / "tutorials" / "03_flags.py").write_text(
+        "from scratchmm.commands.lesson_options import LessonParser\n"
+        "from scratchmm.commands.lessons import report\n"
+        "options = LessonParser('Flags.').read()\n"
+        "print(options.training_steps(400, quick=9), options.seed, options.device)\n"
+        "report('accuracy', 0.1, 0.9, unjudged=options.unjudged)\n"
+    )
+    assert main(["lessons", "3", "--steps", "20", "--device", "cpu", "--seed", "5"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("20 5 cpu\n") and "(20 of 400 steps: not judged)" in out
+    assert main(["lessons", "3", "--steps", "400"]) == 1  # as long as the lesson's own: judged
+    assert "reached 0.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--steps", "0"], "--steps 0 trains nothing: at least 1"),
+        (["--root", "."], "lesson 01_good reads no real set: it takes no --root"),
+        (["--record", "--quick"], "--record keeps runs at full length, and --quick is none"),
+        (
+            ["--record", "--seed", "1"],
+            "--record keeps runs as the lesson has them, not with --seed",
+        ),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(house: Path, capsys, flags, sentence) -> None:
+    assert main(["lessons", "1", *flags]) == 1
+    assert capsys.readouterr().err == f"error: {sentence}\n"
+    assert not (house / "runs").exists()
+
+
+def test_a_full_run_records_what_was_reached_if_asked(house: Path, capsys) -> None:
+    assert main(["lessons", "1"]) == 0 and results(house) == {}
+    capsys.readouterr()
+    assert main(["lessons", "1", "--json", "--record"]) == 0
+    assert "| 0.95 | ≥ 0.9 |" in (house / "docs" / "lessons.md").read_text()
     row = results(house)["01_good"]
     assert (row["reached"], row["expected"], row["passed"]) == (0.95, 0.9, True)
     assert row["seconds"] > 0 and row["cores"] >= 1 and "torch" in row["versions"]
@@ -54,7 +142,7 @@ def test_a_full_run_records_what_was_reached(house: Path, capsys) -> None:
 
 
 def test_a_lesson_that_falls_short_fails_and_is_not_recorded(house: Path, capsys) -> None:
-    assert main(["lessons"]) == 1
+    assert main(["lessons", "--record"]) == 1
     assert set(results(house)) == {"01_good"}
     captured = capsys.readouterr()
     assert "02_bad: ended with status 1, reached 0.5" in captured.err
@@ -71,8 +159,8 @@ def test_a_lesson_that_crashes_or_reports_nothing_fails(house: Path, capsys) -> 
     (house / "tutorials" / "03_crash.py").write_text("raise RuntimeError('boom')\n")
     (house / "tutorials" / "04_silent.py").write_text("print('done')\n")
     assert main(["lessons", "3", "04", "--quick"]) == 1
-    err = capsys.readouterr().err
-    assert "03_crash: ended with status 1" in err and "boom" in err
+    out, err = capsys.readouterr()
+    assert "03_crash: ended with status 1" in err and "boom" in out
     assert "04_silent: ended without calling report(...)" in err
 
 
@@ -86,12 +174,12 @@ def test_a_lesson_that_hangs_is_stopped(house: Path, capsys, monkeypatch) -> Non
 def test_changed_runs_in_full_only_what_changed(house: Path, capsys) -> None:
     good = house / "tutorials" / "02_bad.py"
     good.write_text(LESSON.format(reached=0.99))
-    assert main(["lessons", "--changed"]) == 0  # nothing is recorded yet: both in full
+    assert main(["lessons", "--changed", "--record"]) == 0  # nothing is recorded yet: both in full
     assert set(results(house)) == {"01_good", "02_bad"}
 
     def ran_quick() -> list[bool]:
         capsys.readouterr()
-        assert main(["lessons", "--changed", "--json"]) == 0
+        assert main(["lessons", "--changed", "--json", "--record"]) == 0
         return [row["quick"] for row in json.loads(capsys.readouterr().out)]
 
     assert ran_quick() == [True, True]
@@ -207,9 +295,11 @@ def test_results_that_are_no_results_are_refused(house: Path, capsys) -> None:
 
 
 def test_the_table_is_written_between_the_markers(house: Path) -> None:
-    main(["lessons", "1"])
+    main(["lessons", "1", "--record"])
+    page = house / "docs" / "lessons.md"
+    page.write_text(page.read_text().replace("accuracy", "stale"))
     assert main(["lessons", "--table"]) == 0
-    text = (house / "README.md").read_text()
+    text = page.read_text()
     assert text.startswith("top\n<!-- lessons -->\n| lesson") and text.endswith("-->\nend\n")
     assert "| accuracy | 0.95 | ≥ 0.9 |" in text and "old" not in text
 
@@ -263,13 +353,13 @@ def test_markers_must_stand_once(text: str) -> None:
         replace_between(text, "t", "new")
 
 
-def test_the_readmes_lesson_table_is_fresh() -> None:
+def test_the_table_of_lessons_is_fresh() -> None:
     """Stale? python -m scratchmm lessons --table"""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8")
     recorded = lessons.read_results(ROOT / "tutorials" / "results.json")
     if recorded:
-        assert replace_between(text, "lessons", lessons.readme_table(recorded)) == text
+        assert replace_between(text, "lessons", lessons.lesson_table(recorded)) == text
 
 
 def test_a_lesson_learns_of_its_cores() -> None:
-    assert 1 <= lessons.cores() <= (os.cpu_count() or 1)
+    assert 1 <= lesson_run.cores() <= (os.cpu_count() or 1)
