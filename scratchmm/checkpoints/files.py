@@ -92,11 +92,13 @@ def fill(
             f"tensors, and none of the {len(expected)} that fill {name}, such as "
             f"{places[0].theirs}{_prefix_hint(expected, given)}"
         )
-    unfit = _no_weights(given, expected)
-    sides = ({n: t for n, t in side.items() if n not in unfit} for side in (expected, given))
-    wrong = differences(*sides) + [f"{theirs} is {why}" for theirs, why in unfit.items()]
-    if not wrong:
-        wrong = _no_numbers(given, places, ours)
+    empty = any(ours[name].is_meta for place in places for name in place.ours)
+    wrong = _misfits(given, expected, empty)
+    if not wrong and empty:
+        if all(given[theirs].is_meta for theirs in expected):
+            return  # sizes on both sides and numbers on neither: they fit
+        wrong = [f"{name} is on the meta device and can't be filled: to_empty(device=...) first"]
+    wrong = wrong or _no_numbers(given, places, ours)
     if wrong:
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         hint = _prefix_hint(expected, given)
@@ -148,15 +150,16 @@ def _targets(model: nn.Module, places: Sequence[Place]) -> dict[str, Tensor]:
                 f"{type(model).__name__} has no {name} to fill: give the model itself, neither "
                 "wrapped nor with layers exchanged"
             )
-        if ours[name].is_meta or ours[name].is_inference():
-            where = "on the meta device" if ours[name].is_meta else "an inference tensor"
-            raise ValueError(f"{name} of {type(model).__name__} is {where} and can't be filled")
+        if ours[name].is_inference():
+            raise ValueError(
+                f"{name} of {type(model).__name__} is an inference tensor: it is fixed"
+            )
     return ours
 
 
-def _no_weights(given: Mapping[str, Any], expected: Mapping[str, Tensor]) -> dict[str, str]:
-    """Of the tensors that would be copied, those of a kind that holds no weights, and what it is."""
-    wrong = {}
+def _misfits(given: Mapping[str, Any], expected: Mapping[str, Tensor], empty: bool) -> list[str]:
+    """Names, shapes, and kinds of tensor that hold no weights; empty: the model has no numbers."""
+    wrong = {}  # before the shapes: not all kinds have one
     for name, tensor in given.items():
         if name not in expected or not isinstance(tensor, Tensor):
             continue
@@ -166,9 +169,10 @@ def _no_weights(given: Mapping[str, Any], expected: Mapping[str, Tensor]) -> dic
             wrong[name] = f"{str(tensor.layout).removeprefix('torch.')} and should be dense"
         elif tensor.dtype not in FLOATS:
             wrong[name] = f"of {tensor.dtype}, which holds no weights"
-        elif tensor.is_meta:
+        elif tensor.is_meta and not empty:
             wrong[name] = "on the meta device, without numbers"
-    return wrong
+    sides = ({n: t for n, t in side.items() if n not in wrong} for side in (expected, given))
+    return differences(*sides) + [f"{name} is {why}" for name, why in wrong.items()]
 
 
 def _no_numbers(

@@ -150,5 +150,5 @@ def test_a_wrapped_model_is_refused(model):
     torch.testing.assert_close(dict(wrapped.state_dict()), before, rtol=0, atol=0)
     with torch.device("meta"):
         empty = CLIP(CONFIG)
-    with pytest.raises(ValueError, match="of CLIP is on the meta device and can't be filled"):
+    with pytest.raises(ValueError, match="CLIP is on the meta device and can't be filled"):
         load_clip(empty, state)
