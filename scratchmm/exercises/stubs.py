@@ -13,6 +13,7 @@ from collections.abc import Container, Iterable, Sequence
 from types import ModuleType
 
 from scratchmm.exercises.format import Exercise
+from scratchmm.exercises.helpers import helper_lines
 
 WIDTH = 100
 PLANTED = 'raise RuntimeError("planted by learn verify")'
@@ -29,12 +30,14 @@ def stub_file(exercises: Sequence[Exercise], solved: Container[str] = (), plante
     bodies: list[str] = []
     needed = {"math": "import math"}  # for every lesson: a solution may always need it
     own = {exercise.name for exercise in exercises}
+    told: set[str] = set()  # helpers are told of once a file
     for exercise in exercises:
         text = sources(exercise, exercise.shown)
         if exercise.id in solved:
             text += sources(exercise, exercise.parts)
         text += definition(exercise, exercise.id in solved, planted)
-        for name, line in imports(exercise, text, exercise.id in solved).items():
+        brought = imports(exercise, text, exercise.id in solved)
+        for name, line in brought.items():
             if needed.get(name, line) != line:
                 raise ValueError(
                     f"{name} would be two things in one file, {needed[name]!r} and {line!r} for "
@@ -42,7 +45,9 @@ def stub_file(exercises: Sequence[Exercise], solved: Container[str] = (), plante
                 )
             if name not in own:
                 needed.setdefault(name, line)
-        bodies.append(f"{_introduction(exercise)}\n{text}")
+        given = helper_lines(brought, inspect.getsource(exercise.reference), own | told)
+        told |= brought.keys()
+        bodies.append("\n".join([_introduction(exercise), *given, text]))
     parts.append(import_block(set(needed.values())))
     return "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join(bodies) + "\n"
 

@@ -1,6 +1,7 @@
 """Stubs: what stays, what goes, and that they are never stale."""
 
 import ast
+import importlib
 import inspect
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from scratchmm.exercises import catalogue, desk, stubs
+from scratchmm.exercises.helpers import helper_lines
 from scratchmm.exercises.learner import CannotRun, load
 from scratchmm.exercises.stubs import definition, import_block, stub_file
 
@@ -123,3 +125,26 @@ def test_goals_of_every_length_come_back_whole(fake, length):
     assert max(map(len, text.splitlines())) <= 100
     raised = ast.parse(text).body[0].body[2].body[-1].exc.args[0]
     assert raised.value == f"fake.Scaler: {goal}"
+
+
+def test_every_helper_that_a_stub_imports_comes_with_its_signature() -> None:
+    """Once a file, so that nobody opens the library's source, where the solution stands."""
+    for path in sorted(desk.STUBS.glob("[0-9]*.py")):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.parse(text).body:
+            if not isinstance(node, ast.ImportFrom) or not str(node.module).startswith("scratchmm"):
+                continue
+            module = importlib.import_module(str(node.module))
+            for alias in node.names:
+                thing = getattr(module, alias.name)
+                if inspect.isfunction(thing) or (inspect.isclass(thing) and thing.__doc__):
+                    assert f"# - {alias.asname or alias.name}(" in text, (path.name, alias.name)
+
+
+def test_a_helper_is_told_with_the_methods_that_are_used() -> None:
+    line = {"Schedule": "from scratchmm.diffusion.schedule import Schedule"}
+    text = "\n".join(helper_lines(line, "schedule.at(times)"))
+    assert "# - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor" in text
+    assert "Schedule.at" not in "\n".join(helper_lines(line, "schedule.betas"))
+    assert helper_lines({"math": "import math"}, "") == []
+    assert helper_lines(line, "", skip={"Schedule"}) == []

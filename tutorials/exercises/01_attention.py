@@ -25,6 +25,11 @@ from scratchmm.layers.fast_attention import OnlineSoftmax
 # attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: "One
 # query looks around". Without torch.nn.functional.scaled_dot_product_attention, the library's
 # attention_weights.
+# Given:
+# - check_attention_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None
+#     Refuse shapes and masks that `attend` can't work with, in a sentence.
+# - mix_values(weights: Tensor, value: Tensor) -> Tensor
+#     weights: (B, H, L, S) times value: (B, H, S, D), summed in the weights' dtype: (B, H, L, D).
 def attend(
     query: Tensor,
     key: Tensor,
@@ -88,6 +93,11 @@ def padding_mask(real: Tensor) -> Tensor:
 # attention.MultiHeadAttention: Several attentions side by side. 35 minutes, difficulty 3 of 5. In
 # the lesson: "Many heads". Comes after attention.attend. Without
 # torch.nn.functional.multi_head_attention_forward, torch.nn.MultiheadAttention.
+# Given:
+# - attention_weights(query: Tensor, key: Tensor, mask: Tensor | None=None) -> Tensor
+#     How much each query looks at each key: softmax(query key^T / sqrt(D)), over the keys.
+# - check_heads(width: int, heads: int) -> None
+#     Refuse a width that the heads can't share equally.
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each on its own slice of the width (section 3.2.2).
 
@@ -165,6 +175,9 @@ class KeyValueCache:
 # fast_attention.online_softmax_step: Softmax in one pass. 30 minutes, difficulty 4 of 5. In the
 # lesson: "Attention in tiles". Comes after attention.attend. Without torch.softmax,
 # torch.nn.functional.softmax, torch.Tensor.softmax.
+# Given:
+# - OnlineSoftmax(maximum: Tensor, total: Tensor, output: Tensor)
+#     What must be remembered of the keys seen so far, for each query.
 def online_softmax_step(state: OnlineSoftmax, scores: Tensor, value: Tensor) -> OnlineSoftmax:
     """Take one more tile of keys into account (Milakov and Gimelshein, algorithm 3).
 

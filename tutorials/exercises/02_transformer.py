@@ -47,6 +47,11 @@ class FeedForward(nn.Module):
 # transformer.TransformerBlock: The pre-norm block. 15 minutes, difficulty 2 of 5. In the lesson:
 # "The block: add, don't replace". Comes after attention.MultiHeadAttention,
 # transformer.FeedForward.
+# Given:
+# - KeyValueCache()
+#     The keys and values that one attention layer has already computed, while text is written.
+# - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool=True)
+#     Several attentions side by side, each on its own slice of the width (section 3.2.2).
 class TransformerBlock(nn.Module):
     """Pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x)).
 
@@ -92,6 +97,9 @@ class TransformerBlock(nn.Module):
 
 # sinusoids.sinusoidal_positions: The hands of many clocks. 15 minutes, difficulty 2 of 5. In the
 # lesson: "Where am I? Positions".
+# Given:
+# - check_divisible(what: str, size: int, by: str, divisor: int) -> None
+#     Refuse a size that its parts do not fill.
 def sinusoidal_positions(length: int, width: int) -> Tensor:
     """Each position as the hands of many clocks: float32 (length, width).
 
@@ -110,6 +118,9 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
 # bug.leaking_mask: Find the bug: write the check that catches it. 20 minutes, difficulty 3 of 5. In
 # the lesson: "A bug that trains wonderfully". Comes after transformer.TransformerBlock,
 # attention.causal_mask.
+# Given:
+# - Transformer(blocks: Iterable[nn.Module])
+#     Blocks one after the other.
 class LeakingDecoder(nn.Module):
     """A small language model: int64 tokens (B, T), T at most 16, to logits (B, T, 11).
 

@@ -20,6 +20,9 @@ from scratchmm.vision.vit import ViTConfig
 
 # embeddings.patchify: Cut a picture into patches. 15 minutes, difficulty 2 of 5. In the lesson:
 # "Cut the picture". Without torch.nn.functional.unfold.
+# Given:
+# - check_divisible(what: str, size: int, by: str, divisor: int) -> None
+#     Refuse a size that its parts do not fill.
 def patchify(images: Tensor, patch: int) -> Tensor:
     """Cut pictures (B, C, height, width) into patches (B, N, C * patch * patch).
 
@@ -38,6 +41,9 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 # embeddings.PatchEmbedding: Patches become tokens. 10 minutes, difficulty 2 of 5. In the lesson: "A
 # patch becomes a token". Comes after embeddings.patchify.
+# Given:
+# - check_channels(what: str, found: int, expected: int) -> None
+#     Refuse pictures of another number of channels.
 class PatchEmbedding(nn.Module):
     """Pictures to patch tokens: each patch, laid out flat, through one Linear layer.
 
@@ -63,6 +69,15 @@ class PatchEmbedding(nn.Module):
 
 # vit.ViTEmbeddings: CLS, patches, positions. 15 minutes, difficulty 3 of 5. In the lesson: "CLS and
 # positions". Comes after embeddings.patchify, embeddings.PatchEmbedding.
+# Given:
+# - ViTConfig(image_size: int = 224, patch_size: int = 16, width: int = 768, depth: int = 12, heads:
+#       int = 12, hidden: int = 3072, channels: int = 3, classes: int = 1000, epsilon: float =
+#       1e-12, activation: str | None = None)
+#     The sizes of a Vision Transformer.
+# - ViTConfig.grid() -> int
+#     Patches in a row, and rows.
+# - ViTConfig.patches() -> int
+#     Patches in a picture, N.
 class ViTEmbeddings(nn.Module):
     """Equation 1: patch tokens behind a learned CLS token, plus a learned position each.
 

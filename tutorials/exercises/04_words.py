@@ -21,6 +21,9 @@ from scratchmm.language.bpe import Pair, check_token, replace_pair
 # bpe.train_merges: Learn what to merge. 20 minutes, difficulty 2 of 5. In the lesson: "2. Which two
 # symbols would you join first?". Without scratchmm.language.fast_bpe.train_many_merges,
 # scratchmm.language.bpe.train_many_merges.
+# Given:
+# - replace_pair(symbols: Sequence[str], pair: Pair) -> list[str]
+#     Return the symbols with every occurrence of the pair joined, from left to right.
 def train_merges(words: Mapping[tuple[str, ...], int], count: int) -> list[Pair]:
     """Learn merges: `count` times join the pair of neighbouring symbols that is most frequent.
 
@@ -58,6 +61,9 @@ def merge_word(symbols: Sequence[str], ranks: Mapping[Pair, int]) -> list[str]:
 
 # bpe.decode: Tokens back to text. 10 minutes, difficulty 1 of 5. In the lesson: "4. What is a
 # larger vocabulary worth?".
+# Given:
+# - check_token(token: int, size: int) -> int
+#     Return a token id, or say that the vocabulary does not have it: Python would count -1 back.
 def decode(ids: Iterable[int], vocabulary: Sequence[bytes]) -> str:
     """Return the text of token ids: their bytes joined, then read as UTF-8.
 

@@ -86,6 +86,17 @@ class Temperature(nn.Module):
 
 # clip.CLIP: Two towers, one space. 20 minutes, difficulty 2 of 5. In the lesson: "Two towers".
 # Comes after clip.Temperature.
+# Given:
+# - CLIPConfig(vision: ViTConfig, text: TextConfig, embedding: int = 512)
+#     The sizes of a CLIP: its two towers, and the space they share.
+# - CLIPOutput(image_embeddings: Tensor, text_embeddings: Tensor, scale: Tensor)
+#     What a CLIP says of a batch of pictures and a batch of texts.
+# - CLIPVision(config: ViTConfig)
+#     CLIP's picture tower: a ViT with a norm before its blocks, read off the CLS token.
+# - TextTransformer(config: TextConfig)
+#     Token and position embeddings, causal pre-norm blocks, a last norm.
+# - pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor
+#     The vector at each text's first end token, which alone has read all of it.
 class CLIP(nn.Module):
     """Two towers, each with a projection into the shared space, and a temperature.
 

@@ -83,6 +83,13 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
 
 # retrieval.top_k: Search in blocks. 25 minutes, difficulty 3 of 5. In the lesson: "Search in a
 # gallery too large for one matrix".
+# Given:
+# - Neighbours(scores: Tensor, indices: Tensor)
+#     The best answers to each query, best first.
+# - check_search(queries: Tensor, gallery: Tensor, k: int, block: int) -> None
+#     Refuse a search that can't be made, or whose queries have no neighbours.
+# - first_best(scores: Tensor, k: int) -> Tensor
+#     The places int64 (Q, k) of the k largest of scores (Q, G), of equal ones the first, in order.
 def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighbours:
     """The k rows of the gallery most similar to each query, by dot product, best first.
 

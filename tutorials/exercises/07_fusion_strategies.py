@@ -36,6 +36,15 @@ from scratchmm.training.modality_dropout import check_shares
 
 
 # early.EarlyFusion: Side by side. 10 minutes, difficulty 1 of 5. In the lesson: "Early fusion".
+# Given:
+# - Cost(parameters: int, multiply_adds: int)
+#     What a model costs.
+# - check_widths(widths: Mapping[str, int], least: int=1) -> dict[str, int]
+#     A copy of the widths; refuse too few modalities, empty widths, and names torch can't take.
+# - network(inputs: int, hidden: int, outputs: int) -> nn.Sequential
+#     A small network: Linear, GELU, Linear.
+# - network_cost(inputs: int, hidden: int, outputs: int) -> Cost
+#     Of a small network: two Linear layers.
 class EarlyFusion(nn.Module):
     """One network over all features side by side: it may relate any number to any other.
 
@@ -123,6 +132,9 @@ class Gate(nn.Module):
 # bilinear.BilinearFusion: Every number with every other. 20 minutes, difficulty 3 of 5. In the
 # lesson: "Pairs of numbers". Comes after early.EarlyFusion. Without torch.nn.functional.bilinear,
 # torch.bilinear, the library's bilinear.
+# Given:
+# - _uniform(outputs: int, left: int, right: int) -> Tensor
+#     Initial weights, as nn.Bilinear draws them: within one over the root of the left width.
 class BilinearFusion(nn.Module):
     """The sum of a bilinear form over every pair of modalities, and a bias. Two: nn.Bilinear.
 
@@ -288,6 +300,14 @@ class LowRankFusion(nn.Module):
 
 # bottleneck.BottleneckLayer: Through the bottleneck. 20 minutes, difficulty 3 of 5. In the lesson:
 # "Bottleneck tokens". Comes after attention.padding_mask, transformer.TransformerBlock.
+# Given:
+# - TransformerBlock(width: int, heads: int, hidden: int, activation: Activation=F.gelu, epsilon:
+#       float=1e-05)
+#     Pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x)).
+# - mean_of_present(tensors: list[Tensor], present: Tensor) -> Tensor
+#     The mean over the modalities that a sample has: (B, N, D).
+# - padding_mask(real: Tensor) -> Tensor
+#     Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
 class BottleneckLayer(nn.Module):
     """Each stream's block sees its own tokens and the bottleneck's; the bottleneck's copies are
     then averaged (equations 8 and 9).
@@ -322,6 +342,13 @@ class BottleneckLayer(nn.Module):
 
 # modality_attention.AttentionFusion: A token a modality. 20 minutes, difficulty 3 of 5. In the
 # lesson: "Attention over modalities". Comes after attention.padding_mask.
+# Given:
+# - Transformer(blocks: Iterable[nn.Module])
+#     Blocks one after the other.
+# - block_cost(length: int, width: int, hidden: int) -> Cost
+#     Of a TransformerBlock on so many tokens: four projections, attention, feed-forward, two norms.
+# - linear_cost(inputs: int, outputs: int) -> Cost
+#     Of a Linear layer with its bias.
 class AttentionFusion(nn.Module):
     """A token a modality and an answer token, through transformer blocks; absent ones are unseen.
 
@@ -373,6 +400,14 @@ class AttentionFusion(nn.Module):
 
 # modalities.gather: Who is here?. 15 minutes, difficulty 2 of 5. In the lesson: "A view is
 # missing".
+# Given:
+# - check_batch(features: Features, shapes: Mapping[str, tuple[int, ...]]) -> int
+#     The batch size; refuse features of other widths or of different batches.
+# - check_names(what: str, given: Mapping[str, object], known: Mapping[str, object]) -> None
+#     Refuse names that the model was not made for.
+# - who_is_present(features: Features, widths: Mapping[str, int], present: Present | None, batch:
+#       int) -> Tensor
+#     Which modality each sample has: bool (B, M), in the order of `widths`.
 def gather(
     features: Features, widths: Mapping[str, int], present: Present | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
@@ -396,6 +431,9 @@ def gather(
 
 # modality_dropout.modality_dropout: Now and then without. 25 minutes, difficulty 3 of 5. In the
 # lesson: "A view is missing". Comes after modalities.gather.
+# Given:
+# - check_shares(present: Mapping[str, Tensor], shares: Mapping[str, float]) -> None
+#     Refuse chances outside 0 to 1, of names that are none, and batches that differ.
 def modality_dropout(
     present: Mapping[str, Tensor],
     share: float | Mapping[str, float],
@@ -461,6 +499,8 @@ def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Ten
 
 # adaptive_loss.UncertaintyWeights: What is noisy counts less. 15 minutes, difficulty 3 of 5. In the
 # lesson: "Several losses". Comes after adaptive_loss.ratio_weights.
+# Given:
+# - _distinct(names: Sequence[str]) -> list[str]
 class UncertaintyWeights(nn.Module):
     """Weigh losses by learned noise: forward(losses by name) -> scalar.
 

@@ -21,6 +21,16 @@ from scratchmm.layers.blocks import PostNormBlock
 # cross_modal.CrossModalAttention: Words look at the picture. 15 minutes, difficulty 2 of 5. In the
 # lesson: "Words look at the picture". Comes after attention.MultiHeadAttention,
 # attention.padding_mask.
+# Given:
+# - Looked(output: Tensor, weights: Tensor)
+#     What came back, and where it was found.
+# - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool=True)
+#     Several attentions side by side, each on its own slice of the width (section 3.2.2).
+# - check_stream(name: str, tokens: Tensor, width: int, real: Tensor | None=None, batch: int |
+#       None=None) -> None
+#     Refuse tokens of another shape, width or batch, and masks that do not fit them.
+# - padding_mask(real: Tensor) -> Tensor
+#     Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
 class CrossModalAttention(nn.Module):
     """Queries come from x; keys and values come from the context, of another length and width.
 
@@ -49,6 +59,11 @@ class CrossModalAttention(nn.Module):
 
 # bimodal.TwoStreamLayer: Two streams that ask each other. 25 minutes, difficulty 3 of 5. In the
 # lesson: "Two streams". Comes after cross_modal.CrossModalAttention, transformer.TransformerBlock.
+# Given:
+# - PostNormBlock()
+#     Post-norm block, as in the first transformer and in BERT: norm(x + attention(x)), and so on.
+# - Streams(words: Tensor, picture: Tensor)
+#     Both modalities, each token with what it has learned of the other.
 class TwoStreamLayer(nn.Module):
     """Each stream asks the other, then itself, then thinks on its own. Norms after each sum.
 

@@ -22,6 +22,26 @@ from scratchmm.layers.embeddings import PatchEmbedding
 
 # vilt.ViLTEmbeddings: One stream of two kinds. 20 minutes, difficulty 2 of 5. In the lesson: "One
 # stream".
+# Given:
+# - BERTEmbeddings(vocabulary: int, width: int, context_length: int, types: int=2, epsilon:
+#       float=1e-12)
+#     Figure 2: the sum of a token's, its position's and its type's vector, then a layer norm.
+# - PatchEmbedding(channels: int, patch: int, width: int, bias: bool=True)
+#     Pictures to patch tokens: each patch, laid out flat, through one Linear layer.
+# - ViLTConfig(vocabulary: int = 30522, context_length: int = 40, image_size: int = 384, patch_size:
+#       int = 32, width: int = 768, depth: int = 12, heads: int = 12, hidden: int = 3072, channels:
+#       int = 3, types: int = 2, modalities: int = 2, epsilon: float = 1e-12, activation: str =
+#       'gelu')
+#     The sizes of a ViLT; as they stand, those of the published ViLT-B/32.
+# - ViLTConfig.grid() -> int
+#     Patches in a row, and rows, for which there are positions.
+# - check_real(real: Tensor, tokens: Tensor) -> Tensor
+#     Return a padding mask that fits its tokens, or refuse it in a sentence.
+# - filled_patches(pixels: Tensor, images: Tensor, patch: int) -> tuple[list[tuple[int, int]],
+#       Tensor]
+#     The (rows, columns) of patches that each picture fills; and which patches, bool (B, N).
+# - spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]) -> Tensor
+#     The learned square of positions, stretched over the filled corner of a grid: (N, D).
 class ViLTEmbeddings(nn.Module):
     """Words as BERT embeds them, pictures as ViT does, and to each the vector of its modality.
 

@@ -35,6 +35,9 @@ def others(count: int, generator: torch.Generator) -> Tensor:
 
 # vqa.vqa_accuracy: Three of ten are enough. 15 minutes, difficulty 2 of 5. In the lesson: "Scoring
 # an answer".
+# Given:
+# - comparable(text: str) -> str
+#     The cleaned answer, or the answer as it stands where cleaning leaves nothing of it.
 def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
     """Score of one answer, from 0 to 1, against what people (most often ten) answered.
 

@@ -32,6 +32,9 @@ from scratchmm.layers.picture_blocks import PictureAttention, Upsample, group_no
 
 # schedule.cosine_schedule: The square of a cosine. 20 minutes, difficulty 3 of 5. In the lesson:
 # "How much is left".
+# Given:
+# - Schedule(alpha_bar: Tensor)
+#     How much of the picture is left at each timestep.
 def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> Schedule:
     """alpha_bar falls as the square of a cosine, for any number of steps; no beta over `largest`.
 
@@ -50,6 +53,9 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
 
 # schedule.mix: Noise in one go. 10 minutes, difficulty 2 of 5. In the lesson: "Noise in one go".
 # Comes after schedule.cosine_schedule.
+# Given:
+# - per_sample(values: Tensor, x: Tensor) -> Tensor
+#     One number a sample, shaped so that it multiplies a whole batch, in its dtype and place.
 def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
 
@@ -66,6 +72,9 @@ def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 
 # sinusoids.cosines_first: What time it is. 10 minutes, difficulty 2 of 5. In the lesson: "What time
 # it is".
+# Given:
+# - check_divisible(what: str, size: int, by: str, divisor: int) -> None
+#     Refuse a size that its parts do not fill.
 def cosines_first(timesteps: Tensor, width: int) -> Tensor:
     """Timesteps as clock hands the other way round: (B,) of any real dtype to float32 (B, width).
 
@@ -84,6 +93,9 @@ def cosines_first(timesteps: Tensor, width: int) -> Tensor:
 
 # picture_blocks.PictureBlock: A block that hears the time. 15 minutes, difficulty 2 of 5. In the
 # lesson: "Blocks that hear the time".
+# Given:
+# - group_norm(channels: int, groups: int, epsilon: float) -> nn.GroupNorm
+#     Each group of channels to mean 0 and variance 1, picture by picture; refuses unequal groups.
 class PictureBlock(nn.Module):
     """shortcut(x) + conv(silu(norm(conv(silu(norm(x))) + time))), kernels of 3: same height, width.
 
@@ -153,6 +165,28 @@ class Downsample(nn.Module):
 
 
 # unet.up: Up again, past the skips. 20 minutes, difficulty 3 of 5. In the lesson: "Down and up".
+# Given:
+# - PictureAttention(channels: int, heads: int=1, groups: int=32, epsilon: float=1e-06)
+#     x + attention(norm(x)), where every cell of the grid looks at every cell.
+# - TimeEmbedding(width: int, outputs: int, clock: Callable[[Tensor, int],
+#       Tensor]=timestep_embedding)
+#     Timesteps as clock hands, then a small network: what every block hears.
+# - UNetConfig(channels: int = 3, widths: tuple[int, ...] = (128, 256, 256, 256), depth: int = 2,
+#       attended: tuple[int, ...] = (1,), head_width: int | None = None, groups: int = 32, epsilon:
+#       float = 1e-06)
+#     The sizes of a UNet.
+# - UNetConfig.time_width() -> int
+#     Width of the embedded time.
+# - UNetConfig.shrink() -> int
+#     Pixels, in height and in width, to one cell of the smallest grid.
+# - UNetLayer(block: PictureBlock, attention: nn.Module | None=None)
+#     A residual block and, where there is one, a look around.
+# - Upsample(channels: int)
+#     Twice the height and the width: each cell four times, then a convolution of kernel 3.
+# - check_channels(what: str, found: int, expected: int) -> None
+#     Refuse pictures of another number of channels.
+# - start_at_zero(layer: nn.Module) -> None
+#     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
 class UNet(nn.Module):
     """Appendix B's network: noisy pictures and timesteps in, something of the pictures' shape out.
 
@@ -294,6 +328,11 @@ class UNet(nn.Module):
 
 # ddpm.diffusion_loss: One loss. 25 minutes, difficulty 3 of 5. In the lesson: "One loss". Comes
 # after schedule.mix.
+# Given:
+# - draw_noise(like: Tensor, generator: Chance=None) -> Tensor
+#     Normal noise as large as `like`, drawn on the CPU: one seed, one picture, on any machine.
+# - target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor
+#     What a model of this target should predict; start and noise: (B, ...), alpha_bar: (B,).
 def diffusion_loss(
     model: Model,
     schedule: Schedule,
@@ -326,6 +365,9 @@ def diffusion_loss(
 
 # ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:
 # "Walking back". Comes after schedule.mix. Without the library's step_variance.
+# Given:
+# - Gaussian(mean: Tensor, variance: Tensor)
+#     A normal distribution with independent values.
 def posterior(
     schedule: Schedule,
     start: Tensor,
@@ -356,6 +398,13 @@ def posterior(
 
 # ddpm.ancestral_step: One step out of the noise. 30 minutes, difficulty 4 of 5. In the lesson:
 # "Walking back". Comes after ddpm.posterior.
+# Given:
+# - Step(x: Tensor, start: Tensor)
+#     Where a step of a sampler led.
+# - clipped(start: Tensor, clip: float | None) -> Tensor
+#     The start (B, ...), held to -clip..clip unless clip is None; ValueError if it is not above 0.
+# - start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str) -> Estimate
+#     Both ingredients of x: (B, ...) from a prediction of either, or of the velocity.
 def ancestral_step(
     schedule: Schedule,
     predicted: Tensor,

@@ -25,6 +25,11 @@ from scratchmm.metrics.fid import Statistics, check_statistics
 
 # ddpm.target_of: What to predict. 10 minutes, difficulty 2 of 5. In the lesson: "Three things to
 # predict".
+# Given:
+# - check_target(target: str, alpha_bar: Tensor | None=None) -> None
+#     Refuse a target that no model here predicts, or that says nothing at a level: ValueError.
+# - mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor
+#     x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
 def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor:
     """What a model of this target should predict; start and noise: (B, ...), alpha_bar: (B,).
 
@@ -42,6 +47,11 @@ def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> T
 
 # ddpm.start_and_noise: Taken apart. 15 minutes, difficulty 2 of 5. In the lesson: "Three things to
 # predict". Comes after ddpm.target_of.
+# Given:
+# - Estimate(start: Tensor, noise: Tensor)
+#     What a noisy picture is taken to be made of.
+# - per_sample(values: Tensor, x: Tensor) -> Tensor
+#     One number a sample, shaped so that it multiplies a whole batch, in its dtype and place.
 def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str) -> Estimate:
     """Both ingredients of x: (B, ...) from a prediction of either, or of the velocity.
 
@@ -61,6 +71,17 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
 
 # ddim.ddim_step: A step of any length. 30 minutes, difficulty 4 of 5. In the lesson: "Fewer steps".
 # Comes after ddpm.start_and_noise.
+# Given:
+# - Schedule(alpha_bar: Tensor)
+#     How much of the picture is left at each timestep.
+# - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor
+#     alpha_bar of timesteps int64 (B,): Returns float64 (B,), on the CPU.
+# - Step(x: Tensor, start: Tensor)
+#     Where a step of a sampler led.
+# - clipped(start: Tensor, clip: float | None) -> Tensor
+#     The start (B, ...), held to -clip..clip unless clip is None; ValueError if it is not above 0.
+# - step_variance(now: Tensor, before: Tensor) -> Tensor
+#     Variance of the posterior (equation 7) between two alpha_bars; 0 where `before` is 1.
 def ddim_step(
     schedule: Schedule,
     predicted: Tensor,
@@ -99,6 +120,9 @@ def ddim_step(
 
 
 # guidance.guide: Further than the prompt. 8 minutes, difficulty 1 of 5. In the lesson: "Guidance".
+# Given:
+# - check_scale(scale: float) -> None
+#     Refuse a guidance scale that is not a finite number, by a ValueError.
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
     """Equation 6: from the prediction without the prompt to the one with it, and on; both (B, ...).
 
@@ -142,6 +166,11 @@ def prompt_dropout(
 
 # fid.frechet_distance: Two crowds. 20 minutes, difficulty 3 of 5. In the lesson: "How far from
 # real". Without the library's root.
+# Given:
+# - Statistics(mean: Tensor, covariance: Tensor)
+#     What is kept of a crowd, float64.
+# - check_statistics(statistics: Statistics) -> None
+#     Refuse a mean that is not (D,), and a covariance that is not (D, D).
 def frechet_distance(one: Statistics, other: Statistics) -> float:
     """The squared Frechet distance of two normal distributions, from 0, the same both ways.
 

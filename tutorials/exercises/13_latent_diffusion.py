@@ -19,6 +19,11 @@ from scratchmm.layers.embeddings import check_channels, check_divisible
 
 
 # vae.draw: Chance from outside. 10 minutes, difficulty 2 of 5. In the lesson: "Squeezed".
+# Given:
+# - Gaussian(mean: Tensor, log_variance: Tensor)
+#     What the encoder says of a picture: not one point, but a normal distribution a number.
+# - draw_noise(like: Tensor, generator: Chance=None) -> Tensor
+#     Normal noise as large as `like`, drawn on the CPU: one seed, one picture, on any machine.
 def draw(posterior: Gaussian, generator: Chance = None) -> Tensor:
     """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
 
@@ -50,6 +55,20 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
 
 # vae.measure: As loud as the noise. 15 minutes, difficulty 2 of 5. In the lesson: "A deviation of
 # one". Comes after vae.draw.
+# Given:
+# - Decoder(config: VAEConfig)
+#     From latents back to the picture: the encoder's levels in reverse, each one block deeper.
+# - Encoder(config: VAEConfig)
+#     From the picture to the two halves of a Gaussian.
+# - VAEConfig(channels: int = 3, latent_channels: int = 4, widths: tuple[int, ...] = (128, 256, 512,
+#       512), depth: int = 2, groups: int = 32, scale: float = 0.18215)
+#     The sizes of an autoencoder. Each level after the first halves the height and the width.
+# - VAEConfig.shrink() -> int
+#     Pixels of the picture, in height and in width, to one cell of the latents.
+# - check_channels(what: str, found: int, expected: int) -> None
+#     Refuse pictures of another number of channels.
+# - check_divisible(what: str, size: int, by: str, divisor: int) -> None
+#     Refuse a size that its parts do not fill.
 class VAE(nn.Module):
     """Encoder and decoder, and the one number by which latents are brought to a deviation of 1.
 

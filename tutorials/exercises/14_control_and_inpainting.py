@@ -40,6 +40,9 @@ def thin(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
 
 # controlnet.ZeroConvolution: Nothing at first. 10 minutes, difficulty 2 of 5. In the lesson: "At
 # first nothing".
+# Given:
+# - start_at_zero(layer: nn.Module) -> None
+#     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
 class ZeroConvolution(nn.Conv2d):
     """A convolution that keeps height and width and gives zero until it is trained.
 
@@ -60,6 +63,9 @@ class ZeroConvolution(nn.Conv2d):
 
 # controlnet.add_control: Added to the skips. 10 minutes, difficulty 2 of 5. In the lesson: "At
 # first nothing". Comes after controlnet.ZeroConvolution.
+# Given:
+# - Control(skips: list[Tensor], bottom: Tensor)
+#     What is added to a base: a grid for each of its skips, first one first, and for its middle.
 def add_control(
     bottom: Tensor, skips: Sequence[Tensor], control: Control, scale: float = 1.0
 ) -> tuple[Tensor, list[Tensor]]:
@@ -81,6 +87,13 @@ def add_control(
 
 # inpainting.blend: Only in the hole. 15 minutes, difficulty 2 of 5. In the lesson: "Only in the
 # hole".
+# Given:
+# - Schedule(alpha_bar: Tensor)
+#     How much of the picture is left at each timestep.
+# - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor
+#     alpha_bar of timesteps int64 (B,): Returns float64 (B,), on the CPU.
+# - mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor
+#     x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
 def blend(
     schedule: Schedule,
     inside: Tensor,

@@ -35,6 +35,9 @@ def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
 
 
 # prior.slerp: On the arc. 20 minutes, difficulty 3 of 5. In the lesson: "On the arc".
+# Given:
+# - cosine(x: Tensor, y: Tensor) -> Tensor
+#     The cosine of the angle between x and y: (..., E), of any length: (...), float32 at least.
 def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     """On the arc from start to end: share 0 is start, 1 is end, and steps turn by equal angles.
 

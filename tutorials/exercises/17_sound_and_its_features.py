@@ -41,6 +41,16 @@ def frame(sound: Tensor, length: int, hop: int) -> Tensor:
 
 # spectrum.stft: Which frequencies. 20 minutes, difficulty 3 of 5. In the lesson: "Which
 # frequencies". Comes after spectrum.frame. Without torch.stft.
+# Given:
+# - check_sound(sound: Tensor) -> None
+#     Refuse what is no sound of floats: whole numbers would overflow, complex ones have no ear.
+# - hop_of(size: int, hop: int | None) -> int
+#     The hop from frame to frame: a quarter of the size unless it is given.
+# - pad_ends(sound: Tensor, count: int, mode: str) -> Tensor
+#     Set `count` samples before and behind a sound (..., S): "constant" (0), "reflect" or "edge".
+# - window_of(size: int, window: Tensor | None, like: Tensor) -> Tensor
+#     The window (L,) in the dtype and on the device of `like`: Hann's, or zeros around the given
+#     one.
 def stft(
     sound: Tensor,
     size: int = 1024,
@@ -71,6 +81,11 @@ def stft(
 
 # mel.mel_filters: As the ear hears pitch. 20 minutes, difficulty 3 of 5. In the lesson: "As the ear
 # hears pitch". Comes after spectrum.stft.
+# Given:
+# - check_bands(rate: float, size: int, mels: int, low: float, high: float) -> None
+#     Refuse bands that no sound of this rate can fill.
+# - mel_points(count: int, low: float, high: float, scale: str='slaney') -> Tensor
+#     `count` frequencies in hertz from low to high, equally far apart in mels: float64 (count,).
 def mel_filters(
     rate: float,
     size: int,
@@ -177,6 +192,9 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
 
 
 # rhythm.tempo: The tempo that people tap. 20 minutes, difficulty 3 of 5. In the lesson: "The beat".
+# Given:
+# - likeness(onsets: Tensor, lags: int) -> Tensor
+#     How alike onsets are to themselves so many frames later: (..., F) to (..., lags), at most 1.
 def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
     """Beats per minute: of the beats that repeat, the ones that people would tap.
 
@@ -202,6 +220,11 @@ def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
 
 
 # waveform.resample: Another rate. 30 minutes, difficulty 4 of 5. In the lesson: "Another rate".
+# Given:
+# - check_rate(rate: float, name: str='rate') -> int
+#     A rate as an int; refuse one that is not a whole number of hertz above 0.
+# - windowed_sinc(distance: Tensor, cutoff: float) -> Tensor
+#     What a sample adds to a point `distance` samples away: sinc times a Kaiser window.
 def resample(sound: Tensor, old_rate: int, new_rate: int) -> Tensor:
     """Change the rate of a sound: (..., S) -> (..., ceil(S * new_rate / old_rate)).
 

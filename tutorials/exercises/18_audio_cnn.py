@@ -57,6 +57,9 @@ def mean_over_time(x: Tensor, real: Tensor) -> Tensor:
 
 # augment.mix_noise: Noise that is measured. 20 minutes, difficulty 3 of 5. In the lesson: "Noise
 # that is measured". Without the library's mean_square.
+# Given:
+# - check_real(sounds: Tensor, real: Tensor | None) -> Tensor
+#     The mask of a batch (B, S), all True if there is none; refuses one that does not fit.
 def mix_noise(
     sounds: Tensor, noise: Tensor, decibels: Tensor, real: Tensor | None = None
 ) -> Tensor:
