@@ -17,7 +17,14 @@ BYSTANDERS = {
     f"commands/{name}.py"
     for name in ("__init__", "lessons", "lesson_options", "lesson_run", "sources")
 }
-BYSTANDERS |= {"plots.py", "plot_style.py", "whole_file.py", "sentences.py", "source_code.py"}
+BYSTANDERS |= {
+    "claims.py",
+    "plots.py",
+    "plot_style.py",
+    "whole_file.py",
+    "sentences.py",
+    "source_code.py",
+}
 BYSTANDERS |= {f"training/{name}.py" for name in ("curve", "run_folder", "fingerprint")}
 
 

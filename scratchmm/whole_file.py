@@ -39,7 +39,6 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())  # on the disk before the name points at it
         os.replace(temporary, place)
-        _sync_folder(place.parent)
     except OSError as error:
         why = error.strerror or "the disk may be full"
         raise OSError(f"{path} could not be written: {why}") from error
@@ -108,13 +107,3 @@ def _lives(process: int) -> bool:
     except PermissionError:  # it is somebody else's
         return True
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new name itself on the disk (on Windows a folder can't be opened for that)."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

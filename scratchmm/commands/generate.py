@@ -21,6 +21,7 @@ SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".b
 SUFFIXES |= {".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM"}
 COLUMNS = ("prompt", "negative", "seed", "steps", "scale")  # of a table of prompts
 CACHE_HELP = "folder of the model (default: SCRATCHMM_CACHE, runs/generator, ~/.cache/scratchmm)"
+MOST_ZOOM = 250  # of 32 pixels: more would be more than the 64 megapixels that are read again
 Say = Callable[[str], None]
 
 
@@ -97,10 +98,10 @@ def check_options(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--{name} says nothing without --{needed}")
     if bool(arguments.prompts) == ("batch" in given):
         raise ValueError('generate needs a prompt, such as "a small red ring", or --batch FILE')
-    for name in ("count", "zoom"):
+    for name, most in (("count", 1000), ("zoom", MOST_ZOOM)):
         value = getattr(arguments, name)
-        if not 1 <= value <= 1000:
-            raise ValueError(f"--{name} {value} does not lie between 1 and 1000")
+        if not 1 <= value <= most:
+            raise ValueError(f"--{name} {value} does not lie between 1 and {most}")
     if "strength" in given and not 0 < arguments.strength <= 1:
         raise ValueError(f"--strength {arguments.strength} is not above 0 and at most 1")
 
@@ -127,19 +128,26 @@ def read_jobs(arguments: argparse.Namespace) -> list["Job"]:
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of prompts: a prompt a line, or, with tabs, a header and its columns."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 at byte {error.start}") from None
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if path.suffix != ".tsv":
-        rows = [{"prompt": line.strip()} for _, line in lines if not line.startswith("#")]
+    """The rows of a file of prompts: a prompt a line, or, with tabs, a header and its columns.
+
+    A table is what is called .tsv, in whatever case. A line that begins with # says nothing.
+    """
+    from scratchmm.data.tables import read_lines, read_rows
+    from scratchmm.sentences import shortened
+
+    if path.suffix.lower() != ".tsv":
+        lines = [line.strip() for _, all_of in read_lines(path) for line in all_of.split("\r")]
+        rows = [{"prompt": line} for line in lines if line and not line.startswith("#")]
+        for row in rows:
+            if "\t" in row["prompt"]:
+                said = shortened(row["prompt"])
+                raise ValueError(f"{path} has a tab in {said!r}: a table has to be called .tsv")
     else:
-        header = lines[0][1].split("\t") if lines else ["prompt"]
-        if "prompt" not in header or not set(header) <= set(COLUMNS):
-            raise ValueError(f"{path} has the columns {header}: prompt, and any of {COLUMNS[1:]}")
-        rows = [_row(path, number, header, line.split("\t")) for number, line in lines[1:]]
+        header, cells = read_rows(path)
+        if "prompt" not in (header or ["prompt"]) or not set(header) <= set(COLUMNS):
+            said = shortened(", ".join(header))
+            raise ValueError(f"{path} has the columns {said}: prompt, and any of {COLUMNS[1:]}")
+        rows = [_row(path, number, header, row) for number, row in cells]
     if not rows:
         raise ValueError(f"{path} has no prompt in it")
     return rows

@@ -79,10 +79,11 @@ def read_view(path: str | Path) -> tuple[Tensor, Tensor]:
     path = Path(path)
     data = path.read_bytes()
     try:
-        lines = data.decode("utf-8-sig").splitlines()
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         where = f"byte {error.start} is {data[error.start]:#04x}"
         raise ValueError(f"{path} is not UTF-8: {where}") from error
+    lines = text.removesuffix("\n").split("\n") if text else []  # splitlines() would split more
     columns = lines[0].count(",") + 1 if lines else 0
     if columns < 2 or len(lines) < 2:
         header = f"{len(lines)} lines, {columns} columns"

@@ -12,7 +12,6 @@ B pictures, C channels (red, green, blue), H and W height and width.
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +19,9 @@ import torch
 from torch import Tensor
 
 from scratchmm.data.folders import find
+from scratchmm.data.tables import Row, file_of, is_file, no_column, read_rows
+from scratchmm.sentences import shortened
 from scratchmm.vision.images import center_crop, open_image, resize
-
-Row = tuple[int, list[str]]  # line number, cells
 
 
 class Pair(NamedTuple):
@@ -41,7 +40,8 @@ def read_pairs(tsv: str | Path, text_column: str = "text") -> list[Pair]:
     texts. A column `codepoints` gives the family: its first code point. Other columns are ignored.
 
     Raises FileNotFoundError, or ValueError with one sentence: not UTF-8 (at which byte), empty, no
-    such column (which there are), a line that does not fit, a picture that is not there.
+    such column (which there are) or twice the same, a line that does not fit, a picture that is not
+    there (and, where that can be seen, how its name should be written).
 
     >>> read_pairs("no such file.tsv")
     Traceback (most recent call last):
@@ -149,50 +149,34 @@ def load_pictures(files: Sequence[Pair | Path | str], size: int = 32) -> Tensor:
 
 def _open_table(tsv: Path, text_column: str) -> tuple[list[str], list[Row], str]:
     """The header, the lines below it that are not blank, and the column with the texts."""
-    if not tsv.is_file():
-        what = f"{tsv} is a folder, not a table" if tsv.is_dir() else f"there is no file {tsv}"
-        raise FileNotFoundError(what)
-    data = tsv.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")  # some editors put a mark before the first column
-    except UnicodeDecodeError as error:
-        line = 1 + data.count(b"\n", 0, error.start)
-        where = f"byte {error.start} is {data[error.start]:#04x}, in line {line}"
-        raise ValueError(f"{tsv} is not UTF-8: {where}") from error
-    lines = [line.removesuffix("\r") for line in text.split("\n")]  # splitlines() would split more
-    if not text.strip():
+    header, rows = read_rows(tsv)
+    if not header:
         raise ValueError(f"{tsv} is empty: it needs a header with the columns file and text")
-    filled = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line.strip()]
-    header, rows = filled[0][1], filled[1:]
     if text_column == "text" and "text" not in header and "name" in header:
         text_column = "name"
     for column in ("file", text_column):
         if column not in header:
-            there = shorten(", ".join(header), 80, placeholder=" ...")
-            hint = ""
-            if any("\r" in cell for cell in header):
-                hint = ": its lines end in CR alone, and LF is expected"
-            elif len(header) == 1:
-                hint = ": there is no tab in it, and tabs are expected between columns"
-            raise ValueError(f"{tsv} has no column {column!r}, its header has {there}{hint}")
+            raise ValueError(no_column(tsv, column, header))
     if not rows:
         raise ValueError(f"{tsv} has a header but no pairs")
     return header, rows, text_column
 
 
 def _pair(tsv: Path, header: list[str], number: int, cells: list[str], text_column: str) -> Pair:
+    where = f"line {number} of {tsv}"
     if len(cells) != len(header):
-        columns = f"{len(cells)} columns, the header has {len(header)}"
-        raise ValueError(f"line {number} of {tsv} has {columns}")
+        raise ValueError(f"{where} has {len(cells)} columns, the header has {len(header)}")
     row = dict(zip(header, cells, strict=True))
     for column in ("file", text_column):
         if not row[column].strip():
-            raise ValueError(f"line {number} of {tsv} has nothing in its column {column!r}")
-    file = tsv.parent / row["file"]
-    if not file.is_file():
-        raise FileNotFoundError(f"line {number} of {tsv} names {file}, which is not there")
-    family = row.get("codepoints", "").split(" ")[0]
-    return Pair(file, row[text_column], family, f"line {number} of {tsv}")
+            raise ValueError(f"{where} has nothing in its column {column!r}")
+    try:
+        file = file_of(where, tsv.parent, row["file"])
+    except FileNotFoundError as error:
+        if is_file(tsv.parent / row[text_column]):
+            raise ValueError(f"{error}; its column {text_column!r} does name a file") from None
+        raise
+    return Pair(file, row[text_column], row.get("codepoints", "").split(" ")[0], where)
 
 
 def _inseparable(pairs: Sequence[Pair]) -> str:
@@ -200,7 +184,11 @@ def _inseparable(pairs: Sequence[Pair]) -> str:
     if len(pairs) < 2:
         return f"cannot hold out a part of {len(pairs)} pairs: at least 2 are needed"
     alike = len({pair.text.strip().lower() for pair in pairs}) == 1
-    what = f"all have the text {pairs[0].text!r}" if alike else "all share a text, file or family"
+    what = (
+        f"all have the text {shortened(pairs[0].text)!r}"
+        if alike
+        else "all share a text, file or family"
+    )
     table = pairs[0].line.partition(" of ")[2]
     return (
         f"cannot hold out a part of the {len(pairs)} pairs{table and ' of ' + table}: they {what} and "

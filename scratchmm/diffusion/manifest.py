@@ -33,7 +33,7 @@ def manifest_of(folder: str | Path) -> list[Entry]:
         try:
             entry = json.loads(line)
             entries.append({"file": entry["file"], **entry})
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise ValueError(
                 f"line {number} of {path} is no entry of a manifest: name another folder"
             ) from None

@@ -12,9 +12,8 @@ prompt) -> numbers by name, for one picture (3, H, W).
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -23,39 +22,17 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from scratchmm.claims import claimed
 from scratchmm.diffusion.contact_sheet import contact_sheet
-from scratchmm.diffusion.guidance import check_scale
-from scratchmm.diffusion.manifest import Entry, add_entry, begin_manifest, manifest_of
+from scratchmm.diffusion.jobs import Job, file_names
+from scratchmm.diffusion.manifest import MANIFEST, Entry, add_entry, begin_manifest, manifest_of
+from scratchmm.pictures.kinds import MOST_PIXELS
 from scratchmm.vision.images import open_image, to_image
 from scratchmm.whole_file import write_whole
 
 Draw = Callable[..., Tensor]
 Score = Callable[[Tensor, str], Mapping[str, float]]
 SHEET = "contact_sheet.png"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture that is wanted; ValueError if nobody could draw it.
-
-    >>> Job("a red ring", seed=7)
-    Job(prompt='a red ring', negative='', seed=7, steps=20, scale=4.0)
-    """
-
-    prompt: str
-    negative: str = ""  # what the picture is to stay away from
-    seed: int = 0
-    steps: int = 20
-    scale: float = 4.0  # of the guidance
-
-    def __post_init__(self) -> None:
-        if not self.prompt.strip():
-            raise ValueError(f"the prompt {self.prompt!r} has no word in it")
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise ValueError(f"{self.steps} steps draw nothing: at least 1 is needed")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed {self.seed} does not lie between 0 and {2**32 - 1}")
-        check_scale(self.scale)
 
 
 def prompts_of(
@@ -92,24 +69,6 @@ def variations(jobs: Iterable[Job], seeds: Sequence[int]) -> list[Job]:
     return [replace(job, seed=seed) for job in jobs for seed in seeds]
 
 
-def file_names(jobs: Iterable[Job]) -> dict[str, Job]:
-    """A name for each picture, of its prompt and seed; jobs that say the same are one.
-
-    >>> list(file_names([Job("A red ring!", seed=7), Job("a red ring", seed=7), Job("a red ring")]))
-    ['a-red-ring_7.png', 'a-red-ring_7_2.png', 'a-red-ring_0.png']
-    """
-    found: dict[str, Job] = {}
-    for job in dict.fromkeys(jobs):
-        words = re.sub("[^a-z0-9]+", "-", job.prompt.lower())[:48].strip("-")
-        stem = f"{words or 'picture'}_{job.seed}"
-        name, copy = f"{stem}.png", 1
-        while name in found:
-            copy += 1
-            name = f"{stem}_{copy}.png"
-        found[name] = job
-    return found
-
-
 def run_batch(
     jobs: Sequence[Job],
     draw: Draw,
@@ -126,10 +85,11 @@ def run_batch(
     A picture that fails has an `error` in its entry and no `file`; the others are drawn all the
     same, and it is tried again the next time. settings: what else the pictures depend on, such as
     which weights drew them; a picture whose entry differs in them is drawn anew, in its old place.
-    Pictures of other jobs stay. Also writes contact_sheet.png of this batch. zoom: each pixel is
-    written as so many squared.
+    Pictures of other jobs stay, and so does what lay in a folder without a manifest. Also writes
+    contact_sheet.png of this batch. zoom: each pixel is written as so many squared.
 
-    Raises OSError if a file can't be written: what was finished is kept and in the manifest.
+    Raises OSError if a file can't be written, what was finished is kept and in the manifest; and
+    while another batch writes to the folder.
 
     >>> import tempfile, torch
     >>> def draw(prompts, **settings):
@@ -141,9 +101,24 @@ def run_batch(
     2
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    named = file_names(jobs)
-    rest = {**(settings or {}), "zoom": zoom}
+    with claimed(folder):
+        return _run_batch(jobs, draw, folder, score, settings or {}, zoom, batch_size, say)
+
+
+def _run_batch(
+    jobs: Sequence[Job],
+    draw: Draw,
+    folder: Path,
+    score: Score | None,
+    settings: Mapping[str, str | int | float],
+    zoom: int,
+    batch_size: int,
+    say: Callable[[str], None] | None,
+) -> list[Entry]:
+    begun = (folder / MANIFEST).exists()  # then a picture without a line is what a kill has left
+    strange = () if begun else {path.name for path in folder.iterdir()}
+    named = file_names(jobs, manifest_of(folder), strange)
+    rest = {**settings, "zoom": zoom}
     wanted = {name: {"file": name, **asdict(job), **rest} for name, job in named.items()}
     found = _begin(folder, wanted)
     waiting = [name for name in named if name not in found]
@@ -261,6 +236,9 @@ def png(image: Image.Image, zoom: int = 1) -> bytes:
     (8, 6)
     """
     size = (image.width * zoom, image.height * zoom)
+    if size[0] * size[1] > MOST_PIXELS:
+        most = f"more than the {MOST_PIXELS:,} that are read again"
+        raise ValueError(f"zoom {zoom} makes {size[0] * size[1]:,} pixels, {most}")
     file = BytesIO()
     image.resize(size, Image.Resampling.NEAREST).save(file, format="PNG")
     return file.getvalue()

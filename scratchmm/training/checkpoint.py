@@ -7,6 +7,7 @@ nothing else.
 Differs from the paper: nothing (there is none).
 """
 
+import os
 import pickle
 import re
 import warnings
@@ -41,6 +42,7 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
             torch.save({"format": FORMAT, **state}, file)
     except RuntimeError as error:  # torch's, which speaks of C++ and names no file
         raise OSError(f"{path} could not be written: the disk may be full") from error
+    _sync_folder(path.parent)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -133,3 +135,13 @@ def differences(expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[s
             was, should = tuple(given[name].shape), tuple(tensor.shape)
             found.append(f"{name} is {was} and should be {should}")
     return found + [f"{name} is surplus" for name in given if name not in expected]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the new name itself on the disk (on Windows a folder can't be opened for that)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -75,7 +75,7 @@ def test_the_text_may_stand_in_a_column_of_another_name(table):
         ("file\ttext\n", "has a header but no pairs"),
         ("file\tcaption\na.png\tx\n", "no column 'text', its header has file, caption"),
         ("file,text\na.png,x\n", "its header has file,text: .* tabs are expected"),
-        ("file\ttext\ra.png\tx\r", "its lines end in CR alone, and LF is expected"),
+        ("file\ttext\ra.png\tx\r", "its lines end in CR alone, not in LF"),
         ("picture\ttext\na.png\tx\n", "no column 'file', its header has picture, text"),
         ("file\ttext\na.png\tx\n\nc.png\ty\n", "line 4 of .*pairs.tsv names .*c.png"),
         ("file\ttext\na.png\tx\n\tx\n", "line 3 of .* nothing in its column 'file'"),
@@ -90,6 +90,46 @@ def test_a_broken_table_is_refused_in_a_sentence(table, content, sentence):
     with pytest.raises((ValueError, FileNotFoundError), match=sentence) as refusal:
         read_pairs(table(content))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("file\ttext\ttext\na.png\tx\ty\n", "line 1 of .* names the column 'text' 2 times"),
+        ("file\ttext\tfile \na.png\tx\ty\n", "names the column 'file' 2 times"),
+        ("File\tText\na.png\tx\n", "no column 'file', .*: 'File' is written otherwise"),
+        ("file\ttext\n".encode("utf-16"), "it is UTF-16, as Excel writes Unicode text"),
+        ("file\ttext\n".encode("utf-16-be"), "zero byte in line 1, .*UTF-16 without a mark"),
+        ("file\ttext\n".encode("utf-32"), "it is UTF-32"),
+        ("file\ttext\nsub\tx\n", "line 2 of .* names .*sub, which is a folder and no picture"),
+        ("file\ttext\nsub\\c.png\tx\n", "line 2 of .*; with slashes for .* it is: sub/c.png"),
+        ("file\ttext\n a.png \tx\n", "line 2 of .*; without the spaces around it it is: a.png"),
+        ('file\ttext\n"a.png"\tx\n', "line 2 of .*; without quotation marks it is: a.png"),
+        ("file\ttext\nA.PNG\tx\n", "line 2 of .*; there is a.png, in other cases"),
+        ("file\ttext\nbu\u0308.png\tx\n", r"line 2 of .*; with its accents composed \(NFC\) it is"),
+        ("file\ttext\nx\ta.png\n", "line 2 of .*; its column 'text' does name a file"),
+        ("file\ttext\n" + "a" * 5000 + ".png\tx\n", "line 2 of .*too long for a file's name"),
+        ("file\ttext\n" + "a/" * 3000 + "a.png\tx\n", "line 2 of .* names "),
+        ("x" * 5000 + "\ttext\n", "no column 'file', its header has xxx"),
+    ],
+)
+def test_frequent_mistakes_are_told_by_what_they_are(table, tmp_path, content, sentence):
+    (tmp_path / "sub").mkdir()
+    for name in ("sub/c.png", "b\u00fc.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence) as refusal:
+        read_pairs(table(content))
+    said = str(refusal.value)
+    assert "\n" not in said and len(said) < 600 and "Errno" not in said
+
+
+def test_check_refuses_a_column_named_twice(table):
+    with pytest.raises(ValueError, match="names the column 'text' 2 times"):
+        check_pairs(table("file\ttext\ttext\na.png\tx\ty\n"))
+
+
+def test_columns_without_a_name_may_be_many(table):
+    assert read_pairs(table("file\ttext\t\t\na.png\tx\t1\t2\n"))[0].text == "x"
 
 
 def test_a_folder_is_not_a_table(tmp_path):
@@ -107,7 +147,7 @@ def test_check_names_every_problem_and_goes_on(table, tmp_path):
         "line 4",
         "line 5",
     ]
-    start = f"line 4 of {path}: {tmp_path / 'c.png'} is a damaged or truncated picture"
+    start = f"line 4 of {path}: {tmp_path / 'c.png'} is damaged or truncated: "
     assert problems[1].startswith(start) and problems[2].startswith(f"line 5 of {path} has 1 col")
 
 

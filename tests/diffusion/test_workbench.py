@@ -123,6 +123,81 @@ def test_what_is_finished_is_not_drawn_again_and_what_changed_is(tmp_path):
     assert draw.drawn[6:] == [("a red ring", 4)]
 
 
+LONG = "a small red ring left of a large blue star on a striped "
+PAIRS_OF_PROMPTS = {
+    "other signs": ("a red ring", "a red ring!"),
+    "case": ("a red ring", "A Red Ring"),
+    "the same first letters": (LONG + "green ground", LONG + "black ground"),
+    "letters outside of a to z": ("красный", "红色"),
+}
+
+
+@pytest.mark.parametrize("what", PAIRS_OF_PROMPTS)
+@pytest.mark.parametrize("together", [False, True])
+def test_no_prompt_takes_the_place_of_another(what, together, tmp_path):
+    first, second = (Job(prompt) for prompt in PAIRS_OF_PROMPTS[what])
+    batches = [[first, second]] if together else [[first], [second]]
+    for _ in range(2):  # the second time there is nothing to draw
+        draw = Painter()
+        found = [entry for batch in batches for entry in run_batch(batch, draw, tmp_path)]
+    assert draw.drawn == []
+    listed, files = entries_and_files(tmp_path)
+    assert sorted(entry["prompt"] for entry in listed) == sorted(PAIRS_OF_PROMPTS[what])
+    assert found == [next(e for e in listed if e["prompt"] == j.prompt) for j in (first, second)]
+    for job, entry in zip((first, second), found, strict=True):
+        wanted = to_image(Painter.picture(job.prompt, 0, 20, 4.0, ""))
+        assert open_image(tmp_path / entry["file"]).tobytes() == wanted.tobytes()
+    run_batch([second, first], Painter(), tmp_path)  # in another order: each to its own place
+    assert entries_and_files(tmp_path) == (listed, files)
+
+
+def test_another_negative_is_another_picture_and_other_steps_are_not(tmp_path):
+    run_batch([Job("a ring")], Painter(), tmp_path)
+    run_batch([Job("a ring", negative="red")], Painter(), tmp_path)
+    assert entries_and_files(tmp_path)[1] == ["a-ring_0.png", "a-ring_0_2.png"]
+    (again,) = run_batch([Job("a ring", negative="red", steps=7)], Painter(), tmp_path)
+    assert again["file"] == "a-ring_0_2.png"
+    both = [Job("a ring", steps=9), Job("a ring")]
+    assert [entry["file"] for entry in run_batch(both, Painter(), tmp_path)] == [
+        "a-ring_0_3.png",
+        "a-ring_0.png",
+    ]
+
+
+def test_pictures_of_a_folder_without_a_manifest_stay(tmp_path):
+    (tmp_path / "a-ring_0.png").write_bytes(b"mine")
+    (entry,) = run_batch([Job("a ring")], Painter(), tmp_path)
+    assert entry["file"] == "a-ring_0_2.png" and (tmp_path / "a-ring_0.png").read_bytes() == b"mine"
+
+
+def test_a_manifest_that_points_elsewhere_moves_nothing(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (tmp_path / "out.png").write_bytes(b"mine")
+    entry = {"file": "../out.png", "prompt": "a ring", "negative": "", "seed": 0, "steps": 3}
+    begin_manifest(folder, [entry])
+    run_batch([Job("a ring")], Painter(), folder)
+    assert (tmp_path / "out.png").read_bytes() == b"mine" and (folder / "a-ring_0.png").is_file()
+
+
+def test_a_second_batch_into_the_folder_waits(tmp_path):
+    def draw(prompts, **rest):
+        with pytest.raises(OSError, match="is in use by another run"):
+            run_batch([Job("b")], Painter(), tmp_path)
+        return torch.zeros(len(prompts), 3, 4, 4)
+
+    run_batch([Job("a")], draw, tmp_path)
+    assert entries_and_files(tmp_path)[1] == ["a_0.png"]
+
+
+def test_more_pixels_than_are_read_again_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match="zoom 1500 makes 67,500,000 pixels, more than the 64,000,"
+    ):
+        run_batch([Job("a")], Painter(), tmp_path, zoom=1500)
+    assert entries_and_files(tmp_path) == ([], [])
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.sets(st.integers(0, 10)), st.integers(1, 12))
 def test_failures_stop_no_other_and_are_tried_again(failing, batch_size):

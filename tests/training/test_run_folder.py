@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import nn
 
+from scratchmm.claims import LOCK, claimed
 from scratchmm.source_code import code_hash
 from scratchmm.training import augment, run_folder, small_clip
 from scratchmm.training.curve import read_curve
 from scratchmm.training.fingerprint import content_of
 from scratchmm.training.fit import fit
-from scratchmm.training.run_folder import DATA, claimed, code_of_run
+from scratchmm.training.run_folder import DATA, code_of_run
 
 
 def batch_at(step):
@@ -46,12 +47,12 @@ def test_a_second_run_in_the_folder_is_refused_while_the_first_lives(tmp_path):
     assert len(read_curve(tmp_path / "curve.csv")) == 4
     assert (tmp_path / "checkpoint.pt").exists()  # the second forgot none of it
     run(tmp_path, resume=False)  # and the place is free again
-    assert run_folder.LOCK not in os.listdir(tmp_path)
+    assert LOCK not in os.listdir(tmp_path)
 
 
 def test_a_killed_run_holds_nothing(tmp_path):
     code = (
-        "import sys, time\nfrom scratchmm.training.run_folder import claimed\n"
+        "import sys, time\nfrom scratchmm.claims import claimed\n"
         "with claimed(sys.argv[1]):\n    print('mine', flush=True)\n    time.sleep(60)\n"
     )
     words = [sys.executable, "-c", code, str(tmp_path)]

@@ -1,0 +1,71 @@
+"""A folder that is written to belongs to one process at a time: a run's, or a batch of pictures'.
+
+Below all rooms, as `whole_file` is.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from scratchmm.whole_file import remove_leftovers
+
+LOCK = ".running"  # in the folder, while somebody writes there
+
+
+@contextmanager
+def claimed(folder: str | Path) -> Iterator[None]:
+    """While the block runs, no other process may use this folder: OSError if one does already.
+
+    The operating system lets go of the claim when a process ends, however it ends. A folder that was
+    made for this and is empty in the end is taken away again. (Where there is no fcntl, as on
+    Windows, nothing is held.)
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with claimed(folder), claimed(folder):
+    ...     pass
+    Traceback (most recent call last):
+    OSError: ... is in use by another run: wait for its end, or choose another folder
+    """
+    place = Path(folder)
+    made = [path for path in (place, *place.parents) if not path.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = _lock(place / LOCK)
+        try:
+            remove_leftovers(place)
+            yield
+        finally:
+            (place / LOCK).unlink(missing_ok=True)
+            lock.close()
+    finally:
+        for path in made:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """The open file that holds the lock."""
+    try:
+        import fcntl
+    except ImportError:
+        return path.open("wb")
+    while True:
+        try:
+            file = path.open("wb")
+        except OSError as error:
+            raise OSError(f"{path.parent} cannot be written to: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise OSError(
+                f"{path.parent} is in use by another run: wait for its end, or choose another folder"
+            ) from None
+        except OSError:  # a file system that knows no locks
+            return file
+        if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+            return file
+        file.close()  # its owner took the file away between open and lock
