@@ -13,7 +13,12 @@ from scratchmm.exercises.compare import brief
 
 
 class Failed(Exception):
-    """A property does not hold. kind: wrong, raised, memory, shortcut or detached."""
+    """A property does not hold. kind: wrong, raised, memory, shortcut, detached, changed ...
+
+    subject: what was changed. sentence, story and advice: where it is known without a bank.
+    """
+
+    sentence = story = advice = ""
 
     def __init__(
         self,
@@ -22,11 +27,11 @@ class Failed(Exception):
         got: str,
         where: str = "",
         cause: BaseException | None = None,
+        subject: str = "",
     ) -> None:
         super().__init__(f"expected {expected}, got {got}")
         self.kind, self.expected, self.got, self.where = kind, expected, got, where
-        self.cause = cause
-        self.called = ""
+        self.cause, self.subject = cause, subject
 
 
 class NotWritten(Exception):
@@ -81,10 +86,37 @@ def argument_told(name: str, value: Any, axes: Callable[[Any], str] = lambda val
     return f"{name} {kind}({shape})".strip()
 
 
+def call_told(function: Any, names: list[str], values: list[Any], axes: dict[int, str]) -> str:
+    """A call as a message shows it. axes: the names of a tensor's axes, by the tensor's id.
+
+    >>> call_told(len, ["x"], [[1, 2]], {})
+    'len(x=[1, 2])'
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    if inspect.ismethod(function):
+        name = f"{type(function.__self__).__name__}.{name}"
+    told = [
+        argument_told(name, value, lambda x: axes.get(id(x), ""))
+        for name, value in zip(names, values, strict=True)
+    ]
+    return f"{name}({', '.join(told)})"
+
+
 def brief_error(error: BaseException) -> str:
     """The first line of an exception's text."""
     lines: Sequence[str] = str(error).strip().splitlines() or [""]
     return lines[0][:160]
+
+
+def ending(error: BaseException) -> str:
+    """What code did that raised something which is no Exception.
+
+    >>> ending(SystemExit(3)), ending(GeneratorExit())
+    ('called exit(3)', 'raised GeneratorExit')
+    """
+    if isinstance(error, SystemExit):
+        return f"called exit({error.code})"
+    return f"raised {type(error).__name__}"
 
 
 def gradients_of(output: Tensor, leaves: dict[str, Tensor], upstream: Tensor) -> dict[str, Tensor]:
@@ -102,3 +134,19 @@ def gradients_of(output: Tensor, leaves: dict[str, Tensor], upstream: Tensor) ->
         name: torch.zeros_like(leaf) if gradient is None else gradient
         for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
     }
+
+
+def fill(module: nn.Module, seed: int, scale: float) -> None:
+    """Set parameters and buffers of floats to numbers that depend on name and seed.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> fill(layer, 0, 0.0)
+    >>> abs(layer.bias.item())
+    0.0
+    """
+    with torch.no_grad():
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if tensor.is_floating_point():
+                own = sum(ord(letter) * 31**i for i, letter in enumerate(name[-12:]))
+                generator = torch.Generator().manual_seed((seed + own) % 2**31)
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)

@@ -6,7 +6,6 @@ traces that the wrong answers leave on the very same inputs.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -18,12 +17,15 @@ from scratchmm.exercises.calls import (
     Failed,
     NotWritten,
     argument_names,
-    argument_told,
     brief_error,
+    call_told,
+    ending,
+    fill,
     gradients_of,
 )
-from scratchmm.exercises.compare import brief, first_difference, number, same, snapshot
+from scratchmm.exercises.compare import brief, difference, first_difference, number, same, snapshot
 from scratchmm.exercises.shortcuts import ShortcutTaken
+from scratchmm.exercises.state import restored, state
 
 
 class Case:
@@ -50,6 +52,7 @@ class Case:
         self.generator = torch.Generator().manual_seed(seed)
         self.sizes: dict[str, int] = {}
         self.called = ""
+        self.names: tuple[str, ...] = ()  # of the last call's arguments
         self.trace: list[Any] = []
         self._axes: dict[int, tuple[Tensor, str]] = {}  # the tensor keeps its id from being reused
         self._inputs: list[tuple[str, Tensor, Tensor]] = []  # name, the tensor, its copy
@@ -90,12 +93,7 @@ class Case:
 
     def fill(self, module: nn.Module, scale: float = 0.5) -> nn.Module:
         """Set parameters and buffers of floats to numbers that depend on name and seed."""
-        with torch.no_grad():
-            for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-                if tensor.is_floating_point():
-                    seed = sum(ord(letter) * 31**i for i, letter in enumerate(name[-12:]))
-                    generator = torch.Generator().manual_seed((self.seed + seed) % 2**31)
-                    tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
+        fill(module, self.seed, scale)
         return module
 
     # Calls
@@ -125,30 +123,44 @@ class Case:
         """Like `call`, but hands an exception of the candidate back beside the result (None)."""
         self._remember(function, args, kwargs)
         self.say(self.called)
-        torch.manual_seed(self.seed)
+        torch.default_generator.manual_seed(self.seed)
+        before = state()
+        try:
+            result, error = self._result(function, args, kwargs)
+        finally:
+            changed = restored(before)
+        if changed:
+            what, wanted, now = changed
+            self.trace.append(changed)
+            raise Failed("changed", f"{what} stays {wanted}", now, subject=what)
+        if error is None:
+            self.trace.append(snapshot(result))
+        return result, error
+
+    def _result(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, Exception | None]:
         try:
             with self.guard():
-                result = function(*args, **kwargs)
+                return function(*args, **kwargs), None
         except ShortcutTaken as shortcut:
             raise Failed("shortcut", "your own code", str(shortcut)) from None
         except NotImplementedError as stub:
             if str(stub).startswith(f"{self.exercise}:"):
                 raise NotWritten(str(stub)) from None
+            if not str(stub):  # the learner's own way to say so
+                raise NotWritten(f"{self.exercise}: it raises a NotImplementedError") from None
             return self._error(stub)
-        except SystemExit as stop:
-            return self._error(RuntimeError(f"the code called exit({stop.code})"))
-        except KeyboardInterrupt:
-            return self._error(RuntimeError("the code raised KeyboardInterrupt"))
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
                 raise Failed("memory", "less than the limit of memory", "more than that") from None
             return self._error(error)
-        except Exception as error:  # noqa: BLE001 (whatever the learner's code raises)
+        except BaseException as error:  # noqa: BLE001 (whatever the learner's code raises)
             return self._error(error)
-        self.trace.append(snapshot(result))
-        return result, None
 
-    def _error(self, error: Exception) -> tuple[None, Exception]:
+    def _error(self, error: BaseException) -> tuple[None, Exception]:
+        if not isinstance(error, Exception):
+            error = RuntimeError(f"the code {ending(error)}")
         self.trace.append(("raised", type(error).__name__))
         return None, error
 
@@ -182,15 +194,10 @@ class Case:
 
     def _remember(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         names = argument_names(function, len(args)) + list(kwargs)
+        self.names = tuple(names)
         values = [*args, *kwargs.values()]
-        name = getattr(function, "__name__", type(function).__name__)
-        if inspect.ismethod(function):
-            name = f"{type(function.__self__).__name__}.{name}"
-        told = [
-            argument_told(name, value, lambda x: self._axes.get(id(x), (x, ""))[1])
-            for name, value in zip(names, values, strict=True)
-        ]
-        self.called = f"{name}({', '.join(told)})"
+        axes = {key: names for key, (_, names) in self._axes.items()}
+        self.called = call_told(function, names, values, axes)
         given = list(zip(names, values, strict=True))
         for value in values:
             given += [(str(key), x) for key, x in value.items()] if isinstance(value, dict) else []
@@ -203,28 +210,16 @@ class Case:
         self, got: Any, expected: Any, what: str = "", tolerance: float | None = None
     ) -> None:
         """The value must be this one: shape, dtype and numbers. `what` says which, if not the result."""
-        if same(got, expected, tolerance):
-            return
-        prefix = f"{what}: " if what else ""
-        if isinstance(got, Tensor) and isinstance(expected, Tensor):
-            if got.shape != expected.shape:
-                raise Failed(
-                    "wrong", f"{prefix}shape {tuple(expected.shape)}", f"{tuple(got.shape)}"
-                )
-            if got.dtype != expected.dtype:
-                raise Failed("wrong", f"{prefix}{expected.dtype}", f"{got.dtype}")
-            index = first_difference(got, expected, tolerance)
-            one, other = got[tuple(index)].item(), expected[tuple(index)].item()
-            where = str(index) if index else ""
-            raise Failed("wrong", prefix + number(other), number(one), where)
-        raise Failed("wrong", prefix + brief(expected), brief(got))
+        if found := difference(got, expected, tolerance):
+            wanted, came, where = found
+            raise Failed("wrong", f"{what}: {wanted}" if what else wanted, came, where)
 
     def shape(self, got: Any, axes: str) -> None:
         """A tensor with these axes, by the names of this case: "B H L D", "B 1+N D", "B 1 1 S"."""
         sizes = tuple(eval(axis, {"__builtins__": {}}, self.sizes) for axis in axes.split())
         if not isinstance(got, Tensor):
-            missing = " (is a return missing?)" if got is None else ""
-            raise Failed("wrong", f"a tensor {sizes}", brief(got) + missing)
+            _, came, _ = difference(got, sizes) or ("", brief(got), "")
+            raise Failed("wrong", f"a tensor {sizes}", came)
         if got.shape != sizes:
             raise Failed(
                 "wrong", f"shape ({', '.join(axes.split())}) = {sizes}", f"{tuple(got.shape)}"
@@ -250,7 +245,8 @@ class Case:
             if not same(tensor.detach(), copy):
                 index = first_difference(tensor.detach(), copy)
                 expected = f"{name or 'the input'} stays {number(copy[tuple(index)].item())}"
-                raise Failed("wrong", expected, number(tensor[tuple(index)].item()), str(index))
+                now = number(tensor[tuple(index)].item())
+                raise Failed("changed", expected, now, str(index), subject=name)
 
     def gradients(
         self,

@@ -11,9 +11,10 @@ from typing import Any
 from scratchmm.exercises import catalogue
 from scratchmm.exercises.diagnosis import diagnose, transformation
 from scratchmm.exercises.format import Exercise
-from scratchmm.exercises.grading import Grade, grade, place_of, quiet
+from scratchmm.exercises.grading import Grade, grade, place_of, quiet, rules
 from scratchmm.exercises.learner import CannotRun, answer, isolate, load
 from scratchmm.exercises.report import Report
+from scratchmm.exercises.shortcuts import borrowed
 from scratchmm.exercises.worker import BROKEN, MEMORY, SECONDS, Ended, limited
 
 
@@ -47,6 +48,8 @@ def _finished(exercise: Exercise, ended: Ended, seconds: float) -> Report:
 
 def _stopped(exercise: Exercise, ended: Ended) -> Report:
     """The report on a check whose process did not come back."""
+    if isinstance(ended.said, Report):  # the verdict was there, and its explanation took too long
+        return ended.said
     number, _, called = ended.said.partition("|")
     if ended.reason.startswith(BROKEN):
         return Report(exercise.id, "error", note=f"the check {ended.reason}")
@@ -56,15 +59,15 @@ def _stopped(exercise: Exercise, ended: Ended) -> Report:
         exercise.id,
         "wrong",
         number=int(number),
-        total=len(exercise.properties),
-        sentence=exercise.properties[int(number) - 1].sentence,
+        total=len(rules(exercise)),
+        sentence=rules(exercise)[int(number) - 1].sentence,
         called=called,
         expected="a result",
         got=f"the call {ended.reason}",
     )
 
 
-def _file_job(path: str, id: str, say: Callable[[str], None]) -> Report:
+def _file_job(path: str, id: str, say: Callable[[Any], None]) -> Report:
     exercise = catalogue.find(id)  # by id, because a process that is spawned can't be sent more
     with quiet():
         try:
@@ -75,7 +78,7 @@ def _file_job(path: str, id: str, say: Callable[[str], None]) -> Report:
         return judge(exercise, candidate, module.__dict__, path=path, say=say)
 
 
-def _object_job(candidate: Any, id: str, say: Callable[[str], None]) -> Report:
+def _object_job(candidate: Any, id: str, say: Callable[[Any], None]) -> Report:
     exercise = catalogue.find(id)
     with quiet():
         space = namespace_of(candidate)
@@ -99,14 +102,16 @@ def judge(
     namespace: dict[str, Any],
     *,
     path: str = "",
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[Any], None] = lambda text: None,
 ) -> Report:
     """Grade a learner's answer and find out what it looks like. Runs in this process."""
     isolate(namespace, exercise, catalogue.lessons()[exercise.lesson])
+    if exercise.properties and borrowed(candidate, exercise):
+        return _borrowed(exercise)
     options: dict[str, Any] = dict(namespace=namespace, learner=True)
     graded = grade(exercise, candidate, say=say, **options)
     report = Report(
-        exercise.id, graded.status, graded.number, len(exercise.properties), seconds=graded.seconds
+        exercise.id, graded.status, graded.number, len(rules(exercise)), seconds=graded.seconds
     )
     if graded.status == "unwritten":
         report.note = graded.outcome.unwritten.partition(": ")[2]
@@ -115,18 +120,45 @@ def judge(
         failure = graded.outcome.failure
         report.note = place_of(failure.cause if failure else None, path)
         if failure is not None and failure.kind not in ("memory", "shortcut"):
-            matches = diagnose(exercise, graded, candidate, **options)
-            report.looks_like = [
-                dict(id=w.id, story=w.story, advice=w.advice, convention=w.convention)
-                for w in matches
-            ]
-            report.relation = "" if matches else transformation(exercise, graded)
+            say(report)  # should the diagnosis not come back
+            _compare(report, exercise, graded, candidate, options)
     return report
+
+
+def _borrowed(exercise: Exercise) -> Report:
+    """The report on an answer that is the library's own: mostly an import that was left behind."""
+    origin, _, name = exercise.target.partition(":")
+    return Report(
+        exercise.id,
+        "wrong",
+        1,
+        len(rules(exercise)),
+        sentence="the answer is your own code",
+        expected=f"a {name} that you have written",
+        got=f"the library's own {name}: does your file import it from {origin}?",
+    )
+
+
+def _compare(
+    report: Report, exercise: Exercise, graded: Grade, candidate: Any, options: dict[str, Any]
+) -> None:
+    """What it looks like: one of the bank, what the failure itself says, or a transformation."""
+    failure = graded.outcome.failure
+    for match in diagnose(exercise, graded, candidate, **options):
+        wrong = match.answer
+        told = dict(id=wrong.id, story=wrong.story, advice=wrong.advice)
+        report.looks_like.append(told | dict(convention=wrong.convention, sure=match.sure))
+    if not report.looks_like and failure is not None and failure.story:
+        found = dict(id=failure.kind, story=failure.story, advice=failure.advice)
+        report.looks_like.append(found | dict(convention=False, sure=False))
+    if not report.looks_like:
+        report.relation = transformation(exercise, graded, candidate, **options)
 
 
 def _explain(report: Report, exercise: Exercise, graded: Grade) -> None:
     failure = graded.outcome.failure
-    report.sentence = exercise.properties[graded.number - 1].sentence
+    report.sentence = rules(exercise)[graded.number - 1].sentence
     report.called = graded.outcome.called
     if failure is not None:
+        report.sentence = failure.sentence or report.sentence
         report.expected, report.got, report.where = failure.expected, failure.got, failure.where

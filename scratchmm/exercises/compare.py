@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Difference = tuple[str, str, str]  # expected, got, where
 # Wide enough for another order of summation, narrow enough for a forgotten epsilon of 1e-3.
 TOLERANCES = {torch.float16: 1e-2, torch.bfloat16: 2e-2, torch.float32: 1e-4, torch.float64: 1e-7}
 
@@ -35,7 +36,8 @@ def same(got: Any, expected: Any, tolerance: float | None = None) -> bool:
         return all(same(got[name], expected[name], tolerance) for name in expected)
     if isinstance(expected, float) and isinstance(got, float):
         return same(torch.tensor(got), torch.tensor(expected), tolerance)
-    if isinstance(expected, bool) != isinstance(got, bool):
+    numbers = isinstance(expected, (bool, int, float)) and isinstance(got, (bool, int, float))
+    if numbers and type(expected) is not type(got):  # 5.0 is no index, and True no count
         return False
     return bool(got == expected)
 
@@ -51,6 +53,64 @@ def differs(got: Tensor, expected: Tensor, tolerance: float | None = None) -> Te
     if tolerance is None:
         tolerance = TOLERANCES.get(expected.dtype, 1e-4)
     return ~torch.isclose(got, expected, rtol=tolerance, atol=tolerance / 10, equal_nan=True)
+
+
+def difference(got: Any, expected: Any, tolerance: float | None = None) -> Difference | None:
+    """What was expected, what came and where, in words; None where both are the same.
+
+    >>> difference((1, [2, 3]), (1, [2, 4]))
+    ('4', '3', 'result 2 [1]')
+    >>> difference(None, 3)
+    ('3', 'None (is a return missing?)', '')
+    """
+    if same(got, expected, tolerance):
+        return None
+    if got is None:
+        return brief(expected), "None (is a return missing?)", ""
+    if isinstance(got, Tensor) and isinstance(expected, Tensor):
+        return _between_tensors(got, expected, tolerance)
+    if isinstance(got, dict) and isinstance(expected, dict):
+        return _between_dictionaries(got, expected, tolerance)
+    rows = isinstance(got, (list, tuple)) and isinstance(expected, (list, tuple))
+    if rows and got and not (isinstance(got[0], str) and got[0] == "raised"):
+        return _between_rows(got, expected, tolerance)
+    numbers = isinstance(got, (int, float)) and isinstance(expected, (int, float))
+    if numbers and same(float(got), float(expected), tolerance):
+        kinds = type(expected).__name__, type(got).__name__
+        return f"{expected!r} ({kinds[0]})", f"{got!r} ({kinds[1]})", ""
+    return brief(expected), brief(got), ""
+
+
+def _between_tensors(got: Tensor, expected: Tensor, tolerance: float | None) -> Difference:
+    if got.shape != expected.shape:
+        return f"shape {tuple(expected.shape)}", f"{tuple(got.shape)}", ""
+    if got.dtype != expected.dtype:
+        return f"{expected.dtype}", f"{got.dtype}", ""
+    if got.device != expected.device:
+        return f"device {expected.device}", f"{got.device}", ""
+    index = first_difference(got, expected, tolerance)
+    one, other = got[tuple(index)].item(), expected[tuple(index)].item()
+    return number(other), number(one), str(index) if index else ""
+
+
+def _between_rows(got: Any, expected: Any, tolerance: float | None) -> Difference:
+    if len(got) != len(expected):
+        told = f"{len(expected)} items: {brief(expected, 120)}", f"{len(got)}: {brief(got, 120)}"
+        return *told, ""
+    for place, (one, other) in enumerate(zip(got, expected, strict=True)):
+        if found := difference(one, other, tolerance):
+            here = f"result {place + 1} " if isinstance(expected, tuple) else f"[{place}]"
+            return found[0], found[1], f"{here}{found[2]}".strip()
+    raise AssertionError("rows that differ nowhere")
+
+
+def _between_dictionaries(got: Any, expected: Any, tolerance: float | None) -> Difference:
+    if got.keys() != expected.keys():
+        return f"the keys {brief(list(expected), 120)}", brief(list(got), 120), ""
+    for name, other in expected.items():
+        if found := difference(got[name], other, tolerance):
+            return found[0], found[1], f"[{name!r}]{found[2]}"
+    raise AssertionError("dictionaries that differ nowhere")
 
 
 def first_difference(got: Tensor, expected: Tensor, tolerance: float | None = None) -> list[int]:

@@ -4,58 +4,93 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from scratchmm.exercises import robust
 from scratchmm.exercises.compare import number, same
-from scratchmm.exercises.format import BankAnswer, Exercise
-from scratchmm.exercises.grading import Grade, Outcome, apply
+from scratchmm.exercises.format import BankAnswer, Exercise, Property
+from scratchmm.exercises.grading import Grade, Outcome, apply, rules
+
+
+@dataclass(frozen=True)
+class Match:
+    """A wrong answer that the candidate looks like. sure: whether it explains all that was seen."""
+
+    answer: BankAnswer
+    sure: bool
+
+    @property
+    def id(self) -> str:
+        """The wrong answer's id."""
+        return self.answer.id
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What all of the exercise's properties made of one answer, in their order."""
+
+    outcomes: list[Outcome]
+
+    @property
+    def passed(self) -> set[int]:
+        """The places of the properties that hold."""
+        return {place for place, one in enumerate(self.outcomes) if one.passed}
+
+    def agreed(self, other: Seen) -> set[int]:
+        """The places where both came to the same."""
+        both = zip(self.outcomes, other.outcomes, strict=True)
+        return {place for place, (one, two) in enumerate(both) if agree(one, two)}
+
+
+def look(exercise: Exercise, answer: Any, **options: Any) -> Seen:
+    """Apply the exercise's own properties to an answer, all of them."""
+    return Seen([apply(exercise, rule, answer, **options) for rule in exercise.properties])
 
 
 def diagnose(
-    exercise: Exercise,
-    grade: Grade,
-    candidate: Any,
-    *,
-    seed: int = 0,
-    namespace: dict[str, Any] | None = None,
-    learner: bool = False,
-) -> list[BankAnswer]:
+    exercise: Exercise, grade: Grade, candidate: Any, *, seed: int = 0, **options: Any
+) -> list[Match]:
     """The wrong answers that leave the candidate's trace in the property that failed.
 
-    Where several do, those that fail an earlier property, which the candidate passed, are left out
-    if others remain, and so are those that agree with it on fewer properties than another does, and
-    on none that the other does not. Who agrees on most stands first.
+    Each must hold wherever the candidate does, for its mistake would have shown there, and before
+    the property that failed also give the same results.
+    An exception alone is no evidence, for many mistakes end in the same one. A match is sure where
+    it agrees on all properties and nothing else does. Who agrees on most stands first.
     """
-    failed = exercise.properties[grade.number - 1]
+    failed = rules(exercise)[grade.number - 1]
     matches = [
         wrong
         for wrong in exercise.wrongs
         if agree(grade.outcome, apply(exercise, failed, wrong.answer, seed=seed))
     ]
-    if len(matches) < 2:
-        return matches
-    others = [rule for rule in exercise.properties if rule is not failed]
-    options: dict[str, Any] = dict(seed=seed, namespace=namespace, learner=learner)
-    own = [apply(exercise, rule, candidate, **options) for rule in others]
-    agreed = {
-        wrong.id: {
-            number
-            for number, (mine, rule) in enumerate(zip(own, others, strict=True), 1)
-            if agree(mine, apply(exercise, rule, wrong.answer, seed=seed))
-        }
-        for wrong in matches
-    }
-    passed = set(range(1, grade.number))
-    matches = [wrong for wrong in matches if passed <= agreed[wrong.id]] or matches
+    if not matches:
+        return []
+    mine = look(exercise, candidate, seed=seed, **options)
+    right = look(exercise, exercise.reference, seed=seed)
+    agreed: dict[str, set[int]] = {}
+    for wrong in matches:
+        theirs = look(exercise, wrong.answer, seed=seed)
+        common = mine.agreed(theirs)
+        shown = any(shows(mine.outcomes[place], right.outcomes[place]) for place in common)
+        before = {place for place in mine.passed if place < grade.number}
+        if (
+            before <= common
+            and mine.passed <= theirs.passed
+            and (shown or grade.number > len(exercise.properties))
+        ):
+            agreed[wrong.id] = common
     best = [
         wrong
         for wrong in matches
-        if not any(agreed[wrong.id] < agreed[other.id] for other in matches)
+        if wrong.id in agreed and not any(agreed[wrong.id] < other for other in agreed.values())
     ]
-    return sorted(best, key=lambda wrong: -len(agreed[wrong.id]))
+    best.sort(key=lambda wrong: -len(agreed[wrong.id]))
+    alone = len({wrong.twin or wrong.id for wrong in best}) == 1 and robust.applies(exercise)
+    return [Match(one, alone and len(agreed[one.id]) == len(mine.outcomes)) for one in best]
 
 
 def agree(mine: Outcome, theirs: Outcome) -> bool:
@@ -63,23 +98,57 @@ def agree(mine: Outcome, theirs: Outcome) -> bool:
     if mine.passed != theirs.passed or mine.unwritten or theirs.unwritten:
         return False
     if mine.failure is not None and theirs.failure is not None:
-        if mine.failure.kind != theirs.failure.kind:
+        failures = (mine.failure, theirs.failure)
+        if len({(one.kind, one.subject) for one in failures}) > 1:
             return False
     return same(mine.trace, theirs.trace)
 
 
-def transformation(exercise: Exercise, grade: Grade, *, seed: int = 0) -> str:
-    """What turns the right answer into the learner's, or '': told only where it fits every number."""
+def shows(mine: Outcome, right: Outcome) -> bool:
+    """Whether an outcome shows a mistake by a value, and not by an exception where none is due."""
+    if mine.passed:
+        return False
+    if mine.failure is not None and mine.failure.kind in ("changed", "detached"):
+        return True
+    pairs = zip(mine.trace, right.trace, strict=False)
+    return any(
+        not same(got, wanted) and (not _raised(got) or _raised(wanted)) for got, wanted in pairs
+    )
+
+
+def _raised(entry: Any) -> bool:
+    return isinstance(entry, tuple) and bool(entry) and isinstance(entry[0], str) and (
+        entry[0] == "raised"
+    )  # fmt: skip
+
+
+def transformation(
+    exercise: Exercise, grade: Grade, candidate: Any, *, seed: int = 0, **options: Any
+) -> str:
+    """What turns the right answer into the learner's, or '': told only where it fits every number of
+    every property that fails."""
     if grade.outcome.failure is not None and grade.outcome.failure.kind == "detached":
         return (
             "the result is cut off from its inputs (detach, item, data, no_grad, or torch.tensor)"
         )
-    rule = exercise.properties[grade.number - 1]
+    if not _relation(exercise, rules(exercise)[grade.number - 1], grade.outcome, seed):
+        return ""
+    fitting: list[list[str]] = []
+    mine = look(exercise, candidate, seed=seed, **options)
+    for rule, outcome in zip(exercise.properties, mine.outcomes, strict=True):
+        if not outcome.passed and (found := _relation(exercise, rule, outcome, seed)) is not None:
+            fitting.append(found)
+    return next((text for text in fitting[0] if all(text in one for one in fitting)), "")
+
+
+def _relation(exercise: Exercise, rule: Property, mine: Outcome, seed: int) -> list[str] | None:
+    """Relations of the first result that differs; None where it can't have any."""
     right = apply(exercise, rule, exercise.reference, seed=seed).trace
-    for got, expected in zip(grade.outcome.trace, right, strict=False):
+    for got, expected in zip(mine.trace, right, strict=False):
         if not same(got, expected):
-            return next((text for text in relations(got, expected)), "")
-    return ""
+            small = isinstance(expected, Tensor) and expected.numel() < 3
+            return None if small or _raised(got) else relations(got, expected)
+    return None
 
 
 def relations(got: Any, expected: Any) -> list[str]:
@@ -96,8 +165,6 @@ def relations(got: Any, expected: Any) -> list[str]:
                 pairs = zip(got, expected, strict=True)
                 return next((relations(g, e) for g, e in pairs if not same(g, e)), [])
         return []
-    if isinstance(got, float) and isinstance(expected, float):
-        got, expected = torch.tensor([got] * 3), torch.tensor([expected] * 3)
     if not (isinstance(got, Tensor) and isinstance(expected, Tensor)):
         return []
     if got.dtype == torch.bool and same(got, ~expected if expected.dtype == torch.bool else None):
@@ -118,7 +185,7 @@ def _same_shape(got: Tensor, expected: Tensor) -> list[str]:
     if same(got, -expected):
         return ["the right answer with the opposite sign"]
     finite = torch.isfinite(expected) & torch.isfinite(got) & (expected != 0)
-    if finite.sum() >= 3:
+    if len(expected[finite].unique()) >= 3:  # a single number is always another one times something
         factor = float((got[finite] / expected[finite]).median())
         if math.isfinite(factor) and factor and same(got, expected * factor):
             return [f"the right answer times {number(factor)}"]

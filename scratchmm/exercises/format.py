@@ -92,6 +92,7 @@ class Exercise:
     parts: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     adapt: Callable[[Any, Any], Any] | None = None
+    judges: bool = False  # whether the answer is a test, set by judged_by_bank
     lesson: str = ""  # set by the catalogue from the name of the lesson's module
     properties: list[Property] = field(default_factory=list)
     wrongs: list[BankAnswer] = field(default_factory=list)

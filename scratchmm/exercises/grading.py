@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from scratchmm.exercises import robust
 from scratchmm.exercises.calls import Failed, NotWritten
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise, Property
@@ -99,14 +100,21 @@ def grade(
 ) -> Grade:
     """Apply the properties in order, up to the first that does not hold."""
     began = time.perf_counter()
-    for number, rule in enumerate(exercise.properties, 1):
+    asked = rules(exercise)
+    for number, rule in enumerate(asked, 1):
         options: dict[str, Any] = dict(seed=seed, namespace=namespace, learner=learner)
         options["say"] = lambda text, number=number: say(f"{number}|{text}")
         outcome = apply(exercise, rule, candidate, **options)
         if not outcome.passed:
             status = "unwritten" if outcome.unwritten else "wrong"
             return Grade(status, number, outcome, time.perf_counter() - began)
-    return Grade("passed", len(exercise.properties), seconds=time.perf_counter() - began)
+    return Grade("passed", len(asked), seconds=time.perf_counter() - began)
+
+
+def rules(exercise: Exercise) -> list[Property]:
+    """The exercise's properties, and the one that every exercise about the library gets."""
+    more = [robust.rule(exercise)] if exercise.properties and robust.applies(exercise) else []
+    return [*exercise.properties, *more]
 
 
 def place_of(error: BaseException | None, path: str) -> str:

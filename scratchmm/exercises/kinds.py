@@ -43,6 +43,7 @@ def judged_by_bank(exercise: Exercise, bank: Callable[[], Bank], *, enough: floa
     bank: makes the bank when it is needed, so that lessons may refer to each other. enough: the
     share of wrong answers that the learner's test must reject.
     """
+    exercise.judges = True
 
     @exercise.holds("your test accepts every right answer")
     def accepts(test: Callable[[Any], None], case: Case) -> None:

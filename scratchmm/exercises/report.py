@@ -66,7 +66,8 @@ class Report:
         ]
         for found in self.looks_like[:2]:
             lead = "asked for" if found["convention"] else "advice"
-            told += [("looks like", found["story"]), (lead, found["advice"])]
+            perhaps = "" if found.get("sure", True) else "perhaps: "
+            told += [("looks like", perhaps + found["story"]), (lead, found["advice"])]
         told += [("that is", self.relation), ("note", self.note)]
         return [
             f"{self.id}: wrong at property {self.number} of {self.total}",

@@ -1,7 +1,7 @@
 """Shortcuts that an exercise forbids: while the learner's code runs, they raise.
 
 Enforced by what the code does and not by reading its text, so it does not matter how they are
-imported.
+imported: Python's functions lose their body, torch's are watched for by name and by kernel.
 """
 
 from __future__ import annotations
@@ -9,9 +9,15 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+from scratchmm.exercises.format import Exercise
+
+MESSAGE = "{} is what this exercise asks you to write"
 
 
 class ShortcutTaken(BaseException):
@@ -31,19 +37,115 @@ def forbidding(names: Sequence[str], namespace: dict[str, Any]) -> Iterator[None
     2.0
     """
     undo: list[Callable[[], None]] = []
+    watch = Watch()
     try:
         for name in names:
             owner, attribute = resolve(name)
             original = getattr(owner, attribute)
+            watch.add(name, original)
+            undo += emptied(original, name)
             undo.append(replaced(owner, attribute, refusing(name)))
             for alias, value in list(namespace.items()):
                 if value is original and not inspect.ismodule(value):
                     namespace[alias] = getattr(owner, attribute)
                     undo.append(partial(namespace.__setitem__, alias, value))
-        yield
+        with watch if watch.names else nullcontext():
+            yield
     finally:
         for restore in reversed(undo):
             restore()
+
+
+# What else computes the same: names of torch's functions and of the kernels below them.
+KERNELS = {
+    "scaled_dot_product_attention": "scaled_dot_product_attention scaled_dot_product_attention_math "
+    "scaled_dot_product_flash_attention scaled_dot_product_flash_attention_for_cpu "
+    "scaled_dot_product_efficient_attention scaled_dot_product_fused_attention_overrideable",
+    "multi_head_attention_forward": "native_multi_head_attention transformer_encoder_layer_fwd",
+    "unfold": "im2col",
+    "softmax": "softmax special_softmax safe_softmax",
+    "bilinear": "bilinear trilinear",
+    "conv3d": "conv3d slow_conv3d convolution convolution_overrideable conv_transpose3d "
+    "mkldnn_convolution",
+    "lstm_cell": "lstm lstm_cell thnn_fused_lstm_cell mkldnn_rnn_layer",
+    "stft": "stft",
+}
+
+
+class Watch(TorchFunctionMode):
+    """Sees every function of torch that is called from Python, also as `torch.ops.aten...`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, str] = {}  # a kernel, and which forbidden name it stands for
+        self.functions: dict[int, str] = {}
+
+    def add(self, name: str, original: Any) -> None:
+        """Watch for a forbidden name of torch's."""
+        if name.startswith("torch."):
+            last = name.rpartition(".")[2]
+            self.functions[id(original)] = name
+            self.names |= dict.fromkeys(KERNELS.get(last, last).split(), name)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Raise if it is watched for."""
+        kernel = str(getattr(func, "__name__", "")).partition(".")[0].strip("_")
+        home = str(getattr(func, "__module__", ""))
+        known = self.names.get(kernel) if "scratchmm" not in home else None
+        if found := self.functions.get(id(func)) or known:
+            raise ShortcutTaken(MESSAGE.format(found))
+        return func(*args, **(kwargs or {}))
+
+
+def emptied(function: Any, name: str) -> list[Callable[[], None]]:
+    """Give a Python function a body that raises, whoever holds it; return what undoes that.
+
+    Of a class, the functions that make and run it.
+    """
+    if isinstance(function, type):
+        parts = [vars(function).get(part) for part in ("__init__", "forward")]
+        return [undo for part in parts if part is not None for undo in emptied(part, name)]
+    function = inspect.unwrap(function) if callable(function) else function
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_freevars or not hasattr(function, "__defaults__"):
+        return []
+    space: dict[str, Any] = {}
+    body = (
+        f"from {__name__} import ShortcutTaken\n    raise ShortcutTaken({MESSAGE.format(name)!r})"
+    )
+    exec(f"def refuse(*args, **kwargs):\n    {body}", space)
+    function.__code__ = space["refuse"].__code__
+
+    def restore() -> None:
+        function.__code__ = code
+
+    return [restore]
+
+
+def borrowed(candidate: Any, exercise: Exercise) -> bool:
+    """Whether the candidate is the library's own answer: imported, wrapped or inherited whole.
+
+    >>> from scratchmm.exercises import catalogue
+    >>> mask = catalogue.find("attention.padding_mask")
+    >>> borrowed(mask.reference, mask), borrowed(partial(mask.reference), mask)
+    (True, True)
+    """
+    while isinstance(candidate, partial):
+        candidate = candidate.func
+    candidate, library = inspect.unwrap(candidate), inspect.unwrap(exercise.reference)
+    if not isinstance(candidate, type) or not isinstance(library, type):
+        code = getattr(candidate, "__code__", None)
+        return candidate is library or (code is not None and code is _code(library))
+    return all(
+        _code(getattr(candidate, method, None)) is _code(getattr(library, method))
+        for method in exercise.methods
+    )
+
+
+def _code(function: Any) -> Any:
+    return getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
 
 
 def resolve(name: str) -> tuple[Any, str]:
@@ -78,6 +180,6 @@ def refusing(name: str) -> Callable[..., Any]:
     """A stand-in that raises when it is called."""
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise ShortcutTaken(f"{name} is what this exercise asks you to write")
+        raise ShortcutTaken(MESSAGE.format(name))
 
     return refuse

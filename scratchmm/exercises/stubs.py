@@ -56,7 +56,10 @@ def _heading(lesson: str) -> str:
     number, _, topic = lesson.partition("_")
     return (
         f'"""Exercises of lesson {number}, {topic.replace("_", " ")}.\n\n'
-        "Write each body in place of its `raise`, in any order. Then, from the folder above this one:\n"
+        "Write each body in place of its `raise`, in any order. Every answer keeps the dtype and the\n"
+        "device of what it is handed, gives a sample alone what it gives it among others, reads memory\n"
+        "in any order, keeps nothing from one call to the next and changes nothing around it, wherever\n"
+        "the library does so too. Then, from the folder above this one:\n"
         "    python -m scratchmm learn check     what is right, and which mistake the rest looks like\n"
         "    python -m scratchmm learn hint ID   a hint, and a little more of it each time\n"
         '"""\n\n'

@@ -37,7 +37,7 @@ class Ended(NamedTuple):
 
     value: Any
     reason: str
-    said: str
+    said: Any
 
 
 def warm() -> None:
@@ -80,7 +80,8 @@ def limited(
 
 
 def _await(process: Any, receiver: Connection, seconds: float) -> Ended:
-    deadline, said = time.monotonic() + seconds * (PATIENCE if CPU_LIMIT else 1), ""
+    deadline = time.monotonic() + seconds * (PATIENCE if CPU_LIMIT else 1)
+    said: Any = ""
     while receiver.poll(max(0.0, deadline - time.monotonic())):
         try:
             kind, value = receiver.recv()

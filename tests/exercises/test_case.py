@@ -45,7 +45,8 @@ def test_equal_tells_the_first_place_that_differs():
     assert (failed.expected, failed.got, failed.where) == ("0", "0.5", "[1, 2]")
     assert "shape (2, 3)" in failure(lambda: case.equal(got.T, expected)).expected
     assert failure(lambda: case.equal(got.double(), expected)).got == "torch.float64"
-    assert failure(lambda: case.equal(None, expected)).got == "None"
+    assert failure(lambda: case.equal(None, expected)).got == "None (is a return missing?)"
+    assert failure(lambda: case.equal(None, 0.5)).got == "None (is a return missing?)"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Exercises of lesson 03, vision transformer.
 
-Write each body in place of its `raise`, in any order. Then, from the folder above this one:
+Write each body in place of its `raise`, in any order. Every answer keeps the dtype and the
+device of what it is handed, gives a sample alone what it gives it among others, reads memory
+in any order, keeps nothing from one call to the next and changes nothing around it, wherever
+the library does so too. Then, from the folder above this one:
     python -m scratchmm learn check     what is right, and which mistake the rest looks like
     python -m scratchmm learn hint ID   a hint, and a little more of it each time
 """

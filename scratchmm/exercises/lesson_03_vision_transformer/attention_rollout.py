@@ -45,7 +45,8 @@ def by_loops(layers: list[Tensor]) -> Tensor:
     batch, heads, length, _ = layers[0].shape
     pictures = []
     for b in range(batch):
-        made_of = list(torch.eye(length, dtype=layers[0].dtype))  # of which inputs, token by token
+        eye = torch.eye(length, dtype=layers[0].dtype, device=layers[0].device)
+        made_of = list(eye)  # of which inputs, token by token
         for weights in layers:
             shares = torch.stack([weights[b, h] for h in range(heads)]).mean(0)
             looked = [sum(shares[i, j] * made_of[j] for j in range(length)) for i in range(length)]
@@ -207,7 +208,7 @@ def heads_apart(layers):
     advice="average over the heads: (B, L, L)",
 )
 def heads_kept(layers):
-    eye = torch.eye(layers[0].shape[-1])
+    eye = torch.eye(layers[0].shape[-1]).to(layers[0])
     rollout = eye
     for weights in layers:
         rollout = (weights + eye) / 2 @ rollout
@@ -298,7 +299,7 @@ def no_identity_too(layers):
 
 @exercise.right("from the last layer")
 def from_the_last_layer(layers):
-    eye = torch.eye(layers[0].shape[-1])
+    eye = torch.eye(layers[0].shape[-1]).to(layers[0])
     rollout = eye.expand(len(layers[0]), *eye.shape)
     for weights in reversed(layers):
         rollout = rollout @ (0.5 * weights.mean(1) + 0.5 * eye)
@@ -310,7 +311,7 @@ def with_einsum(layers):
     rollout = None
     for weights in layers:
         mixing = weights.sum(dim=1) / weights.shape[1]
-        mixing = (mixing + torch.eye(mixing.shape[-1]).unsqueeze(0)) / 2
+        mixing = (mixing + torch.eye(mixing.shape[-1]).to(mixing).unsqueeze(0)) / 2
         rollout = mixing if rollout is None else torch.einsum("bij,bjk->bik", mixing, rollout)
     return rollout
 

@@ -285,7 +285,7 @@ def stacked(image_embeddings, text_embeddings, scale):
     if len(image_embeddings) != len(text_embeddings):
         raise ValueError("unequal")
     logits = image_embeddings @ text_embeddings.T * scale
-    partner = torch.arange(len(logits)).repeat(2)
+    partner = torch.arange(len(logits), device=logits.device).repeat(2)
     return F.cross_entropy(torch.cat([logits, logits.T]), partner)
 
 
@@ -294,6 +294,6 @@ def one_hot(image_embeddings, text_embeddings, scale):
     if image_embeddings.shape != text_embeddings.shape:
         raise ValueError("unequal")
     logits = scale * (image_embeddings @ text_embeddings.mT)
-    right = torch.eye(len(logits), dtype=logits.dtype)
+    right = torch.eye(len(logits), dtype=logits.dtype, device=logits.device)
     picked = logits.log_softmax(0) * right + logits.log_softmax(1) * right
     return -picked.sum() / (2 * len(logits))

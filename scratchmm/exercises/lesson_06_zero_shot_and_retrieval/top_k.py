@@ -286,11 +286,11 @@ def in_two_rounds(queries, gallery, k, block=4096):
 def from_minus_infinity(queries, gallery, k, block=4096):
     if not 1 <= k <= len(gallery):
         raise ValueError("k")
-    scores = torch.full((len(queries), k), -torch.inf, dtype=queries.dtype)
-    indices = torch.zeros(len(queries), k, dtype=torch.int64)
+    scores = torch.full((len(queries), k), -torch.inf, dtype=queries.dtype).to(queries)
+    indices = scores.new_zeros(len(queries), k, dtype=torch.int64)
     for start in range(0, len(gallery), block):
         fresh = queries @ gallery[start : start + block].T
-        places = torch.arange(start, start + fresh.shape[1]).repeat(len(queries), 1)
+        places = torch.arange(start, start + fresh.shape[1]).to(indices).repeat(len(queries), 1)
         joined, order = torch.cat([fresh, scores], 1).sort(1, descending=True)
         scores, indices = joined[:, :k], torch.cat([places, indices], 1).gather(1, order)[:, :k]
     return Neighbours(scores, indices)

@@ -295,6 +295,6 @@ def divided_last(logits, present, scores=None):
 
 @exercise.right("minus a large number")
 def large_number(logits, present, scores=None):
-    scores = torch.zeros(present.shape[1], dtype=logits.dtype) if scores is None else scores
+    scores = logits.new_zeros(present.shape[1]) if scores is None else scores
     shares = torch.where(present, scores, torch.finfo(logits.dtype).min).log_softmax(-1)
     return torch.logsumexp(logits.log_softmax(2) + shares.unsqueeze(2), 1)

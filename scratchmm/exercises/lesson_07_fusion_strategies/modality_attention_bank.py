@@ -301,7 +301,8 @@ def no_norm_too(self, features, present=None):
 def unchecked(self, features, present):
     """Without gather: only those that are named, and nothing refused."""
     count = len(next(iter(features.values())))
-    x, there = [self.answer.expand(count, -1)], [torch.ones(count, dtype=torch.bool)]
+    x = [self.answer.expand(count, -1)]
+    there = [torch.ones(count, dtype=torch.bool, device=x[0].device)]
     for name in self.widths:
         if name in features:
             there.append((present or {}).get(name, there[0]))
@@ -320,7 +321,8 @@ def only_who_is_named(self, features, present=None):
 @exercise.right("everyone's mask", method="forward")
 def everyones_mask(self, features, present=None):
     x, there = row(self, features, present)
-    seen = torch.ones(x.shape[:2], dtype=torch.bool)
+    seen = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     seen[:, 1:] = there
-    mask = seen[:, None, None, :] | torch.eye(x.shape[1], dtype=torch.bool)  # oneself always
+    oneself = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+    mask = seen[:, None, None, :] | oneself  # oneself always
     return self.output(self.norm(self.transformer(x, mask=mask)))[:, 0]

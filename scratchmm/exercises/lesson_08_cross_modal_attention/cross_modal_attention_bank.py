@@ -31,7 +31,7 @@ def seen_by_hand(self, x, context, real, softmax):
         linear(y).unflatten(-1, (part.heads, -1)).transpose(1, 2)
         for linear, y in ((part.query, x), (part.key, context), (part.value, context))
     )
-    hidden = torch.zeros(len(x), context.shape[1]).bool() if real is None else ~real
+    hidden = x.new_zeros(len(x), context.shape[1]).bool() if real is None else ~real
     scores = query @ key.mT / math.sqrt(query.shape[-1])
     weights = softmax(scores, hidden[:, None, None])
     return Looked(part.output((weights @ value).transpose(1, 2).flatten(2)), weights)

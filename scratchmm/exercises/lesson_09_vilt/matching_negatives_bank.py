@@ -224,7 +224,7 @@ def row_by_row(tokens, generator, share=0.5):
         wrong = bool(rows) and chance.random() < share
         partner.append(chance.choice(rows) if wrong else row)
         matched.append(not wrong)
-    return torch.tensor(partner), torch.tensor(matched)
+    return tokens.new_tensor(partner), tokens.new_tensor(matched, dtype=torch.bool)
 
 
 @exercise.right("the largest of random scores")

@@ -175,7 +175,7 @@ def masks(self, stream, tokens, real, seen):
     """Both masks in one, if there is one."""
     if real is None and seen is None:
         return None
-    mask = torch.ones(stream.shape[:2], dtype=torch.bool)
+    mask = torch.ones(stream.shape[:2], dtype=torch.bool, device=stream.device)
     if real is not None:
         mask[:, : tokens.shape[1]] = real
     if seen is not None:
@@ -240,7 +240,7 @@ def positions_in_place_of_types(self, tokens, images, real=None, pixels=None, ty
 @exercise.right("a table of kinds", method="forward")
 def table_of_kinds(self, tokens, images, real=None, pixels=None, types=None):
     words, (picture, seen) = self.words(tokens, types), self.picture(images, pixels)
-    kinds = torch.tensor([0] * words.shape[1] + [1] * picture.shape[1])
+    kinds = tokens.new_tensor([0] * words.shape[1] + [1] * picture.shape[1])
     stream = torch.cat([words, picture], dim=-2) + self.modalities(kinds)
     return stream, masks(self, stream, tokens, real, seen)
 

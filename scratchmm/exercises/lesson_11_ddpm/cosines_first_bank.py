@@ -285,7 +285,7 @@ def exponentials(timesteps, width):
     if width % 2 != 0:
         raise ValueError(f"width {width} is odd")
     half = width // 2
-    speeds = torch.exp(-math.log(10000) * torch.arange(half) / half)
+    speeds = torch.exp(-math.log(10000) * torch.arange(half) / half).to(timesteps.device)
     angle = torch.outer(timesteps.float(), speeds)
     return torch.cat([torch.cos(angle), torch.sin(angle)], dim=1)
 
@@ -294,7 +294,8 @@ def exponentials(timesteps, width):
 def shifted(timesteps, width):
     if width & 1:
         raise ValueError(f"width {width} is odd")
-    pair = torch.arange(width, dtype=torch.float64) % (width // 2)
+    place = torch.arange(width, device=timesteps.device)
+    pair = place.double() % (width // 2)
     angle = timesteps.to(torch.float64).unsqueeze(1) / 10000 ** (2 * pair / width)
-    late = torch.arange(width) >= width // 2
+    late = place >= width // 2
     return torch.cos(angle - late * (math.pi / 2)).to(torch.float32)

@@ -312,7 +312,7 @@ def one_place_after_another(sound, old_rate, new_rate):
     check_rate(new_rate)
     if old_rate == new_rate:
         return sound.clone()
-    rows, old_places = [], torch.arange(sound.shape[-1], dtype=torch.float64)
+    rows, old_places = [], torch.arange(sound.shape[-1], device=sound.device).double()
     m = 0
     while m * old_rate < sound.shape[-1] * new_rate:
         weights = windowed_sinc(old_places - m * old_rate / new_rate, lower_of(old_rate, new_rate))

@@ -289,7 +289,7 @@ def loud_in_place(sounds):
 @exercise.right("a row at a time")
 def a_row_at_a_time(sounds):
     longest = checked(sounds)
-    batch, real = [], torch.zeros(len(sounds), longest, dtype=torch.bool)
+    batch, real = [], sounds[0].new_zeros(len(sounds), longest, dtype=torch.bool)
     for index, sound in enumerate(sounds):
         batch.append(torch.cat([sound, sound.new_zeros(longest - len(sound))]))
         real[index, : len(sound)] = True

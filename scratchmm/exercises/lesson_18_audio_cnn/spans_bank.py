@@ -154,7 +154,7 @@ wrong(
 
 @exercise.right("stretch by stretch")
 def one_by_one(shares, lengths, most, size):
-    found = torch.zeros(len(lengths), size, dtype=torch.bool)
+    found = lengths.new_zeros(len(lengths), size, dtype=torch.bool)
     for row, length, pairs in zip(found, lengths.tolist(), shares.tolist()):
         for first, second in pairs:
             width = int(first * (int(most * length) + 1))
@@ -168,7 +168,7 @@ def by_distance(shares, lengths, most, size):
     lengths = lengths[:, None].double()
     width = (shares[..., 0] * ((lengths * most).floor() + 1)).floor()
     start = (shares[..., 1] * (lengths - width + 1)).floor()
-    away = torch.arange(size) - start[..., None]
+    away = torch.arange(size, device=lengths.device) - start[..., None]
     return ((away >= 0) & (away < width[..., None])).sum(dim=1) > 0
 
 

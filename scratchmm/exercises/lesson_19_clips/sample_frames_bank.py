@@ -296,7 +296,8 @@ def a_list(frames, count, how="uniform", generator=None, stride=1):
 def pythons_chance(frames, count, how="uniform", generator=None, stride=1):
     if not (frames >= 1 and count >= 1 and stride >= 1):
         raise ValueError("less than one")
-    seed = torch.randint(2**60, (), generator=generator).item()
+    chance = how == "random" or generator is not None
+    seed = torch.randint(2**60, (), generator=generator).item() if chance else 0
     dice = random.Random(seed)
     if how == "dense":
         latest = max(0, frames - 1 - (count - 1) * stride)
