@@ -47,7 +47,7 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
     The count in a frame over its length. 0 has the sign of what is positive, and so has what lies
     less than NEARLY_ZERO below it. A tone of f Hz has about 2 * f / rate, noise about 0.5. As in
     `rms`, length // 2 samples are put on both ends first, here the first and the last sample again
-    and again: they change no sign. Counts have no gradient.
+    and again: they change no sign. The result has the dtype of the sound and no gradient.
 
     >>> sound = torch.tensor([3.0, -3.0, 3.0, -3.0, 0.0, 0.0, 0.0, 0.0])
     >>> zero_crossing_rate(sound, length=4, hop=2)

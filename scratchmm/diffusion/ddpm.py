@@ -144,7 +144,9 @@ def posterior(
     variance = (1 - b) / (1 - a) * (1 - a / b).
 
     start and x: (B, ...). timesteps and previous: int64 (B,); previous is one step earlier if None; at
-    -1 it is the start. Raises ValueError where previous is not before timesteps.
+    -1 it is the start (alpha_bar is 1 there). Returns the mean (B, ...) and the variance, one number a
+    sample, (B, 1, ...), both in the dtype of x; what they are made of is worked out in float64. Raises
+    ValueError where previous is not before timesteps.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> schedule = cosine_schedule(10)

@@ -153,7 +153,8 @@ def per_sample(values: Tensor, x: Tensor) -> Tensor:
 def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
 
-    Raises ValueError where there are not as many alpha_bars as samples.
+    The roots are taken in float64, as 1 - a rounds to 0 in float32 at the first of many steps; the
+    result has the dtype of start. Raises ValueError where there are not as many alpha_bars as samples.
 
     >>> mix(torch.ones(2), torch.zeros(2), torch.tensor([1.0, 0.25]))
     tensor([1.0000, 0.5000])

@@ -248,7 +248,10 @@ class UNet(nn.Module):
         return x
 
     def up(self, x: Tensor, skips: list[Tensor], time: Tensor, *words: Tensor | None) -> Tensor:
-        """The way up, from the smallest grid x. Each step sees the last skip left beside its input."""
+        """The way up, from the smallest grid x. Each step sees the last skip left beside its input.
+
+        The caller's list of skips stays as it is.
+        """
         left = list(skips)
         for level, steps in enumerate(self.rising):
             for step in steps:  # type: ignore[attr-defined]

@@ -42,6 +42,7 @@ class CrossModalAttention(nn.Module):
         """x: (B, L, D) asks; context: (B, S, C) answers; real: bool (B, S), True may be seen.
 
         A sample whose context is all False gets no answer: zero weights, and the output's bias.
+        Raises ValueError on a context or a mask of another batch or length, and on a mask not bool.
         """
         check_stream("tokens that ask", x, self.attention.query.in_features)
         check_stream("context tokens", context, self.attention.key.in_features, real, len(x))

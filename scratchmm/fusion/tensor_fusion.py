@@ -20,7 +20,7 @@ from scratchmm.fusion.modalities import Cost, Features, Present, check_widths, g
 
 
 def append_one(x: Tensor) -> Tensor:
-    """(B, D) with a 1 behind: (B, D + 1).
+    """(B, D) with a 1 behind: (B, D + 1), in the dtype of x, on its device.
 
     >>> append_one(torch.tensor([[5.0, 7.0]])).tolist()
     [[5.0, 7.0, 1.0]]

@@ -191,7 +191,7 @@ def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """The mean cross-entropy over the tokens asked for: how surprised the model is, in nats.
 
     logits: (B, T, V); targets: int64 (B, T), -100 where nothing is asked. Where nothing is asked
-    at all the loss is 0, not 0/0.
+    at all the loss is 0 with a gradient of 0, not 0/0. Raises ValueError on targets of another shape.
 
     >>> masked_loss(torch.zeros(1, 2, 8), torch.tensor([[3, -100]])).exp().round().item()
     8.0

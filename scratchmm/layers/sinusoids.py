@@ -20,7 +20,7 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
     """Each position as the hands of many clocks: float32 (length, width).
 
     PE(pos, 2i) = sin(pos / 10000^(2i / width)) and PE(pos, 2i + 1) = cos(the same): sine and cosine
-    interleaved, as in the paper. width must be even.
+    interleaved, as in the paper. Raises ValueError on an odd width.
 
     >>> sinusoidal_positions(2, 2)[0].tolist()
     [0.0, 1.0]

@@ -69,7 +69,8 @@ class Temperature(nn.Module):
     """How sharply similarities are told apart: a learned scale, 1 / temperature, at most 100.
 
     It is learned as a logarithm, so that steps are relative. Above the limit the value is held but
-    the gradient still flows, so that an overshot scale finds its way back.
+    the gradient still flows, so that an overshot scale finds its way back. No log_scale is so large
+    that exp overflows: the logarithm is held, not the scale.
 
     >>> round(Temperature(initial=0.07)().item(), 2)
     14.29

@@ -87,7 +87,8 @@ def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = N
 
     logits: (B, M, K); present: bool (B, M), at least one in each row. scores: (M,), learned; the
     weights are their softmax over the modalities that are present. None: all weigh the same.
-    The result is both log-probabilities and logits: cross_entropy takes it as it is.
+    The result is both log-probabilities and logits: cross_entropy takes it as it is. All is computed
+    in logarithms, so that a probability of e^-200 is still there as -200.
 
     >>> logits = torch.tensor([[[0.5, 0.5], [0.9, 0.1]]]).log()
     >>> everyone = torch.tensor([[True, True]])
@@ -180,7 +181,7 @@ class BilinearFusion(nn.Module):
 # tensor_fusion.append_one: A 1 behind. 5 minutes, difficulty 1 of 5. In the lesson: "All products".
 # Comes after early.EarlyFusion.
 def append_one(x: Tensor) -> Tensor:
-    """(B, D) with a 1 behind: (B, D + 1).
+    """(B, D) with a 1 behind: (B, D + 1), in the dtype of x, on its device.
 
     >>> append_one(torch.tensor([[5.0, 7.0]])).tolist()
     [[5.0, 7.0, 1.0]]

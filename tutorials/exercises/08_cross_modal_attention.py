@@ -53,6 +53,7 @@ class CrossModalAttention(nn.Module):
         """x: (B, L, D) asks; context: (B, S, C) answers; real: bool (B, S), True may be seen.
 
         A sample whose context is all False gets no answer: zero weights, and the output's bias.
+        Raises ValueError on a context or a mask of another batch or length, and on a mask not bool.
         """
         raise NotImplementedError(
             "cross_modal.CrossModalAttention: let x ask and the context answer where real is True; "

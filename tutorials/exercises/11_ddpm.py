@@ -62,7 +62,8 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
 def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
 
-    Raises ValueError where there are not as many alpha_bars as samples.
+    The roots are taken in float64, as 1 - a rounds to 0 in float32 at the first of many steps; the
+    result has the dtype of start. Raises ValueError where there are not as many alpha_bars as samples.
 
     >>> mix(torch.ones(2), torch.zeros(2), torch.tensor([1.0, 0.25]))
     tensor([1.0000, 0.5000])
@@ -322,7 +323,10 @@ class UNet(nn.Module):
         return x
 
     def up(self, x: Tensor, skips: list[Tensor], time: Tensor, *words: Tensor | None) -> Tensor:
-        """The way up, from the smallest grid x. Each step sees the last skip left beside its input."""
+        """The way up, from the smallest grid x. Each step sees the last skip left beside its input.
+
+        The caller's list of skips stays as it is.
+        """
         raise NotImplementedError(
             "unet.up: level after level upwards, each step with the last skip left beside its "
             "input; then norm, silu and the last convolution"
@@ -385,7 +389,9 @@ def posterior(
     variance = (1 - b) / (1 - a) * (1 - a / b).
 
     start and x: (B, ...). timesteps and previous: int64 (B,); previous is one step earlier if None; at
-    -1 it is the start. Raises ValueError where previous is not before timesteps.
+    -1 it is the start (alpha_bar is 1 there). Returns the mean (B, ...) and the variance, one number a
+    sample, (B, 1, ...), both in the dtype of x; what they are made of is worked out in float64. Raises
+    ValueError where previous is not before timesteps.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> schedule = cosine_schedule(10)
