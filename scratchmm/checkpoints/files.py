@@ -166,7 +166,8 @@ def _misfits(given: Mapping[str, Any], expected: Mapping[str, Tensor], empty: bo
         if type(tensor) not in (Tensor, nn.Parameter):
             wrong[name] = f"a {type(tensor).__name__} and no plain tensor"
         elif tensor.layout != torch.strided or tensor.is_nested:
-            wrong[name] = f"{str(tensor.layout).removeprefix('torch.')} and should be dense"
+            layout = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+            wrong[name] = f"{layout} and should be dense"
         elif tensor.dtype not in FLOATS:
             wrong[name] = f"of {tensor.dtype}, which holds no weights"
         elif tensor.is_meta and not empty:

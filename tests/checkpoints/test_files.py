@@ -68,13 +68,6 @@ def test_without_safetensors(tmp_path, monkeypatch):
         read_state(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"step": 3}, {"a": torch.ones(1), "b": [1]}])
-def test_no_tensors_by_name(tmp_path, content):
-    torch.save(content, tmp_path / "w.bin")
-    with pytest.raises(ValueError, match="w.bin holds no tensors by name"):
-        read_state(tmp_path / "w.bin")
-
-
 def test_shards_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model.safetensors and no pytorch_model.bin in"):
         read_state(tmp_path)
@@ -135,3 +128,113 @@ def test_the_state_is_not_shared_with_the_model():
     fill(wrapped, state, layer("a", "b"))
     state["a.weight"].zero_()
     assert linear.weight.sum() == 6
+
+
+# What is refused, and that the model is then as it was
+
+
+class Sub(torch.Tensor):
+    """A tensor that is more than its numbers, as those of quantisation libraries are."""
+
+
+SPARSE = torch.eye(4, 6)
+KINDS = {
+    "sparse": (lambda: SPARSE.to_sparse(), "is sparse_coo and should be dense"),
+    "sparse rows": (lambda: SPARSE.to_sparse_csr(), "is sparse_csr and should be dense"),
+    "meta": (lambda: SPARSE.to("meta"), "is on the meta device, without numbers"),
+    "quantised": (
+        lambda: torch.quantize_per_tensor(SPARSE, 0.1, 0, torch.qint8),
+        "is of torch.qint8",
+    ),
+    "complex": (
+        lambda: SPARSE.to(torch.complex64),
+        "is of torch.complex64, which holds no weights",
+    ),
+    "bool": (lambda: SPARSE.bool(), "is of torch.bool, which holds no weights"),
+    "int8": (lambda: SPARSE.to(torch.int8), "is of torch.int8, which holds no weights"),
+    "uint8": (lambda: SPARSE.to(torch.uint8), "is of torch.uint8, which holds no weights"),
+    "int64": (lambda: SPARSE.to(torch.int64), "is of torch.int64, which holds no weights"),
+    "subclass": (lambda: SPARSE.as_subclass(Sub), "is a Sub and no plain tensor"),
+    "lazy": (
+        lambda: nn.UninitializedParameter(),
+        "is a UninitializedParameter and no plain tensor",
+    ),
+    "nested": (
+        lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        "is nested and should be dense",
+    ),
+    "nan": (lambda: torch.full((4, 6), torch.nan), "holds NaN or infinity"),
+    "one nan": (lambda: SPARSE.where(SPARSE == 0, torch.nan), "holds NaN or infinity"),
+    "infinity": (lambda: -SPARSE / 0, "holds NaN or infinity"),
+    "list": (lambda: [[1.0] * 6] * 4, "is a list and should be a tensor"),
+    "nothing": (lambda: None, "is a NoneType and should be a tensor"),
+}
+HALF_STATE = {
+    "fused.weight": torch.arange(12.0).reshape(4, 3).half(),
+    "fused.bias": torch.arange(4.0).bfloat16(),
+    "gain": torch.tensor(5.0, dtype=torch.float64),
+}
+LAST = [PLACES[0], PLACES[1], PLACES[3], Place("grid", ("table",))]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refusal_leaves_the_model_as_it_was(kind):
+    """The last tensor is the wrong one; not a bit, no flag and no counter of the model changes."""
+    model = Target()
+    model.two.weight.requires_grad_(False)
+    model.one.eval()
+    before = {name: (t.clone(), t._version) for name, t in model.state_dict(keep_vars=True).items()}
+    make, sentence = KINDS[kind]
+    with pytest.raises(
+        ValueError, match=f"the state dict does not fit Target: grid {sentence}"
+    ) as no:
+        fill(model, {**HALF_STATE, "grid": make()}, LAST)
+    assert "\n" not in str(no.value)
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        assert torch.equal(tensor, before[name][0]) and tensor._version == before[name][1], name
+    assert model.training and not model.one.training and not model.two.weight.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float64])
+def test_any_float_fills_the_model_in_its_own_dtype(dtype):
+    model = Target().half()
+    model.two.weight.requires_grad_(False)
+    model.one.eval()
+    grid = torch.arange(24.0).reshape(4, 6).to(dtype)
+    fill(model, {**HALF_STATE, "grid": grid, "more": torch.ones(1).int()}, LAST, harmless=["more"])
+    assert torch.equal(model.table.double(), grid.double()) and model.scale.item() == 5
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float16}
+    assert model.training and not model.one.training and not model.two.weight.requires_grad
+    assert model.one.weight.requires_grad
+
+
+def test_numbers_that_a_smaller_dtype_cannot_hold():
+    state = {**HALF_STATE, "grid": torch.full((4, 6), -65519.0)}
+    fill(Target().half(), state, LAST)
+    state["grid"][2, 3] = -65520.0  # rounds to infinity
+    fill(Target(), state, LAST)
+    fill(Target().bfloat16(), state, LAST)
+    with pytest.raises(ValueError, match=r"grid reaches 6\.55e\+04, infinite in torch.float16"):
+        fill(Target().half(), state, LAST)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_no_numbers_at_all_are_fine():
+    empty = nn.Linear(0, 2, bias=False)
+    fill(empty, {"w": torch.zeros(2, 0)}, [Place("w", ("weight",))])
+
+
+def test_models_that_cannot_be_filled():
+    state = {**HALF_STATE, "grid": SPARSE}
+    with torch.device("meta"):
+        empty = Target()
+    with pytest.raises(ValueError, match="Target is on the meta device and can't be filled"):
+        fill(empty, state, LAST)
+    fill(empty, {name: tensor.to("meta") for name, tensor in state.items()}, LAST)  # sizes only
+    with torch.inference_mode():
+        fixed = Target()
+    with pytest.raises(ValueError, match="one.weight of Target is an inference tensor"):
+        fill(fixed, state, LAST)
+    with pytest.raises(ValueError, match="has no one.weight to fill: give the model itself"):
+        fill(nn.DataParallel(Target()), state, LAST)
