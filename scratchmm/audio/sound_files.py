@@ -1,35 +1,38 @@
-"""Sound files in and out: from a WAV, FLAC or OGG file to samples and back, whole or not at all.
+"""Sound files in and out: from a file to samples and back, whole or not at all.
 
 soundfile (libsndfile) decodes. It reads a file that was cut off as far as it goes and says nothing,
-so whether the end is there is looked up here first; and it takes the whole process down when it is
-asked for an OGG of too high a rate or of too many samples at once, so it is not asked for that.
+so whether the end is there is looked up first (sound_kinds.py); and it takes the whole process down
+when it is asked for an OGG of too high a rate or of too many samples at once, so it is not asked
+for that.
 
 Dimensions: C channels, S samples of each.
 """
 
 import io
-import struct
 from numbers import Real
 from pathlib import Path
 
-import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
+from scratchmm.audio.flac_length import with_length
+from scratchmm.audio.sound_kinds import check_chunks, kind_of, links_of, without_tags
 from scratchmm.whole_file import write_whole
 
-KINDS = {b"RIFF": "WAV", b"RF64": "WAV", b"fLaC": "FLAC", b"OggS": "OGG"}  # by the first 4 bytes
+WRITTEN = ("WAV", "FLAC", "OGG")
 BLOCK = 65_536  # samples that are decoded or encoded at once
-UNKNOWN = 0x7FFF_F000  # a WAV that was streamed promises this many bytes or more
+MOST = 2**29  # numbers of a sound that is read, of all channels together: 2 GB
+LOUDEST = 1e12  # of a file of floats: squares and sums beyond would soon be infinite
 HIGHEST_OGG = 200_000  # Hz
 
 
 def decode(path: str | Path) -> tuple[Tensor, int]:
     """Read a sound file: (float32 (C, S), rate). Whole numbers become k / 2^(bits - 1).
 
-    Raises FileNotFoundError, or ValueError with one sentence: not a sound, damaged, truncated, 0
-    samples, NaN or infinite samples.
+    WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, FLAC and OGG, also behind ID3 tags; an OGG's streams one
+    after the other. Raises FileNotFoundError, or ValueError with one sentence: no sound, or of
+    another kind, damaged, truncated, more than is read, 0 samples, NaN or infinite samples.
 
     >>> decode("no such file.wav")
     Traceback (most recent call last):
@@ -38,49 +41,66 @@ def decode(path: str | Path) -> tuple[Tensor, int]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is a folder" if path.is_dir() else f"no sound at {path}")
-    data = path.read_bytes()
-    if data[:4] not in KINDS:
-        begins = f"it begins with {data[:4].hex(' ')}" if data else "it is empty"
-        raise ValueError(f"{path} is not a WAV, FLAC or OGG file: {begins}")
-    check_end(path, data)
+    data = without_tags(path.read_bytes())
+    kind = kind_of(path, data)
+    if kind == "OGG":
+        read = [_decode(path, link) for link in links_of(path, data)]
+    else:
+        read = [_decode(path, _prepared(path, data, kind))]
+    rate, channels = read[0][1], len(read[0][0])
+    for part, other in read:
+        if (other, len(part)) != (rate, channels):
+            raise ValueError(
+                f"{path} is a chain of sounds of {channels} channels at {rate} Hz and of "
+                f"{len(part)} at {other}"
+            )
+    return torch.cat([part for part, _ in read], dim=1) if len(read) > 1 else read[0][0], rate
+
+
+def _prepared(path: Path, data: bytes, kind: str) -> bytes:
+    """The bytes as libsndfile reads them, when all that they promise is there."""
+    if kind == "FLAC":
+        return with_length(path, data)
+    check_chunks(path, data, kind)
+    if kind == "W64":
+        return data[: int.from_bytes(data[16:24], "little")]  # it would hear what is behind
+    if data[:4] == b"BW64":  # an RF64 under another name, or a RIFF
+        return (b"RF64" if data[12:16] == b"ds64" else b"RIFF") + data[4:]
+    return data
+
+
+def _decode(path: Path, data: bytes) -> tuple[Tensor, int]:
     try:
         # From memory, where no suffix of a name misleads; in blocks, since headers may lie.
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate, blocks = file.samplerate, []
+            rate, blocks, left = file.samplerate, [], MOST // file.channels
+            if file.frames > left:
+                raise ValueError(
+                    f"{path} promises {file.frames} samples in {file.channels} channels: more than "
+                    f"the {MOST} that are read together, or it is damaged"
+                )
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
-                blocks.append(block)
-    except (soundfile.SoundFileError, TypeError) as error:
-        raise ValueError(f"{path} is a damaged or truncated sound ({error})") from error
+                blocks.append(torch.from_numpy(block.T.copy()))  # (C, S)
+    except soundfile.SoundFileError as error:
+        raise ValueError(f"{path} is a damaged or truncated sound ({_said(error)})") from error
     if not blocks:
         raise ValueError(f"{path} holds 0 samples")
-    sound = torch.from_numpy(np.concatenate(blocks).T.copy())  # (C, S)
+    sound = torch.cat(blocks, dim=1)  # (C, S)
     if not sound.isfinite().all():
         count = int((~sound.isfinite()).sum())
         raise ValueError(f"{path} holds {count} samples of {sound.numel()} that are no numbers")
+    if (loudest := sound.abs().max().item()) > LOUDEST:
+        raise ValueError(
+            f"{path} holds samples of up to {loudest:.3g}, more than {LOUDEST:.0e}: a sound lies in "
+            "[-1, 1]"
+        )
     return sound, rate
 
 
-def check_end(path: Path, data: bytes) -> None:
-    """Refuse a WAV with less data than it promises, and an OGG whose last page is not its end.
-
-    A FLAC that was cut off is noticed by its decoder.
-    """
-    if KINDS[data[:4]] == "WAV":
-        start = 12
-        while start + 8 <= len(data):
-            name, size = struct.unpack_from("<4sI", data, start)
-            start += 8
-            if name == b"data" and len(data) - start < size < UNKNOWN:
-                there = len(data) - start
-                raise ValueError(f"{path} is truncated: {there} of {size} bytes of sound are there")
-            start += size + size % 2
-    if KINDS[data[:4]] == "OGG":
-        # A page: "OggS", its version, its flags (4: the last), at 26 the number of its segments,
-        # then a byte for the length of each, then all of them (RFC 3533, section 6).
-        page = data[data.rfind(b"OggS") :]
-        lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
-        if not lengths or not page[5] & 4 or len(page) < 27 + page[26] + sum(lengths):
-            raise ValueError(f"{path} is truncated: its last page is not the end of an OGG file")
+def _said(error: Exception) -> str:
+    """What libsndfile says, without the address of the bytes in memory."""
+    said = getattr(error, "error_string", str(error))
+    return "it ends before what its head promises" if "psf_fseek" in said else said
 
 
 def encode(path: str | Path, sound: Tensor, rate: int) -> Path:
@@ -95,7 +115,7 @@ def encode(path: str | Path, sound: Tensor, rate: int) -> Path:
     """
     path, buffer = Path(path), io.BytesIO()
     kind = path.suffix[1:].upper()
-    if kind not in KINDS.values():
+    if kind not in WRITTEN:
         raise ValueError(f"{path} does not end in .wav, .flac or .ogg")
     if kind == "OGG" and rate > HIGHEST_OGG:
         raise ValueError(f"an OGG file has at most {HIGHEST_OGG} Hz, not {rate}")
@@ -110,7 +130,7 @@ def encode(path: str | Path, sound: Tensor, rate: int) -> Path:
                 file.write(ready[start : start + BLOCK])
     except soundfile.SoundFileError as error:
         raise ValueError(
-            f"{path} can't hold {sound.shape[0]} channels of {rate} Hz ({error})"
+            f"{path} can't hold {sound.shape[0]} channels of {rate} Hz ({_said(error)})"
         ) from error
     write_whole(path, buffer.getvalue())
     return path

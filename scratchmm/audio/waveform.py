@@ -31,13 +31,14 @@ MOST_SAMPLES = 2**30  # a file that says 1 Hz must not fill the memory when its 
 def read_sound(
     path: str | Path, *, rate: int | None = None, mono: bool = True
 ) -> tuple[Tensor, int]:
-    """Read a WAV, FLAC or OGG file: (float32 (S,), rate in Hz), or (C, S) with mono=False.
+    """Read a WAV, W64, AIFF, FLAC or OGG file: (float32 (S,), rate in Hz), or (C, S) with mono=False.
 
     With `rate` the sound is resampled to it. Samples of n bits are k / 2^(n - 1); those of a file
     of floats and of OGG may go beyond [-1, 1] and are given as they are: see `normalise`.
 
-    Raises FileNotFoundError, or ValueError with one sentence that names the file: not a sound,
-    damaged, truncated (no half sounds), 0 samples, samples that are NaN or infinite.
+    Raises FileNotFoundError, or ValueError with one sentence that names the file: not a sound, or of
+    a kind that is not read (MP3 and others), damaged, truncated (no half sounds), 0 samples, more
+    than 2^29 in all channels, samples that are NaN, infinite or beyond 1e12.
 
     >>> read_sound("no such file.wav")
     Traceback (most recent call last):

@@ -7,6 +7,7 @@ known by their first bytes, so that a refusal can say what the file is.
 from pathlib import Path
 
 from scratchmm.file_kinds import foreign_kind
+from scratchmm.sentences import shortened
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 64_000_000  # of one picture
@@ -102,7 +103,9 @@ def refusal(path: Path, head: bytes, reason: str = "") -> str:
     """
     kind, read = kind_of(head), ", ".join(FORMATS)
     if kind in SURE:
-        return f"{path} is damaged or truncated, or a {kind} of an uncommon kind ({reason})"
+        return (
+            f"{path} is damaged or truncated, or a {kind} of an uncommon kind ({shortened(reason)})"
+        )
     if kind:
         article = "an" if kind[0] in "AIO" else "a"
         return f"{path} is {article} {kind} picture, which is not read: {read} are"
