@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import zipfile
 
 import pytest
@@ -191,3 +192,94 @@ def test_differences_name_every_one():
         "e is surplus",
     ]
     assert differences(expected, dict(expected)) == []
+
+
+def rewritten(path, change):
+    """The archive with its members changed by change(name, content), and sums that fit."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, change(name, source.read(name)))
+    path.write_bytes(out.getvalue())
+
+
+def test_damage_in_the_table_of_an_archive(tmp_path):
+    path = tmp_path / "c.pt"
+    for place, offset, change in [
+        ("rfind", 3, 1),  # the sign that an entry begins with
+        ("find", 46, 128),  # a name that is no longer text
+        ("find", 9, 8),  # and one that should be UTF-8
+        ("find", 10, 64),  # an unknown compression
+        ("find", 42, 255),  # the place of the member
+    ]:
+        save_checkpoint(path, STATE)
+        content = bytearray(path.read_bytes())
+        at = getattr(content, place)(b"PK\x01\x02")
+        content[at + offset] ^= change
+        content[at + 46] |= 128 * (offset == 9)
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="c.pt is (cut off or )?damaged: ") as refusal:
+            load_checkpoint(path)
+        assert "\n" not in str(refusal.value), (place, offset)
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [b"\x80\x02X\x01", b"", b"\x80\x02]q\x00.", b"\x80\x02K\x01b.", b"\x80\x02(t(t\x85R."],
+)
+def test_damage_in_the_list_of_what_is_there(tmp_path, pickled):
+    save_checkpoint(tmp_path / "c.pt", STATE)
+    rewritten(tmp_path / "c.pt", lambda name, old: pickled if name.endswith("data.pkl") else old)
+    with pytest.raises(ValueError, match="c.pt is (damaged|not a checkpoint)") as refusal:
+        load_checkpoint(tmp_path / "c.pt")
+    assert "\n" not in str(refusal.value)
+
+
+def test_damage_in_a_file_before_archives(tmp_path):
+    path = tmp_path / "w.bin"
+    torch.save({"w": torch.ones(50)}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    key = re.search(rb"\d{12,}", content)[0]  # of the storage, which is looked for again later
+    path.write_bytes(content.replace(key, key[:-1] + b"~", 1))
+    with pytest.raises(ValueError, match="w.bin is damaged or was not written by torch.save"):
+        read_torch_file(path)
+
+
+def test_every_flipped_bit_of_an_archive_is_refused_or_harmless(tmp_path):
+    path = tmp_path / "w.pt"
+    weights = {"w": torch.arange(40.0), "b": torch.ones(3).half()}
+    torch.save(weights, path)
+    content = path.read_bytes()
+    read = 0
+    for position in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        try:
+            torch.testing.assert_close(read_torch_file(path), weights, rtol=0, atol=0)
+            read += 1
+        except ValueError as refusal:
+            assert str(path) in str(refusal) and "\n" not in str(refusal)
+    assert 0 < read < len(content) / 7 / 2
+
+
+def test_other_kinds_of_file_are_named(tmp_path):
+    path = tmp_path / "c.pt"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n")
+    with pytest.raises(
+        ValueError, match="c.pt was not written by torch.save: it is a pointer of G"
+    ):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
+def test_too_little_memory_is_not_called_damage(tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    save_checkpoint(tmp_path / "c.pt", STATE)
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(MemoryError, match="c.pt asks for more memory than there is"):
+        load_checkpoint(tmp_path / "c.pt")
