@@ -60,12 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
     before = _similarity(clip, unseen)
     asked = (unseen.pictures, unseen.texts, seen.pictures, seen.texts)
     settings = {DATA: content_of(*train, *asked)}
+    began = time.perf_counter()
     seconds = _train(clip, train, settings, arguments, say)
+    # A tour that went on where it was stopped has the seconds of the earlier ones in its curve.
+    earlier = max(0.0, seconds - (time.perf_counter() - began))
     small_clip.save(clip, out)
     report = _measure(clip, seen, unseen)
     report |= {"train_seconds": round(seconds, 1), "seed": arguments.seed}
     drawn = _draw(clip, before, seen, unseen, out, say)
-    report["total_seconds"] = round(time.perf_counter() - start, 1)
+    report["total_seconds"] = round(time.perf_counter() - start + earlier, 1)
     _write(out / "report.json", json.dumps(report, indent=1) + "\n")
     (out / "checkpoint.pt").unlink(missing_ok=True)  # finished: the next tour starts anew
     print(json.dumps(report, indent=1)) if arguments.json else _tell(report, drawn, arguments)
@@ -80,6 +83,7 @@ def _train(
     say: Callable[[str], None],
 ) -> float:
     """Train in place, going on where a killed tour of the same settings stopped; the seconds."""
+    from scratchmm.data.alike import right_answers
     from scratchmm.training.augment import random_shift
     from scratchmm.training.fit import fit
     from scratchmm.training.small_clip import clip_loss, pair_batches
@@ -89,7 +93,14 @@ def _train(
     say(f"Training a CLIP of {parameters:,} parameters from scratch.")
     curve = fit(
         clip.model,
-        pair_batches(clip, *train, BATCH, arguments.seed, random_shift if own else None),
+        pair_batches(
+            clip,
+            *train,
+            BATCH,
+            arguments.seed,
+            random_shift if own else None,
+            right_answers(*train),
+        ),
         clip_loss,
         steps=arguments.steps or (PAIRS_STEPS if own else WORLD_STEPS),
         learning_rate=LEARNING_RATE,
@@ -114,19 +125,21 @@ def _measure(clip: "SmallCLIP", seen: "Part", unseen: "Part") -> dict[str, Any]:
     """Zero-shot accuracy on both parts; recall both ways on the part that was never seen."""
     from scratchmm.metrics.recall import recall_at_k
 
-    similarity = _similarity(clip, unseen)
+    similarity = _similarity(clip, unseen)[unseen.rows][:, unseen.columns]  # each stands once
+    relevant = unseen.relevant[unseen.rows][:, unseen.columns]
     return {
         "seen_accuracy": _accuracy(clip, seen),
         "unseen_accuracy": _accuracy(clip, unseen),
-        "image_to_text_recall": [recall_at_k(similarity, k, unseen.relevant) for k in KS],
-        "text_to_image_recall": [recall_at_k(similarity.T, k, unseen.relevant.T) for k in KS],
+        "image_to_text_recall": [recall_at_k(similarity, k, relevant) for k in KS],
+        "text_to_image_recall": [recall_at_k(similarity.T, k, relevant.T) for k in KS],
     }
 
 
 def _accuracy(clip: "SmallCLIP", part: "Part") -> float:
-    """How often the right class is the likeliest, its prompts averaged (for own pairs: the text)."""
-    probabilities = _probabilities(clip, part, clip.embed_pictures(part.pictures))
-    return (probabilities.argmax(dim=-1) == part.labels).double().mean().item()
+    """How often the right class is the likeliest, its prompts averaged (for own pairs: a text)."""
+    probabilities = _probabilities(clip, part, clip.embed_pictures(part.pictures[part.rows]))
+    best = probabilities.argmax(dim=-1, keepdim=True)
+    return part.right()[part.rows].gather(1, best).double().mean().item()
 
 
 def _probabilities(clip: "SmallCLIP", part: "Part", embeddings: "Tensor") -> "Tensor":
@@ -158,7 +171,8 @@ def _pictures(
     from scratchmm import plots
     from scratchmm.contrastive.retrieval import top_k
 
-    few = _different(unseen.labels.tolist(), 12)
+    rows = unseen.rows.tolist()  # each different picture once
+    few = [rows[place] for place in _different([int(unseen.labels[row]) for row in rows], 12)]
     names = [unseen.texts[i] for i in few]
     sides = ("picture of", "sentence")
     after = _similarity(clip, unseen)
@@ -180,11 +194,14 @@ def _pictures(
     pictures, texts = list(unseen.pictures), unseen.texts
     by_picture, by_text = clip.embed_pictures(unseen.pictures), clip.embed_texts(texts)
     true, so = unseen.relevant, few[:6]
-    for name, asked, answers, queries, gallery, relevant, what in (
-        ("by_text", texts, pictures, by_text, by_picture, true.T, "pictures found for a sentence"),
-        ("by_picture", pictures, texts, by_picture, by_text, true, "sentences found for a picture"),
-    ):
-        found = top_k(queries[so], gallery, min(5, len(texts))).indices.tolist()
+    for name, asked, answers, queries, gallery, once, relevant, what in (
+        ("by_text", texts, pictures, by_text, by_picture, unseen.rows, true.T,
+         "pictures found for a sentence"),
+        ("by_picture", pictures, texts, by_picture, by_text, unseen.columns, true,
+         "sentences found for a picture"),
+    ):  # fmt: skip
+        best = top_k(queries[so], gallery[once], min(5, len(once))).indices
+        found = once[best].tolist()
         path = plots.retrieval_sheet(
             [asked[i] for i in so],
             [[answers[j] for j in row] for row in found],

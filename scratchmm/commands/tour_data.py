@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scratchmm.data.alike import gallery, right_answers, same_texts
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.pairs import load_pictures, read_pairs, split_pairs
 from scratchmm.data.wording import describe, wordings
@@ -28,6 +29,17 @@ class Part:
     classes: list[str]  # names to choose from, for zero-shot classification
     labels: Tensor  # int64 (B,), the right class of each
     prompts: tuple[str, ...] = ("{}",)  # what is said around a class's name
+    several: Tensor | None = None  # bool (B, K), which classes are right, where it may be many
+
+    def __post_init__(self) -> None:
+        once = gallery(self.pictures, self.texts)
+        self.rows, self.columns = once.rows, once.columns  # what stands once in a gallery
+
+    def right(self) -> Tensor:
+        """Which classes are right for each picture: bool (B, K)."""
+        if self.several is not None:
+            return self.several
+        return self.labels[:, None] == torch.arange(len(self.classes))
 
 
 def read(
@@ -81,7 +93,10 @@ def _own_pairs(
 
 
 def _pairs_part(pictures: Tensor, texts: list[str]) -> Part:
-
-    classes = sorted(set(texts))
-    labels = torch.tensor([classes.index(text) for text in texts])
-    return Part(pictures, texts, labels[:, None] == labels[None, :], classes, labels)
+    """Every text of a picture is right, in whichever pair it stands; each different one is a class."""
+    once = gallery(pictures, texts)
+    classes = [texts[column] for column in once.columns.tolist()]
+    number = same_texts(texts)  # counted as they appear, like the columns
+    relevant = right_answers(pictures, texts)(torch.arange(len(texts)))
+    several = relevant[:, once.columns]
+    return Part(pictures, texts, relevant, classes, number, several=several)

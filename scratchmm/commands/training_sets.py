@@ -33,6 +33,16 @@ class Part:
     labels: Tensor  # int64 (B,)
     names: list[str]  # K of them; for pairs, every different text is a class
     prompts: tuple[str, ...] = ("{}",)  # what is said around a name
+    several: Tensor | None = (
+        None  # bool (B, K), which names are right, where it may be more than one
+    )
+    files: int = 0  # how many pictures there were, before those that are the same became one
+
+    def right(self) -> Tensor:
+        """Which names are right for each picture: bool (B, K)."""
+        if self.several is not None:
+            return self.several
+        return self.labels[:, None] == torch.arange(len(self.names), device=self.labels.device)
 
 
 @dataclass
@@ -49,7 +59,7 @@ class TrainingSet:
         """Letters that are others as soon as a picture, text or label is, to train on or to ask."""
         parts: list[Any] = [self.pictures, self.texts, self.labels, self.names]
         for which, part in self.tests.items():
-            parts += [[which, *part.prompts], part.pictures, part.labels, part.names]
+            parts += [[which, *part.prompts], part.pictures, part.right(), part.names]
         return content_of(*parts)
 
 
@@ -135,6 +145,7 @@ def _resized(pictures: Tensor, size: int) -> Tensor:
 
 
 def _pairs(train: Sequence, test: Sequence, size: int) -> TrainingSet:  # type: ignore[type-arg]
+    from scratchmm.data.alike import gallery
     from scratchmm.data.pairs import load_pictures
 
     if len(train) < 2 or len(test) < 2:
@@ -142,7 +153,10 @@ def _pairs(train: Sequence, test: Sequence, size: int) -> TrainingSet:  # type: 
             f"there are {len(train)} pairs to train on and {len(test)} to hold out: both need 2"
         )
     texts, asked = [pair.text for pair in train], [pair.text for pair in test]
-    names = list(dict.fromkeys(asked))
-    labels = torch.tensor([names.index(text) for text in asked])
-    part = Part(load_pictures(test, size), labels, names)
+    pictures = load_pictures(test, size)
+    once = gallery(pictures, asked)  # several texts of a picture are all right; it stands once
+    right = once.relevant
+    names = [asked[column] for column in once.columns.tolist()]
+    files = len({pair.file for pair in test})
+    part = Part(pictures[once.rows], right.int().argmax(dim=1), names, several=right, files=files)
     return TrainingSet(load_pictures(train, size), texts, None, names, {"test": part})

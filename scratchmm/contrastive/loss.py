@@ -3,7 +3,10 @@
 Papers: CLIP (Radford et al. 2021, arXiv 2103.00020), figure 3; InfoNCE is from Representation
 Learning with Contrastive Predictive Coding (van den Oord et al. 2018, arXiv 1807.03748), equation 4.
 Dimensions: B batch, D width of the shared space.
-Differs from the paper: nothing.
+Differs from the paper: `contrastive_loss` in nothing. CLIP counts every other text of the batch as a
+wrong answer; `masked_contrastive_loss` leaves out those that are right as well (false negatives), as
+Boosting Contrastive Self-Supervised Learning with False Negative Cancellation (Huynh et al. 2020,
+arXiv 2011.11765), section 3.3, does for pictures: they are eliminated, and not counted as positives.
 """
 
 import torch
@@ -35,3 +38,36 @@ def contrastive_loss(
     image_loss = F.cross_entropy(logits, partner)
     text_loss = F.cross_entropy(logits.T, partner)
     return (image_loss + text_loss) / 2
+
+
+def masked_contrastive_loss(
+    image_embeddings: Tensor, text_embeddings: Tensor, scale: Tensor | float, right: Tensor
+) -> Tensor:
+    """`contrastive_loss`, in which other right answers of the batch count as no wrong ones.
+
+    right: bool (B, B), True where text j is right for picture i, as the second of five texts of one
+    picture is. On the diagonal it counts for nothing: pair i is the answer that is asked for, in
+    rows and in columns, and the others that are right stand in neither softmax (masked with -inf).
+    Shapes that differ are refused (ValueError).
+
+    >>> same = torch.ones(3, 1)
+    >>> right = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    >>> loss = masked_contrastive_loss(same, same, 10.0, right)  # the right one of 2, of 2, of 3
+    >>> torch.allclose(loss, torch.tensor([2.0, 2.0, 3.0]).log().mean())
+    True
+    """
+    if right.shape != (len(image_embeddings), len(text_embeddings)):
+        raise ValueError(
+            f"right is {tuple(right.shape)} for {len(image_embeddings)} pictures "
+            f"and {len(text_embeddings)} texts"
+        )
+    if image_embeddings.shape != text_embeddings.shape:
+        raise ValueError(
+            f"image embeddings are {tuple(image_embeddings.shape)} "
+            f"but text embeddings are {tuple(text_embeddings.shape)}"
+        )
+    logits = scale * image_embeddings @ text_embeddings.T  # (B, B)
+    partner = torch.arange(len(logits), device=logits.device)
+    others = right & (partner[:, None] != partner)
+    logits = logits.masked_fill(others, -torch.inf)
+    return (F.cross_entropy(logits, partner) + F.cross_entropy(logits.T, partner)) / 2

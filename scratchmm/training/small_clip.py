@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from scratchmm.contrastive.clip import CLIP, CLIPConfig
-from scratchmm.contrastive.loss import contrastive_loss
+from scratchmm.contrastive.loss import contrastive_loss, masked_contrastive_loss
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
@@ -21,7 +21,7 @@ from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTConfig
 from scratchmm.whole_file import read_json, write_whole
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]  # pictures, tokens, and where it is asked for, which are right
 
 
 @dataclass
@@ -87,9 +87,13 @@ def build(
 
 
 def clip_loss(model: CLIP, batch: Batch) -> Tensor:
-    """The contrastive loss of a batch (pictures, tokens), for `training.fit`."""
-    output = model(*batch)
-    return contrastive_loss(output.image_embeddings, output.text_embeddings, output.scale)
+    """The contrastive loss of a batch (pictures, tokens), for `training.fit`.
+
+    With a third part, right: bool (B, B), other right answers count as no wrong ones.
+    """
+    output = model(*batch[:2])
+    parts = output.image_embeddings, output.text_embeddings, output.scale
+    return masked_contrastive_loss(*parts, batch[2]) if len(batch) > 2 else contrastive_loss(*parts)
 
 
 def pair_batches(
@@ -99,10 +103,12 @@ def pair_batches(
     batch_size: int,
     seed: int = 0,
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    right: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[int], Batch]:
     """A function from the step to its batch (pictures, tokens): a pure function of the step.
 
-    augment: changes the batch's pictures, with a generator seeded by the step.
+    augment: changes the batch's pictures, with a generator seeded by the step. right: from rows (B,)
+    to bool (B, B), is text j right for picture i (`data.alike.right_answers`); it is put behind.
     """
     prepared, tokens = clip.prepare(pictures), clip.tokens(texts)
     indices = shuffled_batches(len(texts), min(batch_size, len(texts)), seed)
@@ -112,7 +118,7 @@ def pair_batches(
         batch = prepared[chosen]
         if augment is not None:
             batch = augment(batch, seeded(seed, step))
-        return batch, tokens[chosen]
+        return (batch, tokens[chosen], *([] if right is None else [right(chosen)]))
 
     return batch_at
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from scratchmm.commands import main, tour, tour_data
+from scratchmm.training import fit as fit_module
 from scratchmm.training import small_clip
 
 KEYS = {
@@ -129,6 +131,69 @@ def test_a_killed_tour_goes_on_and_ends_in_the_same_figures(table, tmp_path):
     resumed, whole = (small_clip.load(tmp_path / name) for name in ("killed", "whole"))
     for one, other in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_several_texts_of_a_picture_are_all_right(tmp_path):
+    """And each picture and each sentence stands once among the answers."""
+    rows = ["file\ttext"]
+    for thing in range(30):
+        Image.new("RGB", (16, 16), (8 * thing, 9, 99)).save(tmp_path / f"{thing}.png")
+        rows += [f"{thing}.png\tthing {thing} said in way {way}" for way in range(5)]
+    (tmp_path / "t.tsv").write_text("\n".join(rows) + "\n")
+    train, seen, unseen = tour_data.read(tmp_path / "t.tsv", 0, lambda text: None)
+    assert len(train[1]) + len(unseen.texts) == 150
+    for part in (seen, unseen):
+        named = [text.split()[1] for text in part.texts]
+        assert part.relevant.tolist() == [[a == b for b in named] for a in named]
+        assert len(part.rows) == len(set(named))
+        assert [part.texts[column] for column in part.columns.tolist()] == part.classes
+        assert part.right().sum(dim=1).tolist() == [named.count(name) for name in named]
+        clip = Knows(part)
+        assert tour._accuracy(clip, part) == 1.0
+    report = tour._measure(Knows(unseen), unseen, unseen)
+    assert report["image_to_text_recall"] == report["text_to_image_recall"] == [1.0, 1.0, 1.0]
+
+
+class Knows:
+    """A model that knows which thing a picture shows and a text names."""
+
+    def __init__(self, part):
+        self.order = sorted({text.split()[1] for text in part.texts})
+        pictures = zip(part.pictures, part.texts, strict=True)
+        self.thing = {picture.numpy().tobytes(): text.split()[1] for picture, text in pictures}
+        self.model = SimpleNamespace(temperature=lambda: torch.tensor(9.0))
+
+    def vectors(self, names):
+        return torch.stack([torch.eye(len(self.order))[self.order.index(name)] for name in names])
+
+    def embed_pictures(self, pictures):
+        return self.vectors([self.thing[picture.numpy().tobytes()] for picture in pictures])
+
+    def embed_texts(self, texts):
+        return self.vectors([text.split()[1] for text in texts])
+
+
+@pytest.mark.usefixtures("small_world")
+def test_a_world_part_asks_no_sentence_twice():
+    _, seen, unseen = tour_data.read(None, 0, lambda text: None)
+    for part in (seen, unseen):
+        once = [part.texts[column] for column in part.columns.tolist()]
+        assert len(once) == len(set(once)) and set(once) == set(part.texts)
+
+
+def test_a_tour_that_went_on_counts_all_its_seconds(table, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    words = ["tour", "--pairs", str(table), "--steps", "4", "--out", str(out), "--json"]
+    real = fit_module.fit
+
+    def long_ago(*args, **options):
+        curve = real(*args, **options)
+        return [{**row, "seconds": row["seconds"] + 500} for row in curve]
+
+    monkeypatch.setattr(fit_module, "fit", long_ago)  # 500 s before the run was stopped
+    assert main(words) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert 500 < report["train_seconds"] <= report["total_seconds"]
 
 
 def refused(words, capsys):

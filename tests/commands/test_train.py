@@ -160,6 +160,50 @@ def test_figures_of_a_clip_by_hand():
     assert figures["text_to_image_recall"] == [0.5, 1.0, 1.0]
 
 
+class Knows:
+    """A model that knows which thing a picture shows and a text names, and keeps no two texts alike."""
+
+    def __init__(self, things):
+        self.things = things  # of each shade of grey
+
+    def vectors(self, kinds):
+        return torch.stack([torch.eye(len(self.things) + 1)[kind] for kind in kinds])
+
+    def embed_pictures(self, pictures):
+        shades = [round(127.5 * picture.mean().item() + 127.5) for picture in pictures]
+        return self.vectors([self.things[shade] for shade in shades])
+
+    def embed_texts(self, texts):
+        found = self.vectors([int(text.split()[1]) for text in texts])
+        found[:, -1] = torch.tensor([0.01 * int(text.split()[-1]) for text in texts])
+        return torch.nn.functional.normalize(found, dim=-1)
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_every_text_of_a_picture_is_right(copies, tmp_path):
+    """As in COCO and Flickr30k; copies: the picture lies there once for each of its texts."""
+    rows, texts = ["file\ttext"], 3
+    for thing in range(30):
+        for way in range(texts):
+            name = f"{thing}_{way if copies else 0}.png"
+            Image.new("L", (16, 16), 8 * thing + 3).save(tmp_path / name)
+            rows.append(f"{name}\tthing {thing} said in way {way}")
+    for way in range(3):  # a text of two pictures: both are right
+        rows.append(f"{thing}_0.png\tthing {thing - 1} said in way {way}")
+    (tmp_path / "t.tsv").write_text("\n".join(rows) + "\n")
+    data = read_set(str(tmp_path / "t.tsv"), None, 16, 0)
+    part = data.tests["test"]
+    assert len(part.pictures) == len(part.labels) < len(part.names)
+    assert part.right().gather(1, part.labels[:, None]).all()
+    knows = Knows({8 * thing + 3: thing for thing in range(30)})
+    figures = measure_clip(knows, data)
+    assert figures["zero_shot_accuracy"] == 1.0
+    assert figures["image_to_text_recall"] == [1.0, 1.0, 1.0]
+    assert figures["text_to_image_recall"] == [1.0, 1.0, 1.0]
+    wrong = Knows({8 * thing + 3: (thing + 1) % 30 for thing in range(30)})
+    assert measure_clip(wrong, data)["zero_shot_accuracy"] < 0.4
+
+
 def test_figures_of_a_vit_by_hand():
     chances = torch.tensor([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]])
     vit = SimpleNamespace(classify=lambda pictures: chances)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from scratchmm.contrastive.loss import contrastive_loss
+from scratchmm.contrastive.loss import contrastive_loss, masked_contrastive_loss
 
 
 def pairs(B=5, D=7, seed=0):
@@ -70,3 +70,54 @@ def test_unlike_shapes_are_refused():
 def test_the_loss_stays_on_the_device_of_its_inputs():
     vectors = torch.empty(3, 5, device="meta")
     assert contrastive_loss(vectors, vectors, 3.0).device.type == "meta"
+
+
+# Other right answers of the batch.
+
+
+@pytest.mark.parametrize("scale", [0.5, 20.0])
+def test_other_right_answers_stand_in_neither_softmax(scale):
+    images, texts = pairs()
+    right = torch.rand(5, 5, generator=torch.Generator().manual_seed(3)) < 0.4  # in no order
+    total = 0.0
+    for i in range(5):
+        for is_row in (True, False):
+            logits = []
+            for j in range(5):
+                a, b = (i, j) if is_row else (j, i)
+                if i == j or not right[a, b]:
+                    logits.append(scale * float(images[a] @ texts[b]))
+            own = scale * float(images[i] @ texts[i])
+            total += math.log(sum(math.exp(x) for x in logits)) - own
+    loss = masked_contrastive_loss(images, texts, scale, right)
+    assert loss.item() == pytest.approx(total / 10, abs=1e-12)
+    assert loss < contrastive_loss(images, texts, scale)
+
+
+def test_with_pairs_alone_it_is_the_contrastive_loss():
+    images, texts = pairs()
+    wanted = contrastive_loss(images, texts, 7.0)
+    for right in (torch.eye(5).bool(), torch.zeros(5, 5).bool()):
+        torch.testing.assert_close(masked_contrastive_loss(images, texts, 7.0, right), wanted)
+
+
+def test_five_texts_of_one_picture_can_be_learned_to_the_end():
+    """A model that knows all: the plain loss stays at log 5, the masked one goes to 0."""
+    known = torch.eye(4).repeat_interleave(5, dim=0)  # 4 pictures, 5 texts each
+    right = (known @ known.T).bool()
+    assert masked_contrastive_loss(known, known, 100.0, right).item() < 1e-6
+    assert contrastive_loss(known, known, 100.0).item() == pytest.approx(math.log(5), rel=1e-5)
+
+
+def test_masked_gradients_are_finite_even_where_all_is_right():
+    images, texts = (x.requires_grad_() for x in pairs())
+    masked_contrastive_loss(images, texts, 3.0, torch.ones(5, 5).bool()).backward()
+    assert images.grad.isfinite().all() and not images.grad.any()
+
+
+def test_a_mask_of_another_batch_is_refused():
+    images, texts = pairs()
+    with pytest.raises(ValueError, match=r"right is \(4, 5\) for 5 pictures and 5 texts"):
+        masked_contrastive_loss(images, texts, 1.0, torch.ones(4, 5).bool())
+    with pytest.raises(ValueError, match=r"image embeddings are \(5, 7\) but text"):
+        masked_contrastive_loss(images, texts[:, :6], 1.0, torch.ones(5, 5).bool())
