@@ -17,11 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.unet import TimeEmbedding, UNet, UNetConfig, start_at_zero
+from scratchmm.diffusion.unet import UNet, UNetConfig, start_at_zero
 from scratchmm.layers.attention import MultiHeadAttention, padding_mask
 from scratchmm.layers.blocks import CrossBlock
-from scratchmm.layers.picture_blocks import Downsample, group_norm
-from scratchmm.layers.sinusoids import cosines_first
+from scratchmm.layers.picture_blocks import group_norm
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,28 @@ class TextUNetConfig(UNetConfig):
     widths: tuple[int, ...] = (320, 640, 1280, 1280)  # channels of each level
     attended: tuple[int, ...] = (0, 1, 2)  # levels with a transformer block behind each block
     epsilon: float = 1e-5  # of group norm
-    heads: int = 8  # of attention, on every level
+    cosines_first: bool = True  # in the embedded time
+    frequency_shift: int = 0  # of the slowest hand in the embedded time
+    centred: bool = True  # zeros around a grid that is halved
+    heads: int | tuple[int, ...] = 8  # of attention, on every level; or of each level
     word_width: int = 768  # of the encoded words
     hears_words: bool = False  # the last word is added to the time, so that every block hears it
     sees_places: bool = False  # the first convolution is told the row and the column of each cell
+    linear: bool = False  # around a transformer block: Linear layers, or convolutions of kernel 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.level_heads) != len(self.widths):
+            raise ValueError(
+                f"there are heads for {len(self.level_heads)} levels, and widths for "
+                f"{len(self.widths)}"
+            )
+
+    @property
+    def level_heads(self) -> tuple[int, ...]:
+        """The heads of each level."""
+        one = isinstance(self.heads, int)
+        return (self.heads,) * len(self.widths) if one else tuple(self.heads)  # type: ignore
 
 
 def tiny() -> TextUNetConfig:
@@ -48,6 +65,14 @@ def tiny() -> TextUNetConfig:
 def stable_diffusion_v1() -> TextUNetConfig:
     """The UNet of Stable Diffusion 1.1 to 1.5: 859,520,964 parameters."""
     return TextUNetConfig()
+
+
+def stable_diffusion_v2() -> TextUNetConfig:
+    """The UNet of Stable Diffusion 2.0 and 2.1, heads 64 wide: 865,910,724 parameters.
+
+    The models for 768 pixels say the velocity (`target="velocity"` in ddpm.py and ddim.py).
+    """
+    return TextUNetConfig(heads=(5, 10, 20, 20), word_width=1024, linear=True)
 
 
 class GatedFeedForward(nn.Module):
@@ -106,21 +131,32 @@ class PlacedConvolution(nn.Conv2d):
 class PictureTransformer(nn.Module):
     """x + what a block over x's cells finds; between convolutions of kernel 1. At first, nothing.
 
+    linear: Linear layers in place of the convolutions. They do the same, by other names and shapes.
+
     >>> layer = PictureTransformer(8, heads=2, word_width=6, groups=4)
     >>> layer(torch.zeros(1, 8, 3, 5), torch.zeros(1, 7, 6)).shape
     torch.Size([1, 8, 3, 5])
     """
 
-    def __init__(self, channels: int, heads: int, word_width: int, groups: int = 32) -> None:
+    def __init__(
+        self, channels: int, heads: int, word_width: int, groups: int = 32, linear: bool = False
+    ) -> None:
         super().__init__()
         self.norm = group_norm(channels, groups, epsilon=1e-6)
-        self.start = nn.Conv2d(channels, channels, kernel_size=1)
+        self.start, self.end = (
+            nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
+            for _ in range(2)
+        )
         self.block = WordBlock(channels, heads, word_width)
-        self.end = nn.Conv2d(channels, channels, kernel_size=1)
+        self.linear = linear
         start_at_zero(self.end)
 
     def forward(self, x: Tensor, words: Tensor, mask: Tensor | None = None) -> Tensor:
         """x: (B, C, X, Y); words: (B, T, W); mask: bool, to (B, H, N, T). Returns (B, C, X, Y)."""
+        if self.linear:
+            cells = self.start(self.norm(x).flatten(2).transpose(1, 2))  # (B, N, C)
+            cells = self.end(self.block(cells, context=words, context_mask=mask))  # (B, N, C)
+            return x + cells.transpose(1, 2).unflatten(2, x.shape[2:])  # (B, C, X, Y)
         cells = self.start(self.norm(x)).flatten(2).transpose(1, 2)  # (B, N, C)
         cells = self.block(cells, context=words, context_mask=mask)  # (B, N, C)
         return x + self.end(cells.transpose(1, 2).unflatten(2, x.shape[2:]))  # (B, C, X, Y)
@@ -143,18 +179,11 @@ class TextUNet(UNet):
         if config.hears_words:
             self.words = nn.Linear(config.word_width, config.time_width)
 
-    def attention(self, channels: int) -> nn.Module:
-        """The look around, and at the words, behind a block."""
+    def attention(self, channels: int, level: int) -> nn.Module:
+        """The look around, and at the words, behind a block of a level."""
         config = self.config
-        return PictureTransformer(channels, config.heads, config.word_width, config.groups)
-
-    def downsample(self, channels: int) -> Downsample:
-        """The way from a level to the next smaller one."""
-        return Downsample(channels, centred=True)
-
-    def time_embedding(self) -> TimeEmbedding:
-        """What makes one vector of a timestep."""
-        return TimeEmbedding(self.config.widths[0], self.config.time_width, cosines_first)
+        heads = config.level_heads[level]
+        return PictureTransformer(channels, heads, config.word_width, config.groups, config.linear)
 
     def forward(  # type: ignore[override]
         self, noisy: Tensor, timesteps: Tensor, words: Tensor, mask: Tensor | None = None

@@ -12,6 +12,7 @@ Differs from the papers: no dropout.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ from scratchmm.layers.picture_blocks import (
     Upsample,
     group_norm,
 )
-from scratchmm.layers.sinusoids import timestep_embedding
+from scratchmm.layers.sinusoids import cosines_first, timestep_embedding
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class UNetConfig:
     head_width: int | None = None  # of attention; None: one head over all channels
     groups: int = 32  # of group norm
     epsilon: float = 1e-6  # of group norm
+    # How the timestep becomes sines and cosines: which half comes first, and how slow the slowest
+    # turns: 1 / 10000 exactly (shift 1, as in DDPM) or somewhat faster (shift 0).
+    cosines_first: bool = False
+    frequency_shift: int = 1
+    centred: bool = False  # zeros around a grid that is halved; if not, at the right and the bottom
 
     def __post_init__(self) -> None:
         for level in self.attended:
@@ -52,6 +58,8 @@ class UNetConfig:
                     f"there is no level {level} to look around on: {len(self.widths)} widths make "
                     f"levels 0 to {len(self.widths) - 1}"
                 )
+        if self.frequency_shift not in (0, 1):
+            raise ValueError(f"frequency shift {self.frequency_shift} is neither 0 nor 1")
 
     @property
     def time_width(self) -> int:
@@ -97,6 +105,19 @@ class TimeEmbedding(nn.Module):
         return self.mix(F.silu(self.expand(hands)))  # (B, E)
 
 
+def sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Tensor:
+    """The timesteps as sines and cosines: (B,) to (B, width), in any of the published ways.
+
+    cosines: whether they come first; shift: 0 or 1, see `UNetConfig`.
+
+    >>> sinusoids(torch.tensor([0]), 4, cosines=True, shift=1).tolist()
+    [[1.0, 1.0, 0.0, 0.0]]
+    """
+    hands = timestep_embedding(timesteps, width) if shift else cosines_first(timesteps, width)
+    # The first of the two puts its sines first, the second its cosines.
+    return hands if cosines != bool(shift) else hands.roll(width // 2, dims=-1)
+
+
 class UNetLayer(nn.Module):
     """A residual block and, where there is one, a look around.
 
@@ -137,7 +158,7 @@ class UNet(nn.Module):
         skips = self._build_down()
         self.middle = nn.ModuleList(
             [
-                UNetLayer(self.block(last, last), self.attention(last)),
+                UNetLayer(self.block(last, last), self.attention(last, len(config.widths) - 1)),
                 UNetLayer(self.block(last, last)),
             ]
         )
@@ -179,7 +200,7 @@ class UNet(nn.Module):
         """A block of a level, with attention where the config wants it."""
         attended = level in self.config.attended
         return UNetLayer(
-            self.block(channels, outputs), self.attention(outputs) if attended else None
+            self.block(channels, outputs), self.attention(outputs, level) if attended else None
         )
 
     def block(self, channels: int, outputs: int) -> PictureBlock:
@@ -189,8 +210,8 @@ class UNet(nn.Module):
         start_at_zero(block.second)
         return block
 
-    def attention(self, channels: int) -> nn.Module:
-        """The look around behind a block."""
+    def attention(self, channels: int, level: int) -> nn.Module:
+        """The look around behind a block of a level; the middle is of the last one."""
         config = self.config
         heads = 1
         if config.head_width is not None:
@@ -202,11 +223,13 @@ class UNet(nn.Module):
 
     def downsample(self, channels: int) -> Downsample:
         """The way from a level to the next smaller one."""
-        return Downsample(channels)
+        return Downsample(channels, self.config.centred)
 
     def time_embedding(self) -> TimeEmbedding:
         """What makes one vector of a timestep."""
-        return TimeEmbedding(self.config.widths[0], self.config.time_width)
+        config = self.config
+        clock = partial(sinusoids, cosines=config.cosines_first, shift=config.frequency_shift)
+        return TimeEmbedding(config.widths[0], config.time_width, clock)
 
     def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """noisy: float (B, C, X, Y); timesteps: (B,), or one for all. Returns (B, C, X, Y)."""

@@ -36,7 +36,9 @@ class VAEConfig:
     widths: tuple[int, ...] = (128, 256, 512, 512)  # channels of each level
     depth: int = 2  # blocks of each level of the encoder; the decoder's have one more
     groups: int = 32  # of the norms, a divisor of every width
-    scale: float = 0.18215  # latents times this have a deviation of about 1
+    scale: float = 0.18215  # latents, less the shift, times this have a deviation of about 1
+    shift: float = 0.0  # the latents' mean, about, which diffusion does without
+    mixed_latents: bool = True  # convolutions of kernel 1 behind the encoder, before the decoder
 
     def __post_init__(self) -> None:
         if not self.widths:
@@ -60,6 +62,16 @@ def tiny() -> VAEConfig:
 def stable_diffusion_v1() -> VAEConfig:
     """Stable Diffusion 1: 83,653,863 parameters; 512 x 512 pixels to 64 x 64 cells of 4 numbers."""
     return VAEConfig()
+
+
+def stable_diffusion_xl() -> VAEConfig:
+    """SDXL: the sizes of Stable Diffusion 1, trained anew: its latents have another scale."""
+    return VAEConfig(scale=0.13025)
+
+
+def stable_diffusion_v3() -> VAEConfig:
+    """Stable Diffusion 3: 16 numbers a cell, shifted and scaled; 83,819,683 parameters."""
+    return VAEConfig(latent_channels=16, scale=1.5305, shift=0.0609, mixed_latents=False)
 
 
 class Gaussian(NamedTuple):
@@ -105,7 +117,7 @@ class Encoder(nn.Module):
         self.middle = middle(last, config.groups)
         self.norm = group_norm(last, config.groups, epsilon=1e-6)
         self.last = nn.Conv2d(last, moments, kernel_size=3, padding=1)
-        self.moments = nn.Conv2d(moments, moments, kernel_size=1)
+        self.moments = nn.Conv2d(moments, moments, 1) if config.mixed_latents else nn.Identity()
 
     def forward(self, images: Tensor) -> Gaussian:
         """images: float (B, C, height, width). Returns means and logarithms of variances."""
@@ -127,7 +139,7 @@ class Decoder(nn.Module):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
         channels, latents = config.widths[-1], config.latent_channels
-        self.latents = nn.Conv2d(latents, latents, kernel_size=1)
+        self.latents = nn.Conv2d(latents, latents, 1) if config.mixed_latents else nn.Identity()
         self.first = nn.Conv2d(latents, channels, kernel_size=3, padding=1)
         self.middle = middle(channels, config.groups)
         self.levels = nn.ModuleList()
@@ -189,11 +201,12 @@ class VAE(nn.Module):
 
     def to_latents(self, images: Tensor, generator: Chance = None) -> Tensor:
         """Latents (B, Z, X, Y) of a deviation of about 1, drawn; see `encode` for images."""
-        return draw(self.encode(images), generator) * self.scale  # (B, Z, X, Y)
+        latents = draw(self.encode(images), generator)
+        return (latents - self.config.shift) * self.scale  # (B, Z, X, Y)
 
     def to_images(self, latents: Tensor) -> Tensor:
         """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the picture they stand for."""
-        return self.decode(latents / self.scale)
+        return self.decode(latents / self.scale + self.config.shift)
 
     @torch.no_grad()
     def measure(self, images: Tensor, generator: Chance = None) -> None:

@@ -4,7 +4,7 @@ Paper: Deep Residual Learning for Image Recognition (He et al. 2015, arXiv 1512.
 (18, 34 and 50 layers); for small pictures the beginning of section 4.2.
 Dimensions: B batch, C channels of the picture, D of the features, H x W places of the feature grid,
 N places in all, K classes.
-Differs from the paper: where the bottleneck shrinks, see layers/convolution.py.
+Differs from the paper: where the bottleneck shrinks, unless asked; see layers/convolution.py.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,8 @@ class ResNetConfig:
     small_pictures: bool = False  # a stem that does not shrink (section 4.2), or one that does by 4
     channels: int = 3  # of the picture
     classes: int = 1000  # of the classifier
+    # Where a bottleneck shrinks: in its first convolution (the paper) or its middle one ("1.5").
+    first_shrinks: bool = False
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.depths):
@@ -71,6 +73,16 @@ def resnet_34() -> ResNetConfig:
 def resnet_50() -> ResNetConfig:
     """ResNet-50: 25,557,032 parameters with 1,000 classes."""
     return ResNetConfig()
+
+
+def resnet_101() -> ResNetConfig:
+    """ResNet-101: 44,549,160 parameters with 1,000 classes."""
+    return ResNetConfig(depths=(3, 4, 23, 3))
+
+
+def resnet_152() -> ResNetConfig:
+    """ResNet-152: 60,192,808 parameters with 1,000 classes."""
+    return ResNetConfig(depths=(3, 8, 36, 3))
 
 
 class Stem(nn.Module):
@@ -113,6 +125,8 @@ class ResNet(nn.Module):
         channels = config.stem
         for index, (width, depth) in enumerate(zip(config.widths, config.depths)):
             first = block(channels, width, stride=2 if index else 1)
+            if config.bottleneck and config.first_shrinks:
+                shrink_first(first)
             rest = (block(width, width) for _ in range(depth - 1))
             self.stages.append(nn.Sequential(first, *rest))
             channels = width
@@ -134,6 +148,19 @@ class ResNet(nn.Module):
     def vector(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns (B, D): the mean over the grid."""
         return self(images).mean(dim=(2, 3))  # (B, D)
+
+
+def shrink_first(block: ResidualBlock) -> None:
+    """Move a bottleneck's stride from its middle convolution to its first, in place.
+
+    >>> block = BottleneckBlock(4, 8, stride=2)
+    >>> shrink_first(block)
+    >>> [layer.convolution.stride for layer in block.layers]
+    [(2, 2), (1, 1), (1, 1)]
+    """
+    first, middle = (layer.convolution for layer in block.layers[:2])
+    assert isinstance(first, nn.Conv2d) and isinstance(middle, nn.Conv2d)
+    first.stride, middle.stride = middle.stride, first.stride
 
 
 class ResNetClassifier(nn.Module):
