@@ -4,12 +4,10 @@ Paper: Adding Conditional Control to Text-to-Image Diffusion Models (arXiv 2302.
 Differs from the paper: nothing.
 """
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from scratchmm.checkpoints.files import Source, fill, label_of, read_state
-from scratchmm.checkpoints.unet import START, places_of, unet_config_from
+from scratchmm.checkpoints.published_config import settle
+from scratchmm.checkpoints.unet import START, places_of, text_unet_sizes
+from scratchmm.checkpoints.unet_config import check_unet, unet_settings
 from scratchmm.diffusion.controlnet import ControlNet, ControlNetConfig
 
 HINT = "controlnet_cond_embedding"
@@ -18,9 +16,12 @@ HINT = "controlnet_cond_embedding"
 def load_controlnet(model: ControlNet, source: Source) -> ControlNet:
     """Fill `model` with a published ControlNetModel and return it.
 
-    Raises ValueError that lists every tensor that is missing, surplus or of another shape.
+    Raises ValueError that lists every tensor that is missing, surplus or of another shape, and
+    where the model was made otherwise than the config.json beside the weights says; bare weights
+    are taken to be of the model's own config, with hints whose channels are red, green, blue.
     """
     state = read_state(source)
+    check_unet(source, model.config, type(model).__name__)
     names = {f"{HINT}.conv_in": "hint.start", f"{HINT}.conv_out": "hint.end"}
     names |= {f"{HINT}.blocks.{i}": f"hint.layers.{i}" for i in range(len(model.hint.layers))}
     names |= {f"controlnet_down_blocks.{i}": f"skips_out.{i}" for i in range(len(model.skips_out))}
@@ -30,17 +31,29 @@ def load_controlnet(model: ControlNet, source: Source) -> ControlNet:
 
 
 def controlnet_config_from(
-    state: Mapping[str, Tensor], heads: int = 8, groups: int = 32
+    source: Source,
+    heads: int | tuple[int, ...] | None = None,
+    groups: int | None = None,
+    *,
+    epsilon: float | None = None,
 ) -> ControlNetConfig:
-    """The sizes of a published ControlNet, read off its tensors' names and shapes.
+    """The sizes of a published ControlNet, read off its tensors and the config.json beside them.
 
-    Neither the heads nor the groups leave a trace there: those of Stable Diffusion 1 are given.
+    Bare tensors show neither heads nor groups nor epsilon: those of Stable Diffusion (1: 8 heads, 2:
+    64 wide; 32 groups, 1e-5) are assumed for its widths, and for others the heads must be given.
+    Raises ValueError where config.json says what the model can't do, or other than what is given.
     """
+    state = read_state(source)
     first = f"{HINT}.conv_in.weight"
     if first not in state:
         raise ValueError(f"the state dict is no ControlNet by diffusers' names: it has no {first}")
-    base = unet_config_from(state, heads=heads, groups=groups)
+    settings = unet_settings(source, ControlNetConfig)
+    told = settle(source, settings, heads=heads, groups=groups, epsilon=epsilon)
     widening = sum(name.startswith(f"{HINT}.blocks.") for name in state) // 4  # 2 layers, 2 tensors
     wider = [len(state[f"{HINT}.blocks.{2 * i + 1}.weight"]) for i in range(widening)]
     width, channels = state[first].shape[:2]
-    return ControlNetConfig(**vars(base), hint_channels=channels, hint_widths=(width, *wider))
+    return ControlNetConfig(
+        **{**text_unet_sizes(state, source, told), **told},
+        hint_channels=channels,
+        hint_widths=(width, *wider),
+    )

@@ -4,11 +4,15 @@ Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2
 Differs from the paper: nothing.
 """
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.published_config import (
+    Settings,
+    assume_heads,
+    check_model,
+    heads_of_width,
+    read_config,
+    settle,
+)
 from scratchmm.diffusion.prior import EXTRA, Prior, PriorConfig
 
 LAYERS = {
@@ -31,13 +35,27 @@ BLOCK = {
     "ff.net.2": "feed_forward.contract",
 }
 
+OBEYED = {"num_attention_heads": 32}
+FIXED = {
+    "_class_name": ("PriorTransformer",),
+    "time_embed_act_fn": ("silu", "swish"),
+    "additional_embeddings": (EXTRA,),
+    "norm_in_type": (None,),
+    "embedding_proj_norm_type": (None,),
+    "encoder_hid_proj_type": ("linear",),
+    "added_emb_type": ("prd",),
+}
+
 
 def load_prior(model: Prior, source: Source) -> Prior:
     """Fill `model` with a published PriorTransformer, as in Karlo and Kandinsky, and return it.
 
-    Raises ValueError that lists every tensor that is missing, surplus or of another shape.
+    Raises ValueError that lists every tensor that is missing, surplus or of another shape, and
+    where the model was made otherwise than the config.json beside the weights says; bare weights
+    are taken to have the model's own heads.
     """
     config = model.config
+    check_model(source, type(model).__name__, config, _settings(source))
     places = [place for their, our in LAYERS.items() for place in layer(their, our)]
     places += [
         Place("prd_embedding", ("query",), (1, 1, config.width)),
@@ -54,11 +72,16 @@ def load_prior(model: Prior, source: Source) -> Prior:
     return model
 
 
-def prior_config_from(state: Mapping[str, Tensor], head_width: int = 64) -> PriorConfig:
-    """The sizes of a published prior, read off its tensors' shapes.
+def prior_config_from(
+    source: Source, head_width: int | None = None, *, heads: int | None = None
+) -> PriorConfig:
+    """The sizes of a published prior, read off its tensors and the config.json beside them.
 
-    The number of heads leaves no trace there: published priors have heads 64 wide.
+    Bare tensors do not show the number of heads: 32 for the published width of 2048; of another
+    width they must be given, as their number or their width. Raises ValueError where config.json
+    says what the model can't do, or other than what is given.
     """
+    state = read_state(source)
     if "prd_embedding" not in state or "encoder_hidden_states_proj.weight" not in state:
         raise ValueError(
             "the state dict is no unCLIP prior by diffusers' names: "
@@ -66,11 +89,19 @@ def prior_config_from(state: Mapping[str, Tensor], head_width: int = 64) -> Prio
         )
     width, text_width = state["encoder_hidden_states_proj.weight"].shape
     blocks = "transformer_blocks."
+    told = settle(source, _settings(source), heads=heads_of_width(width, heads, head_width))
+    if "heads" not in told:
+        told["heads"] = assume_heads(source, "prior", width, {2048: 32}, "heads")
     return PriorConfig(
         embedding=len(state["proj_to_clip_embeddings.bias"]),
         text_width=text_width,
         context_length=state["positional_embedding"].shape[1] - EXTRA,
         width=width,
         depth=len({name.split(".")[1] for name in state if name.startswith(blocks)}),
-        heads=width // head_width,
+        **told,
     )
+
+
+def _settings(source: Source) -> Settings:
+    config = read_config(source, OBEYED, FIXED)
+    return {} if config is None else {"heads": config.setting("num_attention_heads")}

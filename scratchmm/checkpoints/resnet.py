@@ -8,15 +8,20 @@ Paper: Deep Residual Learning for Image Recognition (arXiv 1512.03385).
 Differs from the paper: nothing.
 """
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from scratchmm.checkpoints.files import Place, Source, fill, heads_of, label_of, layer, read_state
+from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
 from scratchmm.vision.resnet import ResNet, ResNetClassifier, ResNetConfig
 
 NORM = ("weight", "bias", "running_mean", "running_var")
+OBEYED = {"downsample_in_bottleneck": False}
+FIXED = {
+    "model_type": ("resnet",),
+    "hidden_act": ("relu",),
+    "downsample_in_first_stage": (False,),
+}
 HEADS = ("classifier.1", "fc")  # transformers', torchvision's
 
 
@@ -29,6 +34,7 @@ def load_resnet(model: ResNetClassifier | ResNet, source: Source) -> ResNetClass
     """
     state = read_state(source)
     torchvision = "conv1.weight" in state
+    check_model(source, type(model).__name__, model.config, _settings(source))
     classifier = isinstance(model, ResNetClassifier)
     encoder = model.encoder if isinstance(model, ResNetClassifier) else model
     ours = "encoder." if classifier else ""
@@ -48,8 +54,19 @@ def load_resnet(model: ResNetClassifier | ResNet, source: Source) -> ResNetClass
     return model
 
 
-def resnet_config_from(state: Mapping[str, Tensor]) -> ResNetConfig:
-    """The sizes of a published ResNet, read off its tensors' names and shapes."""
+def _settings(source: Source) -> Settings:
+    config = read_config(source, OBEYED, FIXED)
+    return {} if config is None else {"first_shrinks": config.setting("downsample_in_bottleneck")}
+
+
+def resnet_config_from(source: Source, first_shrinks: bool | None = None) -> ResNetConfig:
+    """The sizes of a published ResNet, read off its tensors and the config.json beside them.
+
+    Bare tensors do not show where a bottleneck shrinks: in its middle convolution unless it is given
+    (first_shrinks), as torchvision's do. Raises ValueError where config.json says what the model
+    can't do, or other than what is given.
+    """
+    state = read_state(source)
     renamed = {name.removeprefix("resnet."): tensor for name, tensor in state.items()}
     blocks, first, end = "encoder.stages.", "embedder.embedder.convolution.weight", ".layer."
     if "conv1.weight" in renamed:
@@ -74,6 +91,7 @@ def resnet_config_from(state: Mapping[str, Tensor]) -> ResNetConfig:
         small_pictures=renamed[first].shape[-1] == 3,
         channels=renamed[first].shape[1],
         classes=1000 if head is None else len(state[head]),
+        **settle(source, _settings(source), first_shrinks=first_shrinks),
     )
 
 

@@ -9,12 +9,14 @@ Differs from the papers: nothing.
 """
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
 from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
+from scratchmm.checkpoints.published_config import assume_heads, settle
+from scratchmm.checkpoints.unet_config import check_unet, unet_settings
 from scratchmm.diffusion.text_unet import PictureTransformer, TextUNetConfig
 from scratchmm.diffusion.unet import UNet, UNetConfig
 from scratchmm.layers.picture_blocks import Downsample, PictureAttention, PictureBlock, Upsample
@@ -43,6 +45,9 @@ TRANSFORMER = {
     "transformer_blocks.0.ff.net.2": "block.feed_forward.contract",
     "proj_out": "end",
 }
+# Of published UNets, by the widths of their levels: DDPM's with one head, Stable Diffusion's.
+ONE_HEAD = ((128, 256, 256, 256), (128, 128, 256, 256, 512, 512))
+STABLE_DIFFUSION = (320, 640, 1280, 1280)
 KINDS = {"block": "resnets", "attention": "attentions"}
 
 Model = TypeVar("Model", bound=UNet)  # a UNet, or a TextUNet
@@ -52,9 +57,12 @@ def load_unet(model: Model, source: Source) -> Model:
     """Fill `model` with published weights and return it.
 
     A UNet takes a UNet2DModel, a TextUNet takes a UNet2DConditionModel. Raises ValueError that
-    lists every tensor that is missing, surplus or of another shape.
+    lists every tensor that is missing, surplus or of another shape, and where the model was made
+    otherwise than the config.json beside the weights says; bare weights are taken to be of the
+    model's own config: its heads, clock, padding, groups and epsilon leave no trace in them.
     """
     state = read_state(source)
+    check_unet(source, model.config, type(model).__name__)
     fill(model, state, places_of(model, START | END, state), label_of(source))
     return model
 
@@ -72,44 +80,88 @@ def places_of(model: UNet, ends: Mapping[str, str], state: Mapping[str, Tensor])
 
 
 def unet_config_from(
-    state: Mapping[str, Tensor], head_width: int | None = None, heads: int = 8, groups: int = 32
+    source: Source,
+    head_width: int | None = 0,
+    heads: int | tuple[int, ...] | None = None,
+    groups: int | None = None,
+    *,
+    epsilon: float | None = None,
+    cosines_first: bool | None = None,
+    frequency_shift: int | None = None,
+    centred: bool | None = None,
 ) -> UNetConfig:
-    """The sizes of a published UNet, read off its tensors' names and shapes.
+    """The sizes of a published UNet, read off its tensors and the config.json beside them.
 
-    A TextUNetConfig where the tensors look at words. Neither the heads (head_width without words,
-    heads with them) nor the groups leave a trace there: those of DDPM and Stable Diffusion 1 are
-    given.
+    A TextUNetConfig where the tensors look at words. Bare tensors do not show the arguments here:
+    without words (UNet2DModel) those that are not given are as in DDPM, not as diffusers trains by
+    default: groups 32, epsilon 1e-6, sines first, frequency shift 1, not centred; with words as in
+    Stable Diffusion: groups 32, epsilon 1e-5, cosines first, shift 0, centred. Heads are assumed for
+    the widths of DDPM (one) and Stable Diffusion 1 (8) and 2 (64 wide), else they must be given:
+    head_width without words (None: one head), heads with them. Raises ValueError where config.json
+    says what the model can't do, or other than what is given.
     """
+    state = read_state(source)
+    reads = any(".attn2." in name for name in state)
+    kind = TextUNetConfig if reads else UNetConfig
+    told = settle(
+        source,
+        unet_settings(source, kind),
+        groups=groups,
+        epsilon=epsilon,
+        cosines_first=cosines_first,
+        frequency_shift=frequency_shift,
+        centred=centred,
+        **({"heads": heads} if reads else {"head_width": head_width or None}),
+    )
+    if not reads:
+        sizes = _sizes(state, label_of(source))
+        widths = sizes["widths"]
+        if "head_width" not in told and head_width == 0 and widths not in ONE_HEAD:
+            assume_heads(source, "UNet", widths[0], {}, "head_width")
+        return UNetConfig(**{**sizes, **told})
+    return TextUNetConfig(**{**text_unet_sizes(state, source, told), **told})
+
+
+def text_unet_sizes(
+    state: Mapping[str, Tensor], source: Source, told: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The sizes of a UNet that reads, or of its way down, that shapes show; and heads, if untold."""
+    sizes = _sizes(state, label_of(source))
+    middle, widths = "mid_block.attentions.0.", sizes["widths"]
+    look = state.get(f"{middle}transformer_blocks.0.attn2.to_k.weight")
+    if look is None:
+        raise ValueError(
+            f"{label_of(source)} has no {middle}transformer_blocks.0.attn2.to_k.weight: a UNet whose "
+            "levels see words and whose middle does not can't be built"
+        )
+    linear = state[f"{middle}proj_in.weight"].dim() == 2
+    sizes |= {"linear": linear, "word_width": look.shape[1]}
+    if "heads" not in told:
+        if widths != STABLE_DIFFUSION:
+            assume_heads(source, "UNet", widths[0], {}, "heads")
+        sizes["heads"] = tuple(width // 64 for width in widths) if linear else 8
+    return sizes
+
+
+def _sizes(state: Mapping[str, Tensor], label: str) -> dict[str, Any]:
+    """What shapes and names show: channels, widths, depth and attended levels."""
     for name in ("conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"):
         if name not in state:
             raise ValueError(f"the state dict is no UNet by diffusers' names: it has no {name}")
+    channels = state["conv_in.weight"].shape[1]
+    said = len(state["conv_out.weight"]) if "conv_out.weight" in state else channels
+    if said != channels:
+        raise ValueError(f"{label} reads {channels} channels and says {said}: they must be as many")
+    if not any(name.startswith("mid_block.") for name in state):
+        raise ValueError(f"{label} has no mid_block: a UNet without a middle block can't be built")
     down = [name.split(".") for name in state if name.startswith("down_blocks.")]
     levels = range(1 + max(int(words[1]) for words in down))
-    widths = tuple(len(state[f"down_blocks.{i}.resnets.0.conv1.weight"]) for i in levels)
-    depth = len({words[3] for words in down if words[1:3] == ["0", "resnets"]})
-    attended = tuple(sorted({int(words[1]) for words in down if words[2] == "attentions"}))
-    channels = state["conv_in.weight"].shape[1]
-    look = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-    if not any(name.startswith("mid_block.") for name in state):
-        raise ValueError(
-            "the state dict has no mid_block: a UNet without a middle block can't be built"
-        )
-    if look not in state and any(".attn2." in name for name in state):
-        raise ValueError(
-            f"the state dict has no {look}: a UNet whose levels see words and whose middle does "
-            "not can't be built"
-        )
-    if look not in state:
-        return UNetConfig(channels, widths, depth, attended, head_width, groups)
-    return TextUNetConfig(
-        channels,
-        widths,
-        depth,
-        attended,
-        groups=groups,
-        heads=heads,
-        word_width=state[look].shape[1],
-    )
+    return {
+        "channels": channels,
+        "widths": tuple(len(state[f"down_blocks.{i}.resnets.0.conv1.weight"]) for i in levels),
+        "depth": len({words[3] for words in down if words[1:3] == ["0", "resnets"]}),
+        "attended": tuple(sorted({int(words[1]) for words in down if words[2] == "attentions"})),
+    }
 
 
 def _layers_of(kind: type, state: Mapping[str, Tensor]) -> dict[str, str]:

@@ -9,22 +9,40 @@ Differs from the paper: nothing.
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
 from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
 from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
+from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
 from scratchmm.diffusion.vae import VAE, VAEConfig
 from scratchmm.layers.picture_blocks import PictureAttention, PictureBlock
+
+OBEYED = {"norm_num_groups": 32, "scaling_factor": 0.18215, "shift_factor": None}
+FIXED = {
+    "_class_name": ("AutoencoderKL",),
+    "act_fn": ("silu", "swish"),
+    "mid_block_add_attention": (True,),
+    "latents_mean": (None,),
+    "latents_std": (None,),
+    "down_block_types": ("DownEncoderBlock2D",),
+    "up_block_types": ("UpDecoderBlock2D",),
+}
 
 
 def load_vae(model: VAE, source: Source) -> VAE:
     """Fill `model` with a published AutoencoderKL, of either naming, and return it.
 
-    Raises ValueError that lists every tensor that is missing, surplus or of another shape.
+    Raises ValueError that lists every tensor that is missing, surplus or of another shape, and
+    where the model was made otherwise than the config.json beside the weights says; bare weights
+    are taken to have the model's own scale, shift and groups.
     """
     state = read_state(source)
+    check_model(source, type(model).__name__, model.config, _settings(source))
     attention = attention_names(state, "encoder.mid_block.attentions.0")
-    places = layer("quant_conv", "encoder.moments") + layer("post_quant_conv", "decoder.latents")
+    places = []
+    if model.config.mixed_latents:
+        places += layer("quant_conv", "encoder.moments")
+        places += layer("post_quant_conv", "decoder.latents")
     for half in ("encoder", "decoder"):
         for their, our in (("conv_in", "first"), ("conv_norm_out", "norm"), ("conv_out", "last")):
             places += layer(f"{half}.{their}", f"{half}.{our}")
@@ -39,28 +57,59 @@ def load_vae(model: VAE, source: Source) -> VAE:
 
 
 def vae_config_from(
-    state: Mapping[str, Tensor], groups: int = 32, scale: float = 0.18215
+    source: Source,
+    groups: int | None = None,
+    scale: float | None = None,
+    shift: float | None = None,
 ) -> VAEConfig:
-    """The sizes of a published autoencoder, read off its tensors' names and shapes.
+    """The sizes of a published autoencoder, read off its tensors and the config.json beside them.
 
-    Neither the number of groups nor the scale leaves a trace there: Stable Diffusion 1's are given.
+    Bare tensors show neither the number of groups nor scale and shift of the latents: what is not
+    given is then 32, 0.18215 and 0, of Stable Diffusion 1 and 2 (SDXL's have the same shapes and a
+    scale of 0.13025); without its convolutions of kernel 1, as in Stable Diffusion 3 and Flux, which
+    differ in nothing else that shapes show, scale and shift must be given.
+    Raises ValueError where config.json says what the model can't do, or other than what is given.
     """
-    first, blocks = "encoder.conv_in.weight", "encoder.down_blocks."
-    if first not in state or "post_quant_conv.weight" not in state:
+    state = read_state(source)
+    first, behind, blocks = (
+        "encoder.conv_in.weight",
+        "decoder.conv_in.weight",
+        "encoder.down_blocks.",
+    )
+    if first not in state or behind not in state:
         raise ValueError(
             "the state dict is no autoencoder by diffusers' names: "
-            f"it has no {first} or no post_quant_conv.weight"
+            f"it has no {first} or no {behind}"
+        )
+    latent_channels = state[behind].shape[1]
+    told = settle(source, _settings(source), groups=groups, scale=scale, shift=shift)
+    mixed = "post_quant_conv.weight" in state
+    if not mixed and not {"scale", "shift"} <= told.keys():
+        raise ValueError(
+            f"{label_of(source)} has no quant_conv, as Stable Diffusion 3 and Flux, no shape shows "
+            "the scale of its latents, and no config.json lies beside it: give scale and shift"
         )
     levels = {int(name.split(".")[2]) for name in state if name.startswith(blocks)}
     resnets = {name.split(".")[4] for name in state if name.startswith(f"{blocks}0.resnets.")}
     return VAEConfig(
         channels=state[first].shape[1],
-        latent_channels=len(state["post_quant_conv.weight"]),
+        latent_channels=latent_channels,
         widths=tuple(len(state[f"{blocks}{i}.resnets.0.conv1.weight"]) for i in sorted(levels)),
         depth=len(resnets),
-        groups=groups,
-        scale=scale,
+        mixed_latents=mixed,
+        **told,
     )
+
+
+def _settings(source: Source) -> Settings:
+    config = read_config(source, OBEYED, FIXED)
+    if config is None:
+        return {}
+    return {
+        "groups": config.setting("norm_num_groups"),
+        "scale": config.setting("scaling_factor"),
+        "shift": config.setting("shift_factor", config.values["shift_factor"] or 0.0),
+    }
 
 
 def _parts(

@@ -12,6 +12,7 @@ a convolution alone knows it only from the zeros around the grid, and "on the le
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -143,11 +144,10 @@ class PictureTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.norm = group_norm(channels, groups, epsilon=1e-6)
-        self.start, self.end = (
-            nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
-            for _ in range(2)
-        )
+        cell_by_cell = nn.Linear if linear else partial(nn.Conv2d, kernel_size=1)
+        self.start = cell_by_cell(channels, channels)
         self.block = WordBlock(channels, heads, word_width)
+        self.end = cell_by_cell(channels, channels)
         self.linear = linear
         start_at_zero(self.end)
 

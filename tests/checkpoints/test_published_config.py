@@ -488,7 +488,7 @@ def test_berts_of_published_sizes(config, count):
     assert bert_config_from(reference.state_dict()) == config
 
 
-# Nothing is overlooked: each key of a published class is obeyed, refused, seen in shapes, or harmless
+# Each key of a published class is obeyed, refused, seen in shapes, or harmless
 
 SHAPES = {"hidden_size", "num_hidden_layers", "intermediate_size", "patch_size", "num_channels"}
 SHAPES |= {"vocab_size", "max_position_embeddings", "type_vocab_size", "projection_dim"}
