@@ -386,8 +386,10 @@ def run_text_unet() -> None:
     config = text_unet.TextUNetConfig(
         2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11, hears_words=True
     )
-    model, mask = text_unet.TextUNet(config), torch.rand(4, 7) > 0.3
-    model(torch.randn(4, 2, 10, 16), torch.arange(4), torch.randn(4, 7, 11), mask)
+    other, mask = replace(config, linear=True, sees_places=True), torch.rand(4, 7) > 0.3
+    for one in (config, other):
+        model = text_unet.TextUNet(one)
+        model(torch.randn(4, 2, 10, 16), torch.arange(4), torch.randn(4, 7, 11), mask)
 
 
 def run_latent() -> None:
