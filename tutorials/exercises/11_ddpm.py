@@ -11,6 +11,7 @@ the library does so too. Then, from the folder above this one:
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from scratchmm.diffusion.ddpm import (
     target_of,
 )
 from scratchmm.diffusion.schedule import Schedule, per_sample
-from scratchmm.diffusion.unet import TimeEmbedding, UNetConfig, UNetLayer, start_at_zero
+from scratchmm.diffusion.unet import TimeEmbedding, UNetConfig, UNetLayer, sinusoids, start_at_zero
 from scratchmm.layers.embeddings import check_channels, check_divisible
 from scratchmm.layers.picture_blocks import PictureAttention, Upsample, group_norm
 
@@ -177,7 +178,7 @@ class Downsample(nn.Module):
 #     Timesteps as clock hands, then a small network: what every block hears.
 # - UNetConfig(channels: int = 3, widths: tuple[int, ...] = (128, 256, 256, 256), depth: int = 2,
 #       attended: tuple[int, ...] = (1,), head_width: int | None = None, groups: int = 32, epsilon:
-#       float = 1e-06)
+#       float = 1e-06, cosines_first: bool = False, frequency_shift: int = 1, centred: bool = False)
 #     The sizes of a UNet.
 # - UNetConfig.time_width() -> int
 #     Width of the embedded time.
@@ -189,6 +190,8 @@ class Downsample(nn.Module):
 #     Twice the height and the width: each cell four times, then a convolution of kernel 3.
 # - check_channels(what: str, found: int, expected: int) -> None
 #     Refuse pictures of another number of channels.
+# - sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Tensor
+#     The timesteps as sines and cosines: (B,) to (B, width), in any of the published ways.
 # - start_at_zero(layer: nn.Module) -> None
 #     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
 class UNet(nn.Module):
@@ -212,7 +215,7 @@ class UNet(nn.Module):
         skips = self._build_down()
         self.middle = nn.ModuleList(
             [
-                UNetLayer(self.block(last, last), self.attention(last)),
+                UNetLayer(self.block(last, last), self.attention(last, len(config.widths) - 1)),
                 UNetLayer(self.block(last, last)),
             ]
         )
@@ -254,7 +257,7 @@ class UNet(nn.Module):
         """A block of a level, with attention where the config wants it."""
         attended = level in self.config.attended
         return UNetLayer(
-            self.block(channels, outputs), self.attention(outputs) if attended else None
+            self.block(channels, outputs), self.attention(outputs, level) if attended else None
         )
 
     def block(self, channels: int, outputs: int) -> PictureBlock:
@@ -264,8 +267,8 @@ class UNet(nn.Module):
         start_at_zero(block.second)
         return block
 
-    def attention(self, channels: int) -> nn.Module:
-        """The look around behind a block."""
+    def attention(self, channels: int, level: int) -> nn.Module:
+        """The look around behind a block of a level; the middle is of the last one."""
         config = self.config
         heads = 1
         if config.head_width is not None:
@@ -277,11 +280,13 @@ class UNet(nn.Module):
 
     def downsample(self, channels: int) -> Downsample:
         """The way from a level to the next smaller one."""
-        return Downsample(channels)
+        return Downsample(channels, self.config.centred)
 
     def time_embedding(self) -> TimeEmbedding:
         """What makes one vector of a timestep."""
-        return TimeEmbedding(self.config.widths[0], self.config.time_width)
+        config = self.config
+        clock = partial(sinusoids, cosines=config.cosines_first, shift=config.frequency_shift)
+        return TimeEmbedding(config.widths[0], config.time_width, clock)
 
     def forward(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """noisy: float (B, C, X, Y); timesteps: (B,), or one for all. Returns (B, C, X, Y)."""

@@ -64,7 +64,8 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
 # - Encoder(config: VAEConfig)
 #     From the picture to the two halves of a Gaussian.
 # - VAEConfig(channels: int = 3, latent_channels: int = 4, widths: tuple[int, ...] = (128, 256, 512,
-#       512), depth: int = 2, groups: int = 32, scale: float = 0.18215)
+#       512), depth: int = 2, groups: int = 32, scale: float = 0.18215, shift: float = 0.0,
+#       mixed_latents: bool = True)
 #     The sizes of an autoencoder. Each level after the first halves the height and the width.
 # - VAEConfig.shrink() -> int
 #     Pixels of the picture, in height and in width, to one cell of the latents.
