@@ -63,9 +63,7 @@ def foreign_kind(path: str | Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(HEAD)
     if head.startswith(LFS):
-        size = re.search(rb"^size (\d+)", head, re.MULTILINE)
-        real = f" of {int(size[1][:20]):,} bytes" if size else ""
-        return f"a pointer of Git LFS and not the file{real} itself: `git lfs pull` fetches that"
+        return _pointer(head)
     if head[257:262] == b"ustar":
         return TAR
     start = head.lstrip().lower() if head.lstrip()[:1] == b"<" else head
@@ -75,3 +73,29 @@ def foreign_kind(path: str | Path) -> str | None:
     if head[:2] == b"PK" and path.suffix != ".npz":
         return None
     return next((kind for sign, kind in NAMES.items() if re.search(sign, path.name.lower())), None)
+
+
+def text_of(path: str | Path, content: bytes | None = None) -> str:
+    """The text of a file in UTF-8, or of what was unpacked from it, without a byte order mark.
+
+    Raises ValueError that names the file, and says that it is a pointer of Git LFS, or which line
+    is no UTF-8; OSError if it cannot be read.
+
+    >>> text_of("words.txt", b"red\\n\\xff")
+    Traceback (most recent call last):
+    ValueError: line 2 of words.txt is not UTF-8 (byte 4)
+    """
+    content = Path(path).read_bytes() if content is None else content
+    if content.startswith(LFS):
+        raise ValueError(f"{path} is {_pointer(content[:HEAD])}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} of {path} is not UTF-8 (byte {error.start})") from None
+
+
+def _pointer(head: bytes) -> str:
+    size = re.search(rb"^size (\d{1,20})", head, re.MULTILINE)
+    real = f" of {int(size[1]):,} bytes" if size else ""
+    return f"a pointer of Git LFS and not the file{real} itself: `git lfs pull` fetches that"

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from scratchmm.file_kinds import text_of
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
@@ -69,12 +71,9 @@ def read_json(path: str | Path) -> Any:
     >>> read_json(path)
     {'width': 64}
     """
-    content = Path(path).read_bytes()
+    text = text_of(path)
     try:
-        return json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line} of {path} is not UTF-8 (byte {error.start})") from None
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno} of {path} is no JSON: {error.msg}") from None
     except RecursionError:

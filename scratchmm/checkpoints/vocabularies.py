@@ -10,12 +10,14 @@ Differs from the published code:
 """
 
 import gzip
-import json
 import zlib
 from pathlib import Path
 
+from scratchmm.file_kinds import text_of
 from scratchmm.language.bpe import END, START, BytePairEncoding, Pair
 from scratchmm.language.cleaning import base_symbols
+from scratchmm.sentences import shortened
+from scratchmm.whole_file import read_json
 
 CLIP_MERGES = 49152 - 256 - 2  # OpenAI's file lists more merges than its models use
 
@@ -31,7 +33,7 @@ def load_clip(path: str | Path) -> BytePairEncoding:
     if path.is_dir():
         return _from_folder(path, style="clip", start=START)
     lines = _read_text(path).split("\n")[1 : CLIP_MERGES + 1]
-    merges = _pairs(lines, path)
+    merges = _pairs(lines, path, first=2)
     symbols = [*base_symbols("clip"), *(left + right for left, right in merges), START, END]
     last = len(symbols) - 1
     return _build(path, merges, symbols, style="clip", start=last - 1, end=last, pad=last)
@@ -48,17 +50,20 @@ def load_gpt2(folder: str | Path) -> BytePairEncoding:
 
 def _from_folder(folder: Path, *, style: str, start: str) -> BytePairEncoding:
     vocabulary = folder / "vocab.json"
-    try:
-        ids = json.loads(_read_text(vocabulary))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{vocabulary} is not JSON: {error}") from error
+    if not vocabulary.is_file():
+        hint = ""
+        if (folder / "tokenizer.json").is_file():
+            hint = ": tokenizer.json, of the tokenizers library, holds the same and is not read"
+        raise FileNotFoundError(f"there is no vocabulary file {vocabulary}{hint}")
+    ids = read_json(vocabulary)
     if not isinstance(ids, dict) or not _counts_up(list(ids.values())):
         raise ValueError(f"{vocabulary} does not give its symbols the ids 0, 1, 2 and so on")
     for special in (start, END):
         ids.setdefault(special, len(ids))
     lines = _read_text(folder / "merges.txt").split("\n")
     # A merge may well begin with "#", so only the first line can be a comment.
-    merges = _pairs(lines[1:] if lines[0].startswith("#version") else lines, folder / "merges.txt")
+    headline = lines[0].startswith("#version")
+    merges = _pairs(lines[headline:], folder / "merges.txt", first=1 + headline)
     special_ids = {"start": ids[start], "end": ids[END], "pad": ids[END]}
     return _build(folder, merges, sorted(ids, key=ids.__getitem__), style=style, **special_ids)
 
@@ -83,14 +88,18 @@ def _build(
         raise ValueError(f"{path} holds no working vocabulary: {error}") from error
 
 
-def _pairs(lines: list[str], path: Path) -> list[Pair]:
+def _pairs(lines: list[str], path: Path, first: int) -> list[Pair]:
+    """The merges that the lines list; first: the number of the first of them in the file."""
     merges: list[Pair] = []
-    for line in lines:
+    for number, line in enumerate(lines, first):
         symbols = line.split()
         if len(symbols) == 2:
             merges.append((symbols[0], symbols[1]))
         elif symbols:
-            raise ValueError(f"{path} is not a list of merges: {line[:40]!r} is not two symbols")
+            raise ValueError(
+                f"{path} is not a list of merges: line {number}, {shortened(line, 40)!r}, is not "
+                "two symbols"
+            )
     return merges
 
 
@@ -101,6 +110,6 @@ def _read_text(path: Path) -> str:
     try:
         if data[:2] == b"\x1f\x8b":  # how every gzip file begins
             data = gzip.decompress(data)
-        return data.decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        return text_of(path, data)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a vocabulary: {error}") from error

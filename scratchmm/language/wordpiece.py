@@ -23,6 +23,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from scratchmm.file_kinds import text_of
 from scratchmm.language.bert_words import bert_words
 from scratchmm.language.bpe import CACHED, Pair, check_token, replace_pair
 from scratchmm.whole_file import write_whole
@@ -234,13 +235,16 @@ class WordPiece:
 
     @classmethod
     def load(cls, path: str | Path, *, lower: bool = True) -> Self:
-        """Read a published `vocab.txt`, or the folder it lies in. lower=False for cased models."""
+        """Read a published `vocab.txt`, or the folder it lies in. lower=False for cased models.
+
+        Empty lines at its end are no pieces. Raises FileNotFoundError or ValueError with its name.
+        """
         path = Path(path) / "vocab.txt" if Path(path).is_dir() else Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no vocabulary file {path}")
         try:
-            lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").split("\n")
-            return cls(lines[:-1] if not lines[-1] else lines, lower=lower)
+            lines = text_of(path).replace("\r\n", "\n").rstrip("\n").split("\n")
+            return cls(lines, lower=lower)
         except ValueError as error:
             raise ValueError(f"{path} is not a WordPiece vocabulary: {error}") from error
 

@@ -269,14 +269,23 @@ def test_a_merge_may_begin_with_the_sign_of_a_comment(tmp_path):
     assert load_gpt2(folder).merges == [("#", "#"), ("a", "b")]
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1042301\n"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("vocab.json", "{", "is not JSON"),
+        ("vocab.json", "{", "line 1 of .*vocab.json is no JSON"),
+        ("vocab.json", '{\n"a": 0,\n"b" 1}', "line 3 of .*vocab.json is no JSON"),
+        ("vocab.json", "[" * 100_000, "vocab.json is nested too deeply"),
+        ("vocab.json", POINTER, "vocab.json is a pointer of Git LFS and not the file of 1,042,301"),
+        ("merges.txt", POINTER, "merges.txt is a pointer of Git LFS and not the file of 1,042,301"),
+        ("merges.txt", "#version: 0.2\na b\n\nabc\n", "line 4, 'abc', is not two symbols"),
+        ("merges.txt", "a b\n" + "a" * 500, "line 2, 'aaa.* ... aaa*', is not two symbols"),
         ("vocab.json", "[1]", "does not give its symbols the ids 0, 1, 2"),
         ("vocab.json", '{"a": 0, "b": 2}', "does not give its symbols the ids 0, 1, 2"),
         ("vocab.json", '{"a": [0], "b": 1}', "does not give its symbols the ids 0, 1, 2"),
-        ("merges.txt", "#version: 0.2\na b c\n", "'a b c' is not two symbols"),
+        ("merges.txt", "#version: 0.2\na b c\n", "line 2, 'a b c', is not two symbols"),
         ("merges.txt", "#version: 0.2\na Ω\n", "merge 'a' 'Ω' has no token in the vocabulary"),
     ],
 )
@@ -297,6 +306,25 @@ def test_a_truncated_file_is_refused(tmp_path, cut):
     path.write_bytes(b"\xff\xfeabc")
     with pytest.raises(ValueError, match="cannot be read as a vocabulary"):
         load_clip(path)
+
+
+def test_a_pointer_in_place_of_openais_file(tmp_path):
+    (tmp_path / "v.txt.gz").write_text(POINTER)
+    with pytest.raises(ValueError, match="v.txt.gz is a pointer of Git LFS and not the file of"):
+        load_clip(tmp_path / "v.txt.gz")
+
+
+def test_a_byte_order_mark_is_no_merge(tmp_path):
+    folder = write_folder(tmp_path, ["a b"])
+    for name in ("vocab.json", "merges.txt"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    assert load_gpt2(folder).merges == [("a", "b")]
+
+
+def test_the_other_librarys_file_is_named(tmp_path):
+    (tmp_path / "tokenizer.json").touch()
+    with pytest.raises(FileNotFoundError, match="no vocabulary file .*vocab.json: tokenizer.json"):
+        load_gpt2(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):

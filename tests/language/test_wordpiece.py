@@ -333,7 +333,8 @@ def test_a_vocabulary_file_is_read_by_both(tmp_path, tokenizer):
 
 def test_published_files_are_read_whatever_their_line_ends(tmp_path):
     path = tmp_path / "vocab.txt"
-    for content in ("\n".join(VOCABULARY), "\r\n".join(VOCABULARY) + "\r\n"):
+    plain = "\n".join(VOCABULARY)
+    for content in (plain, "\r\n".join(VOCABULARY) + "\r\n", f"{plain}\n\n\n", f"\ufeff{plain}\n"):
         path.write_bytes(content.encode())
         assert WordPiece.load(path).symbols == VOCABULARY
     odd = [*VOCABULARY, "\u2028", "\x85", "\x0b"]  # lines to Python's splitlines, not to us
@@ -349,7 +350,12 @@ def test_files_that_hold_no_vocabulary_are_refused(tmp_path):
     with pytest.raises(ValueError, match="vocab.txt is not a WordPiece vocabulary: .*no \\[PAD\\]"):
         WordPiece.load(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="vocab.txt is not a WordPiece vocabulary: 'utf-8'"):
+    with pytest.raises(
+        ValueError, match="vocab.txt is not a WordPiece vocabulary: line 1 of .* UTF-8"
+    ):
+        WordPiece.load(path)
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 231508\n")
+    with pytest.raises(ValueError, match="vocab.txt is a pointer of Git LFS .* 231,508 bytes"):
         WordPiece.load(path)
     with pytest.raises(ValueError, match=r"^the vocabulary of 4 has no \[MASK\]$"):
         WordPiece(SPECIAL[:4])
