@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scratchmm.commands import Parser, check_seed, guarded, refused
+from scratchmm.training.threads import patient_threads
 
 
 def run_lesson(path: Path, flags: Sequence[str]) -> int:
@@ -25,7 +26,8 @@ def run_lesson(path: Path, flags: Sequence[str]) -> int:
     sys.path.insert(0, str(path.parent))
     argparse.ArgumentParser.error = Parser.error  # type: ignore[method-assign, assignment]
     try:
-        runpy.run_path(str(path), run_name="__main__")
+        with patient_threads():
+            runpy.run_path(str(path), run_name="__main__")
     except SystemExit as stop:
         if isinstance(stop.code, str):
             print(stop.code, file=sys.stderr)  # as Python itself does

@@ -5,6 +5,7 @@ import threading
 import pytest
 import torch
 
+from scratchmm.commands.one_lesson import run_lesson
 from scratchmm.training import threads
 from scratchmm.training.threads import LONGEST, SHORTEST, decide, patient_threads, waited
 
@@ -110,3 +111,13 @@ def test_results_are_the_same_bit_for_bit_while_threads_sleep(two_threads, monke
         let_go.set()
         team.join()
     assert torch.equal(numbers(), right)
+
+
+@pytest.mark.skipif(waited() is None, reason="this system does not tell how long threads waited")
+def test_a_lesson_is_watched_whole(two_threads, tmp_path, capsys):
+    """Also where it draws or measures, and not only inside of `fit`."""
+    script = tmp_path / "01_names.py"
+    script.write_text("import threading\nprint([t.name for t in threading.enumerate()])\n")
+    assert run_lesson(script, []) == 0
+    assert "patient threads" in capsys.readouterr().out
+    assert "patient threads" not in alive()
