@@ -106,8 +106,6 @@ for share, color in zip(shares.T, colors.tolist(), strict=True):
     right.barh(range(len(lengths)), share, left=start, color=color, edgecolor="white")
     start = start + share
 right.barh(range(len(lengths)), [0.12] * len(lengths), left=1.06, color=mix.tolist())
-
-# %%
 right.set_yticks(range(len(lengths)), [f"arrow of length {length:.0f}" for length in lengths])
 right.set_xticks([0, 0.5, 1, 1.12], ["0", "0.5", "1", "mix"])
 right.invert_yaxis()
@@ -489,8 +487,6 @@ left.set(xscale="log", yscale="log", xlabel="length", title="peak memory in MiB"
 left.set_xticks(lengths, [f"{length:,}" for length in lengths])
 left.set_xlim(lengths[0] * 0.8, lengths[-1] * 2.2)
 left.minorticks_off()
-
-# %%
 side = 8  # tiles along each side, as for length 4,096
 for row in range(side):
     for column in range(side):

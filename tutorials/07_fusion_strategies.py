@@ -662,8 +662,6 @@ for place, lost in enumerate(groups.values()):
         axis.bar(place + 0.26 * (offset - 1), height, width=0.24, color=color)
         axis.text(place + 0.26 * (offset - 1), height + 0.01, f"{height:.2f}", ha="center")
 axis.set_xticks(range(3), groups)
-
-# %%
 handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in plots.LINES[:3]]
 told = ["trained as always", "with modality dropout", "trained for just that"]
 axis.legend(handles, told, frameon=False)

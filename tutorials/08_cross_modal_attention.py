@@ -542,8 +542,6 @@ for place, kind in enumerate(KINDS):
         axis.text(
             place + (line - 2) * 0.17, height + 0.01, f"{height:.2f}", ha="center", fontsize=7
         )
-
-# %%
 labels = [f"{n}\n{r['parameters'] / 1000:.0f} k, {r['seconds']:.0f} s" for n, r in rows.items()]
 axis.legend(axis.patches[:5], labels, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 axis.set_xticks(range(len(KINDS)), KINDS)

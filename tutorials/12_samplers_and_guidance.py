@@ -103,8 +103,6 @@ for target, color in zip(ddpm.TARGETS, plots.LINES):
     estimate = ddpm.start_and_noise(right + 0.1, mix(one, one, levels), levels, target)
     for axis, part in zip(axes, estimate):
         axis.plot(levels, (part - one).abs(), color=color, label=target)
-
-# %%
 axes[0].set(title="how wrong the start is", yscale="log", ylim=(1e-3, 10), ylabel="error")
 axes[1].set(title="how wrong the noise is")
 for axis in axes:
@@ -553,8 +551,6 @@ axes[0].invert_yaxis()
 axes[0].set(xscale="log", title="FID, at scale 4", xlim=(1, 6000))
 axes[0].xaxis.set_major_formatter("{x:g}")
 axes[0].xaxis.set_minor_formatter("")
-
-# %%
 axes[1].plot(scales, distances, color=plots.LINES[0], marker="o", markersize=3, label="FID")
 axes[1].axhline(ends["real, other ones"], color=plots.QUIET, linestyle="--", linewidth=1)
 axes[1].text(8, ends["real, other ones"], "real against real", ha="right", va="bottom", fontsize=8)

@@ -88,6 +88,14 @@ def test_every_lesson_takes_the_flags_and_shows_all_its_pictures(path: Path) -> 
         assert re.search(r"options\.(training_steps|steps_given)\(", text)
 
 
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_figure_is_saved_in_the_cell_that_makes_it(path: Path) -> None:
+    """A notebook shows what is left open at the end of a cell: half a figure, and then all of it."""
+    for cell in re.split(r"^# %%", path.read_text(encoding="utf-8"), flags=re.M):
+        for made in re.finditer(r"^\w.* = plt\.(subplots|figure)\(", cell, re.M):
+            assert re.search(r"\b(save|finish)\(", cell[made.end() :]), made[0]
+
+
 def test_what_a_lesson_cannot_do_is_one_sentence(capsys) -> None:
     sound = str(next(path for path in LESSONS if path.name.startswith("17_")))
     for flags, sentence in (
