@@ -1,3 +1,57 @@
-"""scratchmm: multimodal AI written out by hand in plain PyTorch."""
+"""scratchmm: multimodal AI written out by hand in plain PyTorch.
+
+What one wants most, each from the file that tells all about it:
+
+    attend, MultiHeadAttention   attention: layers/attention.py
+    TransformerBlock             what every transformer here is made of: layers/transformer.py
+    ViTClassifier                the Vision Transformer: vision/vit.py
+    ResNetClassifier             ResNet: vision/resnet.py
+    BytePairEncoding             the tokenizer: language/bpe.py
+    BERT                         language/bert.py
+    CLIP, contrastive_loss       pictures and words in one space: contrastive/clip.py, loss.py
+    ViLT                         pictures and words in one stream: fusion/vilt.py
+    UNet, TextUNet               from noise to pictures: diffusion/unet.py, text_unet.py
+    AudioCNN                     names sounds: audio/audio_cnn.py
+    CNN3D, CNNLSTM               name clips: video/cnn3d.py, cnn_lstm.py
+
+    load_trained, top_k, picture_files   own pictures and queries: see README.md
+
+Each folder offers its own: `from scratchmm.diffusion import cosine_schedule, ddim_sample`. The
+command line: `python -m scratchmm --help`.
+"""
+
+from typing import Any
+
+from scratchmm.lazily import find, homes_of
 
 __version__ = "0.1.0"
+_HOMES = homes_of(
+    {
+        "layers.attention": "attend MultiHeadAttention",
+        "layers.transformer": "TransformerBlock",
+        "vision.vit": "ViTConfig ViTClassifier",
+        "vision.resnet": "ResNetConfig ResNetClassifier",
+        "language.bpe": "BytePairEncoding",
+        "language.bert": "BERTConfig BERT",
+        "contrastive.clip": "CLIPConfig CLIP",
+        "contrastive.loss": "contrastive_loss",
+        "contrastive.retrieval": "top_k",
+        "fusion.vilt": "ViLTConfig ViLT",
+        "diffusion.unet": "UNetConfig UNet",
+        "diffusion.text_unet": "TextUNetConfig TextUNet",
+        "audio.audio_cnn": "AudioCNNConfig AudioCNN",
+        "video.cnn3d": "CNN3DConfig CNN3D",
+        "video.cnn_lstm": "CNNLSTMConfig CNNLSTM",
+        "data.any_pictures": "picture_files pictures_of",
+        "commands.train": "load_trained",
+    }
+)
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -93,11 +93,9 @@ def imports(path: Path, root: Path) -> set[Path]:
 
 
 def files_of(module: str, root: Path) -> set[Path]:
-    """The file of a module of the package, with the __init__.py of each package around it."""
+    """The file of a module of the package. Not the __init__.py above it: that only offers names."""
     words = module.split(".")
     if words[0] != PACKAGE:
         return set()
-    files = {root.joinpath(*words[:n], "__init__.py") for n in range(1, len(words) + 1)}
-    files.add(root.joinpath(*words).with_suffix(".py"))
     skip = {root / PACKAGE / name for name in BYSTANDERS}
-    return {file for file in files - skip if file.is_file()}
+    return {file for file in {root.joinpath(*words).with_suffix(".py")} - skip if file.is_file()}

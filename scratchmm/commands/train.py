@@ -119,7 +119,11 @@ def run(arguments: argparse.Namespace) -> int:
 def load_trained(folder: str | Path) -> "SmallCLIP | SmallViT":
     """The model that `train` (or the tour) left in a folder, on the CPU and in eval mode.
 
-    A SmallCLIP has embed_pictures and embed_texts, a SmallViT has classify.
+    A SmallCLIP has embed_pictures and embed_texts, a SmallViT has classify and names. They take
+    files, folders, images of Pillow's and tensors of any size, and sentences:
+
+        clip = load_trained("runs/clip_pairs")
+        found = top_k(clip.embed_texts("a red boat"), clip.embed_pictures("my_pictures"), k=3)
     """
     from scratchmm.training import small_clip, small_vit
 
@@ -286,7 +290,7 @@ def _tell(report: dict[str, Any], out: Path) -> None:
             shown = "  ".join(f"@{k} {v:6.1%}" for k, v in zip(KS, value, strict=True))
             print(f"  {key.replace('_', ' '):24} {shown}")
     print(f"Trained in {report['train_seconds']} s, {report['total_seconds']} s in all.")
-    print(f"The model is in {out}: scratchmm.commands.train.load_trained({str(out)!r})")
+    print(f"The model is in {out}: scratchmm.load_trained({str(out)!r})")
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,30 @@
+"""From noise to pictures: schedules, samplers, UNets, latents, control, unCLIP."""
+
+from typing import Any
+
+from scratchmm.lazily import find, homes_of
+
+_HOMES = homes_of(
+    {
+        "schedule": "Schedule linear_schedule scaled_linear_schedule cosine_schedule",
+        "ddpm": "q_sample diffusion_loss ancestral_sample",
+        "ddim": "ddim_sample ddim_invert spaced_timesteps",
+        "guidance": "guided prompt_dropout",
+        "unet": "UNetConfig UNet",
+        "text_unet": "TextUNetConfig TextUNet",
+        "vae": "VAEConfig VAE vae_loss",
+        "latent": "LatentSpace TextToImage text_to_image_loss",
+        "controlnet": "ControlNetConfig ControlNet Controlled",
+        "prior": "PriorConfig Prior prior_loss",
+        "unclip": "DecoderConfig Decoder decoder_loss",
+    }
+)
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

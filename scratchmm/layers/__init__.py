@@ -1,0 +1,30 @@
+"""Bricks that every model is built of, each of them once."""
+
+from typing import Any
+
+from scratchmm.lazily import find, homes_of
+
+_HOMES = homes_of(
+    {
+        "attention": "attend MultiHeadAttention KeyValueCache causal_mask padding_mask watch_attention"
+        " attention_backend",
+        "transformer": "FeedForward TransformerBlock Transformer",
+        "blocks": "PostNormBlock CrossBlock PostNormCrossBlock",
+        "embeddings": "PatchEmbedding patchify resize_positions",
+        "boxes": "TubeletEmbedding SpectrogramPatchEmbedding",
+        "convolution": "NormedConvolution ResidualBlock BottleneckBlock",
+        "picture_blocks": "PictureBlock PictureAttention Downsample Upsample",
+        "lstm": "LSTMCell LSTM",
+        "sinusoids": "sinusoidal_positions timestep_embedding",
+        "vectors": "unit_vectors cosine",
+    }
+)
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    return find(__name__, _HOMES, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

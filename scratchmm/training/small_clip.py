@@ -5,7 +5,7 @@ sentences, pictures brought to mean 0 and deviation 1, batches, and a folder to 
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scratchmm.contrastive.clip import CLIP, CLIPConfig
 from scratchmm.contrastive.loss import contrastive_loss, masked_contrastive_loss
+from scratchmm.data.any_pictures import Picture, pictures_of
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
@@ -37,20 +38,38 @@ class SmallCLIP:
         """Pictures (B, 3, H, W) in [-1, 1] to what the model was trained on: same shape."""
         return (pictures - self.mean) / self.deviation
 
-    def tokens(self, texts: Sequence[str]) -> Tensor:
-        """Sentences to int64 (B, T), cut to the model's context."""
+    def tokens(self, texts: str | Sequence[str]) -> Tensor:
+        """Sentences, or a single one, to int64 (B, T), cut to the model's context."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        wrong = [text for text in texts if not isinstance(text, str)]
+        if wrong or not texts:
+            what = (
+                f"among them is one of type {type(wrong[0]).__name__}" if wrong else "none is there"
+            )
+            raise ValueError(f'texts are sentences, as "a red star" or several in a list: {what}')
         return self.tokenizer.batch(texts, self.model.config.text.context_length)[0]
 
     @torch.no_grad()
-    def embed_pictures(self, pictures: Tensor, batch_size: int = 256) -> Tensor:
-        """Pictures (B, 3, H, W) in [-1, 1] to unit vectors (B, E)."""
+    def embed_pictures(
+        self, pictures: Picture | Iterable[Picture], batch_size: int = 256
+    ) -> Tensor:
+        """Pictures to unit vectors (B, E); a single one gives (1, E).
+
+        pictures: files, a folder, images of Pillow's or tensors of any size, see
+        `data.any_pictures`. The shorter side is resized to the model's, the middle is cut out.
+
+        >>> clip = build(torch.rand(4, 3, 16, 16), ["a cat", "a dog"] * 2)
+        >>> clip.embed_pictures(torch.zeros(3, 131, 97)).shape, clip.embed_texts("a cat").shape
+        (torch.Size([1, 64]), torch.Size([1, 64]))
+        """
         self.model.eval()
+        pictures = pictures_of(pictures, self.model.config.vision.image_size)
         parts = [self.model.encode_image(self.prepare(x)) for x in pictures.split(batch_size)]
         return torch.cat(parts)  # (B, E)
 
     @torch.no_grad()
-    def embed_texts(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
-        """Sentences to unit vectors (B, E)."""
+    def embed_texts(self, texts: str | Sequence[str], batch_size: int = 256) -> Tensor:
+        """Sentences to unit vectors (B, E); a single one gives (1, E)."""
         self.model.eval()
         return torch.cat([self.model.encode_text(x) for x in self.tokens(texts).split(batch_size)])
 

@@ -5,7 +5,7 @@ deviation 1, batches, the names of the classes, and a folder to keep it all in.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from scratchmm.data.any_pictures import Picture, pictures_of
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTClassifier, ViTConfig
@@ -36,9 +37,15 @@ class SmallViT:
         return (pictures - self.mean) / self.deviation
 
     @torch.no_grad()
-    def classify(self, pictures: Tensor, batch_size: int = 256) -> Tensor:
-        """Pictures (B, C, H, W) in [-1, 1] to the probability of each class, (B, K)."""
+    def classify(self, pictures: Picture | Iterable[Picture], batch_size: int = 256) -> Tensor:
+        """Pictures to the probability of each class, (B, K); a single one gives (1, K).
+
+        pictures: files, a folder, images of Pillow's or tensors of any size, see
+        `data.any_pictures`. The shorter side is resized to the model's, the middle is cut out.
+        """
         self.model.eval()
+        config = self.model.config
+        pictures = pictures_of(pictures, config.image_size, config.channels)
         parts = [self.model(self.prepare(x)).softmax(dim=-1) for x in pictures.split(batch_size)]
         return torch.cat(parts)  # (B, K)
 

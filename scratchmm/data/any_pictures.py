@@ -1,0 +1,130 @@
+"""Pictures in whatever form one has them: files, folders, Pillow's images, tensors of any size.
+
+They become what a model reads: the shorter side is resized, the middle is cut out, values lie in
+[-1, 1]. A tensor that has the model's size already stays as it is, bit for bit.
+
+B pictures, C channels, H and W height and width.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from scratchmm.pictures.kinds import head_of, kind_of
+from scratchmm.pictures.pixels import in_colors, on_background
+from scratchmm.vision.images import center_crop, open_image, resize, to_tensor
+
+Picture: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+GREY = (0.299, 0.587, 0.114)  # how bright red, green and blue are, ITU-R BT.601
+
+
+def picture_files(folder: str | Path) -> list[Path]:
+    """The picture files in a folder, by name: what is named like a picture, or begins like one.
+
+    Hidden files, and what lies in folders below it, are left alone.
+
+    Raises FileNotFoundError where there is no such folder or no picture in it.
+
+    >>> picture_files("no such folder")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no folder no such folder
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    there = sorted(file for file in folder.iterdir() if file.is_file())
+    there = [file for file in there if not file.name.startswith(".")]
+    found = [f for f in there if f.suffix.lower() in SUFFIXES or kind_of(head_of(f))]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no picture ({len(there)} other files)")
+    return found
+
+
+def pictures_of(given: "Picture | Iterable[Picture]", size: int, channels: int = 3) -> Tensor:
+    """Any pictures as float32 (B, channels, size, size) in [-1, 1].
+
+    given: a file, a folder of picture files (in the order of `picture_files`), an image of Pillow's,
+    an array uint8 (H, W, C), a tensor (C, H, W) or (B, C, H, W), or several of these in a list.
+    A tensor is float in [-1, 1], or uint8 from 0 to 255. See-through parts become white.
+
+    Raises ValueError or FileNotFoundError in a sentence that says what to give.
+
+    >>> pictures_of(Image.new("RGB", (131, 97), "white"), 32).shape
+    torch.Size([1, 3, 32, 32])
+    >>> pictures_of(torch.full((2, 3, 32, 32), 127.0), 32)
+    Traceback (most recent call last):
+    ValueError: a picture holds values from 127 to 127: give floats in [-1, 1], or uint8 from 0 to 255
+    """
+    if isinstance(given, (str, Path)) and Path(given).is_dir():
+        given = list(picture_files(given))
+    single = isinstance(given, (str, Path, Image.Image, np.ndarray, Tensor))
+    parts = [_one(part, size, channels) for part in ([given] if single else given)]  # type: ignore[list-item, union-attr]
+    if not parts:
+        raise ValueError("there is no picture: the list is empty")
+    return torch.cat(parts)
+
+
+def _one(given: Any, size: int, channels: int) -> Tensor:
+    """One picture, or a tensor of several of one size: (B, channels, size, size)."""
+    if isinstance(given, Tensor):
+        return _of_channels(_fitted(_checked(given), size), channels)
+    if isinstance(given, (str, Path)):
+        image = open_image(given, at_least=2 * size)  # twice, so that the rest is resized well
+    elif isinstance(given, np.ndarray):
+        if given.dtype != np.uint8 or given.ndim not in (2, 3):
+            shape = f"{given.dtype} {given.shape}"
+            raise ValueError(f"an array of a picture is uint8 (H, W) or (H, W, C), not {shape}")
+        image = on_background(in_colors(Image.fromarray(given)))
+    elif isinstance(given, Image.Image):
+        image = on_background(in_colors(ImageOps.exif_transpose(given)))
+    else:
+        kind = type(given).__name__
+        raise ValueError(f"a picture is a file, an image of Pillow's or a tensor, not {kind}")
+    return _of_channels(to_tensor(center_crop(resize(image, size), size))[None], channels)
+
+
+def _checked(picture: Tensor) -> Tensor:
+    """A tensor as float (B, C, H, W) in [-1, 1]; refused where it cannot be one."""
+    shape = tuple(picture.shape)
+    if picture.ndim not in (3, 4) or picture.shape[-3] not in (1, 3) or 0 in shape[-3:]:
+        raise ValueError(
+            f"a tensor of pictures is (C, H, W) or (B, C, H, W), C 1 or 3, not {shape}"
+        )
+    picture = picture if picture.ndim == 4 else picture[None]
+    if picture.dtype == torch.uint8:
+        return picture.float() / 127.5 - 1
+    if not picture.is_floating_point():
+        raise ValueError(f"a tensor of pictures is float in [-1, 1] or uint8, not {picture.dtype}")
+    low, high = (picture.amin().item(), picture.amax().item()) if len(picture) else (0.0, 0.0)
+    if not -2 <= low <= high <= 2:  # noise and resizing may go a little beyond
+        told = f"a picture holds values from {low:g} to {high:g}"
+        raise ValueError(f"{told}: give floats in [-1, 1], or uint8 from 0 to 255")
+    return picture
+
+
+def _fitted(pictures: Tensor, size: int) -> Tensor:
+    """Float (B, C, H, W): the shorter side resized to `size`, the middle cut out."""
+    height, width = pictures.shape[-2:]
+    if (height, width) == (size, size):
+        return pictures
+    sides = [size * side // min(height, width) for side in (height, width)]
+    options: dict[str, Any] = {"mode": "bicubic", "antialias": True}
+    pictures = F.interpolate(pictures.float(), sides, **options).clamp(-1, 1)
+    top, left = ((side - size) // 2 for side in sides)
+    return pictures[:, :, top : top + size, left : left + size]
+
+
+def _of_channels(pictures: Tensor, channels: int) -> Tensor:
+    """Grey ones three times, or coloured ones as bright as they are."""
+    if pictures.shape[1] == channels:
+        return pictures
+    if channels == 3:
+        return pictures.expand(-1, 3, -1, -1)
+    return (pictures * pictures.new_tensor(GREY)[:, None, None]).sum(dim=1, keepdim=True)

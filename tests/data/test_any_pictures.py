@@ -1,0 +1,125 @@
+"""Pictures in any form become what a model reads; what is none is refused in a sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scratchmm.commands.train import load_trained
+from scratchmm.data.any_pictures import picture_files, pictures_of
+from scratchmm.data.pairs import load_pictures
+from scratchmm.training import small_clip, small_vit
+from scratchmm.vision.images import to_tensor
+
+
+def photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    """A picture with a smooth ramp, so that resizing in any way gives nearly the same."""
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([255 * x / width, 255 * y / height, 0 * x + 40 * seed], axis=-1)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    photo(97, 131).save(tmp_path / "b.png")
+    photo(200, 60, 1).save(tmp_path / "a.JPG", quality=95)
+    photo(40, 40, 2).save(tmp_path / "no_suffix", format="PNG")
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    (tmp_path / "below").mkdir()
+    return tmp_path
+
+
+def test_a_folder_gives_its_pictures_by_name(folder: Path) -> None:
+    files = picture_files(folder)
+    assert [file.name for file in files] == ["a.JPG", "b.png", "no_suffix"]
+    whole = pictures_of(folder, 24)
+    assert whole.shape == (3, 3, 24, 24) and whole.dtype == torch.float32
+    assert torch.equal(whole, pictures_of(files, 24))
+    assert torch.equal(whole, load_pictures(files, 24))  # as those it was trained on were read
+    assert torch.equal(whole[1:2], pictures_of(str(files[1]), 24))
+
+
+def test_every_form_of_one_picture_is_the_same_picture() -> None:
+    image = photo(97, 131)
+    one = pictures_of(image, 24)
+    assert torch.equal(pictures_of(np.asarray(image), 24), one)
+    whole = to_tensor(image)
+    levels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    for form in (whole, whole[None], levels, [image][:1]):
+        torch.testing.assert_close(pictures_of(form, 24), one, atol=0.03, rtol=0)
+    both = pictures_of([image, whole, levels], 24)
+    assert both.shape == (3, 3, 24, 24)
+
+
+def test_a_tensor_of_the_right_size_stays_as_it_is() -> None:
+    pictures = torch.rand(5, 3, 24, 24) * 2 - 1
+    assert pictures_of(pictures, 24).data_ptr() == pictures.data_ptr() or torch.equal(
+        pictures_of(pictures, 24), pictures
+    )
+
+
+def test_what_is_turned_see_through_or_grey_is_read_as_a_file_would_be(tmp_path: Path) -> None:
+    clear = Image.new("RGBA", (30, 20), (255, 0, 0, 0))
+    assert (pictures_of(clear, 16) == 1).all()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stands on its side
+    photo(60, 30).save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as opened:
+        torch.testing.assert_close(
+            pictures_of(opened, 16), pictures_of(tmp_path / "turned.png", 16)
+        )
+    assert pictures_of(Image.new("L", (9, 30), 255), 8).shape == (1, 3, 8, 8)
+    grey = pictures_of(torch.zeros(1, 40, 30), 8)
+    assert grey.shape == (1, 3, 8, 8) and (grey == 0).all()
+    assert pictures_of(photo(40, 30), 8, channels=1).shape == (1, 1, 8, 8)
+    assert torch.allclose(pictures_of(torch.ones(3, 8, 8), 8, channels=1), torch.ones(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (torch.full((3, 8, 8), 255.0), "holds values from 255 to 255: give floats in"),
+        (torch.full((3, 8, 8), torch.nan), "holds values from nan to nan: give floats in"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), "is float in .* or uint8, not torch.int64"),
+        (torch.zeros(8, 8), r"is \(C, H, W\) or \(B, C, H, W\), C 1 or 3, not \(8, 8\)"),
+        (torch.zeros(8, 8, 3), r"C 1 or 3, not \(8, 8, 3\)"),
+        (np.zeros((8, 8, 3)), r"an array of a picture is uint8 .* not float64"),
+        ([], "there is no picture: the list is empty"),
+        ([7], "a picture is a file, an image of Pillow's or a tensor, not int"),
+    ],
+)
+def test_what_is_no_picture_is_refused(given, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        pictures_of(given, 8)
+
+
+def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no picture at .*gone\.png"):
+        pictures_of(tmp_path / "gone.png", 8)
+    with pytest.raises(FileNotFoundError, match=r"holds no picture \(0 other files\)"):
+        pictures_of(tmp_path, 8)
+
+
+def test_a_trained_clip_takes_them_all(folder: Path, tmp_path: Path) -> None:
+    pictures = torch.rand(6, 3, 16, 16) * 2 - 1
+    small_clip.save(
+        small_clip.build(pictures, ["a cat", "a dog", "a red boat"] * 2), tmp_path / "c"
+    )
+    clip = load_trained(tmp_path / "c")
+    assert clip.embed_pictures(folder).shape == (3, 64)
+    alone = clip.embed_pictures(photo(97, 131))
+    torch.testing.assert_close(alone, clip.embed_pictures(folder)[1:2])
+    assert clip.embed_pictures(torch.zeros(3, 131, 97)).shape == (1, 64)
+    assert torch.equal(clip.embed_texts("a cat"), clip.embed_texts(["a cat"]))
+    with pytest.raises(ValueError, match="among them is one of type int"):
+        clip.embed_texts(["a cat", 3])
+    with pytest.raises(ValueError, match="none is there"):
+        clip.embed_texts([])
+
+
+def test_a_trained_vit_takes_them_in_its_own_channels(folder: Path) -> None:
+    vit = small_vit.build(torch.rand(5, 1, 28, 28), ["zero", "one"])
+    assert vit.classify(folder).shape == (3, 2)
