@@ -72,7 +72,7 @@ def load_bert(
     state = plain_names(read_state(source))
     masked = isinstance(model, BERTForMaskedLM)
     encoder = model.encoder if isinstance(model, BERTForMaskedLM) else model
-    check_model(source, type(model).__name__, encoder.config, _settings(source))
+    check_model(type(model).__name__, encoder.config, _settings(source))
     prefix = "bert." if masked or any(name.startswith("bert.") for name in state) else ""
     places = _encoder(encoder.config.depth, prefix, "encoder." if masked else "")
     harmless = {f"{prefix}embeddings.position_ids", *NEXT_SENTENCE}
@@ -122,7 +122,7 @@ def bert_config_from(
             "positions from 2; no config.json beside it says that it is a BERT"
         )
     heads = heads_of_width(width, heads, head_width)
-    told = settle(source, _settings(source), heads=heads, epsilon=epsilon, activation=activation)
+    told = settle(_settings(source), heads=heads, epsilon=epsilon, activation=activation)
     if "heads" not in told:
         told["heads"] = assume_heads(source, "BERT", width, HEADS, "heads")
     return BERTConfig(

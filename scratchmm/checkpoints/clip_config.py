@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from scratchmm.checkpoints.files import Source
+from scratchmm.checkpoints.open_clip_config import open_clip_settings
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
@@ -32,12 +33,12 @@ LEGACY_END = 2  # with this eos_token_id transformers reads a text at its highes
 def check_vision(source: Source, config: ViTConfig, types: tuple[str, ...] = VISION_TYPES) -> None:
     """Refuse to fill a picture tower that was made otherwise than its config.json says."""
     config = replace(config, activation=config.activation or "quick_gelu")
-    check_model(source, "picture tower", config, _vision(source, types))
+    check_model("picture tower", config, _vision(source, types))
 
 
 def check_text(source: Source, config: TextConfig, types: tuple[str, ...] = TEXT_TYPES) -> None:
     """Refuse to fill a text tower that was made otherwise than its config.json says."""
-    check_model(source, "text tower", config, _text(source, types))
+    check_model("text tower", config, _text(source, types))
 
 
 def vision_told(
@@ -50,7 +51,7 @@ def vision_told(
 ) -> dict[str, Any]:
     """The fields of a picture tower's config that no shape shows: as said, given or assumed."""
     heads = heads_of_width(width, heads, head_width)
-    told = settle(source, _vision(source, types), heads=heads, activation=activation)
+    told = settle(_vision(source, types), heads=heads, activation=activation)
     if "heads" not in told:
         what = "picture tower"
         told["heads"] = assume_heads(source, what, width, VISION_HEADS, "vision_heads")
@@ -70,7 +71,7 @@ def text_told(
 ) -> dict[str, Any]:
     """The fields of a text tower's config that no shape shows: as said, given or assumed."""
     heads = heads_of_width(width, heads, head_width)
-    told = settle(source, _text(source, types), heads=heads, activation=activation)
+    told = settle(_text(source, types), heads=heads, activation=activation)
     if "heads" not in told:
         told["heads"] = assume_heads(source, "text tower", width, TEXT_HEADS, "text_heads")
     if "activation" not in told:
@@ -81,7 +82,7 @@ def text_told(
 def _vision(source: Source, types: tuple[str, ...]) -> Settings:
     config = read_config(source, VISION, {"model_type": types}, "vision_config")
     if config is None:
-        return {}
+        return open_clip_settings(source, "vision")
     return {
         "heads": config.setting("num_attention_heads"),
         "activation": config.activation("hidden_act"),
@@ -93,7 +94,7 @@ def _vision(source: Source, types: tuple[str, ...]) -> Settings:
 def _text(source: Source, types: tuple[str, ...]) -> Settings:
     config = read_config(source, TEXT, {"model_type": types}, "text_config")
     if config is None:
-        return {}
+        return open_clip_settings(source, "text")
     end = config.values["eos_token_id"]
     last = config.values["vocab_size"] - 1
     return {

@@ -48,7 +48,7 @@ def controlnet_config_from(
     if first not in state:
         raise ValueError(f"the state dict is no ControlNet by diffusers' names: it has no {first}")
     settings = unet_settings(source, ControlNetConfig)
-    told = settle(source, settings, heads=heads, groups=groups, epsilon=epsilon)
+    told = settle(settings, heads=heads, groups=groups, epsilon=epsilon)
     widening = sum(name.startswith(f"{HINT}.blocks.") for name in state) // 4  # 2 layers, 2 tensors
     wider = [len(state[f"{HINT}.blocks.{2 * i + 1}.weight"]) for i in range(widening)]
     width, channels = state[first].shape[:2]

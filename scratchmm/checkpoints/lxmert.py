@@ -33,7 +33,7 @@ def load_lxmert(model: Model, source: Source) -> Model:
     if published is not None:
         heads = {"heads": published.setting("num_attention_heads")}
         made = model.cross_attention if isinstance(model, TwoStreamLayer) else model.config
-        check_model(source, type(model).__name__, made, heads)
+        check_model(type(model).__name__, made, heads)
     if isinstance(model, TwoStreamLayer):
         fill(model, state, _two_streams("", ""), label_of(source))
         return model

@@ -55,7 +55,7 @@ def load_prior(model: Prior, source: Source) -> Prior:
     are taken to have the model's own heads.
     """
     config = model.config
-    check_model(source, type(model).__name__, config, _settings(source))
+    check_model(type(model).__name__, config, _settings(source))
     places = [place for their, our in LAYERS.items() for place in layer(their, our)]
     places += [
         Place("prd_embedding", ("query",), (1, 1, config.width)),
@@ -89,7 +89,7 @@ def prior_config_from(
         )
     width, text_width = state["encoder_hidden_states_proj.weight"].shape
     blocks = "transformer_blocks."
-    told = settle(source, _settings(source), heads=heads_of_width(width, heads, head_width))
+    told = settle(_settings(source), heads=heads_of_width(width, heads, head_width))
     if "heads" not in told:
         told["heads"] = assume_heads(source, "prior", width, {2048: 32}, "heads")
     return PriorConfig(

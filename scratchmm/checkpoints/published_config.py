@@ -35,9 +35,11 @@ ACTIVATION_NAMES = {
 class Setting(NamedTuple):
     """What a config.json says of one field of our config.
 
-    >>> Setting("num_attention_heads", 12, 12).ours
+    >>> Setting("config.json", "num_attention_heads", 12, 12).ours
     12
     """
+
+    label: str  # of the file
 
     key: str  # its name in the file
     theirs: Any  # what stands there, or what the published class takes where nothing does
@@ -53,7 +55,7 @@ class PublishedConfig(NamedTuple):
     def setting(self, key: str, ours: Any = None) -> Setting:
         """The setting of a key; `ours` is its value in our config, if it differs from theirs."""
         theirs = self.values[key]
-        return Setting(key, theirs, theirs if ours is None else ours)
+        return Setting(self.label, key, theirs, theirs if ours is None else ours)
 
     def activation(self, key: str) -> Setting:
         """The setting of an activation, by our name. Raises ValueError on one that we lack."""
@@ -91,16 +93,12 @@ def read_config(
     path = config_beside(source)
     if path is None:
         return None
-    values, label = _read_json(path), str(path)
+    values, label = read_json(path), str(path)
     if part and not values.keys().isdisjoint(("text_config", "vision_config")):
         values, label = _tower(values, part, label), f"{label} ({part})"
     elif values.keys().isdisjoint(obeyed.keys() | fixed.keys()):
         return None
-    for key, allowed in fixed.items():
-        value = values.get(key, allowed[0])
-        parts = value if isinstance(value, list) and value not in allowed else [value]
-        if not all(one in allowed for one in parts):
-            raise ValueError(must_be(label, key, value, allowed))
+    check_fixed(label, values, fixed)
     values = {key: values.get(key, default) for key, default in obeyed.items()}
     for key, value in values.items():
         if not _is_like(value, obeyed[key]) and not (value is None and key in nullable):
@@ -108,7 +106,18 @@ def read_config(
     return PublishedConfig(label, values)
 
 
-def config_beside(source: Source) -> Path | None:
+def check_fixed(
+    label: str, values: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Refuse a value that the model can't have: ValueError that names the key and both values."""
+    for key, allowed in fixed.items():
+        value = values.get(key, allowed[0])
+        parts = value if isinstance(value, list) and value not in allowed else [value]
+        if not all(one in allowed for one in parts):
+            raise ValueError(must_be(label, key, value, allowed))
+
+
+def config_beside(source: Source, name: str = "config.json") -> Path | None:
     """Where the config.json of weights lies: in the folder that they are in, or that is given.
 
     >>> config_beside({}) is None
@@ -117,36 +126,35 @@ def config_beside(source: Source) -> Path | None:
     if isinstance(source, Mapping):
         return None
     path = Path(source)
-    path = (path if path.is_dir() else path.parent) / "config.json"
+    path = (path if path.is_dir() else path.parent) / name
     return path if path.is_file() else None
 
 
-def check_model(source: Source, model: str, ours: object, settings: Settings) -> None:
+def check_model(model: str, ours: object, settings: Settings) -> None:
     """Refuse to fill a model that was made otherwise than its weights were trained.
 
     ours: the model's config. Raises ValueError that names the key and both values.
 
     >>> from types import SimpleNamespace
-    >>> heads = {"heads": Setting("num_attention_heads", 12, 12)}
-    >>> check_model("a/config.json", "BERT", SimpleNamespace(heads=6), heads)
+    >>> heads = {"heads": Setting("a/config.json", "num_attention_heads", 12, 12)}
+    >>> check_model("BERT", SimpleNamespace(heads=6), heads)
     Traceback (most recent call last):
     ValueError: a/config.json says num_attention_heads is 12, but this BERT was made with heads=6
     """
-    label = str(config_beside(source) or label_of(source))
     for field, setting in settings.items():
         value = getattr(ours, field)
         if value != setting.ours:
             raise ValueError(
-                f"{_said(label, field, setting)}, but this {model} was made with {field}={value!r}"
+                f"{_said(field, setting)}, but this {model} was made with {field}={value!r}"
             )
 
 
-def settle(source: Source, settings: Settings, **given: Any) -> dict[str, Any]:
+def settle(settings: Settings, **given: Any) -> dict[str, Any]:
     """Our config's fields as config.json says or, where it does not, as given; None: not given.
 
     Raises ValueError where both say, and differ.
 
-    >>> settle({}, {}, heads=4, epsilon=None)
+    >>> settle({}, heads=4, epsilon=None)
     {'heads': 4}
     """
     fields = {field: setting.ours for field, setting in settings.items()}
@@ -154,10 +162,7 @@ def settle(source: Source, settings: Settings, **given: Any) -> dict[str, Any]:
         if value is None:
             continue
         if field in fields and fields[field] != value:
-            label = str(config_beside(source) or label_of(source))
-            raise ValueError(
-                f"{_said(label, field, settings[field])}, but {field}={value!r} is given"
-            )
+            raise ValueError(f"{_said(field, settings[field])}, but {field}={value!r} is given")
         fields[field] = value
     return fields
 
@@ -204,10 +209,10 @@ def must_be(label: str, key: str, value: Any, allowed: tuple[Any, ...]) -> str:
     return f"{label} says {key} is {value!r}, and this model can only have {possible}"
 
 
-def _said(label: str, field: str, setting: Setting) -> str:
+def _said(field: str, setting: Setting) -> str:
     plain = type(setting.ours) is type(setting.theirs) and setting.ours == setting.theirs
     meaning = "" if plain else f" ({field}={setting.ours!r} here)"
-    return f"{label} says {setting.key} is {setting.theirs!r}{meaning}"
+    return f"{setting.label} says {setting.key} is {setting.theirs!r}{meaning}"
 
 
 def _tower(values: Mapping[str, Any], part: str, label: str) -> dict[str, Any]:
@@ -229,7 +234,8 @@ def _is_like(value: Any, usual: Any) -> bool:
     return isinstance(value, str if isinstance(usual, str) else int | float)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The settings of a file by key; ValueError if it is no JSON, or holds something else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):

@@ -34,7 +34,7 @@ def load_resnet(model: ResNetClassifier | ResNet, source: Source) -> ResNetClass
     """
     state = read_state(source)
     torchvision = "conv1.weight" in state
-    check_model(source, type(model).__name__, model.config, _settings(source))
+    check_model(type(model).__name__, model.config, _settings(source))
     classifier = isinstance(model, ResNetClassifier)
     encoder = model.encoder if isinstance(model, ResNetClassifier) else model
     ours = "encoder." if classifier else ""
@@ -91,7 +91,7 @@ def resnet_config_from(source: Source, first_shrinks: bool | None = None) -> Res
         small_pictures=renamed[first].shape[-1] == 3,
         channels=renamed[first].shape[1],
         classes=1000 if head is None else len(state[head]),
-        **settle(source, _settings(source), first_shrinks=first_shrinks),
+        **settle(_settings(source), first_shrinks=first_shrinks),
     )
 
 

@@ -104,7 +104,6 @@ def unet_config_from(
     reads = any(".attn2." in name for name in state)
     kind = TextUNetConfig if reads else UNetConfig
     told = settle(
-        source,
         unet_settings(source, kind),
         groups=groups,
         epsilon=epsilon,

@@ -99,7 +99,7 @@ def check_unet(source: Source, config: UNetConfig, name: str) -> None:
     settings = unet_settings(source, type(config))
     if isinstance(config, TextUNetConfig):
         config = replace(config, heads=in_short(config.level_heads))
-    check_model(source, name, config, settings)
+    check_model(name, config, settings)
 
 
 def unet_settings(source: Source, kind: type[UNetConfig]) -> Settings:

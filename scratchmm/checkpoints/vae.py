@@ -37,7 +37,7 @@ def load_vae(model: VAE, source: Source) -> VAE:
     are taken to have the model's own scale, shift and groups.
     """
     state = read_state(source)
-    check_model(source, type(model).__name__, model.config, _settings(source))
+    check_model(type(model).__name__, model.config, _settings(source))
     attention = attention_names(state, "encoder.mid_block.attentions.0")
     places = []
     if model.config.mixed_latents:
@@ -82,7 +82,7 @@ def vae_config_from(
             f"it has no {first} or no {behind}"
         )
     latent_channels = state[behind].shape[1]
-    told = settle(source, _settings(source), groups=groups, scale=scale, shift=shift)
+    told = settle(_settings(source), groups=groups, scale=scale, shift=shift)
     mixed = "post_quant_conv.weight" in state
     if not mixed and not {"scale", "shift"} <= told.keys():
         raise ValueError(

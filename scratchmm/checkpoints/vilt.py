@@ -69,7 +69,7 @@ def load_vilt(model: Model, source: Source) -> Model:
     """
     state = read_state(source)
     body = model if isinstance(model, ViLT) else model.vilt
-    check_model(source, type(model).__name__, body.config, _settings(source))
+    check_model(type(model).__name__, body.config, _settings(source))
     theirs = "vilt." if any(name.startswith("vilt.") for name in state) else ""
     places = _body(body.config, theirs, "" if model is body else "vilt.")
     pooled = f"{theirs}pooler.dense.weight" in state or f"{theirs}pooler.dense.bias" in state
@@ -121,7 +121,7 @@ def vilt_config_from(
     width, channels, patch, _ = state[f"{table}patch_embeddings.projection.weight"].shape
     blocks = f"{prefix}encoder.layer."
     heads = heads_of_width(width, heads, head_width)
-    told = settle(source, _settings(source), heads=heads, epsilon=epsilon, activation=activation)
+    told = settle(_settings(source), heads=heads, epsilon=epsilon, activation=activation)
     if "heads" not in told:
         told["heads"] = assume_heads(source, "ViLT", width, {768: 12}, "heads")
     patches = state[f"{table}position_embeddings"].shape[1] - 1

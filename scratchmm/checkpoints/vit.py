@@ -72,7 +72,7 @@ def load_vit(
     classifier = isinstance(model, ViTClassifier)
     encoder = model.encoder if isinstance(model, ViTClassifier) else model
     config = replace(encoder.config, activation=encoder.config.activation or "gelu")
-    check_model(source, type(model).__name__, config, _settings(source))
+    check_model(type(model).__name__, config, _settings(source))
     theirs = "vit." if classifier or any(name.startswith("vit.") for name in state) else ""
     ours = "encoder." if classifier else ""
     places = _encoder(encoder, state, theirs, ours)
@@ -111,7 +111,7 @@ def vit_config_from(
     names = IN_MEMORY if "encoder." not in blocks else IN_FILES
     expand = next(theirs for theirs, ours in names.items() if ours == "feed_forward.expand")
     heads = heads_of_width(width, heads, head_width)
-    told = settle(source, _settings(source), heads=heads, epsilon=epsilon, activation=activation)
+    told = settle(_settings(source), heads=heads, epsilon=epsilon, activation=activation)
     told["activation"] = None if told.get("activation") == "gelu" else told.get("activation")
     sizes = {
         "image_size": square_of(patches, patch, label_of(source)),

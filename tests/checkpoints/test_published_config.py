@@ -9,6 +9,7 @@ import torch
 from scratchmm.checkpoints import bert, clip_config, published_config, vilt, vit
 from scratchmm.checkpoints.bert import bert_config_from, load_bert
 from scratchmm.checkpoints.clip import (
+    _openai,
     clip_config_from,
     load_clip,
     load_clip_text,
@@ -47,8 +48,8 @@ def pictures(size=28):
     return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1)).double()
 
 
-def equal(ours, theirs):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+def equal(ours, theirs, most=1e-10):
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=most)
 
 
 def a_vit(kind="ViTForImageClassification", **more):
@@ -304,7 +305,7 @@ def test_a_tower_made_otherwise_is_refused(tmp_path, tower, change, sentence):
     made = CLIP(replace(config, **{tower: replace(getattr(config, tower), **change)}))
     name = {"text": "text", "vision": "picture"}[tower]
     with pytest.raises(
-        ValueError, match=f"config.json says {sentence}.*this {name} tower was made"
+        ValueError, match=f"{tower}_config. says {sentence}.*this {name} tower was made"
     ):
         load_clip(made, tmp_path)
 
@@ -375,6 +376,87 @@ def test_a_byte_order_mark_a_damaged_file_and_another_programs(tmp_path):
     load_bert(BERT(replace(config, heads=2)), tmp_path)
     with pytest.raises(ValueError, match="no shape shows how many heads it has"):
         bert_config_from(tmp_path)
+
+
+# open_clip's own file, which stands beside its own names
+
+
+def open_clip_folder(folder, reference, **more):
+    """A CLIPModel's weights and settings as open_clip publishes them."""
+    model = load_clip(CLIP(clip_config_from(reference)), reference)
+    state, ours = {}, model.state_dict()
+    for place in _openai(model.config):
+        parts = [ours[name] for name in place.ours]
+        tensor = torch.cat(parts) if parts[1:] else parts[0]
+        tensor = tensor.T if place.transposed else tensor
+        state[place.theirs] = tensor.reshape(place.shape or tensor.shape).contiguous().clone()
+    folder.mkdir()
+    torch.save(state, folder / "open_clip_pytorch_model.bin")
+    vision, text = model.config.vision, model.config.text
+    settings = {
+        "embed_dim": 24,
+        "vision_cfg": {"width": vision.width, "head_width": vision.width // vision.heads}
+        | {"image_size": vision.image_size, "patch_size": vision.patch_size, "mlp_ratio": 0.5},
+        "text_cfg": {"width": text.width, "heads": text.heads, "vocab_size": text.vocabulary},
+    }
+    for key, value in more.items():
+        place = settings
+        *towers, key = key.split("__")
+        for tower in towers:
+            place = place[tower]
+        place[key] = value
+    text = json.dumps({"model_cfg": settings, "preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}})
+    (folder / "open_clip_config.json").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("activation", ["gelu", "quick_gelu"])
+def test_open_clips_settings(tmp_path, activation):
+    tower = {"hidden_act": activation, "layer_norm_eps": 1e-6}
+    reference = a_clip(tower, tower)
+    saved(reference, tmp_path / "theirs")
+    more = {f"{name}_cfg__norm_kwargs": {"eps": 1e-6} for name in ("vision", "text")}
+    if activation == "quick_gelu":  # else silent: open_clip's usual GELU is the exact one
+        more["quick_gelu"] = True
+    folder = open_clip_folder(tmp_path / "open", tmp_path / "theirs", **more)
+    config = clip_config_from(folder)
+    assert config == clip_config_from(tmp_path / "theirs")
+    model = load_clip(CLIP(config).double(), folder).eval()
+    theirs = reference(input_ids=TOKENS, pixel_values=pictures())
+    equal(model(pictures(), TOKENS).logits, theirs.logits_per_image, most=1e-5)  # stored as float32
+    with pytest.raises(
+        ValueError, match=f"open_clip_config.json says quick_gelu is .*{activation}"
+    ):
+        other = "gelu" if activation == "quick_gelu" else "quick_gelu"
+        load_clip(CLIP(our_clip.with_activation(config, other)), folder)
+    with pytest.raises(ValueError, match=r"\(vision_cfg\) says head_width is 40 \(heads=2 here\)"):
+        load_clip(CLIP(replace(config, vision=replace(config.vision, heads=4))), folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("text_cfg__no_causal_mask", True),
+        ("text_cfg__pool_type", "last"),
+        ("text_cfg__act_kwargs", {"approximate": "tanh"}),
+        ("vision_cfg__act_kwargs", {"approximate": "tanh"}),
+        ("vision_cfg__pool_type", "avg"),
+        ("vision_cfg__final_ln_after_pool", True),
+    ],
+)
+def test_what_open_clips_towers_can_and_ours_cannot_is_refused(tmp_path, key, value):
+    saved(a_clip(), tmp_path / "theirs")
+    folder = open_clip_folder(tmp_path / "open", tmp_path / "theirs", quick_gelu=True)
+    model = CLIP(clip_config_from(folder))
+    load_clip(model, folder)
+    other = open_clip_folder(
+        tmp_path / "other", tmp_path / "theirs", quick_gelu=True, **{key: value}
+    )
+    with pytest.raises(ValueError, match=f"says {key.split('__')[1]} is "):
+        load_clip(model, other)
+    (other / "open_clip_config.json").write_text('{"vision_cfg": 3}')
+    with pytest.raises(ValueError, match="says nothing of a vision_cfg"):
+        load_clip(model, other)
 
 
 # Bare weights
