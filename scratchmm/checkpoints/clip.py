@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scratchmm.checkpoints.clip_config import check_text, check_vision, text_told, vision_told
 from scratchmm.checkpoints.clip_names import HARMLESS, check_bias, clip_state, of_one_tower
-from scratchmm.checkpoints.files import Place, Source, fill, has, label_of, layer
+from scratchmm.checkpoints.files import Place, Source, fill, has, label_of, layer, shape_of
 from scratchmm.checkpoints.vit import square_of
 from scratchmm.contrastive.clip import CLIP, CLIPConfig, CLIPVision
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
@@ -87,38 +87,39 @@ def clip_config_from(
     """
     state = clip_state(source)
     if "visual.conv1.weight" in state:
-        kernel, positions = state["visual.conv1.weight"], state["visual.positional_embedding"]
-        tokens, length = state["token_embedding.weight"], len(state["positional_embedding"])
+        kernel, positions = "visual.conv1.weight", "visual.positional_embedding"
+        tokens, length = "token_embedding.weight", "positional_embedding"
         vision_block, text_block = "visual.transformer.resblocks.", "transformer.resblocks."
-        expand, embedding = "mlp.c_fc.weight", state["text_projection"].shape[1]
+        expand, embedding = "mlp.c_fc.weight", shape_of(state, "text_projection")[1]
     elif "vision_model.embeddings.patch_embedding.weight" in state:
-        kernel = state["vision_model.embeddings.patch_embedding.weight"]
-        positions = state["vision_model.embeddings.position_embedding.weight"]
-        tokens = state["text_model.embeddings.token_embedding.weight"]
-        length = len(state["text_model.embeddings.position_embedding.weight"])
+        kernel = "vision_model.embeddings.patch_embedding.weight"
+        positions = "vision_model.embeddings.position_embedding.weight"
+        tokens = "text_model.embeddings.token_embedding.weight"
+        length = "text_model.embeddings.position_embedding.weight"
         vision_block, text_block = "vision_model.encoder.layers.", "text_model.encoder.layers."
-        expand, embedding = "mlp.fc1.weight", len(state["text_projection.weight"])
+        expand, embedding = "mlp.fc1.weight", shape_of(state, "text_projection.weight")[0]
     else:
         raise ValueError("the state dict is no CLIP with a Vision Transformer: it has no patches")
-    width, channels, patch, _ = kernel.shape
+    width, channels, patch, _ = shape_of(state, kernel, 4)
+    vocabulary, text_width = shape_of(state, tokens)
     vision = ViTConfig(
-        image_size=square_of(len(positions) - 1, patch, label_of(source)),
+        image_size=square_of(shape_of(state, positions)[0] - 1, patch, label_of(source)),
         patch_size=patch,
         width=width,
         depth=_depth(state, vision_block),
         heads=1,
-        hidden=len(state[f"{vision_block}0.{expand}"]),
+        hidden=shape_of(state, f"{vision_block}0.{expand}")[0],
         channels=channels,
         epsilon=1e-5,
     )
     text = TextConfig(
-        vocabulary=len(tokens),
-        context_length=length,
-        width=tokens.shape[1],
+        vocabulary=vocabulary,
+        context_length=shape_of(state, length)[0],
+        width=text_width,
         depth=_depth(state, text_block),
         heads=1,
-        hidden=len(state[f"{text_block}0.{expand}"]),
-        end_token=len(tokens) - 1,
+        hidden=shape_of(state, f"{text_block}0.{expand}")[0],
+        end_token=vocabulary - 1,
     )
     vision = replace(
         vision, **vision_told(source, width, vision_heads, head_width, activation, ("clip",))

@@ -16,7 +16,7 @@ from scratchmm.checkpoints.reading import Source, label_of, read_state
 from scratchmm.training.checkpoint import differences
 
 __all__ = ["Place", "Source", "check_tied", "fill", "has", "heads_of", "label_of", "layer"]
-__all__ += ["read_state"]
+__all__ += ["read_state", "shape_of"]
 SHOWN = 20  # names in an error; another model's file would list hundreds
 # What weights are kept in; files in 8 bits without further scales are rare, but such.
 FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
@@ -115,6 +115,20 @@ def has(state: Mapping[str, Any], name: str) -> bool:
     (True, False)
     """
     return any(f".{given}".endswith(f".{name}") for given in state)
+
+
+def shape_of(state: Mapping[str, Tensor], name: str, axes: int = 2) -> tuple[int, ...]:
+    """The shape of a tensor that shows a size; ValueError if it is not there or has other axes.
+
+    >>> shape_of({"norm.weight": torch.ones(5)}, "norm.weight", 1)
+    (5,)
+    """
+    if name not in state:
+        raise ValueError(f"the state dict is not whole: it has no {name}, which shows a size")
+    if state[name].dim() != axes:
+        found = tuple(state[name].shape)
+        raise ValueError(f"{name} is {found} and should have {axes} axes, not {len(found)}")
+    return tuple(state[name].shape)
 
 
 def heads_of(state: Mapping[str, Any], prefix: str) -> list[str]:

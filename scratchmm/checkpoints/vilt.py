@@ -22,6 +22,7 @@ from scratchmm.checkpoints.files import (
     label_of,
     layer,
     read_state,
+    shape_of,
 )
 from scratchmm.checkpoints.published_config import (
     Settings,
@@ -118,24 +119,24 @@ def vilt_config_from(
     table, text = f"{prefix}embeddings.", f"{prefix}embeddings.text_embeddings."
     if f"{text}word_embeddings.weight" not in state:
         raise ValueError("the state dict is no ViLT by transformers' names: it embeds no words")
-    width, channels, patch, _ = state[f"{table}patch_embeddings.projection.weight"].shape
+    width, channels, patch, _ = shape_of(state, f"{table}patch_embeddings.projection.weight", 4)
     blocks = f"{prefix}encoder.layer."
     heads = heads_of_width(width, heads, head_width)
     told = settle(_settings(source), heads=heads, epsilon=epsilon, activation=activation)
     if "heads" not in told:
         told["heads"] = assume_heads(source, "ViLT", width, {768: 12}, "heads")
-    patches = state[f"{table}position_embeddings"].shape[1] - 1
+    patches = shape_of(state, f"{table}position_embeddings", 3)[1] - 1
     told.setdefault("image_size", square_of(patches, patch, label_of(source)))
     return ViLTConfig(
-        vocabulary=len(state[f"{text}word_embeddings.weight"]),
-        context_length=len(state[f"{text}position_embeddings.weight"]),
+        vocabulary=shape_of(state, f"{text}word_embeddings.weight")[0],
+        context_length=shape_of(state, f"{text}position_embeddings.weight")[0],
         patch_size=patch,
         width=width,
         depth=len({name[len(blocks) :].split(".")[0] for name in state if name.startswith(blocks)}),
-        hidden=len(state[f"{blocks}0.intermediate.dense.weight"]),
+        hidden=shape_of(state, f"{blocks}0.intermediate.dense.weight")[0],
         channels=channels,
-        types=len(state[f"{text}token_type_embeddings.weight"]),
-        modalities=len(state[f"{table}token_type_embeddings.weight"]),
+        types=shape_of(state, f"{text}token_type_embeddings.weight")[0],
+        modalities=shape_of(state, f"{table}token_type_embeddings.weight")[0],
         **told,
     )
 

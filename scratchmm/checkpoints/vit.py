@@ -13,7 +13,16 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, heads_of, label_of, layer, read_state
+from scratchmm.checkpoints.files import (
+    Place,
+    Source,
+    fill,
+    heads_of,
+    label_of,
+    layer,
+    read_state,
+    shape_of,
+)
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
@@ -104,23 +113,24 @@ def vit_config_from(
     prefix = "vit." if any(name.startswith("vit.") for name in state) else ""
     if f"{prefix}embeddings.cls_token" not in state:
         raise ValueError("the state dict is no ViT by transformers' names: it has no cls_token")
-    kernel = state[f"{prefix}embeddings.patch_embeddings.projection.weight"]
-    width, channels, patch, _ = kernel.shape
-    patches = state[f"{prefix}embeddings.position_embeddings"].shape[1] - 1
+    kernel = f"{prefix}embeddings.patch_embeddings.projection.weight"
+    width, channels, patch, _ = shape_of(state, kernel, 4)
+    patches = shape_of(state, f"{prefix}embeddings.position_embeddings", 3)[1] - 1
     blocks = prefix + _block(state)
     names = IN_MEMORY if "encoder." not in blocks else IN_FILES
     expand = next(theirs for theirs, ours in names.items() if ours == "feed_forward.expand")
     heads = heads_of_width(width, heads, head_width)
     told = settle(_settings(source), heads=heads, epsilon=epsilon, activation=activation)
     told["activation"] = None if told.get("activation") == "gelu" else told.get("activation")
+    head = "classifier.weight"
     sizes = {
         "image_size": square_of(patches, patch, label_of(source)),
         "patch_size": patch,
         "width": width,
         "depth": len({n[len(blocks) :].split(".")[0] for n in state if n.startswith(blocks)}),
-        "hidden": len(state[f"{blocks}0.{expand}.weight"]),
+        "hidden": shape_of(state, f"{blocks}0.{expand}.weight")[0],
         "channels": channels,
-        "classes": len(state["classifier.weight"]) if "classifier.weight" in state else 1000,
+        "classes": shape_of(state, head)[0] if head in state else 1000,
     }
     if "heads" not in told:
         told["heads"] = assume_heads(source, "ViT", width, HEADS, "heads")
