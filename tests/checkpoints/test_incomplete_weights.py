@@ -22,7 +22,7 @@ def vit(library):
 
 
 def vilt(library):
-    return vilt_config_from, library.ViltModel(library.ViltConfig(**WORDS, **PICTURE))
+    return vilt_config_from, library.ViltModel(library.ViltConfig(**{**WORDS, **PICTURE}))
 
 
 FAMILIES = {"clip": clip, "vit": vit, "vilt": vilt}
