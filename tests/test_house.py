@@ -100,6 +100,20 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if not is_bank(f)], ids=relative)
+def test_every_field_of_a_config_says_what_it_is(path: Path) -> None:
+    """By a comment beside it, or on the line above."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for node in ast.parse("\n".join(lines)).body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign):
+                    assert field.end_lineno is not None
+                    above, beside = lines[field.lineno - 2], lines[field.end_lineno - 1]
+                    said = "# " in beside or above.strip().startswith("# ")
+                    assert said, f"{relative(path)}: {node.name}.{ast.unparse(field.target)}"
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if not is_bank(f)], ids=relative)
 def test_everything_public_is_documented(path: Path) -> None:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):

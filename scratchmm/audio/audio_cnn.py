@@ -31,7 +31,7 @@ class AudioCNNConfig:
     ValueError: 0 stages are too few: give the channels of at least one
     """
 
-    classes: int
+    classes: int  # that a sound may be of, K
     mels: int = 64  # bands of the spectrogram
     channels: tuple[int, ...] = (16, 32, 64)  # of each stage's output
     blocks: int = 1  # residual blocks of each stage

@@ -50,7 +50,7 @@ class PublishedConfig(NamedTuple):
     """The settings of a config.json: those it names, over the defaults of the published class."""
 
     label: str  # what an error calls the file
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # by key
 
     def setting(self, key: str, ours: Any = None) -> Setting:
         """The setting of a key; `ours` is its value in our config, if it differs from theirs."""

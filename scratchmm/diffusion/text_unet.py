@@ -26,7 +26,11 @@ from scratchmm.layers.picture_blocks import group_norm
 
 @dataclass(frozen=True)
 class TextUNetConfig(UNetConfig):
-    """The sizes of a UNet that reads; those of UNetConfig, and of the words."""
+    """The sizes of a UNet that reads; those of UNetConfig, and of the words.
+
+    `heads` counts the heads of attention, where UNetConfig's `head_width`, of no effect here, says
+    how wide they are: so the published models have it.
+    """
 
     channels: int = 4  # of the picture, which is a grid of latents
     widths: tuple[int, ...] = (320, 640, 1280, 1280)  # channels of each level

@@ -33,6 +33,9 @@ from scratchmm.layers.sinusoids import cosines_first, timestep_embedding
 class UNetConfig:
     """The sizes of a UNet.
 
+    Each level has `depth` blocks; on the levels `attended` (0 is the largest grid) attention stands
+    behind each of them, and in the middle always, in heads `head_width` channels wide.
+
     >>> UNetConfig(widths=(8, 16), attended=(2,))
     Traceback (most recent call last):
     ValueError: there is no level 2 to look around on: 2 widths make levels 0 to 1
@@ -45,10 +48,8 @@ class UNetConfig:
     head_width: int | None = None  # of attention; None: one head over all channels
     groups: int = 32  # of group norm
     epsilon: float = 1e-6  # of group norm
-    # How the timestep becomes sines and cosines: which half comes first, and how slow the slowest
-    # turns: 1 / 10000 exactly (shift 1, as in DDPM) or somewhat faster (shift 0).
-    cosines_first: bool = False
-    frequency_shift: int = 1
+    cosines_first: bool = False  # in the embedded timestep; if not, sines come first
+    frequency_shift: int = 1  # 1: its slowest sine has the speed 1 / 10000 exactly; 0: a faster one
     centred: bool = False  # zeros around a grid that is halved; if not, at the right and the bottom
 
     def __post_init__(self) -> None:

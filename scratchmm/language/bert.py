@@ -27,7 +27,7 @@ NOT_ASKED = -100  # the target of a token that is not to be guessed; cross_entro
 
 @dataclass(frozen=True)
 class BERTConfig:
-    """The sizes of a BERT."""
+    """The sizes of a BERT: `depth` blocks over tokens of `width` numbers."""
 
     vocabulary: int = 30522  # tokens, V
     context_length: int = 512  # the longest text in tokens

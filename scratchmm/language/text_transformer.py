@@ -19,7 +19,7 @@ from scratchmm.layers.transformer import Transformer, TransformerBlock, activati
 
 @dataclass(frozen=True)
 class TextConfig:
-    """The sizes of a text transformer."""
+    """The sizes of a text transformer: `depth` blocks over tokens of `width` numbers."""
 
     vocabulary: int = 49408  # tokens, V
     context_length: int = 77  # the longest text in tokens

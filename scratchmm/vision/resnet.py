@@ -19,7 +19,7 @@ from scratchmm.layers.embeddings import check_channels
 
 @dataclass(frozen=True)
 class ResNetConfig:
-    """The sizes of a ResNet.
+    """The sizes of a ResNet: stage i has `depths[i]` blocks and gives `widths[i]` channels.
 
     >>> ResNetConfig(widths=(8, 16), depths=(1, 1, 1))
     Traceback (most recent call last):

@@ -18,7 +18,7 @@ from scratchmm.layers.transformer import Transformer, TransformerBlock, activati
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """The sizes of a Vision Transformer.
+    """The sizes of a Vision Transformer: `depth` blocks over tokens of `width` numbers.
 
     >>> ViTConfig(image_size=36, patch_size=16)
     Traceback (most recent call last):

@@ -76,7 +76,7 @@ class PatchEmbedding(nn.Module):
 # - ViTConfig(image_size: int = 224, patch_size: int = 16, width: int = 768, depth: int = 12, heads:
 #       int = 12, hidden: int = 3072, channels: int = 3, classes: int = 1000, epsilon: float =
 #       1e-12, activation: str | None = None)
-#     The sizes of a Vision Transformer.
+#     The sizes of a Vision Transformer: `depth` blocks over tokens of `width` numbers.
 # - ViTConfig.grid() -> int
 #     Patches in a row, and rows.
 # - ViTConfig.patches() -> int
