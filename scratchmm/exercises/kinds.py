@@ -7,13 +7,18 @@ wrong answers: it must accept every right one and reject enough of the wrong one
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from scratchmm.exercises.calls import Failed, brief_error
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
+
+
+Verdict = tuple[str, Exception | None]
 
 
 @dataclass(frozen=True)
@@ -48,35 +53,69 @@ def judged_by_bank(exercise: Exercise, bank: Callable[[], Bank], *, enough: floa
     @exercise.holds("your test accepts every right answer")
     def accepts(test: Callable[[Any], None], case: Case) -> None:
         for name, right in bank().rights.items():
-            error = verdict(test, right, case)
-            if error is not None:
-                text = f"{type(error).__name__} {brief_error(error)}".strip()
-                got = f"rejects a right answer ({name}): {text}"
+            said, error = verdict(test, right, case)
+            if said != "accepts":
+                text = f"{type(error).__name__} {brief_error(error or Exception())}".strip()
+                got = f"{said} a right answer ({name}): {text}"
                 case.called = f"{test.__name__}({name!r})"
                 raise Failed("wrong", "no AssertionError", got, cause=error)
 
     @exercise.holds("your test rejects wrong answers by an AssertionError")
     def rejects(test: Callable[[Any], None], case: Case) -> None:
         given = bank()
-        slipped = [
-            name for name, wrong in given.wrongs.items() if verdict(test, wrong, case) is None
-        ]
-        count, needed = len(given.wrongs), math.ceil(enough * len(given.wrongs))
+        verdicts = {name: verdict(test, wrong, case) for name, wrong in given.wrongs.items()}
+        slipped = {name: found for name, found in verdicts.items() if found[0] != "rejects"}
+        count, needed = len(verdicts), math.ceil(enough * len(verdicts))
         if count - len(slipped) < needed:
-            told = given.stories.get(slipped[0]) or slipped[0]
-            case.called = f"{test.__name__}({slipped[0]!r})"  # the one let through, not the last
-            got = f"{count - len(slipped)} of {count}; it lets through: {told}"
-            raise Failed("wrong", f"at least {needed} of {count} rejected", got)
+            case.called = f"{test.__name__}({next(iter(slipped))!r})"  # let through, not the last
+            got = f"{count - len(slipped)} of {count}; it {told(slipped, given.stories)}"
+            error = next((found[1] for found in slipped.values()), None)
+            raise Failed("wrong", f"at least {needed} of {count} rejected", got, cause=error)
 
 
-def verdict(test: Callable[[Any], None], implementation: Any, case: Case) -> Exception | None:
-    """What the test says of one answer: None where it accepts it. What it raises is its reason.
+def told(slipped: Mapping[str, Verdict], stories: Mapping[str, str]) -> str:
+    """All wrong answers that got through: the first by its story, the others by their names.
 
-    The trace gets only the verdict: two tests with the same verdicts make the same mistake.
+    >>> told({"one": ("accepts", None), "two": ("accepts", None)}, {"one": "it is 1"})
+    'lets through: it is 1; and 1 more: two'
+    """
+    texts = []
+    through = [name for name, (said, _) in slipped.items() if said == "accepts"]
+    if through:
+        first = stories.get(through[0]) or through[0]
+        more = f"; and {len(through) - 1} more: {', '.join(through[1:])}" if through[1:] else ""
+        texts.append(f"lets through: {first}{more}")
+    for name, (said, error) in slipped.items():
+        if said != "accepts":
+            texts.append(
+                f"ends in {type(error).__name__} and not in an AssertionError for {name} "
+                f"({brief_error(error or Exception())})"
+            )
+            break
+    return "; it ".join(texts)
+
+
+def verdict(test: Callable[[Any], None], implementation: Any, case: Case) -> Verdict:
+    """What the test says of one answer (accepts, rejects or crashes on), and what it raised.
+
+    An AssertionError rejects, and so does whatever the answer itself raises. The trace gets only
+    the verdict: two tests with the same verdicts make the same mistake.
     """
     result, error = case.attempt(test, implementation)
-    case.trace[-1] = "accepts" if error is None else "rejects"
+    said = "accepts" if error is None else "rejects" if _due(error) else "crashes on"
+    case.trace[-1] = said
     if error is None and result is not None:
         got = f"{result!r}; say what is wrong by an assert"
         raise Failed("wrong", "a test that returns nothing", got)
-    return error
+    return said, error
+
+
+def _due(error: BaseException) -> bool:
+    """Whether an exception is an AssertionError, or comes from the answer that is tested."""
+    if isinstance(error, AssertionError):
+        return True
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    engine = str(Path(__file__).parent)
+    inside = [file for file in files if not (file.startswith(engine) and "lesson_" not in file)]
+    # The test's own frame comes first; a frame of the library or of a bank is the answer's.
+    return any("scratchmm" in file or ", wrong answer " in file for file in inside[1:])
