@@ -25,8 +25,12 @@ class ShortcutTaken(BaseException):
 
 
 @contextmanager
-def forbidding(names: Sequence[str], namespace: dict[str, Any]) -> Iterator[None]:
+def forbidding(
+    names: Sequence[str], namespace: dict[str, Any], whoever: bool = True
+) -> Iterator[None]:
     """Within this block each dotted name raises ShortcutTaken, also under the aliases in `namespace`.
+
+    whoever: also where the function was kept before, in a default argument or a partial, say.
 
     >>> import math
     >>> with forbidding(["math.sqrt"], {}):
@@ -43,7 +47,7 @@ def forbidding(names: Sequence[str], namespace: dict[str, Any]) -> Iterator[None
             owner, attribute = resolve(name)
             original = getattr(owner, attribute)
             watch.add(name, original)
-            undo += emptied(original, name)
+            undo += emptied(original, name) if whoever else []
             undo.append(replaced(owner, attribute, refusing(name)))
             for alias, value in list(namespace.items()):
                 if value is original and not inspect.ismodule(value):

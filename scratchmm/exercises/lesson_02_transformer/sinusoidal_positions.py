@@ -84,6 +84,15 @@ def prefix(sinusoidal_positions, case):
     case.equal(long[:4], short, "the first 4 of 9 positions")
 
 
+@exercise.holds("far positions are told apart too: 256 from 257, 999 from 1000, 2048 from 2049")
+def far(sinusoidal_positions, case):
+    places = [256, 257, 999, 1000, 2048, 2049]
+    angles = [[pos / 100**i for i in (0, 1)] for pos in places]
+    expected = [[f(x) for x in row for f in (math.sin, math.cos)] for row in angles]
+    got = case.call(sinusoidal_positions, 2050, 4)[places]
+    case.equal(got, torch.tensor(expected), tolerance=3e-3)  # as exact as float32 angles are
+
+
 @exercise.holds("an odd width is refused by a ValueError")
 def odd(sinusoidal_positions, case):
     case.refuses(ValueError, sinusoidal_positions, 4, 7)
@@ -127,6 +136,30 @@ def last_clock_exact(length, width):
     speed = 10000.0 ** (-torch.arange(half) / max(half - 1, 1))
     angle = torch.arange(length)[:, None] * speed
     return interleave(angle.sin(), angle.cos())
+
+
+def coarse(length, width, dtype):
+    places = torch.arange(length).to(dtype).float()[:, None]
+    angle = places * clocks(1, width, first=1).float()
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "brain-floats",
+    story="the positions go through bfloat16, in which 257 is 256 and 999 is 1000",
+    advice="count in whole numbers or float32, and make the result float32 at the end",
+)
+def brain_floats(length, width):
+    return coarse(length, width, torch.bfloat16)
+
+
+@exercise.wrong(
+    "half-precision",
+    story="the positions go through float16, in which 2049 is 2048",
+    advice="count in whole numbers or float32, and make the result float32 at the end",
+)
+def half_precision(length, width):
+    return coarse(length, width, torch.float16)
 
 
 @exercise.wrong(

@@ -93,6 +93,13 @@ def any_dtype(cosines_first, case):
         case.equal(case.call(cosines_first, timesteps, 8), slow(timesteps, 8))
 
 
+@exercise.holds("late timesteps are told apart too: 256 from 257, 999 from 1000, 2048 from 2049")
+def late(cosines_first, case):
+    timesteps = given(case, 256, 257, 999, 1000, 2048, 2049)
+    got = case.call(cosines_first, timesteps, 6)
+    case.equal(got, slow(timesteps, 6), tolerance=3e-3)  # as exact as float32 angles are
+
+
 @exercise.holds("an odd width is refused by a ValueError")
 def odd(cosines_first, case):
     case.refuses(ValueError, cosines_first, given(case, 1, 2), 7)

@@ -37,6 +37,26 @@ def sines_first(timesteps, width):
 
 
 @exercise.wrong(
+    "brain-floats",
+    story="the timesteps go through bfloat16, in which 257 is 256 and 999 is 1000",
+    advice="go to float32 or float64 at once, whatever dtype the timesteps have",
+)
+def brain_floats(timesteps, width):
+    angle = angles(timesteps.to(torch.bfloat16), clocks(width))
+    return joined(angle.cos(), angle.sin())
+
+
+@exercise.wrong(
+    "half-precision",
+    story="the timesteps go through float16, in which 2049 is 2048",
+    advice="go to float32 or float64 at once, whatever dtype the timesteps have",
+)
+def half_precision(timesteps, width):
+    angle = angles(timesteps.half(), clocks(width))
+    return joined(angle.cos(), angle.sin())
+
+
+@exercise.wrong(
     "as-in-ddpm",
     story="sines come first and the slowest clock turns at exactly 1 / 10000: DDPM's own way",
     advice="here, as in Improved DDPM: cosines first, and i over width / 2, not over width / 2 - 1",
