@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scratchmm.exercises import catalogue
+from scratchmm.exercises import catalogue, source
 from scratchmm.exercises.diagnosis import diagnose, transformation
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import Grade, grade, place_of, quiet, rules
@@ -75,7 +75,12 @@ def _file_job(path: str, id: str, say: Callable[[Any], None]) -> Report:
             candidate = answer(module, exercise)
         except CannotRun as reason:
             return Report(exercise.id, "error", note=str(reason))
-        return judge(exercise, candidate, module.__dict__, path=path, say=say)
+        report = judge(exercise, candidate, module.__dict__, path=path, say=say)
+    twice = source.duplicates(source.read(Path(path)), exercise.name)
+    if twice and report.status != "passed":
+        told = f"{exercise.name} is defined {twice}, and the last one counts"
+        report.note = "; ".join(text for text in (told, report.note) if text)
+    return report
 
 
 def _object_job(candidate: Any, id: str, say: Callable[[Any], None]) -> Report:

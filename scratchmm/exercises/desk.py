@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import os
 from pathlib import Path
 
-from scratchmm.exercises import catalogue
+from scratchmm.exercises import catalogue, source
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.progress import FILE
 from scratchmm.exercises.stubs import definition, sources, stub_file
@@ -23,7 +22,18 @@ def folder_of(given: str | None) -> Path:
     if given:
         return Path(given)
     here = Path.cwd()
-    return here if (here / FILE).exists() and here != STUBS else Path(DEFAULT)
+    return here if here != STUBS and _has_stubs(here) else Path(DEFAULT)
+
+
+def _has_stubs(folder: Path) -> bool:
+    """Whether `learn start` has written here: progress, or a file that begins as the stubs do."""
+    if (folder / FILE).exists():
+        return True
+    for path in folder.glob("[0-9][0-9]_*.py"):
+        with path.open(encoding="utf-8", errors="replace") as file:
+            if "Exercises of lesson" in file.readline():
+                return True
+    return False
 
 
 def existing(folder: Path) -> Path:
@@ -36,12 +46,10 @@ def existing(folder: Path) -> Path:
 
 
 def in_file(path: Path, exercises: list[Exercise]) -> list[Exercise]:
-    """The exercises that a file by its name or its definitions may answer."""
-    source = path.read_text(encoding="utf-8", errors="replace")
-    same = [one for one in exercises if one.lesson == path.stem]
-    found = same or [
-        one for one in exercises if f"def {one.name}(" in source or f"class {one.name}" in source
-    ]
+    """The exercises that a file answers: of the lesson that it is called after, else by its names."""
+    text = source.read(path)
+    held = [one for one in exercises if source.spans(text, one.name)]
+    found = [one for one in held if one.lesson == path.stem] or held
     if not found:
         raise ValueError(f"{path} defines nothing that an exercise asks for")
     return found
@@ -84,38 +92,41 @@ def write_stubs(folder: Path = STUBS, *, check: bool = False) -> list[str]:
 
 
 def reset(folder: Path, exercise: Exercise) -> Path:
-    """Put the stub of one exercise back in place of the learner's code. Returns the backup."""
+    """Put the stub of one exercise back in place of the learner's code. Returns the backup.
+
+    No other line changes. Where the answer was deleted, the stub is added at the end; a file that is
+    no Python any more is mended too, as far as the answer can be found in it.
+    """
     path = folder / f"{exercise.lesson}.py"
-    source = path.read_text(encoding="utf-8")
-    first, last = _span(source, path, exercise.name)
-    lines = source.splitlines()
-    lines[first:last] = definition(exercise).splitlines()
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}; `learn start` writes it anew")
+    text = source.read(path)
+    if twice := source.duplicates(text, exercise.name):
+        raise ValueError(f"{path.name} defines {exercise.name} {twice}: delete one of them first")
+    lines, stub = text.split("\n"), definition(exercise).split("\n")
+    if found := source.spans(text, exercise.name):
+        first, last = found[0]
+        lines[first:last] = stub
+    else:
+        while lines and not lines[-1].strip():
+            lines.pop()
+        lines += ["", "", *stub, ""]
     number = 1
     while (backup := path.with_name(f"{path.name}.backup-{number}")).exists():
         number += 1
     write_whole(backup, path.read_bytes())
-    write_whole(path, "\n".join(lines) + "\n")
+    source.write(path, "\n".join(lines))
     return backup
 
 
 def difference(path: Path, exercise: Exercise) -> list[str]:
     """The learner's code and the library's, as a unified diff."""
-    source = path.read_text(encoding="utf-8")
-    first, last = _span(source, path, exercise.name)
-    mine = source.splitlines()[first:last]
+    text = source.read(path)
+    found = source.spans(text, exercise.name)
+    if not found:
+        raise ValueError(f"{path.name} defines no {exercise.name}")
+    first, last = found[-1]  # Python takes the last
+    mine = text.split("\n")[first:last]
     library = sources(exercise, exercise.parts) + definition(exercise, solved=True)
     names = (f"yours: {path.name}", f"the library's: {exercise.target}")
-    return [*difflib.unified_diff(mine, library.splitlines(), *names, n=99, lineterm="")]
-
-
-def _span(source: str, path: Path, name: str) -> tuple[int, int]:
-    """The lines of a definition, from 0, decorators included. Raises ValueError."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError as error:
-        raise ValueError(f"{path.name} line {error.lineno}: {error.msg}") from None
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
-            start = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            return start - 1, node.end_lineno or start
-    raise ValueError(f"{path.name} defines no {name}")
+    return [*difflib.unified_diff(mine, library.split("\n"), *names, n=99, lineterm="")]

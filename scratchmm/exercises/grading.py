@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
@@ -63,7 +64,9 @@ def apply(
     space = namespace if namespace is not None else {}
 
     def guard() -> AbstractContextManager[None]:
-        return forbidding(names, space, whoever=not exercise.judges)  # a test is handed the library's
+        return forbidding(
+            names, space, whoever=not exercise.judges
+        )  # a test is handed the library's
 
     case = Case(seed, exercise.id, guard=guard, say=say)
     failure, unwritten = None, ""
@@ -131,9 +134,21 @@ def place_of(error: BaseException | None, path: str) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """What the learner's code prints goes to stderr, so that --json stays readable."""
+    """What the learner's code prints goes to stderr, so that --json stays readable.
+
+    Also what is written to file descriptor 1, past Python: by os.write, or by another program.
+    """
     before, sys.stdout = sys.stdout, sys.stderr
+    before.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # a descriptor is closed
+        kept = -1
     try:
         yield
     finally:
         sys.stdout = before
+        if kept >= 0:
+            os.dup2(kept, 1)
+            os.close(kept)

@@ -17,7 +17,6 @@ from scratchmm.exercises.calls import Failed, brief_error
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
-
 Verdict = tuple[str, Exception | None]
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from scratchmm.exercises import robust, source
+from scratchmm.exercises.calls import ending
 from scratchmm.exercises.format import Exercise
 
 
@@ -27,14 +29,17 @@ def load(path: Path) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses look their module up
     try:
-        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+        code = compile(source.read(path), str(path), "exec")
     except SyntaxError as error:
         raise CannotRun(f"{path.name} line {error.lineno}: {error.msg}") from None
-    except UnicodeDecodeError:
-        raise CannotRun(f"{path.name} is not UTF-8") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it raises)
+    except (ValueError, OSError) as error:
+        raise CannotRun(str(error)) from None
+    try:
+        exec(code, module.__dict__)
+    except BaseException as error:  # noqa: BLE001 (whatever it raises)
+        text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else ending(error)
         line = _last_line(error, str(path))
-        raise CannotRun(f"{path.name}{line}: {type(error).__name__}: {error}") from None
+        raise CannotRun(f"{path.name}{line}: {text.removesuffix(': ')}") from None
     return module
 
 
@@ -50,8 +55,20 @@ def _last_line(error: BaseException, path: str) -> str:
 def answer(module: ModuleType, exercise: Exercise) -> Any:
     """The learner's function or class for this exercise. Raises CannotRun."""
     if not hasattr(module, exercise.name):
-        raise CannotRun(f"{Path(module.__file__ or '').name} defines no {exercise.name}")
+        raise CannotRun(
+            f"{Path(module.__file__ or '').name} defines no {exercise.name}{_held(module)}"
+        )
     return getattr(module, exercise.name)
+
+
+def _held(module: ModuleType) -> str:
+    """What a file defines instead, should it be another lesson's."""
+    own = [name for name, one in vars(module).items() if _home(one) == module.__name__]
+    return f", but {', '.join(own[:6])}" if own else ""
+
+
+def _home(value: Any) -> str:
+    return str(getattr(value, "__module__", "")) if isinstance(value, (type, FunctionType)) else ""
 
 
 def isolate(namespace: dict[str, Any], exercise: Exercise, others: Iterable[Exercise]) -> None:
@@ -64,13 +81,13 @@ def isolate(namespace: dict[str, Any], exercise: Exercise, others: Iterable[Exer
             namespace[other.name] = other.reference
 
 
-def fingerprint(source: str, exercise: Exercise, others: Iterable[Exercise]) -> str:
+def fingerprint(text: str, exercise: Exercise, others: Iterable[Exercise]) -> str:
     """A hash of the answer's code and of the learner's own helpers that it uses.
 
     Comments and layout do not count. Empty where the source can't be read or lacks the answer.
     """
     try:
-        tree = ast.parse(source)
+        tree = ast.parse(text)
     except (SyntaxError, ValueError):
         return ""
     ours = {other.name for other in others} - {exercise.name}
@@ -83,8 +100,8 @@ def fingerprint(source: str, exercise: Exercise, others: Iterable[Exercise]) -> 
             if isinstance(node, ast.Name) and node.id in known and node.id not in used:
                 used.add(node.id)
                 wanted.append(node.id)
-    text = "\n".join(ast.dump(known[name]) for name in sorted(used))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    used_code = "\n".join(ast.dump(known[name]) for name in sorted(used))
+    return hashlib.sha256(used_code.encode()).hexdigest()[:16]
 
 
 def _bound(node: ast.stmt) -> list[str]:
@@ -99,7 +116,7 @@ def _bound(node: ast.stmt) -> list[str]:
 
 def check_fingerprint(exercise: Exercise) -> str:
     """A hash of what the check demands: its properties, the helpers they use, what is forbidden."""
-    texts = list(exercise.forbidden)
+    texts = [*exercise.forbidden, *((robust.SENTENCE,) if robust.applies(exercise) else ())]
     for rule in exercise.properties:
         texts += [rule.sentence, *sorted(_sources(rule.function, set()))]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from scratchmm.exercises import catalogue
+from scratchmm.exercises import catalogue, source
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.learner import check_fingerprint, fingerprint
 from scratchmm.whole_file import read_json, write_whole
@@ -75,7 +75,7 @@ class Progress:
     def _code(self, exercise: Exercise) -> str:
         path = self.folder / f"{exercise.lesson}.py"
         try:
-            source = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = source.read(path)
+        except (OSError, ValueError):
             return ""
-        return fingerprint(source, exercise, catalogue.lessons()[exercise.lesson])
+        return fingerprint(text, exercise, catalogue.lessons()[exercise.lesson])

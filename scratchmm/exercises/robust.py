@@ -118,7 +118,7 @@ def _first_of_each_kind(pairs: list[tuple[Call, Call]]) -> list[tuple[Call, Call
         if not (mine.raised or theirs.raised):
             kinds.setdefault(theirs.kind, (mine, theirs))
     room, found = MOST, list[tuple[Call, Call]]()
-    for pair in kinds.values():
+    for pair in sorted(kinds.values(), key=lambda pair: pair[1].builds):
         owner = pair[1].owner
         room -= max(6, len([*owner.modules()])) if isinstance(owner, nn.Module) else 6
         if room >= 0 or not found:

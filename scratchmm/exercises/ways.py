@@ -182,6 +182,10 @@ def not_cut_off(mine: Call, got: Any, right: Any, agreed: bool) -> Told:
 
 
 WAYS = (
+    Way("another", "after {}", "a second instance changes nothing in the first",
+        "instances share what should be their own",
+        "set attributes on self, not on the class, and make new layers for each instance",
+        again.beside_another, does_so, as_itself),
     Way("alone", "but the first sample alone", "a sample alone gives what it gives among others",
         "a batch of one is treated otherwise: an axis of size one is lost, or samples are mixed",
         "squeeze() drops every axis of size one: name the axis, and let no sample see another",
@@ -204,10 +208,6 @@ WAYS = (
         "something computed from the parameters is kept from an earlier call",
         "parameters move at every step: compute it in each call",
         again.after_a_step, anew, own_second),
-    Way("another", "after {}", "a second instance changes nothing in the first",
-        "instances share what should be their own",
-        "set attributes on self, not on the class, and make new layers for each instance",
-        again.beside_another, does_so, as_itself),
     Way("shared", "twice", "two instances have parameters of their own",
         "instances share their parameters", "make new layers in __init__, for each instance",
         again.two_of_a_kind, lambda theirs, got: got == 0,

@@ -105,6 +105,8 @@ def _death(status: int | None, seconds: float) -> str:
         name = signal.Signals(-status).name
         if name == "SIGXCPU":
             return _endless(seconds)
+        if name != "SIGKILL":
+            return f"was ended by {name}, inside of compiled code: is an index or a shape out of range?"
         return f"was ended by {name}: did it ask for more memory than {MEMORY >> 30} GiB?"
     return f"ended the process itself, with status {status}"
 
@@ -119,7 +121,7 @@ def _child(
     limit_memory(memory)
     try:
         ending = ("done", job(*arguments, say=lambda text: sender.send(("said", text))))
-    except Exception as error:  # noqa: BLE001 (the job's own mistake, told to who started it)
+    except BaseException as error:  # noqa: BLE001 (the job's own mistake, told to who started it)
         ending = ("broken", f"{type(error).__name__}: {error}")
     sender.send(ending)
     sender.close()

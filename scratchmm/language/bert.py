@@ -163,7 +163,7 @@ def mask_tokens(
 
     tokens: int64 (B, T); special: ids that are neither asked for nor drawn ([CLS], padding ...).
     Returns the covered tokens and the targets, both int64 (B, T): a target is the token that stood
-    there, and -100 where nothing is asked.
+    there, and -100 where nothing is asked. Raises ValueError where share is not between 0 and 1.
 
     >>> tokens, randomness = torch.tensor([[1, 7, 8, 2]]), torch.Generator().manual_seed(0)
     >>> covered, targets = mask_tokens(tokens, {0, 1, 2, 3}, 3, 99, randomness, share=1.0)

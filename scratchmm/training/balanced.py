@@ -23,6 +23,7 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
 
     Each run of as many samples as there are labels has every label once, so batches are even too.
     Within a label no sample comes twice before all have come once, each time in a new order.
+    Raises ValueError without labels, and for a count below 1.
 
     >>> labels = ["yes", "yes", "yes", "no"]
     >>> order = balanced_order(labels, 6, torch.Generator().manual_seed(0))
@@ -31,6 +32,8 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
     """
     if not labels:
         raise ValueError(f"{count} samples cannot be drawn from 0 labels")
+    if count < 1:
+        raise ValueError(f"count {count} is below 1: there is nothing to draw")
     members: dict[Hashable, list[int]] = {}
     for index, label in enumerate(labels):
         members.setdefault(label, []).append(index)

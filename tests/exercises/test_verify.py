@@ -141,7 +141,20 @@ def test_the_wrong_answer_that_a_test_lets_through_is_the_one_shown(test_kind):
 
     outcome = grade(test_kind, only_at_zero).outcome
     assert outcome.called == "only_at_zero('by-ignored')"
-    assert outcome.failure.got.endswith("it lets through: story of by-ignored")
+    got = "3 of 6; it lets through: story of by-ignored; and 2 more: squared, in-place"
+    assert outcome.failure.got == got  # all of them, so that one round tells all
+
+
+def test_a_crash_of_the_test_is_no_rejection(test_kind):
+    def divides(scaled):
+        x = torch.ones(2, 3)
+        found = torch.allclose(scaled(x, by=5.0), x * 5 + 3)
+        {True: 1}[found]
+
+    failure = grade(test_kind, divides).outcome.failure
+    assert (
+        failure.got.startswith("0 of 6") and "KeyError and not in an AssertionError" in failure.got
+    )
 
 
 def test_an_exercise_is_found_by_its_id_s_last_part_too():

@@ -125,6 +125,8 @@ def test_patterns_name_what_is_there():
 
 
 def test_refusals():
+    with pytest.raises(ValueError, match="^count 0 is below 1"):
+        balanced_order([1, 2], 0, torch.Generator())
     with pytest.raises(ValueError, match="^5 samples cannot be drawn from 0 labels$"):
         balanced_order([], 5, seeded(0))
     with pytest.raises(ValueError, match="^batch size 4 does not lie in 1 to the 3 samples$"):

@@ -81,7 +81,7 @@ def causal_mask(length: int, past: int = 0, device: torch.device | str | None = 
 def padding_mask(real: Tensor) -> Tensor:
     """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
 
-    Integers 0 and 1 count as False and True; a mask of floats, to be added to scores, is refused
+    As integers 0 and 1 count as False and True; a mask of floats, to be added to scores, is refused
     (ValueError). Combine it with a causal mask by `&`: both are True where one may look.
 
     >>> padding_mask(torch.tensor([[True, True, False]])).shape

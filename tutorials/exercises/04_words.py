@@ -89,7 +89,8 @@ def pad_batch(
     """Put token sequences into one rectangle: start, tokens, end, padding.
 
     Returns tokens, int64 (B, T), and a mask, bool (B, T), True on all that is not padding, with T
-    equal to `length`. A sequence that is too long loses its last tokens, never the end token.
+    equal to `length`. A sequence that is too long loses its last tokens, never the end token. A
+    length below 2 has no room for start and end and is refused (ValueError).
 
     >>> tokens, real = pad_batch([[5], [6, 7, 8]], 4, start=1, end=2, pad=0)
     >>> tokens.tolist(), real.tolist()[0]

@@ -470,6 +470,7 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
 
     Each run of as many samples as there are labels has every label once, so batches are even too.
     Within a label no sample comes twice before all have come once, each time in a new order.
+    Raises ValueError without labels, and for a count below 1.
 
     >>> labels = ["yes", "yes", "yes", "no"]
     >>> order = balanced_order(labels, 6, torch.Generator().manual_seed(0))
