@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.world import COLORS, SHAPES, SIZES, TEXTURES, Scene, sample_scene
-from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.resnet import ResNetClassifier, ResNetConfig
@@ -24,7 +24,10 @@ PROPERTIES = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTUR
 
 
 class Judge(nn.Module):
-    """Names the one thing of a picture 32 x 32: its shape, colour, size and texture.
+    """Names the one thing of a picture: its shape, colour, size and texture.
+
+    size: the height and width in pixels of the pictures that it learns from. Others it refuses: a
+    network of convolutions would read them too, and be wrong without a word.
 
     >>> judge = Judge().eval()
     >>> found = judge.names(torch.zeros(2, 3, 32, 32))
@@ -32,8 +35,11 @@ class Judge(nn.Module):
     (['shape', 'color', 'size', 'texture'], 2, torch.Size([2, 64]))
     """
 
-    def __init__(self) -> None:
+    size: Tensor
+
+    def __init__(self, size: int = 32) -> None:
         super().__init__()
+        self.register_buffer("size", torch.tensor(size))
         classes = sum(len(values) for values in PROPERTIES.values())
         config = ResNetConfig(
             16, (16, 32, 64, 64), (1, 1, 1, 1), False, small_pictures=True, classes=classes
@@ -42,8 +48,19 @@ class Judge(nn.Module):
 
     def scores(self, pictures: Tensor) -> dict[str, Tensor]:
         """pictures: float (B, 3, H, W) in [-1, 1]. For each property, the logits (B, K)."""
+        self.check(pictures)
         parts = self.network(pictures).split([len(v) for v in PROPERTIES.values()], dim=1)
         return dict(zip(PROPERTIES, parts))
+
+    def check(self, pictures: Tensor) -> None:
+        """ValueError on pictures of another size than those that the judge has learned from."""
+        size = int(self.size)
+        if tuple(pictures.shape[-2:]) != (size, size):
+            height, width = pictures.shape[-2:]
+            raise ValueError(
+                f"the pictures are {height} x {width}, and this judge has learned from {size} x "
+                f"{size} only"
+            )
 
     @torch.no_grad()
     def names(self, pictures: Tensor) -> dict[str, list[str]]:
@@ -57,6 +74,7 @@ class Judge(nn.Module):
     @torch.no_grad()
     def features(self, pictures: Tensor) -> Tensor:
         """What the last layer reads, (B, 64): where pictures that look alike lie together."""
+        self.check(pictures)
         return torch.cat([self.network.encoder.vector(part) for part in pictures.split(500)])
 
 
@@ -76,17 +94,19 @@ def judging_loss(judge: Judge, batch: tuple[Tensor, Tensor]) -> Tensor:
     return sum(F.cross_entropy(s, row) for s, row in zip(scores.values(), labels.T))  # type: ignore[return-value]
 
 
-def train_judge(*, steps: int = 700, seed: int = 0, progress: bool = False) -> Judge:
-    """A judge of all combinations, trained on real pictures with a little noise on them.
+def train_judge(
+    *, size: int = 32, steps: int = 700, seed: int = 0, progress: bool = False
+) -> Judge:
+    """A judge of all combinations, trained on real pictures of a size with a little noise on them.
 
     The noise is what generated pictures may have left of theirs: it should not decide.
     """
     rng = np.random.default_rng(seed + 1000)
     scenes = [sample_scene(rng) for _ in range(12_000)]
-    pictures, labels = draw_many(scenes), labels_of(scenes)
+    pictures, labels = draw_many(scenes, size), labels_of(scenes)
     indices = shuffled_batches(len(scenes), 64, seed)
     torch.manual_seed(seed)
-    judge = Judge()
+    judge = Judge(size)
 
     def batch_at(step: int) -> tuple[Tensor, Tensor]:
         chosen, generator = indices(step), seeded(seed, step)
@@ -98,13 +118,21 @@ def train_judge(*, steps: int = 700, seed: int = 0, progress: bool = False) -> J
     return judge.eval()
 
 
-def open_judge(path: Path, *, progress: bool = False, **options: int) -> Judge:
-    """The judge kept at `path`, or where there is none, one trained and kept there."""
+def open_judge(path: Path, *, size: int = 32, progress: bool = False, **options: int) -> Judge:
+    """The judge kept at `path`, or where there is none, one trained and kept there.
+
+    Raises ValueError on a file that is no judge, or one of pictures of another size.
+    """
     if path.exists():
-        judge = Judge()
-        judge.load_state_dict(load_checkpoint(path))
+        state, judge = load_checkpoint(path), Judge(size)
+        kept = state.get("size")
+        if kept is None or int(kept) != size or differences(judge.state_dict(), state):
+            raise ValueError(
+                f"{path} holds no judge of pictures {size} x {size} (remove it, and one is trained)"
+            )
+        judge.load_state_dict(state)
         return judge.eval()
-    judge = train_judge(progress=progress, **options)
+    judge = train_judge(size=size, progress=progress, **options)
     save_checkpoint(path, judge.state_dict())
     return judge
 

@@ -1,0 +1,37 @@
+"""The judge of generated pictures: of one size, kept, and refused where it was not trained for it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from scratchmm.training.checkpoint import save_checkpoint
+from scratchmm.training.small_judge import Judge, open_judge
+
+
+@pytest.mark.parametrize(("size", "other"), [(32, (64, 64)), (64, (32, 32)), (32, (32, 48))])
+def test_pictures_of_another_size_are_refused_by_all_that_look(size, other) -> None:
+    judge = Judge(size).eval()
+    pictures = torch.zeros(2, 3, *other)
+    for look in (judge.scores, judge.names, judge.features):
+        with pytest.raises(ValueError, match=f"{other[0]} x {other[1]}, .* {size} x {size} only"):
+            look(pictures)
+        look(torch.zeros(2, 3, size, size))
+
+
+def test_a_kept_judge_says_the_same_and_serves_its_size_only(tmp_path: Path) -> None:
+    path = tmp_path / "judge.pt"
+    judge = open_judge(path, size=16, steps=1)
+    pictures = torch.randn(3, 3, 16, 16)
+    assert_close(open_judge(path, size=16).features(pictures), judge.features(pictures))
+    with pytest.raises(ValueError, match="no judge of pictures 32 x 32"):
+        open_judge(path)
+
+
+def test_a_file_that_is_no_judge_is_refused(tmp_path: Path) -> None:
+    for number, state in enumerate(({}, {"size": torch.tensor(32)}, {"weight": torch.zeros(1)})):
+        path = tmp_path / f"{number}.pt"
+        save_checkpoint(path, state)
+        with pytest.raises(ValueError, match="holds no judge"):
+            open_judge(path)
