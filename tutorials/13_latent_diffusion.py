@@ -45,7 +45,7 @@ from scratchmm.diffusion.latent import LatentSpace, TextToImage
 from scratchmm.diffusion.schedule import cosine_schedule, mix
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
-from scratchmm.training import small_generator, small_judge
+from scratchmm.training import generator_stages, small_generator, small_judge
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
@@ -246,7 +246,7 @@ def squeeze(weight, steps):
     small = LatentSpace(2, vaes.VAE(sizes))
     folded, indices = small.fold(learned), shuffled_batches(len(learned), 32, options.seed)
     settings = {"learning_rate": 3e-3, "seed": options.seed, "precision": fast_precision()}
-    price = lambda model, batch: small_generator.squeezing_loss(model, batch, weight)  # noqa: E731
+    price = lambda model, batch: generator_stages.squeezing_loss(model, batch, weight)  # noqa: E731
     fit(
         small.vae, lambda step: folded[indices(step)], price, steps=steps, progress=True, **settings
     )
@@ -426,7 +426,8 @@ steps = steps_of_drawing
 for name, drawer in drawers.items():
     started = time.perf_counter()
     settings = {"seed": options.seed, "progress": True, "precision": fast_precision()}
-    small_generator.train_drawing(drawer, learned, texts, steps=steps, **settings)
+    cells = generator_stages.latents_of(drawer.model.space, learned, options.seed)
+    generator_stages.train_drawing(drawer, cells, texts, steps=steps, **settings)
     size = sum(p.numel() for p in drawer.model.unet.parameters())
     print(f"{name}: {size} parameters, {steps} steps, {time.perf_counter() - started:.0f} s")
 

@@ -135,8 +135,9 @@ class ControlNet(TextUNet):
             **vars(base.config), hint_channels=hint_channels, hint_widths=hint_widths
         )
         model = cls(config).to(base.start.weight)  # its device and dtype
-        words = ("words",) if base.config.hears_words else ()
-        for name in ("time", *words, "start", "falling", "shrinking", "middle"):
+        optional = {"words": base.config.hears_words, "placed": base.config.places_words}
+        extra = [name for name, there in optional.items() if there]
+        for name in ("time", *extra, "start", "falling", "shrinking", "middle"):
             model.get_submodule(name).load_state_dict(base.get_submodule(name).state_dict())
         return model
 

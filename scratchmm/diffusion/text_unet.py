@@ -7,10 +7,12 @@ Dimensions: B batch, C channels of the picture or of a grid, X x Y its cells (he
 cells in all, T words, W width of the words, D width of a transformer block, H heads.
 Differs from the paper: where asked (`hears_words`), the last word, which has read the others, is added
 to the time, as SDXL (arXiv 2307.01952, section 2.2) adds its pooled text: it is heard sooner; and
-(`sees_places`) two more channels say where a cell lies, as CoordConv (arXiv 1807.03247, section 3) does:
-a convolution alone knows it only from the zeros around the grid, and "on the left" is learned late.
+(`places_words`) it is laid out over the first grid. What is added to the time is the same in every
+cell, and "on the left" is to mean another thing in each.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,7 +44,7 @@ class TextUNetConfig(UNetConfig):
     heads: int | tuple[int, ...] = 8  # of attention, on every level; or of each level
     word_width: int = 768  # of the encoded words
     hears_words: bool = False  # the last word is added to the time, so that every block hears it
-    sees_places: bool = False  # the first convolution is told the row and the column of each cell
+    places_words: bool = False  # the last word also adds something of its own to each first cell
     linear: bool = False  # around a transformer block: Linear layers, or convolutions of kernel 1
 
     def __post_init__(self) -> None:
@@ -115,22 +117,38 @@ class WordBlock(CrossBlock):
         self.feed_forward = GatedFeedForward(width, 4 * width)  # type: ignore[assignment]
 
 
-class PlacedConvolution(nn.Conv2d):
-    """A convolution of kernel 3 that sees, beside x, the row and the column of each cell, -1 to 1.
+class PlacedWords(nn.Module):
+    """What a sentence says of each cell: its vector times a matrix gives weights of plane waves.
 
-    >>> PlacedConvolution(4, 6)(torch.zeros(2, 4, 3, 5)).shape
-    torch.Size([2, 6, 3, 5])
+    The waves are the first cosines down times the first across, as in a JPEG: a sum of them is any
+    grid of `waves` x `waves` cells, and the same one, smooth, on a larger grid. At first, zero.
+
+    >>> PlacedWords(word_width=6, channels=8)(torch.zeros(2, 6), (3, 5)).shape
+    torch.Size([2, 8, 3, 5])
     """
 
-    def __init__(self, channels: int, outputs: int) -> None:
-        super().__init__(channels + 2, outputs, kernel_size=3, padding=1)
+    def __init__(self, word_width: int, channels: int, waves: int = 4) -> None:
+        super().__init__()
+        self.waves = waves
+        self.weights = nn.Linear(word_width, channels * waves**2)
+        start_at_zero(self.weights)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, X, Y). Returns (B, outputs, X, Y)."""
-        rows, columns = (torch.linspace(-1, 1, size).to(x) for size in x.shape[2:])
-        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))  # (2, X, Y)
-        x = torch.cat([x, places.expand(len(x), -1, -1, -1)], dim=1)  # (B, C + 2, X, Y)
-        return super().forward(x)
+    def forward(self, last: Tensor, grid: Sequence[int]) -> Tensor:
+        """last: (B, W), the sentence; grid: its height and width, X and Y. Returns (B, C, X, Y)."""
+        down, across = (cosines(self.waves, size).to(last) for size in grid)
+        weights = self.weights(last).unflatten(1, (-1, self.waves, self.waves))  # (B, C, K, K)
+        return down.T @ weights @ across  # (B, C, X, Y)
+
+
+def cosines(count: int, size: int) -> Tensor:
+    """The first waves over `size` cells: cos(pi k (x + 1/2) / size), (count, size).
+
+    >>> cosines(2, 2).round(decimals=4)
+    tensor([[ 1.0000,  1.0000],
+            [ 0.7071, -0.7071]])
+    """
+    middle = (torch.arange(size) + 0.5) / size
+    return torch.cos(math.pi * torch.arange(count)[:, None] * middle)
 
 
 class PictureTransformer(nn.Module):
@@ -178,10 +196,10 @@ class TextUNet(UNet):
 
     def __init__(self, config: TextUNetConfig) -> None:
         super().__init__(config)
-        if config.sees_places:
-            self.start = PlacedConvolution(config.channels, config.widths[0])
         if config.hears_words:
             self.words = nn.Linear(config.word_width, config.time_width)
+        if config.places_words:
+            self.placed = PlacedWords(config.word_width, config.widths[0])
 
     def attention(self, channels: int, level: int) -> nn.Module:
         """The look around, and at the words, behind a block of a level."""
@@ -210,10 +228,30 @@ class TextUNet(UNet):
                 f"{self.config.word_width}"
             )
         time = self.embed_time(noisy, timesteps)  # (B, E)
+        seen = None if mask is None else padding_mask(mask)  # (B, 1, 1, T)
         if self.config.hears_words:
-            last = words.new_full((len(words),), words.shape[1]) if mask is None else mask.sum(1)
-            time = time + self.words(words[torch.arange(len(words)), last.long() - 1])  # (B, E)
-        return time, words, None if mask is None else padding_mask(mask)
+            time = time + self.words(last_of(words, seen))  # (B, E)
+        return time, words, seen
+
+    def fall(
+        self, x: Tensor, time: Tensor, words: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, list[Tensor]]:  # type: ignore[override]
+        """The way down behind its first convolution, to whose grid the placed words are added."""
+        if self.config.places_words:
+            x = x + self.placed(last_of(words, mask), x.shape[2:])  # (B, C, X, Y)
+        return super().fall(x, time, words, mask)
+
+
+def last_of(words: Tensor, mask: Tensor | None) -> Tensor:
+    """The last real word of each sentence. words: (B, T, W); mask: bool (B, 1, 1, T). Returns (B, W).
+
+    >>> words, mask = torch.arange(6.0).view(2, 3, 1), torch.tensor([[True, False, False], [True] * 3])
+    >>> last_of(words, mask[:, None, None]).tolist(), last_of(words, None).tolist()
+    ([[0.0], [5.0]], [[2.0], [5.0]])
+    """
+    if mask is None:
+        return words[:, -1]
+    return words[torch.arange(len(words)), mask.flatten(1).sum(1) - 1]  # (B, W)
 
 
 def attention_without_bias(

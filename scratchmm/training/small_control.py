@@ -23,9 +23,10 @@ from scratchmm.diffusion.guidance import guided, prompt_dropout
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
+from scratchmm.training.generator_stages import latents_of
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
-from scratchmm.training.small_generator import SmallGenerator, latents_of
+from scratchmm.training.small_generator import SmallGenerator
 
 HINT_WIDTHS = (16, 32, 48, 64)  # three halvings: 32 x 32 pixels to the 4 x 4 cells of the latents
 BATCH = 64

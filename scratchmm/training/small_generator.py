@@ -1,8 +1,8 @@
 """A text-to-image model for a laptop: pictures of the world from sentences about it.
 
 The model is `diffusion.latent.TextToImage`; here is what surrounds it: captioned scenes to learn
-from, a tokenizer, the two stages of training (squeeze pictures, then draw in what is squeezed), seeds,
-and a file to keep it all in.
+from, a tokenizer, seeds, and a file to keep it all in. Its three trainings: generator_stages.py. The
+lessons and `generate` share one: the same training with the same seed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scratchmm.data.captioned import WORD, captioned
 from scratchmm.data.drawing import draw_many
@@ -19,23 +19,27 @@ from scratchmm.data.world import split_combinations
 from scratchmm.diffusion.ddim import ddim_path, spaced_timesteps
 from scratchmm.diffusion.ddpm import Model, Step
 from scratchmm.diffusion.guidance import guided
-from scratchmm.diffusion.latent import LatentSpace, TextToImage, text_to_image_loss
+from scratchmm.diffusion.latent import LatentSpace, TextToImage
 from scratchmm.diffusion.schedule import cosine_schedule
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
-from scratchmm.diffusion.vae import VAE, VAEConfig, kl_to_normal
+from scratchmm.diffusion.vae import VAE, VAEConfig
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
-from scratchmm.training.average import Averaged
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
-from scratchmm.training.fit import fit
+from scratchmm.training.generator_stages import (
+    latents_of,
+    train_drawing,
+    train_reading,
+    train_space,
+)
 from scratchmm.training.precision import fast_precision
-from scratchmm.training.sampling import seeded, shuffled_batches
+from scratchmm.training.sampling import seeded
 
 SIZE = 32  # pixels of a picture, in height and in width
 FOLD = 2  # pixels of a cell before the autoencoder
 LATENT = 16  # channels of its latents, on a grid of 4 x 4
 LENGTH = 20  # tokens of the longest prompt
-TEXT = {"width": 64, "depth": 1, "heads": 4, "hidden": 256}
+TEXT = {"width": 64, "depth": 2, "heads": 4, "hidden": 256}
 STEPS = 200  # of the schedule
 
 
@@ -130,7 +134,7 @@ def build(tokenizer: BytePairEncoding, known: frozenset[str], *, seed: int = 0) 
     unet = TextUNet(
         TextUNetConfig(
             channels=LATENT, widths=(128,), depth=1, attended=(), groups=8, heads=4,
-            word_width=TEXT["width"], hears_words=True,
+            word_width=TEXT["width"], hears_words=True, places_words=True,
         )
     )  # fmt: skip
     space, schedule = LatentSpace(FOLD, vae), cosine_schedule(STEPS)
@@ -159,94 +163,44 @@ def learn_words(texts: Sequence[str]) -> tuple[BytePairEncoding, frozenset[str]]
     return BytePairEncoding.train(texts, 300), known
 
 
-def squeezing_loss(vae: VAE, folded: Tensor, kl_weight: float = 1e-4) -> Tensor:
-    """Squared error of folded pictures and, a number of the latents, kl_weight times the KL.
-
-    Squared, not absolute as in `vae.vae_loss`: in a training of a minute the median of a picture is
-    its background, and absolute errors stay there for long.
-    """
-    restored, posterior = vae(folded)
-    kl = kl_to_normal(posterior).mean() / posterior.mean[0].numel()
-    return (folded - restored).square().mean() + kl_weight * kl
-
-
-def train_space(
-    space: LatentSpace, pictures: Tensor, *, steps: int, seed: int = 0, **options: Any
-) -> None:
-    """Stage one: the autoencoder learns to squeeze pictures (S, 3, H, W), and measures its scale."""
-    assert space.vae is not None
-    folded = space.fold(pictures)
-    indices = shuffled_batches(len(pictures), 32, seed)
-    options = {"learning_rate": 1.5e-3, "weight_decay": 0.01, "seed": seed} | options
-    fit(space.vae, lambda step: folded[indices(step)], squeezing_loss, steps=steps, **options)
-    space.vae.eval().measure(folded[:2000], seeded(seed, 0))
-
-
-@torch.no_grad()
-def latents_of(space: LatentSpace, pictures: Tensor, seed: int = 0) -> Tensor:
-    """Pictures (S, 3, H, W) as latents (S, Z, X, Y), drawn once."""
-    generator = seeded(seed, 1)
-    return torch.cat([space.to_latents(part, generator) for part in pictures.split(500)])
-
-
-def train_drawing(
-    generator: SmallGenerator, pictures: Tensor, texts: Sequence[str], *, steps: int,
-    seed: int = 0, **options: Any,
-) -> None:  # fmt: skip
-    """Stage two: UNet and reader of words learn to draw, in latents, what sentences say.
-
-    What is kept in the end is the moving average of their weights.
-    """
-    model = generator.model
-    latents = latents_of(model.space, pictures, seed)
-    tokens, real = generator.tokens(texts)
-    empty = dict(zip(("tokens", "real"), generator.tokens([""])))
-    indices = shuffled_batches(len(latents), 64, seed)
-
-    def batch_at(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        chosen = indices(step)
-        return latents[chosen], tokens[chosen], real[chosen]
-
-    def loss(pair: Averaged, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        pair.update()
-        prompt = {"tokens": batch[1], "real": batch[2]}
-        return text_to_image_loss(model, batch[0], prompt, empty)
-
-    pair = Averaged(nn.ModuleList([model.unet, model.words]))  # the autoencoder has learned
-    options = {"learning_rate": 3e-3, "weight_decay": 0.01, "seed": seed} | options
-    fit(pair, batch_at, loss, steps=steps, **options)
-    pair.model.load_state_dict(pair.average.state_dict())
-    model.eval()
-
-
 def train_generator(
     *,
     scenes: int = 16_000,
     space_steps: int = 1000,
-    steps: int = 2600,
-    pairs: float = 0.0,
+    read_steps: int = 2000,
+    steps: int = 5000,
+    pairs: float = 0.5,
+    places: float = 0.7,
     seed: int = 0,
     folder: Path | None = None,
     progress: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> SmallGenerator:
-    """Both stages, on seen combinations; with a folder, a killed run goes on where it stopped.
+    """All three stages, on seen combinations; with a folder, a killed run goes on where it stopped.
 
-    pairs: the share of scenes with two things, for which three minutes are too short.
+    pairs: the share of scenes with two things; places: that of the sentences that say where.
     """
     told = say or (lambda text: None)
-    data = captioned(scenes, split_combinations()[0], seed=seed, pairs=pairs)
+    data = captioned(scenes, split_combinations()[0], seed=seed, pairs=pairs, places=places)
     pictures = draw_many(data.scenes, SIZE)
     generator = build(*learn_words(data.texts), seed=seed)
-    options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say}
+    own = {"scenes": scenes, "pairs": pairs, "places": places}  # what a checkpoint must agree on
+    options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say, "settings": own}
     options |= {"precision": fast_precision()}
-    parts = [None if folder is None else folder / name for name in ("squeezing", "drawing")]
+
+    def place(name: str) -> Path | None:
+        return None if folder is None else folder / name
+
+    space = generator.model.space
     told(f"Learning to squeeze pictures, {space_steps} steps ...")
-    options["folder"] = parts[0]
-    train_space(generator.model.space, pictures, steps=space_steps, **options)
+    train_space(space, pictures, steps=space_steps, folder=place("squeezing"), **options)
+    latents = latents_of(space, pictures, seed)
+    told(f"Learning to read, {read_steps} steps ...")
+    train_reading(
+        generator, latents, data.texts, steps=read_steps, folder=place("reading"), **options
+    )
     told(f"Learning to draw what sentences say, {steps} steps ...")
-    options["folder"] = parts[1]
-    train_drawing(generator, pictures, data.texts, steps=steps, **options)
+    train_drawing(generator, latents, data.texts, steps=steps, folder=place("drawing"), **options)
     return generator
 
 

@@ -28,10 +28,11 @@ from scratchmm.training import small_clip
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
+from scratchmm.training.generator_stages import latents_of
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
 from scratchmm.training.small_clip import SmallCLIP
-from scratchmm.training.small_generator import SIZE, STEPS, latents_of
+from scratchmm.training.small_generator import SIZE, STEPS
 from scratchmm.training.world_clip import open_clip
 
 Say = Callable[[str], None]

@@ -1,38 +1,53 @@
-"""A text UNet that is told where its cells lie."""
+"""A text UNet whose sentence is laid out over its first grid."""
 
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 from torch.testing import assert_close
 
 from scratchmm.diffusion.controlnet import Controlled, ControlNet
-from scratchmm.diffusion.text_unet import PlacedConvolution, TextUNet, tiny
+from scratchmm.diffusion.text_unet import PlacedWords, TextUNet, cosines, tiny
+
+PLACED = replace(tiny(), places_words=True)
 
 
-def test_a_model_that_sees_places_tells_the_cells_of_an_even_picture_apart() -> None:
-    """Without them only the zeros around the grid do: in the middle of a large one all are alike."""
+def test_waves_against_the_sum_written_out_and_any_small_grid_can_be_said() -> None:
     torch.manual_seed(0)
-    even = torch.zeros(1, 3, 5, 7)
-    plain, placed = nn.Conv2d(3, 4, 3, padding=1), PlacedConvolution(3, 4)
-    inside = plain(even)[0, :, 1:-1, 1:-1].flatten(1)
-    assert_close(inside, inside[:, :1].expand_as(inside))
-    found = placed(even)[0, :, 1:-1, 1:-1]
-    assert (found.diff(dim=1).abs() > 1e-3).any() and (found.diff(dim=2).abs() > 1e-3).any()
-    weight = placed.weight.detach()
-    rows = torch.linspace(-1, 1, 5)[:, None].expand(5, 7)
-    columns = torch.linspace(-1, 1, 7).expand(5, 7)
-    full = torch.cat([even, torch.stack([rows, columns])[None]], dim=1)
-    assert_close(placed(even), F.conv2d(full, weight, placed.bias, padding=1))
+    placed = PlacedWords(5, 3, waves=4)
+    torch.nn.init.normal_(placed.weights.weight)
+    last = torch.randn(2, 5)
+    found = placed(last, (6, 3))
+    weights = placed.weights(last).view(2, 3, 4, 4)
+    expected = torch.zeros(2, 3, 6, 3)
+    for row in range(4):
+        for column in range(4):
+            wave = cosines(4, 6)[row][:, None] * cosines(4, 3)[column][None]
+            expected += weights[:, :, row, column, None, None] * wave
+    assert_close(found, expected)
+    waves = torch.einsum("kx,ly->klxy", cosines(4, 4), cosines(4, 4)).flatten(0, 1).flatten(1)
+    assert torch.linalg.matrix_rank(waves) == 16
 
 
 def test_places_are_part_of_the_model_and_of_its_control() -> None:
     torch.manual_seed(0)
-    base = TextUNet(replace(tiny(), sees_places=True))
-    assert base.start.weight.shape == (8, 3 + 2, 3, 3)
+    base = TextUNet(PLACED)
+    for parameter in base.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
     control = ControlNet.copy_of(base, hint_widths=(8,))
-    assert_close(control.start.weight, base.start.weight)
+    assert_close(control.placed.weights.weight, base.placed.weights.weight)
     x, words, hint = torch.randn(2, 3, 8, 12), torch.randn(2, 5, 10), torch.ones(2, 3, 8, 12)
     told = Controlled(base, control)(x, torch.tensor(9), words, hint=hint)
     assert_close(told, base(x, torch.tensor(9), words))
+
+
+def test_padding_does_not_reach_the_placed_word() -> None:
+    torch.manual_seed(0)
+    model = TextUNet(PLACED).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    x, words = torch.randn(1, 3, 8, 12), torch.randn(1, 3, 10)
+    longer = torch.cat([words, 9 * torch.ones(1, 2, 10)], dim=1)
+    mask = torch.tensor([[True, True, True, False, False]])
+    assert_close(model(x, torch.tensor(5), longer, mask), model(x, torch.tensor(5), words))
+    other = torch.cat([words[:, :2], words[:, 2:] + 1], dim=1)
+    assert not model(x, torch.tensor(5), other).allclose(model(x, torch.tensor(5), words))

@@ -3,10 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
 from scratchmm.data.captioned import captioned
+from scratchmm.data.drawing import draw_many
+from scratchmm.diffusion.text_unet import last_of
+from scratchmm.layers.attention import padding_mask
 from scratchmm.training import small_generator
+from scratchmm.training.generator_stages import train_reading
 from scratchmm.training.small_generator import open_generator, untrained
 
 
@@ -78,7 +84,7 @@ def test_a_model_of_another_version_is_refused_in_one_short_sentence(tmp_path: P
 
 
 def test_a_training_that_was_stopped_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
-    sizes = {"scenes": 70, "space_steps": 3, "steps": 3}
+    sizes = {"scenes": 70, "space_steps": 3, "read_steps": 3, "steps": 3}
     whole = open_generator(tmp_path / "whole", **sizes)
     stopped = tmp_path / "stopped"
     with pytest.MonkeyPatch.context() as patch:
@@ -98,3 +104,18 @@ def test_half_of_the_scenes_show_two_things() -> None:
     two = [len(scene.things) == 2 for scene in found.scenes]
     assert 70 < sum(two) < 130
     assert len(found.texts) == 200
+
+
+def test_the_reader_alone_learns_to_say_where_things_are() -> None:
+    data = captioned(600, [("white", "circle")], seed=2, places=1.0)
+    model = small_generator.build(*small_generator.learn_words(data.texts))
+    pictures = draw_many(data.scenes).mean(dim=1, keepdim=True)
+    latents = F.avg_pool2d(pictures, 8)  # (S, 1, 4, 4): brightness
+    mean = train_reading(model, latents, data.texts, steps=120)
+    places = ("on the left", "on the right", "at the top", "at the bottom")
+    words = model.condition([f"a white circle {place}" for place in places])
+    with torch.no_grad():
+        said = mean(last_of(words["words"], padding_mask(words["mask"]))).view(4, 4, 4)
+    for grid, axis, sign in zip(said, (1, 1, 0, 0), (1, -1, 1, -1)):
+        one, other = grid.split(2, dim=axis)
+        assert sign * (one.mean() - other.mean()) > 0.1

@@ -1,0 +1,135 @@
+"""The three trainings of the small text-to-image model: to squeeze pictures, to read, to draw.
+
+The reader of the words goes before the drawing. Where a picture is all noise, the best guess of it is
+the mean of all pictures of which the sentence is true; to say that mean takes no UNet. So the reader
+learns it alone, at a fifth of the cost of a step of drawing: after some hundred steps it knows
+"on the left", which the UNet with an unlearned reader did not after a thousand. (Stable Diffusion's
+reader was trained before, too, as a half of CLIP, and there it was frozen.)
+
+Paper: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al. 2021,
+arXiv 2112.10752), sections 3.1 and 3.3.
+Dimensions: B batch, S pictures, C channels, H, W height and width, T tokens, D width of the words, Z
+channels of the latents on a grid of X x Y cells.
+Differs from the paper: the training of the reader, which learns on in the drawing; a moving average
+of the weights is kept (`training.average`).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scratchmm.diffusion.latent import LatentSpace, text_to_image_loss
+from scratchmm.diffusion.text_unet import last_of
+from scratchmm.diffusion.vae import VAE, kl_to_normal
+from scratchmm.layers.attention import padding_mask
+from scratchmm.training.average import Averaged
+from scratchmm.training.fit import fit
+from scratchmm.training.sampling import seeded, shuffled_batches
+
+if TYPE_CHECKING:
+    from scratchmm.training.small_generator import SmallGenerator
+
+READ_BATCH, DRAW_BATCH = 128, 64
+
+
+def squeezing_loss(vae: VAE, folded: Tensor, kl_weight: float = 1e-4) -> Tensor:
+    """Squared error of folded pictures and, a number of the latents, kl_weight times the KL.
+
+    Squared, not absolute as in `vae.vae_loss`: in a training of a minute the median of a picture is
+    its background, and absolute errors stay there for long.
+    """
+    restored, posterior = vae(folded)
+    kl = kl_to_normal(posterior).mean() / posterior.mean[0].numel()
+    return (folded - restored).square().mean() + kl_weight * kl
+
+
+def train_space(
+    space: LatentSpace, pictures: Tensor, *, steps: int, seed: int = 0, **options: Any
+) -> None:
+    """Stage one: the autoencoder learns to squeeze pictures (S, 3, H, W), and measures its scale."""
+    assert space.vae is not None
+    folded = space.fold(pictures)
+    indices = shuffled_batches(len(pictures), 32, seed)
+    options = {"learning_rate": 1.5e-3, "weight_decay": 0.01, "seed": seed} | options
+    fit(space.vae, lambda step: folded[indices(step)], squeezing_loss, steps=steps, **options)
+    space.vae.eval().measure(folded[:2000], seeded(seed, 0))
+
+
+@torch.no_grad()
+def latents_of(space: LatentSpace, pictures: Tensor, seed: int = 0) -> Tensor:
+    """Pictures (S, 3, H, W) as latents (S, Z, X, Y), drawn once."""
+    generator = seeded(seed, 1)
+    return torch.cat([space.to_latents(part, generator) for part in pictures.split(500)])
+
+
+def train_reading(
+    generator: "SmallGenerator", latents: Tensor, texts: Sequence[str], *, steps: int,
+    seed: int = 0, **options: Any,
+) -> nn.Linear:  # fmt: skip
+    """Stage two: from a sentence to the mean of its pictures' latents (S, Z, X, Y).
+
+    It is said by a matrix times the last word, which has read all others. Returns that matrix, which
+    the drawing does not need.
+    """
+    reader = generator.model.words
+    tokens, real = generator.tokens(texts)
+    indices = shuffled_batches(len(latents), min(READ_BATCH, len(latents)), seed)
+    torch.manual_seed(seed)
+    mean = nn.Linear(reader.config.width, latents[0].numel())
+
+    def batch_at(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        chosen = indices(step)
+        return latents[chosen], *cut(tokens[chosen], real[chosen])
+
+    def loss(_: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        found = mean(last_of(reader(batch[1]), padding_mask(batch[2])))  # (B, Z * X * Y)
+        return F.mse_loss(found, batch[0].flatten(1))
+
+    options = {"learning_rate": 2e-3, "weight_decay": 0.01, "seed": seed} | options
+    options["precision"] = "float32"  # so small matrices are not faster in half precision
+    fit(nn.ModuleList([reader, mean]), batch_at, loss, steps=steps, **options)
+    reader.eval()
+    return mean
+
+
+def train_drawing(
+    generator: "SmallGenerator", latents: Tensor, texts: Sequence[str], *, steps: int,
+    seed: int = 0, **options: Any,
+) -> None:  # fmt: skip
+    """Stage three: UNet and reader learn to draw, in latents (S, Z, X, Y), what sentences say.
+
+    What is kept in the end is the moving average of their weights.
+    """
+    model = generator.model
+    tokens, real = generator.tokens(texts)
+    nothing, only = generator.tokens([""])
+    indices = shuffled_batches(len(latents), min(DRAW_BATCH, len(latents)), seed)
+
+    def batch_at(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        chosen = indices(step)
+        return latents[chosen], *cut(tokens[chosen], real[chosen])
+
+    def loss(pair: Averaged, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        pair.update()
+        start, asked, length = batch[0], {"tokens": batch[1], "real": batch[2]}, batch[1].shape[1]
+        empty = {"tokens": nothing[:, :length], "real": only[:, :length]}
+        return text_to_image_loss(model, start, asked, empty)
+
+    pair = Averaged(nn.ModuleList([model.unet, model.words]))  # the autoencoder has learned
+    options = {"learning_rate": 3e-3, "weight_decay": 0.01, "seed": seed} | options
+    fit(pair, batch_at, loss, steps=steps, **options)
+    pair.model.load_state_dict(pair.average.state_dict())
+    model.eval()
+
+
+def cut(tokens: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens and mask (B, T) without what is padding in all of them.
+
+    >>> cut(torch.tensor([[5, 7, 0, 0]]), torch.tensor([[True, True, False, False]]))[0].tolist()
+    [[5, 7]]
+    """
+    length = int(real.sum(dim=1).max())
+    return tokens[:, :length], real[:, :length]
