@@ -35,6 +35,7 @@ import torch
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.captioned import captioned
@@ -62,9 +63,9 @@ plt.rcParams.update(plots.STYLE)
 # shows. Both are trained where they are not there yet.
 
 # %%
-less = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
+less = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
 shared = small_generator.open_generator(
-    Path("runs/generator" + quick), progress=True, say=print, **less
+    Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **less
 )
 few = {"steps": 20} if options.quick else {}
 judge = small_judge.open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **few)

@@ -35,6 +35,7 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.controls import KINDS, control_pictures
@@ -141,9 +142,9 @@ say("Canny, striped and dotted", told)
 # **Question.** What does the model draw before the copy is trained? And can a layer of zeros learn?
 
 # %%
-sizes = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
+sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
 folder = Path("runs/generator" + short)
-generator = open_generator(folder, progress=True, say=print, **sizes)
+generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
 judging = {"steps": 20} if options.quick else {}
 judge = open_judge(Path("runs/judge" + short) / "judge.pt", progress=True, **judging)
 prompts = [article(f"{scene.things[0].color} {scene.things[0].shape}") for scene in scenes]

@@ -36,6 +36,7 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.captioned import captioned
@@ -60,8 +61,10 @@ plt.rcParams.update(plots.STYLE)
 # the 52 combinations of colour and shape that are not held out.
 
 # %%
-sizes = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
-generator = open_generator(Path("runs/generator" + quick), progress=True, say=print, **sizes)
+sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
+generator = open_generator(
+    Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **sizes
+)
 judging = {"steps": 20} if options.quick else {}
 judge = open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **judging)
 space = generator.model.space

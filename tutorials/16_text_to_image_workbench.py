@@ -30,6 +30,7 @@ import torch
 
 # %%
 from scratchmm import plots
+from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.drawing import draw_many
@@ -58,9 +59,11 @@ plt.rcParams.update(plots.STYLE)
 # that the generator never met. Whichever is not there yet is trained now.
 
 # %%
-sizes = {"scenes": 400, "space_steps": 20, "steps": 20} if options.quick else {}
+sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
 sizes |= options.steps_given()
-generator = open_generator(options.place("runs/generator"), progress=True, say=print, **sizes)
+generator = open_generator(
+    options.place("runs/generator"), others=[cache_folder()], progress=True, say=print, **sizes
+)
 sizes = {"steps": 20} if options.quick else {}
 judge = open_judge(Path(f"runs/judge{quick}/judge.pt"), progress=True, **sizes)
 many, steps = (2, 3) if options.quick else (24, 20)

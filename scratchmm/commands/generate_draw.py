@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 SIZE, STRENGTH = 32, 0.6
 Say = Callable[[str], None]
 
-# Longer than the lessons' three minutes: six, so that a prompt may name two things.
-TRAINING = {"pairs": 0.4, "space_steps": 1500, "steps": 6000}
-
 
 class Inputs(NamedTuple):
     """The pictures that a drawing begins with, each of one batch row, or None."""
@@ -148,7 +145,7 @@ def open_model(folder: Path, arguments: argparse.Namespace, say: Say) -> "SmallG
                 path.unlink()
     there = (folder / "generator.pt").exists()
     try:
-        return open_generator(folder, progress=not arguments.json, say=say, **TRAINING)
+        return open_generator(folder, progress=not arguments.json, say=say)
     except ValueError as error:
         raise ValueError(f"{error}: --fresh trains it anew" if there else error) from error
 

@@ -5,7 +5,7 @@ from, a tokenizer, seeds, and a file to keep it all in. Its three trainings: gen
 lessons and `generate` share one: the same training with the same seed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ LATENT = 16  # channels of its latents, on a grid of 4 x 4
 LENGTH = 20  # tokens of the longest prompt
 TEXT = {"width": 64, "depth": 2, "heads": 4, "hidden": 256}
 STEPS = 200  # of the schedule
+RECIPE: dict[str, Any] = {"scenes": 16_000, "pairs": 0.5, "places": 0.7, "seed": 0}
+RECIPE |= {"space_steps": 1500, "read_steps": 2000, "steps": 4000}
 
 
 @dataclass
@@ -165,52 +167,48 @@ def learn_words(texts: Sequence[str]) -> tuple[BytePairEncoding, frozenset[str]]
 
 def train_generator(
     *,
-    scenes: int = 16_000,
-    space_steps: int = 1000,
-    read_steps: int = 2000,
-    steps: int = 5000,
-    pairs: float = 0.5,
-    places: float = 0.7,
-    seed: int = 0,
     folder: Path | None = None,
     progress: bool = False,
     say: Callable[[str], None] | None = None,
+    **recipe: Any,
 ) -> SmallGenerator:
     """All three stages, on seen combinations; with a folder, a killed run goes on where it stopped.
 
-    pairs: the share of scenes with two things; places: that of the sentences that say where.
+    recipe: what differs from RECIPE. scenes: how many; pairs: the share of them with two things; places:
+    that of the sentences that say where; space_steps, read_steps, steps: of the stages; seed.
     """
-    told = say or (lambda text: None)
-    data = captioned(scenes, split_combinations()[0], seed=seed, pairs=pairs, places=places)
+    told, asked = say or (lambda text: None), RECIPE | recipe
+    data_of = {name: asked[name] for name in ("seed", "pairs", "places")}
+    data = captioned(asked["scenes"], split_combinations()[0], **data_of)
     pictures = draw_many(data.scenes, SIZE)
-    generator = build(*learn_words(data.texts), seed=seed)
-    own = {"scenes": scenes, "pairs": pairs, "places": places}  # what a checkpoint must agree on
-    options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say, "settings": own}
+    generator = build(*learn_words(data.texts), seed=asked["seed"])
+    options: dict[str, Any] = {"progress": progress, "seed": asked["seed"], "say": say}
     options |= {"precision": fast_precision()}
+    options["settings"] = {name: asked[name] for name in ("scenes", "pairs", "places")}
 
     def place(name: str) -> Path | None:
         return None if folder is None else folder / name
 
-    space = generator.model.space
-    told(f"Learning to squeeze pictures, {space_steps} steps ...")
-    train_space(space, pictures, steps=space_steps, folder=place("squeezing"), **options)
-    latents = latents_of(space, pictures, seed)
-    told(f"Learning to read, {read_steps} steps ...")
-    train_reading(
-        generator, latents, data.texts, steps=read_steps, folder=place("reading"), **options
-    )
-    told(f"Learning to draw what sentences say, {steps} steps ...")
-    train_drawing(generator, latents, data.texts, steps=steps, folder=place("drawing"), **options)
+    space, steps = generator.model.space, asked["space_steps"]
+    told(f"Learning to squeeze pictures, {steps} steps ...")
+    train_space(space, pictures, steps=steps, folder=place("squeezing"), **options)
+    latents, steps = latents_of(space, pictures, asked["seed"]), asked["read_steps"]
+    told(f"Learning to read, {steps} steps ...")
+    train_reading(generator, latents, data.texts, steps=steps, folder=place("reading"), **options)
+    told(f"Learning to draw what sentences say, {asked['steps']} steps ...")
+    options |= {"folder": place("drawing"), "steps": asked["steps"]}
+    train_drawing(generator, latents, data.texts, **options)
     return generator
 
 
-def save(generator: SmallGenerator, path: Path) -> None:
-    """Keep weights, tokenizer and known words in one file, whole or not at all."""
+def save(generator: SmallGenerator, path: Path, recipe: Mapping[str, Any] | None = None) -> None:
+    """Keep weights, tokenizer, known words and recipe in one file, whole or not at all."""
     words = generator.tokenizer
     tokenizer = {name: getattr(words, name) for name in ("merges", "style", "start", "end", "pad")}
     tokenizer["vocabulary"] = words.symbols
     state = {"model": generator.model.state_dict(), "tokenizer": tokenizer}
-    save_checkpoint(path, state | {"known": sorted(generator.known)})
+    state |= {"known": sorted(generator.known), "recipe": dict(recipe or {})}
+    save_checkpoint(path, state)
 
 
 def load(path: Path) -> SmallGenerator:
@@ -228,11 +226,24 @@ def load(path: Path) -> SmallGenerator:
     return generator
 
 
-def open_generator(folder: Path, **options: Any) -> SmallGenerator:
-    """The model kept in the folder, or one trained and kept there; see `train_generator`."""
-    path = Path(folder) / "generator.pt"
+def open_generator(
+    folder: Path,
+    *,
+    others: Sequence[Path] = (),
+    progress: bool = False,
+    say: Callable[[str], None] | None = None,
+    **recipe: Any,
+) -> SmallGenerator:
+    """The model kept in the folder, or one trained and kept there; see `train_generator`.
+
+    others: folders where a model may be that something else has trained, by the very same recipe.
+    """
+    path, asked = Path(folder) / "generator.pt", RECIPE | recipe
     if path.exists():
         return load(path)
-    generator = train_generator(folder=Path(folder), **options)
-    save(generator, path)
+    for other in (Path(place) / "generator.pt" for place in others):
+        if other.exists() and load_checkpoint(other).get("recipe") == asked:
+            return load(other)
+    generator = train_generator(folder=Path(folder), progress=progress, say=say, **asked)
+    save(generator, path, asked)
     return generator
