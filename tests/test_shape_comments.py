@@ -64,6 +64,7 @@ from scratchmm.metrics import clip_score, fid, picture_quality, recall
 from scratchmm.training import (
     adaptive_loss,
     augment,
+    judged_places,
     like_lengths,
     modality_dropout,
     small_clip,
@@ -354,6 +355,13 @@ def run_like_lengths() -> None:
     like_lengths.like_lengths([3, 9, 4, 8, 5], batch_size=2)(0)
 
 
+def run_judged_places() -> None:
+    pictures = torch.rand(5, 3, 7, 6) * 2 - 1
+    colors = ["red", "blue", "white", "cyan", "green"]
+    judged_places.at_places(pictures, colors, ["on the left"] * 5)
+    judged_places.in_relation(pictures, colors, ["above"] * 5, colors[::-1])
+
+
 def run_small_generator() -> None:
     prompts = ["a red star", "a blue ring", "a cross"]
     small_generator.untrained().draw(prompts, seeds=[1, 2, 3], steps=2)
@@ -386,7 +394,7 @@ def run_text_unet() -> None:
     config = text_unet.TextUNetConfig(
         2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11, hears_words=True
     )
-    other, mask = replace(config, linear=True, sees_places=True), torch.rand(4, 7) > 0.3
+    other, mask = replace(config, linear=True, places_words=True), torch.rand(4, 7) > 0.3
     for one in (config, other):
         model = text_unet.TextUNet(one)
         model(torch.randn(4, 2, 10, 16), torch.arange(4), torch.randn(4, 7, 11), mask)
@@ -623,6 +631,7 @@ RUNS: dict[str, Callable[[], None]] = {
     "training/augment.py": run_augment,
     "training/like_lengths.py": run_like_lengths,
     "training/small_generator.py": run_small_generator,
+    "training/judged_places.py": run_judged_places,
     "training/small_vit.py": run_small_vit,
     "training/adaptive_loss.py": run_adaptive_loss,
     "training/modality_dropout.py": run_modality_dropout,

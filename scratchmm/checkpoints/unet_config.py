@@ -93,7 +93,7 @@ def check_unet(source: Source, config: UNetConfig, name: str) -> None:
 
     It may have nothing that diffusers' have not, either: ValueError that names both values.
     """
-    for own in ("hears_words", "sees_places"):
+    for own in ("hears_words", "places_words"):
         if getattr(config, own, False):
             raise ValueError(f"this {name} was made with {own}=True, and published ones have none")
     settings = unet_settings(source, type(config))

@@ -85,7 +85,7 @@ def train_reading(
         return latents[chosen], *cut(tokens[chosen], real[chosen])
 
     def loss(_: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        found = mean(last_of(reader(batch[1]), padding_mask(batch[2])))  # (B, Z * X * Y)
+        found = mean(last_of(reader(batch[1]), padding_mask(batch[2])))
         return F.mse_loss(found, batch[0].flatten(1))
 
     options = {"learning_rate": 2e-3, "weight_decay": 0.01, "seed": seed} | options

@@ -338,7 +338,7 @@ def test_heads_of_each_level_may_be_written_one_by_one(tmp_path):
 def test_what_published_unets_do_not_have_is_refused():
     reference = a_text_unet()
     config = unet_config_from(reference.state_dict(), heads=2, groups=4)
-    for own in ("hears_words", "sees_places"):
+    for own in ("hears_words", "places_words"):
         with pytest.raises(ValueError, match=f"{own}=True, and published ones have none"):
             load_unet(TextUNet(replace(config, **{own: True})), reference.state_dict())
 
