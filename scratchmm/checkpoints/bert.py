@@ -21,6 +21,7 @@ from scratchmm.checkpoints.files import (
     label_of,
     layer,
     read_state,
+    shape_of,
 )
 from scratchmm.checkpoints.published_config import (
     Settings,
@@ -114,8 +115,9 @@ def bert_config_from(
         raise ValueError(
             "the state dict is no BERT by transformers' names: it has no word_embeddings"
         )
-    vocabulary, width = state["embeddings.word_embeddings.weight"].shape
-    types, blocks = len(state["embeddings.token_type_embeddings.weight"]), "encoder.layer."
+    vocabulary, width = shape_of(state, "embeddings.word_embeddings.weight")
+    types = shape_of(state, "embeddings.token_type_embeddings.weight")[0]
+    blocks = "encoder.layer."
     if types == 1 and not _settings(source):
         raise ValueError(
             f"{label_of(source)} has 1 type of sentence, as RoBERTa and its relatives, which count "
@@ -127,10 +129,10 @@ def bert_config_from(
         told["heads"] = assume_heads(source, "BERT", width, HEADS, "heads")
     return BERTConfig(
         vocabulary=vocabulary,
-        context_length=len(state["embeddings.position_embeddings.weight"]),
+        context_length=shape_of(state, "embeddings.position_embeddings.weight")[0],
         width=width,
         depth=len({n[len(blocks) :].split(".")[0] for n in state if n.startswith(blocks)}),
-        hidden=len(state[f"{blocks}0.intermediate.dense.weight"]),
+        hidden=shape_of(state, f"{blocks}0.intermediate.dense.weight")[0],
         types=types,
         **told,
     )

@@ -4,7 +4,7 @@ Paper: Adding Conditional Control to Text-to-Image Diffusion Models (arXiv 2302.
 Differs from the paper: nothing.
 """
 
-from scratchmm.checkpoints.files import Source, fill, label_of, read_state
+from scratchmm.checkpoints.files import Source, fill, label_of, read_state, shape_of
 from scratchmm.checkpoints.published_config import settle
 from scratchmm.checkpoints.unet import START, places_of, text_unet_sizes
 from scratchmm.checkpoints.unet_config import check_unet, unet_settings
@@ -50,8 +50,9 @@ def controlnet_config_from(
     settings = unet_settings(source, ControlNetConfig)
     told = settle(settings, heads=heads, groups=groups, epsilon=epsilon)
     widening = sum(name.startswith(f"{HINT}.blocks.") for name in state) // 4  # 2 layers, 2 tensors
-    wider = [len(state[f"{HINT}.blocks.{2 * i + 1}.weight"]) for i in range(widening)]
-    width, channels = state[first].shape[:2]
+    names = [f"{HINT}.blocks.{2 * i + 1}.weight" for i in range(widening)]
+    wider = [shape_of(state, name, 4)[0] for name in names]
+    width, channels, *_ = shape_of(state, first, 4)
     return ControlNetConfig(
         **{**text_unet_sizes(state, source, told), **told},
         hint_channels=channels,

@@ -4,7 +4,7 @@ Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2
 Differs from the paper: nothing.
 """
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state, shape_of
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
@@ -87,15 +87,15 @@ def prior_config_from(
             "the state dict is no unCLIP prior by diffusers' names: "
             "it has no prd_embedding or reads no text"
         )
-    width, text_width = state["encoder_hidden_states_proj.weight"].shape
+    width, text_width = shape_of(state, "encoder_hidden_states_proj.weight")
     blocks = "transformer_blocks."
     told = settle(_settings(source), heads=heads_of_width(width, heads, head_width))
     if "heads" not in told:
         told["heads"] = assume_heads(source, "prior", width, {2048: 32}, "heads")
     return PriorConfig(
-        embedding=len(state["proj_to_clip_embeddings.bias"]),
+        embedding=shape_of(state, "proj_to_clip_embeddings.bias", 1)[0],
         text_width=text_width,
-        context_length=state["positional_embedding"].shape[1] - EXTRA,
+        context_length=shape_of(state, "positional_embedding", 3)[1] - EXTRA,
         width=width,
         depth=len({name.split(".")[1] for name in state if name.startswith(blocks)}),
         **told,

@@ -10,7 +10,16 @@ Differs from the paper: nothing.
 
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, heads_of, label_of, layer, read_state
+from scratchmm.checkpoints.files import (
+    Place,
+    Source,
+    fill,
+    heads_of,
+    label_of,
+    layer,
+    read_state,
+    shape_of,
+)
 from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
 from scratchmm.vision.resnet import ResNet, ResNetClassifier, ResNetConfig
@@ -82,15 +91,20 @@ def resnet_config_from(source: Source, first_shrinks: bool | None = None) -> Res
             numbers = [int(word) for word in name[len(blocks) :].split(".") if word.isdigit()]
             kernels.setdefault((numbers[0], numbers[1]), []).append(renamed[name])
     stages = sorted({stage for stage, _ in kernels})
+    if not stages or not all((stage, 0) in kernels for stage in stages):
+        raise ValueError(
+            f"the state dict is not whole: it has no first block of a stage ({blocks})"
+        )
+    stem, channels, _, kernel = shape_of(renamed, first, 4)
     head = next((f"{head}.weight" for head in HEADS if f"{head}.weight" in state), None)
     return ResNetConfig(
-        stem=len(renamed[first]),
+        stem=stem,
         widths=tuple(len(kernels[stage, 0][-1]) for stage in stages),
         depths=tuple(sum(at == stage for at, _ in kernels) for stage in stages),
         bottleneck=len(kernels[stages[0], 0]) == 3,
-        small_pictures=renamed[first].shape[-1] == 3,
-        channels=renamed[first].shape[1],
-        classes=1000 if head is None else len(state[head]),
+        small_pictures=kernel == 3,
+        channels=channels,
+        classes=1000 if head is None else shape_of(state, head)[0],
         **settle(_settings(source), first_shrinks=first_shrinks),
     )
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state, shape_of
 from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
 from scratchmm.checkpoints.published_config import assume_heads, settle
 from scratchmm.checkpoints.unet_config import check_unet, unet_settings
@@ -127,14 +127,14 @@ def text_unet_sizes(
     """The sizes of a UNet that reads, or of its way down, that shapes show; and heads, if untold."""
     sizes = _sizes(state, label_of(source))
     middle, widths = "mid_block.attentions.0.", sizes["widths"]
-    look = state.get(f"{middle}transformer_blocks.0.attn2.to_k.weight")
-    if look is None:
+    look = f"{middle}transformer_blocks.0.attn2.to_k.weight"
+    if look not in state:
         raise ValueError(
-            f"{label_of(source)} has no {middle}transformer_blocks.0.attn2.to_k.weight: a UNet whose "
-            "levels see words and whose middle does not can't be built"
+            f"{label_of(source)} has no {look}: a UNet whose levels see words and whose middle "
+            "does not can't be built"
         )
-    linear = state[f"{middle}proj_in.weight"].dim() == 2
-    sizes |= {"linear": linear, "word_width": look.shape[1]}
+    linear = f"{middle}proj_in.weight" in state and state[f"{middle}proj_in.weight"].dim() == 2
+    sizes |= {"linear": linear, "word_width": shape_of(state, look)[1]}
     if "heads" not in told:
         if widths != STABLE_DIFFUSION:
             assume_heads(source, "UNet", widths[0], {}, "heads")
@@ -147,8 +147,8 @@ def _sizes(state: Mapping[str, Tensor], label: str) -> dict[str, Any]:
     for name in ("conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"):
         if name not in state:
             raise ValueError(f"the state dict is no UNet by diffusers' names: it has no {name}")
-    channels = state["conv_in.weight"].shape[1]
-    said = len(state["conv_out.weight"]) if "conv_out.weight" in state else channels
+    channels = shape_of(state, "conv_in.weight", 4)[1]
+    said = shape_of(state, "conv_out.weight", 4)[0] if "conv_out.weight" in state else channels
     if said != channels:
         raise ValueError(f"{label} reads {channels} channels and says {said}: they must be as many")
     if not any(name.startswith("mid_block.") for name in state):
@@ -157,7 +157,9 @@ def _sizes(state: Mapping[str, Tensor], label: str) -> dict[str, Any]:
     levels = range(1 + max(int(words[1]) for words in down))
     return {
         "channels": channels,
-        "widths": tuple(len(state[f"down_blocks.{i}.resnets.0.conv1.weight"]) for i in levels),
+        "widths": tuple(
+            shape_of(state, f"down_blocks.{i}.resnets.0.conv1.weight", 4)[0] for i in levels
+        ),
         "depth": len({words[3] for words in down if words[1:3] == ["0", "resnets"]}),
         "attended": tuple(sorted({int(words[1]) for words in down if words[2] == "attentions"})),
     }

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state
+from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state, shape_of
 from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
 from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
 from scratchmm.diffusion.vae import VAE, VAEConfig
@@ -81,7 +81,7 @@ def vae_config_from(
             "the state dict is no autoencoder by diffusers' names: "
             f"it has no {first} or no {behind}"
         )
-    latent_channels = state[behind].shape[1]
+    latent_channels = shape_of(state, behind, 4)[1]
     told = settle(_settings(source), groups=groups, scale=scale, shift=shift)
     mixed = "post_quant_conv.weight" in state
     if not mixed and not {"scale", "shift"} <= told.keys():
@@ -92,9 +92,11 @@ def vae_config_from(
     levels = {int(name.split(".")[2]) for name in state if name.startswith(blocks)}
     resnets = {name.split(".")[4] for name in state if name.startswith(f"{blocks}0.resnets.")}
     return VAEConfig(
-        channels=state[first].shape[1],
+        channels=shape_of(state, first, 4)[1],
         latent_channels=latent_channels,
-        widths=tuple(len(state[f"{blocks}{i}.resnets.0.conv1.weight"]) for i in sorted(levels)),
+        widths=tuple(
+            shape_of(state, f"{blocks}{i}.resnets.0.conv1.weight", 4)[0] for i in sorted(levels)
+        ),
         depth=len(resnets),
         mixed_latents=mixed,
         **told,
