@@ -47,6 +47,12 @@ def _blank(axis: Any) -> None:
     axis.spines[:].set_visible(False)
 
 
+def _frame(axis: Any, right: bool) -> None:
+    """A frame that says right or wrong, without colours too."""
+    color, style = (RIGHT, "-") if right else (WRONG, ":")
+    axis.spines[:].set(visible=True, color=color, linewidth=2.5, ls=style)
+
+
 def picture_grid(
     images: Tensor,
     titles: Sequence[str] | None,
@@ -54,14 +60,19 @@ def picture_grid(
     *,
     columns: int = 8,
     heading: str = "",
+    right: Sequence[bool] | None = None,
 ) -> Path:
-    """Pictures (B, 3, H, W) in rows of `columns`, a title over each.
+    """Pictures (B, 3, H, W) in rows of `columns`, a title over each; `right` frames them.
+
+    What is right gets a green frame and title, what is wrong a dotted red one.
 
     >>> picture_grid(torch.zeros(3, 3, 8, 8), ["a", "b", "c"], "/tmp/scratchmm-grid.png").name
     'scratchmm-grid.png'
     """
     if titles is not None and len(titles) != len(images):
         raise ValueError(f"picture_grid got {len(images)} pictures but {len(titles)} titles")
+    if right is not None and len(right) != len(images):
+        raise ValueError(f"picture_grid got {len(images)} pictures but {len(right)} right or wrong")
     columns = max(1, min(columns, len(images)))
     rows = max(1, math.ceil(len(images) / columns))
     figure, axes = new_figure(rows, columns, 1.35 * columns, 1.55 * rows + 0.3 * bool(heading))
@@ -69,8 +80,12 @@ def picture_grid(
         _blank(axis)
         if index < len(images):
             axis.imshow(_pixels(images[index]))
+            color = INK
+            if right is not None:
+                color = RIGHT if right[index] else WRONG
+                _frame(axis, right[index])
             if titles is not None:
-                axis.set_title(_wrap(titles[index]), fontsize=7.5)
+                axis.set_title(_wrap(titles[index]), fontsize=7.5, color=color)
     figure.suptitle(heading or None)
     return save(figure, path)
 
@@ -266,8 +281,7 @@ def retrieval_sheet(
         _show(axes[line, 0], query)
         for rank, (answer, ok) in enumerate(zip(row, good, strict=True), start=1):
             _show(axes[line, rank], answer)
-            color, style = (RIGHT, "-") if ok else (WRONG, ":")
-            axes[line, rank].spines[:].set(visible=True, color=color, linewidth=2.5, ls=style)
+            _frame(axes[line, rank], ok)
     for rank in range(columns):
         axes[0, rank].set_title("query" if rank == 0 else str(rank), color=QUIET)
     figure.suptitle(heading or None)

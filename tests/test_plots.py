@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,52 @@ def test_without_matplotlib_a_sentence_says_what_to_install() -> None:
 def test_long_labels_are_cut() -> None:
     assert plots.shorten("x" * 24) == "x" * 24
     assert plots.shorten("x" * 25) == "x" * 23 + "…"
+
+
+def test_a_grid_marks_right_and_wrong(tmp_path: Path) -> None:
+    path = plots.picture_grid(pictures(2), ["a", "b"], tmp_path / "g.png", right=[True, False])
+    found = colors(path)
+    for color in (plots.RIGHT, plots.WRONG):
+        assert tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) in found
+    with pytest.raises(ValueError, match="2 pictures but 1 right or wrong"):
+        plots.picture_grid(pictures(2), None, path, right=[True])
+
+
+def test_a_matrix_has_the_scale_of_a_cosine_and_marks_what_is_wrong(tmp_path: Path) -> None:
+    """Two matrices can be compared by eye only on one scale: nearly equal numbers look alike."""
+    matrix = torch.tensor([[0.05, 0.06], [0.05, 0.04]])
+    names = ["a", "b"]
+    path = plots.similarity_matrix(matrix, names, names, tmp_path / "fixed.png")
+    wide = plots.similarity_matrix(matrix, names, names, tmp_path / "own.png", limits=None)
+    assert path.read_bytes() != wide.read_bytes()
+    assert (253, 231, 36) in colors(wide)  # the end of viridis
+    red = tuple(int(plots.WRONG[i : i + 2], 16) for i in (1, 3, 5))
+    right = torch.eye(2, dtype=torch.bool)
+    marked = plots.similarity_matrix(matrix, names, names, tmp_path / "m.png", right=right)
+    assert red in colors(marked) and red not in colors(path)
+    good = plots.similarity_matrix(torch.eye(2), names, names, tmp_path / "r.png", right=right)
+    assert red not in colors(good)
+    with pytest.raises(ValueError, match=re.escape("(2, 2) but right is (1, 2)")):
+        plots.similarity_matrix(matrix, names, names, path, right=right[:1])
+
+
+def test_a_figure_is_shown_in_a_notebook_and_let_go(tmp_path: Path, monkeypatch) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, _ = plt.subplots()
+    shown: list[bytes] = []
+    display = types.ModuleType("IPython.display")
+    display.Image, display.display = lambda data: data, shown.append  # type: ignore[attr-defined]
+    shell = types.ModuleType("IPython")
+    shell.get_ipython = lambda: types.SimpleNamespace(kernel=1)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    path = plots.save(figure, tmp_path / "new" / "mine.png")
+    assert shown == [path.read_bytes()] and not plt.get_fignums()
+    plots.bars({"a": 1.0}, tmp_path / "bars.png")
+    assert len(shown) == 2
+    shell.get_ipython = lambda: types.SimpleNamespace()  # type: ignore[attr-defined]  # a terminal
+    plots.bars({"a": 1.0}, tmp_path / "bars.png")
+    monkeypatch.delitem(sys.modules, "IPython")
+    plots.bars({"a": 1.0}, tmp_path / "bars.png")
+    assert len(shown) == 2

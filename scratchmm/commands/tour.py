@@ -128,6 +128,7 @@ def _measure(clip: "SmallCLIP", seen: "Part", unseen: "Part") -> dict[str, Any]:
     similarity = _similarity(clip, unseen)[unseen.rows][:, unseen.columns]  # each stands once
     relevant = unseen.relevant[unseen.rows][:, unseen.columns]
     return {
+        "names": len(unseen.classes),
         "seen_accuracy": _accuracy(clip, seen),
         "unseen_accuracy": _accuracy(clip, unseen),
         "image_to_text_recall": [recall_at_k(similarity, k, relevant) for k in KS],
@@ -181,6 +182,7 @@ def _pictures(
         path = plots.similarity_matrix(
             matrix[few][:, few], names, names, out / f"similarity_{when}.png",
             heading=f"Cosine similarity, {when} training", labels=sides,
+            right=unseen.relevant[few][:, few],
         )  # fmt: skip
         drawn.append((path, f"every picture with every sentence, {when} training"))
 
@@ -211,13 +213,15 @@ def _pictures(
         )
         drawn.append((path, f"the {what}"))
 
-    probabilities = _probabilities(clip, unseen, by_picture[few])
-    guesses = [unseen.classes[i] for i in probabilities.argmax(dim=-1)]
+    best = _probabilities(clip, unseen, by_picture[few]).argmax(dim=-1, keepdim=True)
+    right = unseen.right()[few].gather(1, best)[:, 0].tolist()
+    guesses = [unseen.classes[i] for i in best[:, 0]]
     path = plots.picture_grid(
-        unseen.pictures[few], guesses, out / "zero_shot.png", columns=6,
-        heading="Never seen in training, and what the model calls them",
+        unseen.pictures[few], guesses, out / "zero_shot.png", columns=6, right=right,
+        heading=f"Never seen in training, named out of {len(unseen.classes)}: "
+        f"{sum(right)} of {len(few)} right",
     )  # fmt: skip
-    return [*drawn, (path, "what the model calls pictures it never saw")]
+    return [*drawn, (path, "what the model calls pictures it never saw, right or wrong")]
 
 
 def _different(labels: Sequence[int], count: int) -> list[int]:
@@ -247,7 +251,7 @@ def _tell(
         ("combinations it saw" if world else "pairs it trained on", report["seen_accuracy"]),
         ("combinations it never saw" if world else "pairs held out", report["unseen_accuracy"]),
     ]
-    print("\nZero-shot: the right name among all")
+    print(f"\nZero-shot: the right name among all {report['names']}")
     for name, value in rows:
         print(f"  {name:28} {value:6.1%}")
     print(f"Retrieval, of what it never saw{'':5}" + "".join(f"  @{k:<5}" for k in KS))
