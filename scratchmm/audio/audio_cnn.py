@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class AudioCNNConfig:
             raise ValueError("0 stages are too few: give the channels of at least one")
         if self.blocks < 1:
             raise ValueError(f"{self.blocks} blocks a stage are too few: at least 1")
+        check_sizes(self)
 
     @property
     def shrink(self) -> int:

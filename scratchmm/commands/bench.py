@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchmm.commands.sources import replace_between, write_atomically
+from scratchmm.whole_file import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = (
@@ -88,7 +89,7 @@ def memory(row: dict[str, Any]) -> str:
 
 def record(store: Path, page: Path, rows: list[dict[str, Any]]) -> None:
     """Puts the rows into the measured file, each in its own row's place, and into the page."""
-    known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
+    known = read_json(store) if store.exists() else []
     kept = {(row["device"], row["case"]): row for row in [*known, *rows]}
     rows = list(kept.values())
     write_atomically(store, json.dumps(rows, indent=1) + "\n")

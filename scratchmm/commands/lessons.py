@@ -18,6 +18,7 @@ from scratchmm.commands import refused, sentence
 from scratchmm.commands.lesson_run import FIGURE_FILE, Screen, run_lesson
 from scratchmm.commands.sources import replace_between, write_atomically
 from scratchmm.source_code import code_hash
+from scratchmm.whole_file import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 3600  # a lesson that hangs must not hold the others up
@@ -205,8 +206,8 @@ def read_results(path: Path) -> dict[str, dict[str, Any]]:
     if not path.exists():
         return {}
     try:
-        return {row["lesson"]: row for row in json.loads(path.read_text(encoding="utf-8"))}
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        return {row["lesson"]: row for row in read_json(path)}
+    except (TypeError, KeyError) as error:
         raise ValueError(f"{path} is not a list of lesson results: {error!r}") from error
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from scratchmm import __version__
+from scratchmm.sentences import shortened
 
 CHUNK = 1 << 16  # bytes read at once
 PATIENCE = 30  # seconds without a byte
@@ -127,6 +128,8 @@ def fetch(url: str, take: Callable[[bytes], object], progress: bool = False) -> 
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             length = answer.headers.get("Content-Length")
+            if length and not (length.isascii() and length.isdigit()):
+                raise ConnectionError(f"{host} says of {url} that it has {shortened(length)} bytes")
             total, got = int(length) if length else None, 0
             with progress_bar(url.rsplit("/", 1)[-1], total, progress) as bar:
                 while piece := answer.read(CHUNK):
@@ -134,8 +137,17 @@ def fetch(url: str, take: Callable[[bytes], object], progress: bool = False) -> 
                     got += len(piece)
                     bar.update(len(piece))
     except urllib.error.HTTPError as error:
-        raise ConnectionError(f"{host} answered {error.code} {error.reason} for {url}") from error
+        if 300 <= error.code < 400:  # urllib follows ten, and then says what it thinks of it
+            raise OSError(
+                f"{host} sends whoever asks for {url} on and on, or in a circle"
+            ) from error
+        why = shortened(
+            str(error.reason).split("\n")[0].rstrip(" .")
+        )  # the rest is Python's advice
+        raise ConnectionError(f"{host} answered {error.code} {why} for {url}") from error
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        if isinstance(error, ConnectionError) and str(error).startswith(host):
+            raise
         if isinstance(error, OSError) and error.filename is not None:
             raise  # not the network: the disk
         reason = getattr(error, "reason", None) or error or type(error).__name__

@@ -7,6 +7,7 @@ with a checksum of each.
 
 import hashlib
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,13 @@ def download_emoji(
     folder = Path(root) / "emoji"
     (folder / "png72").mkdir(parents=True, exist_ok=True)
     try:
-        tables = {kind: json.loads(_read(words + path)) for kind, path in TABLES.items()}
-        entries = json.loads(_read(listing))["tree"]
-        names = emoji_names(tables)
-        wanted = {entry["path"]: entry["sha"] for entry in entries if _code(entry["path"]) in names}
+        tables = {kind: _read_json(words + path) for kind, path in TABLES.items()}
+        names = _parsed(words, "list of names", lambda: emoji_names(tables))
+        entries = _read_json(listing)
+        files = _parsed(
+            listing, "list of files", lambda: {one["path"]: one["sha"] for one in entries["tree"]}
+        )
+        wanted = {path: sha for path, sha in files.items() if _code(path) in names}
         with (
             ThreadPoolExecutor(AT_ONCE) as pool,
             progress_bar("emoji", len(wanted), progress, "pictures") as bar,
@@ -86,6 +90,21 @@ def emoji_names(tables: dict[str, Any]) -> dict[str, str]:
 
 def _code(file: str) -> str:
     return file.removeprefix("emoji_u").removesuffix(".png")
+
+
+def _read_json(url: str) -> Any:
+    try:
+        return json.loads(_read(url))
+    except (ValueError, RecursionError):
+        raise ConnectionError(f"{url} is no JSON, as it should be") from None
+
+
+def _parsed(url: str, what: str, take: Callable[[], dict[str, str]]) -> dict[str, str]:
+    try:
+        return take()
+    except (KeyError, TypeError, AttributeError) as error:
+        said = f"{url} is no {what} as it should be ({type(error).__name__}: {error})"
+        raise ConnectionError(said) from None
 
 
 def _read(url: str) -> bytes:

@@ -27,6 +27,7 @@ from scratchmm.layers.picture_blocks import (
     group_norm,
 )
 from scratchmm.layers.sinusoids import cosines_first, timestep_embedding
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class UNetConfig:
     centred: bool = False  # zeros around a grid that is halved; if not, at the right and the bottom
 
     def __post_init__(self) -> None:
+        check_sizes(self, zero=("attended", "frequency_shift", "depth"))
         for level in self.attended:
             if not 0 <= level < len(self.widths):
                 raise ValueError(

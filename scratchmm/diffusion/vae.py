@@ -25,6 +25,7 @@ from scratchmm.layers.picture_blocks import (
     Upsample,
     group_norm,
 )
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class VAEConfig:
     mixed_latents: bool = True  # convolutions of kernel 1 behind the encoder, before the decoder
 
     def __post_init__(self) -> None:
+        check_sizes(self, zero=("depth",))
         if not self.widths:
             raise ValueError("an autoencoder needs at least 1 level, but there are 0 widths")
 

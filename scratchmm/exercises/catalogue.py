@@ -11,18 +11,21 @@ import re
 
 import scratchmm.exercises as folder
 from scratchmm.exercises.format import Exercise
+from scratchmm.sentences import shortened
 
 
 @functools.cache
 def exercises() -> dict[str, Exercise]:
     """Every exercise by its id, lesson after lesson, in the order of their `EXERCISES`.
 
-    The variable SCRATCHMM_LESSONS ("01,05") leaves others out, while one of them is half written.
+    The variable SCRATCHMM_LESSONS ("01,05") leaves others out, while one of them is half written;
+    a number that no lesson has is refused (ValueError).
     """
     found: dict[str, Exercise] = {}
-    wanted = os.environ.get("SCRATCHMM_LESSONS", r"\d\d").replace(",", "|")
-    for module in sorted(item.name for item in pkgutil.iter_modules(folder.__path__)):
-        if re.fullmatch(rf"lesson_({wanted})_\w+", module):
+    names = sorted(item.name for item in pkgutil.iter_modules(folder.__path__))
+    wanted = wanted_lessons(os.environ.get("SCRATCHMM_LESSONS"), names)
+    for module in names:
+        if module[7:9] in wanted:
             content = importlib.import_module(f"{folder.__name__}.{module}")
             for exercise in content.EXERCISES:
                 if exercise.id in found:
@@ -30,6 +33,24 @@ def exercises() -> dict[str, Exercise]:
                 exercise.lesson = module.removeprefix("lesson_")
                 found[exercise.id] = exercise
     return found
+
+
+def wanted_lessons(listed: str | None, names: list[str]) -> set[str]:
+    """The numbers of the lessons that a list such as "01,5" names; None names all.
+
+    >>> sorted(wanted_lessons("5, 01", ["lesson_01_a", "lesson_05_b", "lesson_06_c"]))
+    ['01', '05']
+    """
+    there = {name[7:9] for name in names if re.fullmatch(r"lesson_\d\d_\w+", name)}
+    if listed is None:
+        return there
+    wanted = {word.strip().zfill(2) for word in listed.split(",") if word.strip()}
+    strange = sorted(wanted - there)
+    if strange or not wanted:
+        said = f"names {shortened(strange[0])!r}" if strange else "names no lesson"
+        numbers = ", ".join(sorted(there))
+        raise ValueError(f"SCRATCHMM_LESSONS {said}: lessons with exercises are {numbers}")
+    return wanted
 
 
 def lessons() -> dict[str, list[Exercise]]:

@@ -26,16 +26,20 @@ from scratchmm.fusion.modalities import (
 def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = None) -> Tensor:
     """The logarithm of the weighted mean of the modalities' probabilities: (B, K).
 
-    logits: (B, M, K); present: bool (B, M), at least one in each row. scores: (M,), learned; the
-    weights are their softmax over the modalities that are present. None: all weigh the same.
-    The result is both log-probabilities and logits: cross_entropy takes it as it is. All is computed
-    in logarithms, so that a probability of e^-200 is still there as -200.
+    logits: (B, M, K); present: bool (B, M), at least one in each row, or it is refused (ValueError).
+    scores: (M,), learned; the weights are their softmax over the modalities that are present. None:
+    all weigh the same. The result is both log-probabilities and logits: cross_entropy takes it as it
+    is. All is computed in logarithms, so that a probability of e^-200 is still there as -200.
 
     >>> logits = torch.tensor([[[0.5, 0.5], [0.9, 0.1]]]).log()
     >>> everyone = torch.tensor([[True, True]])
     >>> [round(p, 3) for p in combine_decisions(logits, everyone)[0].exp().tolist()]
     [0.7, 0.3]
     """
+    if not present.any(dim=1).all():
+        raise ValueError(
+            f"{int((~present.any(dim=1)).sum())} rows have no modality that is present"
+        )
     if scores is None:
         scores = logits.new_zeros(logits.shape[1])
     # In logarithms, so that a small probability is never rounded to zero.

@@ -23,6 +23,7 @@ from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.embeddings import PatchEmbedding, check_divisible
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
+from scratchmm.sentences import check_sizes
 
 WORD, PICTURE = 0, 1  # the modality types
 
@@ -46,6 +47,7 @@ class ViLTConfig:
     activation: str = "gelu"  # of the feed-forward networks and of the head that guesses words
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         check_divisible("image size", self.image_size, "patch size", self.patch_size)
         check_heads(self.width, self.heads)
         activation_named(self.activation)

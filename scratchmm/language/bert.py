@@ -21,6 +21,7 @@ from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.blocks import PostNormBlock
 from scratchmm.layers.transformer import Transformer, activation_named
+from scratchmm.sentences import check_sizes
 
 NOT_ASKED = -100  # the target of a token that is not to be guessed; cross_entropy leaves it out
 
@@ -40,6 +41,7 @@ class BERTConfig:
     activation: str = "gelu"  # of the feed-forward networks and of the head that guesses words
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         check_heads(self.width, self.heads)
         activation_named(self.activation)
 

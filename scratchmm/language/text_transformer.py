@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from scratchmm.layers.attention import KeyValueCache, causal_mask, check_heads
 from scratchmm.layers.embeddings import check_tokens
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class TextConfig:
     activation: str = "quick_gelu"
 
     def __post_init__(self) -> None:
+        check_sizes(self, zero=("end_token",))
         check_heads(self.width, self.heads)
         activation_named(self.activation)
         if not 0 <= self.end_token < self.vocabulary:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
 from scratchmm.layers.embeddings import check_channels
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class CNN3DConfig:
     picture_channels: int = 3  # of the clips
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         if len(self.channels) != len(self.depths):
             raise ValueError(
                 f"{len(self.channels)} numbers of channels and {len(self.depths)} depths "

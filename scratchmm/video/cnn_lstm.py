@@ -114,7 +114,7 @@ class CNNLSTM(nn.Module):
 def last_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
     """What is said at the last real frame: logits: (B, F, K). Returns (B, K).
 
-    real: bool (B, F), with at least one True a row.
+    real: bool (B, F), with at least one True a row (ValueError).
 
     >>> logits = torch.tensor([[[1.0], [2.0], [3.0]]])
     >>> last_prediction(logits, torch.tensor([[True, True, False]]))
@@ -122,6 +122,7 @@ def last_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
     """
     if real is None:
         return logits[:, -1]  # (B, K)
+    check_real(real, logits)
     frames = torch.arange(real.shape[1], device=real.device)  # (F,)
     last = frames.where(real, -1).argmax(dim=1)  # (B,)
     return logits[torch.arange(len(logits), device=logits.device), last]  # (B, K)
@@ -130,7 +131,7 @@ def last_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
 def average_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
     """log of the mean probability over real frames: logits: (B, F, K). Returns (B, K).
 
-    real: bool (B, F), with at least one True a row.
+    real: bool (B, F), with at least one True a row (ValueError).
 
     >>> logits = torch.tensor([[[0.0, 0.0], [0.0, 50.0]]])
     >>> [round(p, 3) for p in average_prediction(logits).exp()[0].tolist()]
@@ -139,13 +140,14 @@ def average_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
     predictions = logits.log_softmax(dim=-1)  # (B, F, K)
     if real is None:
         return predictions.logsumexp(dim=1) - math.log(logits.shape[1])  # (B, K)
+    check_real(real, logits)
     predictions = predictions.masked_fill(~real.unsqueeze(-1), -math.inf)  # (B, F, K)
     frames = real.sum(dim=1, keepdim=True).to(logits.dtype)  # (B, 1)
     return predictions.logsumexp(dim=1) - frames.log()  # (B, K)
 
 
 def check_real(real: Tensor, clips: Tensor) -> None:
-    """Refuse a mask of another shape than the clips' batch and frames, and clips of padding only.
+    """Refuse a mask of another shape than batch and frames of clips (or logits), and all padding.
 
     >>> check_real(torch.tensor([[True, True], [False, False]]), torch.zeros(2, 2, 3, 8, 8))
     Traceback (most recent call last):

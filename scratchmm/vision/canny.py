@@ -45,6 +45,9 @@ def canny(images: Tensor, sigma: float = 1.0, low: float = 0.1, high: float = 0.
             f"edges are found in pictures (B, C, H, W) of floats, not in {tuple(images.shape)} "
             f"of {images.dtype}"
         )
+    if not images.isfinite().all():
+        wrong = int((~images.isfinite()).sum())
+        raise ValueError(f"pictures have {wrong} values that are no numbers (nan or inf)")
     found = slope(blur(images, sigma))
     lines = thin(found.magnitude, found.down, found.across)
     return hysteresis(lines, low, high).to(images.dtype)  # (B, 1, H, W)

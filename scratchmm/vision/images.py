@@ -78,6 +78,9 @@ def to_image(picture: Tensor) -> Image.Image:
     """
     if picture.dim() != 3 or picture.shape[0] not in (1, 3):
         raise ValueError(f"a picture is (3, H, W) or (1, H, W), not {tuple(picture.shape)}")
+    if not picture.isfinite().all():
+        wrong = int((~picture.isfinite()).sum())
+        raise ValueError(f"a picture has {wrong} values that are no numbers (nan or inf)")
     levels = ((picture.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255)
     pixels = levels.to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0)  # (H, W, C)
     return Image.fromarray(pixels.contiguous().numpy())

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from scratchmm.layers.convolution import BottleneckBlock, NormedConvolution, ResidualBlock
 from scratchmm.layers.embeddings import check_channels
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ResNetConfig:
     first_shrinks: bool = False
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         if len(self.widths) != len(self.depths):
             raise ValueError(
                 f"{len(self.widths)} widths and {len(self.depths)} depths do not make stages: "

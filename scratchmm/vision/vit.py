@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from scratchmm.layers.attention import check_heads
 from scratchmm.layers.embeddings import PatchEmbedding, resize_positions
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class ViTConfig:
     activation: str | None = None
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         if self.patch_size < 1 or self.image_size % self.patch_size:
             raise ValueError(
                 f"image size {self.image_size} is not divisible by patch size {self.patch_size}"

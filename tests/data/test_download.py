@@ -229,3 +229,47 @@ def test_the_emoji_of_the_publisher_are_those_of_the_real_folder(real_data, serv
     fetched, real = ({(pair.file.name, *pair[1:-1]) for pair in load_emoji(root, "all")}
                      for root in (tmp_path, folder))  # fmt: skip
     assert fetched == real
+
+
+class Odd(http.server.BaseHTTPRequestHandler):
+    """Says of every file what its path asks for."""
+
+    def do_GET(self):
+        if self.path.startswith("/circle"):
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.end_headers()
+            return
+        body = b"[" * 200_000 if "deep" in self.path else b"{}"
+        self.send_response(200)
+        said = {"/many": "many", "/below": "-3", "/long": "9" * 5000 + "x"}.get(self.path)
+        self.send_header("Content-Length", said or str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def odd():
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Odd)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{web.server_port}"
+    web.shutdown()
+    web.server_close()
+
+
+@pytest.mark.parametrize("path", ["/many", "/below", "/long", "/circle"])
+def test_odd_servers_are_told_in_a_sentence(odd, tmp_path, path):
+    with pytest.raises(OSError, match="127.0.0.1") as refusal:
+        download(odd + path, tmp_path / "a")
+    said = str(refusal.value)
+    assert "\n" not in said and len(said) < 400 and left(tmp_path) == []
+
+
+@pytest.mark.parametrize("listing", ["/listing", "/deep"])
+def test_an_emoji_listing_that_is_none_is_told_by_its_address(odd, tmp_path, listing):
+    with pytest.raises(ConnectionError, match="127.0.0.1.* is no ") as refusal:
+        download_emoji(tmp_path, listing=odd + listing, pictures=odd + "/p/", words=odd + "/words/")
+    assert "\n" not in str(refusal.value) and left(tmp_path) == []

@@ -77,3 +77,9 @@ def test_weights_are_learned_shares() -> None:
     assert model.weights() == pytest.approx({"sound": 0.0, "picture": 1.0, "words": 0.0})
     inputs = {name: torch.randn(3, width) for name, width in WIDTHS.items()}
     torch.testing.assert_close(model(inputs), model({"picture": inputs["picture"]}))
+
+
+def test_a_row_in_which_nobody_is_present_is_refused():
+    present = torch.tensor([[True, False], [False, False], [False, False]])
+    with pytest.raises(ValueError, match="^2 rows have no modality that is present$"):
+        combine_decisions(torch.zeros(3, 2, 4), present)

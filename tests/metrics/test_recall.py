@@ -50,11 +50,23 @@ def test_a_query_without_a_right_answer_never_hits():
     assert recall_at_k(torch.eye(2), 3, relevant) == 0.5
 
 
-def test_a_model_that_says_nan_recalls_nothing():
-    assert recall_at_k(torch.full((4, 4), torch.nan), 3) == 0
+@pytest.mark.parametrize("place", [(0, 0), (0, 2), (3, 1)])
+def test_similarities_that_are_nan_are_refused(place):
     similarity = torch.eye(4)
-    similarity[0, 2] = torch.nan  # a wrong answer that can't be compared is not beaten
-    assert recall_at_k(similarity, 1) == 0.75
+    similarity[place] = torch.nan
+    with pytest.raises(ValueError, match="^1 similarities are nan, and have no rank$"):
+        recall_at_k(similarity, 1)
+
+
+def test_infinite_similarities_have_a_rank():
+    similarity = torch.tensor([[torch.inf, 1.0], [torch.inf, -torch.inf]])
+    assert recall_at_k(similarity, 1) == 0.5 and recall_at_k(similarity, 2) == 1.0
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])
+def test_nothing_has_no_recall(shape):
+    with pytest.raises(ValueError, match="there is nothing to recall"):
+        recall_at_k(torch.zeros(shape), 1, torch.zeros(shape, dtype=torch.bool))
 
 
 def test_scaling_changes_nothing():

@@ -155,3 +155,15 @@ def test_the_last_prediction_is_that_of_each_clips_last_real_frame():
     expected = torch.stack([logits[0, 3], logits[1, 1], logits[2, 3]])
     close(last_prediction(logits, real), expected)
     close(last_prediction(logits), logits[:, 3])
+
+
+@pytest.mark.parametrize("predict", [last_prediction, average_prediction])
+def test_predictions_refuse_masks_that_fit_no_frame(predict):
+    logits, real = torch.randn(2, 5, 4), torch.ones(2, 5, dtype=torch.bool)
+    nothing = real.clone()
+    nothing[1] = False
+    with pytest.raises(ValueError, match="clip 1 has no real frame"):
+        predict(logits, nothing)
+    for wrong, other in ((logits, real[:, :4]), (logits[:1], real)):
+        with pytest.raises(ValueError, match="does not cover the batch and frames"):
+            predict(wrong, other)

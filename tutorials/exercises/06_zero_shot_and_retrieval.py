@@ -69,10 +69,10 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
 
     similarity: (Q, G), a row a query; relevant: bool (Q, G), True where an answer is right, or None
     where answer i alone is right for query i (then Q = G). A wrong answer that ties with the best
-    right one counts as ranked before it, so that a model that finds everything alike recalls nothing,
-    nor does one whose similarities are nan. A query without any right answer is never a success.
-    k below 1 is refused (ValueError), and so are unequal numbers of queries and answers without
-    `relevant`.
+    right one counts as ranked before it, so that a model that finds everything alike recalls nothing.
+    A query without any right answer is never a success. k below 1 is refused (ValueError), and so are
+    no queries or answers, similarities that are nan, and unequal numbers of queries and answers
+    without `relevant`.
 
     >>> similarity = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.7, 0.0], [0.1, 0.1, 0.1]])
     >>> recall_at_k(similarity, k=1), recall_at_k(similarity, k=3)

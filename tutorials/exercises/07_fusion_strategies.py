@@ -85,10 +85,10 @@ class EarlyFusion(nn.Module):
 def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = None) -> Tensor:
     """The logarithm of the weighted mean of the modalities' probabilities: (B, K).
 
-    logits: (B, M, K); present: bool (B, M), at least one in each row. scores: (M,), learned; the
-    weights are their softmax over the modalities that are present. None: all weigh the same.
-    The result is both log-probabilities and logits: cross_entropy takes it as it is. All is computed
-    in logarithms, so that a probability of e^-200 is still there as -200.
+    logits: (B, M, K); present: bool (B, M), at least one in each row, or it is refused (ValueError).
+    scores: (M,), learned; the weights are their softmax over the modalities that are present. None:
+    all weigh the same. The result is both log-probabilities and logits: cross_entropy takes it as it
+    is. All is computed in logarithms, so that a probability of e^-200 is still there as -200.
 
     >>> logits = torch.tensor([[[0.5, 0.5], [0.9, 0.1]]]).log()
     >>> everyone = torch.tensor([[True, True]])

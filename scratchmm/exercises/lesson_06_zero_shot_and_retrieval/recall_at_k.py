@@ -28,7 +28,7 @@ exercise = Exercise(
         "that are not below best: (Q,). A success is a count below k. A query without right answers "
         "is none. The mean of the successes, as a Python float.",
         "best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True); "
-        "ahead = (~(similarity < best) & ~relevant).sum(dim=1); "
+        "ahead = ((similarity >= best) & ~relevant).sum(dim=1); "
         "((ahead < k) & relevant.any(dim=1)).double().mean().item()",
     ),
 )
@@ -112,10 +112,12 @@ def ties(recall_at_k, case):
         case.equal(case.call(recall_at_k, similarity, k, right), expected, f"k = {k}")
 
 
-@exercise.holds("a model whose similarities are nan recalls nothing")
+@exercise.holds("similarities that are nan are refused with a ValueError")
 def not_a_number(recall_at_k, case):
-    broken = case.named(torch.full((4, 4), torch.nan), "Q G")
-    case.equal(case.call(recall_at_k, broken, 1), 0.0)
+    for places in (slice(None), 2):
+        broken = distinct(case, 4, 4)
+        broken[places, 1] = torch.nan
+        case.refuses(ValueError, recall_at_k, broken, 1)
 
 
 @exercise.holds("a query without any right answer is never a success")

@@ -6,20 +6,20 @@ import torch
 
 from scratchmm.exercises.lesson_06_zero_shot_and_retrieval.recall_at_k import exercise
 
-AHEAD = "(~(similarity < best) & ~relevant)"
+AHEAD = "((similarity >= best) & ~relevant)"
 
 exercise.edit(
     "ties-forgiven",
-    (AHEAD, "(((similarity > best) | similarity.isnan()) & ~relevant)"),
+    (AHEAD, "((similarity > best) & ~relevant)"),
     story="only wrong answers that are strictly better count, so a model that finds all alike "
     "recalls everything",
     advice="a tie counts against the model: count wrong answers that are not below the best right one",
 )
 exercise.edit(
-    "nan-forgiven",
-    (AHEAD, "((similarity >= best) & ~relevant)"),
-    story="nan compares as not ahead, so a broken model recalls everything",
-    advice="write `not less` instead of `at least`: every comparison with nan is False",
+    "nan-accepted",
+    ("if similarity.isnan().any():", "if False:"),
+    story="similarities that are nan are ranked, though every comparison with nan is False",
+    advice="raise a ValueError: a model that says nan has no recall",
 )
 exercise.edit(
     "one-too-many",
@@ -175,6 +175,8 @@ def checked(similarity, k, relevant):
         raise ValueError("k counts from 1")
     if relevant is None and similarity.shape[0] != similarity.shape[1]:
         raise ValueError("no pairs")
+    if similarity.isnan().any() or not similarity.numel():
+        raise ValueError("no ranks")
     return torch.eye(len(similarity), dtype=torch.bool) if relevant is None else relevant
 
 
@@ -182,7 +184,7 @@ def checked(similarity, k, relevant):
 def by_ranks(similarity, k, relevant=None):
     relevant = checked(similarity, k, relevant)
     successes = 0
-    for scores, right in zip(similarity.nan_to_num(torch.inf), relevant):
+    for scores, right in zip(similarity, relevant):
         wrong_first = torch.argsort(right.int(), stable=True)
         order = wrong_first[torch.argsort(scores[wrong_first], descending=True, stable=True)]
         successes += bool(right[order[:k]].any())
