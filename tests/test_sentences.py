@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scratchmm.audio import audio_cnn
-from scratchmm.diffusion import prior, unet, vae
+from scratchmm.diffusion import unet, vae
 from scratchmm.fusion import vilt
 from scratchmm.language import bert, text_transformer
 from scratchmm.sentences import MOST, check_sizes
@@ -16,7 +16,7 @@ from scratchmm.vision import resnet, vit
 
 CONFIGS = [
     vit.tiny(), resnet.tiny(), text_transformer.TextConfig(), bert.tiny(), unet.UNetConfig(),
-    vae.VAEConfig(), prior.PriorConfig(), audio_cnn.tiny(), vilt.tiny(), cnn3d.tiny(),
+    vae.VAEConfig(), audio_cnn.tiny(), vilt.tiny(), cnn3d.tiny(),
 ]  # fmt: skip
 MAY_BE_ZERO = {"end_token", "attended", "frequency_shift", "depth"}
 

@@ -100,7 +100,7 @@ def restored(pictures, space=space):
     return space.to_images(latents).clamp(-1, 1)
 
 
-latents = space.to_latents(pictures[:1])
+latents = space.to_latents(pictures[:1], torch.Generator().manual_seed(options.seed))
 print(f"a picture: {pictures[0].numel()} numbers, {tuple(pictures[0].shape)}")
 print(f"its latents: {latents[0].numel()} numbers, {tuple(latents[0].shape)}")
 print(f"{pictures[0].numel() // latents[0].numel()} times fewer")

@@ -85,7 +85,8 @@ data = captioned(count, seen, seed=5000 + options.seed)  # the training met none
 pictures = draw_many(data.scenes)
 embeddings = model.clip.embed_pictures(pictures)  # (B, E)
 trusted = accuracy(judge, data.scenes, pictures)
-squeezed = space.to_images(space.to_latents(pictures))
+chance = torch.Generator().manual_seed(options.seed)  # else it would depend on what trained before
+squeezed = space.to_images(space.to_latents(pictures, chance))
 
 # %%
 print("an embedding has", embeddings.shape[1], "numbers, a picture", pictures[0].numel())
@@ -432,7 +433,7 @@ def again(noise, codes):
     return space.to_images(unclip.decode(model.decoder, model.schedule, codes, noise, **settings))
 
 
-rows = {"the picture": own, "squeezed and back": space.to_images(space.to_latents(own))}
+rows = {"the picture": own, "squeezed and back": space.to_images(space.to_latents(own, chance))}
 rows["its noise"] = again(found, codes)
 rows["other noise"] = again(model.decoder.noise([1000 * options.seed + i for i in few]), codes)
 sheet(rows, [data.texts[i] for i in few], out / "inversion.png")

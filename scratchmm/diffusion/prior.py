@@ -27,7 +27,6 @@ from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
 from scratchmm.layers.sinusoids import cosines_first
 from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
 from scratchmm.layers.vectors import cosine
-from scratchmm.sentences import check_sizes
 
 EXTRA = 4  # tokens behind the text: its embedding, the timestep, the noisy embedding, the query
 
@@ -49,7 +48,6 @@ class PriorConfig:
     heads: int = 32  # of attention, a divisor of the width
 
     def __post_init__(self) -> None:
-        check_sizes(self)
         check_heads(self.width, self.heads)
 
 
