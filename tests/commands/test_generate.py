@@ -416,6 +416,30 @@ def test_words_that_say_nothing_are_told(call):
     assert "never seen" not in call("a red ring", "--steps", 1)[1]
 
 
+def test_unknown_words_are_named_before_anything_is_trained(call, trained, monkeypatch):
+    def training(*words, **settings):
+        raise ValueError("the training began")
+
+    module = sys.modules["scratchmm.training.small_generator"]
+    monkeypatch.setattr(module, "open_generator", training)
+    status, out, err = call("a red dog", "--negative", "a cat", "--steps", 1)
+    assert status and "the training began" in err
+    assert out.startswith("dog, cat: never seen in training") and "striped, that, the" in out
+    refused(call("qwerty 12", "--steps", 1), "'qwerty 12' has no word that this model knows; these")
+    assert not trained
+
+
+def test_the_model_of_the_lessons_is_found(call, trained, tmp_path, monkeypatch):
+    monkeypatch.delenv("SCRATCHMM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    (tmp_path / "runs" / "generator").mkdir(parents=True)
+    save_checkpoint(tmp_path / "runs" / "generator" / "generator.pt", {"weight": torch.ones(1)})
+    assert call("a red ring", "--steps", 1)[0] == 0
+    assert not trained and not (tmp_path / "xdg").exists()
+    assert call("a red ring", "--steps", 1, "--cache", tmp_path / "named")[0] == 0
+    assert trained == [tmp_path / "named"]
+
+
 def test_the_fingerprint_is_the_files(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     first = generate.fingerprint(tmp_path / "a")

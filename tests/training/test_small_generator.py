@@ -119,3 +119,18 @@ def test_the_reader_alone_learns_to_say_where_things_are() -> None:
     for grid, axis, sign in zip(said, (1, 1, 0, 0), (1, -1, 1, -1)):
         one, other = grid.split(2, dim=axis)
         assert sign * (one.mean() - other.mean()) > 0.1
+
+
+def test_a_model_of_the_same_recipe_elsewhere_is_taken_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"scenes": 70, "space_steps": 1, "read_steps": 1, "steps": 1}
+    there = open_generator(tmp_path / "there", **sizes)
+    monkeypatch.setattr(small_generator, "train_generator", lambda **_: 1 / 0)
+    places = {"others": [tmp_path / "nowhere", tmp_path / "there"]}
+    taken = open_generator(tmp_path / "here", **places, **sizes)
+    for name, value in there.model.state_dict().items():
+        assert_close(taken.model.state_dict()[name], value, rtol=0, atol=0)
+    for other in ({**sizes, "steps": 2}, {**sizes, "pairs": 0.5}):
+        with pytest.raises(ZeroDivisionError):
+            open_generator(tmp_path / "here", **places, **other)
