@@ -80,7 +80,9 @@ def text_told(
 
 
 def _vision(source: Source, types: tuple[str, ...]) -> Settings:
-    config = read_config(source, VISION, {"model_type": types}, "vision_config")
+    config = read_config(
+        source, VISION, {"model_type": types}, "vision_config", lists=("image_size",)
+    )
     if config is None:
         return open_clip_settings(source, "vision")
     return {

@@ -9,6 +9,7 @@ Differs from the paper: nothing (there is none).
 """
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,14 +82,15 @@ def read_config(
     fixed: Mapping[str, tuple[Any, ...]],
     part: str = "",
     nullable: Collection[str] = (),
+    lists: Collection[str] = (),
 ) -> PublishedConfig | None:
     """The config.json in a source's folder; None for a dict of tensors, or where there is none.
 
     A file that names none of the keys is another program's, and is passed over. obeyed: keys and the
     published class's defaults; fixed: keys and the values that they may have, the default first
-    (of a list, each entry). part: the tower to read, of a file that describes two. nullable: keys
-    whose value may be null. Raises ValueError on a file that is no JSON, and on a value that the
-    model can't have.
+    (of a list, each entry). part: the tower to read, of a file that describes two. nullable, lists:
+    keys whose value may be null, or several in place of one. Raises ValueError on a file that is no
+    JSON, and on a value that is of another kind than usual or that the model can't have.
     """
     path = config_beside(source)
     if path is None:
@@ -101,7 +103,9 @@ def read_config(
     check_fixed(label, values, fixed)
     values = {key: values.get(key, default) for key, default in obeyed.items()}
     for key, value in values.items():
-        if not _is_like(value, obeyed[key]) and not (value is None and key in nullable):
+        parts = value if key in lists and isinstance(value, list) and value else [value]
+        null = value is None and key in nullable
+        if not null and not all(_is_like(one, obeyed[key]) for one in parts):
             raise ValueError(f"{label} says {key} is {value!r}, where {obeyed[key]!r} is usual")
     return PublishedConfig(label, values)
 
@@ -226,12 +230,13 @@ def _tower(values: Mapping[str, Any], part: str, label: str) -> dict[str, Any]:
 
 
 def _is_like(value: Any, usual: Any) -> bool:
-    """Whether a value is of a kind that a key may have: several numbers may stand for one."""
-    if usual is None or isinstance(value, bool):
-        return usual is None or isinstance(usual, bool)
-    if isinstance(value, list) and not isinstance(usual, str):
-        return bool(value) and all(_is_like(one, usual) for one in value)
-    return isinstance(value, str if isinstance(usual, str) else int | float)
+    """Whether a value is of the kind of a key's usual one; None: a number, or none."""
+    if isinstance(value, bool) or isinstance(usual, bool | str):
+        return type(value) is type(usual)
+    if value is None:
+        return usual is None
+    kind = int if isinstance(usual, int) else int | float
+    return isinstance(value, kind) and math.isfinite(value)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -28,6 +28,7 @@ OBEYED: dict[str, Any] = {
     "freq_shift": 0,
     "downsample_padding": 1,
 }
+HEADS = ("num_attention_heads", "attention_head_dim")  # one number, or one of each level
 WORDS_OBEYED = {**OBEYED, "num_attention_heads": None, "use_linear_projection": False}
 # Keys and the values that the model can have, the published class's default first.
 BOTH: dict[str, tuple[Any, ...]] = {
@@ -110,7 +111,7 @@ def unet_settings(source: Source, kind: type[UNetConfig]) -> Settings:
             return {}
         return {**_common(config), "head_width": config.setting("attention_head_dim")}
     fixed = CONTROL_FIXED if issubclass(kind, ControlNetConfig) else WORDS_FIXED
-    config = read_config(source, WORDS_OBEYED, fixed)
+    config = read_config(source, WORDS_OBEYED, fixed, lists=HEADS)
     if config is None:
         return {}
     # diffusers calls the number of heads a width, for old files' sake.

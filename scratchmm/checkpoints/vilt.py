@@ -142,7 +142,7 @@ def vilt_config_from(
 
 
 def _settings(source: Source) -> Settings:
-    config = read_config(source, OBEYED, FIXED)
+    config = read_config(source, OBEYED, FIXED, lists=("image_size",))
     if config is None:
         return {}
     return {

@@ -150,7 +150,7 @@ def square_of(patches: int, patch: int, label: str) -> int:
 
 
 def _settings(source: Source) -> Settings:
-    config = read_config(source, OBEYED, FIXED)
+    config = read_config(source, OBEYED, FIXED, lists=("image_size",))
     if config is None:
         return {}
     return {

@@ -221,6 +221,8 @@ FOREIGN = [
     (a_bert, "hidden_act", "mish", "'gelu'"),
     (a_bert, "num_attention_heads", "twelve", "12"),
     (a_bert, "num_attention_heads", None, "12"),
+    (a_bert, "num_attention_heads", [4, 4], "12"),
+    (a_bert, "layer_norm_eps", True, "1e-12"),
     (a_vilt, "max_image_length", 7, "-1"),
     (a_vilt, "qkv_bias", False, "True"),
     (a_clip, "model_type", "siglip", "'clip'"),
