@@ -214,3 +214,12 @@ def test_importing_everything_touches_no_gpu_and_no_extra() -> None:
         f"print(sorted((set(sys.modules) - before) & {EXTRAS!r}))"
     )
     assert fresh(code).splitlines() == ["False cpu", "[]"]
+
+
+def test_configs_cannot_be_changed_behind_a_models_back() -> None:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
+                how = [ast.unparse(decorator) for decorator in node.decorator_list]
+                named = "NamedTuple" in [ast.unparse(base) for base in node.bases]
+                assert named or how == ["dataclass(frozen=True)"], f"{relative(path)} {node.name}"

@@ -176,3 +176,6 @@ def test_the_names_are_these_and_refusals_leave_the_model_alone():
 def test_a_config_cannot_be_read_off_another_model():
     with pytest.raises(ValueError, match="no autoencoder by diffusers' names"):
         vae_config_from(nn.Linear(2, 3).state_dict())
+    for half in ("encoder", "decoder"):
+        with pytest.raises(ValueError, match="no autoencoder by diffusers' names"):
+            vae_config_from({f"{half}.conv_in.weight": torch.ones(8, 3, 3, 3)})

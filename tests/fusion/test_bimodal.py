@@ -25,6 +25,20 @@ def model():
     return randomised(BimodalTransformer(CONFIG))
 
 
+def test_every_layer_hands_its_streams_to_the_next(model):
+    words, picture = normal(2, 5, 12), normal(2, 7, 12, seed=2)
+    ours = model(words, picture)
+    for block in model.words_blocks:
+        words = block(words)
+    for block in model.picture_blocks:
+        picture = block(picture)
+    assert len(model.layers) == 2
+    for layer in model.layers:
+        words, picture = layer(words, picture)
+    torch.testing.assert_close(ours.words, words, rtol=0, atol=1e-12)
+    torch.testing.assert_close(ours.picture, picture, rtol=0, atol=1e-12)
+
+
 def test_swapping_the_streams_and_their_blocks_swaps_the_answers():
     """Neither direction goes first, and both ask through the same weights."""
     layer, swapped = randomised(TwoStreamLayer(12, 3, 17)), TwoStreamLayer(12, 3, 17).double()

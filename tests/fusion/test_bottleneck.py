@@ -204,3 +204,10 @@ def test_bad_input_is_refused_in_a_sentence(change, more, sentence: str) -> None
 def test_no_bottleneck_is_refused() -> None:
     with pytest.raises(ValueError, match="0 bottleneck tokens carry nothing: at least 1 is needed"):
         BottleneckFusion(WIDTHS, 7, 10, 2, 11, bottlenecks=0)
+
+
+def test_learned_tokens_start_as_large_as_a_token():
+    torch.manual_seed(0)
+    model = BottleneckFusion({"a": 3, "b": 5}, width=256, heads=2, hidden=8, depth=1, outputs=2)
+    for answer in [*model.answers.values(), *model.shared]:
+        assert answer.norm().item() == pytest.approx(1, abs=0.25)

@@ -177,3 +177,11 @@ def test_sizes_that_do_not_fit_are_refused():
         ViLTConfig(image_size=30, patch_size=16)
     with pytest.raises(ValueError, match="width 768 is not divisible by 7 heads"):
         ViLTConfig(heads=7)
+
+
+def test_learned_tables_start_as_large_as_a_token():
+    """A vector of the picture's tables is as long at first as 1, whatever the width."""
+    torch.manual_seed(0)
+    embeddings = ViLT(ViLTConfig(23, 11, 64, 4, width=64, depth=1, heads=2, hidden=8)).embeddings
+    assert embeddings.positions.norm(dim=-1).mean().item() == pytest.approx(1, abs=0.05)
+    assert embeddings.class_token.norm().item() == pytest.approx(1, abs=0.4)

@@ -359,3 +359,25 @@ def test_files_that_hold_no_vocabulary_are_refused(tmp_path):
         WordPiece.load(path)
     with pytest.raises(ValueError, match=r"^the vocabulary of 4 has no \[MASK\]$"):
         WordPiece(SPECIAL[:4])
+
+
+PUBLISHED_CJK = [  # as BERT's own code lists them
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0x2F800, 0x2FA1F),
+]
+
+
+@pytest.mark.parametrize("first, last", PUBLISHED_CJK)
+def test_the_ranges_of_characters_that_are_words(first, last):
+    """From the first to the last, and none before or behind, assigned to a character or not."""
+    for code in (first, last):
+        assert len(bert_words(f"a{chr(code)}b")) == 3
+    ranges = [(start, end) for start, end in PUBLISHED_CJK if (start, end) != (first, last)]
+    for code in (first - 1, last + 1):
+        inside = any(start <= code <= end for start, end in ranges)
+        assert len(bert_words(f"a{chr(code)}b")) == (3 if inside else 1), hex(code)
