@@ -124,7 +124,13 @@ def stopped_kindly() -> Iterator[None]:
     So does SIGHUP, of a terminal that is closed, unless nohup has switched it off.
     """
 
-    def stop(number: int, frame: object) -> NoReturn:
+    owner = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        if os.getpid() != owner:  # a child, which inherits this and is ended as ever
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
 
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -36,10 +36,9 @@ def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = N
     >>> [round(p, 3) for p in combine_decisions(logits, everyone)[0].exp().tolist()]
     [0.7, 0.3]
     """
-    if not present.any(dim=1).all():
-        raise ValueError(
-            f"{int((~present.any(dim=1)).sum())} rows have no modality that is present"
-        )
+    decided = present.any(dim=1)  # (B,)
+    if not decided.all():
+        raise ValueError(f"{int((~decided).sum())} rows have no modality that is present")
     if scores is None:
         scores = logits.new_zeros(logits.shape[1])
     # In logarithms, so that a small probability is never rounded to zero.
