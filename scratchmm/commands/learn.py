@@ -35,15 +35,16 @@ def add(subparsers: Any) -> None:
 
     start = action("start", "copy the stubs into a folder of yours; overwrites nothing")
     start.add_argument("dir", nargs="?", help="the folder (default: exercises)")
-    check = action("check", "check one exercise, or all that are written")
-    check.add_argument("id", nargs="*")
+    check = action("check", "check one exercise, a lesson's, or all that are written")
+    check.add_argument("id", nargs="*", help="an exercise, or a lesson: attention.attend, 05")
     check.add_argument("--file", help="check the answers in this file")
     watch = action("watch", "check again whenever a file is saved")
     watch.add_argument("--seconds", type=float, help="stop after so long")
     hint = action("hint", "a hint, and a little more each time")
     hint.add_argument("id")
     hint.add_argument("--level", type=int, choices=(1, 2, 3, 4))
-    action("list", "all exercises and how far you are")
+    listing = action("list", "all exercises, or a lesson's, and how far you are")
+    listing.add_argument("lesson", nargs="*", help="05, say")
     diff = action("diff", "your answer beside the library's, once it passes")
     diff.add_argument("id")
     diff.add_argument("--spoil", action="store_true", help="before it passes")
@@ -61,6 +62,8 @@ def add(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Does one action and returns the exit status."""
+    from scratchmm.commands.learn_run import run_lesson
+
     actions: dict[str, Callable[[argparse.Namespace], int]] = dict(
         where=where, start=start, check=check, watch=watch, hint=hint, list=show_list,
         diff=diff, reset=reset, verify=verify, stubs=stubs, run=run_lesson,
@@ -71,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.action in ("check", "watch"):  # 1 would mean a wrong answer
             from scratchmm.commands import sentence
 
+            if arguments.json:
+                print(json.dumps([dict(status="error", note=sentence(error))], indent=1))
             print(f"error: {sentence(error)}", file=sys.stderr)
             return 3
         raise
@@ -126,7 +131,8 @@ def check(arguments: argparse.Namespace) -> int:
     from scratchmm.exercises import catalogue, desk
     from scratchmm.exercises.worker import warm
 
-    wanted = [catalogue.find(id) for id in arguments.id] or [*catalogue.exercises().values()]
+    wanted = catalogue.chosen(arguments.id)
+    alone = bool(arguments.id) and len(wanted) == len(arguments.id)  # told in full, each
     missing: set[str] = set()
     if arguments.file and not arguments.id:
         wanted = desk.in_file(Path(arguments.file), wanted)
@@ -140,12 +146,12 @@ def check(arguments: argparse.Namespace) -> int:
     lines, told = [], False
     for report in reports:
         text = report.lines()
-        if arguments.id or (report.status == "wrong" and not told):
+        if alone or (report.status == "wrong" and not told):
             lines += text
         elif report.status != "unwritten":
             lines.append(text[0])
         told = told or report.status == "wrong"
-    if not arguments.id:
+    if not alone:
         unwritten = sum(report.status == "unwritten" for report in reports)
         lines += [f"not written yet: {unwritten} of {len(reports)}"] if unwritten else []
         lines += [f"not there: {name}; `{LEARN} start` adds it" for name in sorted(missing)]
@@ -172,7 +178,7 @@ def check_one(arguments: argparse.Namespace, exercise: Exercise) -> Report:
 
 def watch(arguments: argparse.Namespace) -> int:
     """Checks whatever was saved, until Ctrl-C. Looks at the files three times a second."""
-    from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises import catalogue, desk, source
     from scratchmm.exercises.learner import fingerprint
     from scratchmm.exercises.worker import warm
 
@@ -185,9 +191,12 @@ def watch(arguments: argparse.Namespace) -> int:
     while time.monotonic() < deadline:
         for lesson, exercises in catalogue.lessons().items():
             path = folder / f"{lesson}.py"
-            source = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+            text, fault = source.examined(path)
+            if fault and fault != seen.get(lesson) and not first:
+                print(fault, flush=True)
+            seen[lesson] = fault
             for exercise in exercises:
-                code = fingerprint(source, exercise, exercises)
+                code = fingerprint(text, exercise, exercises)
                 if code and code != seen.get(exercise.id) and not first:
                     print("\n".join(check_one(arguments, exercise).lines()), flush=True)
                 seen[exercise.id] = code or seen.get(exercise.id, "")
@@ -215,14 +224,22 @@ def show_list(arguments: argparse.Namespace) -> int:
     from scratchmm.exercises.progress import Progress
 
     progress = Progress(desk.folder_of(arguments.folder))
+    wanted = catalogue.chosen(arguments.lesson)
     rows, lines = [], []
-    for lesson, exercises in catalogue.lessons().items():
+    for lesson, group in catalogue.lessons().items():
+        exercises = [one for one in group if one in wanted]
+        if not exercises:
+            continue
         lines.append(f"{lesson}: {sum(one.minutes for one in exercises)} minutes")
         for one in exercises:
             state = progress.state(one)
             fields = ("id", "title", "minutes", "difficulty", "lesson", "section", "needs")
-            rows.append({name: getattr(one, name) for name in fields} | dict(state=state))
-            about = f"{one.minutes:3} min  difficulty {one.difficulty}"
+            seen = progress.hints.get(one.id, 0)
+            row = {name: getattr(one, name) for name in fields}
+            rows.append(row | dict(state=state, hints_seen=seen, hints=len(one.hints)))
+            about = (
+                f"{one.minutes:3} min  difficulty {one.difficulty}  hints {seen}/{len(one.hints)}"
+            )
             lines.append(f"  {state:7} {one.id:34} {about}  {one.title}")
     show(arguments, rows, lines)
     return 0
@@ -278,23 +295,3 @@ def stubs(arguments: argparse.Namespace) -> int:
     verb = "stale" if arguments.check else "wrote"
     show(arguments, stale, [f"{verb}: {name}" for name in stale] or ["the stubs are up to date"])
     return 1 if arguments.check and stale else 0
-
-
-def run_lesson(arguments: argparse.Namespace) -> int:
-    """Runs a lesson; with --mine on the learner's answers."""
-    from scratchmm.commands import one_lesson
-    from scratchmm.exercises import desk, mine
-
-    path = mine.lesson_file(arguments.lesson)
-    flags = [flag for flag in arguments.flags if flag != "--mine"]
-    if "--folder" in flags:
-        at = flags.index("--folder")
-        arguments.folder = "".join(flags[at + 1 : at + 2])
-        del flags[at : at + 2]
-    if arguments.mine or "--mine" in arguments.flags:
-        folder = desk.existing(desk.folder_of(arguments.folder))
-        pairs = mine.passed_answers(folder, tell=print)
-        mine.put_in_place(pairs)
-        names = ", ".join(exercise.id for exercise, _ in pairs)
-        print(f"yours: {names or 'none has passed yet'}; all else is the library's", flush=True)
-    return one_lesson.run_lesson(path, flags)

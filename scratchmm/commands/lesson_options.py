@@ -19,6 +19,7 @@ from typing import Any
 from scratchmm.commands import Parser, check_seed
 
 FLAGS = "SCRATCHMM_FLAGS"  # where a notebook's flags may stand, for all lessons
+MINE = "SCRATCHMM_MINE"  # set while a lesson runs on a learner's answers
 
 
 class LessonOptions(argparse.Namespace):
@@ -62,7 +63,7 @@ class LessonOptions(argparse.Namespace):
     def place(self, path: str) -> Path:
         """A folder of the runs with these settings, so that no run is taken for another's."""
         steps = f"_{self.steps}_steps" if self.steps else ""
-        return Path(path + "_quick" * self.quick + steps)
+        return Path(path + "_quick" * self.quick + steps + "_mine" * (MINE in os.environ))
 
     def folder(self, name: str) -> Path:
         """The folder runs/NAME for the pictures of this run; it is made where it is missing."""

@@ -8,6 +8,7 @@ import importlib
 import os
 import pkgutil
 import re
+from collections.abc import Sequence
 
 import scratchmm.exercises as folder
 from scratchmm.exercises.format import Exercise
@@ -76,6 +77,23 @@ def find(id: str) -> Exercise:
         if len(found) == 1:
             return found[0]
     raise ValueError(f"there is no exercise {id!r}: {nearest(id, [*known])}")
+
+
+def chosen(words: Sequence[str]) -> list[Exercise]:
+    """The exercises that ids and lessons name: "attention.attend", "05", "5" or "05_clip"; all if none.
+
+    Raises ValueError where a word names neither.
+    """
+    found: dict[str, Exercise] = {}
+    for word in words:
+        stem = word.removesuffix(".py")
+        named = [one for lesson, group in lessons().items() for one in group
+                 if stem in (lesson, lesson[:2], lesson[:2].lstrip("0"))]  # fmt: skip
+        if not named and stem.isdigit():
+            known = ", ".join(lesson[:2] for lesson in lessons())
+            raise ValueError(f"lesson {word!r} has no exercises: those that have are {known}")
+        found |= {one.id: one for one in named or [find(word)]}
+    return [*found.values()] if words else [*exercises().values()]
 
 
 def nearest(id: str, known: list[str]) -> str:

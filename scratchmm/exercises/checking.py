@@ -164,6 +164,7 @@ def _explain(report: Report, exercise: Exercise, graded: Grade) -> None:
     failure = graded.outcome.failure
     report.sentence = rules(exercise)[graded.number - 1].sentence
     report.called = graded.outcome.called
+    report.held = [rule.sentence for rule in exercise.properties[: graded.number - 1]]
     if failure is not None:
         report.sentence = failure.sentence or report.sentence
         report.expected, report.got, report.where = failure.expected, failure.got, failure.where

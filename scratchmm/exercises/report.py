@@ -18,6 +18,7 @@ class Report:
     """The result of one check, in plain strings and numbers.
 
     status: passed, wrong, unwritten or error. looks_like: dictionaries with id, story, advice.
+    held: the sentences of the properties before the one that failed.
 
     >>> Report("demo.double", "passed", total=3, number=3)
     demo.double: passed, 3 of 3 properties (0.00 s)
@@ -36,6 +37,7 @@ class Report:
     relation: str = ""
     note: str = ""
     seconds: float = 0.0
+    held: list[str] = field(default_factory=list)
 
     @property
     def exit_status(self) -> int:
@@ -69,6 +71,8 @@ class Report:
             perhaps = "" if found.get("sure", True) else "perhaps: "
             told += [("looks like", perhaps + found["story"]), (lead, found["advice"])]
         told += [("that is", self.relation), ("note", self.note)]
+        if self.held:
+            told.append(("held", f"{'; '.join(reversed(self.held))}"))
         return [
             f"{self.id}: wrong at property {self.number} of {self.total}",
             *_entries([(label, text) for label, text in told if text], LINES - 2),

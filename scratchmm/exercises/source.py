@@ -30,6 +30,24 @@ def read(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def examined(path: Path) -> tuple[str, str]:
+    """A file's text and what keeps it from being Python, in a sentence, or "".
+
+    >>> examined(Path("no such file"))
+    ('', '')
+    """
+    if not path.exists():
+        return "", ""
+    try:
+        text = read(path)
+        ast.parse(text)
+    except SyntaxError as error:
+        return "", f"{path.name} line {error.lineno}: {error.msg}"
+    except (ValueError, OSError) as error:
+        return "", str(error)
+    return text, ""
+
+
 def write(path: Path, text: str) -> None:
     """Write the text as the file was: with its byte order mark, line ends and encoding."""
     before = path.read_bytes()

@@ -62,6 +62,8 @@ def test_the_exit_status_says_passed_wrong_not_written_or_not_run(desk, capsys):
     assert told(capsys, "check", "fake.scaled")[0] == 3
     status, text = told(capsys, "check", "fake.scald")
     assert status == 3 and "did you mean fake.scaled" in text
+    status, text = told(capsys, "check", "fake.scald", "--json")
+    assert status == 3 and json.loads(text[: text.rindex("]") + 1])[0]["status"] == "error"
     status, text = told(capsys, "check", "--folder", "nowhere")
     assert status == 3 and "learn start" in text
 
@@ -164,3 +166,123 @@ def test_inside_the_folder_it_is_found_too(desk, capsys, monkeypatch):
     told(capsys, "check", "scaled")
     monkeypatch.chdir(desk)
     assert told(capsys, "check", "scaled")[0] == 0
+
+
+def test_a_lesson_is_listed_and_checked_by_its_number(desk, capsys):
+    for word in ("99", "99_fake", "99_fake.py"):
+        status, text = told(capsys, "list", word)
+        assert status == 0 and "fake.scaled" in text and "hints 0/4" in text
+        status, text = told(capsys, "check", word)
+        assert status == 2 and "not written yet: 2 of 2" in text
+    assert told(capsys, "check", "42")[0] == 3
+    status, text = told(capsys, "list", "42")
+    assert status == 1 and "lesson '42' has no exercises: those that have are 99" in text
+    told(capsys, "hint", "scaled")
+    assert "hints 1/4" in told(capsys, "list")[1]
+
+
+@pytest.mark.parametrize(
+    "start, encoding, line_end",
+    [("", "utf-8-sig", "\n"), ("", "utf-8", "\r\n"), ("# a\x0cb\u2028c\x85d\n", "utf-8", "\n"),
+     ("# -*- coding: latin-1 -*-\n# caf\u00e9\n", "latin-1", "\n")],
+)  # fmt: skip
+def test_a_file_is_read_as_python_reads_it_and_reset_changes_the_answer_alone(
+    desk, capsys, start, encoding, line_end
+):
+    path = desk / "99_fake.py"
+    before, after = "def mine(x):\n    return x\n", "def other(x):\n    y = x\n    return y\n"
+    text = start + before + SOLVED + after
+    path.write_bytes(text.replace("\n", line_end).encode(encoding))
+    assert told(capsys, "check", "scaled")[0] == 0
+    assert "edited" not in told(capsys)[1] and "1 of 2" in told(capsys)[1]
+    assert "-    return x * by + 3" in told(capsys, "diff", "scaled")[1]
+    assert told(capsys, "reset", "scaled")[0] == 0
+    found = path.read_bytes()
+    assert found.decode(encoding).startswith(start + before.replace("\n", line_end))
+    assert found.decode(encoding).endswith(after.replace("\n", line_end))
+    assert b"x * by + 3" not in found and (encoding == "utf-8-sig") == found.startswith(b"\xef")
+    assert told(capsys, "check", "scaled")[0] == 2
+
+
+def test_reset_helps_those_who_need_it(desk, capsys):
+    path = desk / "99_fake.py"
+    path.write_text("x = 1\n\n@wraps\ndef scaled(x, by=2.0:\n    return (x\n# behind\ny = 2\n")
+    assert told(capsys, "reset", "scaled")[0] == 0
+    assert path.read_text().startswith("x = 1\n\ndef scaled(")
+    assert path.read_text().endswith("# behind\ny = 2\n")
+    path.write_text("x = 1\n")
+    assert told(capsys, "reset", "scaled")[0] == 0 and "def scaled" in path.read_text()
+    assert told(capsys, "check", "scaled")[0] in (2, 3)
+    path.write_text(SOLVED + SOLVED)
+    status, text = told(capsys, "reset", "scaled")
+    assert status == 1 and "defines scaled on lines 1 and 3" in text
+    path.unlink()
+    assert "writes it anew" in told(capsys, "reset", "scaled")[1]
+
+
+def test_two_definitions_are_told_with_both_lines(desk, capsys):
+    path = desk / "99_fake.py"
+    path.write_text(path.read_text().replace("def scaled", f"{SOLVED}\n\ndef scaled", 1))
+    status, text = told(capsys, "check", "scaled")
+    assert status == 2 and "scaled is defined on lines " in text and "the last one counts" in text
+
+
+def test_inside_the_folder_it_is_found_before_the_first_pass(desk, capsys, monkeypatch):
+    monkeypatch.chdir(desk)
+    assert told(capsys, "check", "scaled")[0] == 2
+    assert told(capsys, "start")[0] == 0 and not (desk / "exercises").exists()
+
+
+def test_a_file_of_another_name_is_checked_by_what_it_holds(desk, capsys):
+    path = desk.parent / "99_fake.py"
+    path.write_text("def other(x):\n    return x\n")
+    status, text = told(capsys, "check", "scaled", "--file", str(path))
+    assert status == 3 and "defines no scaled, but other" in text
+
+
+@pytest.mark.parametrize("raised", ["GeneratorExit", "KeyboardInterrupt", "SystemExit(4)",
+                                    "BaseException('odd')", "ValueError('bad')"])  # fmt: skip
+def test_whatever_a_file_raises_is_told_as_its_own(desk, capsys, raised):
+    (desk / "99_fake.py").write_text(f"x = 1\nraise {raised}\n")
+    status, text = told(capsys, "check", "scaled")
+    assert status == 3 and "99_fake.py line 2: " in text and "Traceback" not in text
+
+
+def test_a_null_byte_and_another_encoding_are_told_by_their_line(desk, capsys):
+    (desk / "99_fake.py").write_bytes(b"x = 1\ny = '\0'\n")
+    assert "99_fake.py line 2: holds a NUL byte" in told(capsys, "check", "scaled")[1]
+    (desk / "99_fake.py").write_bytes("x = 'caf\u00e9'\n".encode("latin-1"))
+    for action in ("check", "diff", "reset"):
+        words = ["scaled", "--spoil"] if action == "diff" else ["scaled"]
+        assert "is not UTF-8" in told(capsys, action, *words)[1]
+
+
+def test_what_is_written_past_python_stays_out_of_the_data(desk, capfd):
+    write(desk, SOLVED.replace("    return", "    import os; os.write(1, b'noise')\n    return"))
+    capfd.readouterr()
+    assert main(["learn", "check", "scaled", "--json"]) == 0
+    out = capfd.readouterr().out
+    assert json.loads(out)[0]["status"] == "passed"
+
+
+def test_watch_tells_a_syntax_error(desk, capsys):
+    def save():
+        time.sleep(0.6)
+        write(desk, "def scaled(x, by=2.0:\n    pass\n")
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    _, text = told(capsys, "watch", "--seconds", "1.8")
+    thread.join()
+    assert text.count("99_fake.py line ") == 1 and "invalid syntax" in text
+
+
+def test_what_held_before_is_told_in_words(desk, capsys):
+    write(desk, "def scaled(x, by=2.0):\n    return x * 2 + 3\n")
+    text = told(capsys, "check", "scaled")[1]
+    assert "wrong at property 2" in text and "held       zero becomes the shift" in text
+
+
+def test_an_empty_not_implemented_error_is_not_written_yet(desk, capsys):
+    write(desk, "def scaled(x, by=2.0):\n    raise NotImplementedError\n")
+    assert told(capsys, "check", "scaled")[0] == 2

@@ -1,6 +1,7 @@
 """`learn run --mine`: the learner's passed answers stand wherever the library's stood, and no others."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -120,6 +121,30 @@ def test_an_exercise_may_adapt_what_is_put_in(room, fake):
 
     fake["fake.scaled"].adapt = adapt
     assert run(room, "--mine")[1]["scaled"] == 303
+
+
+def test_only_what_the_lesson_calls_is_named(room, fake, capsys):
+    assert main(["learn", "check"]) == 0
+    (room / "99_lesson.py").write_text("from scratchmm.fake_library import Scaler\nScaler(2)\n")
+    assert main(["learn", "run", "99_lesson.py", "--mine"]) == 0
+    out = capsys.readouterr().out
+    assert "in place of the library's: 2" in out and "yours: fake.Scaler; all else" in out
+
+
+def test_mine_has_folders_of_its_own_and_the_library_s_figure_beside_it(room, fake, capsys):
+    (room / "01_attention.py").write_text(
+        "from scratchmm.commands.lesson_options import LessonParser\n"
+        "from scratchmm.commands.lessons import report\n"
+        "print(LessonParser('x').read('').folder('01'))\n"
+        "report('digits found', 0.5, 0.25)\n"
+    )
+    assert main(["learn", "run", "01_attention.py", "--quick", "--mine"]) == 0
+    out = capsys.readouterr().out
+    assert "runs/01_quick_mine" in out
+    assert re.search(r"digits found: yours 0.5, the library's [\d.]+ at full length", out)
+    assert main(["learn", "run", "01_attention.py", "--quick"]) == 0
+    out = capsys.readouterr().out
+    assert "runs/01_quick\n" in out and "yours" not in out
 
 
 def test_the_lesson_s_exit_status_comes_through(room, fake, capsys):

@@ -67,4 +67,11 @@ def test_any_subset_of_lesson_01_runs_in_clip(tmp_path, monkeypatch, passed, lay
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"yours: {', '.join(ids)};" in done.stdout
+    told = done.stdout.splitlines()[-1]
+    assert told.startswith("yours: ") and told.endswith("; all else is the library's")
+    named = set(told.removeprefix("yours: ").partition(";")[0].split(", "))
+    assert named <= set(ids) and (passed == "all" or named == set(ids))
+    # What CLIP never calls is not claimed.
+    assert passed != "all" or named == {*ids} - {
+        "attention.KeyValueCache", "fast_attention.online_softmax_step", "attention.padding_mask",
+    }  # fmt: skip
