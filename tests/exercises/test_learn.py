@@ -1,5 +1,6 @@
 """`learn`: what each action prints, its exit status, and that it never writes over anything."""
 
+import itertools
 import json
 import threading
 import time
@@ -265,15 +266,18 @@ def test_what_is_written_past_python_stays_out_of_the_data(desk, capfd):
     assert json.loads(out)[0]["status"] == "passed"
 
 
-def test_watch_tells_a_syntax_error(desk, capsys):
-    def save():
-        time.sleep(0.6)
-        write(desk, "def scaled(x, by=2.0:\n    pass\n")
+def test_watch_tells_a_syntax_error(desk, capsys, monkeypatch):
+    monkeypatch.setattr("scratchmm.exercises.worker.warm", lambda: None)
+    naps = itertools.count()
 
-    thread = threading.Thread(target=save)
-    thread.start()
-    _, text = told(capsys, "watch", "--seconds", "1.8")
-    thread.join()
+    def nap(seconds):
+        if next(naps) == 1:  # the files have been seen once
+            write(desk, "def scaled(x, by=2.0:\n    pass\n")
+        real(0.01)
+
+    real = time.sleep
+    monkeypatch.setattr("scratchmm.commands.learn.time.sleep", nap)
+    _, text = told(capsys, "watch", "--seconds", "1")
     assert text.count("99_fake.py line ") == 1 and "invalid syntax" in text
 
 
