@@ -62,7 +62,7 @@ def _heading(lesson: str) -> str:
         "the library does so too. Then, from the folder above this one:\n"
         "    python -m scratchmm learn check     what is right, and which mistake the rest looks like\n"
         "    python -m scratchmm learn hint ID   a hint, and a little more of it each time\n"
-        f"    python -m doctest exercises/{lesson}.py   its docstrings' examples; silent if right\n"
+        f"    python -m doctest exercises/{lesson}.py   its examples; silent if right\n"
         '"""\n\n'
         "from __future__ import annotations"
     )

@@ -6,7 +6,7 @@ in any order, keeps nothing from one call to the next and changes nothing around
 the library does so too. Then, from the folder above this one:
     python -m scratchmm learn check     what is right, and which mistake the rest looks like
     python -m scratchmm learn hint ID   a hint, and a little more of it each time
-    python -m doctest exercises/08_cross_modal_attention.py   its docstrings' examples; silent if right
+    python -m doctest exercises/08_cross_modal_attention.py   its examples; silent if right
 """
 
 from __future__ import annotations
