@@ -115,7 +115,7 @@ class Prior(nn.Module):
         real: bool (B, T), True on real tokens; without it, all are.
         """
         check_conditions(self.config, noisy, timesteps, text_embedding, text, real)
-        time = cosines_first(timesteps, self.config.width).to(noisy.dtype)  # (B, D)
+        time = cosines_first(timesteps, self.config.width, noisy.dtype)  # (B, D)
         extra = torch.stack(
             [
                 self.text_embedding(text_embedding),

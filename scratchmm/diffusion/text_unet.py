@@ -14,7 +14,6 @@ cell, and "on the left" is to mean another thing in each.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 import torch.nn.functional as F

@@ -109,14 +109,15 @@ class TimeEmbedding(nn.Module):
 
 
 def sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Tensor:
-    """The timesteps as sines and cosines: (B,) to (B, width), in any of the published ways.
+    """The timesteps as sines and cosines: (B,) to float64 (B, width), in any of the published ways.
 
     cosines: whether they come first; shift: 0 or 1, see `UNetConfig`.
 
     >>> sinusoids(torch.tensor([0]), 4, cosines=True, shift=1).tolist()
     [[1.0, 1.0, 0.0, 0.0]]
     """
-    hands = timestep_embedding(timesteps, width) if shift else cosines_first(timesteps, width)
+    embed = timestep_embedding if shift else cosines_first
+    hands = embed(timesteps, width, torch.float64)  # a model of any dtype rounds once, to its own
     # The first of the two puts its sines first, the second its cosines.
     return hands if cosines != bool(shift) else hands.roll(width // 2, dims=-1)
 

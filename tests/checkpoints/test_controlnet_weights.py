@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
 
+from checkpoints.exact_clock import with_exact_clock
 from scratchmm.checkpoints.controlnet import controlnet_config_from, load_controlnet
 from scratchmm.checkpoints.unet import load_unet
 from scratchmm.diffusion.controlnet import Controlled, ControlNet, ControlNetConfig
@@ -15,6 +15,7 @@ SHRUNK = ControlNetConfig(**BASE, **WORDS, hint_channels=2, hint_widths=(3, 5, 7
 PIXELS = ControlNetConfig(
     4, (6, 4), 2, (0,), groups=2, heads=2, word_width=5, hint_channels=1, hint_widths=(5,)
 )
+AS_IT_IS = 1e-5
 CONFIGS = pytest.mark.parametrize("config", [SHRUNK, PIXELS], ids=["shrunk", "pixels"])
 
 
@@ -26,23 +27,12 @@ def randomise(model):
     return model.double().eval()
 
 
-class Clock(nn.Module):
-    """Our clock hands in their model: they turn theirs in float32, which is off by 1e-5."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.clock, self.width = model.time.clock, model.config.widths[0]
-
-    def forward(self, timesteps):
-        return self.clock(timesteps, self.width)
-
-
 def base_of(config):
     names = TextUNetConfig.__dataclass_fields__
     return TextUNet(TextUNetConfig(**{name: getattr(config, name) for name in names})).double()
 
 
-def published(config):
+def published(config, as_it_is=False):
     """Their ControlNet and their UNet, with all weights random."""
     diffusers = pytest.importorskip("diffusers")
     kinds = ["CrossAttn" * (level in config.attended) for level in range(len(config.widths))]
@@ -66,8 +56,8 @@ def published(config):
         out_channels=config.channels,
         up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
     )
-    for model in (control, unet):
-        model.time_proj = Clock(base_of(config))
+    if not as_it_is:
+        control, unet = with_exact_clock(control), with_exact_clock(unet)
     return randomise(control), randomise(unet)
 
 
@@ -198,3 +188,18 @@ def test_what_is_refused():
         load_controlnet(ControlNet(SHRUNK), less)
     with pytest.raises(ValueError, match="conv_norm_out.weight is missing"):
         load_unet(base_of(SHRUNK), state)
+
+
+@CONFIGS
+@torch.no_grad()
+def test_the_published_classes_as_they_are(config):
+    """Their timesteps are float32: that is all that is apart."""
+    control, unet = published(config, as_it_is=True)
+    model, given = loaded(config, control, unet), inputs(config)
+    added, said = theirs_on(control, unet, **given)
+    hint = given.pop("hint")
+    apart = (model(**given, hint=hint) - said).abs().max()
+    assert 0 < apart < AS_IT_IS, apart
+    ours = model.control(**given, hint=hint)
+    apart = (ours.bottom - added.mid_block_res_sample).abs().max()
+    assert 0 < apart < AS_IT_IS, apart

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from checkpoints.exact_clock import with_exact_clock
 from scratchmm.checkpoints.prior import load_prior, prior_config_from
 from scratchmm.diffusion.prior import Prior, PriorConfig
 from scratchmm.layers.sinusoids import cosines_first
 
+AS_IT_IS = 1e-5
 CONFIG = PriorConfig(embedding=22, text_width=22, context_length=7, width=28, depth=3, heads=4)
 
 
@@ -34,15 +36,8 @@ def reference():
     )
     model = randomise(model)
     # Its sinusoids are in float32 throughout, so at step 999 they are right to 4 digits only.
-    model.exact, model.time_proj = model.time_proj, ExactTimesteps()
-    return model
-
-
-class ExactTimesteps(nn.Module):
-    """Ours in place of theirs, which a test of its own compares."""
-
-    def forward(self, timesteps):
-        return cosines_first(timesteps, 28)
+    model.as_it_is = model.time_proj
+    return with_exact_clock(model)
 
 
 @pytest.fixture
@@ -66,9 +61,14 @@ def equal(ours, theirs):
 
 def test_the_timesteps_are_theirs(reference):
     steps = torch.arange(0, 1000, 37)
-    torch.testing.assert_close(cosines_first(steps, 28), reference.exact(steps), rtol=0, atol=2e-4)
+    torch.testing.assert_close(
+        cosines_first(steps, 28), reference.as_it_is(steps), rtol=0, atol=2e-4
+    )
+    exact = reference.time_proj(steps)
+    ours = cosines_first(steps, 28, dtype=torch.float64)
+    torch.testing.assert_close(ours, exact, rtol=0, atol=1e-12)
     few = torch.tensor([0, 1, 2])
-    torch.testing.assert_close(cosines_first(few, 28), reference.exact(few), rtol=0, atol=1e-6)
+    torch.testing.assert_close(cosines_first(few, 28), reference.as_it_is(few), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("padded", [True, False])
@@ -80,6 +80,16 @@ def test_prediction(reference, model, padded):
     equal(model(*batch, real), theirs)
     if not padded:
         equal(model(*batch), theirs)
+
+
+def test_the_published_class_as_it_is(reference, model):
+    """Its timesteps are float32: that is all that is apart."""
+    *batch, real = conditions()
+    exact, reference.time_proj = reference.time_proj, reference.as_it_is
+    theirs = reference(*batch, attention_mask=real).predicted_image_embedding
+    reference.time_proj = exact
+    apart = (model(*batch, real) - theirs).abs().max()
+    assert 0 < apart < AS_IT_IS, apart
 
 
 def test_every_block(reference, model):

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
 
+from checkpoints.exact_clock import with_exact_clock
 from scratchmm.checkpoints.unet import load_unet, unet_config_from
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.diffusion.unet import UNet, UNetConfig
@@ -12,6 +12,7 @@ PLAIN = UNetConfig(2, (4, 8, 12), 2, (1,), None, groups=2, epsilon=1e-3)
 HEADS = UNetConfig(3, (8, 4), 1, (0, 1), 4, groups=4)
 WORDS = TextUNetConfig(3, (4, 8, 12), 1, (0, 2), groups=2, epsilon=1e-3, heads=2, word_width=5)
 DEEP = TextUNetConfig(4, (6, 4), 2, (0,), groups=2, heads=2, word_width=7)
+AS_IT_IS = 1e-5
 CONFIGS = pytest.mark.parametrize(
     "config", [PLAIN, HEADS, WORDS, DEEP], ids=["plain", "heads", "words", "deep"]
 )
@@ -29,18 +30,7 @@ def ours_for(config):
     return (TextUNet if isinstance(config, TextUNetConfig) else UNet)(config).double()
 
 
-class Clock(nn.Module):
-    """Our clock hands in their model: they turn theirs in float32, which is off by 1e-5."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.clock, self.width = model.time.clock, model.config.widths[0]
-
-    def forward(self, timesteps):
-        return self.clock(timesteps, self.width)
-
-
-def published(config, own_clock=False):
+def published(config, as_it_is=False):
     diffusers = pytest.importorskip("diffusers")
     words = isinstance(config, TextUNetConfig)
     attention = "CrossAttn" if words else "Attn"
@@ -67,9 +57,7 @@ def published(config, own_clock=False):
             flip_sin_to_cos=False,
             freq_shift=1,
         )
-    if not own_clock:
-        reference.time_proj = Clock(ours_for(config))
-    return randomise(reference)
+    return randomise(reference if as_it_is else with_exact_clock(reference))
 
 
 def inputs(config, height=12, width=8):
@@ -150,9 +138,22 @@ def test_gradients(config):
 @CONFIGS
 def test_clock_hands_are_theirs_up_to_float32(config):
     model, timesteps = ours_for(config), torch.arange(1000)
-    theirs = published(config, own_clock=True).time_proj(timesteps)
+    reference = published(config, as_it_is=True)
+    theirs = reference.time_proj(timesteps)
     ours = model.time.clock(timesteps, config.widths[0])
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-4)
+    torch.testing.assert_close(ours, theirs.double(), rtol=0, atol=2e-4)
+    exact = with_exact_clock(reference).time_proj(timesteps)
+    torch.testing.assert_close(ours, exact, rtol=0, atol=1e-12)
+
+
+@CONFIGS
+@torch.no_grad()
+def test_the_published_class_as_it_is(config):
+    """Its timesteps are float32: that is all that is apart."""
+    reference, model = published(config, as_it_is=True), ours_for(config)
+    load_unet(model, reference.state_dict())
+    apart = (model(**inputs(config)) - theirs_on(reference, **inputs(config))).abs().max()
+    assert 0 < apart < AS_IT_IS, apart
 
 
 @torch.no_grad()

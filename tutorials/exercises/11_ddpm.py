@@ -81,8 +81,8 @@ def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 # Given:
 # - check_divisible(what: str, size: int, by: str, divisor: int) -> None
 #     Refuse a size that its parts do not fill.
-def cosines_first(timesteps: Tensor, width: int) -> Tensor:
-    """Timesteps as clock hands the other way round: (B,) of any real dtype to float32 (B, width).
+def cosines_first(timesteps: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Timesteps as clock hands the other way round: (B,) of any real dtype to (B, width) of `dtype`.
 
     Improved DDPM's code puts all cosines before all sines and never reaches the speed 1 / 10000:
     speed_i = 10000^(-i / (width / 2)). Published weights hear the time in the one way or the other.
@@ -192,7 +192,7 @@ class Downsample(nn.Module):
 # - check_channels(what: str, found: int, expected: int) -> None
 #     Refuse pictures of another number of channels.
 # - sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Tensor
-#     The timesteps as sines and cosines: (B,) to (B, width), in any of the published ways.
+#     The timesteps as sines and cosines: (B,) to float64 (B, width), in any of the published ways.
 # - start_at_zero(layer: nn.Module) -> None
 #     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
 class UNet(nn.Module):
