@@ -9,6 +9,7 @@ Differs from the papers: the loss has no perceptual and no adversarial part, eac
 second network; what they add is sharpness.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -168,7 +169,8 @@ class VAE(nn.Module):
     """Encoder and decoder, and the one number by which latents are brought to a deviation of 1.
 
     `encode` and `decode` are the autoencoder; `to_latents` and `to_images` are what diffusion uses,
-    whose noise has deviation 1 and would drown or miss latents of another size.
+    whose noise has deviation 1 and would drown or miss latents of another size. The scale is float64
+    on the CPU, whatever the model's dtype and device.
 
     >>> vae, images = VAE(tiny()).eval(), torch.zeros(1, 3, 8, 12)
     >>> latents = vae.to_latents(images)
@@ -182,7 +184,14 @@ class VAE(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.scale: Tensor
-        self.register_buffer("scale", torch.tensor(config.scale))
+        self.register_buffer("scale", torch.tensor(config.scale, dtype=torch.float64))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "VAE":
+        """What .to, .half and .double do to every tensor; the scale stays one exact number."""
+        scale = self.scale
+        super()._apply(fn, recurse)
+        self.scale = self.scale.double() if scale.is_meta else scale
+        return self
 
     def encode(self, images: Tensor) -> Gaussian:
         """images: float (B, C, height, width) in [-1, 1]; both sizes are divisible by the shrink."""

@@ -9,7 +9,7 @@ from scratchmm.diffusion.vae import VAE, VAEConfig, draw, kl_to_normal
 
 # Every width differs but two, as in Stable Diffusion: no shortcut is projected there.
 CONFIG = VAEConfig(
-    channels=2, latent_channels=3, widths=(8, 12, 20, 20), depth=2, groups=4, scale=0.5
+    channels=2, latent_channels=3, widths=(8, 12, 20, 20), depth=2, groups=4, scale=0.13025
 )
 
 
@@ -75,7 +75,7 @@ def test_moments_and_picture(reference, naming):
     equal(draw(ours, seed(4)), theirs.sample(seed(4)))
     equal(model.decode(ours.mean), reference.decode(theirs.mode()).sample)
     scaled = normal(2, 3, 3, 5, seed=2)
-    equal(model.to_images(scaled), reference.decode(scaled / 0.5).sample)
+    equal(model.to_images(scaled), reference.decode(scaled / 0.13025).sample)
     equal(
         model(images, seed(7))[0],
         reference(images, sample_posterior=True, generator=seed(7)).sample,
@@ -113,7 +113,7 @@ def test_saved_folders(tmp_path, reference, safe):
 
 @pytest.mark.parametrize("naming", [dict, old_names])
 def test_the_config_from_shapes(reference, naming):
-    assert vae_config_from(naming(reference.state_dict()), groups=4, scale=0.5) == CONFIG
+    assert vae_config_from(naming(reference.state_dict()), groups=4, scale=0.13025) == CONFIG
 
 
 SMALL = VAEConfig(channels=2, latent_channels=1, widths=(2, 4), depth=1, groups=2)

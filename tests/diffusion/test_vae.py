@@ -1,5 +1,7 @@
 """The autoencoder's own parts: the Gaussian, its KL term, the loss, the scale, what it refuses."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -193,3 +195,42 @@ def test_one_level_does_not_shrink():
 def test_refusals(vae, call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(vae.float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_the_scale_is_exact_in_any_precision(dtype):
+    outer = nn.Sequential(VAE(tiny()))
+    for step in ({"dtype": torch.float16}, {"dtype": dtype}):  # also by way of a coarser one
+        outer.to(**step)
+    model = outer[0].eval()
+    assert model.scale.item() == 0.18215 and model.encoder.first.weight.dtype == dtype
+    copied = copy.deepcopy(model)
+    copied.load_state_dict(model.state_dict())
+    assert copied.scale.item() == 0.18215
+    latents = torch.ones(1, 2, 2, 3, dtype=dtype)
+    model.decoder.forward = lambda latents: latents  # type: ignore[method-assign]
+    found = model.to_images(latents)
+    assert found.dtype == dtype and (found == torch.tensor(1 / 0.18215).to(dtype)).all()
+    with torch.no_grad():
+        gaussian = model.encode(torch.zeros(1, 3, 8, 12, dtype=dtype))
+        drawn, scaled = (
+            function(torch.Generator().manual_seed(0))
+            for function in (
+                lambda chance: draw(gaussian, chance),
+                lambda chance: model.to_latents(torch.zeros(1, 3, 8, 12, dtype=dtype), chance),
+            )
+        )
+    assert scaled.dtype == dtype
+    last = torch.finfo(dtype).eps
+    torch.testing.assert_close(scaled.double(), drawn.double() * 0.18215, rtol=2 * last, atol=0)
+
+
+def test_a_scale_measured_is_kept_through_files_and_the_meta_device():
+    model = VAE(tiny())
+    model.measure(torch.rand(4, 3, 8, 12), torch.Generator().manual_seed(0))
+    with torch.device("meta"):
+        empty = VAE(tiny())
+    assert empty.scale.is_meta
+    filled = empty.to_empty(device="cpu").half()
+    filled.load_state_dict(model.state_dict())
+    assert filled.scale.equal(model.scale) and filled.scale.dtype == torch.float64
