@@ -210,7 +210,10 @@ def test_the_scale_is_exact_in_any_precision(dtype):
     latents = torch.ones(1, 2, 2, 3, dtype=dtype)
     model.decoder.forward = lambda latents: latents  # type: ignore[method-assign]
     found = model.to_images(latents)
-    assert found.dtype == dtype and (found == torch.tensor(1 / 0.18215).to(dtype)).all()
+    assert (
+        found.dtype == dtype
+        and (found == torch.tensor(1 / 0.18215, dtype=torch.float64).to(dtype)).all()
+    )
     with torch.no_grad():
         gaussian = model.encode(torch.zeros(1, 3, 8, 12, dtype=dtype))
         drawn, scaled = (

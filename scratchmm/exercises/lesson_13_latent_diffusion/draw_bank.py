@@ -6,7 +6,7 @@ import torch
 
 from scratchmm.exercises.lesson_13_latent_diffusion.draw import exercise
 
-NOISE = "torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)"
+NOISE = "draw_noise(mean, generator)"
 RESULT = "return mean + (log_variance / 2).exp() * noise"
 
 
