@@ -15,11 +15,10 @@ instead of encoded, after Scalable Diffusion Models with Transformers (arXiv 221
 
 from typing import Any
 
-import torch  # noqa: F401  (for the examples)
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.chance import Chance
 from scratchmm.diffusion.ddpm import check_target, diffusion_loss
 from scratchmm.diffusion.guidance import prompt_dropout
 from scratchmm.diffusion.schedule import Schedule, cosine_schedule
@@ -52,7 +51,7 @@ class LatentSpace(nn.Module):
             check_divisible(f"picture {name}", size, "the side of a cell,", self.side)
         return F.pixel_unshuffle(images, self.side)
 
-    def to_latents(self, images: Tensor, generator: Chance = None) -> Tensor:
+    def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """images: float (B, C, height, width) in [-1, 1]. Returns (B, Z, X, Y), drawn if by a VAE."""
         folded = self.fold(images)
         return folded if self.vae is None else self.vae.to_latents(folded, generator)

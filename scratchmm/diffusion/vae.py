@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.layers.embeddings import check_channels, check_divisible
 from scratchmm.layers.picture_blocks import (
     Downsample,
@@ -205,12 +204,14 @@ class VAE(nn.Module):
         check_channels("latents", latents.shape[1], self.config.latent_channels)
         return self.decoder(latents)
 
-    def forward(self, images: Tensor, generator: Chance = None) -> tuple[Tensor, Gaussian]:
+    def forward(
+        self, images: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Gaussian]:
         """The picture through both, by way of latents that were drawn; and what they were drawn of."""
         posterior = self.encode(images)
         return self.decode(draw(posterior, generator)), posterior
 
-    def to_latents(self, images: Tensor, generator: Chance = None) -> Tensor:
+    def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents (B, Z, X, Y) of a deviation of about 1, drawn; see `encode` for images."""
         latents = draw(self.encode(images), generator)
         return (latents - self.config.shift) * self.scale  # (B, Z, X, Y)
@@ -220,7 +221,7 @@ class VAE(nn.Module):
         return self.decode(latents / self.scale + self.config.shift)
 
     @torch.no_grad()
-    def measure(self, images: Tensor, generator: Chance = None) -> None:
+    def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
         """Set the scale to 1 / deviation of these pictures' drawn latents, once training is over.
 
         One number, of all pictures, channels and cells together (appendix G).
@@ -228,17 +229,17 @@ class VAE(nn.Module):
         self.scale.copy_(1 / draw(self.encode(images), generator).std(correction=0))
 
 
-def draw(posterior: Gaussian, generator: Chance = None) -> Tensor:
+def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
     """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
 
     This is the reparameterisation (Kingma and Welling, section 2.4); deviation = exp(log variance / 2).
-    generator: one, or one for each picture; see chance.py. Returns (B, Z, X, Y).
+    Returns (B, Z, X, Y).
 
     >>> draw(Gaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
     tensor([1., 1.])
     """
     mean, log_variance = posterior
-    noise = draw_noise(mean, generator)  # (B, Z, X, Y)
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
     return mean + (log_variance / 2).exp() * noise  # (B, Z, X, Y)
 
 

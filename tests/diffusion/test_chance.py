@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scratchmm.diffusion import ddim, ddpm, inpainting, prior, style, unclip, vae
+from scratchmm.diffusion import ddim, ddpm, inpainting, prior, style, unclip
 from scratchmm.diffusion.chance import draw_noise, seeded_each
 from scratchmm.diffusion.schedule import cosine_schedule
 from scratchmm.training.small_generator import untrained
@@ -41,9 +41,6 @@ def drawn(name, seeds, generator):
     if name == "style":
         model = style.in_colours_of(curved, SCHEDULE, known[:, :, :2])
         return ddim.ddim_sample(model, SCHEDULE, x, WAY, eta=1.0, generator=generator)
-    if name == "vae":
-        with torch.no_grad():
-            return NETS["vae"].to_latents(noise_of(seeds, 3, 8, 8), generator)
     if name == "prior":
         texts = {"text_embedding": noise_of(seeds, 24), "text": noise_of(seeds, 5, 20)}
         return prior.draw_embeddings(NETS["prior"], SCHEDULE, steps=3, generator=generator, **texts)
@@ -56,7 +53,6 @@ def drawn(name, seeds, generator):
 def nets():
     torch.manual_seed(0)
     made = {
-        "vae": vae.VAE(vae.tiny()),
         "prior": prior.Prior(prior.tiny()),
         "unclip": unclip.Decoder(unclip.tiny()),
     }
@@ -67,7 +63,7 @@ def nets():
 
 
 NETS = nets()
-SAMPLERS = ["ddpm", "ddim", "inpaint", "edit", "style", "vae", "prior", "unclip"]
+SAMPLERS = ["ddpm", "ddim", "inpaint", "edit", "style", "prior", "unclip"]
 BY_NAME = pytest.mark.parametrize("name", SAMPLERS)
 
 

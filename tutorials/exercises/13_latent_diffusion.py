@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.vae import Decoder, Encoder, Gaussian, VAEConfig
 from scratchmm.layers.embeddings import check_channels, check_divisible
 
@@ -27,13 +26,11 @@ from scratchmm.layers.embeddings import check_channels, check_divisible
 # Given:
 # - Gaussian(mean: Tensor, log_variance: Tensor)
 #     What the encoder says of a picture: not one point, but a normal distribution a number.
-# - draw_noise(like: Tensor, generator: Chance=None) -> Tensor
-#     Normal noise as large as `like`, drawn on the CPU: one seed, one picture, on any machine.
-def draw(posterior: Gaussian, generator: Chance = None) -> Tensor:
+def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
     """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
 
     This is the reparameterisation (Kingma and Welling, section 2.4); deviation = exp(log variance / 2).
-    generator: one, or one for each picture; see chance.py. Returns (B, Z, X, Y).
+    Returns (B, Z, X, Y).
 
     >>> draw(Gaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
     tensor([1., 1.])
@@ -115,12 +112,14 @@ class VAE(nn.Module):
         check_channels("latents", latents.shape[1], self.config.latent_channels)
         return self.decoder(latents)
 
-    def forward(self, images: Tensor, generator: Chance = None) -> tuple[Tensor, Gaussian]:
+    def forward(
+        self, images: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Gaussian]:
         """The picture through both, by way of latents that were drawn; and what they were drawn of."""
         posterior = self.encode(images)
         return self.decode(draw(posterior, generator)), posterior
 
-    def to_latents(self, images: Tensor, generator: Chance = None) -> Tensor:
+    def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents (B, Z, X, Y) of a deviation of about 1, drawn; see `encode` for images."""
         raise NotImplementedError(
             "vae.measure: latents drawn of what the encoder says, times the scale"
@@ -133,7 +132,7 @@ class VAE(nn.Module):
         )
 
     @torch.no_grad()
-    def measure(self, images: Tensor, generator: Chance = None) -> None:
+    def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
         """Set the scale to 1 / deviation of these pictures' drawn latents, once training is over.
 
         One number, of all pictures, channels and cells together (appendix G).

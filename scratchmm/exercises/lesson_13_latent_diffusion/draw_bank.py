@@ -6,7 +6,7 @@ import torch
 
 from scratchmm.exercises.lesson_13_latent_diffusion.draw import exercise
 
-NOISE = "draw_noise(mean, generator)"
+NOISE = "torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)"
 RESULT = "return mean + (log_variance / 2).exp() * noise"
 
 
