@@ -170,8 +170,10 @@ class ControlNet(TextUNet):
                 f"the control picture is {hint.shape[2]} x {hint.shape[3]}, and for pictures of "
                 f"{noisy.shape[2]} x {noisy.shape[3]} it must be {height} x {width}"
             )
-        if len(hint) != len(noisy):
-            raise ValueError(f"there are {len(hint)} control pictures for {len(noisy)} pictures")
+        if hint.shape[0] != noisy.shape[0]:
+            raise ValueError(
+                f"there are {hint.shape[0]} control pictures for {noisy.shape[0]} pictures"
+            )
 
 
 class Controlled(nn.Module):

@@ -121,7 +121,7 @@ class Prior(nn.Module):
                 self.text_embedding(text_embedding),
                 self.time(time),
                 self.noisy(noisy),
-                self.query.expand(len(noisy), -1),
+                self.query.expand(noisy.shape[0], -1),
             ],
             dim=1,
         )  # (B, 4, D)
@@ -288,11 +288,11 @@ def check_conditions(
             )
     for what, count in (
         ("timesteps", timesteps.numel()),
-        ("text embeddings", len(text_embedding)),
-        ("texts", len(text)),
+        ("text embeddings", text_embedding.shape[0]),
+        ("texts", text.shape[0]),
     ):
-        if count != len(noisy):
-            raise ValueError(f"there are {count} {what} but {len(noisy)} noisy embeddings")
+        if count != noisy.shape[0]:
+            raise ValueError(f"there are {count} {what} but {noisy.shape[0]} noisy embeddings")
     if real is not None and (real.shape != text.shape[:2] or real.dtype != torch.bool):
         raise ValueError(
             f"the mask of the texts is {tuple(real.shape)} of {real.dtype}, but they need "

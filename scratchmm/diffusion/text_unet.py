@@ -14,6 +14,7 @@ cell, and "on the left" is to mean another thing in each.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -232,9 +233,9 @@ class TextUNet(UNet):
             time = time + self.words(last_of(words, seen))  # (B, E)
         return time, words, seen
 
-    def fall(
+    def fall(  # type: ignore[override]
         self, x: Tensor, time: Tensor, words: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, list[Tensor]]:  # type: ignore[override]
+    ) -> tuple[Tensor, list[Tensor]]:
         """The way down behind its first convolution, to whose grid the placed words are added."""
         if self.config.places_words:
             x = x + self.placed(last_of(words, mask), x.shape[2:])  # (B, C, X, Y)
@@ -250,7 +251,9 @@ def last_of(words: Tensor, mask: Tensor | None) -> Tensor:
     """
     if mask is None:
         return words[:, -1]
-    return words[torch.arange(len(words)), mask.flatten(1).sum(1) - 1]  # (B, W)
+    return words[
+        torch.arange(words.shape[0], device=words.device), mask.flatten(1).sum(1) - 1
+    ]  # (B, W)
 
 
 def attention_without_bias(

@@ -83,10 +83,10 @@ class Decoder(nn.Module):
 
     def forward(self, noisy: Tensor, timesteps: Tensor, embedding: Tensor) -> Tensor:
         """noisy: float (B, C, X, Y); timesteps: (B,); embedding: (B, E). Returns (B, C, X, Y)."""
-        if embedding.shape != (len(noisy), self.config.embedding):
+        if embedding.shape != (noisy.shape[0], self.config.embedding):
             raise ValueError(
-                f"the embeddings are {tuple(embedding.shape)}, but {len(noisy)} pictures for this "
-                f"decoder need {(len(noisy), self.config.embedding)}"
+                f"the embeddings are {tuple(embedding.shape)}, but {noisy.shape[0]} pictures for this "
+                f"decoder need {(noisy.shape[0], self.config.embedding)}"
             )
         patches = F.pixel_unshuffle(noisy, self.config.patch)  # a patch's pixels as channels
         time = self.unet.embed_time(patches, timesteps) + self.time(embedding)

@@ -56,7 +56,7 @@ class BilinearFusion(nn.Module):
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
         """features and present: as for `modalities.gather`. Returns (B, K)."""
         vectors, there = gather(features, self.widths, present)
-        total = self.bias.expand(len(there), -1)  # (B, K)
+        total = self.bias.expand(there.shape[0], -1)  # (B, K)
         for (left, right), weight in zip(self.pairs, self.weights, strict=True):
             total = total + bilinear(vectors[left], vectors[right], weight)  # (B, K)
         return total

@@ -118,7 +118,7 @@ class BimodalTransformer(nn.Module):
         words_real: bool (B, T), picture_real: bool (B, N), True on real tokens.
         """
         check_stream("words", words, self.config.width, words_real)
-        check_stream("picture tokens", picture, self.config.width, picture_real, len(words))
+        check_stream("picture tokens", picture, self.config.width, picture_real, words.shape[0])
         words_mask = None if words_real is None else padding_mask(words_real)
         picture_mask = None if picture_real is None else padding_mask(picture_real)
         for block in self.words_blocks:

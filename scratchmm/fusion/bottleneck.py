@@ -148,7 +148,7 @@ class BottleneckFusion(nn.Module):
         streams: Streams = {}
         for name, mask in masks.items():
             streams[name] = self._tokens(name, features[name], mask)
-            masks[name] = torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
+            masks[name] = torch.cat([mask.new_ones(mask.shape[0], 1), mask], dim=1)
         shared = self.shared.expand(len(there), -1, -1)  # (B, N, D)
         for layer in self.layers:
             streams, shared = layer(streams, shared, masks, there)

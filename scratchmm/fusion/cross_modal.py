@@ -45,7 +45,7 @@ class CrossModalAttention(nn.Module):
         Raises ValueError on a context or a mask of another batch or length, and on a mask not bool.
         """
         check_stream("tokens that ask", x, self.attention.query.in_features)
-        check_stream("context tokens", context, self.attention.key.in_features, real, len(x))
+        check_stream("context tokens", context, self.attention.key.in_features, real, x.shape[0])
         mask = None if real is None else padding_mask(real)
         output, weights = self.attention(x, context, mask, return_weights=True)
         return Looked(output, weights)
@@ -78,10 +78,10 @@ def check_stream(
         raise ValueError(f"the {name} have {tokens.dim()} axes, not 3 (batch, tokens, width)")
     if tokens.shape[-1] != width:
         raise ValueError(f"the {name} have width {tokens.shape[-1]}, but this model takes {width}")
-    if batch is not None and len(tokens) != batch:
-        raise ValueError(f"the {name} are a batch of {len(tokens)} beside a batch of {batch}")
+    if batch is not None and tokens.shape[0] != batch:
+        raise ValueError(f"the {name} are a batch of {tokens.shape[0]} beside a batch of {batch}")
     if real is not None:
-        check_mask(name, real, (len(tokens), tokens.shape[1]))
+        check_mask(name, real, (tokens.shape[0], tokens.shape[1]))
 
 
 def check_mask(name: str, real: Tensor, shape: tuple[int, int]) -> None:

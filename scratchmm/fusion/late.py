@@ -21,6 +21,7 @@ from scratchmm.fusion.modalities import (
     network,
     network_cost,
 )
+from scratchmm.layers.tracing import numbers_are_known
 
 
 def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = None) -> Tensor:
@@ -36,8 +37,9 @@ def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = N
     >>> [round(p, 3) for p in combine_decisions(logits, everyone)[0].exp().tolist()]
     [0.7, 0.3]
     """
+    check_votes(logits, present)
     decided = present.any(dim=1)  # (B,)
-    if not decided.all():
+    if numbers_are_known(decided) and not decided.all():
         raise ValueError(f"{int((~decided).sum())} rows have no modality that is present")
     if scores is None:
         scores = logits.new_zeros(logits.shape[1])
@@ -45,6 +47,20 @@ def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = N
     weights = scores.expand_as(present).masked_fill(~present, -math.inf).log_softmax(-1)  # (B, M)
     votes = logits.log_softmax(dim=-1) + weights[..., None]  # (B, M, K)
     return votes.logsumexp(dim=1)  # (B, K)
+
+
+def check_votes(logits: Tensor, present: Tensor) -> None:
+    """Refuse (ValueError) a presence that does not fit the logits.
+
+    >>> check_votes(torch.zeros(1, 2, 3), torch.ones(1, 3).bool())
+    Traceback (most recent call last):
+    ValueError: the presence is torch.bool (1, 3), but logits of (1, 2, 3) need torch.bool (1, 2)
+    """
+    if present.shape != logits.shape[:2] or present.dtype != torch.bool:
+        raise ValueError(
+            f"the presence is {present.dtype} {tuple(present.shape)}, but logits of "
+            f"{tuple(logits.shape)} need torch.bool {tuple(logits.shape[:2])}"
+        )
 
 
 class LateFusion(nn.Module):

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from scratchmm.layers.tracing import numbers_are_known
+
 Features = Mapping[str, Tensor]
 Present = Mapping[str, Tensor]
 
@@ -220,10 +222,12 @@ def check_batch(features: Features, shapes: Mapping[str, tuple[int, ...]]) -> in
         if feature.shape[-1] != shape[-1]:
             width, wanted = feature.shape[-1], shape[-1]
             raise ValueError(f"modality {name!r} has width {width}, but this model takes {wanted}")
-        if len(feature) != len(features[first]):
-            sizes = f"{len(feature)}, but modality {first!r} has one of {len(features[first])}"
+        if feature.shape[0] != features[first].shape[0]:
+            sizes = (
+                f"{feature.shape[0]}, but modality {first!r} has one of {features[first].shape[0]}"
+            )
             raise ValueError(f"modality {name!r} has a batch of {sizes}")
-    return len(features[first])
+    return features[first].shape[0]
 
 
 def check_presence(name: str, mask: Tensor, given: Tensor) -> None:
@@ -236,12 +240,12 @@ def check_presence(name: str, mask: Tensor, given: Tensor) -> None:
     if mask.dtype != torch.bool:
         raise ValueError(f"the presence mask of {name!r} is {mask.dtype}, not torch.bool")
     if mask.shape != given.shape:
-        found, batch = tuple(mask.shape), len(given)
+        found, batch = tuple(mask.shape), given.shape[0]
         raise ValueError(
             f"the presence mask of {name!r} has shape {found}, but the batch is {batch}, "
             f"so it must be ({batch},)"
         )
-    if bool((mask & ~given).any()):
+    if numbers_are_known(mask) and bool((mask & ~given).any()):
         sample = int((mask & ~given).nonzero()[0])
         raise ValueError(f"modality {name!r} is present in sample {sample}, but has no features")
 
@@ -253,7 +257,7 @@ def check_someone(there: Tensor, names: Mapping[str, object]) -> None:
     Traceback (most recent call last):
     ValueError: sample 1 has no modality: at least one of picture and words must be present
     """
-    if not bool(there.any(dim=1).all()):
+    if numbers_are_known(there) and not bool(there.any(dim=1).all()):
         sample = int((~there.any(dim=1)).nonzero()[0])
         needed = " and ".join(names)
         raise ValueError(

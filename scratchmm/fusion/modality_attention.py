@@ -61,10 +61,10 @@ class AttentionFusion(nn.Module):
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
         """features and present: as for `modalities.gather`. Returns (B, K)."""
         vectors, there = gather(features, self.widths, present)
-        answer = self.answer.expand(len(there), -1)  # (B, D)
+        answer = self.answer.expand(there.shape[0], -1)  # (B, D)
         tokens = [self.tokens[name](x) for name, x in vectors.items()]
         x = torch.stack([answer, *tokens], dim=1)  # (B, 1 + M, D)
-        seen = torch.cat([there.new_ones(len(there), 1), there], dim=1)  # (B, 1 + M)
+        seen = torch.cat([there.new_ones(there.shape[0], 1), there], dim=1)  # (B, 1 + M)
         x = self.transformer(x, mask=padding_mask(seen))  # (B, 1 + M, D)
         return self.output(self.norm(x[:, 0]))  # (B, K)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from scratchmm.fusion.cross_modal import check_stream, masked_mean
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock
 
 
@@ -148,15 +149,15 @@ class MultimodalTransformer(nn.Module):
         first = next(iter(streams.values()))
         tokens, seen = {}, {}
         for name, width in self.widths.items():
-            stream = streams.get(name, first.new_zeros(len(first), 0, width))
-            check_stream(name, stream, width, real.get(name), len(first))
+            stream = streams.get(name, first.new_zeros(first.shape[0], 0, width))
+            check_stream(name, stream, width, real.get(name), first.shape[0])
             everything = torch.ones(stream.shape[:2], dtype=torch.bool, device=stream.device)
             seen[name] = real.get(name, everything)
             stream = stream.masked_fill(~seen[name][..., None], 0.0)  # padding may hold anything
             times = sinusoidal_positions(stream.shape[1], self.config.width)
             tokens[name] = self.projections[name](stream) + times.to(stream)
         nothing = ~torch.stack([mask.any(dim=1) for mask in seen.values()]).any(dim=0)  # (B,)
-        if nothing.any():
+        if numbers_are_known(nothing) and nothing.any():
             raise ValueError(
                 f"sample {int(nothing.nonzero()[0])} lacks all of {', '.join(self.widths)}"
             )

@@ -25,7 +25,7 @@ def append_one(x: Tensor) -> Tensor:
     >>> append_one(torch.tensor([[5.0, 7.0]])).tolist()
     [[5.0, 7.0, 1.0]]
     """
-    return torch.cat([x, x.new_ones(len(x), 1)], dim=-1)  # (B, D + 1)
+    return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)  # (B, D + 1)
 
 
 def outer_product(vectors: Sequence[Tensor]) -> Tensor:

@@ -16,12 +16,18 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
+from scratchmm.fusion.vilt_positions import (
+    count_patches,
+    filled_patches,  # noqa: F401  (for those who look for it here)
+    spread_each,
+    spread_positions,
+)
 from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.embeddings import PatchEmbedding, check_divisible
+from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 from scratchmm.sentences import check_sizes
 
@@ -70,24 +76,6 @@ def tiny() -> ViLTConfig:
 def vilt_b_32() -> ViLTConfig:
     """ViLT-B/32: 111,595,008 parameters with the pooler."""
     return ViLTConfig()
-
-
-def spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-    """The learned square of positions, stretched over the filled corner of a grid: (N, D).
-
-    positions: (old N, D); filled: (rows, columns) of the picture itself, at the top left; grid:
-    (rows, columns) with the padding, which gets zeros.
-
-    >>> spread_positions(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), (1, 2), (2, 3)).view(2, 3)
-    tensor([[1., 2., 0.],
-            [0., 0., 0.]])
-    """
-    side, missing = round(len(positions) ** 0.5), (grid[0] - filled[0], grid[1] - filled[1])
-    if 0 in filled:
-        return positions.new_zeros(grid[0] * grid[1], positions.shape[1])
-    square = rearrange(positions, "(h w) d -> 1 d h w", h=side)
-    square = F.interpolate(square, size=filled, mode="bilinear", align_corners=True)
-    return rearrange(F.pad(square, (0, missing[1], 0, missing[0])), "1 d h w -> (h w) d")
 
 
 class ViLTEmbeddings(nn.Module):
@@ -144,16 +132,17 @@ class ViLTEmbeddings(nn.Module):
         if pixels is None:
             x = x + spread_positions(self.positions[1:], grid, grid)  # (B, N, D)
         else:
-            filled, seen = filled_patches(pixels, images, patch)
-            each = [spread_positions(self.positions[1:], size, grid) for size in filled]
-            x = x + torch.stack(each)  # (B, N, D)
-            # Real patches first, then as many of the padding as the largest picture needs.
+            rows, columns, seen = count_patches(pixels, images, patch)
+            x = x + spread_each(self.positions[1:], rows, columns, grid)  # (B, N, D)
+            # Real patches first, then as many of the padding as the largest picture needs; all of it
+            # where torch only traces: how many those are is data.
             order = seen.int().argsort(dim=1, descending=True, stable=True)  # (B, N)
-            order = order[:, : int(seen.sum(dim=1).max())]
+            if numbers_are_known(seen):
+                order = order[:, : int(seen.sum(dim=1).max())]
             x = x.take_along_dim(order[..., None], dim=1)
-            ends = torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
+            ends = torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
             seen = torch.cat([ends, seen.take_along_dim(order, dim=1)], dim=1)
-        class_token = (self.class_token + self.positions[0]).expand(len(x), 1, -1)  # (B, 1, D)
+        class_token = (self.class_token + self.positions[0]).expand(x.shape[0], 1, -1)  # (B, 1, D)
         return torch.cat([class_token, x], dim=1), seen
 
 
@@ -194,8 +183,8 @@ class ViLT(nn.Module):
         types: Tensor | None = None,
     ) -> ViLTOutput:
         """Arguments as `ViLTEmbeddings`: words (B, T), pictures (B, C, height, width), masks."""
-        if len(tokens) != len(images):
-            raise ValueError(f"there are {len(tokens)} texts but {len(images)} pictures")
+        if tokens.shape[0] != images.shape[0]:
+            raise ValueError(f"there are {tokens.shape[0]} texts but {images.shape[0]} pictures")
         x, seen = self.embeddings(tokens, images, real, pixels, types)
         x = self.transformer(x, mask=None if seen is None else padding_mask(seen))
         x = self.norm(x)
@@ -262,32 +251,3 @@ class ViLTForVQA(nn.Module):
         x = self.vilt(tokens, images, **masks).pooled  # (B, D)
         x = F.gelu(self.norm(self.expand(x)))  # (B, 2 * D)
         return self.contract(x)  # (B, K)
-
-
-def filled_patches(
-    pixels: Tensor, images: Tensor, patch: int
-) -> tuple[list[tuple[int, int]], Tensor]:
-    """The (rows, columns) of patches that each picture fills; and which patches, bool (B, N).
-
-    pixels: bool, a mask of each picture, which must lie at the top left (ValueError). A patch counts
-    if its top left pixel does.
-
-    >>> pixels = torch.ones(1, 4, 6, dtype=torch.bool)
-    >>> pixels[:, :, 4:] = False
-    >>> filled_patches(pixels, torch.zeros(1, 3, 4, 6), patch=2)
-    ([(2, 2)], tensor([[ True,  True, False,  True,  True, False]]))
-    """
-    expected = (len(images), *images.shape[-2:])
-    if tuple(pixels.shape) != expected or pixels.dtype != torch.bool:
-        raise ValueError(
-            f"the mask of the pictures is {tuple(pixels.shape)} of {pixels.dtype}, "
-            f"but they need {expected} of torch.bool (True = picture)"
-        )
-    seen = pixels[:, ::patch, ::patch]
-    rows, columns = seen[:, :, 0].sum(dim=1), seen[:, 0].sum(dim=1)  # each (B,)
-    down = torch.arange(seen.shape[1], device=seen.device) < rows[:, None]
-    across = torch.arange(seen.shape[2], device=seen.device) < columns[:, None]
-    wrong = (seen != down[:, :, None] & across[:, None]).flatten(1).any(dim=1)  # (B,)
-    if wrong.any():
-        raise ValueError(f"picture {int(wrong.nonzero()[0])} is not a rectangle at the top left")
-    return list(zip(rows.tolist(), columns.tolist(), strict=True)), seen.flatten(1)

@@ -93,8 +93,8 @@ class VisionLanguageModel(nn.Module):
         self, images: Tensor, tokens: Tensor, real: Tensor | None = None
     ) -> VisionLanguageOutput:
         """images: float (B, C, height, width); tokens: int64 (B, T); real: bool (B, T)."""
-        if len(images) != len(tokens):
-            raise ValueError(f"there are {len(images)} pictures but {len(tokens)} texts")
+        if images.shape[0] != tokens.shape[0]:
+            raise ValueError(f"there are {images.shape[0]} pictures but {tokens.shape[0]} texts")
         picture, words = self.pictures(images), self.texts(tokens, real)
         check_stream("picture tokens", picture, self.config.picture_width)
         check_stream("words", words, self.config.text_width, real)

@@ -192,10 +192,12 @@ class VQA(nn.Module):
 
     def forward(self, images: Tensor, tokens: Tensor, real: Tensor | None = None) -> Answered:
         """images: (B, channels, height, width); tokens: int64 (B, T); real: bool (B, T)."""
-        if len(images) != len(tokens):
-            raise ValueError(f"there are {len(images)} pictures but {len(tokens)} questions")
+        if images.shape[0] != tokens.shape[0]:
+            raise ValueError(
+                f"there are {images.shape[0]} pictures but {tokens.shape[0]} questions"
+            )
         if real is not None:
-            check_mask("questions", real, (len(tokens), tokens.shape[1]))
+            check_mask("questions", real, (tokens.shape[0], tokens.shape[1]))
         picture = self.picture_tokens(images)
         mask = None if real is None else padding_mask(real)
         words = self.question_tokens(tokens)  # (B, T, D)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from scratchmm.layers.attention import KeyValueCache, causal_mask, check_heads
 from scratchmm.layers.embeddings import check_tokens
+from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 from scratchmm.sentences import check_sizes
 
@@ -103,8 +104,8 @@ def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
     [[2.0]]
     """
     ends = tokens == end_token
-    if not torch.compiler.is_compiling() and not bool(ends.any(dim=1).all()):
+    if numbers_are_known(ends) and not bool(ends.any(dim=1).all()):
         row = int((~ends.any(dim=1)).nonzero()[0])
         raise ValueError(f"text {row} has no end token {end_token} among its {tokens.shape[1]}")
     first = ends.int().argmax(dim=1)  # (B,)
-    return hidden[torch.arange(len(hidden), device=hidden.device), first]  # (B, D)
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), first]  # (B, D)

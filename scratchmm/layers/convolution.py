@@ -8,7 +8,7 @@ of its input, and not in the first, which would skip three numbers of four. Publ
 of this kind ("version 1.5").
 """
 
-import torch  # noqa: F401  (for the examples)
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,7 +42,29 @@ class NormedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: float (B, C, ...). Returns (B, outputs, ...)."""
-        return self.norm(self.convolution(x))
+        return self.norm(convolve(self.convolution, x))
+
+
+def convolve(layer: nn.Module, x: Tensor) -> Tensor:
+    """layer(x), for a convolution; in float32 where torch's gradient in bfloat16 is wrong.
+
+    On CPUs with instructions for bfloat16, torch 2.13 reads memory that nobody wrote for the gradient
+    of the weights, over 2 frames or pictures 1 wide: numbers of 1e30, or nan. So none over time is
+    done in bfloat16 there, nor any of pictures that thin. x: (B, C, ...). Returns (B, outputs, ...).
+
+    >>> layer, x = nn.Conv3d(3, 8, 3, padding=1), torch.zeros(1, 3, 2, 4, 4)
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+    ...     convolve(layer, x).dtype
+    torch.float32
+    """
+    half = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    if x.device.type != "cpu" or not half or (x.ndim < 5 and min(x.shape[2:]) > 1):
+        return layer(x)
+    with torch.autocast("cpu", enabled=False):
+        weight = layer.weight.float()  # type: ignore[operator,union-attr]
+        bias = None if layer.bias is None else layer.bias.float()  # type: ignore[operator,union-attr]
+        exact = layer._conv_forward(x.float(), weight, bias)  # type: ignore[operator]
+    return exact.to(layer.weight.dtype)  # type: ignore[arg-type]
 
 
 class ResidualBlock(nn.Module):

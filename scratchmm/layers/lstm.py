@@ -58,7 +58,7 @@ class LSTMCell(nn.Module):
 
     def start(self, x: Tensor) -> State:
         """The state before anything was seen: zeros, for the batch of x: (B, ...)."""
-        zeros = x.new_zeros(len(x), self.width)  # (B, D)
+        zeros = x.new_zeros(x.shape[0], self.width)  # (B, D)
         return zeros, zeros
 
 
@@ -123,6 +123,8 @@ class LSTM(nn.Module):
                 f"the mask of shape {tuple(real.shape)} does not cover the batch and frames "
                 f"{tuple(x.shape[:2])}"
             )
+        if real is not None and real.dtype != torch.bool:
+            raise ValueError(f"the mask is {real.dtype}, not torch.bool (True = real)")
 
 
 def run_cell(

@@ -206,7 +206,7 @@ def save(generator: SmallGenerator, path: Path, recipe: Mapping[str, Any] | None
     words = generator.tokenizer
     tokenizer = {name: getattr(words, name) for name in ("merges", "style", "start", "end", "pad")}
     tokenizer["vocabulary"] = words.symbols
-    state = {"model": generator.model.state_dict(), "tokenizer": tokenizer}
+    state: dict[str, Any] = {"model": generator.model.state_dict(), "tokenizer": tokenizer}
     state |= {"known": sorted(generator.known), "recipe": dict(recipe or {})}
     save_checkpoint(path, state)
 

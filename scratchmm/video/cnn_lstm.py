@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
 from scratchmm.layers.lstm import LSTM
+from scratchmm.layers.tracing import channels_last, numbers_are_known
 from scratchmm.video.cnn3d import check_clips
 
 
@@ -62,9 +63,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """frames: float (N, C, height, width). Returns (N, E)."""
-        if frames.device.type == "cpu":  # where convolutions are faster on this layout
-            frames = frames.contiguous(memory_format=torch.channels_last)
-        x = self.blocks(F.relu(self.stem(frames), inplace=True))
+        x = self.blocks(F.relu(self.stem(channels_last(frames)), inplace=True))
         x = F.adaptive_avg_pool2d(x, self.cells).flatten(1)
         return F.relu(self.output(x))  # (N, E)
 
@@ -89,14 +88,22 @@ class CNNLSTM(nn.Module):
 
         Returns (B, F, K): what is said at each frame, having seen it and those before. Padding is
         never encoded, so that it cannot enter the batch's norms either; logits there mean nothing.
+
+        How many frames are real is data, which torch.compile, torch.export and torch.func do not have:
+        under them padding is encoded as black frames in evaluation, where norms do not mix frames. A
+        mask in training is for eager mode (or for graph breaks, without fullgraph).
         """
         check_clips(clips, self.config.picture_channels)
-        if real is None:
-            real = clips.new_ones(clips.shape[:2], dtype=torch.bool)  # (B, F)
-        check_real(real, clips)
-        encoded = self.encoder(clips[real])  # (N, E)
-        x = encoded.new_zeros(*real.shape, self.config.features)  # (B, F, E)
-        x[real] = encoded
+        if real is not None:
+            check_real(real, clips)
+        if real is not None and (self.training or numbers_are_known(real)):
+            encoded = self.encoder(clips[real])  # (N, E)
+            x = encoded.new_zeros(*real.shape, self.config.features)  # (B, F, E)
+            x[real] = encoded
+        else:
+            if real is not None:
+                clips = clips.masked_fill(~real[:, :, None, None, None], 0)
+            x = self.encoder(clips.flatten(0, 1)).unflatten(0, (-1, clips.shape[1]))  # (B, F, E)
         return self.head(self.lstm(x, real=real)[0])  # (B, F, K)
 
     def forward(self, clips: Tensor, real: Tensor | None = None) -> Tensor:
@@ -125,7 +132,7 @@ def last_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
     check_real(real, logits)
     frames = torch.arange(real.shape[1], device=real.device)  # (F,)
     last = frames.where(real, -1).argmax(dim=1)  # (B,)
-    return logits[torch.arange(len(logits), device=logits.device), last]  # (B, K)
+    return logits[torch.arange(logits.shape[0], device=logits.device), last]  # (B, K)
 
 
 def average_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
@@ -158,6 +165,8 @@ def check_real(real: Tensor, clips: Tensor) -> None:
             f"the mask of shape {tuple(real.shape)} does not cover the batch and frames "
             f"{tuple(clips.shape[:2])}"
         )
+    if real.dtype != torch.bool:
+        raise ValueError(f"the mask of the frames is {real.dtype}, not torch.bool (True = real)")
     empty = ~real.any(dim=1)
-    if empty.any():
+    if numbers_are_known(empty) and empty.any():
         raise ValueError(f"clip {int(empty.nonzero()[0])} has no real frame")

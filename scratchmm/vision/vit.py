@@ -110,7 +110,7 @@ class ViTEmbeddings(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns (B, 1 + N, D), CLS first."""
         tokens = self.patches(images)  # (B, N, D)
-        class_token = self.class_token.expand(len(images), 1, -1)  # (B, 1, D)
+        class_token = self.class_token.expand(images.shape[0], 1, -1)  # (B, 1, D)
         tokens = torch.cat([class_token, tokens], dim=1)  # (B, 1 + N, D)
         grid = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
         resized = resize_positions(self.positions[1:], (self.grid, self.grid), grid)  # (N, D)

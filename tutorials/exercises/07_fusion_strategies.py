@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from scratchmm.fusion.bilinear import _uniform
 from scratchmm.fusion.bottleneck import Streams, mean_of_present
+from scratchmm.fusion.late import check_votes
 from scratchmm.fusion.modalities import (
     Cost,
     Features,
@@ -83,6 +84,9 @@ class EarlyFusion(nn.Module):
 
 # late.combine_decisions: The vote. 20 minutes, difficulty 3 of 5. In the lesson: "Late fusion".
 # Comes after early.EarlyFusion.
+# Given:
+# - check_votes(logits: Tensor, present: Tensor) -> None
+#     Refuse (ValueError) a presence that does not fit the logits, or a sample with nobody present.
 def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = None) -> Tensor:
     """The logarithm of the weighted mean of the modalities' probabilities: (B, K).
 

@@ -18,10 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.fusion.vilt import PICTURE, WORD, ViLTConfig, filled_patches, spread_positions
+from scratchmm.fusion.vilt import PICTURE, WORD, ViLTConfig
+from scratchmm.fusion.vilt_positions import count_patches, spread_each, spread_positions
 from scratchmm.language.bert import NOT_ASKED
 from scratchmm.language.words import BERTEmbeddings, check_real
 from scratchmm.layers.embeddings import PatchEmbedding
+from scratchmm.layers.tracing import numbers_are_known
 
 
 # vilt.ViLTEmbeddings: One stream of two kinds. 20 minutes, difficulty 2 of 5. In the lesson: "One
@@ -41,9 +43,12 @@ from scratchmm.layers.embeddings import PatchEmbedding
 #     Patches in a row, and rows, for which there are positions.
 # - check_real(real: Tensor, tokens: Tensor) -> Tensor
 #     Return a padding mask that fits its tokens, or refuse it in a sentence.
-# - filled_patches(pixels: Tensor, images: Tensor, patch: int) -> tuple[list[tuple[int, int]],
-#       Tensor]
-#     The (rows, columns) of patches that each picture fills; and which patches, bool (B, N).
+# - count_patches(pixels: Tensor, images: Tensor, patch: int) -> tuple[Tensor, Tensor, Tensor]
+#     `filled_patches` as tensors: rows and columns int64 (B,), and which patches, bool (B, N).
+# - numbers_are_known(x: Tensor) -> bool
+#     Whether Python may look at the numbers of x, to refuse what is wrong with them.
+# - spread_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[int, int]) -> Tensor
+#     `spread_positions` for a batch of pictures that fill so many rows and columns: (B, N, D).
 # - spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]) -> Tensor
 #     The learned square of positions, stretched over the filled corner of a grid: (N, D).
 class ViLTEmbeddings(nn.Module):
@@ -94,16 +99,17 @@ class ViLTEmbeddings(nn.Module):
         if pixels is None:
             x = x + spread_positions(self.positions[1:], grid, grid)  # (B, N, D)
         else:
-            filled, seen = filled_patches(pixels, images, patch)
-            each = [spread_positions(self.positions[1:], size, grid) for size in filled]
-            x = x + torch.stack(each)  # (B, N, D)
-            # Real patches first, then as many of the padding as the largest picture needs.
+            rows, columns, seen = count_patches(pixels, images, patch)
+            x = x + spread_each(self.positions[1:], rows, columns, grid)  # (B, N, D)
+            # Real patches first, then as many of the padding as the largest picture needs; all of it
+            # where torch only traces: how many those are is data.
             order = seen.int().argsort(dim=1, descending=True, stable=True)  # (B, N)
-            order = order[:, : int(seen.sum(dim=1).max())]
+            if numbers_are_known(seen):
+                order = order[:, : int(seen.sum(dim=1).max())]
             x = x.take_along_dim(order[..., None], dim=1)
-            ends = torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
+            ends = torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
             seen = torch.cat([ends, seen.take_along_dim(order, dim=1)], dim=1)
-        class_token = (self.class_token + self.positions[0]).expand(len(x), 1, -1)  # (B, 1, D)
+        class_token = (self.class_token + self.positions[0]).expand(x.shape[0], 1, -1)  # (B, 1, D)
         return torch.cat([class_token, x], dim=1), seen
 
 

@@ -125,7 +125,7 @@ class LSTMCell(nn.Module):
 
     def start(self, x: Tensor) -> State:
         """The state before anything was seen: zeros, for the batch of x: (B, ...)."""
-        zeros = x.new_zeros(len(x), self.width)  # (B, D)
+        zeros = x.new_zeros(x.shape[0], self.width)  # (B, D)
         return zeros, zeros
 
 
