@@ -11,7 +11,7 @@ second network; what they add is sharpness.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -185,7 +185,7 @@ class VAE(nn.Module):
         self.scale: Tensor
         self.register_buffer("scale", torch.tensor(config.scale, dtype=torch.float64))
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "VAE":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """What .to, .half and .double do to every tensor; the scale stays one exact number."""
         scale = self.scale
         super()._apply(fn, recurse)

@@ -49,8 +49,8 @@ def spread_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[in
     square = positions.view(side, side, -1)  # (S, S, D)
     down = stretch(rows, side, grid[0]).to(positions.dtype)  # (B, rows of the grid, S)
     across = stretch(columns, side, grid[1]).to(positions.dtype)  # (B, columns of the grid, S)
-    spread = torch.einsum("bys,bxt,std->byxd", down, across, square)
-    return spread.flatten(1, 2)  # (B, N, D)
+    stretched = (down @ square.flatten(1)).unflatten(2, (side, -1))  # (B, rows of the grid, S, D)
+    return (across[:, None] @ stretched).flatten(1, 2)  # (B, N, D)
 
 
 def stretch(counts: Tensor, side: int, length: int) -> Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +94,7 @@ class VAE(nn.Module):
         self.scale: Tensor
         self.register_buffer("scale", torch.tensor(config.scale, dtype=torch.float64))
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "VAE":
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """What .to, .half and .double do to every tensor; the scale stays one exact number."""
         scale = self.scale
         super()._apply(fn, recurse)
