@@ -182,7 +182,10 @@ class ViLT(nn.Module):
         pixels: Tensor | None = None,
         types: Tensor | None = None,
     ) -> ViLTOutput:
-        """Arguments as `ViLTEmbeddings`: words (B, T), pictures (B, C, height, width), masks."""
+        """Arguments as `ViLTEmbeddings`: words (B, T), pictures (B, C, height, width), masks.
+
+        torch.export with a dynamic batch takes it without `pixels`; with them it fixes the batch.
+        """
         if tokens.shape[0] != images.shape[0]:
             raise ValueError(f"there are {tokens.shape[0]} texts but {images.shape[0]} pictures")
         x, seen = self.embeddings(tokens, images, real, pixels, types)
