@@ -116,9 +116,8 @@ def sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Te
     >>> sinusoids(torch.tensor([0]), 4, cosines=True, shift=1).tolist()
     [[1.0, 1.0, 0.0, 0.0]]
     """
-    embed = timestep_embedding if shift else cosines_first
+    embed = timestep_embedding if shift else cosines_first  # with sines first, with cosines first
     hands = embed(timesteps, width, torch.float64)  # a model of any dtype rounds once, to its own
-    # The first of the two puts its sines first, the second its cosines.
     return hands if cosines != bool(shift) else hands.roll(width // 2, dims=-1)
 
 

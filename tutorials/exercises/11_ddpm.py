@@ -300,11 +300,10 @@ class UNet(nn.Module):
         check_channels("pictures", noisy.shape[1], self.config.channels)
         for side, size in zip(("height", "width"), noisy.shape[2:]):
             check_divisible(f"picture {side}", size, "the UNet's shrinking,", self.config.shrink)
-        if timesteps.dim() and timesteps.shape[0] != noisy.shape[0]:
-            raise ValueError(
-                f"there are {timesteps.shape[0]} timesteps for {noisy.shape[0]} pictures"
-            )
-        return self.time(timesteps.expand(noisy.shape[0]))  # (B, E)
+        batch = noisy.shape[0]
+        if timesteps.dim() and timesteps.shape[0] != batch:
+            raise ValueError(f"there are {timesteps.shape[0]} timesteps for {batch} pictures")
+        return self.time(timesteps.expand(batch))  # (B, E)
 
     def down(
         self, noisy: Tensor, time: Tensor, *words: Tensor | None
