@@ -35,6 +35,7 @@ from scratchmm.fusion.modalities import (
 )
 from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import padding_mask
+from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock
 from scratchmm.training.adaptive_loss import _distinct
 from scratchmm.training.modality_dropout import check_shares
@@ -86,7 +87,9 @@ class EarlyFusion(nn.Module):
 # Comes after early.EarlyFusion.
 # Given:
 # - check_votes(logits: Tensor, present: Tensor) -> None
-#     Refuse (ValueError) a presence that does not fit the logits, or a sample with nobody present.
+#     Refuse (ValueError) a presence that does not fit the logits.
+# - numbers_are_known(x: Tensor) -> bool
+#     Whether Python may look at the numbers of x, to refuse what is wrong with them.
 def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = None) -> Tensor:
     """The logarithm of the weighted mean of the modalities' probabilities: (B, K).
 
