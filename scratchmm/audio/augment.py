@@ -8,8 +8,12 @@ hole is at most a share of each sound's own frames, and not a number of frames w
 bound, so that in a padded batch a short sound keeps as much of itself as a long one.
 """
 
+import math
+
 import torch
 from torch import Generator, Tensor
+
+MOST_HOLES = 1000  # in each direction
 
 
 def add_noise(
@@ -28,7 +32,7 @@ def add_noise(
     tensor([[1., 1., 1.],
             [1., 1., 1.]])
     """
-    if not low <= high:
+    if not -math.inf < low <= high < math.inf:
         raise ValueError(f"noise from {low} to {high} decibels: the first must not be above")
     noise = torch.randn(sounds.shape, generator=generator, device=generator.device)  # (B, S)
     shares = torch.rand(len(sounds), generator=generator, device=generator.device)  # (B,)
@@ -127,6 +131,8 @@ def spec_augment(
     """
     for share in (bands, frames):
         check_share(share)
+    if not 0 <= count <= MOST_HOLES:
+        raise ValueError(f"{count} holes cannot be made: it is a number from 0 to {MOST_HOLES}")
     batch, mels, _ = log_mel.shape
     real = check_real(log_mel[:, 0], real)
     shares = torch.rand(2, batch, count, 2, generator=generator, device=generator.device)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.audio.spectrum import check_sound, frame, pad_ends
+from scratchmm.audio.spectrum import LONGEST, check_sound, frame, pad_ends
 
 NEARLY_ZERO = 1e-10  # a sample no further below 0 than this has no sign of its own
 NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -36,7 +36,7 @@ def rms(sound: Tensor, length: int = 2048, hop: int = 512) -> Tensor:
     tensor([2.1210, 3.0000, 2.1210, 0.0000, 0.0000])
     """
     check_sound(sound)
-    frames = frame(F.pad(sound, (length // 2, length // 2)), length, hop)  # (..., F, L)
+    frames = frame(pad_ends(sound, length // 2, "constant"), length, hop)  # (..., F, L)
     # A norm, since torch gives it the gradient 0 at silence; the root of a mean has none there.
     return torch.linalg.vector_norm(frames, dim=-1) / math.sqrt(length)  # (..., F)
 
@@ -54,6 +54,7 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
     tensor([0.2500, 0.7500, 0.5000, 0.0000, 0.0000])
     """
     check_sound(sound)
+    check_numbers(sound, "a sound")
     below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
     signs = frame(below, length, hop)  # (..., F, L)
     crosses = signs[..., 1:] != signs[..., :-1]  # (..., F, L - 1)
@@ -87,6 +88,7 @@ def spectral_rolloff(magnitude: Tensor, rate: int, share: float = 0.85) -> Tenso
     """
     if not 0 < share < 1:
         raise ValueError(f"a share of {share} of a spectrum is not between 0 and 1")
+    check_numbers(magnitude, "a spectrum")
     sums = magnitude.cumsum(dim=-2)  # (..., Q, F)
     short = sums < share * sums[..., -1:, :]  # (..., Q, F)
     return frequencies(magnitude, rate)[short.sum(dim=-2)]  # (..., F)
@@ -99,7 +101,7 @@ def frequencies(spectrum: Tensor, rate: int) -> Tensor:
     tensor([   0., 1000., 2000., 3000., 4000.])
     """
     count = spectrum.shape[-2] if spectrum.dim() > 1 else 0
-    if count < 2 or rate <= 0:
+    if count < 2 or not 0 < rate < math.inf:
         raise ValueError(
             f"a spectrum {tuple(spectrum.shape)} at {rate} Hz: it needs (..., Q, F) with at least "
             "2 frequencies, and a rate above 0"
@@ -107,6 +109,13 @@ def frequencies(spectrum: Tensor, rate: int) -> Tensor:
     # In float64 first: a third of a rate is not exact, and its multiples would drift.
     steps = torch.arange(count, dtype=torch.float64) * (rate / (2 * count - 2))
     return steps.to(spectrum)  # (Q)
+
+
+def check_numbers(x: Tensor, name: str) -> None:
+    """Refuse NaN and infinite numbers where a comparison would hide them."""
+    if not x.isfinite().all():
+        count = int((~x.isfinite()).sum())
+        raise ValueError(f"{name} {tuple(x.shape)} holds {count} values that are NaN or infinite")
 
 
 def chroma(power: Tensor, rate: int, tuning: float = 0.0) -> Tensor:
@@ -139,10 +148,13 @@ def chroma_filters(rate: int, size: int, tuning: float = 0.0) -> Tensor:
     >>> [NOTES[q] for q in filters[:, [24, 41, 49]].argmax(dim=0)]  # 258, 441 and 528 Hz
     ['C', 'A', 'C']
     """
-    if rate <= 0 or size < 4 or size % 2:
+    if not 0 < rate < math.inf or not 4 <= size <= 2 * LONGEST or size % 2:
         raise ValueError(
-            f"notes in spectra of size {size} at {rate} Hz: an even size of at least 4"
+            f"notes in spectra of size {size} at {rate} Hz: an even size of at least 4 and at most "
+            f"{2 * LONGEST}, and a rate above 0"
         )
+    if not math.isfinite(tuning):
+        raise ValueError(f"an instrument cannot be sharp by {tuning} semitones")
     hertz = torch.arange(1, size // 2 + 2, dtype=torch.float64) * (rate / size)
     pitch = 12 * torch.log2(hertz / (A4 / 16 * 2 ** (tuning / 12)))  # in semitones above A0
     # 0 Hz has no pitch. It is given one far from the next, so that its share is spread over all.

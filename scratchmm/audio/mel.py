@@ -26,6 +26,7 @@ from scratchmm.audio import spectrum
 
 BREAK, BREAK_MELS = 1000.0, 15.0  # where Slaney's scale turns from linear to logarithmic
 STEP = math.log(6.4) / 27  # of the logarithm in a mel there: 27 mels from 1000 to 6400 Hz
+MOST = 2**28  # numbers of a bank of filters
 WHISPER_SAMPLES = 480_000  # 30 seconds at 16,000 Hz
 
 
@@ -207,10 +208,12 @@ def check_scale(scale: str) -> None:
 
 def check_bands(rate: float, size: int, mels: int, low: float, high: float) -> None:
     """Refuse bands that no sound of this rate can fill."""
-    if not rate > 0:
-        raise ValueError(f"a sound's rate must be above 0 Hz, not {rate}")
+    if not 0 < rate < math.inf:
+        raise ValueError(f"a sound's rate must be a number above 0 Hz, not {rate}")
     if size < 1 or mels < 1:
         raise ValueError(f"size {size} and mels {mels} must both be at least 1")
+    if size > 2 * spectrum.LONGEST or size * mels > MOST:
+        raise ValueError(f"size {size} and mels {mels} are too large: together at most {MOST}")
     if not 0 <= low < high <= rate / 2:
         raise ValueError(
             f"bands from {low} to {high} Hz do not lie within 0 to {rate / 2} Hz, half the rate"

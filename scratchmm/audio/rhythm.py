@@ -9,15 +9,19 @@ Differs from librosa: the 80 dB below the loudest that count are those of each s
 batch; silence has the tempo 0 (librosa's answer is the one that it would guess anyway, about 120).
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scratchmm.audio.features import check_numbers
 from scratchmm.audio.mel import mel_spectrogram
 from scratchmm.audio.spectrum import decibels, frame, hann, power
 
 SECONDS = 8.0  # of the window in which beats are compared: the slowest tempo is 60 / 8
 FASTEST = 320.0  # beats per minute
+MOST = 2**28  # frames times lags
 LIKELY = 120.0  # beats per minute that people tap most; an octave away is one deviation away
 
 
@@ -50,20 +54,26 @@ def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
     lag 0.
 
     onsets: float (..., F), such as onset_strength(sound, rate, hop); rate in Hz; hop in samples.
-    Returns (...) in the dtype of the onsets; 0 where all are 0, or F is. It is 60 * rate / (hop *
+    Returns (...) in the dtype of the onsets; 0 where all are 0. It is 60 * rate / (hop *
     lag) for a whole lag, so 120 at 22050 Hz comes out as 117.45 or 123.05; and it has no gradient.
-    Raises ValueError where n is below 2.
+    Raises ValueError where n is below 2 or too large, for 0 frames and for onsets that are NaN.
 
     >>> onsets = torch.zeros(400)
     >>> onsets[::20] = 1.0  # 20 frames of 0.025 s from beat to beat
     >>> tempo(onsets, rate=8000, hop=200)
     tensor(120.)
     """
-    longest = int(SECONDS * rate) // hop if rate > 0 and hop > 0 else 0
+    longest = int(SECONDS * rate) // hop if 0 < rate < math.inf and hop > 0 else 0
     if longest < 2:
         raise ValueError(f"a hop of {hop} samples at {rate} Hz: beats need 2 frames in {SECONDS} s")
-    if onsets.shape[-1] == 0:
-        return onsets.new_zeros(onsets.shape[:-1])
+    if not onsets.dim() or not onsets.shape[-1]:
+        raise ValueError(f"onsets {tuple(onsets.shape)} of 0 frames have no tempo")
+    if (onsets.numel() + longest) * longest > MOST:
+        raise ValueError(
+            f"a hop of {hop} samples at {rate} Hz: {longest} lags for {onsets.numel()} frames are "
+            f"more than the {MOST} numbers that are compared; take a larger hop"
+        )
+    check_numbers(onsets, "onsets")
     alike = likeness(onsets, longest)[..., 1:]  # (..., L)
     lags = torch.arange(1, longest, dtype=torch.float64)  # (L)
     tempos = 60 * rate / (hop * lags)  # (L)

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LONGEST = 2**24  # samples of a frame and beside a sound: minutes, where hundredths are usual
+
 
 def hann(length: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """The periodic Hann window (L,): a hill that fades a frame in and out.
@@ -180,6 +182,8 @@ def pad_ends(sound: Tensor, count: int, mode: str) -> Tensor:
     [2, 3, 2, 1, 2, 3, 2, 1, 2]
     """
     length = sound.shape[-1]
+    if not 0 <= count <= LONGEST:
+        raise ValueError(f"{count} samples cannot be set before and behind: at most {LONGEST}")
     if mode == "constant":
         return F.pad(sound, (count, count))
     if mode not in ("reflect", "edge"):
@@ -202,8 +206,10 @@ def hop_of(size: int, hop: int | None) -> int:
     >>> hop_of(1024, None), hop_of(1024, 160)
     (256, 160)
     """
-    if size < 1:
-        raise ValueError(f"a frame needs a size of at least 1 sample, not {size}")
+    if not 1 <= size <= 2 * LONGEST:
+        raise ValueError(
+            f"a frame needs a size of at least 1 sample, at most {2 * LONGEST}, not {size}"
+        )
     hop = max(1, size // 4) if hop is None else hop
     if hop < 1:
         raise ValueError(f"the hop from frame to frame must be at least 1 sample, not {hop}")
@@ -225,10 +231,15 @@ def window_of(size: int, window: Tensor | None, like: Tensor) -> Tensor:
 
 
 def check_sound(sound: Tensor) -> None:
-    """Refuse what is no sound of floats: whole numbers would overflow, complex ones have no ear."""
+    """Refuse what is no sound of floats: whole numbers would overflow, complex ones have no ear.
+
+    Nor is there anything to hear in 0 samples.
+    """
     if sound.dtype not in (torch.float32, torch.float64) or not sound.dim():
         kind = str(sound.dtype).removeprefix("torch.")
         raise ValueError(f"a sound is float32 or float64 (..., S), not {kind} {tuple(sound.shape)}")
+    if not sound.shape[-1]:
+        raise ValueError(f"a sound {tuple(sound.shape)} of 0 samples has no frames and no spectrum")
 
 
 def check_spectrum(spectrum: Tensor, size: int | None, length: int | None) -> None:

@@ -25,6 +25,7 @@ ZEROS = 64  # zero crossings of the sinc to either side of its middle
 ROLLOFF = 0.95  # where the filter is down by half, as a part of the highest frequency possible
 BETA = 10.0  # of the Kaiser window: the higher, the less is let through and the slower it falls
 MOST_TOGETHER = 1024  # filters of a convolution
+LONGEST = 2**24  # samples of a frame
 MOST_SAMPLES = 2**30  # a file that says 1 Hz must not fill the memory when its rate is changed
 
 
@@ -80,8 +81,11 @@ def mix_to_mono(sound: Tensor) -> Tensor:
     >>> mix_to_mono(torch.tensor([[0.0, 1.0], [1.0, 0.0]]))
     tensor([0.5000, 0.5000])
     """
-    if sound.dim() < 2:
-        raise ValueError(f"channels are the axis before the last; there is {sound.dim()} axis")
+    if sound.dim() < 2 or 0 in sound.shape[-2:]:
+        raise ValueError(
+            f"channels are the axis before the last, of a sound (..., C, S) with at least 1 of each, "
+            f"not {tuple(sound.shape)}"
+        )
     return sound.mean(-2)
 
 
@@ -170,6 +174,8 @@ def normalise(sound: Tensor, peak: float = 1.0, channels: bool = False) -> Tenso
             [ 0.0000,  0.0000]])
     """
     _check_sound(sound)
+    if not 0 <= peak < math.inf:
+        raise ValueError(f"the loudest sample cannot be made {peak}: it is a number from 0 on")
     loudest = sound.abs().amax((-2, -1) if channels else -1, keepdim=True)
     # Divided before it is multiplied: 1 / loudest would be infinite for the quietest sounds.
     return sound / torch.where(loudest > 0, loudest, 1) * peak
@@ -199,8 +205,14 @@ def loud_part(
     (3072, 6144)
     """
     samples = _check_sound(sound)
-    if frame < 1 or hop < 1:
-        raise ValueError(f"frames of {frame} samples every {hop}: both are at least 1")
+    if not 1 <= frame <= LONGEST or hop < 1:
+        raise ValueError(
+            f"frames of {frame} samples every {hop}: both are at least 1, the first at most {LONGEST}"
+        )
+    if math.isnan(below):
+        raise ValueError(f"what is {below} decibels below the loudest is no part of a sound")
+    if not sound.isfinite().all():
+        raise ValueError(f"the sound {tuple(sound.shape)} holds samples that are NaN or infinite")
     padded = F.pad(sound.detach().reshape(-1, samples), (frame // 2, frame // 2))
     padded = F.pad(padded, (0, max(0, frame - padded.shape[-1])))
     power = padded.unfold(-1, frame, hop).square().mean(-1)  # (C, F)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from scratchmm.data.folders import find
+from scratchmm.sentences import shortened
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLOTHES = (
@@ -38,6 +39,7 @@ CLOTHES = (
 )
 PREFIX = {"train": "train", "test": "t10k"}
 MOST_BYTES = 2**31  # a header that promises more is broken: real sets have 47 million
+MOST_AXES = 8  # pictures have 3
 UNSIGNED_BYTES = 8  # the code for the kind of number; all sets of pictures have this one
 
 
@@ -61,8 +63,6 @@ def read_idx(path: str | Path) -> Tensor:
         with gzip.open(path, "rb") if zipped else path.open("rb") as file:
             shape = _read_header(path, file)
             expected = math.prod(shape)
-            if expected > MOST_BYTES:
-                raise ValueError(f"{path} claims {expected} bytes, more than {MOST_BYTES}")
             body = file.read(expected + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is a truncated or damaged gzip file ({error})") from error
@@ -82,7 +82,12 @@ def _read_header(path: Path, file: BufferedIOBase) -> tuple[int, ...]:
     lengths = file.read(4 * magic[3])
     if len(lengths) < 4 * magic[3]:
         raise ValueError(f"{path} is truncated: its header has {4 + len(lengths)} bytes")
-    return struct.unpack(f">{magic[3]}I", lengths)
+    shape = struct.unpack(f">{magic[3]}I", lengths)
+    if len(shape) > MOST_AXES:
+        raise ValueError(f"{path} claims {len(shape)} axes, more than {MOST_AXES}")
+    if (size := math.prod(max(side, 1) for side in shape)) > MOST_BYTES:
+        raise ValueError(f"{path} claims {shortened(size)} bytes, more than {MOST_BYTES}")
+    return shape
 
 
 def load_mnist(

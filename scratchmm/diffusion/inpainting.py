@@ -51,6 +51,9 @@ def blend(
     return torch.where(mask, inside, outside)  # (B, C, H, W)
 
 
+MOST_STEPS = 10_000_000  # of a sampler: more would take weeks
+
+
 def resampled(timesteps: Sequence[int], repeats: int = 1, jump: int = 1) -> list[int]:
     """Where a sampler is, one place after the other: mostly less noisy, at times noisier again.
 
@@ -69,6 +72,10 @@ def resampled(timesteps: Sequence[int], repeats: int = 1, jump: int = 1) -> list
             raise ValueError(f"{name} is {value}: it must be a whole number from 1 on")
     if repeats > 1 and jump >= len(timesteps):
         raise ValueError(f"a jump back of {jump} needs more than the {len(timesteps)} timesteps")
+    if (steps := repeats * len(timesteps)) > MOST_STEPS:
+        raise ValueError(
+            f"{len(timesteps)} timesteps {repeats} times are {steps}, over {MOST_STEPS}"
+        )
     rising, last = list(reversed(timesteps)), len(timesteps) - 1
     left = dict.fromkeys(range(0, last + 1 - jump, jump), repeats - 1)  # jumps from each place
     place, found = last, [rising[last]]

@@ -160,7 +160,7 @@ def write_gif(
     if path.suffix.lower() != ".gif":
         raise ValueError(f"{path} does not end in .gif")
     levels = levels_of(clip)
-    if scale < 1:
+    if not isinstance(scale, int) or scale < 1:
         raise ValueError(f"pixels cannot be written {scale} x {scale} times")
     content = gif_bytes(levels, _seconds(fps) if seconds is None else seconds, scale)
     write_whole(path, content)

@@ -25,6 +25,7 @@ Levels = np.ndarray[Any, Any]  # uint8
 HEAD = 13  # bytes before the palette
 AGAIN = b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"  # loop for ever: 0 times
 MOST_LOOKED_AT = 1_000_000  # pixels from which a palette is made
+MOST_WRITTEN = 512_000_000  # pixels of all frames
 LONGEST_SIDE = 65_535
 
 
@@ -59,6 +60,11 @@ def gif_bytes(levels: Levels, seconds: float | Sequence[float] | Tensor, scale: 
     _, height, width, _ = (side * scale for side in levels.shape)
     if max(height, width) > LONGEST_SIDE:
         raise ValueError(f"{height} x {width} pixels are too many for a GIF: {LONGEST_SIDE} a side")
+    if (pixels := len(levels) * height * width) > MOST_WRITTEN:
+        raise ValueError(
+            f"{len(levels)} frames of {height} x {width} are {pixels / 1e6:.1f} megapixels, more than "
+            f"the {MOST_WRITTEN // 1_000_000} that are written"
+        )
     lengths = _hundredths(len(levels), seconds)
     palette, indices = in_one_palette(levels)
     colors = palette.tobytes().ljust(3 * 256, b"\0")

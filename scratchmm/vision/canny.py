@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EIGHTH = math.tan(math.pi / 8)  # a direction is one of eight, each an eighth of a turn wide
+WIDEST = 1000.0  # pixels of a blur
 ALIKE = 1e-5  # slopes this close are equal: sums of floats come out differently, turned
 
 
@@ -61,8 +62,10 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     >>> blur(torch.tensor([[[[0.0, 0.0, 1.0, 0.0, 0.0]]]]), sigma=0.5).round(decimals=2)
     tensor([[[[0.0000, 0.1100, 0.7900, 0.1100, 0.0000]]]])
     """
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"the blur's sigma {sigma} is not a number of at least 0")
+    if not 0 <= sigma <= WIDEST:
+        raise ValueError(
+            f"the blur's sigma {sigma} is not a number of at least 0, at most {WIDEST}"
+        )
     reach = math.ceil(3 * sigma)
     away = torch.arange(-reach, reach + 1, dtype=torch.float64)
     bell = torch.exp(-(away**2) / (2 * sigma**2)) if sigma else torch.ones(1)

@@ -11,6 +11,7 @@ ViTImageProcessor on Pillow.
 B batch, C channels (red, green, blue), H and W height and width. Tensors are float32 in [-1, 1].
 """
 
+import math
 import warnings
 from pathlib import Path
 
@@ -94,6 +95,8 @@ def resize(image: Image.Image, size: int | tuple[int, int], method: str = "bicub
     >>> resize(Image.new("RGB", (200, 101)), 50).size, resize(Image.new("RGB", (9, 5)), (4, 3)).size
     ((99, 50), (3, 4))
     """
+    if method not in FILTERS:
+        raise ValueError(f"method {method!r} is none of {', '.join(FILTERS)}")
     if isinstance(size, int):
         short = min(image.size)
         width, height = (size * side // short for side in image.size)  # the longer side rounds down
@@ -112,7 +115,7 @@ def center_crop(image: Image.Image, size: int) -> Image.Image:
     >>> center_crop(Image.new("RGB", (9, 5)), 4).size
     (4, 4)
     """
-    if size > min(image.size):
+    if not 1 <= size <= min(image.size):
         raise ValueError(
             f"cannot crop {size} x {size} pixels out of {image.width} x {image.height}"
         )
@@ -126,6 +129,8 @@ def normalise(pictures: Tensor, mean: tuple[float, ...], std: tuple[float, ...])
     >>> normalise(torch.ones(3, 1, 1), (0.5, 0.5, 0.75), (0.5, 1.0, 0.25)).flatten().tolist()
     [1.0, 0.5, 1.0]
     """
+    if not all(0 < spread < math.inf for spread in std) or not all(map(math.isfinite, mean)):
+        raise ValueError(f"a mean of {mean} and a spread of {std}: numbers, the spread above 0")
     channels = (len(mean), 1, 1)
     middle = torch.tensor(mean, dtype=pictures.dtype, device=pictures.device).view(channels)
     spread = torch.tensor(std, dtype=pictures.dtype, device=pictures.device).view(channels)
@@ -166,6 +171,12 @@ def random_resized_crop(
     >>> random_resized_crop(torch.zeros(2, 3, 9, 7), Generator(), size=4).shape
     torch.Size([2, 3, 4, 4])
     """
+    if not 0 < smallest <= 1:
+        raise ValueError(
+            f"the smallest part of a picture is a share above 0, at most 1: not {smallest}"
+        )
+    if size is not None and not 1 <= size * size <= MOST_PIXELS:
+        raise ValueError(f"parts cannot be resized to {size} x {size} pixels")
     height, width = pictures.shape[-2:]
     shape = (height, width) if size is None else (size, size)
     chance = torch.rand(len(pictures), 4, generator=generator).tolist()
@@ -187,6 +198,8 @@ def random_flip(pictures: Tensor, generator: Generator, chance: float = 0.5) -> 
     >>> random_flip(torch.tensor([[[[1.0, 2.0]]]]), Generator(), chance=1.0).tolist()
     [[[[2.0, 1.0]]]]
     """
+    if not 0 <= chance <= 1:
+        raise ValueError(f"a chance lies from 0 to 1, not at {chance}")
     flipped = torch.rand(len(pictures), generator=generator) < chance
     return torch.where(
         flipped[:, None, None, None].to(pictures.device), pictures.flip(-1), pictures
@@ -201,6 +214,8 @@ def color_jitter(pictures: Tensor, generator: Generator, strength: float = 0.3) 
     >>> color_jitter(torch.full((1, 3, 2, 2), -1.0), Generator())[0, 0].tolist()  # black stays
     [[-1.0, -1.0], [-1.0, -1.0]]
     """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"the strength of a jitter lies from 0 to 1, not at {strength}")
     factors = 1 + strength * (2 * torch.rand(3, len(pictures), 1, 1, 1, generator=generator) - 1)
     brightness, contrast, saturation = factors.to(pictures.device)  # each (B, 1, 1, 1)
     weights = torch.tensor([0.299, 0.587, 0.114], device=pictures.device)[:, None, None]

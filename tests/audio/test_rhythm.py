@@ -138,7 +138,7 @@ def test_silence_and_short_sounds_have_no_beat() -> None:
         assert tempo(onsets, RATE).tolist() == [0, 0]
         (slope,) = torch.autograd.grad(onsets.sum(), sound)
         assert not slope.isnan().any()
-    assert tempo(torch.zeros(2, 3, 0), RATE).tolist() == [[0] * 3] * 2
+    assert tempo(torch.zeros(2, 3, 1), RATE).tolist() == [[0] * 3] * 2
     assert onset_strength(noise(1).float(), RATE).tolist() == [0]
     one = tempo(torch.ones(1), RATE)
     assert one.isfinite() and 0 < one < 320

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from scratchmm.audio import sound_files
-from scratchmm.audio.flac_length import with_length
+from scratchmm.audio.flac_length import _frame_end, check_8, with_length
 from scratchmm.audio.sound_kinds import links_of, page_check
 from scratchmm.audio.waveform import read_sound
 
@@ -183,7 +183,19 @@ def test_a_cut_off_flac_of_unknown_length_is_refused(tmp_path):
     content = unknown(WHOLE["FLAC"])
     for length in (60, 200, len(content) // 2, len(content) - 1):
         refused(tmp_path / "a.flac", content[:length], "truncated")
+    for lost in (1, 100):
+        with pytest.raises(ValueError, match="its last frame is not all there"):
+            with_length(tmp_path, content[:-lost])
     refused(tmp_path / "a.flac", content * 2, "holds a second FLAC behind the first")
+
+
+def test_frames_of_varying_length_say_at_which_sample_they_begin():
+    for number, coded in ((100, b"\x64"), (300, b"\xc4\xac"), (70_000, b"\xf0\x91\x85\xb0")):
+        for varying in (0, 1):
+            head = bytes([0xFF, 0xF8 | varying, 0xC4, 0x08]) + coded  # 4096 samples at 8000 Hz
+            end = _frame_end(head + bytes([check_8(head)]), usual=1000)
+            assert end == (number if varying else number * 1000) + 4096
+            assert _frame_end(head + bytes([check_8(head) ^ 1]), usual=1000) == 0
 
 
 # OGG

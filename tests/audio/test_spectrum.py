@@ -91,7 +91,7 @@ def test_frames_are_no_copy() -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.integers(1, 9), st.integers(1, 7), st.integers(0, 11), st.booleans(), st.integers(0, 9))
+@given(st.integers(1, 9), st.integers(1, 7), st.integers(1, 11), st.booleans(), st.integers(0, 9))
 def test_the_transform_is_the_sum(size, hop, samples, centred, seed) -> None:
     sound, window = noise(samples, seed=seed), noise(size, seed=seed + 1)
     ends = [0.0] * (size // 2 if centred else 0)
@@ -147,7 +147,7 @@ def test_the_ends_are_numpys(mode, theirs, samples, count) -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(2, 17), st.data(), st.integers(0, 40))
+@given(st.integers(2, 17), st.data(), st.integers(1, 40))
 def test_there_and_back_is_the_sound(size, data, samples) -> None:
     hop = data.draw(st.integers(1, max(1, size // 2)))
     sound = noise(2, 3, samples + size % 2)  # an odd size needs a sample
@@ -237,7 +237,7 @@ def test_gradients_of_silence_are_finite() -> None:
     assert sound.grad.isfinite().all() and window.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("samples", [0, 1, 3])
+@pytest.mark.parametrize("samples", [1, 2, 3])
 def test_hardly_any_sound_is_right(samples) -> None:
     seen = stft(torch.full((2, samples), 0.5), 16, 4)
     assert seen.shape == (2, 9, 1)
@@ -274,7 +274,10 @@ REFUSED = [
     (lambda: stft(torch.zeros(5), 4, pad_mode="wrap"), "'wrap'"),
     (lambda: stft(NOTHING, 4, pad_mode="reflect"), "0 samples"),
     (lambda: stft(NOTHING, 4, pad_mode="edge"), "0 samples"),
-    (lambda: stft(NOTHING, 5), "4 samples .* 5"),
+    (lambda: stft(NOTHING, 5), "0 samples"),
+    (lambda: stft(torch.zeros(2, 0)), "0 samples"),
+    (lambda: stft(torch.zeros(5), 2**40), str(2**39)),
+    (lambda: spectrum.hop_of(2**40, None), str(2**40)),
     (lambda: frame(torch.zeros(5), 2, 0), "2 and 0"),
     (lambda: frame(torch.zeros(5), 0, 2), "0 and 2"),
     (lambda: hann(0), "not 0"),

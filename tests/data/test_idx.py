@@ -62,6 +62,9 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, zipped):
         (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "kind 13, not unsigned bytes"),
         (b"\0\0\x08\x01\0\0\0\x02\x01", "truncated: 1 of 2 bytes"),
         (b"\0\0\x08\x01\0\0\0\x01\x01\x02", "goes on after the 1 bytes"),
+        (b"\0\0\x08\x64" + b"\0\0\0\1" * 100 + b"\1", "claims 100 axes, more than 8"),
+        (b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8, "claims 18446744065119617025 bytes"),
+        (b"\0\0\x08\xff" + b"\xff" * 1020, "claims 255 axes"),
         (b"\0\0\x08\x02\xff\xff\xff\xff\xff\xff\xff\xff", "claims 18446744065119617025 bytes"),
     ],
 )

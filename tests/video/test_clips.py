@@ -600,6 +600,13 @@ def test_what_a_gif_cannot_hold_is_refused(tmp_path):
         write_gif(path, clip, scale=0)
     with pytest.raises(ValueError, match="80000 x 100000 pixels are too many for a GIF"):
         write_gif(path, clip, scale=20_000)
+    for shape in ((1, 1, 1, 70_000), (1, 1, 70_000, 1)):
+        with pytest.raises(ValueError, match="70000.* pixels are too many for a GIF: 65535 a side"):
+            write_gif(path, torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"3 frames of 40000 x 50000 are 6000\.0 megapixels"):
+        write_gif(path, clip, scale=10_000)
+    with pytest.raises(ValueError, match=r"1\.5 x 1\.5 times"):
+        write_gif(path, clip, scale=1.5)
     with pytest.raises(ValueError, match=r"a\.mp4 does not end in \.gif"):
         write_gif(tmp_path / "a.mp4", clip)
     assert not list(tmp_path.iterdir())

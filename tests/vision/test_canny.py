@@ -206,6 +206,26 @@ def test_a_step_is_as_steep_as_it_is_high_and_blur_keeps_the_mean():
     assert blur(periodic, 0.0).equal(periodic)
 
 
+def test_of_two_pixels_that_are_alike_to_within_rounding_the_one_uphill_stays():
+    flat = torch.zeros(1, 1, 1, 4)
+    magnitude = torch.tensor([[[[0.1, 0.500005, 0.5, 0.1]]]])  # brighter to the right
+    expected = torch.tensor([[[[0.0, 0.0, 0.5, 0.0]]]])
+    torch.testing.assert_close(thin(magnitude, flat, flat + 1), expected, rtol=0, atol=0)
+    turned = thin(magnitude.flip(-1), flat, flat - 1)
+    torch.testing.assert_close(turned, expected.flip(-1), rtol=0, atol=0)
+
+
+def test_pictures_that_are_no_numbers_have_no_edges():
+    for wrong in (math.nan, math.inf):
+        picture = torch.zeros(1, 3, 4, 5)
+        picture[0, 1, 2, 3] = wrong
+        with pytest.raises(ValueError, match="pictures have 1 values that are no numbers"):
+            canny(picture)
+    for sigma in (math.nan, math.inf, -1.0, 1e12):
+        with pytest.raises(ValueError, match=f"sigma {sigma}".replace("+", r"\+")):
+            canny(torch.zeros(1, 1, 4, 5), sigma=sigma)
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match=r"not in \(3, 8, 8\)"):
         canny(torch.zeros(3, 8, 8))

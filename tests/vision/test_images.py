@@ -29,6 +29,9 @@ from scratchmm.vision.images import (
 NOISE = np.random.default_rng(0).integers(0, 256, (31, 45, 3), dtype=np.uint8)
 
 
+PICTURES, NAN = torch.zeros(2, 3, 4, 5), float("nan")
+
+
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
@@ -254,6 +257,22 @@ def test_the_middle_is_cut_out():
             lambda: resize(Image.new("L", (1, 9000)), 224),
             "cannot resize 1 x 9000 .* to 224 x 2016000",
         ),
+        (lambda: resize(Image.new("L", (9, 5)), (10**6, 10**6)), "to 1000000 x 1000000"),
+        (lambda: resize(Image.new("L", (9, 5)), 4, "area"), "'area' is none of nearest"),
+        (lambda: center_crop(Image.new("L", (9, 5)), 0), "cannot crop 0 x 0"),
+        (lambda: center_crop(Image.new("L", (9, 5)), -3), "cannot crop -3 x -3"),
+        (lambda: to_image(torch.tensor([[[0.0, NAN, 1.0]]])), "1 values that are no numbers"),
+        (lambda: random_flip(PICTURES, seeded(), NAN), "not at nan"),
+        (lambda: random_flip(PICTURES, seeded(), 1.5), "not at 1.5"),
+        (lambda: random_flip(PICTURES, seeded(), -0.1), "not at -0.1"),
+        (lambda: color_jitter(PICTURES, seeded(), NAN), "not at nan"),
+        (lambda: color_jitter(PICTURES, seeded(), 2.0), "not at 2.0"),
+        (lambda: random_resized_crop(PICTURES, seeded(), 10**9), "1000000000 x 1000000000"),
+        (lambda: random_resized_crop(PICTURES, seeded(), 0), "to 0 x 0"),
+        (lambda: random_resized_crop(PICTURES, seeded(), 4, NAN), "not nan"),
+        (lambda: random_resized_crop(PICTURES, seeded(), 4, 1.1), "not 1.1"),
+        (lambda: normalise(PICTURES, (0.5,) * 3, (0.5, 0.0, 0.5)), r"0\.0, 0\.5\): numbers"),
+        (lambda: normalise(PICTURES, (0.5, NAN, 0.5), (0.5,) * 3), "nan, 0.5"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_sentence(make, sentence):
