@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.audio.features import NEARLY_ZERO
+from scratchmm.audio.features import NEARLY_ZERO, check_numbers
 from scratchmm.audio.mel import check_bands, mel_points
-from scratchmm.audio.rhythm import FASTEST, LIKELY, SECONDS, likeness
+from scratchmm.audio.rhythm import FASTEST, LIKELY, MOST, SECONDS, likeness
 from scratchmm.audio.sound_files import check_rate
 from scratchmm.audio.spectrum import check_sound, hop_of, pad_ends, window_of
 from scratchmm.audio.waveform import MOST_SAMPLES, MOST_TOGETHER, ROLLOFF, ZEROS, windowed_sinc
@@ -177,6 +177,9 @@ def spectral_centroid(magnitude: Tensor, rate: int) -> Tensor:
 
 # features.zero_crossing_rate: How often the sign changes. 15 minutes, difficulty 2 of 5. In the
 # lesson: "A few numbers a frame".
+# Given:
+# - check_numbers(x: Tensor, name: str) -> None
+#     Refuse NaN and infinite numbers where a comparison would hide them.
 def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Tensor:
     """How often the sign changes from a sample to the next: float (..., S) to (..., F) in [0, 1).
 
@@ -208,9 +211,9 @@ def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
     lag 0.
 
     onsets: float (..., F), such as onset_strength(sound, rate, hop); rate in Hz; hop in samples.
-    Returns (...) in the dtype of the onsets; 0 where all are 0, or F is. It is 60 * rate / (hop *
+    Returns (...) in the dtype of the onsets; 0 where all are 0. It is 60 * rate / (hop *
     lag) for a whole lag, so 120 at 22050 Hz comes out as 117.45 or 123.05; and it has no gradient.
-    Raises ValueError where n is below 2.
+    Raises ValueError where n is below 2 or too large, for 0 frames and for onsets that are NaN.
 
     >>> onsets = torch.zeros(400)
     >>> onsets[::20] = 1.0  # 20 frames of 0.025 s from beat to beat
