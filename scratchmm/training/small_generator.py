@@ -41,8 +41,8 @@ LATENT = 16  # channels of its latents, on a grid of 4 x 4
 LENGTH = 20  # tokens of the longest prompt
 TEXT = {"width": 64, "depth": 2, "heads": 4, "hidden": 256}
 STEPS = 200  # of the schedule
-RECIPE: dict[str, Any] = {"scenes": 16_000, "pairs": 0.25, "places": 0.7, "seed": 0}
-RECIPE |= {"space_steps": 1500, "read_steps": 2000, "steps": 4500}
+RECIPE: dict[str, Any] = {"scenes": 16_000, "pairs": 0.5, "places": 0.7, "seed": 0}
+RECIPE |= {"space_steps": 1500, "read_steps": 2000, "steps": 6000}
 
 
 @dataclass
