@@ -607,9 +607,7 @@ axis.invert_yaxis()
 axis.set(xscale="log", xlabel="FID, each line ten times the one before (share of the way)")
 axis.set(title="how far from real pictures", xlim=(ends[1] / 3, ends[0] * 8))
 axis.grid(axis="x", color=plots.QUIET, linewidth=0.4)
-figure.savefig(out / "fid.png")
-plt.close(figure)
-print("picture:", out / "fid.png")
+print("picture:", plots.save(figure, out / "fid.png"))
 
 # %% [markdown]
 # **Answer.** Read the axis: it is logarithmic, since noise is hundreds of times as far as any picture.

@@ -289,9 +289,10 @@ def test_a_lesson_run_by_itself_says_a_sentence_too(tmp_path: Path) -> None:
 
 
 def test_results_that_are_no_results_are_refused(house: Path, capsys) -> None:
-    (house / "tutorials" / "results.json").write_text("{")
-    assert main(["lessons", "1", "--quick"]) == 1
-    assert "is not a list of lesson results" in capsys.readouterr().err
+    for text, told in (("{", "results.json is no JSON"), ("[3]", "not a list of lesson results")):
+        (house / "tutorials" / "results.json").write_text(text)
+        assert main(["lessons", "1", "--quick"]) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_the_table_is_written_between_the_markers(house: Path) -> None:
