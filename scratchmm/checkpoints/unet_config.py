@@ -118,6 +118,8 @@ def unet_settings(source: Source, kind: type[UNetConfig]) -> Settings:
     number = config.values["num_attention_heads"] is not None
     key = "num_attention_heads" if number else "attention_head_dim"
     heads = config.values[key]
+    if not all(type(one) is int for one in (heads if isinstance(heads, list) else [heads])):
+        raise ValueError(f"{config.label} says {key} is {heads}: heads are whole numbers")
     if isinstance(heads, list):
         heads = in_short(tuple(heads))
     return {

@@ -273,6 +273,8 @@ FOREIGN = [
     (a_unet, "norm_num_groups", [4]),
     (a_text_unet, "attention_head_dim", 4.5),
     (a_text_unet, "attention_head_dim", [[2]]),
+    (a_text_unet, "num_attention_heads", 4.5),
+    (a_controlnet, "num_attention_heads", 4.0),
     (a_vae, "latents_mean", [0.1, 0.2, 0.3, 0.4]),
     (a_vae, "_class_name", "AsymmetricAutoencoderKL"),
     (a_prior, "time_embed_act_fn", "gelu"),
