@@ -110,9 +110,26 @@ def shows(mine: Outcome, right: Outcome) -> bool:
         return False
     if mine.failure is not None and mine.failure.kind in ("changed", "detached"):
         return True
+    if mine.failure is not None and mine.failure.kind == "wrong" and mine.failure.cause is None:
+        if not any(_raised(got) for got in mine.trace):
+            return True  # a demand on something that the trace does not hold
     pairs = zip(mine.trace, right.trace, strict=False)
     return any(
         not same(got, wanted) and (not _raised(got) or _raised(wanted)) for got, wanted in pairs
+    )
+
+
+def only_raises(mine: Seen, right: Seen) -> bool:
+    """Whether what fails does so by an exception where the right answer raises none, and all else
+    came out right."""
+    failing = [
+        (one, other)
+        for one, other in zip(mine.outcomes, right.outcomes, strict=True)
+        if not one.passed
+    ]
+    return bool(failing) and all(
+        one.failure is not None and one.failure.kind == "raised" and not shows(one, other)
+        for one, other in failing
     )
 
 

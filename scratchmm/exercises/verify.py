@@ -17,7 +17,7 @@ from typing import Any
 
 from scratchmm.exercises import catalogue
 from scratchmm.exercises.checking import check_file
-from scratchmm.exercises.diagnosis import diagnose
+from scratchmm.exercises.diagnosis import diagnose, look, only_raises
 from scratchmm.exercises.format import BankAnswer, Exercise
 from scratchmm.exercises.grading import Grade, apply, grade
 from scratchmm.exercises.stubs import definition, stub_file
@@ -39,6 +39,7 @@ class Findings:
     wrongs: int = 0
     rejected: int = 0
     diagnosed: int = 0
+    nameless: int = 0  # of the wrong answers: those that need no name, for they only raise
     rights: int = 0
     accepted: int = 0
     seconds: float = 0.0
@@ -128,7 +129,16 @@ def _rejected(
 
 
 def _diagnosed(exercise: Exercise, wrong: BankAnswer, graded: Grade, findings: Findings) -> None:
+    """A wrong answer must be named, as itself or as a twin, and as nothing else.
+
+    One that differs from the right answer by nothing but an exception, where the right one raises
+    none, needs no name: many mistakes end in the same exception, so the diagnosis names none of
+    them. The learner reads the exception and its line. A wrong name is a fault there too.
+    """
     named = {match.id for match in diagnose(exercise, graded, wrong.answer)}
+    if not named and only_raises(look(exercise, wrong.answer), look(exercise, exercise.reference)):
+        findings.nameless += 1
+        return
     twins = family(exercise, wrong.mistake or wrong.id)
     if named & twins and named <= twins:
         findings.diagnosed += 1
@@ -234,7 +244,7 @@ def closing_line(found: Sequence[Findings]) -> str:
         return sum(int(getattr(one, name)) for one in exercises)
 
     wrongs = total("wrongs")
-    share = 100 * total("diagnosed") / max(wrongs, 1)
+    share = 100 * total("diagnosed") / max(wrongs - total("nameless"), 1)
     slowest = max(exercises, key=lambda one: one.seconds)
     return (
         f"references {total('reference')}/{count}, stubs {total('stub')}/{count}, "

@@ -286,6 +286,6 @@ def with_einsum(self, x, context=None, mask=None, cache=None, return_weights=Fal
     if cache is not None:
         key, value = cache.extend(key, value)
     weights = attention_weights(query, key, mask)
-    mixed = torch.einsum("bhls,bhsd->blhd", weights, value)
+    mixed = torch.einsum("bhls,bhsd->blhd", weights.to(value.dtype), value)
     output = self.output(mixed.reshape(x.shape[0], x.shape[1], -1))
     return (output, weights) if return_weights else output

@@ -78,7 +78,7 @@ def expected_names(model, decayed):
 def two(decay_groups, case):
     groups = case.call(decay_groups, case.fill(Sample()), 0.3)
     case.equal([sorted(group) for group in groups], [["params", "weight_decay"]] * 2, "keys")
-    case.equal([group["weight_decay"] for group in groups], [0.3, 0.0], "weight_decay")
+    case.equal([float(group["weight_decay"]) for group in groups], [0.3, 0.0], "weight_decay")
 
 
 @exercise.holds("what has two axes or more is decayed; biases, norms and scalars are not")

@@ -27,12 +27,12 @@ exercise = Exercise(
         "remain. Each carries its similarity and its number in the gallery, and the number counts "
         "from the gallery's start and not from the block's.",
         "Start with scores (Q, 0) and indices (Q, 0). For each block: similarities (Q, block), their "
-        "numbers start, start + 1, ...; join both to what was kept along dim 1; topk along dim 1, at "
-        "most k of what there is; gather the numbers at the places that topk names. Refuse k below "
-        "1 and above G.",
+        "numbers start, start + 1, ...; join both to what was kept along dim 1; first_best names the "
+        "places of the best, at most k of what there is; gather scores and numbers there. "
+        "check_search refuses a k below 1 or above G.",
         "scores = torch.cat([scores, fresh], dim=1); indices = torch.cat([indices, "
-        "places.expand_as(fresh)], dim=1); scores, kept = scores.topk(min(k, scores.shape[1]), "
-        "dim=1); indices = indices.gather(1, kept)",
+        "places.expand_as(fresh)], dim=1); kept = first_best(scores, min(k, scores.shape[1])); "
+        "scores = scores.gather(1, kept); indices = indices.gather(1, kept)",
     ),
 )
 
@@ -218,9 +218,9 @@ exercise.edit(
 )
 exercise.edit(
     "normalised",
-    ("queries @ gallery[start : start + block].T",
-     "torch.nn.functional.normalize(queries, dim=1)"
-     " @ torch.nn.functional.normalize(gallery[start : start + block], dim=1).T"),
+    ("queries.double() @ gallery[start : start + block].double().T",
+     "torch.nn.functional.normalize(queries.double(), dim=1)"
+     " @ torch.nn.functional.normalize(gallery[start : start + block].double(), dim=1).T"),
     story="the vectors are made unit length first",
     advice="by dot product: who wants cosines hands over unit vectors",
     convention=True,
@@ -233,16 +233,18 @@ exercise.edit(
 )
 exercise.edit(
     "too-many-accepted",
-    ("if not 1 <= k <= len(gallery):", "if k < 1:"),
+    ("check_search(queries, gallery, k, block)", "if k < 1:\n        raise ValueError(k)"),
     story="a k above the gallery's size gives fewer answers than were asked for",
     advice="raise a ValueError that names both",
-)
+)  # fmt: skip
 exercise.edit(
     "none-accepted",
-    ("if not 1 <= k <= len(gallery):", "if k > len(gallery):"),
+    ("check_search(queries, gallery, k, block)", "if k > len(gallery):\n        raise ValueError(k)"),
+    ("first_best(scores, min(k, scores.shape[1]))",
+     "scores.topk(min(k, scores.shape[1]), dim=1).indices"),
     story="k = 0 is accepted",
     advice="raise a ValueError: k counts from 1",
-)
+)  # fmt: skip
 
 
 @exercise.wrong(

@@ -9,7 +9,7 @@ import torch
 from scratchmm.exercises.lesson_07_fusion_strategies.bilinear import exercise
 from scratchmm.fusion.modalities import gather
 
-START = "self.bias.expand(len(there), -1)"
+START = "self.bias.expand(there.shape[0], -1)"
 ADDED = "total + bilinear(vectors[left], vectors[right], weight)"
 GATHERED = "gather(features, self.widths, present)"
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from scratchmm.exercises.lesson_12_samplers_and_guidance.clip_score import exercise
 
-COSINE = "torch.cosine_similarity(image_embeddings, text_embeddings, dim=-1)"
+COSINE = "vectors.cosine(image_embeddings, text_embeddings)"
 SCORE = "WEIGHT * cosine.clamp(min=0)"
 
 exercise.edit(
@@ -55,7 +55,7 @@ exercise.edit(
 )
 exercise.edit(
     "wrong-axis",
-    ("dim=-1)", "dim=0)"),
+    (COSINE, "torch.cosine_similarity(image_embeddings, text_embeddings, dim=0)"),
     story="the cosine runs along the batch: one for each feature",
     advice="dim=-1",
 )
@@ -72,9 +72,9 @@ exercise.edit(
 exercise.edit(
     "all-with-all",
     (
-        "return WEIGHT * cosine.clamp(min=0)",
+        f"return ({SCORE})",
         "pairs = torch.cosine_similarity(image_embeddings[:, None], text_embeddings, dim=-1)\n"
-        "    return WEIGHT * pairs.clamp(min=0)",
+        "    return (WEIGHT * pairs.clamp(min=0))",
     ),
     story="every picture is scored with all words of the batch, (B, B)",
     advice="only with its own: products of the same row",

@@ -118,8 +118,8 @@ exercise.edit(
 exercise.edit(
     "names-exchanged",
     (
-        "check_target(target)",
-        'check_target(target)\n    target = {"noise": "start", "start": "noise"}.get(target, target)',
+        "check_target(target, alpha_bar)",
+        'check_target(target, alpha_bar)\n    target = {"noise": "start", "start": "noise"}.get(target, target)',
     ),
     story="a prediction of the noise is taken for the start, and one of the start for the noise",
     advice="target says what the model predicts",
@@ -172,7 +172,7 @@ exercise.edit(
 )
 exercise.edit(
     "any-name",
-    ("check_target(target)", "pass"),
+    ("check_target(target, alpha_bar)", "pass"),
     story="a name that is none is taken for the velocity",
     advice="raise a ValueError unless it is one of the three: check_target does",
 )

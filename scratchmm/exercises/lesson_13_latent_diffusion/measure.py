@@ -130,8 +130,8 @@ def to_images(vae, case):
 def measured(vae, case):
     module, images = made(case, vae), pictures(case)
     case.call(module.measure, images, generator(case))
-    scale = case.seen(module.scale.detach().clone())
-    case.equal(scale, 1 / means(images).std(correction=0), "the scale", 0.01)
+    scale = case.seen(module.scale.detach().double().clone())
+    case.equal(scale, 1 / means(images).double().std(correction=0), "the scale", 0.01)
 
 
 @exercise.holds("the scale that was there before does not matter")
@@ -139,8 +139,8 @@ def whatever_was_before(vae, case):
     module, images = made(case, vae, scale=7.0), pictures(case)
     for _ in range(2):
         case.call(module.measure, images, generator(case))
-        scale = case.seen(module.scale.detach().clone())
-        case.equal(scale, 1 / means(images).std(correction=0), "the scale", 0.01)
+        scale = case.seen(module.scale.detach().double().clone())
+        case.equal(scale, 1 / means(images).double().std(correction=0), "the scale", 0.01)
 
 
 @exercise.holds("the deviation is that of drawn latents, with the encoder's doubt in it")

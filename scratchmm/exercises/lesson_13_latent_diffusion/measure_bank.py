@@ -7,8 +7,9 @@ import torch
 from scratchmm.diffusion.vae import VAE, draw
 from scratchmm.exercises.lesson_13_latent_diffusion.measure import exercise
 
-TIMES = "return draw(self.encode(images), generator) * self.scale"
-OVER = "return self.decode(latents / self.scale)"
+DRAWN = "latents = draw(self.encode(images), generator)"
+TIMES = "return (latents - self.config.shift) * self.scale"
+OVER = "return self.decode(latents / self.scale + self.config.shift)"
 SET = "self.scale.copy_(1 / draw(self.encode(images), generator).std(correction=0))"
 
 
@@ -41,13 +42,13 @@ measured(
 )
 exercise.edit(
     "scale-of-the-config",
-    (OVER, "return self.decode(latents / self.config.scale)"),
+    (OVER, "return self.decode(latents / self.config.scale + self.config.shift)"),
     story="latents are divided by the config's scale, whatever has been measured since",
     advice="self.scale: the config's is only where it begins",
 )
 exercise.edit(
     "chance-from-elsewhere",
-    (TIMES, "return draw(self.encode(images)) * self.scale"),
+    (DRAWN, "latents = draw(self.encode(images))"),
     story="latents are drawn without the generator",
     advice="hand the generator on: draw(self.encode(images), generator)",
 )
@@ -120,48 +121,48 @@ exercise.edit(
 )
 exercise.edit(
     "divided-first",
-    (TIMES, "return draw(self.encode(images), generator) / self.scale"),
-    (OVER, "return self.decode(latents * self.scale)"),
+    (TIMES, "return (latents - self.config.shift) / self.scale"),
+    (OVER, "return self.decode(latents * self.scale + self.config.shift)"),
     story="latents are divided by the scale, and multiplied before they are decoded",
     advice="the other way round: the scale is one over the deviation",
 )
 exercise.edit(
     "not-scaled-back",
-    (OVER, "return self.decode(latents)"),
+    (OVER, "return self.decode(latents + self.config.shift)"),
     story="latents are decoded without the scale taken off",
     advice="divide by self.scale first: the decoder learned from latents of their own size",
 )
 exercise.edit(
     "scaled-twice",
-    (OVER, "return self.decode(latents * self.scale)"),
+    (OVER, "return self.decode(latents * self.scale + self.config.shift)"),
     story="latents are multiplied by the scale again before they are decoded",
     advice="divide: what was multiplied must be undone",
 )
 exercise.edit(
     "not-scaled",
-    (TIMES, "return draw(self.encode(images), generator)"),
+    (TIMES, "return latents - self.config.shift"),
     story="latents are handed out without the scale",
     advice="times self.scale",
 )
 exercise.edit(
     "mean-latents",
-    (TIMES, "return self.encode(images).mean * self.scale"),
+    (DRAWN, "latents = self.encode(images).mean"),
     story="the means are handed out: nothing is drawn",
     advice="draw of what the encoder says",
 )
 exercise.edit(
     "doubt-not-scaled",
     (
-        TIMES,
-        "posterior = self.encode(images)\n        z = draw(posterior, generator)\n"
-        "        return posterior.mean * self.scale + z - posterior.mean",
+        DRAWN,
+        "posterior = self.encode(images)\n        noise = draw(posterior, generator) - posterior.mean\n"
+        "        latents = posterior.mean + noise / self.scale",
     ),
     story="only the mean is multiplied by the scale, the noise of the draw is not",
     advice="draw first, then multiply all of it",
 )
 exercise.edit(
     "latents-detached",
-    (TIMES, "return draw(self.encode(images), generator).detach() * self.scale"),
+    (DRAWN, f"{DRAWN}.detach()"),
     story="latents are cut off from the pictures",
     advice="no detach(): who wants no gradient asks for it",
 )
