@@ -176,3 +176,17 @@ def test_an_answer_of_an_exercise_is_told_as_what_it_is():
     assert names(attend, cleaned) == ["result-cleaned"]
     assert names(catalogue.find("recall_at_k"), by_topk) == ["more-than-there-are"]
     assert names(catalogue.find("patchify"), unchecked) == ["refused-by-accident"]
+
+
+def test_a_demand_on_what_the_trace_does_not_hold_names_a_mistake(fake):
+    exercise = fake["fake.scaled"]
+    exercise.properties.clear()
+
+    @exercise.holds("a table that the call is handed stays as it was")
+    def unchanged(scaled, case):
+        table = {"x": case.normal(B=2, D=3)}
+        before = table["x"].clone()
+        case.call(lambda table: scaled(table["x"]), table)
+        case.true(torch.equal(table["x"], before), "the table as it was", "another one")
+
+    assert names(exercise, lambda x, by=2.0: x.mul_(by).add_(3.0)) == ["in-place"]

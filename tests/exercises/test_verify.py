@@ -63,6 +63,35 @@ def test_twins_are_one_mistake(fake):
     assert faults(exercise) == ""
 
 
+def test_a_wrong_answer_that_only_raises_needs_no_name(fake):
+    exercise = fake["fake.scaled"]
+
+    @exercise.wrong("raises", story="s", advice="a")
+    def raises(x, by=2.0):
+        raise TypeError("no result")
+
+    found = verify_one(exercise.id)
+    assert (found.faults, found.nameless) == ([], 1)
+    assert "100 % diagnosed" in closing_line([found])
+
+
+def test_a_wrong_answer_that_fails_otherwise_too_needs_one(fake):
+    exercise = fake["fake.scaled"]
+    exercise.holds("not of zeros")(
+        lambda scaled, case: case.equal(
+            case.call(scaled, torch.zeros(1, 1)), torch.full((1, 1), 3.0)
+        )
+    )
+
+    @exercise.disguise("no-shift")
+    def raises_but_for_one(x, by=2.0):
+        if x.shape[0] > 1:
+            raise TypeError("no result")
+        return x * 7 + 4
+
+    assert "no-shift in disguise 1 (fails property 1) is named as nothing" in faults(exercise)
+
+
 def test_a_reference_that_fails_on_one_seed_of_twenty_is_found(fake):
     @fake["fake.scaled"].holds("luck")
     def luck(scaled, case):

@@ -119,7 +119,8 @@ exercise.edit(
     "names-exchanged",
     (
         "check_target(target, alpha_bar)",
-        'check_target(target, alpha_bar)\n    target = {"noise": "start", "start": "noise"}.get(target, target)',
+        "check_target(target, alpha_bar)\n"
+        '    target = {"noise": "start", "start": "noise"}.get(target, target)',
     ),
     story="a prediction of the noise is taken for the start, and one of the start for the noise",
     advice="target says what the model predicts",
