@@ -1,5 +1,7 @@
 """The autoencoder against diffusers' AutoencoderKL: moments, picture, gradients, both namings."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -107,7 +109,8 @@ def test_saved_folders(tmp_path, reference, safe):
         pytest.importorskip("safetensors.torch")
     reference.save_pretrained(tmp_path, safe_serialization=safe)
     images = normal(1, 2, 16, 8)
-    model = load_vae(VAE(CONFIG).double(), tmp_path)
+    config = replace(CONFIG, scale=reference.config.scaling_factor)
+    model = load_vae(VAE(config).double(), tmp_path)
     equal(model.encode(images).mean, reference.encode(images).latent_dist.mean)
 
 

@@ -19,6 +19,7 @@ from scratchmm.training import small_clip
 KEYS = {
     "seen_accuracy",
     "unseen_accuracy",
+    "names",
     "image_to_text_recall",
     "text_to_image_recall",
     "train_seconds",

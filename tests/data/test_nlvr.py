@@ -115,7 +115,7 @@ def test_an_empty_table_a_missing_one_and_a_broken_picture(folder, tmp_path):
         load_nlvr(tmp_path, "test")
     pairs = load_nlvr(folder(ROW))
     pairs[0].file.write_bytes(pairs[0].file.read_bytes()[:200])
-    with pytest.raises(ValueError, match="dev-72-1-0.png is a damaged or truncated picture"):
+    with pytest.raises(ValueError, match="dev-72-1-0.png is damaged or truncated"):
         load_boxes(pairs)
 
 
