@@ -5,10 +5,12 @@ import tempfile
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from scratchmm.audio import audio_cnn, features, mel, rhythm, spectrum, waveform
 from scratchmm.audio import augment as sound_augment
@@ -45,6 +47,7 @@ from scratchmm.fusion import (
     multimodal_transformer,
     tensor_fusion,
     vilt,
+    vilt_positions,
     vision_language,
     vqa,
 )
@@ -59,8 +62,10 @@ from scratchmm.layers import (
     picture_blocks,
     sinusoids,
     transformer,
+    vectors,
 )
 from scratchmm.metrics import clip_score, fid, picture_quality, recall
+from scratchmm.pictures import png
 from scratchmm.training import (
     adaptive_loss,
     augment,
@@ -285,6 +290,8 @@ def run_clip() -> None:
 
 def run_loss() -> None:
     loss.contrastive_loss(torch.randn(3, 5), torch.randn(3, 5), 7.0)
+    right = torch.eye(3, dtype=torch.bool)
+    loss.masked_contrastive_loss(torch.randn(3, 5), torch.randn(3, 5), 7.0, right)
 
 
 def run_zero_shot() -> None:
@@ -331,6 +338,22 @@ def run_images() -> None:
     images.augment(torch.stack([picture, -picture]), torch.Generator())
 
 
+def run_png() -> None:
+    content = BytesIO()
+    Image.new("RGB", (5, 4), (9, 8, 7)).save(content, "PNG", transparency=(9, 8, 7))
+    png.still("a.png", png.chunks_of("a.png", content.getvalue()))
+
+
+def run_vectors() -> None:
+    vectors.cosine(torch.randn(3, 5), torch.randn(3, 5))
+
+
+def run_vilt_positions() -> None:
+    pixels = torch.ones(4, 12, 14, dtype=torch.bool)
+    rows, columns, _ = vilt_positions.count_patches(pixels, torch.zeros(4, 3, 12, 14), patch=2)
+    vilt_positions.spread_each(torch.randn(9, 5), rows, columns, (6, 7))
+
+
 def run_bpe() -> None:
     bpe.pad_batch([[5], [6, 7, 8], [9]], 5, start=1, end=2, pad=0)
 
@@ -341,7 +364,7 @@ def run_wordpiece() -> None:
 
 
 def run_small_clip() -> None:
-    pictures = torch.randn(3, 3, 8, 8)
+    pictures = torch.rand(3, 3, 8, 8) * 2 - 1
     small = small_clip.build(pictures, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
     small.embed_pictures(pictures)
     small.embed_texts(["a", "sea"])
@@ -368,7 +391,7 @@ def run_small_generator() -> None:
 
 
 def run_small_vit() -> None:
-    pictures = torch.randn(5, 2, 8, 8)
+    pictures = torch.rand(5, 2, 8, 8) * 2 - 1
     small_vit.build(pictures, ["a", "b", "c"], patch_size=4).classify(pictures)
 
 
@@ -564,6 +587,9 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/picture_blocks.py": run_picture_blocks,
     "layers/sinusoids.py": run_sinusoids,
     "layers/lstm.py": run_lstm,
+    "layers/vectors.py": run_vectors,
+    "pictures/png.py": run_png,
+    "fusion/vilt_positions.py": run_vilt_positions,
     "vision/vit.py": run_vit,
     "vision/looker.py": run_looker,
     "vision/resnet.py": run_resnet,

@@ -74,7 +74,7 @@ def pictures_of(given: "Picture | Iterable[Picture]", size: int, channels: int =
 def _one(given: Any, size: int, channels: int) -> Tensor:
     """One picture, or a tensor of several of one size: (B, channels, size, size)."""
     if isinstance(given, Tensor):
-        return _of_channels(_fitted(_checked(given), size), channels)
+        return _of_channels(_fitted(_checked(given, channels), size), channels)
     if isinstance(given, (str, Path)):
         image = open_image(given, at_least=2 * size)  # twice, so that the rest is resized well
     elif isinstance(given, np.ndarray):
@@ -90,12 +90,13 @@ def _one(given: Any, size: int, channels: int) -> Tensor:
     return _of_channels(to_tensor(center_crop(resize(image, size), size))[None], channels)
 
 
-def _checked(picture: Tensor) -> Tensor:
+def _checked(picture: Tensor, channels: int) -> Tensor:
     """A tensor as float (B, C, H, W) in [-1, 1]; refused where it cannot be one."""
     shape = tuple(picture.shape)
-    if picture.ndim not in (3, 4) or picture.shape[-3] not in (1, 3) or 0 in shape[-3:]:
+    if picture.ndim not in (3, 4) or picture.shape[-3] not in (1, 3, channels) or 0 in shape[-3:]:
+        known = "1 or 3" if channels in (1, 3) else f"{channels}, 1 or 3"
         raise ValueError(
-            f"a tensor of pictures is (C, H, W) or (B, C, H, W), C 1 or 3, not {shape}"
+            f"a tensor of pictures is (C, H, W) or (B, C, H, W), C {known}, not {shape}"
         )
     picture = picture if picture.ndim == 4 else picture[None]
     if picture.dtype == torch.uint8:

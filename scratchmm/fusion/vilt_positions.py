@@ -2,7 +2,8 @@
 
 Paper: ViLT (Kim et al. 2021, arXiv 2102.03334); what it does with pictures of several sizes stands in
 its code only.
-Dimensions: B batch, N patches of the padded grid, D width; S rows and columns of the learned square.
+Dimensions: B batch, D width, S rows and columns of the learned square; P rows and Q columns of the
+padded grid, N = P * Q, and L either of them.
 Differs from the paper: nothing.
 """
 
@@ -33,9 +34,9 @@ def spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int
 
 
 def spread_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[int, int]) -> Tensor:
-    """`spread_positions` for a batch of pictures that fill so many rows and columns: (B, N, D).
+    """`spread_positions` for a batch of pictures, each with its own filled corner: (B, N, D).
 
-    positions: (S * S, D); rows, columns: int64 (B,), whose numbers Python need not know.
+    positions: (S * S, D); rows, columns: int64 (B,), filled in each; Python need not know the numbers.
 
     >>> square = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
     >>> spread_each(square, torch.tensor([1, 2]), torch.tensor([2, 3]), (2, 3)).view(2, 2, 3)
@@ -47,9 +48,9 @@ def spread_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[in
     """
     side = round(positions.shape[0] ** 0.5)
     square = positions.view(side, side, -1)  # (S, S, D)
-    down = stretch(rows, side, grid[0]).to(positions.dtype)  # (B, rows of the grid, S)
-    across = stretch(columns, side, grid[1]).to(positions.dtype)  # (B, columns of the grid, S)
-    stretched = (down @ square.flatten(1)).unflatten(2, (side, -1))  # (B, rows of the grid, S, D)
+    down = stretch(rows, side, grid[0]).to(positions.dtype)  # (B, P, S)
+    across = stretch(columns, side, grid[1]).to(positions.dtype)  # (B, Q, S)
+    stretched = (down @ square.flatten(1)).unflatten(2, (side, -1))  # (B, P, S, D)
     return (across[:, None] @ stretched).flatten(1, 2)  # (B, N, D)
 
 
@@ -62,11 +63,11 @@ def stretch(counts: Tensor, side: int, length: int) -> Tensor:
     >>> stretch(torch.tensor([3]), side=2, length=4)[0].tolist()
     [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.0, 0.0]]
     """
-    place = torch.arange(length, device=counts.device)  # (length,)
+    place = torch.arange(length, device=counts.device)  # (L,)
     steps = (counts - 1).clamp(min=1)[:, None].double()  # (B, 1)
-    at = place * (side - 1) / steps  # (B, length), in learned places
+    at = place * (side - 1) / steps  # (B, L), in learned places
     near = 1 - (at[..., None] - torch.arange(side, device=counts.device)).abs()
-    return near.clamp(min=0) * (place < counts[:, None])[..., None]  # (B, length, side)
+    return near.clamp(min=0) * (place < counts[:, None])[..., None]  # (B, L, S)
 
 
 def filled_patches(

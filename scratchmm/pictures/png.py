@@ -129,7 +129,7 @@ def head_of(chunks: list[Chunk]) -> Head:
 def _see_through(image: Image.Image, depth: int, levels: list[int], content: bytes) -> Image.Image:
     """The picture in RGBA, see-through where it has the levels that its tRNS names."""
     if len(levels) == 3:
-        pixels = np.asarray(image)  # (H, W, 3), of 16 bits the upper halves
+        pixels = np.asarray(image)  # of 16 bits the upper halves
         clear = (pixels == [level >> depth - 8 for level in levels]).all(-1)
         if depth == 16:
             clear &= (_lower_halves(content) == [level & 255 for level in levels]).all(-1)

@@ -75,6 +75,7 @@ def channels_first(clips: Tensor) -> Tensor:
 
     The axes change places; a reshape to that shape would tear pictures apart.
 
+    >>> import torch
     >>> channels_first(torch.zeros(2, 16, 3, 32, 24)).shape
     torch.Size([2, 3, 16, 32, 24])
     """
@@ -88,6 +89,7 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns (B, D, F, H, W). Each offset in time has its own flat kernel: the frames that lie so far
     from each frame are convolved with it, and the results added. Beyond both ends are zeros.
 
+    >>> import torch
     >>> x, weight = torch.randn(2, 3, 5, 8, 6), torch.randn(4, 3, 3, 3, 3)
     >>> torch.testing.assert_close(conv3d(x, weight), F.conv3d(x, weight, padding=1))
     """
@@ -120,6 +122,7 @@ def temporal_receptive_field(layers: list[tuple[int, int]]) -> int:
 class ResidualStem(nn.Module):
     """R3D's first convolution, of 3 x 7 x 7: halves height and width, leaves time alone.
 
+    >>> import torch
     >>> ResidualStem(3, 8)(torch.zeros(2, 3, 5, 32, 24)).shape
     torch.Size([2, 8, 5, 16, 12])
     """
@@ -143,6 +146,7 @@ class PlainStage(nn.Module):
     pool_time: whether the pooling halves the frames too. What is left over at an end makes a box
     of its own, so that one frame stays one frame.
 
+    >>> import torch
     >>> PlainStage(3, 8, depth=2, pool_time=True)(torch.zeros(2, 3, 5, 9, 6)).shape
     torch.Size([2, 8, 3, 5, 3])
     """
@@ -165,6 +169,7 @@ class PlainStage(nn.Module):
 class CNN3D(nn.Module):
     """Clips of any number of frames, any height and width, to classes.
 
+    >>> import torch
     >>> clips = torch.zeros(2, 4, 3, 16, 12)
     >>> CNN3D(tiny())(clips).shape, CNN3D(CNN3DConfig(7, residual=False))(clips).shape
     (torch.Size([2, 5]), torch.Size([2, 7]))
@@ -211,6 +216,7 @@ class CNN3D(nn.Module):
 def check_clips(clips: Tensor, channels: int) -> None:
     """Refuse what is no batch of clips (B, F, C, H, W) of that many channels.
 
+    >>> import torch
     >>> check_clips(torch.zeros(3, 32, 32), 3)
     Traceback (most recent call last):
     ValueError: 3 axes are not (batch, frames, channels, height, width)

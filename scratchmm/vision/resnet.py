@@ -90,6 +90,7 @@ def resnet_152() -> ResNetConfig:
 class Stem(nn.Module):
     """The first convolution: of kernel 7, shrinking twice by 2; or of kernel 3 for small pictures.
 
+    >>> import torch
     >>> Stem(ResNetConfig())(torch.zeros(1, 3, 64, 32)).shape
     torch.Size([1, 64, 16, 8])
     >>> Stem(tiny())(torch.zeros(1, 3, 32, 32)).shape
@@ -113,6 +114,7 @@ class ResNet(nn.Module):
 
     Each stage after the first halves the grid. `tokens` and `vector` give it in other forms.
 
+    >>> import torch
     >>> model, images = ResNet(tiny()), torch.zeros(2, 3, 32, 32)
     >>> model(images).shape, model.tokens(images).shape, model.vector(images).shape
     (torch.Size([2, 24, 8, 8]), torch.Size([2, 64, 24]), torch.Size([2, 24]))
@@ -166,6 +168,7 @@ def shrink_first(block: ResidualBlock) -> None:
 class ResNetClassifier(nn.Module):
     """A ResNet that names the picture: one Linear layer over the mean of the grid.
 
+    >>> import torch
     >>> ResNetClassifier(tiny())(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """

@@ -62,11 +62,12 @@ def test_loss_is_the_cross_entropy_and_classify_its_softmax_in_parts():
     vit = build(pictures(), ["a", "b", "c"], **SIZES)
     labels = torch.tensor([0, 1, 2, 0, 1, 2, 1])
     vit.model.train()
-    prepared = vit.prepare(pictures())
+    shown = pictures().clamp(-1, 1)
+    prepared = vit.prepare(shown)
     loss = class_loss(vit.model, (prepared, labels))
     logits = vit.model(prepared)
     torch.testing.assert_close(loss, F.cross_entropy(logits, labels))
-    chances = vit.classify(pictures(), batch_size=3)
+    chances = vit.classify(shown, batch_size=3)
     torch.testing.assert_close(chances, logits.softmax(dim=1).detach())
     assert not vit.model.training and not chances.requires_grad
 
@@ -76,7 +77,8 @@ def test_saved_and_loaded(tmp_path):
     save(vit, tmp_path / "new")
     again = load(tmp_path / "new")
     assert again.names == vit.names and again.model.config == vit.model.config
-    torch.testing.assert_close(again.classify(pictures()), vit.classify(pictures()), rtol=0, atol=0)
+    shown = pictures().clamp(-1, 1)
+    torch.testing.assert_close(again.classify(shown), vit.classify(shown), rtol=0, atol=0)
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"config.json", "model.pt"}
 
 

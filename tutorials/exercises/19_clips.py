@@ -59,6 +59,7 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns (B, D, F, H, W). Each offset in time has its own flat kernel: the frames that lie so far
     from each frame are convolved with it, and the results added. Beyond both ends are zeros.
 
+    >>> import torch
     >>> x, weight = torch.randn(2, 3, 5, 8, 6), torch.randn(4, 3, 3, 3, 3)
     >>> torch.testing.assert_close(conv3d(x, weight), F.conv3d(x, weight, padding=1))
     """
