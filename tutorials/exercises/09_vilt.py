@@ -48,7 +48,7 @@ from scratchmm.layers.tracing import numbers_are_known
 # - numbers_are_known(x: Tensor) -> bool
 #     Whether Python may look at the numbers of x, to refuse what is wrong with them.
 # - spread_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[int, int]) -> Tensor
-#     `spread_positions` for a batch of pictures that fill so many rows and columns: (B, N, D).
+#     `spread_positions` for a batch of pictures, each with its own filled corner: (B, N, D).
 # - spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]) -> Tensor
 #     The learned square of positions, stretched over the filled corner of a grid: (N, D).
 class ViLTEmbeddings(nn.Module):
