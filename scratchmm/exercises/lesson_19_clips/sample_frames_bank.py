@@ -43,7 +43,10 @@ exercise.edit(
 )
 exercise.edit(
     "both-ends",
-    (PLACES, "torch.linspace(0, frames - 1, count).round().long()"),
+    (
+        PLACES,
+        f'torch.linspace(0, frames - 1, count).round().long() if how == "uniform" else ({PLACES})',
+    ),
     story="linspace from the first to the last frame: both ends are in, however count divides",
     advice="cut the clip into count segments and take the middle of each, not its ends",
     convention=True,
