@@ -490,7 +490,8 @@ sheet(drawn_there, [f"seed {i}" for i in range(columns)], out / "places.png")
 # seed by seed. Most sentences of this one's training say where things lie (data/captioned.py). And a
 # place must be able to mean something else in each cell: the sentence is laid out over the grid
 # (`PlacedWords` in diffusion/text_unet.py), besides being added to the time, which is the same
-# everywhere.
+# everywhere. Colours and sides of two things are as asked; their shapes, half as large, are rough,
+# and now and then one is there twice: look at the lower half of the sheet.
 #
 # ### What to stay away from
 #
