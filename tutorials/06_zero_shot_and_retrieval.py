@@ -290,12 +290,15 @@ knows_nothing = torch.zeros(count, count)
 broken = torch.full((count, count), torch.nan)
 for which, matrix in (("trained", similarity), ("all alike", knows_nothing), ("nan", broken)):
     print(f"{which:10} one line: {one_line(matrix, 1):.3f}", end="   ")
-    print(f"recall_at_k: {recall_at_k(matrix, 1):.3f}")
+    try:
+        print(f"recall_at_k: {recall_at_k(matrix, 1):.3f}")
+    except ValueError as refused:
+        print(f"recall_at_k: {refused}")
 
 # %% [markdown]
 # **Answer.** 100 per cent: nothing is *better* than one's own. A collapsed model, whose vectors have
-# all become one, looks perfect, and so does one that says nan. `recall_at_k` counts ties against the
-# model. That is the first trap.
+# all become one, looks perfect, and so does one whose similarities are nan. `recall_at_k` counts ties
+# against the model, and refuses what is no number. That is the first trap.
 #
 # **Question.** Here is the second. The sheets above look good, with a true sentence first most of
 # the time. Why is the recall of the trained model so low? Only 12 combinations are in this gallery.
