@@ -342,7 +342,7 @@ print("picture:", plots.picture_grid(rows, titles, out / "holes.png", columns=le
 # all the same. Steps are walked twice here, with a jump back into noise between (`repeats=2`), so
 # that what is inside can follow what is around it. Inside, look for what fails: the model does not
 # know where the hole is, so a thing may lie across its edge and be cut there, and in a small hole a
-# ring ends as an arc. The colour is nearly always the one asked for, the shape far less often (the
+# ring ends as an arc. The colour is nearly always the one asked for, the shape less often (the
 # shares above): this generator draws whole pictures better than parts of them.
 #
 # ## A hole from words
