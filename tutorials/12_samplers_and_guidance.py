@@ -3,7 +3,7 @@
 Question: what may a model predict, how many steps does a picture need, how is it made to listen to
 the prompt, and by what figures does one judge pictures that nobody has drawn before?
 
-Time: about 2 minutes on two cores where the shared models are there, otherwise up to 7 more to train
+Time: about 2 minutes on two cores where the shared models are there, otherwise up to 9 more to train
 them (`--quick`: about 20 s). The generator is kept in runs/generator/ (one that `generate` has trained
 is taken; it is the same), the judge in runs/judge/, a small CLIP in runs/clip/ (lesson 05's is taken
 if it is there); pictures go to runs/12_samplers_and_guidance/ (`--quick`: all of these names end in

@@ -3,7 +3,7 @@
 Question: a picture of 32 x 32 pixels is 3072 numbers, and most of them say what their neighbours say.
 What is left when a picture is squeezed into 256, and is it easier to draw there?
 
-Time: about 3 minutes on two cores with the generator and the judge of lesson 12 there, 7 more where
+Time: about 3 minutes on two cores with the generator and the judge of lesson 12 there, 9 more where
 they must be trained first (`--quick`: about 15 s). Pictures go to runs/13_latent_diffusion/
 (`--quick`: to runs/13_latent_diffusion_quick/).
 Read beside it: scratchmm/diffusion/vae.py, then scratchmm/diffusion/latent.py and

@@ -3,7 +3,7 @@
 Question: a sentence says what, but hardly where. How is a model told where to draw, and how is it
 kept from changing what is already there?
 
-Time: about 1 minute on two cores with the generator and the judge of lesson 12 there, 7 more where
+Time: about 1 minute on two cores with the generator and the judge of lesson 12 there, 9 more where
 they must be trained first (`--quick`: about 20 s). Pictures go to runs/14_control_and_inpainting/
 (`--quick`: to ..._quick/).
 Read beside it: scratchmm/vision/canny.py, scratchmm/diffusion/controlnet.py, then

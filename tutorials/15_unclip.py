@@ -4,7 +4,7 @@ Question: CLIP turns a picture into a few numbers. What of the picture is in the
 again from them, and can one guess them from a sentence?
 
 Time: about 1 minute on two cores where all models are there; the CLIP, the prior and the decoder
-train for 2 to 3 minutes on the first run, the generator and the judge of lesson 12 for 7 more
+train for 2 to 3 minutes on the first run, the generator and the judge of lesson 12 for 9 more
 where they are missing (`--quick`: about 20 s). The models are kept in runs/unclip/, runs/generator/
 and runs/judge/ (lesson 05's CLIP is taken if it is there); pictures go to runs/15_unclip/
 (`--quick`: all of these names end in _quick).
