@@ -25,7 +25,7 @@ BYSTANDERS |= {
     "sentences.py",
     "source_code.py",
 }
-BYSTANDERS |= {f"training/{name}.py" for name in ("curve", "run_folder", "fingerprint")}
+BYSTANDERS |= {f"training/{name}.py" for name in ("curve", "run_folder", "fingerprint", "kept")}
 
 
 def code_hash(scripts: Path | Iterable[Path], root: Path) -> str:

@@ -145,7 +145,7 @@ def open_model(folder: Path, arguments: argparse.Namespace, say: Say) -> "SmallG
                 path.unlink()
     there = (folder / "generator.pt").exists()
     try:
-        return open_generator(folder, progress=not arguments.json, say=say)
+        return open_generator(folder, exact=False, progress=not arguments.json, say=say)
     except ValueError as error:
         raise ValueError(f"{error}: --fresh trains it anew" if there else error) from error
 
@@ -171,7 +171,7 @@ def drawer(
         from scratchmm.training.small_control import open_control
 
         controlled = open_control(
-            folder, generator, inputs.kind, progress=not arguments.json, say=say
+            folder, generator, inputs.kind, exact=False, progress=not arguments.json, say=say
         )
 
         def predictor(prompts: Sequence[str], **options: Any) -> Any:

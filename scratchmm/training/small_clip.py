@@ -5,9 +5,10 @@ sentences, pictures brought to mean 0 and deviation 1, batches, and a folder to 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,10 +19,12 @@ from scratchmm.data.any_pictures import Picture, pictures_of
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.kept import MADE_BY, made_by
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTConfig
 from scratchmm.whole_file import read_json, write_whole
 
+TRAINED_BY = "scratchmm.training.world_clip"  # whose code, with all that it imports, makes a CLIP
 Batch = tuple[Tensor, ...]  # pictures, tokens, and where it is asked for, which are right
 
 
@@ -142,14 +145,18 @@ def pair_batches(
     return batch_at
 
 
-def save(clip: SmallCLIP, folder: str | Path) -> None:
-    """Write model.pt, tokenizer.json and config.json into the folder, each whole or not at all."""
+def save(clip: SmallCLIP, folder: str | Path, made: Mapping[str, Any] | None = None) -> None:
+    """Write model.pt, tokenizer.json and config.json into the folder, each whole or not at all.
+
+    made: what it was made by (`training.kept`); as it is saved now, if that is not said.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     clip.tokenizer.save(folder / "tokenizer.json")
     write_whole(folder / "config.json", json.dumps(asdict(clip.model.config), indent=1))
     state = {"model": clip.model.state_dict(), "mean": clip.mean, "deviation": clip.deviation}
-    save_checkpoint(folder / "model.pt", state)
+    made = made or made_by(TRAINED_BY, None)
+    save_checkpoint(folder / "model.pt", state | {MADE_BY: dict(made)})
 
 
 def load(folder: str | Path) -> SmallCLIP:

@@ -5,6 +5,7 @@ surrounds it: scenes with a sentence and a control picture each, a training, and
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,18 @@ from scratchmm.diffusion.controlnet import Controlled, ControlNet
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.ddpm import Model, diffusion_loss
 from scratchmm.diffusion.guidance import guided, prompt_dropout
-from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
 from scratchmm.training.generator_stages import latents_of
+from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
 from scratchmm.training.small_generator import SmallGenerator
 
 HINT_WIDTHS = (16, 32, 48, 64)  # three halvings: 32 x 32 pixels to the 4 x 4 cells of the latents
 BATCH = 64
+RECIPE: dict[str, Any] = {"scenes": 8000, "steps": 600, "seed": 0}
 SHARE = 0.3  # of the prompts left out, so that the control has to be looked at
 
 
@@ -105,7 +108,7 @@ def build(generator: SmallGenerator, kind: str, *, seed: int = 0) -> SmallContro
 
 
 def train_control(
-    control: SmallControl, *, scenes: int = 8000, steps: int = 600, seed: int = 0, **options: Any
+    control: SmallControl, *, scenes: int, steps: int, seed: int = 0, **options: Any
 ) -> list[dict[str, float]]:
     """Train it in place, on captioned scenes of seen combinations. Returns the curve.
 
@@ -143,33 +146,44 @@ def open_control(
     generator: SmallGenerator,
     kind: str,
     *,
+    exact: bool = True,
     progress: bool = False,
     say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> SmallControl:
     """The control of this kind kept in the folder, or one trained and kept there.
 
-    A training that was stopped goes on where it was. options: as of `train_control`. Raises
-    ValueError on a file that is none, or was trained over another generator.
+    A training that was stopped goes on where it was. exact: a control that other code, another
+    recipe or another generator has made is trained anew; if not, it is taken as it is. options: what
+    differs from RECIPE, and more of `train_control`. Raises ValueError on a file that is none, and
+    where it is to be taken as it is, on one of another generator.
     """
-    folder, told = Path(folder), say or (lambda text: None)
+    folder, told, recipe = Path(folder), say or (lambda text: None), RECIPE | options
     path, base = folder / f"control_{kind}.pt", fingerprint(generator.model)
-    control = build(generator, kind, seed=options.get("seed", 0))
-    if path.exists():
-        state = load_checkpoint(path)
-        if state.get("base") != base:
+    place, made = folder / f"steering_{kind}", made_by(__name__, recipe | {"generator": base})
+    control = build(generator, kind, seed=recipe["seed"])
+
+    def load(path: Path) -> SmallControl:
+        state, wanted = load_checkpoint(path), control.control.state_dict()
+        if state.get("base") != base or differences(wanted, state.get("control", {})):
             raise ValueError(f"{path} is no control of this generator: remove it to train it anew")
-        control.control.load_state_dict(state["control"])
-        return control
+        filled = deepcopy(control.control)  # `control` itself may be trained yet
+        filled.load_state_dict(state["control"])
+        return SmallControl(generator, filled, kind)
+
+    half = place / "checkpoint.pt"
+    kept = reopened(path, made, load, exact=exact, checkpoints=[half], say=say)
+    if kept is not None:
+        return kept
     told(f"Learning to follow a picture of {kind} ...")
-    place = folder / f"steering_{kind}"
     settings: dict[str, Any] = {
-        "settings": {"base": base},
+        "settings": {"base": base, "scenes": recipe["scenes"]},
         "progress": progress,
         "say": say,
         "folder": place,
     }
-    train_control(control, **settings | options)
-    save_checkpoint(path, {"base": base, "control": control.control.state_dict()})
-    (place / "checkpoint.pt").unlink(missing_ok=True)  # finished
+    train_control(control, **settings | recipe)
+    state = {"base": base, "control": control.control.state_dict(), MADE_BY: made}
+    save_checkpoint(path, state)
+    half.unlink(missing_ok=True)  # finished
     return control

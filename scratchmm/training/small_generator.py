@@ -32,6 +32,7 @@ from scratchmm.training.generator_stages import (
     train_reading,
     train_space,
 )
+from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded
 
@@ -201,13 +202,13 @@ def train_generator(
     return generator
 
 
-def save(generator: SmallGenerator, path: Path, recipe: Mapping[str, Any] | None = None) -> None:
-    """Keep weights, tokenizer, known words and recipe in one file, whole or not at all."""
+def save(generator: SmallGenerator, path: Path, made: Mapping[str, Any] | None = None) -> None:
+    """Keep weights, tokenizer, known words and what made it in one file, whole or not at all."""
     words = generator.tokenizer
     tokenizer = {name: getattr(words, name) for name in ("merges", "style", "start", "end", "pad")}
     tokenizer["vocabulary"] = words.symbols
     state: dict[str, Any] = {"model": generator.model.state_dict(), "tokenizer": tokenizer}
-    state |= {"known": sorted(generator.known), "recipe": dict(recipe or {})}
+    state |= {"known": sorted(generator.known)} | ({MADE_BY: dict(made)} if made else {})
     save_checkpoint(path, state)
 
 
@@ -230,6 +231,7 @@ def open_generator(
     folder: Path,
     *,
     others: Sequence[Path] = (),
+    exact: bool = True,
     progress: bool = False,
     say: Callable[[str], None] | None = None,
     **recipe: Any,
@@ -237,13 +239,18 @@ def open_generator(
     """The model kept in the folder, or one trained and kept there; see `train_generator`.
 
     others: folders where a model may be that something else has trained, by the very same recipe.
+    exact: a model in the folder that other code or another recipe has made is trained anew; if not,
+    it is taken as it is. `say` is told which.
     """
     path, asked = Path(folder) / "generator.pt", RECIPE | recipe
-    if path.exists():
-        return load(path)
+    made = made_by(__name__, asked)
+    trainings = [*Path(folder).glob("*/checkpoint.pt")]
+    kept = reopened(path, made, load, exact=exact, checkpoints=trainings, say=say)
+    if kept is not None:
+        return kept
     for other in (Path(place) / "generator.pt" for place in others):
-        if other.exists() and load_checkpoint(other).get("recipe") == asked:
+        if other.exists() and load_checkpoint(other).get(MADE_BY) == made:
             return load(other)
     generator = train_generator(folder=Path(folder), progress=progress, say=say, **asked)
-    save(generator, path, asked)
+    save(generator, path, made)
     return generator

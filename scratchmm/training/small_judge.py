@@ -5,7 +5,7 @@ what the distance of generated from real pictures is measured on (`metrics.fid`)
 `vision.resnet.ResNetClassifier`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from scratchmm.data.drawing import draw_many
 from scratchmm.data.world import COLORS, SHAPES, SIZES, TEXTURES, Scene, sample_scene
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.fit import fit
+from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.resnet import ResNetClassifier, ResNetConfig
 
@@ -118,13 +119,26 @@ def train_judge(
     return judge.eval()
 
 
-def open_judge(path: Path, *, size: int = 32, progress: bool = False, **options: int) -> Judge:
+def open_judge(
+    path: Path,
+    *,
+    size: int = 32,
+    steps: int = 700,
+    seed: int = 0,
+    progress: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Judge:
     """The judge kept at `path`, or where there is none, one trained and kept there.
 
-    Raises ValueError on a file that is no judge, or one of pictures of another size.
+    One that other code or another recipe has made is trained anew, and `say` is told. Raises
+    ValueError on a file that is no judge, or one of pictures of another size.
     """
-    if path.exists():
+    recipe = {"size": size, "steps": steps, "seed": seed}
+    made = made_by(__name__, recipe)
+
+    def load(path: Path) -> Judge:
         state, judge = load_checkpoint(path), Judge(size)
+        state.pop(MADE_BY, None)
         kept = state.get("size")
         if kept is None or int(kept) != size or differences(judge.state_dict(), state):
             raise ValueError(
@@ -132,8 +146,12 @@ def open_judge(path: Path, *, size: int = 32, progress: bool = False, **options:
             )
         judge.load_state_dict(state)
         return judge.eval()
-    judge = train_judge(size=size, progress=progress, **options)
-    save_checkpoint(path, judge.state_dict())
+
+    kept = reopened(path, made, load, say=say)
+    if kept is not None:
+        return kept
+    judge = train_judge(**recipe, progress=progress)
+    save_checkpoint(path, judge.state_dict() | {MADE_BY: made})
     return judge
 
 

@@ -7,9 +7,11 @@ there already (`small_generator`'s), which makes it many times faster than in pi
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +31,7 @@ from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
 from scratchmm.training.generator_stages import latents_of
+from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
 from scratchmm.training.small_clip import SmallCLIP
@@ -36,6 +39,7 @@ from scratchmm.training.small_generator import SIZE, STEPS
 from scratchmm.training.world_clip import open_clip
 
 Say = Callable[[str], None]
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass
@@ -136,7 +140,8 @@ def open_unclip(
     space: where the decoder draws. others: folders in which a CLIP may be that something else has
     trained, such as runs/05_clip; it is copied instead of training one. scenes: how many pictures,
     of one thing in a seen combination; clip_steps, prior_steps, steps: of the three trainings. A
-    stage that was stopped goes on where it was.
+    stage that was stopped goes on where it was. One is trained anew, and `say` is told, that other
+    code or another recipe has made, or that knows another CLIP or (the decoder) autoencoder.
     """
     folder, say = Path(folder), say or (lambda text: None)
     options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say}
@@ -156,19 +161,23 @@ def open_unclip(
 
     schedule = cosine_schedule(STEPS)
     prior, decoder = new_prior(seer, seed), new_decoder(seer, space, seed)
-    stages: tuple[tuple[nn.Module, Callable[..., None], int], ...] = (
-        (prior, train_prior, prior_steps),
-        (decoder, train_decoder, steps),
-    )
-    for model, train, count in stages:
-        name = type(model).__name__.lower()
-        path, print_of = folder / f"{name}.pt", fingerprint(space)
-        if path.exists():
-            _fill(model, path, print_of)
-            continue
+    seen = {"clip": fingerprint(seer.model), "scenes": scenes}
+
+    def stage(name: str, model: M, train: Callable[..., None], count: int, **more: str) -> M:
+        path, half = folder / f"{name}.pt", [folder / name / "checkpoint.pt"]
+        knows: dict[str, Any] = {**seen, **more}
+        made = made_by(__name__, {**knows, "steps": count, "seed": seed})
+        kept = reopened(path, made, partial(_filled, model), checkpoints=half, say=say)
+        if kept is not None:
+            return kept
         say(f"Training the {name}, {count} steps ...")
-        train(model, seer, space, *pairs(), schedule, steps=count, folder=folder / name, **options)
-        save_checkpoint(path, {"model": model.state_dict(), "space": print_of})
+        settings = options | {"steps": count, "folder": folder / name, "settings": knows}
+        train(model, seer, space, *pairs(), schedule, **settings)
+        save_checkpoint(path, {"model": model.state_dict(), MADE_BY: made})
+        return model
+
+    prior = stage("prior", prior, train_prior, prior_steps)
+    decoder = stage("decoder", decoder, train_decoder, steps, autoencoder=fingerprint(space))
     return SmallUnCLIP(seer, prior.eval(), decoder.eval(), space, schedule)
 
 
@@ -211,12 +220,11 @@ def train_decoder(
     fit(decoder, batch_at, loss, **options)
 
 
-def _fill(model: nn.Module, path: Path, print_of: str) -> None:
-    state = load_checkpoint(path)
+def _filled(model: M, path: Path) -> M:
+    """A copy of the model, with the weights that are kept: the model itself may be trained yet."""
+    state, model = load_checkpoint(path), deepcopy(model)
     try:
         model.load_state_dict(state["model"])
-        same = state["space"] == print_of
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is of other sizes than the CLIP beside it asks for") from error
-    if not same:
-        raise ValueError(f"{path} was trained with another autoencoder: remove it to train anew")
+    return model

@@ -31,8 +31,9 @@ from scratchmm.data.world import (
 from scratchmm.fusion.vqa import AnswerVocabulary
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.training.augment import mix_colors
-from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.fit import fit
+from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.looker import Looker, cell_labels, looking_loss
 
@@ -145,15 +146,28 @@ def open_looker(
     progress: bool = False,
     size: int = 32,
 ) -> Looker:
-    """The looker kept at `path`, or where there is none, one trained on the scenes and kept there."""
-    if path.exists():
-        looker = Looker([len(names) for names in PROPERTIES.values()])
-        looker.load_state_dict(load_checkpoint(path))
+    """The looker kept at `path`, or where there is none, one trained on the scenes and kept there.
+
+    One that was trained on other scenes or for other steps is taken too, and one that other code has
+    made is trained anew. Raises ValueError on a file that is no looker.
+    """
+    made = made_by(__name__, None)  # lesson 08 goes on with the looker of lesson 07
+
+    def load(path: Path) -> Looker:
+        state, looker = load_checkpoint(path), Looker([len(x) for x in PROPERTIES.values()])
+        state.pop(MADE_BY, None)
+        if wrong := differences(looker.state_dict(), state):
+            raise ValueError(f"{path} holds no looker: {wrong[0]} (remove it, and one is trained)")
+        looker.load_state_dict(state)
         return looker.eval()
+
+    kept = reopened(path, made, load)
+    if kept is not None:
+        return kept
     labels = labels_of(scenes, size)
     pictures = draw_many(list(scenes), size)
     looker = train_looker(pictures, labels, steps=steps, seed=seed, progress=progress)
-    save_checkpoint(path, looker.state_dict())
+    save_checkpoint(path, looker.state_dict() | {MADE_BY: made})
     return looker
 
 

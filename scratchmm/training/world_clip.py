@@ -9,7 +9,9 @@ from scratchmm.data.captioned import captioned
 from scratchmm.data.drawing import draw_many
 from scratchmm.data.world import split_combinations
 from scratchmm.training import small_clip
+from scratchmm.training.checkpoint import load_checkpoint
 from scratchmm.training.fit import fit
+from scratchmm.training.kept import MADE_BY, made_by, made_otherwise
 
 
 def open_clip(
@@ -24,13 +26,23 @@ def open_clip(
     """The CLIP kept in the first of the folders that has one, or one trained and kept in the first.
 
     It has seen what lesson 05's has: one thing a picture, of combinations that are not held out. A
-    training that was stopped goes on where it was. say: is told, say print, what is done.
+    CLIP is passed over that other code has trained, or this function with other settings; in the
+    first folder it is removed. A training that was stopped goes on where it was. say: is told, say
+    print, what is done.
     """
     told = say or (lambda text: None)
+    recipe = {"scenes": scenes, "steps": steps, "seed": seed}
+    made = made_by(small_clip.TRAINED_BY, recipe)
     for folder in folders:
-        if (folder / "model.pt").exists():
-            told(f"Taking the CLIP in {folder}.")
-            return small_clip.load(folder)
+        if (path := folder / "model.pt").exists():
+            why = made_otherwise(load_checkpoint(path).get(MADE_BY), made)
+            if not why:
+                told(f"Taking the CLIP in {folder}.")
+                return small_clip.load(folder)
+            told(f"The CLIP in {folder} {why}: it is not taken.")
+            if folder == folders[0]:
+                for file in (path, folder / "checkpoint.pt"):
+                    file.unlink(missing_ok=True)
     told(f"Training a CLIP, {steps} steps ...")
     data = captioned(scenes, split_combinations()[0], seed=seed)
     pictures = draw_many(data.scenes)
@@ -40,6 +52,7 @@ def open_clip(
         fit(
             clip.model, batches, small_clip.clip_loss, steps=steps, learning_rate=3e-3,
             weight_decay=0.5, seed=seed, progress=progress, folder=folders[0], say=say,
+            settings={"scenes": scenes},
         )  # fmt: skip
-    small_clip.save(clip, folders[0])
+    small_clip.save(clip, folders[0], made)
     return small_clip.load(folders[0])

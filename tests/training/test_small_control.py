@@ -1,5 +1,8 @@
 """The small ControlNet: at first nothing, kept and not trained again, a killed training that goes on."""
 
+import re
+import shutil
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -86,11 +89,24 @@ def test_the_predictor_is_for_any_sampler(heard, generator):
 def test_what_is_kept_is_not_trained_again(kept, generator, monkeypatch):
     folder, first = kept
     monkeypatch.setattr(small_control, "fit", None)
-    again = open_control(folder, generator, "edges")
+    again = open_control(folder, generator, "edges", learning_rate=0.05, **SIZES)
     assert_close(again.control.state_dict(), first.control.state_dict(), rtol=0, atol=0)
     assert not [*folder.rglob("checkpoint.pt")]  # finished
+    said = []
+    taken = open_control(folder, generator, "edges", exact=False, say=said.append)
+    assert_close(taken.control.state_dict(), first.control.state_dict(), rtol=0, atol=0)
+    assert len(said) == 1 and "was trained with scenes=40 and not 8000: it is used" in said[0]
     with pytest.raises(ValueError, match="control_edges.pt is no control of this generator"):
-        open_control(folder, untrained(1), "edges")
+        open_control(folder, untrained(1), "edges", exact=False)
+
+
+def test_over_another_generator_it_is_trained_anew(kept, generator, tmp_path):
+    shutil.copy(kept[0] / "control_edges.pt", tmp_path)
+    said, options = [], {"learning_rate": 0.05, **SIZES}
+    fresh = open_control(tmp_path / "fresh", untrained(1), "edges", **options)
+    anew = open_control(tmp_path, untrained(1), "edges", say=said.append, **options)
+    assert re.search("was trained with generator='.*' and not '.*': it is trained anew", said[0])
+    assert_close(anew.control.state_dict(), fresh.control.state_dict(), rtol=0, atol=0)
 
 
 def test_a_killed_training_goes_on(kept, generator, tmp_path, monkeypatch):

@@ -59,7 +59,11 @@ def test_as_many_seeds_as_prompts() -> None:
 def test_what_is_kept_draws_the_same(tmp_path: Path) -> None:
     model = untrained(3)
     small_generator.save(model, tmp_path / "generator.pt")
-    again = open_generator(tmp_path)
+    said: list[str] = []
+    again = open_generator(tmp_path, exact=False, say=said.append)
+    assert [line.partition(".pt ")[2] for line in said] == [
+        "does not say which code has trained it: it is used as it is, and --fresh trains it anew."
+    ]
     asked = {"seeds": [4], "steps": 2}
     assert_close(again.draw(["a red star"], **asked), model.draw(["a red star"], **asked))
     assert again.known == model.known
@@ -134,3 +138,34 @@ def test_a_model_of_the_same_recipe_elsewhere_is_taken_and_no_other(
     for other in ({**sizes, "steps": 2}, {**sizes, "pairs": 0.25}):
         with pytest.raises(ZeroDivisionError):
             open_generator(tmp_path / "here", **places, **other)
+
+
+def weights(generator: small_generator.SmallGenerator) -> dict[str, torch.Tensor]:
+    return dict(generator.model.state_dict())
+
+
+def test_a_model_of_other_code_is_trained_anew_or_used_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"scenes": 70, "space_steps": 1, "read_steps": 1, "steps": 1}
+    said: list[str] = []
+    first = open_generator(tmp_path, **sizes)
+    path = tmp_path / "generator.pt"
+    state = small_generator.load_checkpoint(path)
+    state["model"] = {name: value + 1 for name, value in state["model"].items()}
+    state[small_generator.MADE_BY]["code"] = "another"
+    small_generator.save_checkpoint(path, state)
+    used = open_generator(tmp_path, exact=False, say=said.append, **sizes)
+    assert_close(weights(used), {name: value + 1 for name, value in weights(first).items()})
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(small_generator, "train_generator", lambda **_: 1 / 0)
+        open_generator(tmp_path / "here", others=[tmp_path], **sizes)  # not taken from there
+    anew = open_generator(tmp_path, say=said.append, **sizes)
+    assert_close(weights(anew), weights(first), rtol=0, atol=0)
+    why = f"{path} was trained by other code than there is now: it is "
+    assert [line for line in said if ".pt " in line] == [
+        f"{why}used as it is, and --fresh trains it anew.",
+        f"{why}trained anew.",
+    ]
+    monkeypatch.setattr(small_generator, "train_generator", lambda **_: 1 / 0)
+    assert_close(weights(open_generator(tmp_path, **sizes)), weights(first), rtol=0, atol=0)

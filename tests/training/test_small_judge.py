@@ -24,9 +24,23 @@ def test_a_kept_judge_says_the_same_and_serves_its_size_only(tmp_path: Path) -> 
     path = tmp_path / "judge.pt"
     judge = open_judge(path, size=16, steps=1)
     pictures = torch.randn(3, 3, 16, 16)
-    assert_close(open_judge(path, size=16).features(pictures), judge.features(pictures))
+    again = open_judge(path, size=16, steps=1)
+    assert_close(again.features(pictures), judge.features(pictures), rtol=0, atol=0)
+    save_checkpoint(path, judge.state_dict())  # as it was kept before it said what made it
     with pytest.raises(ValueError, match="no judge of pictures 32 x 32"):
         open_judge(path)
+    said: list[str] = []
+    anew = open_judge(path, size=16, steps=1, say=said.append)
+    assert said == [f"{path} does not say which code has trained it: it is trained anew."]
+    assert_close(anew.features(pictures), judge.features(pictures), rtol=0, atol=0)
+    for options in ({"seed": 1}, {"steps": 2}, {"size": 8}):
+        open_judge(path, say=said.append, **{"size": 16, "steps": 1} | options)
+    told = [line.removeprefix(f"{path} was trained with ") for line in said[1:]]
+    assert told == [
+        "seed=0 and not 1: it is trained anew.",
+        "steps=1 and not 2: it is trained anew.",
+        "size=16 and not 8: it is trained anew.",
+    ]
 
 
 def test_a_file_that_is_no_judge_is_refused(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """The small unCLIP: stages kept and not trained again, a killed stage that goes on, seeds."""
 
+import shutil
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from scratchmm.data.captioned import captioned
 from scratchmm.training import small_clip, small_unclip
+from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.kept import MADE_BY
 from scratchmm.training.small_generator import untrained
 from scratchmm.training.small_unclip import open_unclip, read_texts
 
@@ -105,14 +109,73 @@ def test_noise_that_was_found_makes_the_latents_again(kept):
     assert (again - latents).abs().mean() < 0.2 * far
 
 
+def without_clip(folder, place):
+    """All stages but the CLIP."""
+    shutil.copytree(folder, place, ignore=shutil.ignore_patterns("clip"))
+
+
+@pytest.mark.parametrize("exchanged", ["clip", "autoencoder"])
+def test_stages_that_know_another_clip_or_autoencoder_are_trained_anew(kept, tmp_path, exchanged):
+    folder, first, _ = kept
+    clip, space, stages = small_clip.load(folder / "clip"), SPACE, ["decoder"]
+    if exchanged == "clip":
+        stages = ["prior", "decoder"]
+        with torch.no_grad():
+            clip.model.image_projection.weight[0].neg_()
+    else:
+        space = untrained(1).model.space
+    without_clip(folder, tmp_path / "there")
+    for name in ("there", "fresh"):
+        small_clip.save(clip, tmp_path / name / "clip")
+    said = []
+    anew = open_unclip(tmp_path / "there", space, say=said.append, **SIZES)
+    for line, stage in zip(said[1::2], stages, strict=True):
+        assert f"{stage}.pt was trained with {exchanged}=" in line and "trained anew" in line
+    fresh = open_unclip(tmp_path / "fresh", space, **SIZES)
+    assert_close(numbers(anew), numbers(fresh), rtol=0, atol=0)
+    for stage in stages:
+        one, other = (getattr(unclip, stage).state_dict() for unclip in (anew, first))
+        assert any(not one[name].equal(value) for name, value in other.items())
+    said.clear()
+    open_unclip(tmp_path / "there", space, say=said.append, **SIZES)
+    assert said == [f"Taking the CLIP in {tmp_path / 'there' / 'clip'}."]
+
+
+def test_stages_of_other_settings_or_other_code_are_trained_anew(kept, tmp_path):
+    folder = shutil.copytree(kept[0], tmp_path / "a")
+    said = []
+    for change, why in (({"prior_steps": 3}, "steps=2 and not 3"), ({}, "steps=3 and not 2")):
+        said.clear()
+        open_unclip(folder, SPACE, say=said.append, **SIZES | change)
+        assert len(said) == 3 and f"prior.pt was trained with {why}: it is trained anew" in said[1]
+    state = load_checkpoint(folder / "decoder.pt")
+    state[MADE_BY]["code"] = "another"
+    save_checkpoint(folder / "decoder.pt", state)
+    said.clear()
+    again = open_unclip(folder, SPACE, say=said.append, **SIZES)
+    assert [line.partition(" was trained by other")[0] for line in said[1:2]] == [
+        str(folder / "decoder.pt")
+    ]
+    assert_close(numbers(again), numbers(kept[1]), rtol=0, atol=0)
+
+
+def test_a_stage_that_does_not_say_what_made_it_is_trained_from_new_weights(kept, tmp_path):
+    folder = shutil.copytree(kept[0], tmp_path / "a")
+    state = load_checkpoint(folder / "prior.pt")
+    del state[MADE_BY]
+    state["model"] = {name: torch.ones_like(value) for name, value in state["model"].items()}
+    save_checkpoint(folder / "prior.pt", state)
+    again = open_unclip(folder, SPACE, **SIZES)
+    assert_close(numbers(again), numbers(kept[1]), rtol=0, atol=0)
+
+
 def test_files_of_other_models_are_refused(kept, tmp_path):
     folder, first, _ = kept
-    other = untrained(1).model.space
-    with pytest.raises(ValueError, match="prior.pt was trained with another autoencoder"):
-        open_unclip(folder, other, **SIZES)
     data = captioned(48, [("red", "star")])
     pictures = small_unclip.draw_many(data.scenes)
     small_clip.save(small_clip.build(pictures, data.texts, width=32), tmp_path / "clip")
-    (tmp_path / "prior.pt").write_bytes((folder / "prior.pt").read_bytes())
+    state = load_checkpoint(folder / "prior.pt")
+    del state[MADE_BY]  # of an earlier version: it may be anything
+    save_checkpoint(tmp_path / "prior.pt", state)
     with pytest.raises(ValueError, match="prior.pt is of other sizes than the CLIP beside it"):
         open_unclip(tmp_path, SPACE, **SIZES)
