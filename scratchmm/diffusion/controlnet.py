@@ -25,6 +25,7 @@ from scratchmm.diffusion import text_unet
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.diffusion.unet import start_at_zero
 from scratchmm.layers.embeddings import check_channels
+from scratchmm.layers.tracing import channels_last
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class ControlNet(TextUNet):
         """
         self._check_hint(hint, noisy)
         heard = self.hear(noisy, timesteps, words, mask)
-        x, skips = self.fall(self.start(noisy) + self.hint(hint), *heard)
+        x, skips = self.fall(self.start(channels_last(noisy)) + self.hint(hint), *heard)
         bottom = self.bottom_out(self.bottom(x, *heard))
         return Control([out(skip) for out, skip in zip(self.skips_out, skips)], bottom)
 

@@ -5,8 +5,8 @@ noise in it (ddpm.py). A skip carries each grid of the way down to the block tha
 
 Papers: Denoising Diffusion Probabilistic Models (Ho et al. 2020, arXiv 2006.11239), appendix B;
 the form from U-Net (Ronneberger et al. 2015, arXiv 1505.04597), figure 1.
-Dimensions: B batch, C channels of the picture, X x Y its height and width; inside, C channels of a
-grid and X x Y its cells; E width of the embedded time.
+Dimensions: B batch, C channels and X x Y cells (height, width), of the picture or a grid inside;
+E width of the embedded time.
 Differs from the papers: no dropout.
 """
 
@@ -27,6 +27,7 @@ from scratchmm.layers.picture_blocks import (
     group_norm,
 )
 from scratchmm.layers.sinusoids import cosines_first, timestep_embedding
+from scratchmm.layers.tracing import channels_last
 from scratchmm.sentences import check_sizes
 
 
@@ -34,8 +35,7 @@ from scratchmm.sentences import check_sizes
 class UNetConfig:
     """The sizes of a UNet.
 
-    Each level has `depth` blocks; on the levels `attended` (0 is the largest grid) attention stands
-    behind each of them, and in the middle always, in heads `head_width` channels wide.
+    Attention stands behind each block of the levels `attended`, and in the middle always.
 
     >>> UNetConfig(widths=(8, 16), attended=(2,))
     Traceback (most recent call last):
@@ -254,7 +254,7 @@ class UNet(nn.Module):
         self, noisy: Tensor, time: Tensor, *words: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
         """The way down: the smallest grid, and the grid behind every layer, first one first."""
-        return self.fall(self.start(noisy), time, *words)
+        return self.fall(self.start(channels_last(noisy)), time, *words)
 
     def fall(self, x: Tensor, time: Tensor, *words: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """The way down behind its first convolution, whose grid x may have been added to."""

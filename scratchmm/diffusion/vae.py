@@ -25,6 +25,7 @@ from scratchmm.layers.picture_blocks import (
     Upsample,
     group_norm,
 )
+from scratchmm.layers.tracing import channels_last
 from scratchmm.sentences import check_sizes
 
 
@@ -123,7 +124,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Gaussian:
         """images: float (B, C, height, width). Returns means and logarithms of variances."""
-        x = self.first(images)
+        x = self.first(channels_last(images))
         for level in self.levels:
             x = level(x)
         x = self.last(F.silu(self.norm(self.middle(x))))  # (B, 2 * Z, X, Y)
@@ -158,7 +159,8 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """latents: float (B, Z, X, Y). Returns the picture (B, C, height, width)."""
-        x = self.middle(self.first(self.latents(latents)))  # (B, D, X, Y)
+        x = self.first(channels_last(self.latents(latents)))
+        x = self.middle(x)  # (B, D, X, Y)
         for level in self.levels:
             x = level(x)
         return self.last(F.silu(self.norm(x)))

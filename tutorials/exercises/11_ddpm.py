@@ -33,6 +33,7 @@ from scratchmm.diffusion.schedule import Schedule, per_sample
 from scratchmm.diffusion.unet import TimeEmbedding, UNetConfig, UNetLayer, sinusoids, start_at_zero
 from scratchmm.layers.embeddings import check_channels, check_divisible
 from scratchmm.layers.picture_blocks import PictureAttention, Upsample, group_norm
+from scratchmm.layers.tracing import channels_last
 
 
 # schedule.cosine_schedule: The square of a cosine. 20 minutes, difficulty 3 of 5. In the lesson:
@@ -189,6 +190,8 @@ class Downsample(nn.Module):
 #     A residual block and, where there is one, a look around.
 # - Upsample(channels: int)
 #     Twice the height and the width: each cell four times, then a convolution of kernel 3.
+# - channels_last(x: Tensor) -> Tensor
+#     x: (B, C, H, W) or (B, C, F, H, W), laid out channels last where that makes CPUs faster.
 # - check_channels(what: str, found: int, expected: int) -> None
 #     Refuse pictures of another number of channels.
 # - sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Tensor
@@ -309,7 +312,7 @@ class UNet(nn.Module):
         self, noisy: Tensor, time: Tensor, *words: Tensor | None
     ) -> tuple[Tensor, list[Tensor]]:
         """The way down: the smallest grid, and the grid behind every layer, first one first."""
-        return self.fall(self.start(noisy), time, *words)
+        return self.fall(self.start(channels_last(noisy)), time, *words)
 
     def fall(self, x: Tensor, time: Tensor, *words: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """The way down behind its first convolution, whose grid x may have been added to."""
