@@ -11,10 +11,12 @@ import math
 import os
 import re
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from scratchmm.commands import refused, sentence
+from scratchmm.commands.lesson_budget import told, within
 from scratchmm.commands.lesson_run import FIGURE_FILE, Screen, run_lesson
 from scratchmm.commands.sources import replace_between, write_atomically
 from scratchmm.source_code import code_hash
@@ -87,6 +89,11 @@ def add(subparsers: Any) -> None:
         action="store_true",
         help="full length where the code changed since the recorded result, quick elsewhere",
     )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="with --changed: full length for so long, the oldest figures first, then quick",
+    )
     parser.add_argument("--data", help="a real data set's name, for a lesson that takes one")
     parser.add_argument("--root", help="the folder with the real sets (or SCRATCHMM_DATA)")
     parser.add_argument("--steps", type=int, help="of the main training; others in proportion")
@@ -114,18 +121,20 @@ def run(arguments: argparse.Namespace) -> int:
     flags = passed_on(arguments, scripts)
     screen = Screen(sys.stdout)
     say = (lambda text: None) if arguments.json else screen.show
+    suffix = f" --data {arguments.data}" if arguments.data else ""
+    codes = {script.stem + suffix: code_hash(script, ROOT) for script in scripts}
+    full, left = at_full_length(arguments, codes, recorded)
     rows = []
     for script in scripts:
-        key = script.stem + (f" --data {arguments.data}" if arguments.data else "")
-        code = code_hash(script, ROOT)
-        same = recorded.get(key, {}).get("code") == code
-        quick = arguments.quick or (arguments.changed and same)
+        key = script.stem + suffix
+        quick, code = key not in full, codes[key]
         words = [*flags, *(["--quick"] if quick else [])]
         log = Path("runs") / "lessons" / f"{script.stem}.log"
         begun = f"{' '.join([script.stem, *words])} ... (what it prints is kept in {log})"
         print(begun, file=sys.stderr, flush=True)
         limit = None if arguments.steps else LIMIT_SECONDS
         row = {"lesson": key, **run_lesson(script, ROOT, words, limit, say), "code": code}
+        row["day"] = date.today().isoformat()
         screen.end()
         rows.append(row)
         if arguments.record and row["passed"] and not quick:
@@ -133,7 +142,20 @@ def run(arguments: argparse.Namespace) -> int:
             write_atomically(results_path, json.dumps(in_order(recorded), indent=1) + "\n")
             write_table(ROOT / "docs" / "lessons.md", recorded)
     tell(rows, arguments.json)
+    if left:
+        print(told(left, recorded), file=sys.stderr)
     return 0 if all(row["passed"] for row in rows) else 1
+
+
+def at_full_length(
+    arguments: argparse.Namespace, codes: dict[str, str], recorded: dict[str, dict[str, Any]]
+) -> tuple[list[str], list[str]]:
+    """The lessons to run at full length, and those whose code changed but whose time is not there."""
+    if arguments.quick or not arguments.changed:
+        return ([] if arguments.quick else list(codes)), []
+    changed = [key for key, code in codes.items() if recorded.get(key, {}).get("code") != code]
+    minutes = math.inf if arguments.minutes is None else arguments.minutes
+    return within(changed, recorded, 60 * minutes)
 
 
 def tell(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -167,6 +189,10 @@ def passed_on(arguments: argparse.Namespace, scripts: list[Path]) -> list[str]:
             )
         if arguments.root is not None and '"--root"' not in text:
             raise ValueError(f"lesson {script.stem} reads no real set: it takes no --root")
+    if arguments.minutes is not None and not (arguments.changed and arguments.minutes >= 0):
+        raise ValueError(
+            f"--minutes {arguments.minutes:g} is the time for what --changed finds, at least 0"
+        )
     if arguments.record and arguments.quick:
         raise ValueError("--record keeps runs at full length, and --quick is none")
     return flags

@@ -191,6 +191,43 @@ def test_changed_runs_in_full_only_what_changed(house: Path, capsys) -> None:
     assert ran_quick() == [False, False]
 
 
+def test_what_the_minutes_do_not_hold_is_left_and_named(house: Path, capsys) -> None:
+    for name in ("02_bad", "03_more"):
+        (house / "tutorials" / f"{name}.py").write_text(LESSON.format(reached=0.99))
+    assert main(["lessons", "--changed", "--record"]) == 0
+    rows = results(house)
+    rows["01_good"].update(seconds=90.0, day="2026-01-03")
+    rows["02_bad"].update(seconds=600.0, day="2026-01-02")
+    rows["03_more"].update(seconds=50.0, day="2026-01-04")
+    path = house / "tutorials" / "results.json"
+    path.write_text(json.dumps(list(rows.values())))
+
+    def full(*words: str) -> tuple[list[str], str]:
+        capsys.readouterr()
+        assert main(["lessons", "--changed", "--json", *words]) == 0
+        told = capsys.readouterr()
+        return [row["lesson"] for row in json.loads(told.out) if not row["quick"]], told.err
+
+    assert full("--minutes", "3") == ([], full()[1])  # nothing changed
+    (house / "scratchmm" / "little.py").write_text("VALUE = 3\n")
+    assert full()[0] == ["01_good", "02_bad", "03_more"]
+    ran, err = full("--minutes", "10.9")  # the oldest, and what fits beside it
+    assert ran == ["02_bad", "03_more"]
+    assert err.endswith(
+        "left to the next run: 01_good (by their records 1.5 minutes at full length, beyond the "
+        "budget)\n"
+    )
+    assert full("--minutes", "0")[0] == ["02_bad"]
+    assert path.read_text() == json.dumps(list(rows.values()))
+    for words in (
+        ["--minutes", "3"],
+        ["--changed", "--minutes", "-1"],
+        ["--changed", "--minutes", "nan"],
+    ):
+        assert main(["lessons", *words]) == 1
+        assert "--minutes" in capsys.readouterr().err
+
+
 def test_an_unknown_lesson_is_refused_in_a_sentence(house: Path, capsys) -> None:
     assert main(["lessons", "9"]) == 1
     err = capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""Which lessons run at full length when their code changed and the time does not reach for all.
+
+The one whose figure is oldest comes first, so that over several runs none is left out for long.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+UNKNOWN_SECONDS = 300.0  # of a lesson that was never recorded
+
+
+def within(
+    keys: Iterable[str], recorded: Mapping[str, Mapping[str, Any]], seconds: float
+) -> tuple[list[str], list[str]]:
+    """Those that fit into so many seconds by their recorded times, and those that are left.
+
+    The oldest figure first; one that is too long for what is left does not stop a shorter one, but
+    the oldest always runs, or a lesson longer than the budget would never run.
+
+    >>> known = {"01": {"seconds": 100.0, "day": "2026-02-01"}, "02": {"seconds": 50.0}}
+    >>> within(["01", "02"], known, 60)
+    (['02'], ['01'])
+    >>> within(["01", "02"], known, 3600)
+    (['02', '01'], [])
+    """
+    chosen: list[str] = []
+    left: list[str] = []
+    spent = 0.0
+    for key in sorted(keys, key=lambda key: (recorded.get(key, {}).get("day", ""), key)):
+        needed = float(recorded.get(key, {}).get("seconds", UNKNOWN_SECONDS))
+        if not chosen or spent + needed <= seconds:
+            chosen.append(key)
+            spent += needed
+        else:
+            left.append(key)
+    return chosen, left
+
+
+def told(left: Iterable[str], recorded: Mapping[str, Mapping[str, Any]]) -> str:
+    """A sentence about the lessons that ran only quick although their code changed, or nothing.
+
+    >>> told(["01"], {"01": {"seconds": 90.0}})
+    'left to the next run: 01 (by their records 1.5 minutes at full length, beyond the budget)'
+    >>> told([], {})
+    ''
+    """
+    left = list(left)
+    if not left:
+        return ""
+    minutes = sum(float(recorded.get(key, {}).get("seconds", UNKNOWN_SECONDS)) for key in left) / 60
+    return (
+        f"left to the next run: {', '.join(left)} (by their records {minutes:.1f} minutes at full "
+        "length, beyond the budget)"
+    )
