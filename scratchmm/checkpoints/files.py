@@ -7,6 +7,7 @@ Differs from the paper: nothing (there is none).
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -44,12 +45,12 @@ class Place(NamedTuple):
             return shape[::-1]
         return (len(self.ours) * shape[0], *shape[1:]) if len(self.ours) > 1 else shape
 
-    def fill(self, ours: Mapping[str, Tensor], theirs: Tensor) -> None:
-        """Copy `theirs` into our tensors, in their dtype."""
+    def pairs(self, ours: Mapping[str, Tensor], theirs: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Each of our tensors, and the part of `theirs` that fills it, in its shape."""
         parts = theirs.chunk(len(self.ours)) if len(self.ours) > 1 else [theirs]
-        for name, part in zip(self.ours, parts, strict=True):
-            part = part.T if self.transposed else part
-            ours[name].copy_(part.reshape(ours[name].shape))
+        parts = [part.T if self.transposed else part for part in parts]
+        named = zip(self.ours, parts, strict=True)
+        return [(ours[name], part.reshape(ours[name].shape)) for name, part in named]
 
 
 def layer(theirs: str, ours: str) -> list[Place]:
@@ -73,7 +74,8 @@ def fill(
     `harmless` are names that may be there and are left out knowingly. Raises ValueError with every
     tensor that is missing, surplus or misshapen (both shapes), that is no weight (whole numbers,
     sparse, quantised, without numbers), that holds NaN or infinity or becomes infinite in the
-    model's dtype; then nothing was copied.
+    model's dtype; then nothing was copied. What breaks the copying off, Ctrl-C or a full memory, is
+    raised on once the model is as it was; for that its tensors are held twice meanwhile.
 
     >>> model = nn.ModuleDict({"head": nn.Linear(2, 1)})
     >>> fill(model, {"fc.weight": torch.ones(2, 1), "fc.bias": torch.ones(1)}, layer("fc", "head"))
@@ -103,9 +105,24 @@ def fill(
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         hint = _prefix_hint(expected, given)
         raise ValueError(f"{label} does not fit {name}: " + "; ".join(wrong[:SHOWN]) + more + hint)
-    with torch.no_grad():
-        for place in places:
-            place.fill(ours, given[place.theirs])
+    _copy([pair for place in places for pair in place.pairs(ours, given[place.theirs])])
+
+
+@torch.no_grad()
+def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Copy the second tensor of each pair into the first, in its dtype: all of them, or none."""
+    kept: list[tuple[Tensor, Tensor]] = []
+    try:
+        for ours, theirs in pairs:
+            kept.append((ours, ours.clone()))
+            ours.copy_(theirs)
+    except BaseException:
+        while kept:
+            with suppress(KeyboardInterrupt):  # nor may a second one stop halfway
+                ours, before = kept[-1]
+                ours.copy_(before)
+                kept.pop()
+        raise
 
 
 def has(state: Mapping[str, Any], name: str) -> bool:

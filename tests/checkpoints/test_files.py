@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import sys
 
 import pytest
@@ -238,3 +239,67 @@ def test_models_that_cannot_be_filled():
         fill(fixed, state, LAST)
     with pytest.raises(ValueError, match="has no one.weight to fill: give the model itself"):
         fill(nn.DataParallel(Target()), state, LAST)
+
+
+# What breaks the copying off leaves the model as it was, too
+
+
+class Breaks:
+    """A method of tensors that raises at its calls number `at`, counted from 0."""
+
+    def __init__(self, monkeypatch, name, error, *at):
+        real, calls = getattr(torch.Tensor, name), iter(range(1000))
+
+        def method(tensor, *given, **more):
+            if next(calls) in at:
+                raise error
+            return real(tensor, *given, **more)
+
+        monkeypatch.setattr(torch.Tensor, name, method)
+
+
+GRID = torch.arange(24.0).reshape(4, 6).double()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "at"),
+    [
+        *(("copy_", KeyboardInterrupt(), [call]) for call in range(6)),
+        ("copy_", KeyboardInterrupt(), [4, 5, 7]),  # and again while it is undone
+        ("copy_", SystemExit(2), [3]),
+        ("clone", MemoryError(), [2]),
+        ("copy_", RuntimeError("can't allocate memory"), [5]),
+    ],
+)
+def test_what_interrupts_the_copying_leaves_the_model_as_it_was(monkeypatch, name, error, at):
+    model = Target().half()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    places = {name: tensor.data_ptr() for name, tensor in model.state_dict().items()}
+    assert len(before) == 6
+    with monkeypatch.context() as patch:
+        Breaks(patch, name, error, *at)
+        with pytest.raises(type(error)):
+            fill(model, {**HALF_STATE, "grid": GRID}, LAST)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]) and tensor.data_ptr() == places[name], name
+    fill(model, {**HALF_STATE, "grid": GRID}, LAST)
+    assert torch.equal(model.table.double(), GRID)
+    assert not torch.equal(model.one.weight, before["one.weight"])
+
+
+def test_ctrl_c_while_weights_are_copied(monkeypatch):
+    """The signal itself, which Python serves between two tensors."""
+    model = nn.Linear(3, 2)
+    before, copy = model.weight.clone(), torch.Tensor.copy_
+
+    def copied(tensor, *given):
+        answer = copy(tensor, *given)
+        if tensor.shape == (2,) and not tensor.any():
+            signal.raise_signal(signal.SIGINT)
+        return answer
+
+    monkeypatch.setattr(torch.Tensor, "copy_", copied)
+    state = {"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2)}
+    with pytest.raises(KeyboardInterrupt):
+        fill(nn.ModuleDict({"b": model}), state, layer("a", "b"))
+    assert torch.equal(model.weight, before) and model.bias.any()
