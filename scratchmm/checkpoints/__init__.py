@@ -15,6 +15,8 @@ _HOMES = homes_of(
         "vae": "load_vae vae_config_from",
         "controlnet": "load_controlnet controlnet_config_from",
         "prior": "load_prior prior_config_from",
+        "scheduler": "sampling_from",
+        "pictures": "pictures_for",
         "vocabularies": "load_gpt2",
     }
 )

@@ -30,7 +30,8 @@ def load_clip(model: CLIP, source: Source) -> CLIP:
     Files of open_clip are read too, unless their logits have a bias (SigLIP's) other than 0. Raises
     ValueError that lists every tensor that is missing, surplus, of another shape or no weight, and
     where the model was made otherwise than the config.json beside the weights says; bare weights
-    are taken to be of the model's own config: whether its GELU is theirs is for you to know.
+    are taken to be of the model's own config: whether its GELU is theirs is for you to know. How
+    pictures are prepared for it: `pictures.pictures_for`.
     """
     state = clip_state(source)
     check_vision(source, model.config.vision, ("clip",))

@@ -100,6 +100,22 @@ def read_config(
         values, label = _tower(values, part, label), f"{label} ({part})"
     elif values.keys().isdisjoint(obeyed.keys() | fixed.keys()):
         return None
+    return read_values(label, values, obeyed, fixed, nullable, lists)
+
+
+def read_values(
+    label: str,
+    values: Mapping[str, Any],
+    obeyed: Mapping[str, Any],
+    fixed: Mapping[str, tuple[Any, ...]],
+    nullable: Collection[str] = (),
+    lists: Collection[str] = (),
+) -> PublishedConfig:
+    """The settings of a file whose values by key are at hand; arguments and errors: `read_config`.
+
+    >>> read_values("config.json", {"heads": 3}, {"heads": 12, "depth": 6}, {}).values
+    {'heads': 3, 'depth': 6}
+    """
     check_fixed(label, values, fixed)
     values = {key: values.get(key, default) for key, default in obeyed.items()}
     for key, value in values.items():

@@ -59,7 +59,8 @@ def load_unet(model: Model, source: Source) -> Model:
     A UNet takes a UNet2DModel, a TextUNet takes a UNet2DConditionModel. Raises ValueError that
     lists every tensor that is missing, surplus or of another shape, and where the model was made
     otherwise than the config.json beside the weights says; bare weights are taken to be of the
-    model's own config: its heads, clock, padding, groups and epsilon leave no trace in them.
+    model's own config: its heads, clock, padding, groups and epsilon leave no trace in them. What
+    the model says, and of which levels of noise, its pipeline knows: `scheduler.sampling_from`.
     """
     state = read_state(source)
     check_unet(source, model.config, type(model).__name__)

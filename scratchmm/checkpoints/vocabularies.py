@@ -7,12 +7,15 @@ Differs from the published code:
 - CLIP's padding is the end token, as in transformers; OpenAI's own code pads with 0. A causal
   reader that stops at the first end token sees neither.
 - CLIP's text is not repaired by `ftfy` first, see `scratchmm.language.cleaning`.
+- The name of the padding in a text ("!" in Stable Diffusion 2) is a text, as in OpenAI's code;
+  transformers reads it as padding.
 """
 
 import gzip
 import zlib
 from pathlib import Path
 
+from scratchmm.checkpoints.tokenizer_config import padding_token
 from scratchmm.file_kinds import text_of
 from scratchmm.language.bpe import END, START, BytePairEncoding, Pair
 from scratchmm.language.cleaning import base_symbols
@@ -28,6 +31,8 @@ def load_clip(path: str | Path) -> BytePairEncoding:
     The `.gz` file (or the same unpacked) lists merges after one headline; ids are the 256 bytes,
     the 256 bytes with `</w>`, the merges, start (49406 at full size) and end (49407). The folder
     holds `vocab.json` (symbol to id) and `merges.txt`; special tokens it lacks get the next ids.
+    Padding is the end token, or what `tokenizer_config.json` or `special_tokens_map.json` names, as
+    "!" in Stable Diffusion 2; what these say otherwise is refused (ValueError).
     """
     path = Path(path)
     if path.is_dir():
@@ -43,7 +48,7 @@ def load_gpt2(folder: str | Path) -> BytePairEncoding:
     """Read GPT-2's vocabulary from a folder with `vocab.json` and `merges.txt`.
 
     GPT-2 has one special token, `<|endoftext|>` (50256 at full size); it serves as start, end and
-    padding.
+    padding, unless `tokenizer_config.json` or `special_tokens_map.json` names another for padding.
     """
     return _from_folder(Path(folder), style="gpt2", start=END)
 
@@ -64,7 +69,8 @@ def _from_folder(folder: Path, *, style: str, start: str) -> BytePairEncoding:
     # A merge may well begin with "#", so only the first line can be a comment.
     headline = lines[0].startswith("#version")
     merges = _pairs(lines[headline:], folder / "merges.txt", first=1 + headline)
-    special_ids = {"start": ids[start], "end": ids[END], "pad": ids[END]}
+    pad = padding_token(folder, style, start, ids)
+    special_ids = {"start": ids[start], "end": ids[END], "pad": ids[pad]}
     return _build(folder, merges, sorted(ids, key=ids.__getitem__), style=style, **special_ids)
 
 

@@ -23,9 +23,9 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from scratchmm.file_kinds import text_of
 from scratchmm.language.bert_words import bert_words
 from scratchmm.language.bpe import CACHED, Pair, check_token, replace_pair
+from scratchmm.language.wordpiece_files import agreed_case, read_pieces
 from scratchmm.whole_file import write_whole
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -234,19 +234,22 @@ class WordPiece:
         write_whole(path, "".join(f"{symbol}\n" for symbol in self.symbols))
 
     @classmethod
-    def load(cls, path: str | Path, *, lower: bool = True) -> Self:
-        """Read a published `vocab.txt`, or the folder it lies in. lower=False for cased models.
+    def load(cls, path: str | Path, *, lower: bool | None = None) -> Self:
+        """Read a published `vocab.txt` or `tokenizer.json`, or the folder it lies in.
 
-        Empty lines at its end are no pieces. Raises FileNotFoundError or ValueError with its name.
+        lower: None: as the `tokenizer_config.json` or `tokenizer.json` beside it says, and lower-cased
+        where there is neither. A text's longest length, which they may say too, is told to `batch`.
+        Raises FileNotFoundError, or ValueError with the file's name, its key and both values where
+        the files say what can't be done here or other than `lower`, and where nothing says how a
+        vocabulary with capitals is read. See wordpiece_files.py.
         """
-        path = Path(path) / "vocab.txt" if Path(path).is_dir() else Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no vocabulary file {path}")
         try:
-            lines = text_of(path).replace("\r\n", "\n").rstrip("\n").split("\n")
-            return cls(lines, lower=lower)
+            symbols, path = read_pieces(path)
+            tokenizer = cls(symbols)
         except ValueError as error:
             raise ValueError(f"{path} is not a WordPiece vocabulary: {error}") from error
+        tokenizer.lower = agreed_case(path.parent, symbols, lower)
+        return tokenizer
 
 
 def share_room(first: int, second: int, room: int) -> tuple[int, int]:

@@ -332,3 +332,91 @@ def test_a_missing_file_is_named(tmp_path):
         load_gpt2(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"no vocabulary file .*v\.gz"):
         load_clip(tmp_path / "v.gz")
+
+
+# What lies beside: tokenizer_config.json and its siblings
+
+
+def beside(clip_folder, tmp_path, **files):
+    folder = write_folder(tmp_path, clip_folder[1])
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tokenizer_config": {"pad_token": "!", "model_max_length": 77, "do_lower_case": True}},
+        {"tokenizer_config": {"pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}},
+        {"tokenizer_config": {"pad_token": {"__type": "AddedToken", "content": "!"}}},
+        {"tokenizer_config": {}, "special_tokens_map": {"pad_token": "!", "unk_token": "?"}},
+        {"special_tokens_map": {"pad_token": {"content": "!"}, "eos_token": "<|endoftext|>"}},
+        # Stable Diffusion 2's: the older map outdoes the newer file's word
+        {
+            "tokenizer_config": {"pad_token": "<|endoftext|>"},
+            "special_tokens_map": {"pad_token": "!"},
+        },
+        {"tokenizer_config": {"pad_token": "!", "added_tokens_decoder": {"0": {"content": "!"}}}}
+        | {"special_tokens_map": {"pad_token": "<|endoftext|>"}},
+    ],
+)
+def test_padding_is_what_the_files_name(clip_folder, tmp_path, files):
+    transformers = pytest.importorskip("transformers")
+    folder = beside(clip_folder, tmp_path, **files)
+    theirs = transformers.CLIPTokenizer.from_pretrained(str(folder))
+    ours = load_clip(folder)
+    assert ours.pad == theirs.pad_token_id
+    texts = ["a photo", "Ein rötlicher Stern 日本語 star"]
+    tokens, real = ours.batch(texts, 32)
+    padded = theirs(texts, padding="max_length", max_length=32)
+    assert tokens.tolist() == padded["input_ids"]
+    assert real.long().tolist() == padded["attention_mask"]
+
+
+def test_the_name_of_the_padding_in_a_text_is_text(clip_folder, tmp_path):
+    folder = beside(clip_folder, tmp_path, tokenizer_config={"pad_token": "!"})
+    ours = load_clip(folder)
+    assert ours.pad == 0 and ours.encode("a!") == load_clip(clip_folder[0]).encode("a!")
+    assert 0 not in ours.encode("a!")
+
+
+def test_gpt2s_padding(clip_folder, tmp_path):
+    folder = beside(clip_folder, tmp_path, tokenizer_config={"pad_token": "!"})
+    assert (load_gpt2(folder).pad, load_gpt2(folder).end) == (0, len(load_gpt2(folder)) - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "sentence"),
+    [
+        (
+            "tokenizer_config",
+            {"pad_token": "[PAD]"},
+            r"pad_token is '\[PAD\]', which vocab.json has",
+        ),
+        ("tokenizer_config", {"bos_token": "<s>"}, "bos_token is '<s>', .*only have '<.startofte"),
+        (
+            "tokenizer_config",
+            {"eos_token": {"content": "</s>"}},
+            "eos_token is '</s>', .*endoftext",
+        ),
+        ("tokenizer_config", {"do_lower_case": False}, "do_lower_case is False, .*only have True"),
+        ("tokenizer_config", {"add_prefix_space": True}, "add_prefix_space is True, .*have False"),
+        ("tokenizer_config", {"tokenizer_class": "GPT2Tokenizer"}, "tokenizer_class is 'GPT2Tok"),
+        ("special_tokens_map", {"eos_token": "!"}, "tokens_map.json says eos_token is '!'"),
+        ("added_tokens", {"<cat>": 49408}, "added_tokens.json adds the token '<cat>': beside"),
+        ("tokenizer", {"added_tokens": [{"content": "<cat>"}]}, "tokenizer.json adds the token"),
+        (
+            "tokenizer_config",
+            {"added_tokens_decoder": {"3": {"content": "<cat>"}}},
+            "adds the token",
+        ),
+    ],
+)
+def test_special_tokens_that_cannot_be_are_refused(clip_folder, tmp_path, name, said, sentence):
+    folder = beside(clip_folder, tmp_path, **{name: said})
+    with pytest.raises(ValueError, match=sentence) as refusal:
+        load_clip(folder)
+    assert f"{name}.json" in str(refusal.value)
+    if "tokenizer_class" in said:
+        load_gpt2(folder)

@@ -1,0 +1,195 @@
+"""scheduler_config.json: how a published pipeline lays noise on, and how it takes it off.
+
+A UNet's weights do not show on which levels of noise they were trained, nor what they predict: that
+stands in a file of its own, in the folder `scheduler` beside `unet` and `vae`.
+
+Papers: Denoising Diffusion Probabilistic Models (arXiv 2006.11239), Denoising Diffusion Implicit
+Models (arXiv 2010.02502), Common Diffusion Noise Schedules and Sample Steps are Flawed (arXiv
+2305.08891).
+Differs from the papers: nothing; equal to diffusers' DDIMScheduler and DDPMScheduler, less what
+their float32 rounds.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from scratchmm.checkpoints.published_config import PublishedConfig, must_be, read_json, read_values
+from scratchmm.diffusion.ddim import SPACINGS, spaced_timesteps
+from scratchmm.diffusion.schedule import (
+    Schedule,
+    cosine_schedule,
+    linear_schedule,
+    scaled_linear_schedule,
+    zero_terminal_snr,
+)
+
+NAME = "scheduler_config.json"
+# Keys and what DDIMScheduler and DDPMScheduler take where the file is silent.
+OBEYED: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "trained_betas": None,
+    "rescale_betas_zero_snr": False,
+    "prediction_type": "epsilon",
+    "clip_sample": True,
+    "clip_sample_range": 1.0,
+    "set_alpha_to_one": True,
+    "timestep_spacing": "leading",
+    "steps_offset": 0,
+    "variance_type": "fixed_small",
+}
+# Stable Diffusion 1 came with PNDM, another way down the same levels of noise; it never clips.
+OF_PNDM = {"set_alpha_to_one": False, "clip_sample": False}
+FIXED: dict[str, tuple[Any, ...]] = {
+    "_class_name": ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler"),
+    "thresholding": (False,),
+    "predict_epsilon": (True,),  # of files from before prediction_type
+}
+# What each word of theirs is here.
+BETAS = {"linear": linear_schedule, "scaled_linear": scaled_linear_schedule}
+COSINE = "squaredcos_cap_v2"
+TARGETS = {"epsilon": "noise", "sample": "start", "v_prediction": "velocity"}
+VARIANCES = {"fixed_small": "posterior", "fixed_small_log": "posterior", "fixed_large": "beta"}
+
+
+class PublishedSampling(NamedTuple):
+    """How a published model was trained and is sampled: what our losses and samplers take.
+
+    >>> schedule = linear_schedule(1000)
+    >>> sampling = PublishedSampling(schedule, "noise", None, 1.0, "leading", 1, "posterior")
+    >>> sampling.ddim(4)["timesteps"], sampling.ddim(4)["stride"]
+    ([751, 501, 251, 1], 250)
+    """
+
+    schedule: Schedule  # of its training
+    target: str  # what the model predicts
+    clip: float | None  # what the start is held to
+    final_alpha: float  # alpha_bar behind the last step
+    spacing: str  # of few timesteps
+    offset: int  # of leading ones
+    variance: str  # of a step by DDPM
+
+    def ddim(self, steps: int) -> dict[str, Any]:
+        """What `ddim_path` and `ddim_sample` take, to do in `steps` steps as DDIMScheduler does.
+
+        Raises ValueError on steps that the schedule has not, or that the offset pushes out of it.
+        """
+        length = len(self.schedule)
+        offset = self.offset if self.spacing == "leading" else 0
+        return {
+            "timesteps": spaced_timesteps(length, steps, self.spacing, offset),
+            "stride": length // steps,
+            "target": self.target,
+            "clip": self.clip,
+            "follow_clip": False,
+            "final_alpha": self.final_alpha,
+        }
+
+    def ancestral(self) -> dict[str, Any]:
+        """What `ancestral_path` and `ancestral_sample` take, to do as DDPMScheduler does."""
+        return {"target": self.target, "variance": self.variance, "clip": self.clip}
+
+
+def sampling_from(source: str | Path) -> PublishedSampling:
+    """How a published diffusion model is trained and sampled, as its scheduler_config.json says.
+
+    source: the folder of a pipeline, its folder `unet`, `vae` or `scheduler`, a file in one of them,
+    or the scheduler_config.json itself. A file of PNDMScheduler, with which Stable Diffusion 1 was
+    published, is read as diffusers' `DDIMScheduler.from_config` reads it: the same levels of noise,
+    another way down. Keys that these classes do not know are passed over, as there.
+
+    Raises FileNotFoundError where there is no such file, and ValueError that names the key and both
+    values on what can't be done here: other schedulers (Euler, DPM-Solver ...) and schedules,
+    thresholding, learned variances.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "scheduler").mkdir()
+    >>> said = '{"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}'
+    >>> (folder / "scheduler" / "scheduler_config.json").write_text(said) > 0
+    True
+    >>> sampling_from(folder / "unet").target
+    'velocity'
+    """
+    path = scheduler_file(source)
+    values = read_json(path)
+    _check_pipeline(path, values)
+    defaults = OBEYED | (OF_PNDM if values.get("_class_name") == "PNDMScheduler" else {})
+    told = read_values(
+        str(path), defaults | values, OBEYED, FIXED, ("trained_betas",), ("trained_betas",)
+    )
+    spacing = _known(told, "timestep_spacing", {name: name for name in SPACINGS})
+    target = _known(told, "prediction_type", TARGETS)
+    variance = _known(told, "variance_type", VARIANCES)
+    schedule, said = _schedule(told), told.values
+    return PublishedSampling(
+        schedule,
+        target,
+        said["clip_sample_range"] if said["clip_sample"] else None,
+        1.0 if said["set_alpha_to_one"] else float(schedule.alpha_bar[0]),
+        spacing,
+        said["steps_offset"],
+        variance,
+    )
+
+
+def scheduler_file(source: str | Path) -> Path:
+    """Where the scheduler_config.json of a pipeline lies, seen from any of its folders and files.
+
+    >>> scheduler_file("nowhere")
+    Traceback (most recent call last):
+    FileNotFoundError: there is no scheduler_config.json in nowhere, in nowhere/scheduler or in scheduler
+    """
+    path = Path(source)
+    if path.is_file() and path.suffix == ".json" and path.name.startswith("scheduler"):
+        return path
+    folder = path.parent if path.is_file() else path
+    folders = (folder, folder / "scheduler", folder.parent / "scheduler")
+    for place in folders:
+        if (place / NAME).is_file():
+            return place / NAME
+    first, *others, last = map(str, folders)
+    between = "".join(f", in {place}" for place in others)
+    raise FileNotFoundError(f"there is no {NAME} in {first}{between} or in {last}")
+
+
+def _check_pipeline(path: Path, values: Mapping[str, Any]) -> None:
+    """Refuse a scheduler that is another class than the pipeline's own index says."""
+    index = path.parent.parent / "model_index.json"
+    if path.parent.name != "scheduler" or not index.is_file():
+        return
+    said, own = read_json(index).get("scheduler"), values.get("_class_name")
+    if isinstance(said, list) and len(said) == 2 and own is not None and said[1] != own:
+        raise ValueError(f"{index} says scheduler is {said[1]!r}, but {path} is of {own!r}")
+
+
+def _known(told: PublishedConfig, key: str, names: Mapping[str, str]) -> str:
+    """Our word for a value of theirs. Raises ValueError on one that we lack."""
+    if told.values[key] not in names:
+        raise ValueError(must_be(told.label, key, told.values[key], tuple(names)))
+    return names[told.values[key]]
+
+
+def _schedule(told: PublishedConfig) -> Schedule:
+    said = told.values
+    steps, kind, betas = said["num_train_timesteps"], said["beta_schedule"], said["trained_betas"]
+    if kind not in (*BETAS, COSINE):
+        raise ValueError(must_be(told.label, "beta_schedule", kind, (*BETAS, COSINE)))
+    try:
+        if betas is not None:
+            if not isinstance(betas, list) or len(betas) != steps:
+                count = len(betas) if isinstance(betas, list) else 1
+                raise ValueError(f"{count} trained_betas for num_train_timesteps {steps}")
+            schedule = Schedule(torch.cumprod(1 - torch.tensor(betas, dtype=torch.float64), 0))
+        elif kind == COSINE:
+            schedule = cosine_schedule(steps)
+        else:
+            schedule = BETAS[kind](steps, said["beta_start"], said["beta_end"])
+        return zero_terminal_snr(schedule) if said["rescale_betas_zero_snr"] else schedule
+    except ValueError as error:
+        raise ValueError(f"{told.label} gives no schedule of noise: {error}") from None
