@@ -30,8 +30,8 @@ from scratchmm.layers.picture_blocks import group_norm
 class TextUNetConfig(UNetConfig):
     """The sizes of a UNet that reads; those of UNetConfig, and of the words.
 
-    `heads` counts the heads of attention, where UNetConfig's `head_width`, of no effect here, says
-    how wide they are: so the published models have it.
+    `heads` counts the heads of attention, as the published models do, where UNetConfig's
+    `head_width`, which is refused here (ValueError), says how wide they are.
     """
 
     channels: int = 4  # of the picture, which is a grid of latents
@@ -49,6 +49,11 @@ class TextUNetConfig(UNetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.head_width is not None:
+            raise ValueError(
+                f"head_width is {self.head_width}, but a UNet that reads counts its heads: it has "
+                f"heads={self.heads}"
+            )
         if len(self.level_heads) != len(self.widths):
             raise ValueError(
                 f"there are heads for {len(self.level_heads)} levels, and widths for "

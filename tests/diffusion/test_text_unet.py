@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch.testing import assert_close
 
-from scratchmm.diffusion.controlnet import Controlled, ControlNet
-from scratchmm.diffusion.text_unet import PlacedWords, TextUNet, cosines, tiny
+from scratchmm.diffusion.controlnet import Controlled, ControlNet, ControlNetConfig
+from scratchmm.diffusion.text_unet import PlacedWords, TextUNet, TextUNetConfig, cosines, tiny
 
 PLACED = replace(tiny(), places_words=True)
 
@@ -51,3 +52,10 @@ def test_padding_does_not_reach_the_placed_word() -> None:
     assert_close(model(x, torch.tensor(5), longer, mask), model(x, torch.tensor(5), words))
     other = torch.cat([words[:, :2], words[:, 2:] + 1], dim=1)
     assert not model(x, torch.tensor(5), other).allclose(model(x, torch.tensor(5), words))
+
+
+@pytest.mark.parametrize("kind", [TextUNetConfig, ControlNetConfig])
+def test_a_width_of_heads_is_refused_where_heads_are_counted(kind) -> None:
+    with pytest.raises(ValueError, match="^head_width is 64, but a UNet that reads .* heads=8$"):
+        kind(head_width=64)
+    assert kind(head_width=None).heads == 8
