@@ -83,9 +83,12 @@ def test_prediction(reference, model, padded):
 
 
 def test_the_published_class_as_it_is(reference, model):
-    """Its timesteps are float32: that is all that is apart."""
-    *batch, real = conditions()
+    """Its timesteps are float32: that is all that is apart, and nothing at 0, which float32 has."""
+    noisy, timesteps, *batch, real = conditions()
     exact, reference.time_proj = reference.time_proj, reference.as_it_is
+    first = [noisy, torch.zeros_like(timesteps), *batch]
+    equal(model(*first, real), reference(*first, attention_mask=real).predicted_image_embedding)
+    batch = [noisy, timesteps, *batch]
     theirs = reference(*batch, attention_mask=real).predicted_image_embedding
     reference.time_proj = exact
     apart = (model(*batch, real) - theirs).abs().max()

@@ -1,5 +1,7 @@
 """Late fusion: votes by an explicit loop, weights, and logarithms that do not underflow."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.strategies import WIDTHS, features, make
-from scratchmm.fusion.late import WeightedLateFusion, combine_decisions
+from scratchmm.fusion.late import WeightedLateFusion, check_votes, combine_decisions
 
 
 @settings(max_examples=40, deadline=None)
@@ -83,3 +85,23 @@ def test_a_row_in_which_nobody_is_present_is_refused():
     present = torch.tensor([[True, False], [False, False], [False, False]])
     with pytest.raises(ValueError, match="^2 rows have no modality that is present$"):
         combine_decisions(torch.zeros(3, 2, 4), present)
+
+
+@pytest.mark.parametrize(
+    ("present", "found"),
+    [
+        (torch.ones(3, 2).int(), "torch.int32 (3, 2)"),
+        (torch.zeros(3, 2), "torch.float32 (3, 2)"),  # a mask to add, where 0 lets through
+        (torch.ones(3, 1).bool(), "torch.bool (3, 1)"),
+        (torch.ones(2, 2).bool(), "torch.bool (2, 2)"),
+        (torch.ones(2, 3).bool(), "torch.bool (2, 3)"),
+        (torch.ones(3).bool(), "torch.bool (3,)"),
+        (torch.ones(3, 2, 1).bool(), "torch.bool (3, 2, 1)"),
+    ],
+)
+@pytest.mark.parametrize("refuse", [check_votes, combine_decisions])
+def test_a_presence_that_does_not_fit_is_refused(refuse, present, found) -> None:
+    sentence = f"the presence is {found}, but logits of (3, 2, 4) need torch.bool (3, 2)"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        refuse(torch.zeros(3, 2, 4), present)
+    check_votes(torch.zeros(3, 2, 4), torch.zeros(3, 2, dtype=torch.bool))

@@ -180,3 +180,14 @@ def test_what_cannot_work_is_refused():
         model(torch.zeros(2, 0, 3))
     with pytest.raises(ValueError, match=r"mask of shape \(5, 2\) .* batch and frames \(2, 5\)$"):
         model(torch.zeros(2, 5, 3), real=torch.ones(5, 2, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [torch.zeros(2, 5), torch.full((2, 5), -math.inf).double(), torch.ones(2, 5).int()],
+    ids=["additive", "additive, closed", "numbers"],
+)
+def test_masks_are_bool(mask):
+    """0 is "may be seen" of a mask that is added, and "padding" of one that is not: neither passes."""
+    with pytest.raises(ValueError, match=rf"^the mask is {mask.dtype}, not torch.bool \(True = r"):
+        LSTM(3, 4)(torch.zeros(2, 5, 3), real=mask)

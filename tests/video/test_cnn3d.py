@@ -162,3 +162,61 @@ def test_what_cannot_work_is_refused():
         model(torch.zeros(4, 3, 8, 8))
     with pytest.raises(ValueError, match="^a clip of 0 frames has nothing to see$"):
         model(torch.zeros(2, 0, 3, 8, 8))
+
+
+# bfloat16, whose gradient over two frames torch gets wrong on some CPUs
+
+
+def gradients(model, clips, cast):
+    """The gradients of a loss, after memory that was full of NaN has been given back."""
+    junk = [torch.full((n,), torch.nan) for n in (64, 300, 1000, 3888, 5000) for _ in range(30)]
+    del junk
+    model.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=cast):
+        loss = model(clips).square().sum()
+    loss.backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])  # a stage of which has 2, or 1
+@pytest.mark.parametrize("residual", [False, True])
+def test_gradients_under_bfloat16_are_those_of_float32(frames, residual):
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model = CNN3D(CNN3DConfig(5, (8, 16), (1, 1), residual)).eval()
+        clips = torch.randn(3, frames, 3, 16, 12)
+        exact = gradients(model, clips, cast=False)
+        for name, half in gradients(model, clips, cast=True).items():
+            most = exact[name].abs().max()
+            assert (half - exact[name]).abs().max() < 0.05 * most, (name, seed)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_no_convolution_over_time_runs_in_bfloat16(residual, monkeypatch):
+    """On any CPU: what each convolution says is float32 before it is rounded, if it is."""
+    said, real = [], nn.Conv3d._conv_forward
+
+    def listened(layer, x, weight, bias):
+        answer = real(layer, x, weight, bias)
+        said.append(answer.dtype)
+        return answer
+
+    monkeypatch.setattr(nn.Conv3d, "_conv_forward", listened)
+    model, clips = CNN3D(CNN3DConfig(5, (8, 16), (1, 1), residual)), torch.randn(2, 2, 3, 16, 12)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(clips).isfinite().all()
+    assert len(said) == (2 if not residual else 6) and set(said) == {torch.float32}
+    said.clear()
+    out = model.bfloat16()(clips.bfloat16())
+    assert out.dtype == torch.bfloat16 and set(said) == {torch.float32}
+
+
+def test_a_model_of_bfloat16_is_trained_in_it():
+    torch.manual_seed(0)
+    model = CNN3D(CNN3DConfig(5, (8, 16), (1, 1))).eval()
+    clips = torch.randn(3, 2, 3, 16, 12)
+    exact = gradients(model, clips, cast=False)
+    half = gradients(model.bfloat16(), clips.bfloat16(), cast=False)
+    for name, found in half.items():
+        assert found.dtype == torch.bfloat16 and found.isfinite().all()
+        assert (found - exact[name]).norm() < 0.1 * exact[name].norm(), name

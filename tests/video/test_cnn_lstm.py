@@ -167,3 +167,27 @@ def test_predictions_refuse_masks_that_fit_no_frame(predict):
     for wrong, other in ((logits, real[:, :4]), (logits[:1], real)):
         with pytest.raises(ValueError, match="does not cover the batch and frames"):
             predict(wrong, other)
+
+
+MASKS = pytest.mark.parametrize(
+    "mask",
+    [torch.zeros(2, 5), torch.zeros(2, 5).double() - torch.inf, torch.ones(2, 5).int()],
+    ids=["additive", "additive, closed", "numbers"],
+)
+
+
+@MASKS
+@pytest.mark.parametrize("predict", [last_prediction, average_prediction])
+def test_predictions_take_masks_of_bool(predict, mask):
+    sentence = rf"^the mask of the frames is {mask.dtype}, not torch.bool \(True = real\)$"
+    with pytest.raises(ValueError, match=sentence):
+        predict(torch.randn(2, 5, 4), mask)
+
+
+@MASKS
+@pytest.mark.parametrize("average", [False, True])
+def test_the_model_takes_masks_of_bool(average, mask):
+    model, clips = CNNLSTM(replace(tiny(), average=average)), torch.zeros(2, 5, 3, 8, 8)
+    for say in (model, model.frame_logits, model.eval(), model.eval().frame_logits):
+        with pytest.raises(ValueError, match=f"mask of the frames is {mask.dtype}, not torch.bool"):
+            say(clips, mask)
