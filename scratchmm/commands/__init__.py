@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from scratchmm import __version__
 from scratchmm.sentences import shortened
+from scratchmm.training.threads import patient_threads
 
 COMMANDS = {
     "tour": "train a CLIP from scratch in a minute and see what it learned",
@@ -157,8 +158,11 @@ def dispatch(words: list[str]) -> int:
         print(f"error: {unknown(command)}", file=sys.stderr)
         return 2
     arguments = build_parser(command).parse_args(words)
-    status: int = importlib.import_module(f"{__name__}.{command}").run(arguments)
-    return status
+    run: Callable[[argparse.Namespace], int] = importlib.import_module(f"{__name__}.{command}").run
+    if command == "bench":  # times threads as torch has them
+        return run(arguments)
+    with patient_threads():
+        return run(arguments)
 
 
 def unknown(command: str) -> str:

@@ -15,13 +15,12 @@ one thread, nothing is done.
 Differs from the paper: nothing (there is none).
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import torch
 
 LOOK = 0.1  # seconds between two looks at how long threads had to wait for a core
 CROWDED = 0.3  # seconds a second, summed over the threads, from which on waiting must not spin
@@ -34,12 +33,15 @@ _running = threading.Lock()
 def patient_threads() -> Iterator[None]:
     """Within this block, OpenMP's threads spin on a quiet machine and sleep on a busy one.
 
-    Costs less than a thousandth of a core. Inside another such block, it does nothing.
+    Costs less than a thousandth of a core. Inside another such block, it does nothing. torch may be
+    imported before the block or in it.
 
+    >>> import torch
     >>> with patient_threads():
     ...     total = torch.ones(3).sum()
     """
-    if torch.get_num_threads() == 1 or waited() is None or not _running.acquire(blocking=False):
+    alone = "torch" in sys.modules and not spins()  # with one thread nobody waits for another
+    if alone or waited() is None or not _running.acquire(blocking=False):
         yield
         return
     ended = threading.Event()
@@ -51,6 +53,12 @@ def patient_threads() -> Iterator[None]:
         ended.set()
         watch.join()
         _running.release()
+
+
+def spins() -> bool:
+    """Whether torch is imported and splits its work, so that threads of this process may spin."""
+    count = getattr(sys.modules.get("torch"), "get_num_threads", None)  # None: in the midst of it
+    return count is not None and count() > 1
 
 
 def waited() -> float | None:
@@ -82,7 +90,7 @@ def decide(
     sleep
     spin
     """
-    before, waiting = next(seconds)
+    before, waiting = next(seconds, (0.0, 0.0))
     again, pause = None, SHORTEST  # when to try spinning again: None while it spins
     for now, total in seconds:
         crowded = total - waiting > CROWDED * (now - before)
@@ -102,6 +110,8 @@ def _watch(ended: threading.Event) -> None:
     let_go: threading.Event | None = None
 
     def looks() -> Iterator[tuple[float, float]]:
+        while not spins() and not ended.wait(LOOK):
+            pass
         while not ended.is_set():
             yield time.monotonic(), waited() or 0.0
             ended.wait(LOOK)
@@ -121,5 +131,7 @@ def _watch(ended: threading.Event) -> None:
 
 def _idle_team(let_go: threading.Event) -> None:
     """Start a team of OpenMP threads by an operation that is large enough, and keep it until told."""
+    import torch
+
     torch.ones(2**18).add_(1.0)
     let_go.wait()

@@ -1,5 +1,8 @@
 """Threads that sleep on a busy machine: when, and that no number depends on it."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -121,3 +124,32 @@ def test_a_lesson_is_watched_whole(two_threads, tmp_path, capsys):
     assert run_lesson(script, []) == 0
     assert "patient threads" in capsys.readouterr().out
     assert "patient threads" not in alive()
+
+
+def test_no_look_is_no_decision():
+    decide(iter([]), lambda: pytest.fail("slept"), lambda: pytest.fail("spun"))
+
+
+LATE = """
+import sys, threading, time
+from scratchmm.training import threads
+threads.LOOK = 0.01
+told = []
+threads.decide = lambda looks, sleep, spin: told.append((next(looks, None), "torch" in sys.modules))
+with threads.patient_threads():
+    time.sleep(0.2)
+    assert told == [] and "torch" not in sys.modules, told
+    import torch
+    torch.set_num_threads({count})
+    time.sleep(0.5)
+    print(len(told), [seen for _, seen in told])
+"""
+
+
+@pytest.mark.skipif(waited() is None, reason="this system does not tell how long threads waited")
+@pytest.mark.parametrize(("count", "told"), [(2, "1 [True]"), (1, "0 []")])
+def test_the_watch_waits_until_torch_is_there_and_splits_its_work(count, told):
+    words = [sys.executable, "-c", LATE.format(count=count)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(count)}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == told
