@@ -242,7 +242,7 @@ def _fit(
 
 def measure_vit(vit: "SmallViT", data: "TrainingSet") -> dict[str, Any]:
     """How often the likeliest class is the right one, on each part whose classes were trained."""
-    figures = {}
+    figures: dict[str, Any] = {"names": len(vit.names)}
     for which, part in data.tests.items():
         if which != "unseen":  # a classifier has no output for what it never saw
             right = vit.classify(part.pictures).argmax(dim=-1) == part.labels
@@ -264,6 +264,7 @@ def measure_clip(clip: "SmallCLIP", data: "TrainingSet") -> dict[str, Any]:
         relevant = part.right()  # (B, K)
         hits = relevant.gather(1, similarity.argmax(dim=-1, keepdim=True)).double().mean().item()
         figures["zero_shot_accuracy" if which == "test" else f"{which}_accuracy"] = hits
+    figures["names"] = similarity.shape[1]
     asked = relevant.any(dim=0)  # a name that no picture of the part has is no question
     for key, scores, right in (
         ("image_to_text_recall", similarity, relevant),
@@ -282,7 +283,7 @@ def _similarity(clip: "SmallCLIP", part: "Part") -> Any:
 
 
 def _tell(report: dict[str, Any], out: Path) -> None:
-    print("\nOn what was held out:")
+    print(f"\nOn what was held out, among {report['names']} names:")
     for key, value in report.items():
         if key.endswith("accuracy"):
             print(f"  {key.replace('_', ' '):24} {value:7.2%}")

@@ -57,6 +57,7 @@ def test_vit_learns_digits_and_comes_back_from_its_folder(root, tmp_path, capsys
     assert status == 0 and err == ""
     assert report["accuracy"] >= 0.9
     assert (report["train_pictures"], report["test_pictures"]) == (300, 60)
+    assert report["names"] == 10
     assert (report["steps"], report["batch"], report["width"]) == (120, 32, 16)
     assert 0 < report["train_seconds"] <= report["total_seconds"]
     assert json.loads((tmp_path / "report.json").read_text()) == report
@@ -77,6 +78,7 @@ def test_clip_learns_clothes_from_their_names(root, tmp_path, capsys):
     assert status == 0
     assert report["zero_shot_accuracy"] >= 0.8
     assert report["image_to_text_recall"][0] == report["zero_shot_accuracy"]
+    assert f"On what was held out, among {report['names']} names:" in out
     assert f"zero shot accuracy       {report['zero_shot_accuracy']:7.2%}" in out
 
     clip = load_trained(tmp_path)
@@ -151,6 +153,7 @@ def test_figures_of_a_clip_by_hand():
     clip = Told([[0.9, 0.1], [0.8, 0.6], [0.1, 0.9]], texts)
     part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 1]), ["a", "b", "c"], ("is {}",))
     figures = measure_clip(clip, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
+    assert figures["names"] == 3
     assert figures["zero_shot_accuracy"] == pytest.approx(2 / 3)
     assert figures["image_to_text_recall"] == pytest.approx([2 / 3, 1.0, 1.0])
     # "is a" finds its picture first; "is b" finds the third picture, which is of b; c is not asked
