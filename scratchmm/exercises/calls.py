@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +37,27 @@ class Failed(Exception):
 
 class NotWritten(Exception):
     """The stub's own NotImplementedError was reached: nothing to judge yet."""
+
+
+def by_hand(error: NotImplementedError) -> bool:
+    """Whether it comes from a `raise` of the learner's own, and not from torch or this library."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return False
+    home = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+    raised = trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return raised and home not in ("torch", "scratchmm")
+
+
+def told_unwritten(error: NotImplementedError) -> str:
+    """What the report says of it.
+
+    >>> told_unwritten(NotImplementedError("masks come later"))
+    'it raises a NotImplementedError (masks come later)'
+    """
+    return f"it raises a NotImplementedError{f' ({brief_error(error)})' if str(error) else ''}"
 
 
 def argument_names(function: Any, count: int) -> list[str]:

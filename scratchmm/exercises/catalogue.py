@@ -96,15 +96,26 @@ def chosen(words: Sequence[str]) -> list[Exercise]:
     return [*found.values()] if words else [*exercises().values()]
 
 
-def nearest(id: str, known: list[str]) -> str:
-    """Which ids a mistyped one may have meant.
+def nearest(id: str, known: Sequence[str]) -> str:
+    """Which ids a mistyped one may have meant: the closest first, and only those nearly as close.
+
+    An id is as close as it is as a whole, or as what stands behind its dot.
 
     >>> nearest("atention.attend", ["attention.attend", "bpe.decode"])
     'did you mean attention.attend?'
+    >>> nearest("atend", ["gated.Gate", "attention.attend"])
+    'did you mean attention.attend?'
     """
-    short = {name.partition(".")[2]: name for name in known}
-    close = difflib.get_close_matches(id, known, n=3, cutoff=0.6)
-    close += [short[name] for name in difflib.get_close_matches(id, short, n=2, cutoff=0.6)]
+    found = {name: _closeness(id, name) for name in known}
+    best = max(found.values(), default=0.0)
+    close = [name for name in found if found[name] >= max(0.6, best - 0.05)]
+    close.sort(key=found.__getitem__, reverse=True)
     if not close:
         return f"`learn list` shows all {len(known)}"
-    return f"did you mean {' or '.join(dict.fromkeys(close))}?"
+    return f"did you mean {' or '.join(close[:3])}?"
+
+
+def _closeness(id: str, name: str) -> float:
+    """From 0 to 1: how much of the letters, in their order, are the same."""
+    parts = (name, name.partition(".")[2])
+    return max(difflib.SequenceMatcher(None, id.lower(), one.lower()).ratio() for one in parts)

@@ -140,12 +140,19 @@ def borrowed(candidate: Any, exercise: Exercise) -> bool:
         candidate = candidate.func
     candidate, library = inspect.unwrap(candidate), inspect.unwrap(exercise.reference)
     if not isinstance(candidate, type) or not isinstance(library, type):
-        code = getattr(candidate, "__code__", None)
-        return candidate is library or (code is not None and code is _code(library))
+        return candidate is library or _one_code(candidate, library)
     return all(
-        _code(getattr(candidate, method, None)) is _code(getattr(library, method))
+        _one_code(getattr(candidate, method, None), getattr(library, method))
         for method in exercise.methods
     )
+
+
+def _one_code(mine: Any, library: Any) -> bool:
+    """The same code, or that of a second copy of the library's module: of its file, and its lines."""
+    ours, theirs = _code(mine), _code(library)
+    if ours is None or theirs is None or ours is theirs:
+        return ours is not None and ours is theirs
+    return (ours.co_filename, ours.co_firstlineno) == (theirs.co_filename, theirs.co_firstlineno)
 
 
 def _code(function: Any) -> Any:

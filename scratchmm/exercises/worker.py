@@ -93,11 +93,30 @@ def _await(process: Any, receiver: Connection, seconds: float) -> Ended:
         if kind == "broken":
             return Ended(None, f"{BROKEN}: {value}", said)
         said = value
-    return Ended(None, _endless(seconds), said)
+    return Ended(None, _late(process, seconds), said)
 
 
 def _endless(seconds: float) -> str:
     return f"was still running after {seconds:g} s: is there a loop that never ends?"
+
+
+def _late(process: Any, seconds: float) -> str:
+    """End a process that the clock ran out for, and tell whether it has computed all that time."""
+    if not CPU_LIMIT:
+        return _endless(seconds)
+    before = _computed()
+    process.kill()
+    process.join()
+    waited = seconds * PATIENCE
+    if _computed() - before > seconds / 4:
+        return _endless(waited)  # on a busy machine
+    return f"was still running after {waited:g} s, most of them idle: does it sleep, or wait for input?"
+
+
+def _computed() -> float:
+    """Seconds of the processor's time that the ended children of this process have had."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _death(status: int | None, seconds: float) -> str:

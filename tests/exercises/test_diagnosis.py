@@ -71,6 +71,28 @@ def test_a_match_that_fails_what_the_candidate_passed_is_not_the_candidate_s(fak
     assert names(exercise, lambda x, by=2.0: 3 + x + x) == ["last-differs"]
 
 
+def test_a_wrong_answer_behind_the_guard_is_named_in_a_learner_s_that_refuses(fake):
+    exercise: Exercise = fake["fake.scaled"]
+
+    @exercise.holds("an x of one axis is refused with a ValueError")
+    def refused(scaled, case):
+        case.refuses(ValueError, scaled, case.normal(D=3))
+
+    def refuse(x, by=2.0):
+        if x.dim() < 2:
+            raise ValueError("one axis")
+
+    def answer(x, by=2.0):
+        refuse(x)
+        return x * by
+
+    assert names(exercise, answer) == []  # `no-shift` fails where this one does not
+    exercise.refusing(refuse)
+    exercise.wrong("never-shifted", story="s", advice="a")(lambda x, by=2.0: by * x)
+    assert names(exercise, answer) == ["never-shifted"]
+    assert names(exercise, lambda x, by=2.0: x * by) == ["no-shift"]  # which refuses as little
+
+
 def test_an_exception_alone_names_nothing(fake):
     """Many mistakes end in the same one: any layer of the wrong width says that shapes do not fit."""
     exercise = fake["fake.scaled"]

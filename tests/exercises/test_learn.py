@@ -290,3 +290,20 @@ def test_what_held_before_is_told_in_words(desk, capsys):
 def test_an_empty_not_implemented_error_is_not_written_yet(desk, capsys):
     write(desk, "def scaled(x, by=2.0):\n    raise NotImplementedError\n")
     assert told(capsys, "check", "scaled")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "body, status",
+    [
+        ("raise NotImplementedError('masks come later')", 2),
+        ("return helper(x)", 2),
+        ("return torch.nn.Module().forward(x)", 1),  # raised by torch: a mistake like another
+        ("return torch.ones(1, device='meta').quantile(0.5) * x", 1),
+    ],
+)
+def test_a_not_implemented_error_of_one_s_own_is_not_written_yet(desk, capsys, body, status):
+    helper = "def helper(x):\n    raise NotImplementedError('masks come later')\n"
+    write(desk, f"import torch\n{helper}def scaled(x, by=2.0):\n    {body}\n")
+    exit_status, text = told(capsys, "check", "scaled")
+    assert exit_status == status
+    assert ("it raises a NotImplementedError (masks come later)" in text) is (status == 2)

@@ -1,6 +1,7 @@
 """What every exercise asks besides its properties: the same calls, made in another way."""
 
 import functools
+import importlib.util
 import random
 
 import pytest
@@ -233,6 +234,16 @@ def test_the_library_s_own_answer_is_none(open_exercise):
         _apply_gain = open_exercise[1].reference._apply_gain
 
     assert borrowed(Copied, open_exercise[1])
+
+
+def test_a_second_copy_of_the_library_s_module_is_the_library_s(open_exercise):
+    library = open_exercise[0].module
+    spec = importlib.util.spec_from_file_location("another", library.__file__)
+    another = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(another)
+    assert another.scaled is not library.scaled and borrowed(another.scaled, open_exercise[0])
+    assert borrowed(another.Scaler, open_exercise[1])
+    assert not borrowed(another._shift, open_exercise[0])
 
 
 @pytest.mark.parametrize(

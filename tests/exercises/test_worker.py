@@ -19,8 +19,8 @@ def written(tmp_path, body, before=""):
 @pytest.mark.parametrize(
     "body, told",
     [
-        ("while True: pass", "still running after 1 s: is there a loop"),
-        ("import time; time.sleep(60)", "still running after 1 s"),
+        ("while True: pass", "is there a loop that never ends?"),
+        ("import time; time.sleep(60)", "still running after 6 s, most of them idle"),
         ("hoard = [bytearray(1 << 20) for _ in range(1 << 16)]", "more than that"),
         ("import torch; return torch.zeros(1 << 16, 1 << 16)", "more than that"),
         ("import os; os._exit(7)", "ended the process itself, with status 7"),
@@ -102,5 +102,5 @@ def test_an_object_without_a_file_is_checked_too(fake):
     report = check(namespace["scaled"])
     assert report.status == "wrong" and [w["id"] for w in report.looks_like] == ["no-shift"]
     assert check(lambda x, by=2.0: x * by + 3, "fake.scaled").status == "passed"
-    with pytest.raises(ValueError, match="did you mean fake.scaled"):
+    with pytest.raises(ValueError, match=r"did you mean fake.scaled\?$"):
         check(lambda x: x, "fake.scald")

@@ -27,8 +27,9 @@ from scratchmm.layers.fast_attention import OnlineSoftmax
 
 
 # attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: "One
-# query looks around". Without torch.nn.functional.scaled_dot_product_attention, the library's
-# attention_weights.
+# query looks around". Without torch.nn.functional.scaled_dot_product_attention,
+# scratchmm.layers.fast_attention.tiled_attention, scratchmm.layers.fast_attention.fused_attention,
+# scratchmm.layers.fast_attention.torch_attention, the library's attention_weights.
 # Given:
 # - check_attention_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None
 #     Refuse shapes and masks that `attend` can't work with, in a sentence.

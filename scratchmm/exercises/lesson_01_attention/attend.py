@@ -35,6 +35,9 @@ exercise = Exercise(
     forbidden=(
         "torch.nn.functional.scaled_dot_product_attention",
         "torch._C._nn.scaled_dot_product_attention",
+        "scratchmm.layers.fast_attention.tiled_attention",
+        "scratchmm.layers.fast_attention.fused_attention",
+        "scratchmm.layers.fast_attention.torch_attention",
     ),
     parts=("attention_weights",),
     hints=(
