@@ -6,6 +6,7 @@ README.md in this folder shows a complete one.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import textwrap
@@ -94,6 +95,7 @@ class Exercise:
     adapt: Callable[[Any, Any], Any] | None = None
     judges: bool = False  # whether the answer is a test, set by judged_by_bank
     lesson: str = ""  # set by the catalogue from the name of the lesson's module
+    guard: Callable[..., None] | None = None  # set by refusing
     properties: list[Property] = field(default_factory=list)
     wrongs: list[BankAnswer] = field(default_factory=list)
     rights: list[BankAnswer] = field(default_factory=list)
@@ -188,10 +190,37 @@ class Exercise:
 
         return keep
 
+    def refusing(self, guard: Answer) -> Answer:
+        """Decorator: raises for the arguments that the docstring refuses.
+
+        Functions that are written below it, right or wrong, ask it first: then a wrong answer makes
+        its own mistake only, and names it in a learner's answer that refuses as it should.
+        """
+        self.guard = guard
+        return guard
+
     def _building(self, answer: Any, method: str) -> Callable[[], Any]:
         if not method:
+            if self.guard is not None and not isinstance(answer, type):
+                answer = guarded(answer, self.guard)
             return lambda: answer
         return lambda: type(self.name, (self.reference,), {method: answer})
+
+
+def guarded(answer: Callable[..., Any], guard: Callable[..., None]) -> Callable[..., Any]:
+    """The function, behind a guard of its arguments.
+
+    >>> guarded(lambda x: 2 * x, print)(3)
+    3
+    6
+    """
+
+    @functools.wraps(answer)
+    def asked(*args: Any, **kwargs: Any) -> Any:
+        guard(*args, **kwargs)
+        return answer(*args, **kwargs)
+
+    return asked
 
 
 def edited(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) -> Any:

@@ -123,13 +123,15 @@ class VAE(nn.Module):
     def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents (B, Z, X, Y) of a deviation of about 1, drawn; see `encode` for images."""
         raise NotImplementedError(
-            "vae.measure: latents drawn of what the encoder says, times the scale"
+            "vae.measure: latents drawn of what the encoder says, less config.shift, times the "
+            "scale"
         )
 
     def to_images(self, latents: Tensor) -> Tensor:
         """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the picture they stand for."""
         raise NotImplementedError(
-            "vae.measure: the picture of latents that are divided by the scale again"
+            "vae.measure: the picture of latents that are divided by the scale again, plus "
+            "config.shift"
         )
 
     @torch.no_grad()

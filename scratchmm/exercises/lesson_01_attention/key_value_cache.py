@@ -74,6 +74,16 @@ def length(cache_class, case):
         case.equal(case.call(len, cache), expected, "len")
 
 
+@exercise.holds("however long it grows, nothing is forgotten")
+def long(cache_class, case):
+    cache, given = case.call(cache_class), chunks(case, 70, 1, 60)
+    for key, value in given:
+        got = case.call(cache.extend, key, value)
+    keys, values = zip(*given, strict=True)
+    case.equal(got, (torch.cat(keys, 2), torch.cat(values, 2)), "131 positions")
+    case.equal(case.call(len, cache), 131, "len")
+
+
 @exercise.holds("what a call has returned, and what was put in, is not changed by a later call")
 def kept(cache_class, case):
     cache, given = case.call(cache_class), chunks(case, 3, 2)

@@ -20,6 +20,18 @@ def only_the_new(self, key, value):
 
 
 @exercise.wrong(
+    "a-window",
+    story="only the last positions are kept, and the oldest forgotten",
+    advice="keep all: what is written may look back to its first word",
+    method="extend",
+)
+def a_window(self, key, value):
+    joined = (key, value) if self.key is None else self._joined(key, value)
+    self.key, self.value = (part[:, :, -64:] for part in joined)
+    return self.key, self.value
+
+
+@exercise.wrong(
     "not-kept",
     story="the first chunk is kept for ever: what is joined later is not stored",
     advice="store the joined tensors before you return them",

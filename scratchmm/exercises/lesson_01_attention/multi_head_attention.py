@@ -151,6 +151,26 @@ def cached(layer_class, case):
             done += size
 
 
+@exercise.holds("with a cache, return_weights gives the weights of all keys so far")
+def cached_weights(layer_class, case):
+    layer, cache = case.build(layer_class, 12, 3), SlowCache()
+    x = case.normal(B=2, L=6, D=12)
+    whole = by_torch(layer, x, mask=torch.ones(6, 6, dtype=torch.bool).tril())
+    case.call(layer, x[:, :4], mask=torch.ones(4, 4, dtype=torch.bool).tril(), cache=cache)
+    seen = torch.ones(6, 6, dtype=torch.bool).tril()[4:]
+    got = case.call(layer, x[:, 4:], mask=seen, cache=cache, return_weights=True)
+    case.equal(got, (whole[0][:, 4:], whole[1][:, :, 4:]), "output and weights")
+
+
+@exercise.holds("with a cache and a context, what is kept is the context's keys and values")
+def cached_context(layer_class, case):
+    layer, cache = case.build(layer_class, 12, 3, context_width=7), SlowCache()
+    x, other = case.normal(B=2, L=4, D=12), case.normal(B=2, S=5, C=7)
+    case.call(layer, x, other[:, :3], cache=cache)
+    got = case.call(layer, x, other[:, 3:], cache=cache)
+    case.equal(got, by_torch(layer, x, other)[0], "the answer from both parts")
+
+
 @exercise.holds("the gradients reach x, the context and every parameter")
 def gradients(layer_class, case):
     layer = case.build(layer_class, 12, 3, context_width=7).double()

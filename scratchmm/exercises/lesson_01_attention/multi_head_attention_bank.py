@@ -43,6 +43,33 @@ def run(
 
 
 @exercise.wrong(
+    "weights-without-the-cache",
+    story="with return_weights the cache is not used",
+    advice="extend the cache first, whatever is returned",
+    method="forward",
+)
+def weights_without_the_cache(
+    self, x, context=None, mask=None, cache=None, return_weights=False
+):  # fmt: skip
+    if return_weights and cache is not None:
+        mask = None if mask is None else mask[..., -x.shape[1] :]
+        cache = None
+    return run(self, x, context, mask, cache, return_weights)
+
+
+@exercise.wrong(
+    "context-without-the-cache",
+    story="with a context the cache is not used",
+    advice="extend the cache with the keys and values, wherever they come from",
+    method="forward",
+)
+def context_without_the_cache(
+    self, x, context=None, mask=None, cache=None, return_weights=False
+):  # fmt: skip
+    return run(self, x, context, mask, cache if context is None else None, return_weights)
+
+
+@exercise.wrong(
     "heads-reshaped",
     story="heads are split by a reshape alone, which tears the sequence apart instead of the width",
     advice="first split the width (B, L, H, D / H), then exchange the axes of L and H",

@@ -53,10 +53,31 @@ def extremes(padding_mask, case):
     case.equal([bool(got[0].all()), bool(got[1].any())], [True, False], "whole, not at all")
 
 
+@exercise.holds("a mask of floats, to be added to scores, is refused with a ValueError")
+def floats(padding_mask, case):
+    real = case.booleans(B=2, S=5)
+    for dtype in (torch.float32, torch.float64):
+        case.refuses(ValueError, padding_mask, case.named(real.to(dtype), "B S"))
+
+
 @exercise.holds("the input is left as it was")
 def unchanged(padding_mask, case):
     case.call(padding_mask, case.booleans(B=2, S=5))
     case.unchanged()
+
+
+exercise.edit(
+    "floats-accepted",
+    ("if real.is_floating_point():", "if False:"),
+    story="it does not refuse a mask of floats, in which 0 may mean that a key may be seen",
+    advice="raise a ValueError where real.is_floating_point()",
+)
+
+
+@exercise.refusing
+def refuse(real):
+    if real.is_floating_point():
+        raise ValueError(f"a mask of {real.dtype}")
 
 
 @exercise.wrong(

@@ -40,12 +40,12 @@ exercise = Exercise(
 )
 
 
-def oracle(block, x, mask=None):
+def oracle(block, x, mask=None, epsilon=1e-5):
     """The block in torch's own functions, with the block's parameters."""
     looks, thinks = block.attention, block.feed_forward
 
     def norm(layer, x):
-        return F.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, layer.eps)
+        return F.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, epsilon)
 
     def heads(layer, x):
         y = F.linear(x, layer.weight, layer.bias)
@@ -105,6 +105,13 @@ def thinks(block_class, case):
 def both(block_class, case):
     block, x = block_and_x(block_class, case)
     case.equal(case.call(block, x), oracle(block, x))
+
+
+@exercise.holds("epsilon is that of both norms")
+def epsilon(block_class, case):
+    block = case.build(block_class, width=6, heads=3, hidden=11, epsilon=0.5)
+    x = case.normal(B=2, L=5, D=6)
+    case.equal(case.call(block, x), oracle(block, x, epsilon=0.5))
 
 
 @exercise.holds("with a mask, a position reads only what it may see")

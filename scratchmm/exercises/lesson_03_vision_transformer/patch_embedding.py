@@ -67,6 +67,13 @@ def parameters(patch_embedding, case):
     case.equal(got, expected)
 
 
+@exercise.holds("it keeps channels and patch")
+def kept(patch_embedding, case):
+    module = case.call(patch_embedding, CHANNELS, PATCH, WIDTH)
+    got = {name: getattr(module, name, None) for name in ("channels", "patch")}
+    case.equal(case.seen(got), {"channels": CHANNELS, "patch": PATCH}, "what it keeps")
+
+
 @exercise.holds("with bias=False there is no bias")
 def without_bias(patch_embedding, case):
     module = layer(case, patch_embedding, bias=False)
@@ -105,6 +112,18 @@ def gradients(patch_embedding, case):
     case.gradients(
         module, lambda images: convolved(images, weight, bias), pictures(case), parameters=module
     )
+
+
+@exercise.wrong(
+    "channels-forgotten",
+    story="channels are not kept, so nobody can ask the layer how many its pictures have",
+    advice="self.channels, self.patch = channels, patch",
+    method="__init__",
+)
+def channels_forgotten(self, channels, patch, width, bias=True):
+    nn.Module.__init__(self)
+    self.patch = patch
+    self.projection = nn.Linear(channels * patch**2, width, bias=bias)
 
 
 @exercise.wrong(

@@ -118,6 +118,19 @@ def smaller(resize_positions, case):
     case.equal(got, by_matrices(positions, OLD, SMALLER))
 
 
+@exercise.holds("a grid of 11 rows becomes one of 15: no row is lost by rounding")
+def no_row_lost(resize_positions, case):
+    positions = case.normal(N=33, D=2)
+    got = case.call(resize_positions, positions, (11, 3), (15, 4))
+    case.equal(got, by_matrices(positions, (11, 3), (15, 4)))
+
+
+@exercise.holds("as many positions as the old grid has places, or a ValueError")
+def refused(resize_positions, case):
+    for count in (14, 24, 11):
+        case.refuses(ValueError, resize_positions, case.normal(N=count, D=5), OLD, LARGER)
+
+
 @exercise.holds("the positions that were handed in stay as they were")
 def unchanged(resize_positions, case):
     case.call(resize_positions, learned(case), OLD, LARGER)
@@ -127,6 +140,20 @@ def unchanged(resize_positions, case):
 @exercise.holds("gradients reach the positions, so that training at the new size goes on")
 def gradients(resize_positions, case):
     case.gradients(resize_positions, by_matrices, learned(case), OLD, LARGER)
+
+
+exercise.edit(
+    "any-number",
+    ("if len(positions) != rows * columns:", "if False:"),
+    story="it does not refuse another number of positions than the old grid has places",
+    advice="compare len(positions) with rows * columns, and raise a ValueError that names them",
+)
+
+
+@exercise.refusing
+def refuse(positions, old_grid, new_grid):
+    if len(positions) != old_grid[0] * old_grid[1]:
+        raise ValueError(f"{len(positions)} positions for {old_grid}")
 
 
 def stretched(positions, old_grid, new_grid, **how):
@@ -256,6 +283,18 @@ def tiled(positions, old_grid, new_grid):
     rows = torch.arange(new_grid[0]) % old_grid[0]
     columns = torch.arange(new_grid[1]) % old_grid[1]
     return grid[rows][:, columns].flatten(0, 1)
+
+
+@exercise.wrong(
+    "by-a-factor",
+    story="the grid is stretched by a factor (scale_factor), which rounding may leave a row short",
+    advice="F.interpolate takes the size itself: size=new_grid",
+)
+def by_a_factor(positions, old_grid, new_grid):
+    factors = tuple(new / old for new, old in zip(new_grid, old_grid, strict=True))
+    grid = rearrange(positions, "(h w) d -> 1 d h w", h=old_grid[0])
+    grid = F.interpolate(grid, scale_factor=factors, mode="bicubic", recompute_scale_factor=True)
+    return rearrange(grid, "1 d h w -> (h w) d")
 
 
 @exercise.wrong(

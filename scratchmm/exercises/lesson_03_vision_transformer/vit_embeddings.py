@@ -127,6 +127,14 @@ def wide(embeddings, case):
     case.equal(case.call(module, images), by_rows(module, images))
 
 
+@exercise.holds("so does a tall one, and one that is smaller both ways")
+def tall(embeddings, case):
+    module = made(case, embeddings)
+    for height, width in ((15, 6), (9, 9)):
+        images = pictures(case, height, width)
+        case.equal(case.call(module, images), by_rows(module, images))
+
+
 @exercise.holds("a picture of another size changes nothing for those that follow")
 def afterwards(embeddings, case):
     module, images = made(case, embeddings), pictures(case)
@@ -160,6 +168,18 @@ def classes(self, images):
 def joined(self, images):
     """CLS, then the patches, without positions."""
     return torch.cat([classes(self, images), self.patches(images)], 1)
+
+
+@exercise.wrong(
+    "wide-ones-only",
+    story="positions are stretched only where a picture is wider than high; else the first N are taken",
+    advice="whatever its sides are: resize_positions to the rows and columns of this picture",
+    method="forward",
+)
+def wide_ones_only(self, images):
+    tokens, wide = joined(self, images), images.shape[-1] > images.shape[-2]
+    own = places(self, images) if wide else self.positions[1 : tokens.shape[1]]
+    return tokens + torch.cat([self.positions[:1], own])
 
 
 @exercise.wrong(

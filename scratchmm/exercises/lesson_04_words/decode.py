@@ -84,6 +84,12 @@ def broken(decode, case):
     case.equal(case.call(decode, [2, 0, 2], vocabulary), "\ufffda\ufffd")
 
 
+@exercise.holds("a byte order mark and the ends of lines stay as they are")
+def as_they_are(decode, case):
+    vocabulary = [b"\xef\xbb\xbf", b"a\r\n", b"b\r"]
+    case.equal(case.call(decode, [0, 1, 2], vocabulary), "\ufeffa\r\nb\r")
+
+
 @exercise.holds("an id outside the vocabulary is refused with ValueError, also a negative one")
 def outside(decode, case):
     vocabulary = [b"a", b"b", b"c"]
@@ -104,6 +110,20 @@ def inside(ids, vocabulary):
             raise ValueError(f"no token {token}")
         pieces.append(vocabulary[token])
     return pieces
+
+
+exercise.edit(
+    "mark-left-out",
+    ('"utf-8"', '"utf-8-sig"'),
+    story="a byte order mark in front is left out (utf-8-sig)",
+    advice='"utf-8" keeps every character that was written',
+)
+exercise.edit(
+    "ends-of-lines",
+    ('errors="replace")', 'errors="replace").replace("\\r\\n", "\\n").replace("\\r", "\\n")'),
+    story="the ends of lines are made alike",
+    advice="the text as it was written: bytes.decode changes no end of a line",
+)
 
 
 @exercise.wrong(

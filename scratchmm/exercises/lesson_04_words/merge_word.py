@@ -93,6 +93,14 @@ def pairs(merge_word, case):
     case.equal(case.call(merge_word, ["ab", "c", "a", "b"], ranks), ["abc", "ab"])
 
 
+@exercise.holds("it goes on until no pair has a rank, however many merges that takes")
+def many(merge_word, case):
+    letters = "abcdefghijklmnopqrst"
+    ranks = {(letters[:i], letters[i]): i for i in range(1, len(letters))}
+    for word in (letters, letters + "xab"):
+        case.equal(case.call(merge_word, word, ranks), expected(word, ranks), word)
+
+
 @exercise.holds("the list that was given stays as it was")
 def kept(merge_word, case):
     symbols = list("abab")

@@ -40,6 +40,15 @@ def from_the_left(symbols, ranks):
 
 
 @exercise.wrong(
+    "ten-rounds",
+    story="it ends after a number of rounds, though there are pairs left that have a rank",
+    advice="while some pair has a rank",
+)
+def ten_rounds(symbols, ranks):
+    return merge(symbols, ranks, rounds=10)
+
+
+@exercise.wrong(
     "highest-rank",
     story="the pair of the highest rank goes first",
     advice="rank 0 was learned first and goes first: take the minimum",

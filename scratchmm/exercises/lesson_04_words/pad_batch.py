@@ -90,6 +90,18 @@ def by_place(pad_batch, case):
         case.equal(got, slow(sequences, 7, 91, 92, pad))
 
 
+@exercise.holds("sequences may be tuples")
+def tuples(pad_batch, case):
+    sequences = tuple((5, 6, 7)[:n] for n in (3, 1, 2))
+    case.equal(case.call(pad_batch, sequences, 4, **SPECIAL), slow(sequences, 4, **SPECIAL))
+
+
+@exercise.holds("no sequences make a rectangle of no rows, as long and of the same dtypes")
+def none(pad_batch, case):
+    expected = torch.zeros(0, 5, dtype=torch.int64), torch.zeros(0, 5, dtype=torch.bool)
+    case.equal(case.call(pad_batch, [], 5, **SPECIAL), expected)
+
+
 @exercise.holds("a length below 2 is refused with ValueError")
 def refused(pad_batch, case):
     for length in (1, 0):

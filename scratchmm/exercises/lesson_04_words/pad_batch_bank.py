@@ -18,7 +18,32 @@ def rectangle(framed, length, pad):
     """Rows filled up behind, and where they are real."""
     rows = [row + [pad] * (length - len(row)) for row in framed]
     real = [[i < len(row) for i in range(length)] for row in framed]
-    return torch.tensor(rows), torch.tensor(real)
+    shape = -1, len(rows[0]) if rows else length
+    kinds = torch.int64, torch.bool
+    return tuple(torch.tensor(x, dtype=k).view(shape if rows else (0, length))
+                 for x, k in zip((rows, real), kinds, strict=True))  # fmt: skip
+
+
+exercise.edit(
+    "lists-only",
+    ("[start, *sequence[: length - 2], end]", "[start] + sequence[: length - 2] + [end]"),
+    story="a list is added to a sequence, which fails where that is a tuple",
+    advice="[start, *sequence[: length - 2], end] takes any sequence",
+)
+exercise.edit(
+    "none-refused",
+    ("if length < 2:", "if length < 2 or not sequences:"),
+    story="no sequences are refused",
+    advice="they make a rectangle of no rows: (0, length)",
+)
+exercise.edit(
+    "none-without-length",
+    ("tokens = torch.full((len(sequences), length), pad, dtype=torch.int64)",
+     "if not sequences:\n        return torch.tensor([]), torch.tensor([])\n"
+     "    tokens = torch.full((len(sequences), length), pad, dtype=torch.int64)"),
+    story="no sequences make a tensor of floats without the axis of the length",
+    advice="torch.full((B, length), pad, dtype=torch.int64), which may have no rows",
+)  # fmt: skip
 
 
 @exercise.wrong(

@@ -121,6 +121,13 @@ def unequal(contrastive_loss, case):
     case.refuses(ValueError, contrastive_loss, image, text, 2.0)
 
 
+@exercise.holds("vectors of different widths are refused with a ValueError")
+def widths(contrastive_loss, case):
+    for width in (3, 1):
+        image, text = case.normal(B=5, D=4), case.normal(B=5, E=width)
+        case.refuses(ValueError, contrastive_loss, image, text, 2.0)
+
+
 @exercise.holds("the embeddings are left as they were")
 def unchanged(contrastive_loss, case):
     case.call(contrastive_loss, *pairs(case), 3.0)

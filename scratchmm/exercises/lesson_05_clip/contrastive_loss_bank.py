@@ -237,9 +237,19 @@ def unsafe_exp(image_embeddings, text_embeddings, scale):
     advice="compare the shapes first, and raise a ValueError that names both",
 )
 def unequal_accepted(image_embeddings, text_embeddings, scale):
+    similarities(image_embeddings[:1], text_embeddings[:1])  # other widths are refused
     logits = scale * image_embeddings @ text_embeddings.T
     rows, columns = logits.log_softmax(1).diagonal(), logits.log_softmax(0).diagonal()
     return -(rows + columns).mean() / 2
+
+
+exercise.edit(
+    "widths-accepted",
+    ("if image_embeddings.shape != text_embeddings.shape:",
+     "if len(image_embeddings) != len(text_embeddings):"),
+    story="it does not refuse vectors of different widths, only another number of them",
+    advice="compare the whole shapes, and raise a ValueError that names both",
+)  # fmt: skip
 
 
 @exercise.wrong(
@@ -282,7 +292,7 @@ def with_logsumexp(image_embeddings, text_embeddings, scale):
 
 @exercise.right("one cross-entropy of 2 B questions")
 def stacked(image_embeddings, text_embeddings, scale):
-    if len(image_embeddings) != len(text_embeddings):
+    if image_embeddings.shape != text_embeddings.shape:
         raise ValueError("unequal")
     logits = image_embeddings @ text_embeddings.T * scale
     partner = torch.arange(len(logits), device=logits.device).repeat(2)

@@ -54,6 +54,12 @@ def one_number(temperature_class, case):
     case.true(shapes == {"log_scale": []}, "the parameters {'log_scale': []}", shapes)
 
 
+@exercise.holds("log_scale is all that is saved")
+def saved(temperature_class, case):
+    names = list(case.call(temperature_class).state_dict())
+    case.equal(case.seen(names), ["log_scale"], "the names in state_dict()")
+
+
 @exercise.holds("it begins at 1 / initial")
 def begins(temperature_class, case):
     for initial in (0.07, 0.5, 2.0):
@@ -107,6 +113,13 @@ def left_alone(temperature_class, case):
     case.equal(left, torch.tensor(6.0), "log_scale after the call, 6 before")
 
 
+exercise.edit(
+    "limit-saved",
+    ("self.log_limit = math.log(limit)",
+     'self.register_buffer("log_limit", torch.tensor(math.log(limit)))'),
+    story="the limit is a buffer, which is saved with the weights and missing in those of others",
+    advice="a plain number: self.limit = limit",
+)  # fmt: skip
 exercise.edit(
     "dead-above-limit",
     ("(self.log_scale - excess).exp()", "self.log_scale.clamp(max=self.log_limit).exp()"),

@@ -117,6 +117,13 @@ def alone(class_embeddings, case):
         case.equal(got, together[row : row + 1], name)
 
 
+@exercise.holds("a name that comes twice has two rows")
+def twice(class_embeddings, case):
+    encoder, names = encoder_of(case), [NAMES[0], NAMES[1], NAMES[0]]
+    got = case.call(class_embeddings, encoder, names, TEMPLATES)
+    case.equal(got, slow(encoder, names, TEMPLATES))
+
+
 @exercise.holds("a template without {} is refused with a ValueError")
 def no_braces(class_embeddings, case):
     case.refuses(ValueError, class_embeddings, encoder_of(case), NAMES, ["a {}", "a photo"])
@@ -146,6 +153,12 @@ exercise.edit(
     ("F.normalize(prompts.mean(dim=0), dim=-1)", "prompts.mean(dim=0)"),
     story="the means are not made unit length again",
     advice="a mean of unit vectors is shorter than 1: F.normalize it",
+)
+exercise.edit(
+    "rows-by-name",
+    ("for name in names:", "for name in dict.fromkeys(names):"),
+    story="a name that comes twice has one row only",
+    advice="a row for each of names, in their order",
 )
 exercise.edit(
     "sum-only",

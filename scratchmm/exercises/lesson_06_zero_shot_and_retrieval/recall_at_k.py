@@ -131,12 +131,29 @@ def no_right_answer(recall_at_k, case):
 
 @exercise.holds("k below 1 is refused with a ValueError")
 def zero(recall_at_k, case):
-    case.refuses(ValueError, recall_at_k, distinct(case, 4, 4), 0)
+    for k in (0, -2):
+        case.refuses(ValueError, recall_at_k, distinct(case, 4, 4), k)
 
 
 @exercise.holds("3 queries and 5 answers without `relevant` are refused with a ValueError")
 def no_pairs(recall_at_k, case):
     case.refuses(ValueError, recall_at_k, distinct(case, 3, 5), 1)
+
+
+@exercise.holds("no queries, or no answers, are refused with a ValueError")
+def nothing(recall_at_k, case):
+    for Q, G in ((0, 5), (3, 0)):
+        none = case.booleans(Q=Q, G=G)
+        case.refuses(ValueError, recall_at_k, case.normal(Q=Q, G=G), 1, none)
+
+
+@exercise.holds("similarities as low as minus infinity are ranked like all others")
+def lowest(recall_at_k, case):
+    similarity, right = distinct(case, 4, 6), some_right(case, 4, 6)
+    similarity[0], similarity[1, 2:], similarity[2][right[2]] = -torch.inf, -torch.inf, -1e12
+    for k in (1, 4):
+        expected = slow(similarity, k, right)
+        case.equal(case.call(recall_at_k, similarity, k, right), expected, f"k = {k}")
 
 
 @exercise.holds("the inputs are left as they were")

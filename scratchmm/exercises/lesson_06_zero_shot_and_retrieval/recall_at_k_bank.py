@@ -108,6 +108,20 @@ exercise.edit(
 )  # fmt: skip
 
 
+exercise.edit(
+    "nothing-accepted",
+    ("if not similarity.numel():", "if False:"),
+    story="it does not refuse a table without queries or without answers",
+    advice="raise a ValueError: a mean over nothing is no number",
+)
+exercise.edit(
+    "held-above-a-billion",
+    ("~relevant, -torch.inf)", "~relevant, -1e9)"),
+    story="wrong answers are set to -1e9 where the best right one is looked for, and that may be lower",
+    advice="only minus infinity is never larger than a similarity",
+)
+
+
 @exercise.wrong(
     "share-of-right-answers",
     story="it is the share of all right answers that stand among the first k",

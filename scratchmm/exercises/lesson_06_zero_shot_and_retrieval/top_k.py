@@ -47,7 +47,8 @@ def slow(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
     scores, indices = [], []
     for query in queries:
         found = torch.stack([(query * answer).sum() for answer in gallery])
-        order = torch.argsort(found, descending=True)[:k]
+        found = found.nan_to_num(-torch.inf, torch.inf, -torch.inf)
+        order = torch.argsort(found, descending=True, stable=True)[:k]
         indices.append(order)
         scores.append(found[order])
     return torch.stack(scores), torch.stack(indices)
@@ -95,11 +96,49 @@ def negative(top_k, case):
     case.equal(tuple(got), slow(queries, gallery, 3))
 
 
+@exercise.holds("of equal scores the lowest row comes first, whatever the block")
+def ties(top_k, case):
+    queries = case.named(case.integers(-1, 2, Q=3, E=4).float(), "Q E")
+    gallery = case.named(case.integers(-1, 2, G=11, E=4).float(), "G E")
+    for k, block in ((3, 20), (4, 3), (7, 2), (11, 1)):
+        got = case.call(top_k, queries, gallery, k, block=block)
+        case.equal(tuple(got), slow(queries, gallery, k), f"k = {k}, block = {block}")
+
+
+@exercise.holds("a row with a nan in it comes last, with the score -inf")
+def not_numbers(top_k, case):
+    queries, gallery = inputs(case)
+    gallery[2, 1] = gallery[7] = torch.nan
+    for k, block in ((3, 4), (11, 4), (10, 20)):
+        got = case.call(top_k, queries, gallery, k, block=block)
+        case.equal(tuple(got), slow(queries, gallery, k), f"k = {k}, block = {block}")
+
+
 @exercise.holds("k above the gallery's size, or below 1, is refused with a ValueError")
 def refused(top_k, case):
     queries, gallery = inputs(case)
     for k in (12, 0):
         case.refuses(ValueError, top_k, queries, gallery, k, block=4)
+
+
+@exercise.holds("a block below 1 is refused with a ValueError")
+def no_block(top_k, case):
+    for block in (0, -3):
+        case.refuses(ValueError, top_k, *inputs(case), 2, block=block)
+
+
+@exercise.holds("queries and gallery of different widths are refused with a ValueError")
+def widths(top_k, case):
+    for width in (3, 1):
+        case.refuses(ValueError, top_k, case.normal(Q=3, E=4), case.normal(G=11, D=width), 2)
+
+
+@exercise.holds("queries that are not finite numbers are refused with a ValueError")
+def no_query(top_k, case):
+    for value in (torch.nan, torch.inf, -torch.inf):
+        queries, gallery = inputs(case)
+        queries[1, 2] = value
+        case.refuses(ValueError, top_k, queries, gallery, 2)
 
 
 @exercise.holds("no tensor as large as all similarities (Q times G) is ever made")
@@ -132,21 +171,38 @@ class Largest(TorchFunctionMode):
         return result
 
 
+@exercise.refusing
+def refuse(queries, gallery, k, block=4096):
+    if not 1 <= k <= len(gallery) or block < 1 or queries.shape[1:] != gallery.shape[1:]:
+        raise ValueError(f"k {k}, block {block}, {queries.shape} and {gallery.shape}")
+    if not queries.isfinite().all():
+        raise ValueError("queries are no finite numbers")
+
+
+def scored(queries, rows):
+    """The dot products; a row with a nan in it has minus infinity."""
+    return (queries @ rows.T).masked_fill(rows.isnan().any(dim=1), -torch.inf)
+
+
+def first(scores, k, largest=True):
+    """The best k and their places; of equal ones the first."""
+    found, order = scores.sort(dim=1, descending=largest, stable=True)
+    return found[:, :k], order[:, :k]
+
+
 def search(queries, gallery, k, block=4096, offset=True, largest=True, start_with=None):
     """The search with its knobs out, so that a wrong answer is one knob turned."""
-    if not 1 <= k <= len(gallery):
-        raise ValueError("k")
     scores = queries.new_empty(len(queries), 0)
     indices = torch.empty(len(queries), 0, dtype=torch.int64)
     if start_with is not None:
         scores = queries.new_full((len(queries), k), start_with)
         indices = torch.zeros(len(queries), k, dtype=torch.int64)
     for start in range(0, len(gallery), block):
-        fresh = queries @ gallery[start : start + block].T
+        fresh = scored(queries, gallery[start : start + block])
         places = torch.arange(fresh.shape[1]) + (start if offset else 0)
         scores = torch.cat([scores, fresh], 1)
         indices = torch.cat([indices, places.expand_as(fresh)], 1)
-        scores, kept = scores.topk(min(k, scores.shape[1]), 1, largest=largest)
+        scores, kept = first(scores, min(k, scores.shape[1]), largest)
         indices = indices.gather(1, kept)
     return Neighbours(scores, indices)
 
@@ -233,17 +289,65 @@ exercise.edit(
 )
 exercise.edit(
     "too-many-accepted",
-    ("check_search(queries, gallery, k, block)", "if k < 1:\n        raise ValueError(k)"),
+    ("check_search(queries, gallery, k, block)",
+     "check_search(queries, gallery, min(k, len(gallery)), block)"),
     story="a k above the gallery's size gives fewer answers than were asked for",
     advice="raise a ValueError that names both",
 )  # fmt: skip
 exercise.edit(
     "none-accepted",
-    ("check_search(queries, gallery, k, block)", "if k > len(gallery):\n        raise ValueError(k)"),
+    ("check_search(queries, gallery, k, block)", "check_search(queries, gallery, k or 1, block)"),
     ("first_best(scores, min(k, scores.shape[1]))",
-     "scores.topk(min(k, scores.shape[1]), dim=1).indices"),
+     "first_best(scores, min(k or 1, scores.shape[1]))[:, :k]"),
     story="k = 0 is accepted",
     advice="raise a ValueError: k counts from 1",
+)  # fmt: skip
+exercise.edit(
+    "later-blocks-first",
+    ("torch.cat([scores, fresh], dim=1)", "torch.cat([fresh, scores], dim=1)"),
+    ("torch.cat([indices, places.expand_as(fresh)], dim=1)",
+     "torch.cat([places.expand_as(fresh), indices], dim=1)"),
+    story="of equal scores that of a later block comes first",
+    advice="what was kept stands before the new block: torch.cat([scores, fresh], dim=1)",
+)  # fmt: skip
+exercise.edit(
+    "last-of-equals",
+    ("first_best(scores, min(k, scores.shape[1]))",
+     "scores.shape[1] - 1 - scores.flip(1).argsort(dim=1, descending=True, stable=True)"
+     "[:, : min(k, scores.shape[1])]"),
+    story="of equal scores the highest row comes first",
+    advice="first_best gives the lowest; topk promises no order of equals",
+)  # fmt: skip
+exercise.edit(
+    "nan-among-the-best",
+    ("fresh = fresh.masked_fill(fresh.isnan(), -torch.inf)", "pass"),
+    ("first_best(scores, min(k, scores.shape[1]))",
+     "scores.argsort(dim=1, descending=True, stable=True)[:, : min(k, scores.shape[1])]"),
+    story="a row with a nan in it comes first: nan is sorted as the largest",
+    advice="its score is minus infinity, so that it is nobody's neighbour",
+)  # fmt: skip
+exercise.edit(
+    "any-block",
+    ("check_search(queries, gallery, k, block)",
+     "check_search(queries, gallery, k, max(block, 1))\n"
+     "    block = block if block > 0 else len(gallery)"),
+    story="it does not refuse a block below 1",
+    advice="check_search(queries, gallery, k, block) raises the ValueError",
+)  # fmt: skip
+exercise.edit(
+    "any-widths",
+    ("check_search(queries, gallery, k, block)",
+     "check_search(queries, queries.new_zeros(len(gallery), queries.shape[1]), k, block)\n"
+     "    gallery = gallery.expand(-1, queries.shape[1]) if gallery.shape[1] == 1 else gallery"),
+    story="it does not refuse queries and a gallery of different widths",
+    advice="check_search(queries, gallery, k, block) raises the ValueError",
+)  # fmt: skip
+exercise.edit(
+    "any-query",
+    ("check_search(queries, gallery, k, block)",
+     "check_search(queries.nan_to_num(0.0, 0.0, 0.0), gallery, k, block)"),
+    story="it does not refuse queries that are not finite numbers",
+    advice="check_search(queries, gallery, k, block) raises the ValueError",
 )  # fmt: skip
 
 
@@ -253,46 +357,41 @@ exercise.edit(
     advice="loop over the gallery in blocks and keep only the best k",
 )
 def all_at_once(queries, gallery, k, block=4096):
-    if not 1 <= k <= len(gallery):
-        raise ValueError("k")
-    return Neighbours(*(queries @ gallery.T).topk(k, dim=1))
+    return Neighbours(*first(scored(queries, gallery), k))
 
 
 @exercise.disguise("numbers-within-the-block")
 def local_numbers(queries, gallery, k, block=4096):
-    if not 1 <= k <= len(gallery):
-        raise ValueError("k")
     scores, indices = [], []
     for part in gallery.split(block):
-        best, places = (queries @ part.T).topk(min(k, len(part)), 1)
+        best, places = first(scored(queries, part), min(k, len(part)))
         scores.append(best)
         indices.append(places)
-    best, places = torch.cat(scores, 1).topk(k, 1)
+    best, places = first(torch.cat(scores, 1), k)
     return Neighbours(best, torch.cat(indices, 1).gather(1, places))
 
 
 @exercise.right("best of each block, then the best of those")
 def in_two_rounds(queries, gallery, k, block=4096):
-    if k < 1 or k > gallery.shape[0]:
-        raise ValueError("k")
     scores, indices = [], []
     for number, part in enumerate(gallery.split(block)):
-        best, places = torch.topk(torch.einsum("qe,ge->qg", queries, part), min(k, len(part)))
+        best, places = first(scored(queries, part), min(k, len(part)))
         scores.append(best)
         indices.append(places + number * block)
-    best, places = torch.cat(scores, dim=1).topk(k, dim=1)
+    best, places = first(torch.cat(scores, dim=1), k)
     return Neighbours(best, torch.cat(indices, dim=1).gather(1, places))
 
 
 @exercise.right("from minus infinity")
 def from_minus_infinity(queries, gallery, k, block=4096):
-    if not 1 <= k <= len(gallery):
-        raise ValueError("k")
+    # What fills the places at first is worse than every row: behind them, and numbered beyond.
     scores = torch.full((len(queries), k), -torch.inf, dtype=queries.dtype).to(queries)
-    indices = scores.new_zeros(len(queries), k, dtype=torch.int64)
+    indices = torch.full_like(scores, len(gallery), dtype=torch.int64)
     for start in range(0, len(gallery), block):
-        fresh = queries @ gallery[start : start + block].T
+        fresh = scored(queries, gallery[start : start + block])
         places = torch.arange(start, start + fresh.shape[1]).to(indices).repeat(len(queries), 1)
-        joined, order = torch.cat([fresh, scores], 1).sort(1, descending=True)
-        scores, indices = joined[:, :k], torch.cat([places, indices], 1).gather(1, order)[:, :k]
+        joined, numbers = torch.cat([scores, fresh], 1), torch.cat([indices, places], 1)
+        numbers, order = numbers.sort(dim=1, stable=True)
+        scores, order_of_scores = first(joined.gather(1, order), k)
+        indices = numbers.gather(1, order_of_scores)
     return Neighbours(scores, indices)

@@ -159,10 +159,10 @@ def runs_shuffled(balanced_order, case):
 
 @exercise.holds("a label may be anything that a dictionary takes, even of several kinds at once")
 def any_label(balanced_order, case):
-    labels = [None, ("picture", "words"), 3, ("picture", "words"), "words", 3]
+    labels = [None, ("picture", "words"), 3, ("picture", "words"), "3", 3]
 
     def look(found, order):
-        return [found.count(label) for label in (None, ("picture", "words"), 3, "words")]
+        return [found.count(label) for label in (None, ("picture", "words"), 3, "3")]
 
     got = case.call(summed_up(balanced_order, look), labels, 12, generator(case))
     case.equal(got, [3, 3, 3, 3], "how often each label comes")
@@ -199,3 +199,9 @@ def from_the_generator(balanced_order, case):
 @exercise.holds("an empty list of labels is refused with a ValueError")
 def refused(balanced_order, case):
     case.refuses(ValueError, balanced_order, [], 3, generator(case))
+
+
+@exercise.holds("a count below 1 is refused with a ValueError")
+def refused_count(balanced_order, case):
+    for count in (0, -2):
+        case.refuses(ValueError, balanced_order, LABELS, count, generator(case))

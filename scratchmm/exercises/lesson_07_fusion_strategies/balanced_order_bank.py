@@ -14,6 +14,29 @@ MIXED = "torch.rand(table.shape, generator=generator).argsort(dim=1)"
 RETURN = "return table.gather(1, mixed).flatten()[:count]"
 
 exercise.edit(
+    "any-count",
+    ("if count < 1:", "if False:"),
+    ("return table.gather(1, mixed).flatten()[:count]",
+     "return table.gather(1, mixed).flatten()[: max(count, 0)]"),
+    ("torch.cat(turns)[:rounds]", "torch.cat([torch.empty(0).long(), *turns])[: max(rounds, 0)]"),
+    story="it does not refuse a count below 1",
+    advice="raise a ValueError: there is nothing to draw",
+)  # fmt: skip
+exercise.edit(
+    "labels-as-words",
+    ("members.setdefault(label, [])", "members.setdefault(str(label), [])"),
+    story="labels are told apart by how they are written, so 3 and '3' are one",
+    advice="the label itself is the key of the dictionary",
+)
+
+
+@exercise.refusing
+def refuse(labels, count, generator):
+    if count < 1:
+        raise ValueError(f"count {count}")
+
+
+exercise.edit(
     "labels-in-one-order",
     (RETURN, "return table.flatten()[:count]"),
     story="every run has its labels in the same order, that in which they first occurred",

@@ -150,3 +150,9 @@ def gradients(fusion_class, case):
         return slow(fusion, {"words": words, "picture": picture, "sound": sound}, present)
 
     case.gradients(mine, oracle, *features.values(), parameters=fusion)
+
+
+@exercise.holds("a sample without any modality is refused with a ValueError")
+def refused(fusion_class, case):
+    fusion, sound = case.build(fusion_class, WIDTHS, K), given(case, WIDTHS)["sound"]
+    case.refuses(ValueError, fusion, {"sound": sound}, {"sound": torch.arange(5) != 3})

@@ -159,6 +159,13 @@ def ghost(gather, case):
     case.refuses(ValueError, gather, features, WIDTHS, present)
 
 
+@exercise.holds("a mask of another batch is refused with a ValueError")
+def other_masks(gather, case):
+    for size in (1, B + 1):
+        present = {"words": torch.ones(size, dtype=torch.bool)}
+        case.refuses(ValueError, gather, vectors(case), WIDTHS, present)
+
+
 @exercise.holds("features and masks are left as they were")
 def unchanged(gather, case):
     features, present = vectors(case), some_absent(case)

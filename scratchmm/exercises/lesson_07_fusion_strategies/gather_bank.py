@@ -257,6 +257,21 @@ def misfits_allowed(features, widths, present=None):
 
 
 @exercise.wrong(
+    "masks-of-any-batch",
+    story="it does not refuse a mask of another batch than the features'",
+    advice="who_is_present(features, widths, present, batch) compares them",
+)
+def masks_of_any_batch(features, widths, present=None):
+    batch = len(next(iter(features.values())))
+    fitting = {
+        name: mask if len(mask) == batch else mask.repeat(batch)[:batch]
+        for name, mask in (present or {}).items()
+    }
+    there = checked(features, widths, fitting)
+    return zeroed(features, widths, there), there
+
+
+@exercise.wrong(
     "ghosts-allowed",
     story="a mask of a modality without features is not looked at",
     advice="who is said to be present must have features: who_is_present refuses it",

@@ -115,3 +115,11 @@ def unchanged(combine_decisions, case):
 def gradients(combine_decisions, case):
     logits, present, scores = decisions(case), some(case), case.normal(M=3)
     case.gradients(combine_decisions, slow, logits, present, scores)
+
+
+@exercise.holds("a row in which nobody is present is refused with a ValueError")
+def refused(combine_decisions, case):
+    for row in (0, 2):
+        present = some(case).clone()
+        present[row] = False
+        case.refuses(ValueError, combine_decisions, decisions(case), case.named(present, "B M"))

@@ -85,6 +85,20 @@ exercise.edit(
 )
 
 
+exercise.edit(
+    "nobody-accepted",
+    ("not decided.all()", "False"),
+    story="it does not refuse a row in which nobody is present",
+    advice="raise a ValueError unless each row of present has a True",
+)
+
+
+@exercise.refusing
+def refuse(logits, present, scores=None):
+    if not present.any(dim=1).all():
+        raise ValueError("nobody is present")
+
+
 @exercise.wrong(
     "divided-by-all",
     story="without scores the sum over those present is divided by the number of all modalities",

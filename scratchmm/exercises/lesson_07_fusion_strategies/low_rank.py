@@ -190,6 +190,14 @@ def tensor_alone(fusion_class, case):
     case.equal(case.call(fusion.tensor), fusion.factors["words"].sum(0), "the tensor")
 
 
+@exercise.holds("of four modalities, tensor() has an axis for each of them")
+def tensor_of_four(fusion_class, case):
+    fusion = case.build(fusion_class, {**WIDTHS, "touch": 2}, 3, 4)
+    factors = [fusion.factors[name] for name in (*WIDTHS, "touch")]
+    expected = torch.einsum("rka,rkb,rkc,rkd->kabcd", *factors)
+    case.equal(case.call(fusion.tensor), expected, "the tensor")
+
+
 @exercise.holds("tensor() lets gradients through to the factors")
 def tensor_gradients(fusion_class, case):
     fusion = made(case, fusion_class).double()

@@ -42,6 +42,14 @@ def ranks_multiplied(self, features, present=None):
     return projected(self, features, present).sum(dim=0).prod(dim=1)
 
 
+exercise.edit(
+    "three-at-most",
+    ("for factor in others:", "for factor in others[:2]:"),
+    story="tensor() takes three modalities at most",
+    advice="a loop over all factors: each adds an axis",
+)
+
+
 @exercise.wrong(
     "modalities-added",
     story="the projections of the modalities are added, not multiplied",

@@ -222,3 +222,17 @@ def unchanged(modality_dropout, case):
 def refused(modality_dropout, case):
     for share in (1.5, -0.1, {"smell": 0.5}):
         case.refuses(ValueError, modality_dropout, everyone("words", B=3), share, generator(case))
+
+
+@exercise.holds("a share of 0 or 1 may be a whole number")
+def whole_share(modality_dropout, case):
+    present = everyone("words", B=3)
+    for share in (0, 1):
+        case.equal(case.call(modality_dropout, present, share, generator(case)), present)
+
+
+@exercise.holds("masks of different batch sizes are refused with a ValueError")
+def sizes(modality_dropout, case):
+    for size in (4, 1):
+        present = {**everyone("words", B=3), **everyone("picture", B=size)}
+        case.refuses(ValueError, modality_dropout, present, 0.5, generator(case))

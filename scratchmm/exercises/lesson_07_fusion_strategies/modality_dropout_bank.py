@@ -156,6 +156,25 @@ exercise.edit(
     advice="check_shares(present, shares) refuses it",
 )
 exercise.edit(
+    "sizes-not-refused",
+    (
+        "check_shares(present, shares)",
+        "check_shares({name: flags[:1] for name, flags in present.items()}, shares)",
+    ),
+    (
+        "there = torch.stack([present[name] for name in names])",
+        "there = torch.stack(torch.broadcast_tensors(*present.values()))",
+    ),
+    story="it does not refuse masks of different batch sizes",
+    advice="check_shares(present, shares) refuses them",
+)
+exercise.edit(
+    "floats-only",
+    ("isinstance(share, float | int)", "isinstance(share, float)"),
+    story="a share that is a whole number, 0 or 1, is taken for a mapping",
+    advice="isinstance(share, float | int)",
+)
+exercise.edit(
     "in-place",
     (
         "return dict(zip(names, left))",

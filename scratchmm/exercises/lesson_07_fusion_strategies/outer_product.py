@@ -81,6 +81,13 @@ def others(outer_product, case):
     case.equal(case.call(outer_product, vectors), expected)
 
 
+@exercise.holds("six vectors are multiplied as well")
+def six(outer_product, case):
+    vectors = [case.normal(B=2, D=2) for _ in range(6)]
+    expected = slow(*vectors)
+    case.equal(case.call(outer_product, vectors), expected)
+
+
 @exercise.holds("the list and its vectors are left as they were")
 def unchanged(outer_product, case):
     vectors = three(case)

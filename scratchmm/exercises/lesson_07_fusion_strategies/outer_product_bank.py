@@ -31,6 +31,12 @@ exercise.edit(
     advice="an outer product multiplies",
 )
 exercise.edit(
+    "four-at-most",
+    ("vectors[1:]", "vectors[1:4]"),
+    story="only the first four vectors are multiplied",
+    advice="a loop over all that are there",
+)
+exercise.edit(
     "first-twice",
     ("vectors[1:]", "vectors"),
     story="the first vector is multiplied with itself as well",

@@ -80,7 +80,7 @@ def formula(ratio_weights, case):
 @exercise.holds("measured in other units, losses have the same weights")
 def units(ratio_weights, case):
     last, before = losses(case)
-    scale = torch.tensor([1.0, 100.0, 0.01, 7.0, 3.0])
+    scale = torch.tensor([1.0, 100.0, 1e-5, 7.0, 3.0])
     got = case.call(ratio_weights, case.named(scale * last, "K"), case.named(scale * before, "K"))
     case.equal(got, slow(last, before))
 
@@ -117,6 +117,14 @@ def refused(ratio_weights, case):
 
 SOFTMAX = "(ratio / temperature).softmax(dim=0)"
 GUARDED = "torch.where(before > 0, last / before, torch.ones_like(last))"
+
+exercise.edit(
+    "small-is-nothing",
+    ("before > 0", "before > 1e-3"),
+    story="a loss that was small, below a thousandth, counts as one that was 0",
+    advice="only 0 itself has no ratio: before > 0",
+)
+
 
 exercise.edit(
     "ratio-exchanged",

@@ -201,6 +201,21 @@ def appended_to_the_batch(self, features, present=None):
 
 
 @exercise.wrong(
+    "nobody-accepted",
+    story="it does not refuse a sample without any modality",
+    advice="gather raises the ValueError: let it look at `present` too",
+    method="forward",
+)
+def nobody_accepted(self, features, present=None):
+    like, vectors = next(iter(features.values())), {}
+    for name, width in self.widths.items():
+        x = features.get(name, like.new_zeros(len(like), width))
+        mask = (present or {}).get(name, torch.ones(len(like), dtype=torch.bool))
+        vectors[name] = x.masked_fill(~mask[:, None], 0.0)
+    return self.output(outer_product([append_one(x) for x in vectors.values()]))
+
+
+@exercise.wrong(
     "overwrites",
     story="zeros are written into the caller's own features",
     advice="x[...] = 0 changes the tensor that was passed in; masked_fill makes a new one",

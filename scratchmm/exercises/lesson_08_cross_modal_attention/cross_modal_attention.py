@@ -120,6 +120,17 @@ def masked(layer_class, case):
     case.equal(got.output, right.output, "output")
 
 
+@exercise.holds("so it does where another sample's context is real throughout")
+def one_whole(layer_class, case):
+    layer = made(case, layer_class)
+    for whole in (0, 1):
+        real = some_real(case)
+        real[whole] = True
+        given = (*streams(case), real)
+        got, right = looked(case, case.call(layer, *given)), expected(layer, *given)
+        case.equal(got.weights, right.weights, "weights")
+
+
 @exercise.holds("a sample with nothing to see gets zero weights, and the output's bias")
 def blind(layer_class, case):
     layer = made(case, layer_class)
@@ -159,6 +170,19 @@ def gradients(layer_class, case):
         return expected(layer, x, context, real).output
 
     case.gradients(output, right, *streams(case), some_real(case), parameters=layer)
+
+
+@exercise.holds("gradients flow through the weights as well")
+def gradients_of_weights(layer_class, case):
+    layer = made(case, layer_class).double()
+
+    def weights(x, context, real):
+        return layer(x, context, real).weights
+
+    def right(x, context, real):
+        return expected(layer, x, context, real).weights
+
+    case.gradients(weights, right, *streams(case), some_real(case))
 
 
 @exercise.holds("x, context and mask are left as they were")

@@ -38,6 +38,18 @@ def seen_by_hand(self, x, context, real, softmax):
 
 
 exercise.edit(
+    "first-one-decides",
+    ("mask = None if real is None else", "mask = None if real is None or bool(real[0].all()) else"),
+    story="where the first sample's context is real throughout, nobody's is masked",
+    advice="each sample has a mask of its own: only real=None means that all is real",
+)
+exercise.edit(
+    "weights-detached",
+    ("Looked(output, weights)", "Looked(output, weights.detach())"),
+    story="the weights are cut off, so that no loss can guide where it looks",
+    advice="no detach(): hand the weights on as they come",
+)
+exercise.edit(
     "roles-exchanged",
     ("self.attention(x, context,", "self.attention(context, x,"),
     story="the context asks and x answers",

@@ -107,26 +107,26 @@ def wanted_share(mask_tokens, case):
         case.equal(got, share, "the share")
 
 
-def tenths(tokens, covered, targets):
-    """What became of the words asked for, in tenths; and whether others were touched."""
+def twentieths(tokens, covered, targets):
+    """What became of the words asked for, in twentieths; and whether others were touched."""
     asked = targets != -100
     count = max(1, int(asked.sum()))
     before, now = tokens[asked], covered[asked]
     return {
-        "mask token": round(10 * int((now == MASK).sum()) / count),
-        "another word": round(10 * int(((now != MASK) & (now != before)).sum()) / count),
-        "unchanged": round(10 * int((now == before).sum()) / count),
+        "mask token": round(20 * int((now == MASK).sum()) / count),
+        "another word": round(20 * int(((now != MASK) & (now != before)).sum()) / count),
+        "unchanged": round(20 * int((now == before).sum()) / count),
         "not asked for, but changed": bool((covered[~asked] != tokens[~asked]).any()),
     }
 
 
 @exercise.holds("of the words asked for 8 tenths become the mask token, 1 another word, 1 stays")
 def fates(mask_tokens, case):
-    look = summed_up(mask_tokens, tenths)
-    expected = {"mask token": 8, "another word": 1, "unchanged": 1}
+    look = summed_up(mask_tokens, twentieths)
+    expected = {"mask token": 16, "another word": 2, "unchanged": 2}
     for share in (1.0, 0.5):
         got = case.call(look, words(case), SPECIAL, MASK, 500, generator(case), share=share)
-        case.equal(got, {**expected, "not asked for, but changed": False}, "in tenths")
+        case.equal(got, {**expected, "not asked for, but changed": False}, "in twentieths")
 
 
 @exercise.holds("the targets are the words that stood there before")

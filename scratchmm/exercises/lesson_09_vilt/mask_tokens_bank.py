@@ -34,6 +34,13 @@ exercise.edit(
     advice="another word from 0.9 on; between 0.8 and 0.9 the word stays",
 )
 exercise.edit(
+    "too-many-masks",
+    ("(fate < 0.8)", "(fate < 0.85)"),
+    ("(fate >= 0.9)", "(fate >= 0.85) & (fate < 0.95)"),
+    story="85 % become the mask token, and 5 % stay",
+    advice="80 % the mask token, 10 % another word, 10 % as they are",
+)
+exercise.edit(
     "no-other-word",
     ("(fate >= 0.9)", "(fate >= 2.0)"),
     story="80 % become the mask token and 20 % stay: none becomes another word",

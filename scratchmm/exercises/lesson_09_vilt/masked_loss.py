@@ -85,6 +85,23 @@ def nothing(masked_loss, case):
     case.equal(case.call(masked_loss, logits, targets), torch.tensor(0.0))
 
 
+@exercise.holds(
+    "where nothing is asked, training goes on: the gradient is 0 and reaches the logits"
+)
+def nothing_learned(masked_loss, case):
+    targets = case.named(torch.full((2, 3), -100), "B T")
+    logits = case.normal(B=2, T=3, V=5)
+    case.gradients(lambda x: masked_loss(x, targets), lambda x: 0 * x.sum(), logits)
+
+
+@exercise.holds("a word that the model rules out, -inf, costs nothing where it is not asked for")
+def ruled_out(masked_loss, case):
+    logits, targets = batch(case)
+    low = logits.clone()
+    low[..., 0] = torch.where(targets == -100, -torch.inf, low[..., 0])
+    case.equal(case.call(masked_loss, case.named(low, "B T V"), targets), slow(logits, targets))
+
+
 @exercise.holds("logits of 1000 overflow nowhere")
 def huge(masked_loss, case):
     logits, targets = batch(case)

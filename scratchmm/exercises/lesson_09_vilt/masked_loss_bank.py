@@ -69,6 +69,29 @@ def nothing_is_nan(logits, targets):
 
 
 @exercise.wrong(
+    "constant-zero",
+    story="where nothing is asked, the loss is a constant: backward fails in the midst of training",
+    advice="0 with a gradient of 0: divide the sum by at least 1, or return 0 * logits.sum()",
+)
+def constant_zero(logits, targets):
+    losses = each(logits, targets)
+    return losses.sum() / asked(targets) if (targets != -100).any() else logits.new_zeros(())
+
+
+@exercise.wrong(
+    "times-the-mask",
+    story="losses that do not count are multiplied by 0, and an infinite one becomes nan",
+    advice="ignore_index, torch.where or masked_fill: infinity times 0 is nan",
+)
+def times_the_mask(logits, targets):
+    each(logits, targets)
+    losses = F.cross_entropy(
+        logits.flatten(0, -2), targets.flatten().clamp(min=0), reduction="none"
+    )
+    return (losses * (targets.flatten() != -100)).sum() / asked(targets)
+
+
+@exercise.wrong(
     "asked-as-word-0",
     story="-100 is taken as the word 0, so every token is asked for",
     advice="-100 says that nothing is asked: leave those tokens out",
@@ -205,6 +228,6 @@ def picked_out(logits, targets):
 def by_log_softmax(logits, targets):
     if logits.shape[:-1] != targets.shape:
         raise ValueError("other shapes")
-    chosen = (targets != -100).to(logits.dtype)
+    chosen = targets != -100
     logs = logits.log_softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return -(logs * chosen).sum() / max(1.0, float(chosen.sum()))
+    return -logs.where(chosen, 0.0).sum() / max(1.0, float(chosen.sum()))

@@ -150,6 +150,30 @@ def refused(ancestral_step, case):
         )  # fmt: skip
 
 
+def refuses(case, ancestral_step, **options):
+    predicted, x, noise = three(case)
+    given = schedule(), predicted, x, times(3, 4, 2, 1), noise
+    case.refuses(ValueError, ancestral_step, *given, **options)
+
+
+@exercise.holds("a target that is none is refused with a ValueError")
+def refused_target(ancestral_step, case):
+    for target in ("epsilon", "Noise"):
+        refuses(case, ancestral_step, target=target)
+
+
+@exercise.holds("a clip that is not above 0 is refused with a ValueError")
+def refused_clip(ancestral_step, case):
+    for clip in (0.0, -0.5):
+        refuses(case, ancestral_step, clip=clip)
+
+
+@exercise.holds("a previous that is not before is refused with a ValueError")
+def refused_previous(ancestral_step, case):
+    for previous in (times(2, 3, 2, 0), times(2, 3, 4, 0)):
+        refuses(case, ancestral_step, previous=previous)
+
+
 @exercise.holds("pictures, noise and timesteps are left as they were")
 def unchanged(ancestral_step, case):
     predicted, x, noise = three(case)

@@ -90,6 +90,19 @@ exercise.edit(
     advice="raise ValueError unless it is one of VARIANCES",
 )
 exercise.edit(
+    "unknown-target",
+    ("now, target).start", 'now, target if target in ("start", "noise") else "velocity").start'),
+    story="it does not refuse a target that is none: it is taken for the velocity",
+    advice="start_and_noise refuses it: hand it the target as it is",
+)
+exercise.edit(
+    "any-clip",
+    (START, "start_and_noise(predicted, x, now, target).start\n"
+     "    start = start if clip is None else start.clamp(-clip, clip)"),
+    story="it does not refuse a clip of 0, or one below",
+    advice="raise a ValueError unless clip > 0: clipped does",
+)  # fmt: skip
+exercise.edit(
     "clip-ignored",
     (START, "start_and_noise(predicted, x, now, target).start"),
     story="clip is not used",
@@ -199,6 +212,27 @@ def options_of(schedule, timesteps, previous, variance):
 
 
 @exercise.wrong(
+    "any-previous",
+    story="it does not refuse a previous that is not before timesteps",
+    advice="raise a ValueError unless all of previous are below timesteps: posterior does",
+)
+def any_previous(
+    schedule, predicted, x, timesteps, noise, *,
+    target="noise", variance="posterior", clip=None, previous=None,
+):  # fmt: skip
+    return along_the_noise(
+        schedule, predicted, x, timesteps, noise,
+        target=target, variance=variance, clip=clip, previous=previous,
+    )  # fmt: skip
+
+
+@exercise.refusing
+def refuse(schedule, predicted, x, timesteps, noise, *, previous=None, **options):
+    if previous is not None and bool((previous >= timesteps).any()):
+        raise ValueError(f"{previous} is not before {timesteps}")
+
+
+@exercise.wrong(
     "asks-the-first-only",
     story="whether noise is added is decided by the first sample's timestep, for all",
     advice="each sample has a timestep of its own: the variance of each decides",
@@ -289,6 +323,6 @@ def sample_by_sample(
         earlier = None if previous is None else previous[row]
         now, _, spread = options_of(schedule, timesteps[row], earlier, variance)
         start = start_and_noise(predicted[row], x[row], now, target).start
-        start = start if clip is None else start.clamp(min=-clip).clamp(max=clip)
+        start = clipped(start, clip)
         steps.append(walked(schedule, start, x[row], timesteps[row], noise[row], spread, earlier))
     return Step(*(torch.cat(parts) for parts in zip(*steps, strict=True)))

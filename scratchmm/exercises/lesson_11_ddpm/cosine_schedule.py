@@ -114,6 +114,7 @@ def fine(cosine_schedule, case):
     case.equal(got, slow(1000), "alpha_bar", 1e-10)
 
 
-@exercise.holds("a schedule of no steps is refused with a ValueError")
+@exercise.holds("steps below 1 are refused with a ValueError")
 def refused(cosine_schedule, case):
-    case.refuses(ValueError, cosine_schedule, 0)
+    for steps in (0, -5):
+        case.refuses(ValueError, cosine_schedule, steps)

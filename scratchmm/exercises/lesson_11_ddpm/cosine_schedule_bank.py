@@ -199,6 +199,18 @@ def no_steps(steps=1000, offset=0.008, largest=0.999):
 
 
 @exercise.wrong(
+    "below-none-accepted",
+    story="it does not refuse steps below 0, only 0 itself",
+    advice="raise ValueError where steps < 1",
+)
+def below_none_accepted(steps=1000, offset=0.008, largest=0.999):
+    if steps == 0:
+        raise ValueError("no steps")
+    steps = abs(steps)
+    return Schedule(held(curve(times(0, steps + 1, steps), offset), largest))
+
+
+@exercise.wrong(
     "rejoins-the-curve",
     story="a step that is held lands above the curve, but the next one is on the curve again",
     advice="multiply what the steps keep, held ones included: torch.cumprod(1 - betas, dim=0)",
@@ -247,6 +259,9 @@ def what_a_step_keeps_too(steps=1000, offset=0.008, largest=0.999):
 
 @exercise.right("a loop over the steps")
 def loop(steps=1000, offset=0.008, largest=0.999):
+    if steps < 1:
+        raise ValueError(f"{steps} steps")
+
     def level(time):
         return math.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
 
@@ -259,6 +274,8 @@ def loop(steps=1000, offset=0.008, largest=0.999):
 
 @exercise.right("sums of logarithms")
 def logarithms(steps=1000, offset=0.008, largest=0.999):
+    if steps <= 0:
+        raise ValueError(f"{steps} steps")
     time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     angle = (time + offset) * (math.pi / 2 / (1 + offset))
     level = (1 + torch.cos(2 * angle)) / 2  # cos^2, by the double angle

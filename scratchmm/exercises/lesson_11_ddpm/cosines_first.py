@@ -32,15 +32,15 @@ exercise = Exercise(
 )
 
 
-def slow(timesteps: Tensor, width: int) -> Tensor:
+def slow(timesteps: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """The oracle: one number after the other."""
     half = width // 2
-    table = torch.zeros(len(timesteps), width)
+    table = torch.zeros(len(timesteps), width, dtype=torch.float64)
     for row, timestep in enumerate(timesteps.tolist()):
         for i in range(half):
             angle = timestep / 10000 ** (i / half)
             table[row, i], table[row, half + i] = math.cos(angle), math.sin(angle)
-    return table
+    return table.to(dtype)
 
 
 def given(case, *timesteps, dtype=torch.int64):
@@ -86,6 +86,13 @@ def any_order(cosines_first, case):
     case.equal(alone[0], got[3], "timestep 350 alone")
 
 
+@exercise.holds("whole timesteps of any dtype count alike")
+def whole(cosines_first, case):
+    for dtype in (torch.int32, torch.uint8, torch.float32):
+        timesteps = given(case, 3, 41, 200, dtype=dtype)
+        case.equal(case.call(cosines_first, timesteps, 8), slow(timesteps, 8))
+
+
 @exercise.holds("timesteps between whole ones, in any dtype, give float32 as exact as others")
 def any_dtype(cosines_first, case):
     for dtype in (torch.float32, torch.float16, torch.float64):
@@ -98,6 +105,15 @@ def late(cosines_first, case):
     timesteps = given(case, 256, 257, 999, 1000, 2048, 2049)
     got = case.call(cosines_first, timesteps, 6)
     case.equal(got, slow(timesteps, 6), tolerance=3e-3)  # as exact as float32 angles are
+
+
+@exercise.holds("the result has the dtype that is asked for, though angles need a finer one")
+def asked_for(cosines_first, case):
+    for dtype in (torch.float64, torch.float16):
+        timesteps = given(case, 999, 7)
+        got = case.call(cosines_first, timesteps, 6, dtype)
+        fine = 1e-2 if dtype == torch.float16 else 3e-4  # as exact as float32 angles are
+        case.equal(got, slow(timesteps, 6, dtype), tolerance=fine)
 
 
 @exercise.holds("an odd width is refused by a ValueError")

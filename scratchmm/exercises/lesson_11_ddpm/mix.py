@@ -101,6 +101,13 @@ def tiny(mix, case):
     case.equal(got[0], expected, "the first sample, where alpha_bar is 1 - 1e-8", 1e-3)
 
 
+@exercise.holds("as many alpha_bars as samples, or a ValueError")
+def refused(mix, case):
+    for levels in ((0.5,), (0.9, 0.2)):
+        start, noise = case.normal(B=3, D=2), case.normal(B=3, D=2)
+        case.refuses(ValueError, mix, start, noise, shares(case, *levels))
+
+
 @exercise.holds("start and noise are left as they were")
 def unchanged(mix, case):
     case.call(mix, case.normal(B=2, D=5), case.normal(B=2, D=5), shares(case, 0.3, 0.7))

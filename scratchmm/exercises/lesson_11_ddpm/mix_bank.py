@@ -18,6 +18,21 @@ def mixed(start, noise, picture, dirt):
 
 
 @exercise.wrong(
+    "any-number-of-levels",
+    story="it does not refuse another number of alpha_bars than samples: one serves them all",
+    advice="raise a ValueError unless alpha_bar is (B,): per_sample does",
+)
+def any_number_of_levels(start, noise, alpha_bar):
+    return mixed(start, noise, alpha_bar.sqrt(), (1 - alpha_bar).sqrt())
+
+
+@exercise.refusing
+def refuse(start, noise, alpha_bar):
+    if alpha_bar.shape != start.shape[:1]:
+        raise ValueError(f"{len(alpha_bar)} levels of {len(start)} samples")
+
+
+@exercise.wrong(
     "roots-forgotten",
     story="the start is multiplied by a and the noise by 1 - a, without the roots",
     advice="a is a share of variance; a factor on the values is its root",

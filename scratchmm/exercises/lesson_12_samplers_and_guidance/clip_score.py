@@ -70,6 +70,14 @@ def lengths(clip_score, case):
     case.equal(case.call(clip_score, image, longer), torch.full((4,), 2.5))
 
 
+@exercise.holds("vectors of a length of 0.00001 score what longer ones do")
+def short(clip_score, case):
+    image, text = pairs(case)
+    expected = slow(image, text)
+    image, text = case.named(1e-5 * image, "B E"), case.named(1e-5 * text, "B E")
+    case.equal(case.call(clip_score, image, text), expected)
+
+
 @exercise.holds("words that point away score 0, those at a right angle too")
 def pointing_away(clip_score, case):
     image = case.normal(B=4, E=3)

@@ -11,6 +11,13 @@ COSINE = "vectors.cosine(image_embeddings, text_embeddings)"
 SCORE = "WEIGHT * cosine.clamp(min=0)"
 
 exercise.edit(
+    "lengths-held-up",
+    (COSINE, "(image_embeddings * text_embeddings).sum(-1) / (image_embeddings.norm(dim=-1) * "
+     "text_embeddings.norm(dim=-1)).clamp(min=1e-8)"),
+    story="the product of the lengths is held up, so that short vectors score too little",
+    advice="make each vector unit length first, and then multiply",
+)  # fmt: skip
+exercise.edit(
     "not-held-to-zero",
     (SCORE, "WEIGHT * cosine"),
     story="a cosine below 0 stays below 0",

@@ -195,3 +195,25 @@ def refused_times(ddim_step, case):
     now, before = times(case, 2)
     for earlier in (now, now.where(torch.tensor([True, False]), before)):
         case.refuses(ValueError, ddim_step, schedule(), said, x, now, earlier)
+
+
+@exercise.holds("a final_alpha that is not above 0 and at most 1 is refused with a ValueError")
+def refused_final(ddim_step, case):
+    said, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
+    for final_alpha in (0.0, -0.5, 1.5):
+        given = schedule(), said, x, *times(case, 2)
+        case.refuses(ValueError, ddim_step, *given, final_alpha=final_alpha)
+
+
+@exercise.holds("a target that is none is refused with a ValueError")
+def refused_target(ddim_step, case):
+    said, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
+    for target in ("epsilon", "Noise"):
+        case.refuses(ValueError, ddim_step, schedule(), said, x, *times(case, 2), target=target)
+
+
+@exercise.holds("a clip that is not above 0 is refused with a ValueError")
+def refused_clip(ddim_step, case):
+    said, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
+    for bound in (0.0, -0.5):
+        case.refuses(ValueError, ddim_step, schedule(), said, x, *times(case, 2), clip=bound)

@@ -227,6 +227,37 @@ exercise.edit(
 )
 
 
+exercise.edit(
+    "final-alpha-not-refused",
+    (LEVEL, "schedule.at(previous, final_alpha)"),
+    story="it does not refuse a final_alpha of 0 or below, or above 1",
+    advice="alpha_bar is a share of variance: raise a ValueError unless 0 < final_alpha <= 1",
+)
+exercise.edit(
+    "any-target",
+    ("predicted, x, now, target)", 'predicted, x, now, target if target in ("noise", "start") else '
+     '"velocity")'),
+    story="it does not refuse a target that is none: it is taken for the velocity",
+    advice="start_and_noise refuses it: hand it the target as it is",
+)  # fmt: skip
+exercise.edit(
+    "any-clip",
+    ("start = clipped(start, clip)",
+     "start = start if clip is None else start.clamp(-clip, clip)"),
+    story="it does not refuse a clip of 0, or one below",
+    advice="raise a ValueError unless clip > 0: clipped does",
+)  # fmt: skip
+
+
+@exercise.refusing
+def refuse(schedule, predicted, x, timesteps, previous, noise=None, *, target="noise", clip=None,
+           final_alpha=1.0, **options):  # fmt: skip
+    if target not in ("noise", "start", "velocity"):
+        raise ValueError(f"target {target}")
+    if clip is not None and clip <= 0 or not 0 < final_alpha <= 1:
+        raise ValueError(f"clip {clip}, final_alpha {final_alpha}")
+
+
 def levels(schedule, timesteps, previous, final_alpha):
     """alpha_bar now and before, after the refusals that every answer here makes as asked."""
     if bool((previous >= timesteps).any()):

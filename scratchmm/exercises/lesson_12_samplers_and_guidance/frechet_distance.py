@@ -129,6 +129,14 @@ def flat(frechet_distance, case):
     case.equal(got, float(few.square().sum() + fewer.square().sum() - 2 * shared))
 
 
+@exercise.holds("rounding never brings it below 0")
+def not_below(frechet_distance, case):
+    crowds = [crowd(case, D) for D in (2, 3, 4, 5, 6, 7, 8, 9, 10, 11)]
+    got = [case.call(frechet_distance, one, Statistics(*one)) for one in crowds]
+    told = all(isinstance(value, float) and value >= 0 for value in got)
+    case.true(told, "floats from 0 on", "from 0 on" if told else f"{min(got)}")
+
+
 @exercise.holds("means and covariances stay as they were")
 def unchanged(frechet_distance, case):
     one, other = crowd(case, 3), crowd(case, 3)
@@ -142,3 +150,10 @@ def unchanged(frechet_distance, case):
 def refused(frechet_distance, case):
     for widths in ((3, 2), (1, 3)):
         case.refuses(ValueError, frechet_distance, *(crowd(case, D) for D in widths))
+
+
+@exercise.holds("a covariance that is not (D, D) for a mean of (D,) is refused with a ValueError")
+def misfits(frechet_distance, case):
+    for width, other in ((3, 2), (1, 3)):
+        crowds = [Statistics(crowd(case, width).mean, crowd(case, other).covariance)] * 2
+        case.refuses(ValueError, frechet_distance, *crowds)

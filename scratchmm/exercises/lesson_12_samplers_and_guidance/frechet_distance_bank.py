@@ -152,6 +152,18 @@ exercise.edit(
     advice="a float: .item()",
 )
 exercise.edit(
+    "rounded-below-zero",
+    (RESULT, "return distance.item()"),
+    story="rounding can bring the distance a little below 0",
+    advice="max(distance, 0.0)",
+)
+exercise.edit(
+    "any-covariance",
+    ("check_statistics(statistics)", "pass"),
+    story="it does not refuse a covariance of other features than the mean's",
+    advice="raise a ValueError unless the covariance is (D, D) for a mean of (D,)",
+)
+exercise.edit(
     "centred-in-place",
     (MEANS, "one.mean.sub_(other.mean).square().sum()"),
     story="the caller's own mean is changed",
@@ -167,17 +179,17 @@ exercise.edit(
 
 def apart(one, other):
     """The squares and the traces, after the refusal that every answer here makes as asked."""
-    if len(one.mean) != len(other.mean):
-        raise ValueError("widths")
+    for mean, covariance in (one, other):
+        if covariance.shape != (len(mean), len(mean)) or len(mean) != len(one.mean):
+            raise ValueError("widths")
     return ((one.mean - other.mean) ** 2).sum() + (one.covariance + other.covariance).trace()
 
 
 @exercise.right("complex eigenvalues")
 def complex_eigenvalues(one, other):
     base = apart(one, other)
-    return float(
-        base - 2 * torch.linalg.eigvals(one.covariance @ other.covariance).sqrt().real.sum()
-    )
+    roots = torch.linalg.eigvals(one.covariance @ other.covariance).sqrt().real
+    return max(float(base - 2 * roots.sum()), 0.0)
 
 
 @exercise.right("singular values of the roots")

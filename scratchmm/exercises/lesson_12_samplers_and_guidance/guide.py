@@ -4,7 +4,7 @@
 
 import math
 
-import torch
+from torch import Tensor
 
 from scratchmm.exercises.format import Exercise
 
@@ -78,6 +78,16 @@ def not_clipped(guide, case):
     case.equal(got, slow(conditional, unconditional, 40.0), tolerance=1e-3)
 
 
+@exercise.holds("the result is a new tensor, at scale 0 and 1 too")
+def new_tensor(guide, case):
+    for scale in (0.0, 1.0, 4.0):
+        pair = both(case, B=3, D=4)
+        got = case.call(guide, *pair, scale)
+        case.true(isinstance(got, Tensor), "a tensor", got)
+        shared = got.data_ptr() in [one.data_ptr() for one in pair]
+        case.true(not shared, "a new tensor", "one of the caller's own" if shared else "a new one")
+
+
 @exercise.holds("both predictions stay as they were")
 def unchanged(guide, case):
     case.call(guide, *both(case, B=3, D=4), 4.0)
@@ -93,5 +103,5 @@ def gradients(guide, case):
 @exercise.holds("a scale that is no finite number is refused with a ValueError")
 def refused(guide, case):
     pair = both(case, B=2, D=3)
-    for scale in (math.nan, math.inf, "4", torch.tensor([2.0, 3.0])):
+    for scale in (math.nan, math.inf, -math.inf):
         case.refuses(ValueError, guide, *pair, scale)

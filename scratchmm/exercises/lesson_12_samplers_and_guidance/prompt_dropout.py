@@ -194,3 +194,11 @@ def refused_name(prompt_dropout, case):
     condition, empty = prompts(3)
     del condition["mask"]
     case.refuses(ValueError, prompt_dropout, condition, empty, 0.5, generator(case))
+
+
+@exercise.holds("an empty prompt of another length is refused with a ValueError")
+def refused_length(prompt_dropout, case):
+    for length in (4, 1):
+        condition, empty = prompts(3)
+        empty = {name: value[:, :length] for name, value in empty.items()}
+        case.refuses(ValueError, prompt_dropout, condition, empty, 0.5, generator(case))

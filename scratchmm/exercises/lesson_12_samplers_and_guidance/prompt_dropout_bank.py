@@ -148,6 +148,16 @@ exercise.edit(
     advice="raise a ValueError: a mistyped name would never be dropped",
 )
 exercise.edit(
+    "any-length",
+    (
+        'nothing = _as_many(condition, empty, "empty", batch)',
+        "nothing = dict(empty)\n    if not set(empty) <= set(condition):\n"
+        "        raise ValueError(set(empty))",
+    ),
+    story="it does not refuse an empty prompt of another length: one word is stretched to all",
+    advice="raise a ValueError unless its axes after the first are those of the condition",
+)
+exercise.edit(
     "global-chance",
     (DROPPED, "torch.rand(batch) < share"),
     story="chance comes from torch's global state, not from the generator",
@@ -167,6 +177,8 @@ def checked(condition, empty, share):
         raise ValueError(f"share {share}")
     if not set(empty) <= set(condition):
         raise ValueError(f"{set(empty) - set(condition)}")
+    if any(value.shape[1:] != condition[name].shape[1:] for name, value in empty.items()):
+        raise ValueError("another length")
     return len(next(iter(condition.values())))
 
 

@@ -121,6 +121,33 @@ def nearly_noise(start_and_noise, case):
     case.equal(got[0], (x - far * predicted) / near, "the start", tolerance=1e-3)
 
 
+@exercise.holds("at the first of many steps, 1 - a is small, and the noise is found all the same")
+def nearly_clean(start_and_noise, case):
+    x, predicted = case.normal(B=2, D=3), case.normal(B=2, D=3)
+    alpha_bar = case.named(torch.tensor([1 - 1e-6, 1 - 4e-6], dtype=torch.float64), "B")
+    near = torch.tensor([[0.999999], [0.999996]]).sqrt()
+    got = case.call(start_and_noise, predicted, x, alpha_bar, "start")
+    far = torch.tensor([[0.001], [0.002]])
+    case.equal(got[1], (x - near * predicted) / far, "the noise", tolerance=1e-3)
+
+
+@exercise.holds("at alpha_bar 0 the start and the velocity still say all; x is the noise")
+def pure_noise(start_and_noise, case):
+    x, alpha_bar = case.normal(B=2, D=3), case.named(torch.zeros(2, dtype=torch.float64), "B")
+    for target, sign in (("start", 1.0), ("velocity", -1.0)):
+        predicted = case.normal(B=2, D=3)
+        got = case.call(start_and_noise, predicted, x, alpha_bar, target)
+        case.equal(tuple(got), (sign * predicted, x), f"from the {target}")
+
+
+@exercise.holds("at alpha_bar 0 a predicted noise says nothing of the start: ValueError")
+def refused_level(start_and_noise, case):
+    for levels_ in ([0.0, 0.0], [0.5, 0.0]):
+        alpha_bar = case.named(torch.tensor(levels_, dtype=torch.float64), "B")
+        x, predicted = case.normal(B=2, D=3), case.normal(B=2, D=3)
+        case.refuses(ValueError, start_and_noise, predicted, x, alpha_bar, "noise")
+
+
 @exercise.holds("levels are float64, but start and noise have the dtype of x")
 def kinds(start_and_noise, case):
     x, predicted, alpha_bar = case.normal(B=3, D=2), case.normal(B=3, D=2), levels(case, 3)

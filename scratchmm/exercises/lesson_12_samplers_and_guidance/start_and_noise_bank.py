@@ -148,7 +148,26 @@ exercise.edit(
     "root-held-up",
     ("/ picture", "/ picture.clamp(min=0.01)"),
     story="the divisor is kept from getting small, so that the start stays small at nearly pure noise",
-    advice="divide by sqrt(a) as it is: a schedule never reaches 0",
+    advice="divide by sqrt(a) as it is; where a is 0, refuse",
+)
+exercise.edit(
+    "root-of-noise-held-up",
+    ("/ dirt", "/ dirt.clamp(min=0.01)"),
+    story="1 - a is kept from getting small, so that the noise stays small at the first of many steps",
+    advice="divide by sqrt(1 - a) as it is",
+)
+exercise.edit(
+    "zero-refused-for-all",
+    ("check_target(target, alpha_bar)",
+     'check_target("noise", alpha_bar)\n    check_target(target, alpha_bar)'),
+    story="an alpha_bar of 0 is refused whatever is predicted",
+    advice='only "noise" says nothing of the start there: start and velocity do',
+)  # fmt: skip
+exercise.edit(
+    "zero-accepted",
+    ("check_target(target, alpha_bar)", "check_target(target)"),
+    story='it does not refuse "noise" at an alpha_bar of 0, and divides by 0',
+    advice="check_target(target, alpha_bar) raises the ValueError",
 )
 exercise.edit(
     "in-float64",
@@ -177,6 +196,12 @@ exercise.edit(
     story="a name that is none is taken for the velocity",
     advice="raise a ValueError unless it is one of the three: check_target does",
 )
+
+
+@exercise.refusing
+def refuse(predicted, x, alpha_bar, target):
+    if target == "noise" and bool((alpha_bar == 0).any()):
+        raise ValueError("x is noise, and no start is left in it")
 
 
 def roots(x, alpha_bar):

@@ -4,6 +4,7 @@
 
 import functools
 import math
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -21,8 +22,8 @@ exercise = Exercise(
     section="A deviation of one",
     needs=("vae.draw",),
     methods={
-        "to_latents": "latents drawn of what the encoder says, times the scale",
-        "to_images": "the picture of latents that are divided by the scale again",
+        "to_latents": "latents drawn of what the encoder says, less config.shift, times the scale",
+        "to_images": "the picture of latents that are divided by the scale again, plus config.shift",
         "measure": "self.scale becomes 1 / deviation of the drawn latents of these pictures",
     },
     hints=(
@@ -32,13 +33,14 @@ exercise = Exercise(
         "Diffusion mixes latents with noise of deviation 1, by a schedule that is made for pictures "
         "of about that deviation. Latents of deviation 5 would still shine through at the last "
         "step, where all should be noise; latents of 1/5 would be gone after the first.",
-        "to_latents: encode, draw with the generator, times self.scale, all (B, Z, X, Y). to_images: "
-        "divide by self.scale, decode. measure: encode and draw, but without the scale that is "
-        "there; the deviation of all numbers together, over pictures, channels and cells; one over "
-        "it goes into self.scale, which stays a buffer without a gradient.",
-        "return draw(self.encode(images), generator) * self.scale; return self.decode(latents / "
-        "self.scale); under no_grad: z = draw(self.encode(images), generator), then "
-        "self.scale.copy_(1 / z.std(correction=0))",
+        "to_latents: encode, draw with the generator, less the config's shift (0 but for a few), times "
+        "self.scale, all (B, Z, X, Y). to_images: divide by self.scale, plus the shift, decode. "
+        "measure: encode and draw, but without the scale that is there; the deviation of all numbers "
+        "together, over pictures, channels and cells; one over it goes into self.scale, "
+        "which stays a buffer without a gradient.",
+        "return (draw(self.encode(images), generator) - self.config.shift) * self.scale; return "
+        "self.decode(latents / self.scale + self.config.shift); under no_grad: z = draw(self.encode("
+        "images), generator), then self.scale.copy_(1 / z.std(correction=0))",
     ),
 )
 CONFIG = VAEConfig(channels=2, latent_channels=2, widths=(2,), depth=0, groups=2, scale=0.7)
@@ -63,9 +65,9 @@ class Mirrors(nn.Module):
         return latents.flip(-1)
 
 
-def made(case, factory, scale=0.25, log_variance=-60.0):
+def made(case, factory, scale=0.25, log_variance=-60.0, config=CONFIG):
     """An autoencoder whose two halves are known, with this scale."""
-    module = case.call(factory, CONFIG)
+    module = case.call(factory, config)
     module.encoder, module.decoder = Says(log_variance), Mirrors()
     with torch.no_grad():
         module.scale.fill_(scale)
@@ -124,6 +126,17 @@ def chance(vae, case):
 def to_images(vae, case):
     module, latents = made(case, vae), case.normal(B=3, Z=2, X=4, Y=5)
     case.equal(case.call(module.to_images, latents), Mirrors()(4 * latents))
+
+
+@exercise.holds(
+    "the config's shift is taken off before latents are scaled, and put back at the end"
+)
+def shifted(vae, case):
+    module = made(case, vae, config=replace(CONFIG, shift=0.5))
+    images, latents = pictures(case), case.normal(B=3, Z=2, X=4, Y=5)
+    got = case.call(module.to_latents, images, generator(case))
+    case.equal(got, (means(images) - 0.5) / 4, "latents")
+    case.equal(case.call(module.to_images, latents), Mirrors()(4 * latents + 0.5), "the picture")
 
 
 @exercise.holds("after measuring, the scale is one over the deviation of all latents together")

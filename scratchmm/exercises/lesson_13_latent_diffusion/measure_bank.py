@@ -52,6 +52,20 @@ exercise.edit(
     story="latents are drawn without the generator",
     advice="hand the generator on: draw(self.encode(images), generator)",
 )
+exercise.edit(
+    "shift-ignored",
+    (TIMES, "return latents * self.scale"),
+    (OVER, "return self.decode(latents / self.scale)"),
+    story="the config's shift is not used: Stable Diffusion 3's latents keep their mean",
+    advice="(latents - self.config.shift) * self.scale, and back",
+)
+exercise.edit(
+    "shift-scaled-not",
+    (TIMES, "return latents * self.scale - self.config.shift"),
+    (OVER, "return self.decode((latents + self.config.shift) / self.scale)"),
+    story="the shift is taken off after the scale: it is the mean of latents that are not scaled yet",
+    advice="shift first, then scale; back the other way round",
+)
 measured(
     "one-over-the-variance",
     "1 / z.var(correction=0)",
@@ -171,10 +185,10 @@ exercise.edit(
 @exercise.right("by the mean square")
 class ByTheMeanSquare(VAE):
     def to_latents(self, images, generator=None):
-        return self.scale * draw(self.encode(images), generator)
+        return self.scale * (draw(self.encode(images), generator) - self.config.shift)
 
     def to_images(self, latents):
-        return self.decode(latents * (1 / self.scale))
+        return self.decode(self.config.shift + latents * (1 / self.scale))
 
     @torch.no_grad()
     def measure(self, images, generator=None):
@@ -208,7 +222,7 @@ class MeanNotTakenOffToo(ByTheMeanSquare):
 @exercise.disguise("divided-first")
 class DividedFirstToo(ByTheMeanSquare):
     def to_latents(self, images, generator=None):
-        return draw(self.encode(images), generator) * self.scale**-1
+        return (draw(self.encode(images), generator) - self.config.shift) * self.scale**-1
 
     def to_images(self, latents):
-        return self.decode(self.scale * latents)
+        return self.decode(self.scale * latents + self.config.shift)

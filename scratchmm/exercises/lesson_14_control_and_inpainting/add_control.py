@@ -85,6 +85,16 @@ def nothing(add_control, case):
             case.true(torch.equal(got, base), "exactly the base's numbers", got)
 
 
+@exercise.holds("what comes back are new tensors in a new list, at a scale of 0 too")
+def new_ones(add_control, case):
+    bottom, skips, control = given(case)
+    for scale in (0.0, 1.0):
+        x, steered = case.call(add_control, bottom, skips, control, scale)
+        places = {one.data_ptr() for one in (bottom, *skips, control.bottom, *control.skips)}
+        own = steered is skips or any(one.data_ptr() in places for one in (x, *steered))
+        case.true(not own, "new tensors", "some of the caller's own" if own else "new ones")
+
+
 @exercise.holds("the base's grids, their list and the control are left as they were")
 def unchanged(add_control, case):
     bottom, skips, control = given(case)

@@ -22,6 +22,13 @@ exercise.edit(
     advice="keep their order: the way up takes them from the end by itself",
 )
 exercise.edit(
+    "the-callers-own",
+    ("    steered = [", "    if scale == 0:\n        return bottom, list(skips)\n    steered = ["),
+    story="at a scale of 0 the base's own tensors come back, and who writes into the result writes "
+    "into the base",
+    advice="new tensors at every scale: the sum makes them",
+)
+exercise.edit(
     "middle-forgotten",
     (BOTTOM, "bottom"),
     story="only the skips are steered, the smallest grid is not",

@@ -18,6 +18,12 @@ exercise.edit(
     advice="set weight and bias to zero",
 )
 exercise.edit(
+    "padding-of-two",
+    (SUPER, SUPER.replace("kernel // 2", "min(kernel // 2, 2)")),
+    story="the padding ends at 2, so that a kernel of 7 or more makes the grid smaller",
+    advice="padding=kernel // 2, however large the kernel is",
+)
+exercise.edit(
     "bias-left",
     (ZERO, "nn.init.zeros_(self.weight)"),
     story="the weights begin at zero, the bias does not",

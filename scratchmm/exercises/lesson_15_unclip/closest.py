@@ -97,6 +97,26 @@ def all_against(closest, case):
     case.equal(case.call(closest, case.named(candidates, "B M E"), text), candidates[:, 1])
 
 
+@exercise.holds("of equal candidates the first is taken")
+def ties(closest, case):
+    text = case.named(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), "B E")
+    candidates = case.integers(-3, 4, B=2, M=4, E=3).float()
+    candidates[0, :, 0] = torch.tensor([1.0, 2.0, 2.0, 2.0])
+    candidates[1, :, 1] = torch.tensor([5.0, 5.0, -1.0, 5.0])
+    candidates[:, :, 2] = torch.arange(4.0)
+    expected = torch.stack([candidates[0, 1], candidates[1, 0]])
+    case.equal(case.call(closest, case.named(candidates, "B M E"), text), expected)
+
+
+@exercise.holds("a candidate with a nan in it is taken only where there is no other")
+def not_numbers(closest, case):
+    candidates, text = drawn(case, B=4, M=3, E=5)
+    candidates[1, 0, 2] = candidates[2, 1:, 0] = candidates[3, 1] = torch.nan
+    rest = [vectors[~vectors.isnan().any(1)] for vectors in candidates]
+    expected = torch.cat([slow(r[None], t[None]) for r, t in zip(rest, text, strict=True)])
+    case.equal(case.call(closest, candidates, text), expected)
+
+
 @exercise.holds("candidates and texts are left as they were")
 def unchanged(closest, case):
     case.call(closest, *drawn(case))

@@ -9,13 +9,47 @@ from scratchmm.exercises.lesson_15_unclip.closest import exercise
 
 
 def products(candidates, text):
-    """Every candidate's product with its text: (B, M)."""
-    return torch.einsum("bme,be->bm", candidates, text)
+    """Every candidate's product with its text: (B, M); a nan is no product."""
+    return real(torch.einsum("bme,be->bm", candidates, text))
+
+
+def real(scores):
+    """Minus infinity for nan."""
+    return scores.nan_to_num(-torch.inf, torch.inf, -torch.inf)
 
 
 def take(candidates, index):
     """Of each row the candidate with this number: (B, E)."""
     return candidates[torch.arange(len(candidates)), index]
+
+
+@exercise.wrong(
+    "last-of-equals",
+    story="of equal candidates the last is taken",
+    advice="argmax over the candidates in their order",
+)
+def last_of_equals(candidates, text_embedding):
+    scores = products(candidates, text_embedding)
+    return take(candidates, scores.shape[1] - 1 - scores.flip(1).argmax(dim=1))
+
+
+@exercise.wrong(
+    "equals-added",
+    story="equal candidates are added up",
+    advice="take one by its number (argmax), not all whose product is the largest",
+)
+def equals_added(candidates, text_embedding):
+    scores = products(candidates, text_embedding)
+    best = scores == scores.amax(dim=1, keepdim=True)
+    return torch.where(best[..., None], candidates, 0.0).sum(dim=1)
+
+
+exercise.edit(
+    "nan-wins",
+    ("scores = scores.masked_fill(scores.isnan(), -torch.inf)", "pass"),
+    story="a candidate with a nan in it is taken before all others, as argmax does",
+    advice="its product counts as minus infinity",
+)
 
 
 @exercise.wrong(
@@ -193,7 +227,7 @@ def first_text_too(candidates, text_embedding):
 
 @exercise.right("gather")
 def gather(candidates, text_embedding):
-    best = (candidates * text_embedding.unsqueeze(1)).sum(-1).argmax(dim=1)
+    best = real((candidates * text_embedding.unsqueeze(1)).sum(-1)).argmax(dim=1)
     index = best.view(-1, 1, 1).expand(-1, 1, candidates.shape[2])
     return candidates.gather(1, index).squeeze(1)
 
@@ -201,4 +235,4 @@ def gather(candidates, text_embedding):
 @exercise.right("row by row")
 def row_by_row(candidates, text_embedding):
     rows = zip(candidates, text_embedding, strict=True)
-    return torch.stack([vectors[int((vectors @ text).argmax())] for vectors, text in rows])
+    return torch.stack([vectors[int(real(vectors @ text).argmax())] for vectors, text in rows])

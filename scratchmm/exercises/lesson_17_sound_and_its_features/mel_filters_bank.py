@@ -169,6 +169,12 @@ exercise.edit(
     advice="check_bands refuses them in a sentence",
 )
 exercise.edit(
+    "zero-is-none",
+    ("high = rate / 2 if high is None else high", "high = high or rate / 2"),
+    story="it does not refuse a high of 0: `or` takes it for none given",
+    advice="ask whether high is None",
+)
+exercise.edit(
     "any-area",
     ('if area not in ("slaney", None):', "if False:"),
     story="an area that is none is taken for 'slaney'",

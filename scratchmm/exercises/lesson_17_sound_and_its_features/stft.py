@@ -162,3 +162,9 @@ def unchanged(stft, case):
 @exercise.holds("samples that are whole numbers are refused with a ValueError")
 def whole_numbers(stft, case):
     case.refuses(ValueError, stft, case.integers(-99, 99, S=19), 8)
+
+
+@exercise.holds("a hop below 1 is refused with a ValueError, 0 too")
+def no_hop(stft, case):
+    for hop in (0, -2):
+        case.refuses(ValueError, stft, case.normal(S=19), 8, hop)

@@ -207,6 +207,12 @@ exercise.edit(
     advice="frames are a view of the sound: frames * window makes new ones",
 )
 exercise.edit(
+    "zero-is-none",
+    ("hop_of(size, hop)", "hop or max(1, size // 4)"),
+    story="it does not refuse a hop of 0: `or` takes it for none given",
+    advice="ask whether hop is None: hop_of does, and refuses what is below 1",
+)
+exercise.edit(
     "whole-numbers-too",
     ("check_sound(sound)", "sound = sound if sound.is_floating_point() else sound.float()"),
     story="whole numbers are taken for samples, 32767 times too loud",

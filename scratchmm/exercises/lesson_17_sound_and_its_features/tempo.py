@@ -116,7 +116,7 @@ def by_octaves(tempo, case):
 @exercise.holds("no tempo is 320 or more, however alike the onsets are at that lag")
 def limit(tempo, case):
     onsets = pairs(case, (40, 43), (40, 42), (40, 44))
-    cases = [((onsets, rate, 200), tapped(onsets, rate, 200)) for rate in (4000, 5000)]
+    cases = [((onsets, rate, 200), tapped(onsets, rate, 200)) for rate in (4000, 5000, 3200)]
     case.each(tempo, *cases)
 
 
@@ -140,6 +140,20 @@ def silence(tempo, case):
         ((nothing, 4000, 200), torch.zeros(2)),
         ((onsets, 4000, 200), torch.tensor([120.0, 0.0, 80.0])),
     )
+
+
+@exercise.holds("quiet onsets have the tempo that loud ones have")
+def quiet(tempo, case):
+    onsets = case.named(1e-4 * pulses(case, 12, 10), "B F")
+    case.equal(case.call(tempo, onsets, 4000, 200), torch.tensor([100.0, 120.0]))
+
+
+@exercise.holds("onsets that are nan are refused with a ValueError")
+def not_numbers(tempo, case):
+    for places in ((1, 7), (slice(None), 0)):
+        onsets = pulses(case, 12, 10)
+        onsets[places] = torch.nan
+        case.refuses(ValueError, tempo, onsets, 4000, 200)
 
 
 @exercise.holds("a sound without any frame is refused")

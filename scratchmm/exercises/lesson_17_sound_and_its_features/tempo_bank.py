@@ -103,6 +103,12 @@ exercise.edit(
     advice="minus infinity where the tempo is not below FASTEST",
 )
 exercise.edit(
+    "320-itself",
+    ("tempos >= FASTEST", "tempos > FASTEST"),
+    story="a tempo of exactly 320 is allowed",
+    advice="minus infinity where the tempo is not below FASTEST",
+)
+exercise.edit(
     "slower-than-the-limit",
     ("tempos >= FASTEST", "tempos > FASTEST / 2"),
     story="the limit is too low: tempos above 160 are never found",
@@ -114,6 +120,12 @@ exercise.edit(
     story="silence is given the tempo that one would guess anyway, near 120",
     advice="0 where no onset is above 0",
     convention=True,
+)
+exercise.edit(
+    "quiet-is-silent",
+    ("(onsets > 0).any(dim=-1)", "(onsets.sum(dim=-1) > 1)"),
+    story="quiet onsets are taken for none",
+    advice="0 only where no onset is above 0",
 )
 exercise.edit(
     "any-sound",
@@ -141,6 +153,12 @@ exercise.edit(
     advice="if the last axis is empty, raise a ValueError",
 )
 exercise.edit(
+    "nan-not-refused",
+    ('check_numbers(onsets, "onsets")', "pass"),
+    story="it does not refuse onsets that are nan",
+    advice='check_numbers(onsets, "onsets") raises the ValueError',
+)
+exercise.edit(
     "not-refused",
     ("if longest < 2:", "longest = max(longest, 2)\n    if False:"),
     story="a hop longer than 8 s is taken as it comes",
@@ -162,6 +180,12 @@ exercise.edit(
     story="the caller's onsets are scaled in place",
     advice="onsets / loudest makes a new tensor, and likeness does not need it",
 )
+
+
+@exercise.refusing
+def refuse(onsets, rate, hop=512):
+    if onsets.isnan().any():
+        raise ValueError("onsets are nan")
 
 
 def options(rate, hop):

@@ -25,6 +25,13 @@ wrong(
     convention=True,
 )
 wrong(
+    "a-little-added",
+    GAIN,
+    "(wanted / (noise_power + 1e-10)).sqrt()",
+    story="a little is added to the noise's power, so that faint noise stays too faint",
+    advice="divide by the power itself, and add nothing only where it is 0",
+)
+wrong(
     "without-the-root",
     GAIN,
     GAIN.removesuffix(".sqrt()"),

@@ -81,6 +81,15 @@ def one_length(pad_together, case):
         case.equal(real, torch.ones(len(lengths), lengths[0]).bool(), "the mask")
 
 
+@exercise.holds("a sound of no samples is a row of zeros, none of them real")
+def no_samples(pad_together, case):
+    sounds = lists(case, (3, 0, 2))
+    wanted, there = expected(sounds)
+    batch, real = case.call(pad_together, sounds)
+    case.equal(batch, wanted, "the batch")
+    case.equal(real, there, "the mask")
+
+
 @exercise.holds("float64 sounds make a float64 batch")
 def kinds(pad_together, case):
     sounds = lists(case, (3, 2), dtype=torch.float64)
@@ -126,6 +135,14 @@ def ordered(sounds, longest):
 
 def lengths_of(sounds):
     return torch.tensor([len(sound) for sound in sounds])
+
+
+exercise.edit(
+    "no-samples-refused",
+    ("if sound.dim() != 1:", "if sound.dim() != 1 or not len(sound):"),
+    story="a sound of no samples is refused",
+    advice="it is a row of zeros: only no sounds at all make no batch",
+)
 
 
 @exercise.wrong(

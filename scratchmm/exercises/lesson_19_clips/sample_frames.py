@@ -80,7 +80,10 @@ def any_sizes(sample_frames, case):
 
 @exercise.holds("uniform repeats the frames of a clip that has fewer than `count`")
 def short(sample_frames, case):
-    case.each(sample_frames, *((size, middles(*size)) for size in ((2, 4), (1, 3), (5, 8), (3, 7))))
+    case.each(
+        sample_frames,
+        *((size, middles(*size)) for size in ((2, 4), (1, 3), (5, 8), (3, 7), (8, 41))),
+    )
 
 
 @exercise.holds(

@@ -24,6 +24,14 @@ exercise.edit(
     advice="the middle of each segment: i + 1/2 segments from the beginning",
 )
 exercise.edit(
+    "segments-rounded",
+    (MOMENTS, "torch.full((count,), 0.5)"),
+    (PLACES, "((segments + moments) * (frames / count)).long().clamp(max=frames - 1)"),
+    story="the length of a segment is rounded to float32 before it is multiplied, so that a moment on "
+    "the edge of a frame may fall on the one before",
+    advice="multiply first and divide last, in whole numbers or in float64",
+)
+exercise.edit(
     "last-of-each",
     (MOMENTS, "torch.full((count,), 1 - 1e-9, dtype=torch.float64)"),
     story="uniform takes the frame with which each segment ends",
