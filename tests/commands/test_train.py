@@ -209,11 +209,11 @@ def test_every_text_of_a_picture_is_right(copies, tmp_path):
 
 def test_figures_of_a_vit_by_hand():
     chances = torch.tensor([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]])
-    vit = SimpleNamespace(classify=lambda pictures: chances)
+    vit = SimpleNamespace(classify=lambda pictures: chances, names=["a", "b"])
     part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([1, 1, 0]), ["a", "b"])
     other = Part(part.pictures, torch.tensor([0, 0, 1]), ["a", "b"])
     data = TrainingSet(torch.zeros(0), [], None, [], {"seen": part, "unseen": other})
-    assert measure_vit(vit, data) == {"accuracy": pytest.approx(2 / 3)}
+    assert measure_vit(vit, data) == {"names": 2, "accuracy": pytest.approx(2 / 3)}
 
 
 def test_texts_say_the_class_of_their_own_picture(root):
