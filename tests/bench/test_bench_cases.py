@@ -169,7 +169,8 @@ def test_json_and_table(monkeypatch, capsys, tmp_path: Path) -> None:
     rows = json.loads(capsys.readouterr().out)
     assert set(rows[0]) >= {"case", "ours", "peer", "ours_ms", "peer_ms", "ratio"}
     text = (tmp_path / "docs" / "benchmarks.md").read_text()
-    assert "| c (1, 2) | a | b | 1.5 | 1,000.25 | 0.0015 | ≤ 0.1 | 5.5 / 800.0 |" in text
+    assert "| c (1, 2) | a | b | 1.5 | 1,000.25 | 0.0015 | ≤ 0.1 | 5.5 / 800.0 |\n" in text
+    assert "| d | a | b | 1.5 | 1,000.25 | 3.0 |  |  |\n" in text  # no goal, and not weighed
     again = [row._replace(ours_ms=9.0)]  # measured again: its row is replaced, the other is kept
     monkeypatch.setattr(world, "rows", lambda device, **rounds: again)
     assert main(["bench", "world", "--write"]) == 0
@@ -181,9 +182,14 @@ def test_json_and_table(monkeypatch, capsys, tmp_path: Path) -> None:
 
 def test_a_missed_goal_is_status_1(monkeypatch, capsys) -> None:
     row = Row("c", "a", "b", 2.0, 1.0, 2.0, 1.0, None, None, "cpu", 2)
-    monkeypatch.setattr(world, "rows", lambda device, **rounds: [row])
+    met = row._replace(case="d", ours_ms=2, peer_ms=1, ratio=1, goal=3.0)
+    monkeypatch.setattr(world, "rows", lambda device, **rounds: [row, met])
     assert main(["bench", "world"]) == 1
-    assert capsys.readouterr().err == "error: short of the goal: c\n"
+    printed = capsys.readouterr()
+    assert printed.err == "error: short of the goal: c\n"
+    head, *lines = printed.out.splitlines()
+    assert head.split() == "case ours ms peer ms ratio goal peak MiB".split()
+    assert [line.split() for line in lines] == [["c", "2.0", "1.0", "2.0", "1"], ["d", *"2113"]]
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,8 @@ def test_a_damaged_model_is_named_and_how_to_mend_it(call, trained, tmp_path):
 
 def test_batches(call, tmp_path):
     (tmp_path / "list.txt").write_text("a red ring\n\n# a comment\na blue star\n")
-    assert call("--batch", "list.txt", "--out", "f", "--steps", 2, "--count", 2)[0] == 0
+    status, out, _ = call("--batch", "list.txt", "--out", "f", "--steps", 2, "--count", 2)
+    assert status == 0 and "4 of 4 pictures are finished in f\n" in out
     lines = (tmp_path / "f" / "manifest.jsonl").read_text().splitlines()
     assert [(json.loads(x)["prompt"], json.loads(x)["seed"]) for x in lines] == [
         (prompt, seed) for prompt in ("a red ring", "a blue star") for seed in (0, 1)

@@ -216,6 +216,11 @@ def test_figures_of_a_vit_by_hand():
     assert measure_vit(vit, data) == {"names": 2, "accuracy": pytest.approx(2 / 3)}
 
 
+def test_pictures_that_have_the_size_are_taken_as_they_are(root, monkeypatch):
+    monkeypatch.setattr(training_sets.F, "interpolate", None)  # would be a copy of the whole set
+    assert read_set("mnist", root, 28, 0).pictures.shape == (300, 1, 28, 28)
+
+
 def test_texts_say_the_class_of_their_own_picture(root):
     data = read_set("fashion_mnist", root, 14, seed=3)
     assert data.pictures.shape == (300, 1, 14, 14) and len(data.texts) == 300

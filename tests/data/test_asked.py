@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratchmm.data import asked as asked_module
 from scratchmm.data import wording
 from scratchmm.data.asked import ask_scenes, asked, cell, share_out
 from scratchmm.data.drawing import draw
@@ -171,6 +172,20 @@ def test_a_small_set_is_not_the_first_of_everything():
         for _, question in ask_scenes(8, seed, kinds=["attribute"]):
             colors.update({question.answer} & set(COLORS))
     assert len(colors) > 4
+
+
+def test_an_answer_that_does_not_come_again_is_given_up(monkeypatch):
+    usual, rare = (Question("how many things are there?", answer, "count") for answer in "15")
+    drawn = []
+
+    def candidates(rng, allowed, things, kinds):
+        drawn.append(Scene((), (len(drawn), 0, 0)))
+        assert len(drawn) < 5000, "looks for the rare answer for ever"
+        return drawn[-1], [rare] if len(drawn) == 1 else [usual]
+
+    monkeypatch.setattr(asked_module, "_candidates", candidates)
+    answers = Counter(item.question.answer for item in ask_scenes(20, kinds=["count"]))
+    assert answers == {"1": 19, "5": 1}
 
 
 def test_drawing_is_fast():

@@ -69,6 +69,10 @@ def test_a_pose_tells_place_and_size_and_nothing_else(size):
             reach = (lines.max() - lines.min()).item() / 2 / size
             assert abs(reach - radius) <= 1.01 / size + 0.02
         assert red.any() or size == 16
+        rows, columns = torch.nonzero(red + green + blue, as_tuple=True)
+        for lines, middle in ((columns, x), (rows, y)):  # nothing is beyond the thing's room
+            far = ((lines + 0.5) / size - middle).abs().max().item()
+            assert abs(far - radius) <= 1.51 / size + 0.02
 
 
 def test_a_pose_in_front_hides_the_one_behind():

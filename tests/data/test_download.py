@@ -205,6 +205,14 @@ def test_emoji_are_fetched_with_their_names_and_without_skin_tones(emoji_server,
     assert asked["/png/emoji_u263a.png"] == 2 and asked["/png/emoji_u0023.png"] == 1
 
 
+def test_emoji_are_counted_as_they_come(emoji_server, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    download_emoji(tmp_path / "quiet", **emoji_server[0])
+    assert capsys.readouterr().err == ""
+    download_emoji(tmp_path, progress=True, **emoji_server[0])
+    assert capsys.readouterr().err == "emoji: 3 pictures\n"
+
+
 def test_a_damaged_emoji_is_refused_and_no_table_is_written(emoji_server, tmp_path):
     where, files, _ = emoji_server
     files["/png/emoji_u1f44b.png"] = b"other"

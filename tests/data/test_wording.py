@@ -221,6 +221,7 @@ def test_two_things_that_lie_side_by_side_are_told_so():
     scene = Scene((Thing("ring", "red", "small", x=0.2), Thing("star", "blue", x=0.8)))
     assert "a small red ring left of a blue star" in wordings(scene)
     assert "a blue star right of a red ring" in wordings(scene)
+    assert "left of a blue star is a red ring" in wordings(scene)
     assert not any("above" in sentence or "below" in sentence for sentence in wordings(scene))
 
 

@@ -164,6 +164,19 @@ def test_the_model_is_asked_at_the_timesteps_with_its_condition():
     assert asked == [([t, t], "star") for t in (8, 5, 1, 1, 5, 8)]
 
 
+@pytest.mark.parametrize("walk", [ddim.ddim_sample, ddim.ddim_invert])
+def test_the_way_keeps_no_gradients(walk):
+    """Or every step of the model would stay in memory until the last."""
+    weight = torch.ones(3, dtype=torch.float64, requires_grad=True)
+
+    def model(x, timesteps):
+        assert not torch.is_grad_enabled()
+        return weight * x
+
+    assert not walk(model, cosine_schedule(10), normal(2, 3), [8, 5, 1]).requires_grad
+    assert torch.is_grad_enabled()
+
+
 # --- the way back -------------------------------------------------------------------------------
 
 

@@ -137,6 +137,13 @@ def test_outside_the_mask_every_bit_stays(dtype, eta, repeats):
     assert torch.equal(known, kept)
 
 
+def test_the_way_keeps_no_gradients():
+    weight = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    known = normal(1, 1, 3, 4)
+    found = inpaint(curved, FIFTY, known, hole(), normal(1, 1, 3, 4), [9, 4], word=weight)
+    assert not found.requires_grad and torch.is_grad_enabled()
+
+
 def test_each_step_shows_the_known_picture_at_its_level():
     """Around the mask x is a mixture of the known picture and normal noise of that level."""
     known = torch.full((500, 1, 3, 4), 2.0).double()

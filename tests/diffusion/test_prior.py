@@ -256,6 +256,7 @@ def test_drawn_is_the_closest_of_its_own_candidates_restored(prior):
         generator=torch.Generator().manual_seed(5), **texts,
     )  # fmt: skip
     torch.testing.assert_close(drawn, torch.stack(expected))
+    assert not drawn.requires_grad and not prior.mean.requires_grad
 
 
 def test_guidance_of_the_prior_leads_away_from_the_empty_text():

@@ -44,6 +44,11 @@ def test_every_pixel_is_under_as_many_windows(height, width, patch, stride):
         assert 1 <= len(columns) == columns[-1] - columns[0] + 1 <= patch
 
 
+def test_no_gradients_are_kept():
+    weight = torch.ones((), dtype=torch.float64, requires_grad=True)
+    assert not relevance_by_occlusion(lambda x: weight * odd(x), normal(2, 5, 7), 3).requires_grad
+
+
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("fill", [None, 0.3, torch.tensor([0.1, -0.4])])
 @pytest.mark.parametrize("batch_size", [1, 7, 256])

@@ -1,6 +1,7 @@
 """The autoencoder's own parts: the Gaussian, its KL term, the loss, the scale, what it refuses."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -39,6 +40,12 @@ def test_stable_diffusions_size_is_exact():
         model = VAE(stable_diffusion_v1())
     assert sum(p.numel() for p in model.parameters()) == 83_653_863
     assert stable_diffusion_v1().shrink == 8
+
+
+def test_a_config_stays_as_it_is():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny().depth = 3
+    assert len({tiny(), tiny(), stable_diffusion_v1()}) == 2
 
 
 def test_kl_is_torch_distributions_and_summed_a_picture():
@@ -135,6 +142,7 @@ def test_a_measured_scale_makes_the_deviation_one_and_is_kept(vae):
     latents = vae.to_latents(images, torch.Generator().manual_seed(5))
     torch.testing.assert_close(latents.std(correction=0).item(), 1.0)
     assert before < 0.9  # so that there was something to scale
+    assert not vae.scale.requires_grad and latents.requires_grad
     copy = VAE(tiny()).double()
     copy.load_state_dict(vae.state_dict())
     assert copy.scale == vae.scale != tiny().scale

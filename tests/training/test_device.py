@@ -69,6 +69,22 @@ def test_devices_that_are_there(monkeypatch):
     assert pick_device() == torch.device("cpu")  # the default asks nobody
 
 
+@pytest.mark.parametrize(
+    ("cards", "started", "restored"), [(2, True, True), (1, True, False), (2, False, False)]
+)
+def test_states_of_gpus_go_back_where_there_are_as_many(monkeypatch, cards, started, restored):
+    states, given = [torch.ByteTensor([7]), torch.ByteTensor([8])], []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: states)
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", given.append)
+    kept = random_states()
+    assert kept["cuda"] is states
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: started)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+    restore_random_states(kept)
+    assert [[state.item() for state in all_of] for all_of in given] == [[7, 8]] * restored
+
+
 class Pair(NamedTuple):
     image: torch.Tensor
     name: str

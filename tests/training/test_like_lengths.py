@@ -3,7 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratchmm.training import like_lengths as module
 from scratchmm.training.like_lengths import like_lengths
+from scratchmm.training.sampling import seeded
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,6 +58,20 @@ def test_pure_in_the_step_and_epochs_and_seeds_differ():
         for epoch in range(4)
     }
     assert len(first) == 16
+
+
+def test_two_epochs_are_kept_and_no_more(monkeypatch):
+    drawn = []
+
+    def counted(seed, epoch):
+        drawn.append(epoch)
+        return seeded(seed, epoch)
+
+    monkeypatch.setattr(module, "seeded", counted)
+    batch_at = like_lengths([5, 6, 7, 8], 2)
+    for step in (0, 1, 2, 3, 1, 2, 4, 5, 0):  # to and fro between two, then on, then back
+        batch_at(step)
+    assert drawn == [0, 1, 2, 0]
 
 
 def test_a_caller_may_change_the_batch_it_got():

@@ -59,6 +59,7 @@ def test_no_longer_zero_it_follows_what_it_is_shown(heard, generator):
     asked = {"seeds": [3, 4], "steps": 2, "scale": 2.0}
     plain = generator.draw(PROMPTS, **asked)
     drawn = heard.draw(PROMPTS, hints(), **asked)
+    assert not drawn.requires_grad
     others = [
         plain,
         heard.draw(PROMPTS, 1 - hints(), **asked),
@@ -126,6 +127,7 @@ def test_a_killed_training_goes_on(kept, generator, tmp_path, monkeypatch):
     monkeypatch.setattr(small_control, "fit", whole)
     said = []
     again = open_control(tmp_path, generator, "edges", say=said.append, **options)
+    assert said[0] == "Learning to follow a picture of edges ..."
     assert any("after 2 steps" in line for line in said)
     assert_close(again.control.state_dict(), kept[1].control.state_dict(), rtol=0, atol=0)
 

@@ -20,6 +20,15 @@ def test_pictures_of_another_size_are_refused_by_all_that_look(size, other) -> N
         look(torch.zeros(2, 3, size, size))
 
 
+def test_who_looks_keeps_no_gradients() -> None:
+    judge, seen = Judge(16).eval(), []
+    for part in (judge.network, judge.network.encoder):
+        part.register_forward_pre_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+    judge.names(torch.zeros(2, 3, 16, 16))
+    assert not judge.features(torch.zeros(2, 3, 16, 16)).requires_grad
+    assert seen and not any(seen)
+
+
 def test_a_kept_judge_says_the_same_and_serves_its_size_only(tmp_path: Path) -> None:
     path = tmp_path / "judge.pt"
     judge = open_judge(path, size=16, steps=1)

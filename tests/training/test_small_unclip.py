@@ -79,6 +79,7 @@ def test_texts_are_read_as_clip_reads_them(kept):
     texts, tokens = read_texts(unclip.clip, SENTENCES), unclip.clip.tokens(SENTENCES)
     assert_close(texts["text"], unclip.clip.model.text(tokens))
     assert_close(texts["text_embedding"], unclip.clip.model.encode_text(tokens))
+    assert not texts["text"].requires_grad and not texts["text_embedding"].requires_grad
     words = [len(unclip.clip.tokenizer.encode(sentence)) + 2 for sentence in SENTENCES]
     assert texts["real"].sum(dim=1).tolist() == words
 
@@ -92,6 +93,7 @@ def test_a_seed_fixes_what_is_drawn(kept):
     noise = unclip.decoder.noise([5, 6])
     pictures = unclip.show(seen, noise, steps=2)
     assert pictures.shape == (2, 3, 32, 32) and pictures.abs().max() <= 1
+    assert not pictures.requires_grad and not seen.requires_grad
     assert_close(unclip.show(seen, noise, steps=2), pictures)
     assert (unclip.show(seen, noise.flip(0), steps=2) - pictures).abs().max() > 1e-3
 
@@ -105,6 +107,7 @@ def test_noise_that_was_found_makes_the_latents_again(kept):
         unclip.decoder, unclip.schedule, embeddings, noise, steps=100, clip=None
     )
     latents = small_unclip.latents_of(SPACE, pictures)
+    assert not any(found.requires_grad for found in (embeddings, noise, latents))
     far = (unclip.decoder.noise([1, 2]) - latents).abs().mean()
     assert (again - latents).abs().mean() < 0.2 * far
 

@@ -6,6 +6,7 @@ from scratchmm.data.drawing import draw, masks
 from scratchmm.data.wording import KINDS, questions
 from scratchmm.data.world import COLORS, SHAPES, TEXTURES, split_combinations
 from scratchmm.training import small_vqa
+from scratchmm.vision.looker import looking_loss
 
 SEEN, UNSEEN = split_combinations()
 
@@ -43,7 +44,14 @@ def test_a_looker_is_trained_the_same_twice_and_every_question_keeps_to_its_scen
         small_vqa.train_looker(pictures, labels, steps=3, batch_size=5, seed=4) for _ in range(2)
     )
     torch.testing.assert_close(one.state_dict(), two.state_dict())
-    assert not one.training
+    assert not one.training and not small_vqa.look(one, pictures).requires_grad
+    longer = small_vqa.train_looker(pictures, labels, steps=40, batch_size=8, seed=4)
+    color = [*small_vqa.PROPERTIES].index("color")
+    with torch.no_grad():
+        before, after = (
+            looking_loss(looker, pictures, pictures, labels, color) for looker in (one, longer)
+        )
+    assert after < 0.8 * before  # it learns
 
 
 def test_every_question_keeps_to_its_scene_its_words_and_its_answer(tmp_path):

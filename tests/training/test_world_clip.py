@@ -1,12 +1,14 @@
 """The lessons' CLIP: trained once, taken from where it is."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from scratchmm.commands.train import RECIPES
 from scratchmm.training import small_clip, world_clip
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.kept import MADE_BY
@@ -49,3 +51,23 @@ def test_one_of_other_code_or_another_recipe_is_passed_over(tmp_path: Path) -> N
     small_clip.save(clip, first)  # by whoever trained it, with the code of today
     assert open_clip([first], say=said.append).model.config == clip.model.config
     assert said[-1] == f"Taking the CLIP in {first}."
+
+
+def test_it_is_trained_as_it_is_asked_to_and_as_train_clip_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    asked: dict[str, object] = {}
+
+    def fit(model: object, batch_at: Callable, loss: object, **options: object) -> None:
+        asked.update(options, batch=len(batch_at(0)[0]), gradients=torch.is_grad_enabled())
+
+    monkeypatch.setattr(world_clip, "fit", fit)
+    options = {"steps": 7, "seed": 3, "progress": True, "say": said.append}
+    with torch.no_grad():
+        clip = open_clip([tmp_path / "new", tmp_path], scenes=140, **options)
+    recipe = RECIPES["clip", "world"]  # lesson 05's
+    wanted = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    wanted |= {"batch": recipe.batch, "folder": tmp_path / "new", "gradients": True}
+    assert asked == {**options, **wanted}
+    assert said == ["Training a CLIP, 7 steps ..."] and not clip.model.training
