@@ -120,6 +120,28 @@ def test_an_interrupted_download_leaves_nothing_behind(server, tmp_path, monkeyp
     assert left(tmp_path) == []
 
 
+class Stalls:
+    """An answer of which nothing comes after the first bytes."""
+
+    headers: dict[str, str] = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def read(self, size):
+        raise TimeoutError("timed out")
+
+
+def test_a_host_that_falls_silent_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.urllib.request, "urlopen", lambda request, timeout: Stalls())
+    with pytest.raises(ConnectionError, match="^could not reach a.org: timed out; put the file"):
+        download("http://a.org/file", tmp_path / "file")
+    assert left(tmp_path) == []
+
+
 def test_the_next_address_is_tried(server, nobody, tmp_path):
     urls = [nobody + "/good", server[0] + "/absent", server[0] + "/good"]
     assert download(urls, tmp_path / "file", MD5).read_bytes() == BODY

@@ -287,6 +287,13 @@ def test_facts_that_contradict_each_other_are_refused():
         Motion("appears", 1.5)
 
 
+def test_clips_cannot_be_changed_by_accident():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Motion("goes").moment = 0.1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Clip(Scene(())).motions = ()
+
+
 def test_impossible_requests_are_refused():
     rng = np.random.default_rng(0)
     clip = sample_clip(rng)

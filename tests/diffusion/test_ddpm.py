@@ -1,5 +1,6 @@
 """DDPM against explicit Gaussians, against a loop of single steps, and against diffusers."""
 
+import dataclasses
 import math
 
 import pytest
@@ -70,6 +71,14 @@ def test_betas_give_the_levels_back(schedule):
     ratio = schedule.signal_to_noise
     assert (ratio[1:] < ratio[:-1]).all()
     assert_close(ratio / (1 + ratio), schedule.alpha_bar)
+
+
+def test_a_schedule_is_itself_and_stays_as_it_is():
+    """Tensors have no single truth value: schedules are told apart by identity, as modules are."""
+    one, other = cosine_schedule(10), cosine_schedule(10)
+    assert one == one and one != other and len({one, other}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.alpha_bar = other.alpha_bar
 
 
 def test_levels_are_looked_up():

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
+from scratchmm.training import balanced
 from scratchmm.training.balanced import (
     BalancedSampler,
     balanced_batches,
@@ -13,6 +14,7 @@ from scratchmm.training.balanced import (
     balanced_weights,
     patterns,
 )
+from scratchmm.training.sampling import seeded as seeded_by
 
 labels_of = st.lists(st.sampled_from("aaaabbc"), min_size=1, max_size=30)
 
@@ -71,6 +73,20 @@ def test_batches_are_a_pure_function_of_the_step_and_balanced():
               for batches in (balanced_batches(labels, 10, seed) for seed in range(3))
               for e in range(3)}  # fmt: skip
     assert len(epochs) == 9
+
+
+def test_two_epochs_are_kept_and_no_more(monkeypatch):
+    drawn = []
+
+    def counted(seed, epoch):
+        drawn.append(epoch)
+        return seeded_by(seed, epoch)
+
+    monkeypatch.setattr(balanced, "seeded", counted)
+    batch_at = balanced_batches("aabb", 2)
+    for step in (0, 1, 2, 3, 1, 2, 4, 5, 0):  # to and fro between two, then on, then back
+        batch_at(step)
+    assert drawn == [0, 1, 2, 0]
 
 
 def test_sampler_feeds_a_data_loader():

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchmm.training.sampling import shuffled_batches
+from scratchmm.training import sampling
+from scratchmm.training.sampling import seeded, shuffled_batches
 
 
 @settings(max_examples=60, deadline=None)
@@ -25,6 +26,20 @@ def test_pure_in_the_step_whatever_was_asked_before():
     forwards = [one(step) for step in range(30)]
     backwards = [other(step) for step in reversed(range(30))][::-1]
     torch.testing.assert_close(forwards, backwards, rtol=0, atol=0)
+
+
+def test_two_epochs_are_kept_and_no_more(monkeypatch):
+    drawn = []
+
+    def counted(seed, epoch):
+        drawn.append(epoch)
+        return seeded(seed, epoch)
+
+    monkeypatch.setattr(sampling, "seeded", counted)
+    batch_at = shuffled_batches(4, 2)
+    for step in (0, 1, 2, 3, 1, 2, 4, 5, 0):  # to and fro between two, then on, then back
+        batch_at(step)
+    assert drawn == [0, 1, 2, 0]
 
 
 def test_a_caller_may_change_the_batch_it_got():

@@ -29,6 +29,7 @@ def kept(generator, tmp_path_factory):
     before = fingerprint(generator.model)
     control = open_control(folder, generator, "edges", learning_rate=0.05, **SIZES)
     assert fingerprint(generator.model) == before  # the base stays as it was
+    assert all(parameter.grad is None for parameter in generator.model.parameters())
     return folder, control
 
 

@@ -1,13 +1,23 @@
 """The judge of generated pictures: of one size, kept, and refused where it was not trained for it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from scratchmm.data.world import Scene, Thing
+from scratchmm.training import small_judge
 from scratchmm.training.checkpoint import save_checkpoint
-from scratchmm.training.small_judge import Judge, open_judge
+from scratchmm.training.small_judge import (
+    PROPERTIES,
+    Judge,
+    accuracy,
+    labels_of,
+    open_judge,
+    train_judge,
+)
 
 
 @pytest.mark.parametrize(("size", "other"), [(32, (64, 64)), (64, (32, 32)), (32, (32, 48))])
@@ -50,6 +60,42 @@ def test_a_kept_judge_says_the_same_and_serves_its_size_only(tmp_path: Path) -> 
         "steps=1 and not 2: it is trained anew.",
         "size=16 and not 8: it is trained anew.",
     ]
+
+
+def test_shares_of_what_the_judge_says_as_the_scene_does() -> None:
+    things = [Thing("star", "red"), Thing("ring", "red"), Thing("star", "blue", "small")]
+    told = {"shape": ["star"] * 3, "color": ["red", "red", "blue"], "size": ["large"] * 3}
+    judge = SimpleNamespace(names=lambda pictures: told)
+    scenes = [Scene((thing,)) for thing in things]
+    found = accuracy(judge, scenes, torch.zeros(3, 3, 8, 8))  # type: ignore[arg-type]
+    assert found == {"shape": 2 / 3, "color": 1.0, "size": 2 / 3}
+    rows = [[values.index(getattr(thing, name)) for name, values in PROPERTIES.items()]
+            for thing in things]  # fmt: skip
+    assert labels_of(scenes).tolist() == rows
+
+
+def test_a_judge_learns_each_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batches are pictures of a size with a little noise and what their scenes show."""
+    asked = {}
+
+    def fit(judge, batch_at, loss, **options) -> None:
+        asked.update(options, batches=[batch_at(step) for step in (0, 0, 1)], loss=loss)
+
+    monkeypatch.setattr(small_judge, "fit", fit)
+    judge = train_judge(size=16, steps=9, seed=2)
+    assert not judge.training and asked["steps"] == 9
+    (pictures, labels), again, other = asked["batches"]
+    assert_close((pictures, labels), again, rtol=0, atol=0)
+    assert not other[0].equal(pictures)
+    assert pictures.shape == (64, 3, 16, 16) and labels.shape == (64, 4)
+    noise = (pictures - pictures.clamp(-1, 1)).abs()
+    assert 0 < noise.max() < 0.6 and (labels.amax(0) <= torch.tensor([7, 7, 1, 2])).all()
+    scores = judge.scores(pictures)
+    expected = sum(
+        torch.nn.functional.cross_entropy(scores[name], labels[:, column])
+        for column, name in enumerate(PROPERTIES)
+    )
+    assert_close(asked["loss"](judge, (pictures, labels)), expected)
 
 
 def test_a_file_that_is_no_judge_is_refused(tmp_path: Path) -> None:

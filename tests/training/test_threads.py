@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -114,6 +115,24 @@ def test_results_are_the_same_bit_for_bit_while_threads_sleep(two_threads, monke
         let_go.set()
         team.join()
     assert torch.equal(numbers(), right)
+
+
+def test_the_idle_team_ends_with_the_watch(monkeypatch):
+    before, during = alive(), []
+
+    def decide(looks, sleep, spin):
+        spin()  # before any team is there
+        sleep()
+        during.extend(alive())
+
+    monkeypatch.setattr(threads, "decide", decide)
+    threads._watch(threading.Event())
+    assert len(during) == len(before) + 1
+    for _ in range(500):
+        if alive() == before:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"there are still {alive()}")
 
 
 @pytest.mark.skipif(waited() is None, reason="this system does not tell how long threads waited")

@@ -1,0 +1,125 @@
+"""The small CLIP: what it is built for, its batches, its folder, and files that are none."""
+
+import json
+
+import pytest
+import torch
+
+from scratchmm.contrastive.loss import contrastive_loss, masked_contrastive_loss
+from scratchmm.training.sampling import seeded, shuffled_batches
+from scratchmm.training.small_clip import build, clip_loss, load, pair_batches, save
+
+TEXTS = ["a cat", "a dog", "a red boat on the sea"] * 2
+SIZES = {"width": 16, "depth": 1, "text_depth": 2, "patch_size": 4}
+
+
+def pictures(count=6):
+    shown = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    shown[:, 2] = 0.25  # a channel that never changes
+    return shown
+
+
+@pytest.fixture
+def clip():
+    return build(pictures(), TEXTS, seed=3, **SIZES)
+
+
+def test_it_is_built_for_its_pictures_and_sentences(clip):
+    shown = pictures()
+    prepared = clip.prepare(shown)
+    torch.testing.assert_close(prepared.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(prepared[:, :2].std(dim=(0, 2, 3)), torch.ones(2))
+    torch.testing.assert_close(prepared[:, 2], torch.zeros(6, 8, 8))
+    config = clip.model.config
+    assert (config.vision.image_size, config.vision.patch_size) == (8, 4)
+    assert (config.vision.depth, config.text.depth, config.embedding) == (1, 2, 16)
+    assert config.vision.hidden == config.text.hidden == 64
+    longest = max(len(clip.tokenizer.encode(text)) for text in TEXTS)
+    assert config.text.context_length == 2 + longest  # with a start and an end
+    assert build(shown, TEXTS, longest=4, **SIZES).model.config.text.context_length == 4
+    few = build(shown, TEXTS, merges=2, **SIZES)
+    assert len(few.tokenizer) < len(clip.tokenizer)
+    same, other = (build(shown, TEXTS, seed=seed, **SIZES).model.state_dict() for seed in (3, 4))
+    torch.testing.assert_close(same, clip.model.state_dict(), rtol=0, atol=0)
+    assert any(not torch.equal(same[name], other[name]) for name in same)
+
+
+def test_embeddings_are_unit_vectors_in_parts_and_keep_no_gradients(clip):
+    shown, texts = pictures(), [*TEXTS, "a dog on a boat"]
+    for found, parts in (
+        (clip.embed_pictures(shown), clip.embed_pictures(shown, batch_size=4)),
+        (clip.embed_texts(texts), clip.embed_texts(texts, batch_size=3)),
+    ):
+        torch.testing.assert_close(found, parts)
+        torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)))
+        assert not found.requires_grad
+    clip.model.train()
+    clip.embed_texts("a cat")
+    assert not clip.model.training
+    clip.model.train()
+    torch.testing.assert_close(
+        clip.embed_pictures(shown), clip.model.encode_image(clip.prepare(shown))
+    )
+    assert not clip.model.training
+
+
+def test_batches_are_pairs_changed_and_judged_as_asked(clip):
+    shown = pictures()
+
+    def darker(batch, generator):
+        return batch - torch.rand((), generator=generator)
+
+    def right(rows):
+        return rows[:, None] % 3 == rows % 3
+
+    plain = pair_batches(clip, shown, TEXTS, 4, seed=2)
+    full = pair_batches(clip, shown, TEXTS, 4, seed=2, augment=darker, right=right)
+    for step in range(3):
+        rows = shuffled_batches(6, 4, 2)(step)
+        images, tokens = plain(step)
+        torch.testing.assert_close(images, clip.prepare(shown)[rows])
+        torch.testing.assert_close(tokens, clip.tokens([TEXTS[row] for row in rows.tolist()]))
+        changed, words, answers = full(step)
+        torch.testing.assert_close(changed, darker(images, seeded(2, step)))
+        assert torch.equal(words, tokens) and torch.equal(answers, right(rows))
+    assert len(pair_batches(clip, shown, TEXTS, 100)(0)[0]) == 6
+
+
+def test_the_loss_spares_other_right_answers(clip):
+    images, tokens = pair_batches(clip, pictures(), TEXTS, 6)(0)
+    output = clip.model(images, tokens)
+    parts = output.image_embeddings, output.text_embeddings, output.scale
+    torch.testing.assert_close(clip_loss(clip.model, (images, tokens)), contrastive_loss(*parts))
+    right = torch.eye(6).bool() | torch.eye(6).roll(3, dims=1).bool()
+    expected = masked_contrastive_loss(*parts, right)
+    torch.testing.assert_close(clip_loss(clip.model, (images, tokens, right)), expected)
+    assert expected != contrastive_loss(*parts)
+
+
+def test_saved_and_loaded(clip, tmp_path):
+    save(clip, tmp_path / "deep" / "clip")
+    again = load(tmp_path / "deep" / "clip")
+    assert again.model.config == clip.model.config and not again.model.training
+    torch.testing.assert_close(again.embed_pictures(pictures()), clip.embed_pictures(pictures()))
+    torch.testing.assert_close(again.embed_texts(TEXTS), clip.embed_texts(TEXTS))
+
+
+def test_folders_that_hold_no_clip_are_refused(clip, tmp_path):
+    folder = tmp_path / "clip"
+    with pytest.raises(FileNotFoundError, match="clip holds no trained CLIP: .*config.json is mis"):
+        load(folder)
+    save(clip, folder)
+    sizes = json.loads((folder / "config.json").read_text())
+    wrong = [
+        {"vision": sizes["vision"], "text": sizes["text"]},  # no embedding
+        sizes | {"vision": sizes["vision"] | {"wings": 2}},  # an unknown size
+        sizes | {"embedding": 8},  # of another model than the weights
+    ]
+    for content in wrong:
+        (folder / "config.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match="clip holds no CLIP that scratchmm saved: "):
+            load(folder)
+    (folder / "config.json").write_text(json.dumps(sizes))
+    (folder / "model.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="clip holds no trained CLIP"):
+        load(folder)
