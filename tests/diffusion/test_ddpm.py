@@ -275,6 +275,17 @@ def test_sampling_a_known_gaussian():
     assert asked[:100] == [[timestep] * 2000 for timestep in range(99, -1, -1)]
 
 
+def test_the_way_keeps_no_gradients():
+    weight = torch.ones(3, dtype=torch.float64, requires_grad=True)
+
+    def model(x, timesteps):
+        assert not torch.is_grad_enabled()
+        return weight * x
+
+    sample = ddpm.ancestral_sample(model, cosine_schedule(4), normal(2, 3))
+    assert not sample.requires_grad and torch.is_grad_enabled()
+
+
 def test_the_path_ends_in_the_sample_and_the_seed_decides():
     def model(x, timesteps, word):
         return 0.1 * x + word

@@ -7,11 +7,18 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from scratchmm.data.controls import KINDS
+from scratchmm.data.captioned import captioned
+from scratchmm.data.controls import KINDS, control_pictures
+from scratchmm.data.drawing import draw_many
+from scratchmm.data.world import split_combinations
+from scratchmm.diffusion.controlnet import Controlled
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
+from scratchmm.diffusion.ddpm import diffusion_loss
 from scratchmm.training import small_control
 from scratchmm.training.fingerprint import fingerprint
-from scratchmm.training.small_control import build, open_control
+from scratchmm.training.generator_stages import latents_of
+from scratchmm.training.sampling import shuffled_batches
+from scratchmm.training.small_control import build, open_control, train_control
 from scratchmm.training.small_generator import untrained
 
 SIZES = {"scenes": 40, "steps": 3}
@@ -131,6 +138,53 @@ def test_a_killed_training_goes_on(kept, generator, tmp_path, monkeypatch):
     assert said[0] == "Learning to follow a picture of edges ..."
     assert any("after 2 steps" in line for line in said)
     assert_close(again.control.state_dict(), kept[1].control.state_dict(), rtol=0, atol=0)
+
+
+def asked_of_fit(monkeypatch, module, train):
+    """What a training asks `fit` for: (model, batch_at, loss, options)."""
+    asked = []
+    monkeypatch.setattr(module, "fit", lambda *given, **options: asked.append((*given, options)))
+    train()
+    (found,) = asked
+    return found
+
+
+def test_each_scene_is_learned_with_its_own_picture_and_words(generator, monkeypatch):
+    control = build(generator, "depth")
+    network, batch_at, loss, options = asked_of_fit(
+        monkeypatch,
+        small_control,
+        lambda: train_control(control, scenes=90, steps=7, seed=2, weight_decay=0.5),
+    )
+    assert network is control.control and not network.training
+    assert options["steps"] == 7 and options["seed"] == 2 and options["weight_decay"] == 0.5
+    data = captioned(90, split_combinations()[0], seed=3)
+    rows = shuffled_batches(90, 64, 2)(1)
+    scenes = [data.scenes[row] for row in rows.tolist()]
+    latents, hints, tokens, real = batch_at(1)
+    assert_close(hints, control_pictures(scenes, "depth"))
+    words = generator.tokens([data.texts[row] for row in rows.tolist()])
+    assert_close((tokens, real), words)
+    everything = latents_of(generator.model.space, draw_many(data.scenes), 2)
+    assert_close(latents, everything[rows])
+
+    heard = {"told": generator.model.condition(tokens, real), "empty": generator.condition([""])}
+    for share, which in ((0.0, "told"), (1.0, "empty")):
+        monkeypatch.setattr(small_control, "SHARE", share)
+        condition = {
+            name: value.expand(64, *value.shape[1:]) for name, value in heard[which].items()
+        }
+        torch.manual_seed(5)
+        found = loss(None, batch_at(1))
+        torch.manual_seed(5)
+        torch.rand(64)  # who loses the prompt
+        expected = diffusion_loss(
+            Controlled(generator.model.unet, control.control), generator.model.schedule, latents,
+            target=generator.model.target, hint=hints, **condition,
+        )  # fmt: skip
+        assert_close(found, expected)
+        found.backward()
+        assert all(parameter.grad is None for parameter in generator.model.parameters())
 
 
 def test_refusals(kept, generator, tmp_path):
