@@ -45,11 +45,11 @@ def rooms() -> dict[str, list[Path]]:
     return found
 
 
-def sample(files: list[Path], count: int, seed: int) -> list[Bug]:
+def sample(files: list[Path], count: int, seed: int, root: Path = ROOT) -> list[Bug]:
     """So many bugs, of every kind about as many, no two on one line."""
     rng, kinds = random.Random(seed), defaultdict(list)
     for path in files:
-        for bug in bugs_of(path, (ROOT / path).read_bytes()):
+        for bug in bugs_of(path, (root / path).read_bytes()):
             kinds[bug.kind].append(bug)
     found: dict[tuple[Path, int], Bug] = {}
     while len(found) < count and kinds:
@@ -57,12 +57,12 @@ def sample(files: list[Path], count: int, seed: int) -> list[Bug]:
         bug = kinds[kind].pop(rng.randrange(len(kinds[kind])))
         if not kinds[kind]:
             del kinds[kind]
-        if planted((ROOT / bug.path).read_bytes(), bug) is not None:
+        if planted((root / bug.path).read_bytes(), bug) is not None:
             found.setdefault((bug.path, bug.line), bug)
     return list(found.values())
 
 
-def tests_of(path: Path) -> list[str]:
+def tests_of(path: Path, root: Path = ROOT) -> list[str]:
     """The file itself, for its examples, and the tests that mirror it: by name, then by import.
 
     >>> tests_of(Path("scratchmm/language/bert_words.py"))
@@ -71,8 +71,8 @@ def tests_of(path: Path) -> list[str]:
     module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
     package, _, name = module.rpartition(".")
     part = rf"from {package} import (\([^)]*|[^\n]*)\b{name}\b"
-    home = ROOT / "tests" / "/".join(path.parts[1:-1])
-    near, all_of = sorted(home.glob("test_*.py")), sorted((ROOT / "tests").rglob("test_*.py"))
+    home = root / "tests" / "/".join(path.parts[1:-1])
+    near, all_of = sorted(home.glob("test_*.py")), sorted((root / "tests").rglob("test_*.py"))
     found = [test for test in near if test.name.startswith(f"test_{name}")]
     for tests in (near, all_of):
         for test in tests if tests is near or not found else []:
@@ -80,7 +80,7 @@ def tests_of(path: Path) -> list[str]:
             whole = re.search(rf"(from|import) {module}\b", text)
             if test not in found and (whole or re.search(part, text)):
                 found.append(test)
-    return [str(path), *(str(test.relative_to(ROOT)) for test in found or near)]
+    return [str(path), *(str(test.relative_to(root)) for test in found or near)]
 
 
 class Failures:
@@ -157,8 +157,8 @@ class Copy:
 
     def catches(self, bug: Bug) -> str:
         """The test that catches a bug, or ""."""
-        source, tests = (ROOT / bug.path).read_bytes(), tests_of(bug.path)
-        words = [*tests, "-k", TIMED]
+        source = (self.folder / bug.path).read_bytes()
+        words = [*tests_of(bug.path, self.folder), "-k", TIMED]
         while True:
             self.write(bug.path, planted(source, bug) or b"")
             failed = self.first_failure(words)
@@ -188,7 +188,7 @@ def main() -> int:
         copy = Copy(folder, arguments.limit)
         for room in arguments.room or sorted(rooms()):
             files = [f for f in rooms()[room] if not arguments.file or f in arguments.file]
-            for bug in sample(files, arguments.count, arguments.seed):
+            for bug in sample(files, arguments.count, arguments.seed, copy.folder):
                 start = time.monotonic()
                 by = copy.catches(bug)
                 planted_in[room] += 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scratchmm.metrics.vqa import clean_answer, vqa_accuracies, vqa_accuracy
+from scratchmm.metrics.vqa import CONTRACTIONS, clean_answer, vqa_accuracies, vqa_accuracy
 
 
 @given(st.lists(st.sampled_from(["red", "blue", "2"]), min_size=4, max_size=12))
@@ -23,6 +23,12 @@ def test_equals_leaving_one_out_by_hand(people):
 def test_of_ten_people(agree, score):
     people = ["yes"] * agree + [f"other {i}" for i in range(10 - agree)]
     assert vqa_accuracy("yes", people) == pytest.approx(score)
+
+
+def test_only_apostrophes_come_back_and_no_letters():
+    for word, whole in CONTRACTIONS.items():
+        assert word.replace("'", "") == whole.replace("'", "") and word != whole
+    assert clean_answer("dont") == "don't" and clean_answer("on't") == "on't"
 
 
 def test_both_sides_are_cleaned():

@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from scratchmm.data.captioned import captioned
+from scratchmm.diffusion.prior import prior_loss
 from scratchmm.training import small_clip, small_unclip
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.kept import MADE_BY
@@ -170,6 +171,59 @@ def test_a_stage_that_does_not_say_what_made_it_is_trained_from_new_weights(kept
     save_checkpoint(folder / "prior.pt", state)
     again = open_unclip(folder, SPACE, **SIZES)
     assert_close(numbers(again), numbers(kept[1]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("stage", ["prior", "decoder"])
+def test_each_picture_is_learned_with_its_own_embedding_and_words(kept, stage, monkeypatch):
+    _, unclip, _ = kept
+    asked = []
+    monkeypatch.setattr(
+        small_unclip, "fit", lambda *given, **options: asked.extend((*given, options))
+    )
+    data = captioned(300, small_unclip.split_combinations()[0], seed=4)
+    pictures, model = small_unclip.draw_many(data.scenes), getattr(unclip, stage)
+    train = getattr(small_unclip, f"train_{stage}")
+    kept_state = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, unclip.clip, SPACE, pictures, data.texts, unclip.schedule, steps=9, seed=3)
+    network, batch_at, loss, options = asked
+    assert network is model and options["steps"] == 9 and options["seed"] == 3
+    rows = small_unclip.shuffled_batches(300, 256 if stage == "prior" else 64, 3)(1)
+    texts = [data.texts[row] for row in rows.tolist()]
+    embeddings = unclip.clip.embed_pictures(pictures)
+    batch = batch_at(1)
+    torch.manual_seed(5)
+    found = loss(None, batch)
+    torch.manual_seed(5)
+    if stage == "prior":
+        assert_close(batch[0], embeddings[rows])
+        assert_close(batch[1], read_texts(unclip.clip, texts))
+        assert_close(model.mean, embeddings.mean(dim=0))
+        empty = read_texts(unclip.clip, [""])
+        expected = prior_loss(model, unclip.schedule, batch[0], empty=empty, **batch[1])
+    else:
+        assert_close(batch[1], embeddings[rows])
+        assert_close(batch[0], small_unclip.latents_of(SPACE, pictures)[rows])
+        expected = small_unclip.unclip.decoder_loss(model, unclip.schedule, *batch)
+    assert_close(found, expected)
+    model.load_state_dict(kept_state)
+
+
+def test_the_sentence_and_the_scale_are_heard(kept):
+    _, unclip, _ = kept
+    asked = {"seed": 3, "steps": 3, "candidates": 1}
+    plain = unclip.imagine(SENTENCES, scale=2.0, **asked)
+    for other in (
+        unclip.imagine(SENTENCES[::-1], scale=2.0, **asked),
+        unclip.imagine(SENTENCES, scale=1.0, **asked),
+        unclip.imagine(SENTENCES, scale=2.0, **asked | {"steps": 2}),
+        unclip.imagine(SENTENCES, scale=2.0, **asked | {"candidates": 5}),
+    ):
+        assert (plain - other).abs().max() > 1e-4
+    noise = unclip.decoder.noise([5, 6])
+    pictures = unclip.show(plain, noise, steps=3)
+    for other in (unclip.show(plain, noise), unclip.show(plain, noise, steps=3, scale=5.0)):
+        assert (pictures - other).abs().max() > 1e-4
+    assert_close(unclip.show(plain, noise, steps=20, scale=2.0), unclip.show(plain, noise))
 
 
 def test_files_of_other_models_are_refused(kept, tmp_path):
