@@ -169,9 +169,8 @@ def load(folder: str | Path) -> SmallCLIP:
         state = load_checkpoint(folder / "model.pt")
         model.load_state_dict(state["model"])
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{folder} holds no trained CLIP: {error.filename} is missing"
-        ) from error
+        missing = error.filename or folder / "model.pt"
+        raise FileNotFoundError(f"{folder} holds no trained CLIP: {missing} is missing") from error
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{folder} holds no CLIP that scratchmm saved: {error}") from error
     tokenizer = BytePairEncoding.load(folder / "tokenizer.json")

@@ -69,5 +69,6 @@ def test_it_is_trained_as_it_is_asked_to_and_as_train_clip_trains(
     recipe = RECIPES["clip", "world"]  # lesson 05's
     wanted = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     wanted |= {"batch": recipe.batch, "folder": tmp_path / "new", "gradients": True}
+    wanted |= {"settings": {"scenes": 140}}
     assert asked == {**options, **wanted}
     assert said == ["Training a CLIP, 7 steps ..."] and not clip.model.training
