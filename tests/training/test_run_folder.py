@@ -1,5 +1,6 @@
 """A folder belongs to one run at a time, and a run to its data and its code."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -17,6 +18,11 @@ from scratchmm.training.curve import read_curve
 from scratchmm.training.fingerprint import content_of
 from scratchmm.training.fit import fit
 from scratchmm.training.run_folder import DATA, code_of_run
+
+
+def test_what_holds_the_folder_does_not_hide_the_function():
+    assert fit.__name__ == "fit" and "in place" in fit.__doc__
+    assert {"model", "steps", "folder"} <= set(inspect.signature(fit).parameters)
 
 
 def batch_at(step):

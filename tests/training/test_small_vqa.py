@@ -99,6 +99,7 @@ def test_words_and_batches_cover_the_questions():
     tokenizer, longest = small_vqa.learn_words(asked)
     tokens, real = tokenizer.batch([question.question for question in asked], longest)
     assert int(real.sum(dim=1).max()) == longest
+    assert longest == 2 + max(len(tokenizer.encode(question.question)) for question in asked)
     assert tokenizer.decode(tokens[3][real[3]][1:-1].tolist()).strip() == asked[3].question
     batch_at = small_vqa.even_batches(asked, 4000, seed=0)
     drawn = [asked[i] for i in batch_at(0).tolist()]
