@@ -96,6 +96,10 @@ def test_what_is_no_picture_is_refused(given, sentence: str) -> None:
         pictures_of(given, 8)
 
 
+def test_of_no_pictures_there_are_none() -> None:
+    assert pictures_of(torch.zeros(0, 3, 9, 12), 8).shape == (0, 3, 8, 8)
+
+
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no picture at .*gone\.png"):
         pictures_of(tmp_path / "gone.png", 8)
