@@ -139,9 +139,10 @@ class ViLTEmbeddings(nn.Module):
             order = seen.int().argsort(dim=1, descending=True, stable=True)  # (B, N)
             if numbers_are_known(seen):
                 order = order[:, : int(seen.sum(dim=1).max())]
-            x = x.take_along_dim(order[..., None], dim=1)
+            # Not take_along_dim, for which torch.export fixes the batch.
+            x = x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))
             ends = torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
-            seen = torch.cat([ends, seen.take_along_dim(order, dim=1)], dim=1)
+            seen = torch.cat([ends, seen.gather(1, order)], dim=1)
         class_token = (self.class_token + self.positions[0]).expand(x.shape[0], 1, -1)  # (B, 1, D)
         return torch.cat([class_token, x], dim=1), seen
 
@@ -182,10 +183,7 @@ class ViLT(nn.Module):
         pixels: Tensor | None = None,
         types: Tensor | None = None,
     ) -> ViLTOutput:
-        """Arguments as `ViLTEmbeddings`: words (B, T), pictures (B, C, height, width), masks.
-
-        torch.export with a dynamic batch takes it without `pixels`; with them it fixes the batch.
-        """
+        """Arguments as `ViLTEmbeddings`: words (B, T), pictures (B, C, height, width), masks."""
         if tokens.shape[0] != images.shape[0]:
             raise ValueError(f"there are {tokens.shape[0]} texts but {images.shape[0]} pictures")
         x, seen = self.embeddings(tokens, images, real, pixels, types)

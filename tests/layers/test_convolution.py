@@ -116,3 +116,22 @@ def test_what_cannot_work_is_refused():
         ResidualBlock(3, 4, dims=4)
     with pytest.raises(ValueError, match="^6 channels are not divisible by 4"):
         BottleneckBlock(4, 6)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["plain", "channels last"])
+@pytest.mark.parametrize("size", [(4, 1), (8, 1), (1, 4), (2, 2)])
+def test_gradients_of_thin_pictures_in_bfloat16(size, last):
+    """Pictures 1 wide, whose gradient torch 2.13 gets wrong on some CPUs."""
+    for channels in (4, 16, 32):
+        torch.manual_seed(0)
+        layer = NormedConvolution(channels, channels, kernel=3, stride=2).eval()
+        x = torch.randn(3, channels, *size)
+        x = x.contiguous(memory_format=torch.channels_last) if last else x
+        found = []
+        for half in (False, True):
+            junk = [torch.full((n,), torch.nan) for n in (64, 300, 3888, 9216) for _ in range(20)]
+            del junk
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+                loss = layer(x).float().square().sum()
+            found.append(torch.autograd.grad(loss, [layer.convolution.weight])[0])
+        assert (found[1] - found[0]).norm() < 0.03 * found[0].norm(), channels

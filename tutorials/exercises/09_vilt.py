@@ -106,9 +106,10 @@ class ViLTEmbeddings(nn.Module):
             order = seen.int().argsort(dim=1, descending=True, stable=True)  # (B, N)
             if numbers_are_known(seen):
                 order = order[:, : int(seen.sum(dim=1).max())]
-            x = x.take_along_dim(order[..., None], dim=1)
+            # Not take_along_dim, for which torch.export fixes the batch.
+            x = x.gather(1, order[..., None].expand(-1, -1, x.shape[2]))
             ends = torch.ones(x.shape[0], 1, dtype=torch.bool, device=x.device)
-            seen = torch.cat([ends, seen.take_along_dim(order, dim=1)], dim=1)
+            seen = torch.cat([ends, seen.gather(1, order)], dim=1)
         class_token = (self.class_token + self.positions[0]).expand(x.shape[0], 1, -1)  # (B, 1, D)
         return torch.cat([class_token, x], dim=1), seen
 
