@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
 from scratchmm.layers.tracing import channels_last
-from scratchmm.sentences import check_sizes
+from scratchmm.sentences import check_count, check_sizes
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,9 @@ class AudioCNNConfig:
     blocks: int = 1  # residual blocks of each stage
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         if not self.channels:
             raise ValueError("0 stages are too few: give the channels of at least one")
-        if self.blocks < 1:
-            raise ValueError(f"{self.blocks} blocks a stage are too few: at least 1")
-        check_sizes(self)
 
     @property
     def shrink(self) -> int:
@@ -230,5 +228,6 @@ def frame_mask(real: Tensor, hop: int) -> Tensor:
     tensor([[ True,  True,  True, False],
             [ True,  True,  True,  True]])
     """
+    check_count("hop", hop, most=2**25)
     frames = torch.arange(1 + real.shape[1] // hop, device=real.device)  # (F,)
     return frames <= real.sum(dim=1, keepdim=True) // hop  # (B, F)

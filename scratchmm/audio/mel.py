@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.audio import spectrum
+from scratchmm.sentences import check_count, check_number
 
 BREAK, BREAK_MELS = 1000.0, 15.0  # where Slaney's scale turns from linear to logarithmic
 STEP = math.log(6.4) / 27  # of the logarithm in a mel there: 27 mels from 1000 to 6400 Hz
@@ -64,6 +65,9 @@ def mel_points(count: int, low: float, high: float, scale: str = "slaney") -> Te
     >>> mel_points(4, 0.0, 1000.0).round().tolist()
     [0.0, 333.0, 667.0, 1000.0]
     """
+    check_count("count", count, most=MOST)
+    check_number("low", low, least=0)
+    check_number("high", high, least=0)
     start, end = hertz_to_mel(low, scale).item(), hertz_to_mel(high, scale).item()
     return mel_to_hertz(torch.linspace(start, end, count, dtype=torch.float64), scale)
 
@@ -181,6 +185,8 @@ def dct(count: int, size: int) -> Tensor:
     """
     if not 0 < count <= size:
         raise ValueError(f"of {size} numbers there are 1 to {size} cosine waves, not {count}")
+    for name, value in (("count", count), ("size", size)):
+        check_count(name, value, most=2**14)
     waves = torch.arange(count, dtype=torch.float64)[:, None]
     places = torch.arange(size, dtype=torch.float64) + 0.5
     rows = (torch.pi / size * waves * places).cos() * math.sqrt(2 / size)
@@ -212,6 +218,8 @@ def check_bands(rate: float, size: int, mels: int, low: float, high: float) -> N
         raise ValueError(f"a sound's rate must be a number above 0 Hz, not {rate}")
     if size < 1 or mels < 1:
         raise ValueError(f"size {size} and mels {mels} must both be at least 1")
+    for name, value in (("size", size), ("mels", mels)):
+        check_count(name, value, most=MOST)
     if size > 2 * spectrum.LONGEST or size * mels > MOST:
         raise ValueError(f"size {size} and mels {mels} are too large: together at most {MOST}")
     if not 0 <= low < high <= rate / 2:

@@ -9,15 +9,14 @@ Differs from librosa: the 80 dB below the loudest that count are those of each s
 batch; silence has the tempo 0 (librosa's answer is the one that it would guess anyway, about 120).
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.audio.features import check_numbers
 from scratchmm.audio.mel import mel_spectrogram
-from scratchmm.audio.spectrum import decibels, frame, hann, power
+from scratchmm.audio.spectrum import LONGEST, decibels, frame, hann, power
+from scratchmm.sentences import check_count, check_number
 
 SECONDS = 8.0  # of the window in which beats are compared: the slowest tempo is 60 / 8
 FASTEST = 320.0  # beats per minute
@@ -63,7 +62,9 @@ def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
     >>> tempo(onsets, rate=8000, hop=200)
     tensor(120.)
     """
-    longest = int(SECONDS * rate) // hop if 0 < rate < math.inf and hop > 0 else 0
+    check_number("rate", rate, above=0)
+    check_count("hop", hop, most=LONGEST)
+    longest = int(SECONDS * rate) // hop
     if longest < 2:
         raise ValueError(f"a hop of {hop} samples at {rate} Hz: beats need 2 frames in {SECONDS} s")
     if not onsets.dim() or not onsets.shape[-1]:
@@ -93,6 +94,7 @@ def likeness(onsets: Tensor, lags: int) -> Tensor:
     >>> int(likeness(torch.tensor([1.0, 0.0, 0.0] * 8), lags=8)[1:].argmax()) + 1
     3
     """
+    check_count("lags", lags, most=LONGEST)
     count, half = onsets.shape[-1], lags // 2
     ramp = torch.arange(half, dtype=onsets.dtype, device=onsets.device) / half
     ends = (onsets[..., :1] * ramp, onsets[..., -1:] * ramp.flip(0))

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scratchmm.sentences import check_count, check_number
+
 LONGEST = 2**24  # samples of a frame and beside a sound: minutes, where hundredths are usual
 
 
@@ -32,6 +34,7 @@ def hann(length: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """
     if length < 1:
         raise ValueError(f"a window needs a length of at least 1 sample, not {length}")
+    check_count("length", length, most=2 * LONGEST)
     if length == 1:
         return torch.ones(1, dtype=dtype)
     turn = 2 * torch.pi * torch.arange(length, dtype=torch.float64) / length  # (L,)
@@ -50,6 +53,8 @@ def frame(sound: Tensor, length: int, hop: int) -> Tensor:
     """
     if length < 1 or hop < 1:
         raise ValueError(f"frames need a length and a hop of at least 1, not {length} and {hop}")
+    for name, value in (("length", length), ("hop", hop)):
+        check_count(name, value, most=2 * LONGEST)
     if sound.shape[-1] < length:
         raise ValueError(
             f"a sound of {sound.shape[-1]} samples is shorter than one frame of {length}"
@@ -129,6 +134,7 @@ def overlap_add(frames: Tensor, hop: int) -> Tensor:
     >>> overlap_add(torch.ones(3, 4), hop=2).tolist()
     [1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1.0]
     """
+    check_count("hop", hop, most=2 * LONGEST)
     *before, count, length = frames.shape
     starts = range(0, length, hop)
     sound = frames.new_zeros(*before, (count - 1 + len(starts)) * hop)
@@ -162,10 +168,10 @@ def decibels(
     >>> decibels(torch.tensor([1.0, 100.0, 0.0])).tolist()
     [0.0, 20.0, -60.0]
     """
-    if floor <= 0 or reference <= 0:
-        raise ValueError(f"floor {floor} and reference {reference} must both be above 0")
-    if span is not None and span < 0:
-        raise ValueError(f"a span of {span} decibels is below 0")
+    check_number("floor", floor, above=0)
+    check_number("reference", reference, above=0)
+    if span is not None:
+        check_number("span", span, least=0)
     level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
     if span is None or not level.numel():
         return level
@@ -184,6 +190,7 @@ def pad_ends(sound: Tensor, count: int, mode: str) -> Tensor:
     length = sound.shape[-1]
     if not 0 <= count <= LONGEST:
         raise ValueError(f"{count} samples cannot be set before and behind: at most {LONGEST}")
+    check_count("count", count, least=0, most=LONGEST)
     if mode == "constant":
         return F.pad(sound, (count, count))
     if mode not in ("reflect", "edge"):
@@ -213,6 +220,8 @@ def hop_of(size: int, hop: int | None) -> int:
     hop = max(1, size // 4) if hop is None else hop
     if hop < 1:
         raise ValueError(f"the hop from frame to frame must be at least 1 sample, not {hop}")
+    for name, value in (("size", size), ("hop", hop)):
+        check_count(name, value, most=2 * LONGEST)
     return hop
 
 

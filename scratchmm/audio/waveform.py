@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.audio.sound_files import check_rate, decode, encode
+from scratchmm.sentences import check_number
 
 ZEROS = 64  # zero crossings of the sinc to either side of its middle
 ROLLOFF = 0.95  # where the filter is down by half, as a part of the highest frequency possible
@@ -99,6 +100,7 @@ def windowed_sinc(distance: Tensor, cutoff: float) -> Tensor:
     >>> windowed_sinc(torch.tensor([0.0, 1.0, 64.0, 70.0]).double(), 1.0).abs().round(decimals=9)
     tensor([1., 0., 0., 0.], dtype=torch.float64)
     """
+    check_number("cutoff", cutoff, above=0, most=1)
     crossings = distance * cutoff
     inside = (1 - (crossings / ZEROS) ** 2).clamp(min=0)
     window = torch.special.i0(BETA * inside.sqrt()) / torch.special.i0(inside.new_tensor(BETA))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from scratchmm.language import text_transformer
 from scratchmm.language.text_transformer import TextConfig, TextTransformer, pool_at_end
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
+from scratchmm.sentences import check_sizes
 from scratchmm.vision.vit import ViTConfig, ViTEmbeddings
 
 
@@ -28,6 +29,9 @@ class CLIPConfig:
     vision: ViTConfig  # of the picture tower; its number of classes is not used
     text: TextConfig  # of the text tower, which may be of another width and depth
     embedding: int = 512  # width of the shared space, E
+
+    def __post_init__(self) -> None:
+        check_sizes(self)
 
 
 def tiny() -> CLIPConfig:

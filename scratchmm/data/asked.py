@@ -25,6 +25,7 @@ from scratchmm.data.guessing import AskedScene, Cell, cell
 from scratchmm.data.guessing import ceilings as ceilings  # what a guess reaches, beside the set
 from scratchmm.data.wording import KINDS, Question, article
 from scratchmm.data.world import MOST_THINGS, Combination, Scene, sample_scene
+from scratchmm.sentences import check_count
 
 PROBE = 600  # scenes looked at, at least, to learn which questions there can be
 PATIENCE = 10  # scenes drawn for each question wanted, before a rare answer is given up
@@ -102,8 +103,7 @@ def ask_scenes(
 
 
 def _check(count: int, things: tuple[int, int], kinds: Sequence[str]) -> None:
-    if count < 1:
-        raise ValueError(f"{count} questions cannot be drawn: at least 1 is needed")
+    check_count("count", count)
     if not 1 <= things[0] <= things[1] <= MOST_THINGS:
         raise ValueError(
             f"things from {things[0]} to {things[1]} is no range in 1 to {MOST_THINGS}"

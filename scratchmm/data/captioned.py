@@ -24,6 +24,7 @@ from scratchmm.data.world import (
     Thing,
     sample_scene,
 )
+from scratchmm.sentences import check_count, check_number
 
 WORD = re.compile(r"[a-z]+")
 FAR = 0.1  # from the middle, or between two things: less is not called left or right
@@ -54,6 +55,9 @@ def captioned(
     >>> captioned(1, [("red", "star")], places=1.0).texts
     ['a red star on the left']
     """
+    check_count("count", count, least=0)
+    for name, share in (("pairs", pairs), ("places", places)):
+        check_number(name, share, least=0, most=1)
     rng = np.random.default_rng(seed)
     scenes = [
         sample_scene(rng, 1 + int(rng.random() < pairs), [*combinations]) for _ in range(count)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.data.drawing import masks
+from scratchmm.data.drawing import check_size, masks
 from scratchmm.data.world import Scene, Thing
 
 KINDS = ("edges", "depth", "pose")
@@ -33,6 +33,7 @@ def control_pictures(scenes: Sequence[Scene], kind: str, size: int = 32) -> Tens
     """
     if kind not in KINDS:
         raise ValueError(f"control {kind!r} is none of {', '.join(KINDS)}")
+    check_size(size, len(scenes))
     draw = {"edges": edges, "depth": depth, "pose": pose}[kind]
     pictures = [draw(scene, size) for scene in scenes]
     channels = 3 if kind == "pose" else 1
@@ -47,7 +48,7 @@ def edges(scene: Scene, size: int = 32) -> Tensor:
     >>> edges(Scene((Thing("square", "white"),)), size=16)[0, 8, 4:12].int().tolist()
     [0, 0, 1, 0, 0, 1, 0, 0]
     """
-    _check_size(size)
+    check_size(size)
     lines = torch.zeros(size, size, dtype=torch.bool)
     behind = torch.ones(size, size, dtype=torch.bool)  # all but the things in front
     for mask in masks(scene, size).flip(0):  # from front to back
@@ -64,7 +65,7 @@ def depth(scene: Scene, size: int = 32) -> Tensor:
     >>> [round(float(picture[4, column]), 2) for column in (0, 4, 7)]
     [0.0, 0.4, 1.0]
     """
-    _check_size(size)
+    check_size(size)
     seen = masks(scene, size).float()  # (T, H, W)
     steps = torch.linspace(FARTHEST, 1.0, len(seen)) if len(seen) != 1 else torch.ones(1)
     return (steps[:, None, None] * seen).sum(dim=0, keepdim=True)  # (1, H, W)
@@ -80,7 +81,7 @@ def pose(scene: Scene, size: int = 32) -> Tensor:
     >>> picture.equal(pose(Scene((Thing("ring", "blue"),)), size=32))
     True
     """
-    _check_size(size)
+    check_size(size)
     picture = torch.zeros(3, size, size)  # (C, H, W)
     for thing in scene.things:  # from back to front
         figure = _figure(thing, size)
@@ -108,8 +109,3 @@ def _near(mask: Tensor) -> Tensor:
     """The pixels beside, above or below those of a mask: bool (H, W)."""
     x = F.pad(mask, (1, 1, 1, 1))
     return x[:-2, 1:-1] | x[2:, 1:-1] | x[1:-1, :-2] | x[1:-1, 2:]
-
-
-def _check_size(size: int) -> None:
-    if size < 1:
-        raise ValueError(f"a picture needs a size of at least 1 pixel, not {size}")

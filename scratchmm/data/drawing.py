@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from scratchmm.data.world import SHAPES, TEXTURES, Scene, Thing
+from scratchmm.sentences import check_count
 
 PAINT = {
     "red": (0.90, 0.08, 0.08),
@@ -28,6 +29,7 @@ PAINT = {
     "white": (1.00, 1.00, 1.00),
 }
 SHADE = 0.4  # brightness of the dark parts of a texture
+LARGEST, MOST_PIXELS = 2**14, 2**29  # a side of a picture; all pixels of one call, 6 GB
 TOGETHER = 64  # scenes drawn at once: few enough that the work stays in the processor's cache
 
 
@@ -48,8 +50,7 @@ def draw_many(scenes: Sequence[Scene], size: int = 32) -> Tensor:
     >>> draw_many([Scene(()), Scene(())], size=8).shape
     torch.Size([2, 3, 8, 8])
     """
-    if size < 1:
-        raise ValueError(f"a picture needs a size of at least 1 pixel, not {size}")
+    check_size(size, len(scenes))
     pictures = torch.empty(len(scenes), 3, size, size)  # (B, C, H, W)
     for start in range(0, len(scenes), TOGETHER):
         pictures[start : start + TOGETHER] = _draw_together(scenes[start : start + TOGETHER], size)
@@ -66,6 +67,7 @@ def masks(scene: Scene, size: int = 32) -> Tensor:
     >>> masks(Scene((Thing("square", "white"),)), size=4)[0].int().tolist()
     [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     """
+    check_size(size)
     if not scene.things:
         return torch.zeros(0, size, size, dtype=torch.bool)
     covered = coverage(scene.things, size) >= 0.5  # (T, H, W)
@@ -79,7 +81,22 @@ def coverage(things: Sequence[Thing], size: int) -> Tensor:
     >>> (coverage([Thing("circle", "red")], size=5)[0, 2] > 0.5).tolist()
     [False, True, True, True, False]
     """
+    check_size(size, len(things))
     return _paint(things, size)[0]
+
+
+def check_size(size: int, pictures: int = 1) -> None:
+    """Refuse a side that no picture has, and more pixels in all than a memory holds (ValueError).
+
+    >>> check_size(0)
+    Traceback (most recent call last):
+    ValueError: size is 0 and must be a whole number from 1 to 16384
+    """
+    check_count("size", size, most=LARGEST)
+    if pictures * size**2 > MOST_PIXELS:
+        raise ValueError(
+            f"{pictures} pictures of size {size} have {pictures * size**2} pixels, over {MOST_PIXELS}"
+        )
 
 
 def _draw_together(scenes: Sequence[Scene], size: int) -> Tensor:

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from scratchmm.data.world import Scene, Thing
+from scratchmm.sentences import check_count
 
 KINDS = ("stands", "goes", "bounces", "appears", "disappears")
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SPEEDS = {"slowly": (0.14, 0.18), "fast": (0.36, 0.44)}  # picture widths in a clip
 FAST = 0.27  # picture widths in a clip, between the two
+MOST_FRAMES = 2**24  # or moments of a clip that is heard: minutes
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,7 @@ def exact_places(clip: Clip, frames: int) -> tuple[np.ndarray, np.ndarray]:
     >>> exact_places(Clip(Scene((Thing("star", "red"),))), 1)[0].tolist()
     [[[0.5, 0.5]]]
     """
-    if frames < 1:
-        raise ValueError(f"a clip needs at least 1 frame, not {frames}")
+    check_count("frames", frames, most=MOST_FRAMES)
     moments = np.arange(frames) / max(frames - 1, 1)
     where = np.empty((frames, len(clip.motions), 2))
     seen = np.ones((frames, len(clip.motions)), dtype=bool)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from scratchmm.data import world
-from scratchmm.data.drawing import draw_many
+from scratchmm.data.drawing import check_size, draw_many
 from scratchmm.data.motion import (
     KINDS,
+    MOST_FRAMES,
     SPEEDS,
     WAYS,
     Clip,
@@ -30,6 +31,7 @@ from scratchmm.data.motion import (
 )
 from scratchmm.data.wording import article
 from scratchmm.data.world import GAP, Combination, Scene, Thing, sample_scene
+from scratchmm.sentences import check_count
 
 TO_BORDER = (0.18, 0.24)  # picture widths that a thing goes before it bounces
 TURN = (0.4, 0.55)  # when it bounces, as a part of the clip
@@ -59,8 +61,8 @@ def draw_clips(clips: Sequence[Clip], frames: int = 16, size: int = 32) -> Tenso
     >>> draw_clips([Clip(Scene(()))] * 2, frames=5, size=8).shape
     torch.Size([2, 5, 3, 8, 8])
     """
-    if frames < 1:
-        raise ValueError(f"a clip needs at least 1 frame, not {frames}")
+    check_count("frames", frames, most=MOST_FRAMES)
+    check_size(size, len(clips) * frames)
     pictures = torch.empty(len(clips), frames, 3, size, size)
     for index, clip in enumerate(clips):
         pictures[index] = draw_many(scenes(clip, frames), size)
@@ -82,8 +84,7 @@ def sample_clip(
     >>> describe_clip(clip).rsplit(" ", 1)[0]
     'a red star goes'
     """
-    if things not in (1, 2):
-        raise ValueError(f"a clip has 1 or 2 things, not {things}")
+    check_count("things", things, most=2)
     if not kinds:
         raise ValueError("there are 0 kinds of motion to draw from")
     scene = _sample_looks(rng, things, combinations)

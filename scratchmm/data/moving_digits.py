@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scratchmm.data.drawing import check_size
+from scratchmm.sentences import check_count
+
 DIRECTIONS = (
     "right",
     "down and right",
@@ -113,13 +116,13 @@ def _check(images: Tensor, labels: Tensor, count: int, digits: int, frames: int,
     if not len(images) or labels.shape != images.shape[:1]:
         raise ValueError(f"there are {len(images)} pictures of digits and {labels.numel()} labels")
     for name, number, least in (
-        ("clips", count, 0),
+        ("count", count, 0),
         ("digits", digits, 1),
         ("frames", frames, 1),
-        ("pixels a side", size, 1),
+        ("size", size, 1),
     ):
-        if number < least:
-            raise ValueError(f"moving digits need at least {least} {name}, not {number}")
+        check_count(name, number, least=least)
+    check_size(size, count * frames)
 
 
 def _stamp(stamps: Tensor, corners: Tensor, size: int) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor
 from scratchmm.audio.sound_files import check_rate
 from scratchmm.data.motion import Clip, exact_places
 from scratchmm.data.world import COLORS, MOST_THINGS, Scene, Thing
+from scratchmm.sentences import check_number
 
 # Semitones above the A of 220 Hz: a scale of five notes, of which any two sound well together.
 PITCH = {c: 220 * 2 ** (s / 12) for c, s in zip(COLORS, (0, 3, 5, 7, 10, 12, 15, 17), strict=True)}
@@ -49,6 +50,7 @@ STROKES = {
     "heart": ((0.0, 0.35), 1.0, 0.08, 0.3),  # beats
 }
 LOUDNESS = {"small": 0.5, "large": 1.0}
+LONGEST = 600  # seconds
 FADE = 0.005  # seconds in which a sound begins and ends: a jump would be heard as a click
 Kind = tuple[str, str]  # (shape, color)
 
@@ -165,6 +167,7 @@ def _samples(rate: int, seconds: float) -> int:
         raise ValueError(
             f"{rate} Hz is too low for the highest note: it needs at least {lowest} Hz"
         )
-    if not (seconds > 0 and math.isfinite(seconds)) or round(rate * seconds) < 1:
+    check_number("seconds", seconds, above=0, most=LONGEST)
+    if round(rate * seconds) < 1:
         raise ValueError(f"{seconds} seconds at {rate} Hz hold no sample")
     return round(rate * seconds)

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scratchmm.sentences import check_count
+
 SHAPES = ("circle", "square", "triangle", "diamond", "star", "ring", "cross", "heart")
 COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white")
 SIZES = ("small", "large")
@@ -122,8 +124,7 @@ def sample_scene(
     >>> [thing.color + " " + thing.shape for thing in scene.things]
     ['red ring', 'red ring', 'red ring']
     """
-    if not 1 <= things <= MOST_THINGS:
-        raise ValueError(f"a scene has 1 to {MOST_THINGS} things, not {things}")
+    check_count("things", things, most=MOST_THINGS)
     if combinations is not None and not combinations:
         raise ValueError("there are 0 combinations of color and shape to draw from")
     zoom = ALONE if things == 1 else 1.0

@@ -25,6 +25,7 @@ from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddim import check_falling, ddim_path, ddim_step
 from scratchmm.diffusion.ddpm import Model, Step, q_sample
 from scratchmm.diffusion.schedule import Schedule, mix
+from scratchmm.sentences import check_count
 
 
 def blend(
@@ -275,6 +276,7 @@ def grow_mask(mask: Tensor, pixels: int) -> Tensor:
     """
     if pixels < 0:
         raise ValueError(f"a mask cannot grow by {pixels} pixels")
+    check_count("pixels", pixels, least=0, most=4096)
     return F.max_pool2d(mask.float(), 2 * pixels + 1, stride=1, padding=pixels) > 0  # (B, 1, H, W)
 
 

@@ -27,6 +27,7 @@ from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
 from scratchmm.layers.sinusoids import cosines_first
 from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
 from scratchmm.layers.vectors import cosine
+from scratchmm.sentences import check_count, check_number, check_sizes
 
 EXTRA = 4  # tokens behind the text: its embedding, the timestep, the noisy embedding, the query
 
@@ -48,6 +49,7 @@ class PriorConfig:
     heads: int = 32  # of attention, a divisor of the width
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         check_heads(self.width, self.heads)
 
 
@@ -202,8 +204,7 @@ def draw_embeddings(
     """
     if empty is None and scale != 1:
         raise ValueError(f"a guidance scale of {scale} needs the empty text to guide away from")
-    if candidates < 1:
-        raise ValueError(f"{candidates} embeddings are drawn for each text: at least 1 is needed")
+    check_count("candidates", candidates, most=1000)
     model = guided(prior, empty or {}, scale)
     often = {name: value.repeat_interleave(candidates, dim=0) for name, value in texts.items()}
     like = texts["text_embedding"][:, None].expand(-1, candidates, -1)  # (B, M, E)
@@ -242,6 +243,7 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
     tensor([[0.7071, 0.7071]])
     """
+    check_number("share", share)
     alike = cosine(start, end)  # (B,)
     if bool((alike < -1 + 1e-6).any()):
         row = int((alike < -1 + 1e-6).nonzero()[0])
@@ -277,15 +279,13 @@ def check_conditions(
             f"{config.context_length}"
         )
     widths = {
-        "noisy embeddings": (noisy, config.embedding),
-        "text embeddings": (text_embedding, config.embedding),
-        "text tokens": (text, config.text_width),
+        "noisy embeddings": (noisy.shape[-1], config.embedding),
+        "text embeddings": (text_embedding.shape[-1], config.embedding),
+        "text tokens": (text.shape[-1], config.text_width),
     }
-    for what, (tensor, width) in widths.items():
-        if tensor.shape[-1] != width:
-            raise ValueError(
-                f"the {what} are {tensor.shape[-1]} wide, but this prior takes {width}"
-            )
+    for what, (found, width) in widths.items():
+        if found != width:
+            raise ValueError(f"the {what} are {found} wide, but this prior takes {width}")
     for what, count in (
         ("timesteps", timesteps.numel()),
         ("text embeddings", text_embedding.shape[0]),

@@ -25,6 +25,7 @@ from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.ddpm import Model, clipped, start_and_noise, target_of
 from scratchmm.diffusion.inpainting import edit
 from scratchmm.diffusion.schedule import Schedule
+from scratchmm.sentences import check_number
 
 
 def match_colours(content: Tensor, style: Tensor, epsilon: float = 1e-5) -> Tensor:
@@ -37,6 +38,7 @@ def match_colours(content: Tensor, style: Tensor, epsilon: float = 1e-5) -> Tens
     >>> match_colours(content, style, epsilon=0.0)
     tensor([[[[5., 9.]]]])
     """
+    check_number("epsilon", epsilon, least=0)
     if content.ndim != 4 or style.ndim != 4 or content.shape[1] != style.shape[1]:
         raise ValueError(f"no colours of {tuple(style.shape)} for {tuple(content.shape)}")
     if len(style) not in (1, len(content)):

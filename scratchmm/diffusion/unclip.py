@@ -29,6 +29,7 @@ from scratchmm.diffusion.prior import slerp
 from scratchmm.diffusion.schedule import Schedule
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.layers.embeddings import check_divisible
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class DecoderConfig:
     target: str = "velocity"  # what it predicts, one of ddpm.TARGETS
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         check_divisible("channels", self.unet.channels, "a patch's pixels", self.patch**2)
         check_divisible("image size", self.image_size, "patch size", self.patch)
         check_target(self.target)

@@ -26,7 +26,7 @@ from scratchmm.layers.picture_blocks import (
     group_norm,
 )
 from scratchmm.layers.tracing import channels_last
-from scratchmm.sentences import check_sizes
+from scratchmm.sentences import check_number, check_sizes
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class VAEConfig:
     mixed_latents: bool = True  # convolutions of kernel 1 behind the encoder, before the decoder
 
     def __post_init__(self) -> None:
-        check_sizes(self, zero=("depth",))
+        check_sizes(self, zero=("depth",), signed=("shift",))
         if not self.widths:
             raise ValueError("an autoencoder needs at least 1 level, but there are 0 widths")
 
@@ -271,6 +271,7 @@ def vae_loss(
     >>> vae_loss(torch.ones(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), posterior).item()
     1.0
     """
+    check_number("kl_weight", kl_weight, least=0)
     if images.shape != restored.shape:
         raise ValueError(
             f"the pictures are {tuple(images.shape)} but were restored as {tuple(restored.shape)}"

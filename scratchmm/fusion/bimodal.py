@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from scratchmm.fusion.cross_modal import check_stream
 from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
 from scratchmm.layers.blocks import PostNormBlock
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class BimodalConfig:
     epsilon: float = 1e-12  # of the layer norms
 
     def __post_init__(self) -> None:
+        check_sizes(self, zero=("words_depth", "picture_depth"))
         check_heads(self.width, self.heads)
 
 

@@ -27,6 +27,7 @@ from scratchmm.fusion.modalities import (
 from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import padding_mask
 from scratchmm.layers.transformer import TransformerBlock
+from scratchmm.sentences import check_count
 
 Streams = dict[str, Tensor]
 
@@ -121,7 +122,10 @@ class BottleneckFusion(nn.Module):
         self.widths = check_widths(widths)
         if bottlenecks < 1:
             raise ValueError(f"{bottlenecks} bottleneck tokens carry nothing: at least 1 is needed")
+        check_count("bottlenecks", bottlenecks)
         self.sizes = (width, hidden, depth, outputs)
+        for name, value in zip(("width", "hidden", "depth", "outputs"), self.sizes, strict=True):
+            check_count(name, value)
         self.tokens = nn.ModuleDict({name: nn.Linear(size, width) for name, size in widths.items()})
         self.answers = nn.ParameterDict(
             {name: nn.Parameter(torch.randn(width) * width**-0.5) for name in widths}

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchmm.layers.tracing import numbers_are_known
+from scratchmm.sentences import check_count
 
 Features = Mapping[str, Tensor]
 Present = Mapping[str, Tensor]
@@ -66,6 +67,8 @@ def network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     >>> network(3, 5, 2)(torch.zeros(4, 3)).shape
     torch.Size([4, 2])
     """
+    for name, value in (("inputs", inputs), ("hidden", hidden), ("outputs", outputs)):
+        check_count(name, value)
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
 
 
@@ -181,6 +184,7 @@ def check_widths(widths: Mapping[str, int], least: int = 1) -> dict[str, int]:
     for name, width in widths.items():
         if width < 1:
             raise ValueError(f"modality {name!r} has width {width}, but it must be at least 1")
+        check_count(f"width of modality {name!r}", width)
         if not name or "." in name or hasattr(nn.ModuleDict, name):
             raise ValueError(
                 f"no modality can be called {name!r}: choose another word without dots"

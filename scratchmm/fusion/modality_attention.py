@@ -23,6 +23,7 @@ from scratchmm.fusion.modalities import (
 )
 from scratchmm.layers.attention import padding_mask
 from scratchmm.layers.transformer import Transformer, TransformerBlock
+from scratchmm.sentences import check_count
 
 
 class AttentionFusion(nn.Module):
@@ -52,6 +53,8 @@ class AttentionFusion(nn.Module):
         super().__init__()
         self.widths = check_widths(widths)
         self.sizes = (width, hidden, depth, outputs)
+        for name, value in zip(("width", "hidden", "depth", "outputs"), self.sizes, strict=True):
+            check_count(name, value)
         self.tokens = nn.ModuleDict({name: nn.Linear(size, width) for name, size in widths.items()})
         self.answer = nn.Parameter(torch.randn(width) * width**-0.5)
         self.transformer = Transformer(TransformerBlock(width, heads, hidden) for _ in range(depth))

@@ -21,6 +21,7 @@ from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.sinusoids import sinusoidal_positions
 from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class MultimodalConfig:
     epsilon: float = 1e-5  # of the layer norms
 
     def __post_init__(self) -> None:
+        check_sizes(self, zero=("self_depth",))
         check_heads(self.width, self.heads)
 
 

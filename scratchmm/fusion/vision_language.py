@@ -21,6 +21,7 @@ from scratchmm.fusion.cross_modal import check_stream, masked_mean
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.blocks import CrossBlock
 from scratchmm.layers.transformer import FeedForward
+from scratchmm.sentences import check_sizes
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class VisionLanguageConfig:
     epsilon: float = 1e-5  # of the layer norms
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         check_heads(self.width, self.heads)
 
 

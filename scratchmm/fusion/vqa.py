@@ -21,6 +21,7 @@ from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_
 from scratchmm.layers.embeddings import check_divisible, check_tokens
 from scratchmm.layers.sinusoids import sinusoidal_positions
 from scratchmm.layers.transformer import FeedForward
+from scratchmm.sentences import check_sizes
 
 
 class AnswerVocabulary:
@@ -91,6 +92,7 @@ class VQAConfig:
     grid: tuple[int, int] | None = None  # rows and columns of the picture tokens, if they lie so
 
     def __post_init__(self) -> None:
+        check_sizes(self)
         check_heads(self.width, self.heads)
         if self.grid is not None and self.grid[0] * self.grid[1] != self.picture_tokens:
             rows, columns = self.grid

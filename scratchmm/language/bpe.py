@@ -28,6 +28,7 @@ from torch import Tensor
 
 from scratchmm.language.cleaning import as_text, base_symbols, symbol_bytes, word_splitter
 from scratchmm.language.fast_bpe import merge_long_word, train_many_merges
+from scratchmm.sentences import check_count
 from scratchmm.whole_file import read_json, write_whole
 
 Pair = tuple[str, str]
@@ -194,6 +195,7 @@ class BytePairEncoding:
         """
         if merges < 0:
             raise ValueError(f"cannot learn {merges} merges")
+        check_count("merges", merges, least=0, most=2**40)
         split = word_splitter(style)
         words: Counter[tuple[str, ...]] = Counter()
         for text in [texts] if isinstance(texts, str) else texts:

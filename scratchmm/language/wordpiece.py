@@ -26,6 +26,7 @@ from torch import Tensor
 from scratchmm.language.bert_words import bert_words
 from scratchmm.language.bpe import CACHED, Pair, check_token, replace_pair
 from scratchmm.language.wordpiece_files import agreed_case, read_pieces
+from scratchmm.sentences import check_count
 from scratchmm.whole_file import write_whole
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -151,6 +152,7 @@ class WordPiece:
         """
         if merges < 0:
             raise ValueError(f"cannot learn {merges} merges")
+        check_count("merges", merges, least=0, most=2**40)
         words: Counter[str] = Counter()
         for text in [texts] if isinstance(texts, str) else texts:
             words.update(bert_words(text, lower))

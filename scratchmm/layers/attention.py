@@ -14,6 +14,8 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
+from scratchmm.sentences import check_count
+
 # The other ways to compute the same numbers; fast_attention.py puts itself in here.
 BACKENDS: dict[str, Callable[..., Tensor]] = {}
 _backend = "plain"
@@ -234,6 +236,8 @@ def check_heads(width: int, heads: int) -> None:
     """
     if heads < 1 or width % heads:
         raise ValueError(f"width {width} is not divisible by {heads} heads")
+    for name, value in (("width", width), ("heads", heads)):
+        check_count(name, value)
 
 
 def check_attention_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:

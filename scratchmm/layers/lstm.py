@@ -15,6 +15,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from scratchmm.sentences import check_count
+
 State = tuple[Tensor, Tensor]  # hidden and cell, each (B, D)
 
 
@@ -77,6 +79,7 @@ class LSTM(nn.Module):
         super().__init__()
         if layers < 1:
             raise ValueError(f"an LSTM has at least 1 layer, not {layers}")
+        check_count("layers", layers)
         self.width_in, self.directions = width_in, 2 if both else 1
         self.cells = nn.ModuleList()
         for layer in range(layers):

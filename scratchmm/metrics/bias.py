@@ -17,6 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from scratchmm.sentences import check_count
+
+MOST_ROUNDS = 10_000  # of shuffling; the mean of a hundred is exact enough for any figure
+
 
 class Bias(NamedTuple):
     """Accuracies from 0 to 1 with everything intact, and with one input shuffled or blanked."""
@@ -138,5 +142,4 @@ def _check(
     for name in blank:
         if name not in inputs:
             raise ValueError(f"modality {name!r} is none of {', '.join(inputs)}")
-    if rounds < 1:
-        raise ValueError(f"shuffling {rounds} times measures nothing: at least 1 is needed")
+    check_count("rounds", rounds, most=MOST_ROUNDS)

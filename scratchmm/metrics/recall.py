@@ -8,6 +8,10 @@ Differs from the source: ties count against the model (see below).
 import torch
 from torch import Tensor
 
+from scratchmm.sentences import check_count
+
+MOST = 2**40  # more than any gallery: k may be above the number of answers
+
 
 def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> float:
     """The share of queries with a right answer among their k most similar, from 0 to 1.
@@ -23,8 +27,7 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
     >>> recall_at_k(similarity, k=1), recall_at_k(similarity, k=3)
     (0.3333333333333333, 1.0)
     """
-    if k < 1:
-        raise ValueError(f"recall at {k} is not defined: k counts from 1")
+    check_count("k", k, most=MOST)
     if relevant is None:
         if similarity.shape[0] != similarity.shape[1]:
             raise ValueError(

@@ -16,6 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from scratchmm.sentences import check_count, check_number
+
 
 def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Tensor:
     """Weights (K,) with the sum K from the losses of the last period and the one before, each (K,).
@@ -28,8 +30,7 @@ def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Ten
     >>> [round(weight, 3) for weight in weights.tolist()]
     [0.538, 1.462]
     """
-    if temperature <= 0:
-        raise ValueError(f"the temperature must be above 0, not {temperature}")
+    check_number("temperature", temperature, above=0)
     ratio = torch.where(before > 0, last / before, torch.ones_like(last))  # 0 before: as it was
     return len(ratio) * (ratio / temperature).softmax(dim=0)  # (K,)
 
@@ -54,8 +55,8 @@ class LossRatio(nn.Module):
     def __init__(self, names: Sequence[str], period: int = 50, temperature: float = 2.0) -> None:
         super().__init__()
         self.names = _distinct(names)
-        if period < 1:
-            raise ValueError(f"a period of {period} steps has no mean: at least 1 is needed")
+        check_count("period", period)
+        check_number("temperature", temperature, above=0)
         self.period, self.temperature = period, temperature
         for name in ("sums", "last", "before"):
             self.register_buffer(name, torch.zeros(len(names)))

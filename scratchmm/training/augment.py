@@ -7,6 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from scratchmm.sentences import check_count
+
+MOST = 4096  # pixels that a picture is moved
+
 
 def random_shift(pictures: Tensor, generator: Generator, most: int = 2) -> Tensor:
     """Move each picture by up to `most` pixels either way; its edge is repeated where it left.
@@ -16,6 +20,7 @@ def random_shift(pictures: Tensor, generator: Generator, most: int = 2) -> Tenso
     >>> random_shift(torch.ones(2, 1, 4, 3), Generator(), most=1).shape
     torch.Size([2, 1, 4, 3])
     """
+    check_count("most", most, least=0, most=MOST)
     batch, _, height, width = pictures.shape
     padded = F.pad(pictures, (most, most, most, most), mode="replicate")
     down, across = torch.randint(0, 2 * most + 1, (2, batch, 1), generator=generator)

@@ -15,7 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from scratchmm.sentences import check_count
 from scratchmm.training.sampling import seeded
+
+MOST_DRAWN = 2**28  # samples at once
 
 
 def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Generator) -> Tensor:
@@ -32,8 +35,7 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
     """
     if not labels:
         raise ValueError(f"{count} samples cannot be drawn from 0 labels")
-    if count < 1:
-        raise ValueError(f"count {count} is below 1: there is nothing to draw")
+    check_count("count", count, most=MOST_DRAWN)
     members: dict[Hashable, list[int]] = {}
     for index, label in enumerate(labels):
         members.setdefault(label, []).append(index)
@@ -60,8 +62,7 @@ def balanced_batches(
     >>> int((batch_at(7) >= 90).sum())
     10
     """
-    if not 1 <= batch_size <= len(labels):
-        raise ValueError(f"batch size {batch_size} does not lie in 1 to the {len(labels)} samples")
+    check_count("batch size", batch_size, most=len(labels))
     per_epoch = len(labels) // batch_size
 
     @lru_cache(maxsize=2)
@@ -92,8 +93,9 @@ class BalancedSampler(Sampler[int]):
         self.count = len(self.labels) if count is None else count
         self.seed = seed
         self.epoch = 0
-        if not self.labels or self.count < 1:
-            raise ValueError(f"{self.count} samples cannot be drawn from {len(self.labels)} labels")
+        if not self.labels:
+            raise ValueError(f"{self.count} samples cannot be drawn from 0 labels")
+        check_count("count", self.count, most=MOST_DRAWN)
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next pass that of this epoch, after a resume for instance."""

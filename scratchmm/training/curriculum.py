@@ -17,7 +17,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from scratchmm.sentences import check_count, check_number
 from scratchmm.training.sampling import seeded
+
+MOST_STEPS = 10**12
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ class Stage:
     objectives: Mapping[str, float]  # the weight of each loss; those not named here rest
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"stage {self.name!r} has {self.steps} steps and needs at least 1")
+        check_count(f"steps of stage {self.name!r}", self.steps, most=MOST_STEPS)
+        for name, weight in self.objectives.items():
+            check_number(f"weight of {name!r} in stage {self.name!r}", weight)
         if not any(weight > 0 for weight in self.objectives.values()):
             raise ValueError(f"stage {self.name!r} has no objective with a weight above 0")
 
@@ -103,6 +107,9 @@ def competence(step: int, steps: int, start: float = 0.1) -> float:
     >>> [round(competence(step, 4, 0.5), 3) for step in range(6)]
     [0.5, 0.661, 0.791, 0.901, 1.0, 1.0]
     """
+    check_count("step", step, least=0, most=MOST_STEPS)
+    check_count("steps", steps, most=MOST_STEPS)
+    check_number("start", start, least=0, most=1)
     return min(1.0, math.sqrt(step * (1 - start**2) / steps + start**2))
 
 
@@ -119,12 +126,9 @@ def growing_batches(
     [1, 3]
     """
     count = len(difficulty)
-    if not 1 <= batch_size <= count:
-        raise ValueError(f"batch size {batch_size} does not lie in 1 to the {count} samples")
-    if not 0 < start <= 1:
-        raise ValueError(f"start must be a share above 0 and up to 1, not {start}")
-    if steps < 1:
-        raise ValueError(f"{steps} steps are too few to grow in: at least 1 is needed")
+    check_count("batch size", batch_size, most=count)
+    check_count("steps", steps, most=MOST_STEPS)
+    check_number("start", start, above=0, most=1)
     order = difficulty.argsort(stable=True)
 
     def batch_at(step: int) -> Tensor:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from scratchmm.sentences import check_count
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.curve import COLUMNS, Row, curve_file, picture_of_curve, progress_bar
 from scratchmm.training.device import (
@@ -30,6 +31,8 @@ from scratchmm.training.optimizer import adamw, warmup_cosine
 from scratchmm.training.parts import part_groups
 from scratchmm.training.run_folder import CODE, check_same_run, code_of_run, one_run_at_a_time
 from scratchmm.training.threads import patient_threads
+
+MOST_STEPS = 10**9  # years
 
 
 @one_run_at_a_time
@@ -131,12 +134,10 @@ def fit(
 def _check(
     steps: int, warmup: float, precision: str, save_every: int, settings: Mapping[str, Any]
 ) -> None:
-    if steps < 1:
-        raise ValueError(f"steps is {steps} and must be at least 1")
+    for name, value in (("steps", steps), ("save_every", save_every)):
+        check_count(name, value, most=MOST_STEPS)
     if not 0 <= warmup <= 1:
         raise ValueError(f"warmup is {warmup} and must be a share of the steps, from 0 to 1")
-    if save_every < 1:
-        raise ValueError(f"save_every is {save_every} and must be at least 1")
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision {precision!r} is neither 'float32' nor 'bfloat16'")
     for name, value in settings.items():

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import torch
 
+from scratchmm.sentences import check_count
 from scratchmm.training.sampling import seeded
 
 SPREAD = 0.2  # a sample may seem up to this share longer than it is
@@ -33,8 +34,7 @@ def like_lengths(
     count = len(lengths)
     if count == 0:
         raise ValueError("there are 0 lengths, so no batch can be filled")
-    if batch_size < 1:
-        raise ValueError(f"batch size {batch_size} is below 1")
+    check_count("batch size", batch_size)
     exact = torch.as_tensor(lengths, dtype=torch.float64)  # (N,)
 
     @lru_cache(maxsize=2)

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from scratchmm.sentences import check_number
+
 # Tables and tokens that are matrices by shape and offsets by meaning: they are added to what the
 # network sees, so shrinking them to zero would erase a place, not simplify a function.
 UNDECAYED = frozenset({"positions", "class_token"})
@@ -35,6 +37,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     >>> [tuple(p.shape) for p in spared["params"]], spared["weight_decay"]
     ([(2,), (2,), (2,)], 0.0)
     """
+    check_number("weight_decay", weight_decay, least=0)
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():  # a shared parameter comes once

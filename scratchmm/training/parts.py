@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from scratchmm.sentences import check_number
 from scratchmm.training.optimizer import decay_groups
 
 
@@ -31,10 +32,7 @@ def part_groups(
     """
     for part, rate in rates.items():
         _names(model, part)
-        if rate <= 0:
-            raise ValueError(
-                f"the rate of part {part!r} is {rate} and must be above 0: or freeze it"
-            )
+        check_number(f"rate of part {part!r}", rate, above=0)  # or freeze it
     factor = {id(p): _rate(name, rates) for name, p in model.named_parameters()}
     groups = []
     for group in decay_groups(model, weight_decay):

@@ -8,6 +8,11 @@ from functools import lru_cache
 
 import torch
 
+from scratchmm.sentences import check_count
+
+MOST_SAMPLES = 2**28
+MOST_SEED = 2**43  # times 1,000,003 it is still one of torch's seeds
+
 
 def seeded(seed: int, step: int) -> torch.Generator:
     """A generator that the seed and the step (or epoch) alone decide.
@@ -17,6 +22,8 @@ def seeded(seed: int, step: int) -> torch.Generator:
     >>> torch.rand(2, generator=seeded(0, 1)).equal(torch.rand(2, generator=seeded(1, 0)))
     False
     """
+    for name, value in (("seed", seed), ("step", step)):
+        check_count(name, value, least=0, most=MOST_SEED)
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
@@ -35,8 +42,8 @@ def shuffled_batches(count: int, batch_size: int, seed: int = 0) -> Callable[[in
     >>> bool((batch_at(7) == batch_at(7)).all())
     True
     """
-    if batch_size < 1:
-        raise ValueError(f"batch size {batch_size} is below 1")
+    check_count("count", count, most=MOST_SAMPLES)
+    check_count("batch size", batch_size)
     if batch_size > count:
         raise ValueError(f"batch size {batch_size} is larger than the {count} samples there are")
     per_epoch = count // batch_size

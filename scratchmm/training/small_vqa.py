@@ -30,6 +30,7 @@ from scratchmm.data.world import (
 )
 from scratchmm.fusion.vqa import AnswerVocabulary
 from scratchmm.language.bpe import BytePairEncoding
+from scratchmm.sentences import check_count
 from scratchmm.training.augment import mix_colors
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.fit import fit
@@ -78,6 +79,7 @@ def sample_scenes(count: int, combinations: list[Combination], seed: int = 0) ->
     >>> len(sample_scenes(3, [("red", "star"), ("blue", "ring")]))
     3
     """
+    check_count("count", count, least=0)
     rng = np.random.default_rng(seed)
     scenes = []
     for number in range(count):

@@ -29,10 +29,12 @@ from torch import Generator, Tensor
 from scratchmm.pictures.kinds import MOST_PIXELS, SUFFIXES, head_of, kind_of, refuse_too_many
 from scratchmm.pictures.pixels import on_background
 from scratchmm.pictures.reader import Shown, first_picture, frames_of
+from scratchmm.sentences import check_count
 from scratchmm.video.gif import gif_bytes, levels_of
 from scratchmm.whole_file import write_whole
 
 MOST_READ = 512_000_000  # pixels of all frames of a film together: seconds of work
+MOST_FRAMES = 2**24  # that frames are taken of: days of film
 MOST_KEPT = 64_000_000  # pixels of a clip as it is returned: 0.8 GB
 
 
@@ -115,10 +117,8 @@ def sample_frames(
     >>> sample_frames(12, 4, "dense").tolist(), sample_frames(3, 4, "dense", stride=2).tolist()
     ([4, 5, 6, 7], [0, 2, 2, 2])
     """
-    if min(frames, count, stride) < 1:
-        raise ValueError(
-            f"{count} of {frames} frames at stride {stride} cannot be taken: each is at least 1"
-        )
+    for name, value in (("frames", frames), ("count", count), ("stride", stride)):
+        check_count(name, value, most=MOST_FRAMES)
     if how == "dense":
         latest = max(frames - 1 - (count - 1) * stride, 0)  # beginning of the last whole row
         begin = torch.tensor(latest // 2)

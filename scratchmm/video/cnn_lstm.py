@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
 from scratchmm.layers.lstm import LSTM
 from scratchmm.layers.tracing import channels_last, numbers_are_known
+from scratchmm.sentences import check_sizes
 from scratchmm.video.cnn3d import check_clips
 
 
@@ -35,6 +36,9 @@ class CNNLSTMConfig:
     layers: int = 1  # of the LSTM
     picture_channels: int = 3  # of the clips
     average: bool = False  # all frames' predictions, as the paper does, or the last frame's
+
+    def __post_init__(self) -> None:
+        check_sizes(self)
 
 
 def tiny() -> CNNLSTMConfig:

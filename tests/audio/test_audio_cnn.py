@@ -208,5 +208,5 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
                 call(given_, real)
     with pytest.raises(ValueError, match="no real frame"):
         model.measure(log_mel, torch.zeros(2, 9, dtype=torch.bool))
-    with pytest.raises(ValueError, match="^0 blocks a stage are too few: at least 1$"):
+    with pytest.raises(ValueError, match="^blocks is 0 and must be"):
         AudioCNNConfig(3, blocks=0)

@@ -287,8 +287,8 @@ REFUSED = [
     (lambda: istft(torch.zeros(5) * 1j), r"\(5,\)"),
     (lambda: istft(torch.zeros(1, 4) * 1j), "size"),
     (lambda: istft(torch.zeros(5, 3) * 1j, length=-1), "-1"),
-    (lambda: decibels(torch.ones(2), floor=0.0), "floor 0.0"),
-    (lambda: decibels(torch.ones(2), reference=-1.0), "reference -1.0"),
+    (lambda: decibels(torch.ones(2), floor=0.0), "^floor is 0.0 and"),
+    (lambda: decibels(torch.ones(2), reference=-1.0), "^reference is -1.0 and"),
     (lambda: decibels(torch.ones(2), span=-1.0), "-1.0"),
 ]
 

@@ -107,5 +107,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="control 'sketch' is none of edges, depth, pose"):
         control_pictures([BEHIND], "sketch")
     for kind in KINDS:
-        with pytest.raises(ValueError, match="at least 1 pixel, not 0"):
+        with pytest.raises(
+            ValueError, match="^size is 0 and must be a whole number from 1 to 16384$"
+        ):
             control_pictures([BEHIND], kind, 0)

@@ -213,5 +213,5 @@ def test_one_core_draws_two_thousand_pictures_a_second(count):
 
 
 def test_a_picture_without_pixels_is_refused():
-    with pytest.raises(ValueError, match="at least 1 pixel, not 0"):
+    with pytest.raises(ValueError, match="^size is 0 and must be a whole number from 1 to 16384$"):
         draw(Scene(()), 0)

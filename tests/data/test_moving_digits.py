@@ -130,10 +130,10 @@ def test_no_clips_and_tiny_pictures():
 def test_impossible_requests_are_refused():
     images, labels = pictures(5)
     for more, words in (
-        ({"digits": 0}, "at least 1 digits, not 0"),
-        ({"frames": 0}, "at least 1 frames, not 0"),
-        ({"size": 0}, "at least 1 pixels a side, not 0"),
-        ({"count": -1}, "at least 0 clips, not -1"),
+        ({"digits": 0}, "digits is 0 and must be"),
+        ({"frames": 0}, "frames is 0 and must be"),
+        ({"size": 0}, "size is 0 and must be"),
+        ({"count": -1}, "count is -1 and must be"),
         ({"ways": 6}, "4 or 8 ways, not 6"),
     ):
         with pytest.raises(ValueError, match=words):

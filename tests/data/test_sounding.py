@@ -284,11 +284,12 @@ def test_each_thing_of_a_clip_moves_for_itself():
         (0, 1.0, "rate is 0"),
         (8000.5, 1.0, "rate is 8000.5"),
         (1000, 1.0, "needs at least 1175 Hz"),
-        (8000, 0.0, "hold no sample"),
-        (8000, -1.0, "hold no sample"),
+        (8000, 0.0, "^seconds is 0.0 and must be a number above 0 to 600$"),
+        (8000, -1.0, "^seconds is -1.0 and"),
         (8000, 1e-5, "hold no sample"),
-        (8000, math.nan, "hold no sample"),
-        (8000, math.inf, "hold no sample"),
+        (8000, math.nan, "^seconds is nan and"),
+        (8000, math.inf, "^seconds is inf and"),
+        (8000, 1e12, "^seconds is 1000000000000.0 and"),
     ],
 )
 def test_what_has_no_sound_is_refused(rate, seconds, match):

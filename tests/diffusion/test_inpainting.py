@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from scratchmm.diffusion import vae
+from scratchmm.diffusion import inpainting, vae
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.ddpm import TARGETS, q_sample, target_of
 from scratchmm.diffusion.inpainting import (
@@ -240,6 +240,17 @@ def test_jumps_are_where_the_paper_has_them(length, jump, repeats):
         assert then - now in (-1, jump)
         levels += [then] if then < now else range(now + 1, then + 1)
     assert levels == published(length, jump, repeats)
+
+
+def test_more_steps_than_weeks_hold_are_counted_before_they_are_listed(monkeypatch):
+    with pytest.raises(
+        ValueError, match="^3 timesteps 1000000000000 times are 3000000000000, over"
+    ):
+        resampled([9, 4, 1], repeats=10**12)
+    monkeypatch.setattr(inpainting, "MOST_STEPS", 9)
+    assert resampled([9, 4, 1], repeats=3)[-1] == -1
+    with pytest.raises(ValueError, match="^3 timesteps 4 times are 12, over 9$"):
+        resampled([9, 4, 1], repeats=4)
 
 
 def test_repeats_on_chosen_timesteps():

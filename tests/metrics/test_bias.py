@@ -119,7 +119,7 @@ def test_refusals(data):
         bias_by_group(whole, inputs, targets, ["a", "b"])
     with pytest.raises(ValueError, match="^modality 'smell' is none of picture, words, sound$"):
         modality_bias(whole, inputs, targets, blank={"smell": torch.zeros_like})
-    with pytest.raises(ValueError, match="^shuffling 0 times"):
+    with pytest.raises(ValueError, match="^rounds is 0 and must be"):
         modality_bias(whole, inputs, targets, rounds=0)
     with pytest.raises(ValueError, match="^5 answers came for 600 samples$"):
         modality_bias(lambda given: whole(given)[:5], inputs, targets)

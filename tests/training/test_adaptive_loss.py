@@ -23,7 +23,7 @@ def test_weights_equal_the_formula(pairs, temperature):
 def test_a_loss_of_zero_before_counts_as_unchanged():
     weights = ratio_weights(torch.tensor([0.0, 3.0]), torch.tensor([0.0, 3.0]))
     assert weights.tolist() == [1, 1]
-    with pytest.raises(ValueError, match="^the temperature must be above 0, not 0$"):
+    with pytest.raises(ValueError, match="^temperature is 0 and must be a number above 0$"):
         ratio_weights(torch.ones(2), torch.ones(2), 0)
 
 
@@ -130,7 +130,7 @@ def test_names_must_fit(kind):
 
 
 def test_other_refusals():
-    with pytest.raises(ValueError, match="^a period of 0 steps"):
+    with pytest.raises(ValueError, match="^period is 0 and must be"):
         LossRatio(["a"], period=0)
     with pytest.raises(ValueError, match="^loss 'b' is none of a$"):
         UncertaintyWeights(["a"], squared=["b"])

@@ -88,7 +88,7 @@ def test_batches_are_pure_and_seeds_differ():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="^stage 's' has 0 steps and needs at least 1$"):
+    with pytest.raises(ValueError, match="^steps of stage 's' is 0 and must be"):
         Stage("s", 0, lambda step: step, {"a": 1.0})
     with pytest.raises(ValueError, match="^stage 's' has no objective with a weight above 0$"):
         Stage("s", 1, lambda step: step, {"a": 0.0})
@@ -96,9 +96,11 @@ def test_refusals():
         staged_batches([])
     with pytest.raises(ValueError, match="^stage 's' wants 'x', which is none of a, b$"):
         staged_loss({"a": max, "b": max})(None, StagedBatch(1, "s", {"x": 1.0}))
-    with pytest.raises(ValueError, match="^batch size 9 does not lie in 1 to the 4 samples$"):
+    with pytest.raises(
+        ValueError, match="^batch size is 9 and must be a whole number from 1 to 4$"
+    ):
         growing_batches(torch.ones(4), 9, 5)
-    with pytest.raises(ValueError, match="^start must be a share above 0 and up to 1, not 0"):
+    with pytest.raises(ValueError, match="^start is 0 and must be a number above 0 to 1"):
         growing_batches(torch.ones(4), 2, 5, start=0)
-    with pytest.raises(ValueError, match="^0 steps are too few"):
+    with pytest.raises(ValueError, match="^steps is 0 and must be"):
         growing_batches(torch.ones(4), 2, 0)

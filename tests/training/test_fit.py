@@ -297,9 +297,9 @@ def test_bfloat16_is_for_the_products_not_for_the_weights():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"steps": 0}, "steps is 0 and must be at least 1"),
+        ({"steps": 0}, "steps is 0 and must be a whole number from 1"),
         ({"warmup": 100}, "warmup is 100 and must be a share of the steps"),
-        ({"save_every": 0}, "save_every is 0 and must be at least 1"),
+        ({"save_every": 0}, "save_every is 0 and must be a whole number from 1"),
         ({"precision": "float16"}, "precision 'float16' is neither"),
         ({"device": "abacus"}, "device 'abacus' is none of"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0 and must be a number above 0"),

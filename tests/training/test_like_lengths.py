@@ -83,7 +83,7 @@ def test_a_caller_may_change_the_batch_it_got():
 
 @pytest.mark.parametrize(
     ("lengths", "batch", "sentence"),
-    [([], 2, "there are 0 lengths"), ([3, 4], 0, "batch size 0 is below 1")],
+    [([], 2, "there are 0 lengths"), ([3, 4], 0, "batch size is 0 and must be")],
 )
 def test_what_cannot_be_cut_is_refused(lengths, batch, sentence):
     with pytest.raises(ValueError, match=sentence):

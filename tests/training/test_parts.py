@@ -156,6 +156,6 @@ def test_refusals():
             ask(model, "pic")
     for rate in (0, -0.1):
         with pytest.raises(
-            ValueError, match=f"^the rate of part 'words' is {rate} and must be abo"
+            ValueError, match=f"^rate of part 'words' is {rate} and must be a number abo"
         ):
             part_groups(model, {"words": rate})

@@ -75,7 +75,7 @@ def test_every_sample_gets_its_turn_though_the_rest_is_dropped():
     ("count", "batch", "sentence"),
     [
         (10, 64, "batch size 64 is larger than the 10 samples"),
-        (10, 0, "batch size 0 is below 1"),
+        (10, 0, "batch size is 0 and must be"),
     ],
 )
 def test_refusals(count, batch, sentence):

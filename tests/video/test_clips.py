@@ -488,7 +488,8 @@ def test_a_generator_fixes_what_is_drawn():
 @pytest.mark.parametrize("how", ["uniform", "random", "dense"])
 def test_less_than_one_frame_is_refused(wrong, how):
     frames, count, stride = wrong
-    with pytest.raises(ValueError, match=f"{count} of {frames} frames at stride {stride} cannot"):
+    name = ("frames", "count", "stride")[wrong.index(min(wrong))]
+    with pytest.raises(ValueError, match=f"^{name} is {min(wrong)} and must be a whole number"):
         sample_frames(frames, count, how, stride=stride)
 
 

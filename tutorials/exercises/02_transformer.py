@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
 from scratchmm.layers.embeddings import check_divisible
 from scratchmm.layers.transformer import Activation, Transformer
+from scratchmm.sentences import check_number
 from scratchmm.training.optimizer import UNDECAYED
 
 
@@ -170,6 +171,10 @@ def check_no_peeking(decoder: nn.Module) -> None:
 
 # optimizer.decay_groups: What may shrink. 15 minutes, difficulty 2 of 5. In the lesson: "What may
 # shrink: weight decay".
+# Given:
+# - check_number(name: str, value: object, *, above: float=-math.inf, least: float=-math.inf, most:
+#       float=math.inf) -> None
+#     Refuse what is no finite number above `above`, from `least` to `most` (ValueError).
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split the parameters that learn in two: those which weight decay shrinks, and the rest.
 

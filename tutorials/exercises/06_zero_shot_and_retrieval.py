@@ -20,6 +20,8 @@ from torch import Tensor
 
 from scratchmm.contrastive.retrieval import Neighbours, check_search, first_best
 from scratchmm.contrastive.zero_shot import TEMPLATES
+from scratchmm.metrics.recall import MOST
+from scratchmm.sentences import check_count
 
 
 # zero_shot.class_embeddings: A classifier made of sentences. 15 minutes, difficulty 2 of 5. In the
@@ -65,6 +67,10 @@ def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float =
 
 # recall.recall_at_k: Recall@k. 20 minutes, difficulty 3 of 5. In the lesson: "Counting what was
 # found".
+# Given:
+# - check_count(name: str, value: object, *, least: int=1, most: int=MOST) -> None
+#     Refuse what is no whole number from `least` to `most`; a bool is none, nor is 2.0
+#     (ValueError).
 def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> float:
     """The share of queries with a right answer among their k most similar, from 0 to 1.
 

@@ -37,7 +37,9 @@ from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import padding_mask
 from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock
+from scratchmm.sentences import check_count, check_number
 from scratchmm.training.adaptive_loss import _distinct
+from scratchmm.training.balanced import MOST_DRAWN
 from scratchmm.training.modality_dropout import check_shares
 
 
@@ -359,6 +361,9 @@ class BottleneckLayer(nn.Module):
 #     Blocks one after the other.
 # - block_cost(length: int, width: int, hidden: int) -> Cost
 #     Of a TransformerBlock on so many tokens: four projections, attention, feed-forward, two norms.
+# - check_count(name: str, value: object, *, least: int=1, most: int=MOST) -> None
+#     Refuse what is no whole number from `least` to `most`; a bool is none, nor is 2.0
+#     (ValueError).
 # - linear_cost(inputs: int, outputs: int) -> Cost
 #     Of a Linear layer with its bias.
 class AttentionFusion(nn.Module):
@@ -388,6 +393,8 @@ class AttentionFusion(nn.Module):
         super().__init__()
         self.widths = check_widths(widths)
         self.sizes = (width, hidden, depth, outputs)
+        for name, value in zip(("width", "hidden", "depth", "outputs"), self.sizes, strict=True):
+            check_count(name, value)
         self.tokens = nn.ModuleDict({name: nn.Linear(size, width) for name, size in widths.items()})
         self.answer = nn.Parameter(torch.randn(width) * width**-0.5)
         self.transformer = Transformer(TransformerBlock(width, heads, hidden) for _ in range(depth))
@@ -493,6 +500,10 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
 
 # adaptive_loss.ratio_weights: Who fell least counts more. 10 minutes, difficulty 2 of 5. In the
 # lesson: "Several losses".
+# Given:
+# - check_number(name: str, value: object, *, above: float=-math.inf, least: float=-math.inf, most:
+#       float=math.inf) -> None
+#     Refuse what is no finite number above `above`, from `least` to `most` (ValueError).
 def ratio_weights(last: Tensor, before: Tensor, temperature: float = 2.0) -> Tensor:
     """Weights (K,) with the sum K from the losses of the last period and the one before, each (K,).
 

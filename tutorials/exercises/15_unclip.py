@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.vectors import cosine
+from scratchmm.sentences import check_number
 
 
 # prior.closest: The better of two draws. 10 minutes, difficulty 2 of 5. In the lesson: "From words
@@ -40,6 +41,9 @@ def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
 
 # prior.slerp: On the arc. 20 minutes, difficulty 3 of 5. In the lesson: "On the arc".
 # Given:
+# - check_number(name: str, value: object, *, above: float=-math.inf, least: float=-math.inf, most:
+#       float=math.inf) -> None
+#     Refuse what is no finite number above `above`, from `least` to `most` (ValueError).
 # - cosine(x: Tensor, y: Tensor) -> Tensor
 #     The cosine of the angle between x and y: (..., E), of any length: (...), float32 at least.
 def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:

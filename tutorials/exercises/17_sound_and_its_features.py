@@ -22,11 +22,16 @@ from scratchmm.audio.features import NEARLY_ZERO, check_numbers
 from scratchmm.audio.mel import check_bands, mel_points
 from scratchmm.audio.rhythm import FASTEST, LIKELY, MOST, SECONDS, likeness
 from scratchmm.audio.sound_files import check_rate
-from scratchmm.audio.spectrum import check_sound, hop_of, pad_ends, window_of
+from scratchmm.audio.spectrum import LONGEST, check_sound, hop_of, pad_ends, window_of
 from scratchmm.audio.waveform import MOST_SAMPLES, MOST_TOGETHER, ROLLOFF, ZEROS, windowed_sinc
+from scratchmm.sentences import check_count, check_number
 
 
 # spectrum.frame: Cut into frames. 10 minutes, difficulty 1 of 5. In the lesson: "Cut into frames".
+# Given:
+# - check_count(name: str, value: object, *, least: int=1, most: int=MOST) -> None
+#     Refuse what is no whole number from `least` to `most`; a bool is none, nor is 2.0
+#     (ValueError).
 def frame(sound: Tensor, length: int, hop: int) -> Tensor:
     """Frames of `length` samples, each begun `hop` samples after the one before.
 
@@ -118,6 +123,10 @@ def mel_filters(
 
 # spectrum.decibels: Silence has a logarithm too. 15 minutes, difficulty 2 of 5. In the lesson:
 # "Silence has a logarithm too". Comes after spectrum.stft.
+# Given:
+# - check_number(name: str, value: object, *, above: float=-math.inf, least: float=-math.inf, most:
+#       float=math.inf) -> None
+#     Refuse what is no finite number above `above`, from `least` to `most` (ValueError).
 def decibels(
     powers: Tensor, reference: float = 1.0, floor: float = 1e-10, span: float | None = 80.0
 ) -> Tensor:

@@ -19,9 +19,15 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from scratchmm.layers.lstm import State
+from scratchmm.sentences import check_count
+from scratchmm.video.clips import MOST_FRAMES
 
 
 # clips.sample_frames: Which frames. 20 minutes, difficulty 2 of 5. In the lesson: "Which frames".
+# Given:
+# - check_count(name: str, value: object, *, least: int=1, most: int=MOST) -> None
+#     Refuse what is no whole number from `least` to `most`; a bool is none, nor is 2.0
+#     (ValueError).
 def sample_frames(
     frames: int,
     count: int,

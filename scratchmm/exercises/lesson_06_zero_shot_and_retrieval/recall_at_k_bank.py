@@ -7,6 +7,7 @@ import torch
 from scratchmm.exercises.lesson_06_zero_shot_and_retrieval.recall_at_k import exercise
 
 AHEAD = "((similarity >= best) & ~relevant)"
+REFUSAL = 'check_count("k", k, most=MOST)'
 
 exercise.edit(
     "ties-forgiven",
@@ -41,7 +42,7 @@ exercise.edit(
 )
 exercise.edit(
     "least-similar-first",
-    ("if k < 1:", "similarity = -similarity\n    if k < 1:"),
+    (REFUSAL, f"similarity = -similarity\n    {REFUSAL}"),
     story="the least similar stand first, as if these were distances",
     advice="larger is more similar",
 )
@@ -94,7 +95,7 @@ exercise.edit(
 )
 exercise.edit(
     "k-zero-accepted",
-    ("if k < 1:", "if k < 0:"),
+    (REFUSAL, 'check_count("k", k, least=0, most=MOST)'),
     story="k = 0 is accepted",
     advice="raise a ValueError: k counts from 1",
 )

@@ -212,7 +212,7 @@ exercise.edit(
 )
 exercise.edit(
     "not-refused",
-    ("raise ValueError", "str"),
+    ('check_number("temperature", temperature, above=0)', "str(temperature)"),
     story="a temperature of 0 or below is taken as it comes",
     advice="raise ValueError unless it is above 0",
 )

@@ -154,6 +154,7 @@ exercise.edit(
 exercise.edit(
     "no-waves",
     ("if not 0 < count <= size:", "if count > size:"),
+    ("check_count(name, value, most=2**14)", "check_count(name, value, least=-9, most=2**14)"),
     (FIRST, "rows[:1] /= math.sqrt(2)"),
     (WAVES, "torch.arange(max(count, 0), dtype=torch.float64)[:, None]"),
     story="a count of 0 makes no waves, and no coefficients after them",

@@ -170,16 +170,14 @@ exercise.edit(
 )
 exercise.edit(
     "any-floor",
-    (
-        "if floor <= 0 or reference <= 0:",
-        "floor, reference = abs(floor) or 1e-10, abs(reference) or 1\n    if False:",
-    ),
+    ('check_number("floor", floor, above=0)', "floor = abs(floor) or 1e-10"),
+    ('check_number("reference", reference, above=0)', "reference = abs(reference) or 1"),
     story="a floor or reference of 0 or below is quietly made one that works",
     advice="raise a ValueError",
 )
 exercise.edit(
     "any-span",
-    ("if span is not None and span < 0:", "if False:"),
+    ('check_number("span", span, least=0)', "str(span)"),
     story="a span below 0 raises even the loudest",
     advice="raise a ValueError",
 )

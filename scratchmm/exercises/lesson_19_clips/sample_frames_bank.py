@@ -15,7 +15,7 @@ PLACES = "((segments + moments) * frames / count).long().clamp(max=frames - 1)"
 LATEST = "max(frames - 1 - (count - 1) * stride, 0)"
 BEGIN = "torch.randint(latest + 1, (), generator=generator)"
 ROW = "(begin + stride * torch.arange(count)).clamp(max=frames - 1)"
-REFUSAL = "min(frames, count, stride) < 1"
+REFUSAL = '(("frames", frames), ("count", count), ("stride", stride))'
 
 exercise.edit(
     "first-of-each",
@@ -181,7 +181,7 @@ exercise.edit(
 )
 exercise.edit(
     "short-refused",
-    (REFUSAL, f"{REFUSAL} or frames < count"),
+    ("most=MOST_FRAMES", "most=frames if name == 'count' else MOST_FRAMES"),
     story="a clip of fewer frames than asked is refused",
     advice="repeat its frames: every clip of a set gives as many",
 )
@@ -211,19 +211,19 @@ exercise.edit(
 )
 exercise.edit(
     "nothing-refused",
-    (REFUSAL, "frames < 1"),
+    (REFUSAL, '(("frames", frames),)'),
     story="a count or stride below 1 is taken",
     advice="raise ValueError for each that is below 1",
 )
 exercise.edit(
     "stride-not-refused",
-    (REFUSAL, "min(frames, count) < 1"),
+    (REFUSAL, '(("frames", frames), ("count", count))'),
     story="a stride below 1 is taken: a row of one frame, over and over",
     advice="raise ValueError for a stride below 1 too",
 )
 exercise.edit(
     "frames-not-refused",
-    (REFUSAL, "min(count, stride) < 1"),
+    (REFUSAL, '(("count", count), ("stride", stride))'),
     story="a clip of no frames is taken",
     advice="raise ValueError: there is no frame to look at",
 )
