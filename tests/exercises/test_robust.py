@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from scratchmm.exercises import catalogue
 from scratchmm.exercises.checking import judge
 from scratchmm.exercises.copies import change, duplicate
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import grade
 from scratchmm.exercises.shortcuts import borrowed
+from scratchmm.layers import fast_attention
 
 
 @pytest.fixture
@@ -265,3 +267,13 @@ def test_kernels_are_forbidden_and_not_names_alone(open_exercise, forbidden, ker
 
     assert grade(exercise, sly).outcome.failure.kind == "shortcut"
     assert grade(exercise, lambda x, by=2.0: x.unfold(1, 1, 1)[..., 0] * by + 3).status == "passed"
+
+
+@pytest.mark.parametrize("name", ["tiled_attention", "fused_attention", "torch_attention"])
+def test_another_attention_of_the_library_is_no_answer_to_attend(name):
+    def attend(query, key, value, mask=None, *, backend=None):
+        return getattr(fast_attention, name)(query, key, value, mask)
+
+    graded = grade(catalogue.find("attention.attend"), attend)
+    assert graded.outcome.failure.kind == "shortcut"
+    assert f"fast_attention.{name}" in graded.outcome.failure.got

@@ -1,5 +1,6 @@
 """`learn verify` finds every way in which a check can be worthless; and the two other kinds."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,34 @@ from scratchmm.exercises.diagnosis import diagnose
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import grade
 from scratchmm.exercises.kinds import Bank, judged_by_bank
+from scratchmm.exercises.learner import _sources
 from scratchmm.exercises.verify import closing_line, verify, verify_limits, verify_one
 
 
 def test_a_real_exercise_is_in_order():
     assert verify_one("attention.padding_mask").faults == []
+
+
+def refusing():
+    """The exercises whose docstrings refuse something."""
+    for exercise in catalogue.exercises().values():
+        told = [exercise.reference, *(getattr(exercise.reference, m) for m in exercise.methods)]
+        text = " ".join(inspect.getdoc(thing) or "" for thing in told)
+        if not exercise.judges and any(word in text for word in ("ValueError", "refuse")):
+            yield exercise
+
+
+def test_every_docstring_that_refuses_something_is_asked_for_it():
+    exercises = list(refusing())
+    assert len(exercises) > 40
+    for exercise in exercises:
+        asked = any("case.refuses(" in source(rule) for rule in exercise.properties)
+        assert asked, f"{exercise.id}: no property asks for what its docstring refuses"
+
+
+def source(rule):
+    """A property's source, and that of its module's helpers that it calls."""
+    return "\n".join(_sources(rule.function, set()))
 
 
 def test_the_small_ones_are_in_order_and_counted(fake):

@@ -150,6 +150,20 @@ def gradients(block_class, case):
 
 
 @exercise.wrong(
+    "default-epsilon",
+    story="the norms have torch's own epsilon, 1e-5, whatever epsilon says",
+    advice="use the two norms as they were built: self.attention_norm(x)",
+    method="forward",
+)
+def default_epsilon(self, x, mask=None, cache=None):
+    def norm(layer, x):
+        return F.layer_norm(x, x.shape[-1:], layer.weight, layer.bias)
+
+    x = x + self.attention(norm(self.attention_norm, x), mask=mask, cache=cache)
+    return x + self.feed_forward(norm(self.feed_forward_norm, x))
+
+
+@exercise.wrong(
     "nothing-returned",
     story="both sums are made, but nothing is returned",
     advice="end with return x + ...",

@@ -293,7 +293,7 @@ def tiled(positions, old_grid, new_grid):
 def by_a_factor(positions, old_grid, new_grid):
     factors = tuple(new / old for new, old in zip(new_grid, old_grid, strict=True))
     grid = rearrange(positions, "(h w) d -> 1 d h w", h=old_grid[0])
-    grid = F.interpolate(grid, scale_factor=factors, mode="bicubic", recompute_scale_factor=True)
+    grid = F.interpolate(grid, scale_factor=factors, mode="bicubic")
     return rearrange(grid, "1 d h w -> (h w) d")
 
 

@@ -319,6 +319,19 @@ exercise.edit(
     advice="first_best gives the lowest; topk promises no order of equals",
 )  # fmt: skip
 exercise.edit(
+    "any-of-equals",
+    ("first_best(scores, min(k, scores.shape[1]))",
+     "scores.topk(min(k, scores.shape[1]), dim=1).indices"),
+    story="of equal scores any may come first: topk promises no order of equals",
+    advice="first_best gives the lowest, or a stable sort",
+)  # fmt: skip
+exercise.edit(
+    "nan-kept",
+    ("fresh = fresh.masked_fill(fresh.isnan(), -torch.inf)", "pass"),
+    story="a score that is nan stays, and nothing can be compared with it",
+    advice="it becomes minus infinity, so that its row is nobody's neighbour",
+)
+exercise.edit(
     "nan-among-the-best",
     ("fresh = fresh.masked_fill(fresh.isnan(), -torch.inf)", "pass"),
     ("first_best(scores, min(k, scores.shape[1]))",

@@ -80,7 +80,7 @@ def not_clipped(guide, case):
 
 @exercise.holds("the result is a new tensor, at scale 0 and 1 too")
 def new_tensor(guide, case):
-    for scale in (0.0, 1.0, 4.0):
+    for scale in (4.0, 1.0, 0.0):
         pair = both(case, B=3, D=4)
         got = case.call(guide, *pair, scale)
         case.true(isinstance(got, Tensor), "a tensor", got)

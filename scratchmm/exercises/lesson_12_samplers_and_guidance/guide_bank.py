@@ -105,12 +105,18 @@ exercise.edit(
 )
 exercise.edit(
     "the-callers-own",
-    ("return " + FORMULA,
-     f"return conditional if scale == 1 else unconditional if scale == 0 else {FORMULA}"),
-    story="at scale 0 or 1 the caller's own prediction is returned, and who writes into the result "
+    ("return " + FORMULA, f"return conditional if scale == 1 else {FORMULA}"),
+    story="at scale 1 the caller's own prediction is returned, and who writes into the result "
     "writes into that",
     advice="a new tensor at every scale: the formula makes one, or clone()",
 )  # fmt: skip
+exercise.edit(
+    "off-at-zero",
+    ("return " + FORMULA, f"return unconditional if scale == 0 else {FORMULA}"),
+    story="at scale 0 the caller's own prediction is returned, and who writes into the result writes "
+    "into that",
+    advice="a new tensor at every scale: the formula makes one, or clone()",
+)
 exercise.edit(
     "difference-in-place",
     (

@@ -196,9 +196,9 @@ def refused_name(prompt_dropout, case):
     case.refuses(ValueError, prompt_dropout, condition, empty, 0.5, generator(case))
 
 
-@exercise.holds("an empty prompt of another length is refused with a ValueError")
+@exercise.holds("an empty prompt of another length, or two of them, is refused with a ValueError")
 def refused_length(prompt_dropout, case):
-    for length in (4, 1):
+    for count, length in ((1, 4), (1, 1), (2, 5)):
         condition, empty = prompts(3)
-        empty = {name: value[:, :length] for name, value in empty.items()}
+        empty = {name: value[:, :length].repeat(count, 1) for name, value in empty.items()}
         case.refuses(ValueError, prompt_dropout, condition, empty, 0.5, generator(case))

@@ -177,7 +177,7 @@ def checked(condition, empty, share):
         raise ValueError(f"share {share}")
     if not set(empty) <= set(condition):
         raise ValueError(f"{set(empty) - set(condition)}")
-    if any(value.shape[1:] != condition[name].shape[1:] for name, value in empty.items()):
+    if any(value.shape != (1, *condition[name].shape[1:]) for name, value in empty.items()):
         raise ValueError("another length")
     return len(next(iter(condition.values())))
 

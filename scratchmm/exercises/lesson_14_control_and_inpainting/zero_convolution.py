@@ -51,7 +51,7 @@ def filled(case, factory, kernel=1):
 @exercise.holds("height and width stay, for every odd kernel; without one, it is 1")
 def shape(convolution, case):
     x = picture(case)
-    for kernel in (None, 1, 3, 5, 9):
+    for kernel in (None, 1, 3, 5, 7):
         case.shape(case.call(made(case, convolution, kernel), x), "B D X Y")
 
 

@@ -148,6 +148,12 @@ def quiet(tempo, case):
     case.equal(case.call(tempo, onsets, 4000, 200), torch.tensor([100.0, 120.0]))
 
 
+@exercise.holds("where 8 s hold 2 frames there is one lag, and its tempo is the answer")
+def one_lag(tempo, case):
+    onsets = case.named(case.normal(B=2, F=9).abs(), "B F")
+    case.equal(case.call(tempo, onsets, 1000, 4000), torch.full((2,), 15.0))
+
+
 @exercise.holds("onsets that are nan are refused with a ValueError")
 def not_numbers(tempo, case):
     for places in ((1, 7), (slice(None), 0)):

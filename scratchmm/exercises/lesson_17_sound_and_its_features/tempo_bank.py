@@ -153,6 +153,12 @@ exercise.edit(
     advice="if the last axis is empty, raise a ValueError",
 )
 exercise.edit(
+    "three-frames-wanted",
+    ("if longest < 2:", "if longest < 3:"),
+    story="8 s that hold 2 frames are refused, though there is a lag of 1 in them",
+    advice="raise a ValueError where n is below 2",
+)
+exercise.edit(
     "nan-not-refused",
     ('check_numbers(onsets, "onsets")', "pass"),
     story="it does not refuse onsets that are nan",
