@@ -115,7 +115,9 @@ def changes(node: Any) -> Iterator[tuple[str, Any, str]]:
 
 def changes_of_call(node: ast.Call) -> Iterator[tuple[str, Any, str]]:
     name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-    for index in range(len(node.keywords)):
+    for index, keyword in enumerate(node.keywords):
+        if harmless(keyword):
+            continue
         yield "drop keyword", node, changed(node, keywords=without(node.keywords, index))
     plain = not any(isinstance(one, ast.Starred | ast.GeneratorExp) for one in node.args)
     if len(node.args) > 1 and plain and name != "isinstance":
@@ -140,6 +142,11 @@ def simple(node: ast.stmt) -> bool:
     return not hasattr(node, "body") and not isinstance(node, ENDS)
 
 
+def harmless(node: ast.AST) -> bool:
+    """Arguments that check or speed up, and change nothing where all is well."""
+    return isinstance(node, ast.keyword) and node.arg in ("strict", "non_blocking")
+
+
 def nodes(node: ast.AST) -> Iterator[ast.AST]:
     """Every node where a bug may be: no types, no words, nothing that only a type checker reads."""
     yield node
@@ -148,7 +155,7 @@ def nodes(node: ast.AST) -> Iterator[ast.AST]:
     ):
         return
     for name, value in ast.iter_fields(node):
-        if name not in ("annotation", "returns"):
+        if name not in ("annotation", "returns") and not harmless(node):
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):
                     yield from nodes(child)

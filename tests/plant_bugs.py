@@ -62,10 +62,10 @@ def sample(files: list[Path], count: int, seed: int, root: Path = ROOT) -> list[
     return list(found.values())
 
 
-def tests_of(path: Path, root: Path = ROOT) -> list[str]:
+def mirror_of(path: Path, root: Path = ROOT) -> list[str]:
     """The file itself, for its examples, and the tests that mirror it: by name, then by import.
 
-    >>> tests_of(Path("scratchmm/language/bert_words.py"))
+    >>> mirror_of(Path("scratchmm/language/bert_words.py"))
     ['scratchmm/language/bert_words.py', 'tests/language/test_wordpiece.py']
     """
     module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
@@ -158,7 +158,7 @@ class Copy:
     def catches(self, bug: Bug) -> str:
         """The test that catches a bug, or ""."""
         source = (self.folder / bug.path).read_bytes()
-        words = [*tests_of(bug.path, self.folder), "-k", TIMED]
+        words = [*mirror_of(bug.path, self.folder), "-k", TIMED]
         while True:
             self.write(bug.path, planted(source, bug) or b"")
             failed = self.first_failure(words)
