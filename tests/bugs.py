@@ -131,9 +131,8 @@ def changes_of_call(node: ast.Call) -> Iterator[tuple[str, Any, str]]:
         arguments[last] += " - 1"
         yield "range", node, f"range({', '.join(arguments)})"
     if name in DROPPED.split():
-        inner = (
-            node.func.value if isinstance(node.func, ast.Attribute) else (node.args or [None])[0]
-        )
+        of = [node.func.value] if isinstance(node.func, ast.Attribute) else node.args
+        inner = of[0] if of else None
         if inner is not None and not isinstance(inner, ast.Starred | ast.GeneratorExp):
             yield "drop call", node, f"({ast.unparse(inner)})"
 
