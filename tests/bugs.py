@@ -16,6 +16,7 @@ OPERATOR |= {ast.Div: ast.Mult, ast.FloorDiv: ast.Mod, ast.Mod: ast.FloorDiv, as
 OPERATOR |= {ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd}
 PAIRS = "min/max any/all mean/sum amin/amax argmin/argmax minimum/maximum sin/cos floor/ceil"
 OTHER = {a: b for pair in PAIRS.split() for a, b in (pair.split("/"), pair.split("/")[::-1])}
+EVEN = "isinstance transpose hypot maximum minimum max min"  # either way round the same, or none
 DROPPED = "clamp clamp_ abs sqrt square detach clone contiguous eval sorted reversed strip lower"
 DROPPED += " flip round masked_fill float double item copy removesuffix removeprefix set list"
 
@@ -120,7 +121,7 @@ def changes_of_call(node: ast.Call) -> Iterator[tuple[str, Any, str]]:
             continue
         yield "drop keyword", node, changed(node, keywords=without(node.keywords, index))
     plain = not any(isinstance(one, ast.Starred | ast.GeneratorExp) for one in node.args)
-    if len(node.args) > 1 and plain and name != "isinstance":
+    if len(node.args) > 1 and plain and name not in EVEN.split():
         swapped = [node.args[1], node.args[0], *node.args[2:]]
         yield "swap arguments", node, changed(node, args=swapped)
     if name in OTHER:

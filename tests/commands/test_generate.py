@@ -203,6 +203,24 @@ def test_a_damaged_model_is_named_and_how_to_mend_it(call, trained, tmp_path):
     refused(call("a red ring", "--cache", "file"), "is a file")
 
 
+def test_fresh_takes_away_all_that_was_trained_before(call, trained, tmp_path):
+    assert call("a red ring", "--steps", 1)[0] == 0
+    cache, mine = tmp_path / ".cache", ("notes.txt", "reading/curve.csv")
+    old = [
+        "control_edges.pt",
+        "control_pose.pt",
+        "squeezing/checkpoint.pt",
+        "reading/checkpoint.pt",
+    ]
+    for name in [*old, *mine]:
+        (cache / name).parent.mkdir(exist_ok=True)
+        (cache / name).write_bytes(b"old")
+    assert call("a red ring", "--steps", 1)[0] == 0 and all((cache / name).exists() for name in old)
+    assert call("a red ring", "--steps", 1, "--fresh")[0] == 0 and len(trained) == 2
+    assert not any((cache / name).exists() for name in old)
+    assert all((cache / name).exists() for name in mine)
+
+
 def test_batches(call, tmp_path):
     (tmp_path / "list.txt").write_text("a red ring\n\n# a comment\na blue star\n")
     status, out, _ = call("--batch", "list.txt", "--out", "f", "--steps", 2, "--count", 2)
