@@ -255,7 +255,13 @@ def test_times_are_fractions_and_hundredths_where_nothing_is_said(tmp_path):
 def test_an_animated_png_that_is_not_all_there_is_refused(tmp_path):
     path = tmp_path / "a.png"
     red = (RED * 3, 0, 0, 0)
+    three = [chunk(b"acTL", struct.pack(">II", 3, 0)), control(0, 3)]
+    three += [chunk(b"IDAT", packed(RED * 3)), control(1, 3), data(2, RED * 3)]
     cases = {
+        r"frame 2 of .*damaged: 0 x 1 pixels at column 1": film(red, (b"", 1, 0, 0)),
+        r"frame 3 of .* is damaged or truncated": png(
+            head(3, 1, 8, 6), *three, control(3, 2), data(4, GREEN)
+        ),
         "2 of 5 frames": film(red, red, promised=5),
         r"frame 2 of .*column 2 and row 0 do not lie on the canvas of 3 x 1": film(
             red, (GREEN * 2, 2, 0, 0)
