@@ -80,6 +80,43 @@ def test_right_and_wrong_answers_have_their_frames(tmp_path: Path) -> None:
         assert rgb in colors(path) and unwanted not in colors(path)
 
 
+@pytest.fixture
+def drawn(monkeypatch) -> list:
+    """The figures that would be saved."""
+    figures: list = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: figures.append(figure))
+    return figures
+
+
+def test_a_curve_names_its_axes_its_lines_and_what_it_is(drawn: list) -> None:
+    rows = [{"step": 0, "loss": 2.0, "kl": 1.0}, {"step": 5, "loss": 1.0}]
+    plots.curve(rows, "c.png", heading="it falls")
+    plots.curve(rows, "c.png", keys=("loss", "kl"))
+    (one,), (two,) = (figure.axes for figure in drawn)
+    assert (one.get_xlabel(), one.get_ylabel(), one.get_title()) == ("step", "loss", "it falls")
+    assert one.get_legend() is None and two.get_ylabel() == ""
+    assert [text.get_text() for text in two.get_legend().get_texts()] == ["loss", "kl"]
+    assert [line.get_xydata().tolist() for line in two.lines] == [[[0, 2], [5, 1]], [[0, 1]]]
+
+
+def test_a_sheet_has_the_query_first_and_the_answers_by_rank(drawn: list) -> None:
+    red, blue = torch.zeros(2, 3, 4, 4).sub(1).unbind(0)
+    red[0], blue[2] = 1, 1
+    queries, answers = ["a red dot", "a blue dot"], [[red, blue], [blue]]
+    plots.retrieval_sheet(queries, answers, [[True, False], [True]], "s.png", heading="found")
+    (figure,) = drawn
+    top, bottom = figure.axes[:3], figure.axes[3:]
+    assert [axis.get_title() for axis in top] == ["query", "1", "2"]
+    assert figure.get_suptitle() == "found"
+    assert [[len(axis.images) for axis in row] for row in (top, bottom)] == [[0, 1, 1], [0, 1, 0]]
+    for row, query in ((top, "red"), (bottom, "blue")):
+        assert query in row[0].texts[0].get_text()
+    shown = [
+        np.asarray(axis.images[0].get_array())[0, 0].tolist() for axis in (*top[1:], bottom[1])
+    ]
+    assert [np.argmax(color) for color in shown] == [0, 2, 2]
+
+
 def test_curve_and_bars_draw(tmp_path: Path) -> None:
     rows = [{"step": i, "loss": 1.0 / (i + 1), "accuracy": i / 9} for i in range(10)]
     assert plots.curve(rows, tmp_path / "curve.png", keys=("loss", "accuracy")).stat().st_size > 0

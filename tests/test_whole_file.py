@@ -91,7 +91,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
         os._exit(0)
     os.waitpid(child, 0)
     names = [f".a.pt.{child}-1.part", f".b.pt.{os.getpid()}-1.part", ".c.part", "d.part"]
-    for name in names:
+    for name in [*names, f".e.pt.{10**20}-1.part"]:  # so large a number no process has
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert sorted(os.listdir(tmp_path)) == sorted(names[1:])

@@ -321,6 +321,19 @@ def test_a_picture_as_the_beginning(call):
     torch.testing.assert_close(found.mean((1, 2)), wanted.mean((1, 2)), rtol=0, atol=0.02)
 
 
+def test_what_begins_with_a_picture_keeps_no_gradients(call, monkeypatch):
+    seen, plain = [], Folded.to_images
+
+    def watched(space, latents):
+        seen.append(torch.is_grad_enabled())
+        return plain(space, latents)
+
+    monkeypatch.setattr(Folded, "to_images", watched)
+    save("init.png", np.full((32, 32, 3), 128))
+    assert call("a red ring", "--init", "init.png", "--steps", 2)[0] == 0
+    assert seen and not any(seen)
+
+
 def test_control_pictures(call, tmp_path):
     lines = np.zeros((32, 32))
     lines[8, 4:20] = lines[20, 4:20] = lines[8:21, 4] = 255

@@ -34,12 +34,12 @@ class Trap:
 
 
 def test_round_trip(tmp_path):
-    save_checkpoint(tmp_path / "new" / "c.pt", STATE)
-    loaded = load_checkpoint(tmp_path / "new" / "c.pt")
+    save_checkpoint(tmp_path / "new" / "deep" / "c.pt", STATE)
+    loaded = load_checkpoint(tmp_path / "new" / "deep" / "c.pt")
     torch.testing.assert_close(loaded["model"], STATE["model"], rtol=0, atol=0)
     assert loaded["settings"] == STATE["settings"] and loaded["list"] == STATE["list"]
     assert sorted(loaded) == ["list", "model", "settings"]
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["c.pt"]
+    assert [path.name for path in (tmp_path / "new" / "deep").iterdir()] == ["c.pt"]
 
 
 @pytest.mark.parametrize("failing", ["save", "fsync", "replace"])
