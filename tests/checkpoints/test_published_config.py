@@ -312,6 +312,15 @@ def test_a_tower_made_otherwise_is_refused(tmp_path, tower, change, sentence):
         load_clip(made, tmp_path)
 
 
+def test_a_list_may_be_a_value_that_is_known_or_of_such_values():
+    check = published_config.check_fixed
+    for known in (["a", "a"], "a", [1, 2], []):
+        check("c.json", {"key": known}, {"key": ("a", [1, 2])})
+    for other in (["a", "b"], "b", [2, 1], [[1]]):
+        with pytest.raises(ValueError, match="c.json .*key"):
+            check("c.json", {"key": other}, {"key": ("a", [1, 2])})
+
+
 def test_lxmert_of_other_heads_is_refused(tmp_path):
     saved(an_lxmert(), tmp_path)
     load_lxmert(BimodalTransformer(LXMERT), tmp_path)

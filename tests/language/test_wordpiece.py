@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scratchmm.language import bert_words as bert_words_module
 from scratchmm.language.bert_words import bert_words
 from scratchmm.language.wordpiece import (
     LONGEST,
@@ -359,6 +360,15 @@ def test_files_that_hold_no_vocabulary_are_refused(tmp_path):
         WordPiece.load(path)
     with pytest.raises(ValueError, match=r"^the vocabulary of 4 has no \[MASK\]$"):
         WordPiece(SPECIAL[:4])
+
+
+def test_each_character_is_looked_up_once():
+    """A text of a million characters has a few hundred different ones."""
+    steps = [getattr(bert_words_module, name) for name in ("_tidied", "_bare", "_isolated")]
+    for step in steps:
+        step.cache_clear()
+    assert bert_words("Ah, ah! " * 50) == ["ah", ",", "ah", "!"] * 50
+    assert all(step.cache_info().misses <= 6 for step in steps)
 
 
 PUBLISHED_CJK = [  # as BERT's own code lists them

@@ -26,6 +26,23 @@ def test_one_seed_is_one_picture_in_any_batch() -> None:
     assert together.abs().max() <= 1 and not together.requires_grad
 
 
+def test_the_size_of_noise_is_learned_without_gradients_or_chance(monkeypatch) -> None:
+    model, seen = untrained(), []
+    space, plain = model.model.space, model.model.space.to_latents
+
+    def watched(*given):
+        seen.append(torch.is_grad_enabled())
+        return plain(*given)
+
+    monkeypatch.setattr(space, "to_latents", watched)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    noise = model.noise([5, 6])
+    assert_close(torch.rand(2), expected, rtol=0, atol=0)  # the global generator is left alone
+    assert noise.shape == (2, 16, 4, 4) and seen == [False]
+
+
 def test_prompt_negative_and_scale_are_heard() -> None:
     model = untrained()
     options = {"seeds": [1], "steps": 2}

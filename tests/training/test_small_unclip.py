@@ -103,6 +103,10 @@ def test_noise_that_was_found_makes_the_latents_again(kept):
     _, unclip, _ = kept
     pictures = small_unclip.draw_many(captioned(2, [("red", "star")]).scenes)
     embeddings = unclip.clip.embed_pictures(pictures)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unclip.decoder, "forward", lambda *_, **__: torch.is_grad_enabled())
+        patch.setattr(small_unclip.unclip, "invert", lambda decoder, *_, **__: decoder())
+        assert unclip.find_noise(pictures, embeddings) is False  # no gradients are kept
     noise = unclip.find_noise(pictures, embeddings, steps=100)
     again = small_unclip.unclip.decode(
         unclip.decoder, unclip.schedule, embeddings, noise, steps=100, clip=None
