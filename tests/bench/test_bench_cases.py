@@ -5,6 +5,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -150,6 +151,46 @@ def test_the_world_and_the_import() -> None:
     rows = world.rows(rounds=1, count=50)
     assert torch.get_num_threads() == threads
     assert [row.goal for row in rows] == [1.0, 1.0]
+
+
+def test_an_import_is_timed_in_every_round_and_the_median_counts(monkeypatch) -> None:
+    seconds = iter(["0.009\n", "0.001\n", "0.002\n"])
+
+    def run(words, **_):
+        assert words[:2] == [sys.executable, "-c"] and "; import torch; " in words[2]
+        return SimpleNamespace(returncode=0, stdout=next(seconds))
+
+    monkeypatch.setattr(world.subprocess, "run", run)
+    assert world.import_milliseconds("import torch", rounds=3) == pytest.approx(2.0)
+    assert next(seconds, None) is None
+
+
+def test_so_many_neighbours_are_busy_and_gone_afterwards(monkeypatch) -> None:
+    started, whole = [], busy.subprocess.Popen
+    monkeypatch.setattr(
+        busy.subprocess, "Popen", lambda *a: started.append(whole(*a)) or started[-1]
+    )
+    with pytest.raises(KeyError), busy.busy_neighbours(2):
+        assert [process.poll() for process in started] == [None, None]
+        raise KeyError("an error in the block")
+    assert all(process.poll() is not None for process in started)
+
+
+def test_forward_passes_are_timed_without_gradients(monkeypatch) -> None:
+    pytest.importorskip("transformers")
+    seen = []
+
+    def compare(case, ours, peer, **more):
+        if "forward" in case:
+            seen.extend(run().requires_grad for _, run in (ours, peer))
+        return Row(case, "a", "b", 1.0, 1.0, 1.0, None, None, None, "cpu", 1)
+
+    for module in (resnet, vit):
+        monkeypatch.setattr(module, "compare", compare)
+    resnet.rows(rounds=1, config=ResNetConfig(4, (8, 12), (1, 1), classes=5), batch=3, size=32)
+    assert seen == [False, False]
+    vit.rows(rounds=1, config=tiny_vit(), batch=2)
+    assert not any(seen)
 
 
 def test_without_the_peer_a_sentence_says_what_to_install(monkeypatch, capsys) -> None:
