@@ -15,7 +15,7 @@ RETURN = "return table.gather(1, mixed).flatten()[:count]"
 
 exercise.edit(
     "any-count",
-    ("if count < 1:", "if False:"),
+    ('check_count("count", count, most=MOST_DRAWN)', "pass"),
     ("return table.gather(1, mixed).flatten()[:count]",
      "return table.gather(1, mixed).flatten()[: max(count, 0)]"),
     ("torch.cat(turns)[:rounds]", "torch.cat([torch.empty(0).long(), *turns])[: max(rounds, 0)]"),
