@@ -1,5 +1,6 @@
 """What a case demands, how it tells what it saw, and which shortcuts it stops."""
 
+import dataclasses
 import math
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from scratchmm.exercises.calls import Failed, NotWritten
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.compare import same
+from scratchmm.exercises.format import BankAnswer, Property
 from scratchmm.exercises.grading import apply, grade
 from scratchmm.exercises.shortcuts import ShortcutTaken, forbidding
 
@@ -213,3 +215,9 @@ def test_a_generator_is_told_by_its_seed():
     case = Case(0, "x")
     case.call(lambda generator: 0, torch.Generator().manual_seed(7))
     assert "generator=torch.Generator().manual_seed(7)" in case.called
+
+
+def test_answers_and_properties_of_a_bank_stay_as_they_are():
+    for one in (BankAnswer("seven", build=lambda: 7), Property("it holds", lambda f, case: None)):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            one.sentence = "another"
