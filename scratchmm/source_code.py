@@ -8,7 +8,7 @@ import ast
 import hashlib
 import io
 import tokenize
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = "scratchmm"
@@ -48,11 +48,7 @@ def code_of(source: str) -> str:
     'x = 1'
     """
     lines = source.split("\n")  # as the parser counts them: splitlines() splits at more signs
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
+    for node in statements(ast.parse(source)):
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
             first = body[0]
@@ -60,7 +56,44 @@ def code_of(source: str) -> str:
                 lines[first.lineno - 1 : first.end_lineno] = [""] * (
                     (first.end_lineno or first.lineno) - first.lineno + 1
                 )
+    for row, column in comments(source, lines):
+        lines[row] = lines[row][:column]
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def comments(source: str, lines: list[str]) -> Iterator[tuple[int, int]]:
+    """Where comments begin, row and column from 0, in lines from which docstrings are taken out.
+
+    A sign # with no quote before it, where no string goes over several lines, begins one. The
+    tokenizer knows in any case, but takes ten times as long, and `generate` waits for it.
+
+    >>> [*comments("x = '#'  # why", ["x = '#'  # why"])]
+    [(0, 9)]
+    """
+    places = [(row, line.find("#")) for row, line in enumerate(lines) if "#" in line]
+    quotes = any(quote in lines[row][:column] for row, column in places for quote in "'\"")
+    if not quotes and not any(line.count('"""') or line.count("'''") for line in lines):
+        if not any(line.endswith("\\") for line in lines):  # a string that goes on
+            yield from places
+            return
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            if lines[row - 1]:
+                yield row - 1, column
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """The tree and all statements in it, also those within others; expressions are not looked into.
+
+    >>> [type(node).__name__ for node in statements(ast.parse("if x:\\n    import y"))]
+    ['Module', 'If', 'Import']
+    """
+    yield tree
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(tree, field, ())
+        for node in inner if isinstance(inner, list) else ():  # a lambda's body is an expression
+            yield from statements(node)
 
 
 def closure(path: Path, root: Path) -> set[Path]:
@@ -79,7 +112,7 @@ def imports(path: Path, root: Path) -> set[Path]:
     """The files of the package that one file imports, wherever in it the import stands."""
     parts = path.relative_to(root).with_suffix("").parts
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
