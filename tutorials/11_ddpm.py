@@ -571,7 +571,7 @@ print("picture:", plots.picture_grid(strip, titles, out / "average.png", columns
 if world:
     kept = Path("runs/judge" + larger + "_quick" * quick) / "judge.pt"
     fewer = {"steps": 20} if quick else {}
-    judge = open_judge(kept, size=size, progress=True, **fewer)
+    judge = open_judge(kept, size=size, progress=True, say=print, **fewer)
 
 
 def features(found):

@@ -134,7 +134,9 @@ sizes |= options.steps_given()
 judging = {"steps": 20} if options.quick else {}
 folder = options.place("runs/generator")
 generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
-judge = small_judge.open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **judging)
+judge = small_judge.open_judge(
+    Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging
+)
 torch.set_grad_enabled(False)  # what is trained is only asked from here on
 model, schedule = generator.model, generator.model.schedule
 scenes = [sample_scene(rng, combinations=seen) for _ in range(300 if options.quick else 2000)]
@@ -662,7 +664,9 @@ sheet(rows, [], out / "diversity.png")
 
 # %%
 smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
-clip = open_clip([Path("runs/clip" + quick), Path("runs/05_clip")], progress=True, **smaller)
+clip = open_clip(
+    [Path("runs/clip" + quick), Path("runs/05_clip")], progress=True, say=print, **smaller
+)
 
 # %% [markdown]
 # **Question.** Each picture against its own prompt, one with another colour, one with another shape,

@@ -68,7 +68,9 @@ shared = small_generator.open_generator(
     Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **less
 )
 few = {"steps": 20} if options.quick else {}
-judge = small_judge.open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **few)
+judge = small_judge.open_judge(
+    Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **few
+)
 space = shared.model.space  # pictures to latents and back
 vae = space.vae
 

@@ -155,7 +155,7 @@ sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if opt
 folder = Path("runs/generator" + short)
 generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
 judging = {"steps": 20} if options.quick else {}
-judge = open_judge(Path("runs/judge" + short) / "judge.pt", progress=True, **judging)
+judge = open_judge(Path("runs/judge" + short) / "judge.pt", progress=True, say=print, **judging)
 prompts = [article(f"{scene.things[0].color} {scene.things[0].shape}") for scene in scenes]
 seeds = [1000 * options.seed + number for number in range(count)]
 without = generator.draw(prompts, seeds=seeds)
@@ -354,7 +354,9 @@ print("picture:", plots.picture_grid(rows, titles, out / "holes.png", columns=le
 
 # %%
 smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
-clip = open_clip([Path("runs/clip" + short), Path("runs/05_clip")], progress=True, **smaller)
+clip = open_clip(
+    [Path("runs/clip" + short), Path("runs/05_clip")], progress=True, say=print, **smaller
+)
 
 
 def heat_of(picture, words, patch=12):

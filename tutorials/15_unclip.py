@@ -66,7 +66,7 @@ generator = open_generator(
     Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **sizes
 )
 judging = {"steps": 20} if options.quick else {}
-judge = open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, **judging)
+judge = open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging)
 space = generator.model.space
 sizes = {"clip_steps": 10, "prior_steps": 5, "steps": 10, "scenes": 400} if options.quick else {}
 sizes |= options.steps_given()

@@ -65,7 +65,7 @@ generator = open_generator(
     options.place("runs/generator"), others=[cache_folder()], progress=True, say=print, **sizes
 )
 sizes = {"steps": 20} if options.quick else {}
-judge = open_judge(Path(f"runs/judge{quick}/judge.pt"), progress=True, **sizes)
+judge = open_judge(Path(f"runs/judge{quick}/judge.pt"), progress=True, say=print, **sizes)
 many, steps = (2, 3) if options.quick else (24, 20)
 seeds = [1000 * options.seed + i for i in range(many)]
 print(f"words it knows: {', '.join(sorted(generator.known))}")

@@ -208,7 +208,10 @@ def _restore(
     wrong = differences(model.state_dict(), state["model"])
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise ValueError(f"{path} is of another model: {wrong[0]}{more}; --fresh starts anew there")
+        raise ValueError(
+            f"{path} is of another model: {wrong[0]}{more}; "
+            "--fresh, or deleting that file, starts anew there"
+        )
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     restore_random_states(state["random"])

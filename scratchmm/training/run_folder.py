@@ -80,4 +80,6 @@ def check_same_run(path: Path, was: Mapping[str, Any], asked: Mapping[str, Any])
             said = "was trained on other data than was read now"
         if name == CODE:
             said = "was trained by other code of the model or its training than there is now"
-        raise ValueError(f"{path} {said}: choose another folder, or start anew there (--fresh)")
+        raise ValueError(
+            f"{path} {said}: choose another folder, or start anew there (--fresh, or delete that file)"
+        )

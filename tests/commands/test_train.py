@@ -262,7 +262,11 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
 
     before = (tmp_path / "stopped" / "model.pt").read_bytes()
     status, out, err = train(capsys, *words, "--batch", "16")
-    assert status == 1 and err.count("\n") == 1 and err.endswith("start anew there (--fresh)\n")
+    assert (
+        status == 1
+        and err.count("\n") == 1
+        and err.endswith("start anew there (--fresh, or delete that file)\n")
+    )
     assert "Going on" not in out
     assert "was written with batch=32 and this run asks for batch=16" in err
     assert (tmp_path / "stopped" / "model.pt").read_bytes() == before
