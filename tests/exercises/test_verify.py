@@ -255,3 +255,15 @@ def test_the_example_of_the_readme_works():
             if status == "wrong":
                 graded = grade(exercise, one.answer)
                 assert [w.id for w in diagnose(exercise, graded, one.answer)] == ["inverted"]
+
+
+def test_every_answer_of_every_bank_fits_the_librarys_lines_of_today() -> None:
+    misfits, count = [], 0
+    for exercise in catalogue.exercises().values():
+        for entry in (*exercise.wrongs, *exercise.rights, *exercise.disguises):
+            count += 1
+            try:
+                assert entry.answer is not None
+            except Exception as error:  # noqa: BLE001 - whatever a patch that does not fit raises
+                misfits.append(f"{exercise.id} {entry.id}: {error}")
+    assert misfits == [] and count > 2000
