@@ -56,6 +56,7 @@ from scratchmm.layers import (
     attention,
     blocks,
     boxes,
+    cache,
     embeddings,
     fast_attention,
     lstm,
@@ -97,10 +98,21 @@ def run_attention() -> None:
     layer(x, context, mask, return_weights=True)
     layer(x, context, return_weights=True)
     itself = attention.MultiHeadAttention(12, 3)
-    cache = attention.KeyValueCache()
-    itself(x, mask=attention.causal_mask(5), cache=cache, return_weights=True)
-    itself(x[:, :1], cache=cache, return_weights=True)
-    attention.attend(*torch.randn(3, 2, 3, 5, 4), attention.causal_mask(5))
+    kept = cache.KeyValueCache()
+    itself(x, mask=attention.causal_mask(5), cache=kept, return_weights=True)
+    itself(x[:, :1], cache=kept, return_weights=True)
+    query, mask = torch.randn(3, 2, 3, 5, 4), attention.causal_mask(5)
+    attention.attend(*query, mask, bias=torch.randn(5, 5))
+    grouped = attention.MultiHeadAttention(12, 6, 10, key_heads=2)
+    grouped(x, context, bias=torch.randn(6, 5, 7), kept=kept.context)
+
+
+def run_cache() -> None:
+    kept = cache.KeyValueCache()
+    kept.extend(*torch.randn(2, 3, 2, 5, 4))
+    kept.extend(*torch.randn(2, 3, 2, 1, 4))
+    kept.context.project(lambda x: (x[:, None], x[:, None]), torch.randn(3, 7, 4))
+    kept.select(torch.tensor([2, 0, 1]))
 
 
 def run_fast_attention() -> None:
@@ -108,7 +120,8 @@ def run_fast_attention() -> None:
     key = torch.randn(2, 3, 7, 4, requires_grad=True)
     value = torch.randn(2, 3, 7, 6, requires_grad=True)
     mask = torch.rand(2, 3, 5, 7) > 0.4
-    fast_attention.tiled_attention(query, key, value, mask).sum().backward()
+    bias = torch.randn(3, 5, 7, requires_grad=True)
+    fast_attention.tiled_attention(query, key, value, mask, bias).sum().backward()
     key, value = key.detach(), torch.randn(2, 3, 7, 4)
     fast_attention.torch_attention(query, key, value, mask)
     fast_attention.torch_attention(query, key, value)
@@ -579,6 +592,7 @@ def run_sound_augment() -> None:
 
 RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
+    "layers/cache.py": run_cache,
     "layers/fast_attention.py": run_fast_attention,
     "layers/transformer.py": run_transformer,
     "layers/embeddings.py": run_embeddings,

@@ -35,13 +35,13 @@ from scratchmm.bench.measure import peak_mib
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.layers.attention import (
-    KeyValueCache,
     MultiHeadAttention,
     attend,
     attention_weights,
     causal_mask,
     padding_mask,
 )
+from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step
 from scratchmm.training.fit import fit
 

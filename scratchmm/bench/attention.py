@@ -1,15 +1,21 @@
-"""Attention: each backend beside torch's own kernel, and the memory of tiled beside plain's."""
+"""Attention: each backend beside torch's own kernel, the memory of tiled beside plain's, and a
+decoder that keeps its context beside one that projects it for every token.
+"""
 
 import torch
 from torch import Tensor
 
 from scratchmm.bench.measure import Row, Work, compare, same
 from scratchmm.layers.attention import attend
+from scratchmm.layers.blocks import CrossBlock
+from scratchmm.layers.cache import ContextCache, KeyValueCache
 
 SHAPE = (2, 8, 1024, 64)  # batch, heads, length, width of a head
 LONG = (1, 1, 8192, 64)
 GOALS = {"fused": 1.3, "tiled": None, "plain": None}  # of time, against torch's kernel
 MEMORY_GOAL = 0.1  # of tiled against plain
+DECODER = (384, 6, 1500)  # Whisper tiny's width and heads, and its tokens of 30 seconds of sound
+KEPT_GOAL = 1 / 8  # of a token's time where the context is kept, against projected each time
 
 
 def rows(
@@ -18,8 +24,13 @@ def rows(
     shape: tuple[int, ...] = SHAPE,
     long: tuple[int, ...] = LONG,
     goals: dict[str, float | None] | None = None,
+    decoder: tuple[int, int, int] = DECODER,
+    kept_goal: float = KEPT_GOAL,
 ) -> list[Row]:
-    """Forward, and forward with backward, of fused, tiled and plain; then memory at `long`."""
+    """Forward, and forward with backward, of fused, tiled and plain; memory at `long`; a decoder.
+
+    decoder: the width, the heads and the context's tokens of the block that decodes.
+    """
     tensors = inputs(shape, device)
     found = []
     for backend, goal in (goals or GOALS).items():
@@ -49,7 +60,33 @@ def rows(
                 memory=True,
             )
         )
-    return found
+    return [*found, one_token(device, rounds, decoder, kept_goal)]
+
+
+def one_token(device: str, rounds: int, decoder: tuple[int, int, int], goal: float) -> Row:
+    """One token through one block of a decoder, its context kept, or projected again."""
+    width, heads, length = decoder
+    torch.manual_seed(0)
+    block = CrossBlock(width, heads, 4 * width).to(device).eval()
+    x, context = torch.randn(1, 1, width).to(device), torch.randn(1, length, width).to(device)
+    kept = ContextCache()
+
+    def decode(keep: bool) -> Tensor:
+        cache = KeyValueCache()  # no token before this one, in both
+        if keep:
+            cache.context = kept
+        with torch.no_grad():
+            return block(x, context, cache=cache)
+
+    same(decode(keep=True), decode(keep=False), "a kept and a projected context", 1e-4)
+    return compare(
+        f"attention one token against {length} of a context, width {width}, {heads} heads",
+        ("a block of a decoder, context kept", lambda: decode(keep=True)),
+        ("the same, context projected", lambda: decode(keep=False)),
+        device=device,
+        rounds=4 * rounds,  # a token takes milliseconds, which one neighbour soon spoils
+        goal=goal,
+    )
 
 
 def inputs(shape: tuple[int, ...], device: str) -> list[Tensor]:

@@ -62,15 +62,11 @@ class CrossModalBlock(TransformerBlock):
         self.context_norm = nn.LayerNorm(width, eps=epsilon)
 
     def forward(  # type: ignore[override]
-        self,
-        x: Tensor,
-        context: Tensor,
-        context_mask: Tensor | None = None,
-        **unused: None,
+        self, x: Tensor, context: Tensor, context_mask: Tensor | None = None
     ) -> Tensor:
         """x: (B, L, D); context: (B, S, D); context_mask: to (B, H, L, S). Returns (B, L, D).
 
-        x does not look at itself: the mask and cache for that, which a stack hands down, are None.
+        x does not look at itself, so there is no mask and no cache for that.
         """
         answers = self.context_norm(context)  # (B, S, D)
         x = x + self.attention(self.attention_norm(x), answers, context_mask)  # (B, L, D)

@@ -6,9 +6,10 @@ from scratchmm.lazily import find, homes_of
 
 _HOMES = homes_of(
     {
-        "attention": "attend MultiHeadAttention KeyValueCache causal_mask padding_mask watch_attention"
+        "attention": "attend MultiHeadAttention causal_mask padding_mask watch_attention"
         " attention_backend",
-        "transformer": "FeedForward TransformerBlock Transformer",
+        "cache": "KeyValueCache",
+        "transformer": "FeedForward SwiGLU TransformerBlock Transformer",
         "blocks": "PostNormBlock CrossBlock PostNormCrossBlock",
         "embeddings": "PatchEmbedding patchify resize_positions",
         "boxes": "TubeletEmbedding SpectrogramPatchEmbedding",

@@ -1,19 +1,22 @@
 """Attention: every query looks at every key, and takes home a weighted mean of the values.
 
 Paper: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), equation 1 and section 3.2.
-Dimensions: B batch, H heads, L length of the queries, S length of the keys, D width.
+Fewer heads of keys: GQA (Ainslie et al. 2023, arXiv 2305.13245), section 2.2.
+Dimensions: B batch, H heads, G heads of keys, L length of the queries, S length of the keys, D width.
 Inside `attend` the letter D is the width of one head; in `MultiHeadAttention` it is the model's.
 Differs from the paper: a query that may see nothing gets zeros; there is no dropout.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 
+from scratchmm.layers.cache import ContextCache, KeyValueCache
+from scratchmm.layers.checks import check_attention_shapes, check_key_heads
 from scratchmm.sentences import check_count
 
 # The other ways to compute the same numbers; fast_attention.py puts itself in here.
@@ -21,22 +24,30 @@ BACKENDS: dict[str, Callable[..., Tensor]] = {}
 _backend = "plain"
 _watched: list[Tensor] | None = None
 
+Turn = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # of query and key, heads apart
+PARTS = ("query", "key", "value", "output")
 
-def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None = None) -> Tensor:
-    """How much each query looks at each key: softmax(query key^T / sqrt(D)), over the keys.
 
-    query: (B, H, L, D), key: (B, H, S, D), mask: bool, broadcastable to (B, H, L, S), True = may
-    be seen. Returns (B, H, L, S): rows sum to 1, or are zero where nothing may be seen.
+def attention_weights(
+    query: Tensor, key: Tensor, mask: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    """How much each query looks at each key: softmax(query key^T / sqrt(D) + bias), over the keys.
+
+    query: (B, H, L, D), key: (B, H, S, D), mask: bool, bias: finite floats, both broadcastable to
+    (B, H, L, S), True = may be seen. Returns (B, H, L, S): rows sum to 1, or are zero where nothing
+    may be seen.
     They are float32 for half precision too: float16 ends at 65504, which scores soon pass.
 
     >>> query, key = torch.zeros(1, 1, 2, 4), torch.zeros(1, 1, 2, 4)
     >>> attention_weights(query, key, mask=causal_mask(2))[0, 0].tolist()
     [[1.0, 0.0], [0.5, 0.5]]
     """
-    check_attention_shapes(query, key, key, mask)
+    check_attention_shapes(query, key, key, mask, bias)
     wide = torch.promote_types(query.dtype, torch.float32)
     query = query.to(wide) / math.sqrt(query.shape[-1])  # before the product: it stays smaller
     scores = query @ key.to(wide).transpose(-2, -1)  # (B, H, L, S)
+    if bias is not None:
+        scores = scores + bias.to(wide)  # (B, H, L, S)
     if mask is None:
         return scores.softmax(dim=-1)  # (B, H, L, S)
     scores = scores.masked_fill(~mask, -math.inf)
@@ -51,12 +62,15 @@ def attend(
     value: Tensor,
     mask: Tensor | None = None,
     *,
+    bias: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
     """Scaled dot-product attention: softmax(query key^T / sqrt(D)) value, softmax over the keys.
 
     query: (B, H, L, D); key, value: (B, H, S, D); mask: bool, broadcastable to (B, H, L, S), True =
     may be seen. Returns (B, H, L, D); a query that may see nothing gets zeros.
+
+    bias: finite floats, broadcastable as the mask is, added to the scores once these are divided.
 
     backend: "plain" is this formula; "tiled", "fused" and "torch" (fast_attention.py) give the same
     numbers otherwise. None means what `attention_backend` has set, which is "plain" at first.
@@ -68,9 +82,10 @@ def attend(
     """
     chosen = backend or _backend
     if chosen != "plain":
-        return _backend_named(chosen)(query, key, value, mask)
-    check_attention_shapes(query, key, value, mask)
-    return mix_values(attention_weights(query, key, mask), value)  # (B, H, L, D)
+        added = () if bias is None else (bias,)
+        return _backend_named(chosen)(query, key, value, mask, *added)
+    check_attention_shapes(query, key, value, mask, bias)
+    return mix_values(attention_weights(query, key, mask, bias), value)  # (B, H, L, D)
 
 
 def mix_values(weights: Tensor, value: Tensor) -> Tensor:
@@ -142,39 +157,15 @@ def padding_mask(real: Tensor) -> Tensor:
     return real.bool()[:, None, None, :]  # (B, 1, 1, S)
 
 
-class KeyValueCache:
-    """The keys and values that one attention layer has already computed, while text is written.
-
-    Decoding in any chunking then equals the full pass: old keys do not depend on new words.
-
-    >>> cache = KeyValueCache()
-    >>> keys, values = cache.extend(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
-    >>> keys, values = cache.extend(torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4))
-    >>> keys.shape, len(cache)
-    (torch.Size([1, 2, 4, 4]), 4)
-    """
-
-    def __init__(self) -> None:
-        self.key: Tensor | None = None
-        self.value: Tensor | None = None
-
-    def __len__(self) -> int:
-        return 0 if self.key is None else self.key.shape[-2]
-
-    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append key and value (B, H, L, D) along the length; return all (B, H, past + L, D)."""
-        if self.key is not None and self.value is not None:
-            key = torch.cat([self.key, key], dim=-2)
-            value = torch.cat([self.value, value], dim=-2)
-        self.key, self.value = key, value
-        return key, value
-
-
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each on its own slice of the width (section 3.2.2).
 
     width: of input and output; heads: must divide it; context_width: of what is looked at, where
     that differs. `query`, `key`, `value`, `output` are plain Linear layers.
+
+    bias: of all four, or the names of those that have one: Whisper's are ("query", "value",
+    "output"). key_heads: heads of keys and values, where they are fewer; each serves heads //
+    key_heads heads of queries that lie side by side.
 
     >>> layer = MultiHeadAttention(width=8, heads=2, context_width=6)
     >>> words, picture = torch.zeros(1, 3, 8), torch.zeros(1, 5, 6)
@@ -184,15 +175,24 @@ class MultiHeadAttention(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, context_width: int | None = None, bias: bool = True
+        self,
+        width: int,
+        heads: int,
+        context_width: int | None = None,
+        bias: bool | Collection[str] = True,
+        *,
+        key_heads: int | None = None,
     ) -> None:
         super().__init__()
         check_heads(width, heads)
-        self.heads = heads
-        self.query = nn.Linear(width, width, bias=bias)
-        self.key = nn.Linear(context_width or width, width, bias=bias)
-        self.value = nn.Linear(context_width or width, width, bias=bias)
-        self.output = nn.Linear(width, width, bias=bias)
+        self.heads, self.key_heads = heads, heads if key_heads is None else key_heads
+        check_key_heads(heads, self.key_heads)
+        biased = parts_with_bias(bias)
+        narrow = width // heads * self.key_heads
+        self.query = nn.Linear(width, width, bias="query" in biased)
+        self.key = nn.Linear(context_width or width, narrow, bias="key" in biased)
+        self.value = nn.Linear(context_width or width, narrow, bias="value" in biased)
+        self.output = nn.Linear(width, width, bias="output" in biased)
 
     def forward(
         self,
@@ -201,30 +201,75 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
         return_weights: bool = False,
+        *,
+        bias: Tensor | None = None,
+        turn: Turn | None = None,
+        kept: ContextCache | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """x: (B, L, D) asks; context: (B, S, C) answers, or x itself. Returns (B, L, D).
 
-        mask: bool, broadcastable to (B, H, L, S). cache: what earlier calls have seen, extended in
-        place. return_weights: also return the weights (B, H, L, S).
+        mask: bool, bias: floats added to the scores, broadcastable to (B, H, L, S). cache: what
+        earlier calls have seen, extended in place. return_weights: also return the weights
+        (B, H, L, S). turn(query, key) -> (query, key), given with their heads apart, changes them
+        before the cache: rotary positions, norms. kept: the context is projected into it at the
+        first call, and not again; a turn is applied to what it holds at each call.
         """
         source = x if context is None else context
-        query = self._split_heads(self.query(x))  # (B, H, L, D // H)
-        key = self._split_heads(self.key(source))  # (B, H, S, D // H)
-        value = self._split_heads(self.value(source))  # (B, H, S, D // H)
+        query = split_heads(self.query(x), self.heads)  # (B, H, L, D // H)
+        if kept is None:
+            key, value = self.project(source)  # each (B, G, S, D // H)
+        else:
+            key, value = kept.project(self.project, source)  # each (B, G, S, D // H)
+        if turn is not None:
+            query, key = turn(query, key)
         if cache is not None:
             key, value = cache.extend(key, value)
+        key, value = self._for_every_head(key), self._for_every_head(value)
         if return_weights or _watched is not None:
-            weights = attention_weights(query, key, mask)  # (B, H, L, P + S), P in the cache
+            weights = attention_weights(query, key, mask, bias)  # (B, H, L, P + S), P in the cache
             mixed = mix_values(weights, value)  # (B, H, L, D // H)
             if _watched is not None:
                 _watched.append(weights.detach())
         else:
-            mixed = attend(query, key, value, mask)  # (B, H, L, D // H)
+            mixed = attend(query, key, value, mask, bias=bias)  # (B, H, L, D // H)
         output = self.output(mixed.transpose(1, 2).flatten(-2))  # (B, L, D)
         return (output, weights) if return_weights else output
 
-    def _split_heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+    def project(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values of what is looked at: (B, S, C) to two of (B, G, S, D // H)."""
+        key, value = self.key(source), self.value(source)
+        return split_heads(key, self.key_heads), split_heads(value, self.key_heads)
+
+    def _for_every_head(self, x: Tensor) -> Tensor:
+        """(B, G, S, D // H) to (B, H, S, D // H)."""
+        share = self.heads // self.key_heads
+        return x if share == 1 else x.repeat_interleave(share, dim=1)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Each head's slice of the width apart. x: (B, L, D). Returns (B, H, L, D // H).
+
+    >>> split_heads(torch.arange(4.0).view(1, 1, 4), heads=2).tolist()
+    [[[[0.0, 1.0]], [[2.0, 3.0]]]]
+    """
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def parts_with_bias(bias: bool | Collection[str]) -> Collection[str]:
+    """The names of the parts of an attention that have a bias: all, none, or those that are named.
+
+    >>> parts_with_bias(["query", "values"])
+    Traceback (most recent call last):
+    ValueError: attention has no part 'values' to have a bias, only query, key, value, output
+    """
+    if isinstance(bias, bool):
+        return PARTS if bias else ()
+    for part in bias:
+        if part not in PARTS:
+            raise ValueError(
+                f"attention has no part {part!r} to have a bias, only {', '.join(PARTS)}"
+            )
+    return bias
 
 
 def check_heads(width: int, heads: int) -> None:
@@ -238,44 +283,6 @@ def check_heads(width: int, heads: int) -> None:
         raise ValueError(f"width {width} is not divisible by {heads} heads")
     for name, value in (("width", width), ("heads", heads)):
         check_count(name, value)
-
-
-def check_attention_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
-    """Refuse shapes and masks that `attend` can't work with, in a sentence.
-
-    >>> check_attention_shapes(torch.zeros(1, 1, 2, 4), *torch.zeros(2, 1, 1, 2, 8), None)
-    Traceback (most recent call last):
-    ValueError: query has width 4 but key has width 8
-    """
-    shapes = [tuple(part.shape) for part in (query, key, value)]
-    if min(len(shape) for shape in shapes) < 2:
-        raise ValueError(
-            "query, key and value are {}, {} and {}, not (..., length, width)".format(*shapes)
-        )
-    if query.shape[-1] != key.shape[-1]:
-        raise ValueError(f"query has width {query.shape[-1]} but key has width {key.shape[-1]}")
-    if key.shape[-2] != value.shape[-2]:
-        raise ValueError(f"there are {key.shape[-2]} keys but {value.shape[-2]} values")
-    try:
-        outer = torch.broadcast_shapes(*(shape[:-2] for shape in shapes))
-    except RuntimeError:
-        raise ValueError(
-            "query is {}, key {} and value {}: their batches or heads do not fit".format(*shapes)
-        ) from None
-    if mask is not None:
-        _check_mask(mask, (*outer, query.shape[-2], key.shape[-2]))
-
-
-def _check_mask(mask: Tensor, scores: tuple[int, ...]) -> None:
-    if mask.dtype != torch.bool:
-        raise ValueError(f"the attention mask is {mask.dtype}, not torch.bool (True = may be seen)")
-    # From the last axis on; what a mask lacks in front is broadcast.
-    pairs = zip(reversed(mask.shape), reversed(scores))
-    if mask.ndim > len(scores) or not all(given in (1, size) for given, size in pairs):
-        raise ValueError(
-            f"the attention mask is {tuple(mask.shape)}, which does not broadcast to the scores of "
-            f"{scores}"
-        )
 
 
 def _backend_named(name: str) -> Callable[..., Tensor]:

@@ -9,7 +9,8 @@ import torch  # noqa: F401  (for the examples)
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
+from scratchmm.layers.attention import MultiHeadAttention
+from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.transformer import Activation, TransformerBlock
 
 
@@ -60,9 +61,14 @@ class CrossBlock(TransformerBlock):
         context_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D)."""
+        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D).
+
+        With a cache the context is projected at the first call only.
+        """
+        kept = None if cache is None else cache.context
         x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)  # (B, L, D)
-        x = x + self.cross_attention(self.cross_norm(x), context, context_mask)  # (B, L, D)
+        seen = self.cross_attention(self.cross_norm(x), context, context_mask, kept=kept)
+        x = x + seen  # (B, L, D)
         return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
 
 
@@ -82,7 +88,12 @@ class PostNormCrossBlock(CrossBlock):
         context_mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D)."""
+        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D).
+
+        With a cache the context is projected at the first call only.
+        """
+        kept = None if cache is None else cache.context
         x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))  # (B, L, D)
-        x = self.cross_norm(x + self.cross_attention(x, context, context_mask))  # (B, L, D)
+        seen = self.cross_attention(x, context, context_mask, kept=kept)
+        x = self.cross_norm(x + seen)  # (B, L, D)
         return self.feed_forward_norm(x + self.feed_forward(x))  # (B, L, D)

@@ -14,7 +14,8 @@ import torch  # noqa: F401  (for the examples)
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
+from scratchmm.layers.attention import MultiHeadAttention
+from scratchmm.layers.cache import KeyValueCache
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -69,6 +70,31 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., D). Returns the same shape."""
         return self.contract(self.activation(self.expand(x)))
+
+
+class SwiGLU(nn.Module):
+    """A feed-forward network with a gate: contract(silu(gate(x)) * expand(x)), no biases.
+
+    Paper: GLU Variants Improve Transformer (Shazeer 2020, arXiv 2002.05202), equation 6. With GELU
+    for the activation it is the paper's GEGLU, with ReLU its ReGLU. Three matrices instead of two:
+    two thirds of the hidden width make it as large as a FeedForward.
+
+    >>> SwiGLU(width=4, hidden=16)(torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 3, 4])
+    """
+
+    def __init__(
+        self, width: int, hidden: int, activation: Activation = F.silu, bias: bool = False
+    ) -> None:
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=bias)
+        self.expand = nn.Linear(width, hidden, bias=bias)
+        self.contract = nn.Linear(hidden, width, bias=bias)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., D). Returns the same shape."""
+        return self.contract(self.activation(self.gate(x)) * self.expand(x))
 
 
 class TransformerBlock(nn.Module):
@@ -136,14 +162,16 @@ class Transformer(nn.Module):
         context_mask: Tensor | None = None,
         caches: list[KeyValueCache] | None = None,
     ) -> Tensor:
-        """x: (B, L, D); context and its mask go to blocks that take one. Returns (B, L, D).
+        """x: (B, L, D). Returns (B, L, D). Blocks are handed what is given here, and nothing else.
 
-        caches: from `new_caches`, one a block, extended in place.
+        So masks, contexts and caches are for stacks whose blocks take them. caches: from
+        `new_caches`, one a block, extended in place.
         """
-        cross = {} if context is None else {"context": context, "context_mask": context_mask}
+        given = {"context": context, "mask": mask, "context_mask": context_mask}
+        given = {name: part for name, part in given.items() if part is not None}
         for index, block in enumerate(self.blocks):
-            cache = caches[index] if caches is not None else None
-            x = block(x, mask=mask, cache=cache, **cross)  # (B, L, D)
+            cached = {} if caches is None else {"cache": caches[index]}
+            x = block(x, **given, **cached)  # (B, L, D)
         return x
 
     def first(self, x: Tensor) -> Tensor:

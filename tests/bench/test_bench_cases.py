@@ -31,6 +31,7 @@ from scratchmm.diffusion.unet import tiny as tiny_unet
 from scratchmm.diffusion.vae import tiny as tiny_vae
 from scratchmm.fusion.modalities import Cost
 from scratchmm.fusion.vilt import tiny as tiny_vilt
+from scratchmm.layers.attention import MultiHeadAttention
 from scratchmm.vision.resnet import ResNetConfig
 from scratchmm.vision.vit import tiny as tiny_vit
 
@@ -43,10 +44,36 @@ def check(rows: list[Row], count: int) -> None:
 
 def test_attention_and_its_memory() -> None:
     rows = attention.rows(
-        rounds=1, shape=(2, 3, 33, 4), long=(1, 1, 4096, 8), goals={"tiled": None, "plain": None}
+        rounds=1,
+        shape=(2, 3, 33, 4),
+        long=(1, 1, 4096, 8),
+        goals={"tiled": None, "plain": None},
+        decoder=(12, 3, 7),
+        kept_goal=1e9,
     )
-    check(rows, 6)
+    check(rows, 7)
     assert all(row.met for row in rows if "memory" in row.case)
+    assert "one token against 7 " in rows[-1].case and rows[-1].goal == 1e9
+    assert attention.DECODER == (384, 6, 1500) and attention.KEPT_GOAL == 1 / 8
+
+
+def test_the_decoder_that_keeps_its_context_projects_it_once(monkeypatch) -> None:
+    projected = []
+    project = MultiHeadAttention.project
+    monkeypatch.setattr(
+        MultiHeadAttention,
+        "project",
+        lambda layer, source: projected.append(source.shape[1]) or project(layer, source),
+    )
+    works = {}
+    monkeypatch.setattr(
+        attention, "compare", lambda case, ours, peer, **_: works.update(a=ours, b=peer)
+    )
+    attention.one_token("cpu", 1, (12, 3, 7), 1.0)
+    for name, contexts in (("a", 0), ("b", 1)):
+        projected.clear()
+        works[name][1]()
+        assert projected.count(7) == contexts and projected.count(1) == 1
 
 
 def test_a_busy_machine_is_made_and_ends() -> None:

@@ -11,6 +11,7 @@ from scratchmm.fusion.multimodal_transformer import (
     tiny,
 )
 from scratchmm.layers.attention import watch_attention
+from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.sinusoids import sinusoidal_positions
 
 WIDTHS = {"words": 5, "sound": 3, "video": 7}
@@ -40,6 +41,13 @@ def test_a_cross_block_is_its_parts_in_order():
     looked = x + block.attention(block.attention_norm(x), context=block.context_norm(context))
     expected = looked + block.feed_forward(block.feed_forward_norm(looked))
     torch.testing.assert_close(block(x, context), expected)
+
+
+def test_a_cross_block_takes_no_mask_and_no_cache_of_its_own_side():
+    block, x = CrossModalBlock(8, 2, 17), torch.zeros(1, 5, 8)
+    for given in ({"mask": torch.ones(5, 5).bool()}, {"cache": KeyValueCache()}):
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            block(x, context=x, **given)
 
 
 def test_each_asks_each_other_from_what_came_in_and_then_reads(model):

@@ -11,17 +11,17 @@ from torch.nn import functional as F
 
 from scratchmm.layers import attention
 from scratchmm.layers.attention import (
-    KeyValueCache,
     MultiHeadAttention,
     attend,
     attention_backend,
     attention_weights,
     causal_mask,
-    check_attention_shapes,
     check_heads,
     padding_mask,
     watch_attention,
 )
+from scratchmm.layers.cache import KeyValueCache
+from scratchmm.layers.checks import check_attention_shapes
 
 sizes = st.integers(1, 5)
 

@@ -170,6 +170,14 @@ def test_fused_agrees():
         mask = torch.rand(2, 1, 5, 7) > 0.5
         mask[1, :, 2] = False
         agrees(*inputs(2, 3, 5, 7, 4), mask, "fused")
+        parts = [*inputs(2, 3, 5, 7, 4), inputs(1, 3, 5, 7, 7)[0][0]]
+        parts = [part.requires_grad_() for part in parts]
+        found = []
+        for backend in ("fused", "plain"):
+            output = attend(*parts[:3], mask, bias=parts[3], backend=backend)
+            found.append([output, *torch.autograd.grad(output.square().sum(), parts)])
+        for ours, plain in zip(*found, strict=True):
+            torch.testing.assert_close(ours, plain, rtol=0, atol=1e-12)
 
 
 @pytest.mark.usefixtures("fresh_fusion")

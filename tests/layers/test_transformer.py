@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
@@ -9,11 +11,14 @@ from scratchmm.layers.attention import causal_mask
 from scratchmm.layers.blocks import CrossBlock, PostNormBlock, PostNormCrossBlock
 from scratchmm.layers.transformer import (
     FeedForward,
+    SwiGLU,
     Transformer,
     TransformerBlock,
     hidden_states,
     quick_gelu,
 )
+
+sizes = st.integers(1, 5)
 
 
 def randomised(module):
@@ -111,6 +116,37 @@ def test_quick_gelu_is_x_times_sigmoid():
     assert torch.autograd.gradcheck(quick_gelu, x)
 
 
+@given(B=sizes, L=sizes, D=sizes, hidden=sizes, bias=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_a_gated_network_is_two_in_a_product(B, L, D, hidden, bias, seed):
+    """Against the formula in loops over the hidden numbers, with the activation that is given."""
+    ours = randomised(SwiGLU(D, hidden, bias=bias))
+    assert {p.ndim for p in ours.parameters()} == ({1, 2} if bias else {2})
+    x = torch.randn(B, L, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    expected = torch.zeros_like(x) + (ours.contract.bias if bias else 0.0)
+    for number in range(hidden):
+        gate, value = x @ ours.gate.weight[number], x @ ours.expand.weight[number]
+        if bias:
+            gate, value = gate + ours.gate.bias[number], value + ours.expand.bias[number]
+        bent = gate * torch.sigmoid(gate) * value
+        expected = expected + bent[..., None] * ours.contract.weight[:, number]
+    torch.testing.assert_close(ours(x), expected, rtol=0, atol=1e-12)
+
+
+def test_a_gated_network_takes_another_activation_and_learns():
+    ours = randomised(SwiGLU(3, 5, F.gelu))
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    expected = ours.contract(F.gelu(ours.gate(x)) * ours.expand(x))
+    torch.testing.assert_close(ours(x), expected, rtol=0, atol=0)
+    parameters = dict(randomised(SwiGLU(3, 5)).named_parameters())
+
+    def function(x, *weights):
+        named = dict(zip(parameters, weights, strict=True))
+        return torch.func.functional_call(SwiGLU(3, 5), named, x)
+
+    assert torch.autograd.gradcheck(function, (x, *parameters.values()))
+
+
 @pytest.mark.parametrize("kind", [TransformerBlock, PostNormBlock, CrossBlock, PostNormCrossBlock])
 def test_cached_decoding_in_any_chunks_equals_the_full_pass(kind):
     stack = randomised(Transformer(kind(6, 2, 11) for _ in range(3)))
@@ -136,6 +172,38 @@ def test_the_stack_hands_context_and_its_mask_to_every_block():
     for block in stack.blocks:
         expected = block(expected, context, context_mask=context_mask)
     torch.testing.assert_close(stack(x, context, context_mask=context_mask), expected)
+
+
+class Told(nn.Module):
+    """A block that takes what it is given, and tells."""
+
+    def forward(self, x, **given):
+        self.given = given
+        return x
+
+
+def test_the_stack_hands_down_what_it_was_given_and_nothing_else():
+    stack, x = Transformer([Told(), Told()]), torch.zeros(1, 2, 4)
+    one, two = stack.blocks
+    stack(x)
+    assert one.given == two.given == {}
+    mask, context, context_mask = torch.ones(2, 2).bool(), x, torch.ones(1, 2).bool()
+    caches = stack.new_caches()
+    stack(x, context, mask, context_mask, caches)
+    for block, cache in zip((one, two), caches, strict=True):
+        given = block.given
+        assert given["mask"] is mask and given["context"] is context and given["cache"] is cache
+        assert given["context_mask"] is context_mask and len(given) == 4
+    stack(x, mask=mask)
+    assert set(two.given) == {"mask"}
+
+
+def test_a_block_says_what_it_does_not_take():
+    stack, x = Transformer([TransformerBlock(6, 2, 11)]), torch.zeros(1, 2, 6)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'context'"):
+        stack(x, context=x)
+    with pytest.raises(TypeError, match="missing .* argument: 'context'"):
+        Transformer([CrossBlock(6, 2, 11)])(x)
 
 
 def test_causality_in_the_stack():

@@ -12,17 +12,21 @@ the library does so too. Then, from the folder above this one:
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.attention import (
+    Turn,
     attention_weights,
-    check_attention_shapes,
     check_heads,
     mix_values,
+    parts_with_bias,
 )
+from scratchmm.layers.cache import ContextCache, check_rows
+from scratchmm.layers.checks import check_attention_shapes, check_key_heads
 from scratchmm.layers.fast_attention import OnlineSoftmax
 
 
@@ -31,8 +35,9 @@ from scratchmm.layers.fast_attention import OnlineSoftmax
 # scratchmm.layers.fast_attention.tiled_attention, scratchmm.layers.fast_attention.fused_attention,
 # scratchmm.layers.fast_attention.torch_attention, the library's attention_weights.
 # Given:
-# - check_attention_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None
-#     Refuse shapes and masks that `attend` can't work with, in a sentence.
+# - check_attention_shapes(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias:
+#       Tensor | None=None) -> None
+#     Refuse shapes, masks and biases that `attend` can't work with.
 # - mix_values(weights: Tensor, value: Tensor) -> Tensor
 #     weights: (B, H, L, S) times value: (B, H, S, D), summed in the weights' dtype: (B, H, L, D).
 def attend(
@@ -41,12 +46,15 @@ def attend(
     value: Tensor,
     mask: Tensor | None = None,
     *,
+    bias: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
     """Scaled dot-product attention: softmax(query key^T / sqrt(D)) value, softmax over the keys.
 
     query: (B, H, L, D); key, value: (B, H, S, D); mask: bool, broadcastable to (B, H, L, S), True =
     may be seen. Returns (B, H, L, D); a query that may see nothing gets zeros.
+
+    bias: finite floats, broadcastable as the mask is, added to the scores once these are divided.
 
     backend: "plain" is this formula; "tiled", "fused" and "torch" (fast_attention.py) give the same
     numbers otherwise. None means what `attention_backend` has set, which is "plain" at first.
@@ -57,8 +65,8 @@ def attend(
     [[2.0], [2.0]]
     """
     raise NotImplementedError(
-        "attention.attend: softmax over the keys of query key^T / sqrt(D), times value; leave "
-        "backend unused"
+        "attention.attend: softmax over the keys of query key^T / sqrt(D), times value; leave bias "
+        "and backend unused"
     )
 
 
@@ -97,17 +105,31 @@ def padding_mask(real: Tensor) -> Tensor:
 
 # attention.MultiHeadAttention: Several attentions side by side. 35 minutes, difficulty 3 of 5. In
 # the lesson: "Many heads". Comes after attention.attend. Without
-# torch.nn.functional.multi_head_attention_forward, torch.nn.MultiheadAttention.
+# torch.nn.functional.multi_head_attention_forward, torch.nn.MultiheadAttention, the library's
+# split_heads.
 # Given:
-# - attention_weights(query: Tensor, key: Tensor, mask: Tensor | None=None) -> Tensor
-#     How much each query looks at each key: softmax(query key^T / sqrt(D)), over the keys.
+# - ContextCache()
+#     The keys and values of a context that does not change: projected once, at the first call.
+# - ContextCache.project(projection: Projection, context: Tensor) -> tuple[Tensor, Tensor]
+#     Keys and values (B, H, S, D): at the first call projection(context), later what was kept.
+# - attention_weights(query: Tensor, key: Tensor, mask: Tensor | None=None, bias: Tensor |
+#       None=None) -> Tensor
+#     How much each query looks at each key: softmax(query key^T / sqrt(D) + bias), over the keys.
 # - check_heads(width: int, heads: int) -> None
 #     Refuse a width that the heads can't share equally.
+# - check_key_heads(heads: int, key_heads: int) -> None
+#     Refuse a number of heads that the key heads can't share equally.
+# - parts_with_bias(bias: bool | Collection[str]) -> Collection[str]
+#     The names of the parts of an attention that have a bias: all, none, or those that are named.
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each on its own slice of the width (section 3.2.2).
 
     width: of input and output; heads: must divide it; context_width: of what is looked at, where
     that differs. `query`, `key`, `value`, `output` are plain Linear layers.
+
+    bias: of all four, or the names of those that have one: Whisper's are ("query", "value",
+    "output"). key_heads: heads of keys and values, where they are fewer; each serves heads //
+    key_heads heads of queries that lie side by side.
 
     >>> layer = MultiHeadAttention(width=8, heads=2, context_width=6)
     >>> words, picture = torch.zeros(1, 3, 8), torch.zeros(1, 5, 6)
@@ -117,15 +139,24 @@ class MultiHeadAttention(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, context_width: int | None = None, bias: bool = True
+        self,
+        width: int,
+        heads: int,
+        context_width: int | None = None,
+        bias: bool | Collection[str] = True,
+        *,
+        key_heads: int | None = None,
     ) -> None:
         super().__init__()
         check_heads(width, heads)
-        self.heads = heads
-        self.query = nn.Linear(width, width, bias=bias)
-        self.key = nn.Linear(context_width or width, width, bias=bias)
-        self.value = nn.Linear(context_width or width, width, bias=bias)
-        self.output = nn.Linear(width, width, bias=bias)
+        self.heads, self.key_heads = heads, heads if key_heads is None else key_heads
+        check_key_heads(heads, self.key_heads)
+        biased = parts_with_bias(bias)
+        narrow = width // heads * self.key_heads
+        self.query = nn.Linear(width, width, bias="query" in biased)
+        self.key = nn.Linear(context_width or width, narrow, bias="key" in biased)
+        self.value = nn.Linear(context_width or width, narrow, bias="value" in biased)
+        self.output = nn.Linear(width, width, bias="output" in biased)
 
     def forward(
         self,
@@ -134,24 +165,35 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
         return_weights: bool = False,
+        *,
+        bias: Tensor | None = None,
+        turn: Turn | None = None,
+        kept: ContextCache | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """x: (B, L, D) asks; context: (B, S, C) answers, or x itself. Returns (B, L, D).
 
-        mask: bool, broadcastable to (B, H, L, S). cache: what earlier calls have seen, extended in
-        place. return_weights: also return the weights (B, H, L, S).
+        mask: bool, bias: floats added to the scores, broadcastable to (B, H, L, S). cache: what
+        earlier calls have seen, extended in place. return_weights: also return the weights
+        (B, H, L, S). turn(query, key) -> (query, key), given with their heads apart, changes them
+        before the cache: rotary positions, norms. kept: the context is projected into it at the
+        first call, and not again; a turn is applied to what it holds at each call.
         """
         raise NotImplementedError(
             "attention.MultiHeadAttention: split query, key and value into heads, attend, join the "
-            "heads, mix them"
+            "heads, mix them; leave bias, turn and kept unused"
         )
 
 
 # attention.KeyValueCache: A cache of keys and values. 15 minutes, difficulty 2 of 5. In the lesson:
 # "Writing word by word". Comes after attention.attend, attention.causal_mask.
+# Given:
+# - check_rows(rows: Tensor) -> None
+#     Refuse what does not name rows of a batch.
 class KeyValueCache:
     """The keys and values that one attention layer has already computed, while text is written.
 
     Decoding in any chunking then equals the full pass: old keys do not depend on new words.
+    context: what the same block's attention to a context keeps, if it has one.
 
     >>> cache = KeyValueCache()
     >>> keys, values = cache.extend(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
@@ -163,6 +205,7 @@ class KeyValueCache:
     def __init__(self) -> None:
         self.key: Tensor | None = None
         self.value: Tensor | None = None
+        self.context = ContextCache()
 
     def __len__(self) -> int:
         raise NotImplementedError(
@@ -175,6 +218,23 @@ class KeyValueCache:
             "attention.KeyValueCache: append key and value (B, H, L, D) along the length, return "
             "all so far"
         )
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows of the batch, here and in the context's.
+
+        rows: int64 (new B,), where each new row stood before, any of them more than once; or bool
+        (B,), True for the sentences that go on.
+
+        >>> cache = KeyValueCache()
+        >>> keys, values = cache.extend(torch.arange(3.0).view(3, 1, 1, 1), torch.zeros(3, 1, 1, 1))
+        >>> cache.select(torch.tensor([2, 0, 0, 1]))
+        >>> cache.key.flatten().tolist()
+        [2.0, 0.0, 0.0, 1.0]
+        """
+        check_rows(rows)
+        if self.key is not None and self.value is not None:
+            self.key, self.value = self.key[rows], self.value[rows]
+        self.context.select(rows)
 
 
 # fast_attention.online_softmax_step: Softmax in one pass. 30 minutes, difficulty 4 of 5. In the

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
+from scratchmm.layers.attention import MultiHeadAttention
+from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.embeddings import check_divisible
 from scratchmm.layers.transformer import Activation, Transformer
 from scratchmm.sentences import check_number
@@ -55,7 +56,8 @@ class FeedForward(nn.Module):
 # Given:
 # - KeyValueCache()
 #     The keys and values that one attention layer has already computed, while text is written.
-# - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool=True)
+# - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool |
+#       Collection[str]=True, *, key_heads: int | None=None)
 #     Several attentions side by side, each on its own slice of the width (section 3.2.2).
 class TransformerBlock(nn.Module):
     """Pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x)).

@@ -28,7 +28,8 @@ from scratchmm.layers.blocks import PostNormBlock
 # Given:
 # - Looked(output: Tensor, weights: Tensor)
 #     What came back, and where it was found.
-# - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool=True)
+# - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool |
+#       Collection[str]=True, *, key_heads: int | None=None)
 #     Several attentions side by side, each on its own slice of the width (section 3.2.2).
 # - check_stream(name: str, tokens: Tensor, width: int, real: Tensor | None=None, batch: int |
 #       None=None) -> None

@@ -16,9 +16,9 @@ from scratchmm.layers import attention
 def with_backends(mine, library):
     """For `learn run --mine`: the learner's formula is the plain backend, the others stay."""
 
-    def attend(query, key, value, mask=None, *, backend=None):
-        if (backend or attention._backend) != "plain":
-            return library(query, key, value, mask, backend=backend)
+    def attend(query, key, value, mask=None, *, bias=None, backend=None):
+        if (backend or attention._backend) != "plain" or bias is not None:
+            return library(query, key, value, mask, bias=bias, backend=backend)
         return mine(query, key, value, mask)
 
     return attend
@@ -28,7 +28,8 @@ exercise = Exercise(
     id="attention.attend",
     target="scratchmm.layers.attention:attend",
     title="Scaled dot-product attention",
-    goal="softmax over the keys of query key^T / sqrt(D), times value; leave backend unused",
+    goal="softmax over the keys of query key^T / sqrt(D), times value; leave bias and "
+    "backend unused",
     minutes=20,
     difficulty=2,
     section="One query looks around",

@@ -10,10 +10,19 @@ from scratchmm.layers import attention
 
 
 def watched(mine, library):
-    """For `learn run --mine`: `watch_attention` sees the learner's weights too."""
+    """For `learn run --mine`: `watch_attention` sees the learner's weights too.
+
+    What the exercise leaves out (a bias, a turn, fewer key heads, a context that is kept) is the
+    library's work.
+    """
 
     class MultiHeadAttention(mine):
-        def forward(self, x, context=None, mask=None, cache=None, return_weights=False):
+        project, _for_every_head = library.project, library._for_every_head
+
+        def forward(self, x, context=None, mask=None, cache=None, return_weights=False, **more):
+            grouped = getattr(self, "key_heads", self.heads) != self.heads
+            if grouped or any(part is not None for part in more.values()):
+                return library.forward(self, x, context, mask, cache, return_weights, **more)
             if attention._watched is None:
                 return super().forward(x, context, mask, cache, return_weights)
             output, weights = super().forward(x, context, mask, cache, True)
@@ -33,8 +42,12 @@ exercise = Exercise(
     section="Many heads",
     needs=("attention.attend",),
     forbidden=("torch.nn.functional.multi_head_attention_forward", "torch.nn.MultiheadAttention"),
-    methods={"forward": "split query, key and value into heads, attend, join the heads, mix them"},
-    drop=("_split_heads",),
+    methods={
+        "forward": "split query, key and value into heads, attend, join the heads, mix them; leave "
+        "bias, turn and kept unused"
+    },
+    drop=("project", "_for_every_head"),
+    parts=("split_heads",),
     adapt=watched,
     hints=(
         "Width 4, 2 heads: features 0 and 1 are the first head's, 2 and 3 the second's. If a change "

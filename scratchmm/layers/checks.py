@@ -1,0 +1,68 @@
+"""What attention refuses, in a sentence: shapes that do not fit, masks and biases that are none."""
+
+import torch
+from torch import Tensor
+
+from scratchmm.sentences import check_count
+
+
+def check_attention_shapes(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+) -> None:
+    """Refuse shapes, masks and biases that `attend` can't work with.
+
+    >>> check_attention_shapes(torch.zeros(1, 1, 2, 4), *torch.zeros(2, 1, 1, 2, 8), None)
+    Traceback (most recent call last):
+    ValueError: query has width 4 but key has width 8
+    """
+    shapes = [tuple(part.shape) for part in (query, key, value)]
+    if min(len(shape) for shape in shapes) < 2:
+        raise ValueError(
+            "query, key and value are {}, {} and {}, not (..., length, width)".format(*shapes)
+        )
+    if query.shape[-1] != key.shape[-1]:
+        raise ValueError(f"query has width {query.shape[-1]} but key has width {key.shape[-1]}")
+    if key.shape[-2] != value.shape[-2]:
+        raise ValueError(f"there are {key.shape[-2]} keys but {value.shape[-2]} values")
+    try:
+        outer = torch.broadcast_shapes(*(shape[:-2] for shape in shapes))
+    except RuntimeError:
+        raise ValueError(
+            "query is {}, key {} and value {}: their batches or heads do not fit".format(*shapes)
+        ) from None
+    scores = (*outer, query.shape[-2], key.shape[-2])
+    if mask is not None:
+        if mask.dtype != torch.bool:
+            raise ValueError(
+                f"the attention mask is {mask.dtype}, not torch.bool (True = may be seen)"
+            )
+        _check_broadcast("mask", mask, scores)
+    if bias is not None:
+        if not bias.is_floating_point():
+            raise ValueError(
+                f"the attention bias is {bias.dtype}, not floats to be added to the scores "
+                "(what may be seen is the mask's to say)"
+            )
+        _check_broadcast("bias", bias, scores)
+
+
+def check_key_heads(heads: int, key_heads: int) -> None:
+    """Refuse a number of heads that the key heads can't share equally.
+
+    >>> check_key_heads(8, 3)
+    Traceback (most recent call last):
+    ValueError: heads 8 is not divisible by 3 key heads
+    """
+    if key_heads < 1 or heads % key_heads:
+        raise ValueError(f"heads {heads} is not divisible by {key_heads} key heads")
+    check_count("key_heads", key_heads)
+
+
+def _check_broadcast(what: str, part: Tensor, scores: tuple[int, ...]) -> None:
+    # From the last axis on; what a part lacks in front is broadcast.
+    pairs = zip(reversed(part.shape), reversed(scores))
+    if part.ndim > len(scores) or not all(given in (1, size) for given, size in pairs):
+        raise ValueError(
+            f"the attention {what} is {tuple(part.shape)}, which does not broadcast to the scores "
+            f"of {scores}"
+        )
