@@ -60,7 +60,9 @@ from scratchmm.layers import (
     embeddings,
     fast_attention,
     lstm,
+    norms,
     picture_blocks,
+    rotary,
     sinusoids,
     transformer,
     vectors,
@@ -113,6 +115,16 @@ def run_cache() -> None:
     kept.extend(*torch.randn(2, 3, 2, 1, 4))
     kept.context.project(lambda x: (x[:, None], x[:, None]), torch.randn(3, 7, 4))
     kept.select(torch.tensor([2, 0, 1]))
+
+
+def run_norms() -> None:
+    norms.RMSNorm(7)(torch.randn(2, 5, 7))
+
+
+def run_rotary() -> None:
+    query, key = torch.randn(2, 3, 5, 11), torch.randn(2, 1, 5, 11)
+    for interleaved in (False, True):
+        rotary.RotaryPositions(torch.arange(5), 8, interleaved=interleaved)(query, key)
 
 
 def run_fast_attention() -> None:
@@ -594,6 +606,8 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/attention.py": run_attention,
     "layers/cache.py": run_cache,
     "layers/fast_attention.py": run_fast_attention,
+    "layers/norms.py": run_norms,
+    "layers/rotary.py": run_rotary,
     "layers/transformer.py": run_transformer,
     "layers/embeddings.py": run_embeddings,
     "layers/blocks.py": run_blocks,

@@ -17,6 +17,8 @@ _HOMES = homes_of(
         "picture_blocks": "PictureBlock PictureAttention Downsample Upsample",
         "lstm": "LSTMCell LSTM",
         "sinusoids": "sinusoidal_positions timestep_embedding",
+        "rotary": "RotaryPositions",
+        "norms": "RMSNorm",
         "vectors": "unit_vectors cosine",
     }
 )
