@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import KeyValueCache, causal_mask, check_heads
+from scratchmm.layers.attention import causal_mask, check_heads
+from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.embeddings import check_tokens
-from scratchmm.layers.tracing import numbers_are_known
+from scratchmm.layers.tracing import left_to_the_gpu, numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 from scratchmm.sentences import check_sizes
 
@@ -104,8 +105,11 @@ def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
     [[2.0]]
     """
     ends = tokens == end_token
-    if numbers_are_known(ends) and not bool(ends.any(dim=1).all()):
-        row = int((~ends.any(dim=1)).nonzero()[0])
-        raise ValueError(f"text {row} has no end token {end_token} among its {tokens.shape[1]}")
+    if numbers_are_known(ends):
+        endless = ~ends.any(dim=1)  # (B,)
+        on_gpu = left_to_the_gpu(endless, f"a text has no end token {end_token}")
+        if not on_gpu and endless.any():
+            row = int(endless.nonzero()[0])
+            raise ValueError(f"text {row} has no end token {end_token} among its {tokens.shape[1]}")
     first = ends.int().argmax(dim=1)  # (B,)
     return hidden[torch.arange(hidden.shape[0], device=hidden.device), first]  # (B, D)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from scratchmm.layers.tracing import numbers_are_known
+from scratchmm.layers.tracing import left_to_the_gpu, numbers_are_known
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
@@ -94,7 +94,7 @@ def check_channels(what: str, found: int, expected: int) -> None:
 
 
 def check_tokens(tokens: Tensor, vocabulary: int) -> None:
-    """Refuse tokens that the vocabulary does not have, in a sentence.
+    """Refuse tokens that the vocabulary does not have, in a sentence (a GPU stops without one).
 
     >>> check_tokens(torch.tensor([[1, 2, 99]]), vocabulary=99)
     Traceback (most recent call last):
@@ -103,6 +103,8 @@ def check_tokens(tokens: Tensor, vocabulary: int) -> None:
     if not numbers_are_known(tokens):
         return
     outside = (tokens < 0) | (tokens >= vocabulary)
+    if left_to_the_gpu(outside, f"a token is outside the vocabulary of {vocabulary}"):
+        return
     if outside.any():
         row, column = outside.nonzero()[0].tolist()
         raise ValueError(

@@ -23,6 +23,21 @@ def numbers_are_known(x: Tensor) -> bool:
     )  # no fake tensor, which only has a shape
 
 
+def left_to_the_gpu(wrong: Tensor, sentence: str) -> bool:
+    """Whether the GPU sees to it that nothing in wrong is True, so that Python asks for no number.
+
+    To ask would be to wait until the GPU has done all that it was given. It stops the program
+    itself, later and with fewer words. On other devices False: Python looks, and says what is wrong.
+
+    >>> left_to_the_gpu(torch.tensor([True]), "that was wrong")
+    False
+    """
+    if not wrong.is_cuda:
+        return False
+    torch._assert_async(~wrong.any(), sentence)
+    return True
+
+
 def is_transforming() -> bool:
     """Whether a transform of torch.func is at work, whose tensors have hidden axes.
 

@@ -1,9 +1,12 @@
 """The text transformer's promises; equality with the published class is in tests/checkpoints."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+from scratchmm.language import text_transformer
 from scratchmm.language.text_transformer import (
     TextConfig,
     TextTransformer,
@@ -11,6 +14,8 @@ from scratchmm.language.text_transformer import (
     pool_at_end,
     tiny,
 )
+from scratchmm.layers import embeddings
+from scratchmm.layers.tracing import left_to_the_gpu
 
 small = TextConfig(11, 9, width=6, depth=2, heads=2, hidden=7, end_token=10)
 
@@ -87,6 +92,30 @@ def test_pooling_refuses_a_text_without_end():
 def test_tokens_outside_the_vocabulary_are_refused(tokens, sentence):
     with pytest.raises(ValueError, match=sentence):
         TextTransformer(small)(torch.tensor(tokens))
+
+
+def test_a_gpu_is_not_asked_for_a_number_but_told_to_stop_by_itself(monkeypatch):
+    """A stand-in that has nothing a GPU would have to be waited for."""
+    told = []
+    monkeypatch.setattr(torch, "_assert_async", lambda holds, said: told.append((holds, said)))
+    for found in (True, False):
+        there = SimpleNamespace(is_cuda=True, any=lambda found=found: torch.tensor(found))
+        assert left_to_the_gpu(there, "a sentence")
+        assert told.pop() == (torch.tensor(not found), "a sentence")
+    assert not left_to_the_gpu(torch.ones(2).bool(), "a sentence") and not told
+
+
+def test_what_is_left_to_the_gpu_is_not_looked_at(monkeypatch):
+    told = []
+    for module in (embeddings, text_transformer):
+        found = lambda wrong, said: told.append((wrong.tolist(), said)) or True  # noqa: E731
+        monkeypatch.setattr(module, "left_to_the_gpu", found)
+    check_tokens(torch.tensor([[0, 11], [-1, 10]]), 11)
+    pool_at_end(torch.zeros(2, 2, 4), torch.tensor([[7, 10], [7, 1]]), 10)
+    assert told == [
+        ([[False, True], [True, False]], "a token is outside the vocabulary of 11"),
+        ([False, True], "a text has no end token 10"),
+    ]
 
 
 def test_tokens_at_the_edges_pass():

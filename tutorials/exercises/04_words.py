@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchmm.language.bpe import Pair, check_token, replace_pair
-from scratchmm.layers.tracing import numbers_are_known
+from scratchmm.layers.tracing import left_to_the_gpu, numbers_are_known
 
 
 # bpe.train_merges: Learn what to merge. 20 minutes, difficulty 2 of 5. In the lesson: "2. Which two
@@ -107,6 +107,8 @@ def pad_batch(
 # text_transformer.pool_at_end: Read at the end. 10 minutes, difficulty 2 of 5. In the lesson: "7.
 # Train it: where does the meaning stand?". Comes after bpe.pad_batch.
 # Given:
+# - left_to_the_gpu(wrong: Tensor, sentence: str) -> bool
+#     Whether the GPU sees to it that nothing in wrong is True, so that Python asks for no number.
 # - numbers_are_known(x: Tensor) -> bool
 #     Whether Python may look at the numbers of x, to refuse what is wrong with them.
 def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
