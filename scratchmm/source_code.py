@@ -5,6 +5,7 @@ lines count for nothing; what only prints, draws or writes files is left out.
 """
 
 import ast
+import functools
 import hashlib
 import io
 import tokenize
@@ -28,6 +29,9 @@ BYSTANDERS |= {
 BYSTANDERS |= {f"training/{name}.py" for name in ("curve", "run_folder", "fingerprint", "kept")}
 
 
+parsed = functools.lru_cache(maxsize=256)(ast.parse)  # of each source once; never changed
+
+
 def code_hash(scripts: Path | Iterable[Path], root: Path) -> str:
     """A hash over the code of one or more files and of every file of the package that they import.
 
@@ -48,7 +52,7 @@ def code_of(source: str) -> str:
     'x = 1'
     """
     lines = source.split("\n")  # as the parser counts them: splitlines() splits at more signs
-    for node in statements(ast.parse(source)):
+    for node in statements(parsed(source)):
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
             first = body[0]
@@ -112,7 +116,7 @@ def imports(path: Path, root: Path) -> set[Path]:
     """The files of the package that one file imports, wherever in it the import stands."""
     parts = path.relative_to(root).with_suffix("").parts
     found = set()
-    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(parsed(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

@@ -21,7 +21,6 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache
-from itertools import groupby
 from sys import maxunicode
 
 # The property White_Space of Unicode. Python's own \s also holds the controls 1C to 1F.
@@ -128,13 +127,18 @@ def character_class(major: str) -> str:
     >>> bool(re.fullmatch(f"[{character_class('N')}]+", "7½Ⅷ"))
     True
     """
-    ranges = []
-    codes = range(maxunicode + 1)
-    for inside, run in groupby(codes, key=lambda code: unicodedata.category(chr(code))[0] == major):
-        if inside:
-            members = list(run)
-            ranges.append(f"\\U{members[0]:08x}-\\U{members[-1]:08x}")
-    return "".join(ranges)
+    runs = re.finditer(f"{major}+", major_categories())
+    return "".join(f"\\U{run.start():08x}-\\U{run.end() - 1:08x}" for run in runs)
+
+
+@cache
+def major_categories() -> str:
+    """The first letter of the Unicode category of every character, at the place of its number.
+
+    >>> [major_categories()[ord(character)] for character in "a7! "]
+    ['L', 'N', 'P', 'Z']
+    """
+    return "".join(unicodedata.category(chr(code))[0] for code in range(maxunicode + 1))
 
 
 @cache

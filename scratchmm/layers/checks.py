@@ -25,8 +25,8 @@ def check_attention_shapes(
     if key.shape[-2] != value.shape[-2]:
         raise ValueError(f"there are {key.shape[-2]} keys but {value.shape[-2]} values")
     try:
-        outer = torch.broadcast_shapes(*(shape[:-2] for shape in shapes))
-    except RuntimeError:
+        outer = broadcast_shape(*(shape[:-2] for shape in shapes))
+    except ValueError:
         raise ValueError(
             "query is {}, key {} and value {}: their batches or heads do not fit".format(*shapes)
         ) from None
@@ -44,6 +44,27 @@ def check_attention_shapes(
                 "(what may be seen is the mask's to say)"
             )
         _check_broadcast("bias", bias, scores)
+
+
+def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that tensors of these shapes have together, as `torch.broadcast_shapes` says it.
+
+    That one imports sympy at its first call, which takes a third as long as torch's whole import.
+
+    >>> broadcast_shape((3, 1), (4,), ())
+    (3, 4)
+    >>> broadcast_shape((2, 3), (4,))
+    Traceback (most recent call last):
+    ValueError: the shapes (2, 3) and (4,) do not fit together
+    """
+    length = max(len(shape) for shape in shapes)
+    outer = []
+    for sizes in zip(*((1,) * (length - len(shape)) + tuple(shape) for shape in shapes)):
+        size = next((size for size in sizes if size != 1), 1)
+        if any(other not in (1, size) for other in sizes):
+            raise ValueError(f"the shapes {' and '.join(map(str, shapes))} do not fit together")
+        outer.append(size)
+    return tuple(outer)
 
 
 def check_key_heads(heads: int, key_heads: int) -> None:

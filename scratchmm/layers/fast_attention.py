@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.layers.attention import BACKENDS, attend
-from scratchmm.layers.checks import check_attention_shapes
+from scratchmm.layers.checks import broadcast_shape, check_attention_shapes
 from scratchmm.layers.tracing import numbers_are_known
 
 TILE = 512
@@ -160,7 +160,7 @@ def tiled_attention(
     """
     check_attention_shapes(query, key, value, mask, bias)
     wide = torch.promote_types(query.dtype, torch.float32)
-    outer = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    outer = broadcast_shape(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     # Views: what repeats costs nothing, and autograd adds up the gradients of what was repeated.
     parts = [part.to(wide).expand(*outer, -1, -1) for part in (query, key, value)]
     if mask is not None:
