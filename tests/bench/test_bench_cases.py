@@ -53,7 +53,7 @@ def test_attention_and_its_memory() -> None:
     )
     check(rows, 7)
     assert all(row.met for row in rows if "memory" in row.case)
-    assert "one token against 7 " in rows[-1].case and rows[-1].goal == 1e9
+    assert "one by one, against 7 " in rows[-1].case and rows[-1].goal == 1e9
     assert attention.DECODER == (384, 6, 1500) and attention.KEPT_GOAL == 1 / 8
 
 
@@ -69,11 +69,11 @@ def test_the_decoder_that_keeps_its_context_projects_it_once(monkeypatch) -> Non
     monkeypatch.setattr(
         attention, "compare", lambda case, ours, peer, **_: works.update(a=ours, b=peer)
     )
-    attention.one_token("cpu", 1, (12, 3, 7), 1.0)
-    for name, contexts in (("a", 0), ("b", 1)):
+    attention.token_by_token("cpu", 1, (12, 3, 7), 1.0)
+    for name, contexts in (("a", 0), ("b", 8)):
         projected.clear()
         works[name][1]()
-        assert projected.count(7) == contexts and projected.count(1) == 1
+        assert projected.count(7) == contexts and projected.count(1) == 8
 
 
 def test_a_busy_machine_is_made_and_ends() -> None:
