@@ -19,7 +19,7 @@ from scratchmm.commands import refused, sentence
 from scratchmm.commands.lesson_budget import told, within
 from scratchmm.commands.lesson_run import FIGURE_FILE, Screen, run_lesson
 from scratchmm.commands.sources import replace_between, write_atomically
-from scratchmm.source_code import code_hash
+from scratchmm.needed_code import code_hash
 from scratchmm.whole_file import read_json
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import scratchmm
+from scratchmm.needed_code import code_hash
 from scratchmm.sentences import shortened
-from scratchmm.source_code import code_hash
 from scratchmm.training.checkpoint import load_checkpoint
 
 MADE_BY = "made by"  # of a checkpoint's entries

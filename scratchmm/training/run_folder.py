@@ -13,8 +13,8 @@ from torch import nn
 
 import scratchmm
 from scratchmm.claims import claimed
+from scratchmm.needed_code import code_hash
 from scratchmm.sentences import shortened
-from scratchmm.source_code import code_hash
 
 CODE, DATA = "code", "content of the data"  # settings of a run that nobody types
 P = ParamSpec("P")

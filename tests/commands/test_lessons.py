@@ -11,7 +11,8 @@ import pytest
 from scratchmm.commands import lesson_run, lessons, main
 from scratchmm.commands.lessons import report
 from scratchmm.commands.sources import replace_between
-from scratchmm.source_code import code_hash, code_of
+from scratchmm.needed_code import code_hash
+from scratchmm.source_code import code_of
 
 ROOT = Path(__file__).parents[2]
 LESSON = """
@@ -367,8 +368,9 @@ def test_the_hash_follows_imports_and_ignores_prose(tmp_path: Path) -> None:
     (tmp_path / "scratchmm" / "__init__.py").write_text("")
     (package / "__init__.py").write_text("")
     script = tmp_path / "lesson.py"
-    script.write_text("from scratchmm.layers import one\n")
-    (package / "one.py").write_text("def f():\n    from scratchmm.layers.two import VALUE\n")
+    script.write_text("from scratchmm.layers import one\none.f()\n")
+    two = "from scratchmm.layers.two import VALUE"
+    (package / "one.py").write_text(f"def f():\n    {two}\n    return VALUE\n")
     (package / "two.py").write_text("VALUE = '#1'\n")
     first = code_hash(script, tmp_path)
     (package / "two.py").write_text("'''Why.'''\n\nVALUE = '#1'  # because\n")

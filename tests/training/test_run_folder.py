@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from scratchmm.claims import LOCK, claimed
-from scratchmm.source_code import code_hash
+from scratchmm.needed_code import code_hash
 from scratchmm.training import augment, run_folder, small_clip
 from scratchmm.training.curve import read_curve
 from scratchmm.training.fingerprint import content_of
