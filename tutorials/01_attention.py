@@ -530,16 +530,21 @@ for name, tensors in found.items():
 # %% [markdown]
 # ## In the field's words
 #
-# Scaled dot-product attention; the shares are **attention weights**, the scores before the softmax
-# are **attention logits**. Queries from one sequence and keys from another: **cross-attention**;
-# all from one: **self-attention**. The cards are a **key-value lookup** (associative recall). A
-# causal model is **autoregressive**, and the cache is the **KV cache**. Time and memory of the
-# plain formula grow as **O(L^2 D)** and O(L^2); tiles need O(L) memory and the same O(L^2 D) time.
+# Scaled dot-product attention of **query, key and value**; the shares are **attention weights**,
+# the scores before the softmax are **attention logits**. Queries from one sequence and keys from
+# another: **cross-attention**; all from one: **self-attention**. The cards are a **key-value
+# lookup** (associative recall). A causal model is **autoregressive**, and the cache is the **KV
+# cache**. Time and memory of the plain formula grow as **O(L^2 D)** and O(L^2); tiles need O(L)
+# memory and the same O(L^2 D) time; with their running maximum and sum they are an **online
+# softmax**. Looking back only is a **causal mask**, hiding the filling a **padding mask**.
 #
-# **Left out here:** Grouped and multi-query heads, rotary positions, dropout on the weights,
-# sparse and linear attention. The tiles here save memory, not time: on a CPU they take about twice
-# as long as the plain formula (`docs/benchmarks.md`); FlashAttention is fast because its tiles
-# stay in a GPU's on-chip memory.
+# **Left out here:** **Grouped-query attention** (several heads of queries share one of keys and
+# values) and its extreme, multi-query attention; **rotary positions** (queries and keys are turned
+# by their place); dropout on the weights, sparse and linear attention. The tiles here save memory,
+# not time: on a CPU they take about twice as long as the plain formula (`docs/benchmarks.md`);
+# FlashAttention is fast because its tiles stay in a GPU's on-chip memory.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

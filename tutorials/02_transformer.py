@@ -606,17 +606,24 @@ print("picture:", path)
 # %% [markdown]
 # ## In the field's words
 #
+# An item of a sequence is a **token**, its vector an **embedding**. A block has
+# **self-attention**, a **feed-forward network** (MLP), and before each a **layer normalisation**.
 # The stream is the **residual stream**, the sums are **residual (skip) connections**. Positions
 # that become the same are **rank collapse** (or oversmoothing). Norm before or after: **pre-norm**
 # and **post-norm** (pre-LN, post-LN). Clock hands: **sinusoidal position encoding**. Training on
 # the right beginning: **teacher forcing**; that the exam has another input than training is
 # **exposure bias**. The loss is **next-token cross-entropy**; its exponential is the
 # **perplexity**. Leaving out one part at a time is an **ablation**. A mask that leaks is **label
-# leakage**.
+# leakage**. The learning rate has a **warm-up** and a **cosine decay**. `fit` also scales down a
+# gradient whose norm is above 1 (**gradient clipping**), and can multiply matrices in bfloat16
+# (**mixed precision**).
 #
-# **Left out here:** Dropout, rotary and relative positions, RMSNorm, gated feed-forward networks,
-# weight tying, sampling with a temperature, beam search, and scaling laws: how loss falls with
-# parameters and data.
+# **Left out here:** Dropout, rotary and relative positions, RMSNorm, gated feed-forward networks
+# (SwiGLU), weight tying, sampling with a temperature, beam search, and scaling laws: how loss
+# falls with parameters and data.
+#
+# All terms, with their files: [glossary](glossary.md). Used here, explained elsewhere:
+# [ViT](glossary.md#v) (lesson 03), [CLIP](glossary.md#c) and [temperature](glossary.md#t) (05).
 
 # %% [markdown]
 # ## Three questions

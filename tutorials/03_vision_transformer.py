@@ -568,6 +568,9 @@ print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:10
 # **Left out here:** Pre-training on millions of images and fine-tuning, DeiT's distillation and
 # stronger augmentation (mixup, RandAugment), hierarchical and windowed transformers (Swin),
 # self-supervised ones (MAE, DINO), mean pooling in place of CLS.
+#
+# All terms, with their files: [glossary](glossary.md). Used here, explained elsewhere: [mean
+# pooling](glossary.md#m) (lesson 04), [augmentation](glossary.md#d) (18).
 
 # %% [markdown]
 # ## Three questions

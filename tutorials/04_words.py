@@ -16,7 +16,8 @@ Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020),
 # # Words: byte-pair encoding and the text transformer
 #
 # A picture is numbers from the start. A sentence is not. This lesson cuts sentences into tokens,
-# learns the cuts from data, and trains a small transformer that reads them: CLIP's other half.
+# learns the cuts from data, and trains a small transformer that reads them: CLIP's other half
+# (lesson 05 has the whole).
 # By the end you can say why `red` and ` red` are two tokens, what a merge is worth, why padding
 # needs no mask here, and why CLIP looks at the last token and not at the first.
 
@@ -454,6 +455,8 @@ print("picture:", path)
 # **Left out here:** WordPiece (lesson 09), unigram models (SentencePiece), the regular expression
 # that cuts text before merging, normalisation of Unicode, and what languages that were rare in the
 # tokenizer's data pay.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

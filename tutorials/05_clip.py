@@ -422,18 +422,20 @@ if name == "world":
 # %% [markdown]
 # ## In the field's words
 #
-# The loss is **InfoNCE** (a symmetric one, over images and texts): cross-entropy of picking the
-# **positive** among **in-batch negatives**; it bounds the **mutual information** of image and text
-# from below, by at most log B, one reason for large batches (CLIP took 32,768). Twins, and
-# captions that are true of another image, are **false negatives**; negatives that are nearly right
-# are **hard negatives**. The two encoders are **towers** (a dual encoder), the space they share is
-# the **joint embedding space**, in which images and texts lie in two separate cones: the
-# **modality gap**. The learned scale is the inverse **temperature**. Naming classes without
+# The loss is **InfoNCE** (a symmetric one, over images and texts): cross-entropy of finding the
+# partner in a **positive pair** among **in-batch negatives**; it bounds the **mutual information**
+# of image and text from below, by at most log B, one reason for large batches (CLIP took 32,768).
+# Twins, and captions that are true of another image, are **false negatives**; negatives that are
+# nearly right are **hard negatives**. The two encoders are **towers** (a dual encoder), the space
+# they share is the **joint embedding space**, in which images and texts lie in two separate cones:
+# the **modality gap**. The learned scale is the inverse **temperature**. Naming classes without
 # training examples is **zero-shot classification**.
 #
 # **Left out here:** Batches beyond one device (gathered embeddings), the sigmoid loss (SigLIP),
 # frozen image towers (LiT), linear probes on the image tower, and what CLIP is bad at: counting,
 # negation, who does what to whom, and the biases of captions from the web.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

@@ -402,6 +402,9 @@ print("picture:", path)
 #
 # **Left out here:** Approximate indices (inverted lists, HNSW, product quantisation), mean average
 # precision and nDCG, re-ranking by a cross-encoder, learned prompts (CoOp), and few-shot adapters.
+#
+# All terms, with their files: [glossary](glossary.md). Used here, explained elsewhere:
+# [ensemble](glossary.md#e) (lesson 07).
 
 # %% [markdown]
 # ## Three questions

@@ -818,14 +818,17 @@ for name, weigh in weighings.items():
 # Products of all pairs are **bilinear pooling** (an outer product), all products **tensor
 # fusion**, their cheap form **low-rank (CP) factorisation**. What only the product of two inputs
 # tells is a **multiplicative interaction** (XOR is the smallest one). Hiding inputs in training is
-# **modality dropout**, for **missing modalities**. Using one input alone because it is enough is
-# **shortcut learning** (modality competition, or collapse). Answers that most questions have are a
-# **prior** (language prior); even batches are **class-balanced sampling**; losses weighed by a
-# learned noise are **homoscedastic uncertainty weighting**; guessing is the **majority baseline**.
+# **modality dropout**, for **missing modalities**. Giving an input of another sample (shuffled) is
+# **permutation importance**. Using one input alone because it is enough is **shortcut learning**
+# (modality competition, or collapse). Answers that most questions have are a **language prior**;
+# even batches are **class-balanced sampling**; losses weighed by a learned noise are
+# **homoscedastic uncertainty weighting**; guessing is the **majority baseline**.
 #
 # **Left out here:** Transformers over raw tokens of both modalities (lessons 08 and 09), mixture
 # of experts, canonical correlation analysis, gradient blending against modality competition, and
 # missing-modality imputation.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

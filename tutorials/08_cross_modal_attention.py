@@ -653,14 +653,16 @@ for name, model in checked.items():
 # ## In the field's words
 #
 # Two streams with **co-attention** (ViLBERT, LXMERT), against one stream (lesson 09). The looker
-# is a frozen **grid-feature** or object-detector-like **image encoder**. Waves along rows and
-# columns: **2-D sinusoidal position encoding**. Forgetting a mask is **padding leakage**;
-# comparing logits with and without other samples is a test of **batch invariance**. That a map of
-# weights need not explain an answer is the debate on whether **attention is explanation**.
-# Comparing models by one run each ignores **seed variance**.
+# is a frozen **grid-feature** or object-detector-like image encoder. Waves along rows and columns:
+# **2-D sinusoidal position encoding**. Forgetting a mask is **padding leakage**; comparing logits
+# with and without other samples is a test of **batch invariance**. That a map of weights need not
+# explain an answer is the debate on whether **attention is explanation**. Comparing models by one
+# run each ignores **seed variance**.
 #
 # **Left out here:** Region features from object detectors, pre-training (masked words, matching),
 # deeper stacks, and gated cross-attention into a frozen language model (Flamingo).
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

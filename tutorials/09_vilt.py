@@ -787,11 +787,14 @@ if not world:
 # **token-type (segment) embedding**. Covering words: **masked language modelling** (MLM), with
 # BERT's **80/10/10** rule; matching: **image-text matching** (ITM), binary classification with
 # **in-batch negatives**; negatives chosen to be nearly right are **hard negatives**. Answering
-# from the words alone relies on a **language prior**. A **probe** of what a representation holds,
-# by taking an input away, is an ablation of the input.
+# from the words alone relies on a **language prior**. Taking an input away, to see what was read
+# from it, is an **input ablation**.
 #
 # **Left out here:** Word-patch alignment by optimal transport (the paper's third loss), whole-word
 # masking, image augmentation, pre-training on millions of pairs, and fine-tuning for retrieval.
+#
+# All terms, with their files: [glossary](glossary.md). Used here, explained elsewhere:
+# [augmentation](glossary.md#d) (lesson 18).
 
 # %% [markdown]
 # ## Three questions

@@ -450,16 +450,18 @@ for name, said in (("model", answers), ("a person", [row[0] for row in people]))
 # %% [markdown]
 # ## In the field's words
 #
-# **Visual question answering** (VQA) as **classification** over frequent answers; the open
-# alternative is **generative** VQA. What can be answered without looking is the **language prior**
-# (dataset bias); chance that knows each kind of question is the **per-type prior**. A wrong image
-# (shuffled) is a **counterfactual** input. The contest's rule is **soft VQA accuracy** (consensus
-# of ten annotators). New combinations: **compositional generalisation**. What comes first and what
-# waits is a **learning plateau**; easy before hard is **curriculum learning**.
+# **Visual question answering** (VQA) as classification over frequent answers; the open alternative
+# is generative VQA. What can be answered without looking is the **language prior** (dataset bias);
+# chance that knows each kind of question is the **per-type prior**. A wrong image (shuffled) is a
+# **counterfactual** input. The contest's rule is **soft VQA accuracy** (consensus of ten
+# annotators). New combinations: **compositional generalisation**. What comes first and what waits
+# is a **learning plateau**; easy before hard is **curriculum learning**.
 #
 # **Left out here:** Free-form answers, images with text (TextVQA), knowledge from outside the
 # image, balanced pairs (VQA v2), scene graphs and programs (CLEVR), and language models with
 # vision (the coming lessons).
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

@@ -709,14 +709,19 @@ for fault, found in zip(faults, parts):
 # the **evidence lower bound** (ELBO): each step adds a KL divergence between the posterior
 # q(x_{t-1} | x_t, x_0) and p, which is a weighted squared error of the noise; DDPM leaves the
 # weights out (L_simple), which gives the noisy steps more say and better samples. The predicted
-# noise is the **score** up to a factor: score = -noise / sqrt(1 - alpha_bar), so training is
-# **denoising score matching**. The share left is **alpha-bar**, its ratio to the noise the
-# **signal-to-noise ratio** (SNR). Walking back with fresh noise is **ancestral sampling**. Weights
-# averaged over training are an **exponential moving average** (EMA).
+# noise is the **score function** (score) up to a factor: score = -noise / sqrt(1 - alpha_bar), so
+# training is **denoising score matching**. The share left is **alpha-bar**, its ratio to the noise
+# the **signal-to-noise ratio** (SNR). Walking back with fresh noise is **ancestral sampling**. A
+# norm of groups of channels is **group normalisation**. Weights averaged over training are an
+# **exponential moving average** (EMA).
 #
 # **Left out here:** Learned variances and the full bound in bits a dimension, classifier guidance,
 # other parameterisations of time (continuous SDEs and ODEs), attention at several resolutions, and
 # training for days: a thousand times more steps.
+#
+# All terms, with their files: [glossary](glossary.md). Used here, explained elsewhere: [KL
+# divergence](glossary.md#k) (lesson 13), [decibel](glossary.md#d) (17), [residual
+# block](glossary.md#r) (18).
 
 # %% [markdown]
 # ## Three questions

@@ -720,18 +720,20 @@ print("picture:", path)
 # %% [markdown]
 # ## In the field's words
 #
-# Noise, start and velocity: **epsilon-, x0- and v-prediction**. DDIM walks an ordinary
-# differential equation, the **probability-flow ODE**, in large steps; walking it backwards is
-# **DDIM inversion**. Asking twice is **classifier-free guidance** (CFG), its strength the guidance
-# scale; in two conventions, u + s (c - u) here, and c + w (c - u) in the paper, with s = 1 + w.
-# Leaving prompts out in training: **conditioning dropout** (unconditional training). Right
-# pictures, alike pictures: the trade of **fidelity against diversity** (precision and recall).
-# Crowds are **distributions of features**, compared by the **Fréchet Inception distance** (FID);
-# here the features are a small classifier's.
+# Noise, start and velocity: **epsilon-prediction**, **x0-prediction** and **v-prediction**. DDIM
+# walks an ordinary differential equation, the **probability-flow ODE**, in large steps; walking it
+# backwards is **DDIM inversion**. Asking twice is **classifier-free guidance** (CFG), its strength
+# the guidance scale; in two conventions, u + s (c - u) here, and c + w (c - u) in the paper, with
+# s = 1 + w. Leaving prompts out in training: **conditioning dropout** (unconditional training).
+# Right pictures, alike pictures: the trade of **fidelity against diversity** (precision and
+# recall). Crowds are distributions of features, compared by the **Fréchet Inception distance**
+# (FID); here the features are a small classifier's.
 #
 # **Left out here:** Higher-order solvers (DPM-Solver, Heun), distillation to one step, dynamic
 # thresholding and rescaled guidance, Inception features and the sample sizes (50,000) at which
 # published FIDs are measured.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

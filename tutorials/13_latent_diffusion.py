@@ -474,13 +474,15 @@ strip(rows, "latents_and_pixels.png", titles, "after the same training, and belo
 # The autoencoder is a **variational autoencoder** (VAE); drawing with an outside source of chance
 # is the **reparameterisation trick**; the price is the **KL regularisation** term, its weight
 # beta; too large, and the latents carry nothing: **posterior collapse**. What squeezing loses is
-# **distortion**, the nats are the **rate** (rate-distortion trade-off). Scaled latents use the
+# distortion, the nats are the rate: the **rate-distortion trade-off**. Scaled latents use the
 # **scaling factor**. Diffusion there is a **latent diffusion model** (LDM), the design of Stable
 # Diffusion.
 #
 # **Left out here:** Perceptual and adversarial losses, which published autoencoders add (a squared
 # error alone blurs), vector quantisation (VQ-VAE, VQGAN), larger images, where the bargain pays
 # most, and text encoders of billions of parameters.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

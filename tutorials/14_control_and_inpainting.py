@@ -438,13 +438,15 @@ print("picture:", plots.picture_grid(rows, titles, out / "strengths.png", column
 # kinds of hint are **conditioning maps** (edges, depth, pose). Edges by **Canny**: smoothing,
 # gradient, **non-maximum suppression**, double threshold with **hysteresis**. Filling a hole:
 # **inpainting**, here by **RePaint** (known pixels are noised and pasted at each step, with
-# **resampling** jumps). Starting from a noised image: **SDEdit** (image-to-image); its noise level
-# is the **strength**. A mask from words is **text-driven segmentation** by differences of
-# predictions (as DiffEdit).
+# **resampling jumps**). Starting from a noised image: **SDEdit** (image-to-image); its noise level
+# is the **denoising strength**. A mask from words is **text-driven segmentation** by differences
+# of predictions (as DiffEdit).
 #
 # **Left out here:** Real depth and pose estimators (here "depth" is a silhouette with a level a
 # thing, and "pose" a cross), models trained for inpainting with the mask as input, adapters
 # (T2I-Adapter, LoRA), and edits by attention (prompt-to-prompt).
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

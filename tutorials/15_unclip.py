@@ -484,14 +484,16 @@ sheet(rows, titles, out / "text_diffs.png")
 # %% [markdown]
 # ## In the field's words
 #
-# **unCLIP** (DALL-E 2): a **prior** from text to image embedding, and a diffusion **decoder**.
-# Decoding one embedding several times gives **variations**; an arc between two is **spherical
-# linear interpolation** (slerp); adding the difference of two texts is a **text diff**. That text
-# and image embeddings lie apart is the **modality gap**, the reason for a prior. Going back to
-# noise: **DDIM inversion**.
+# **unCLIP** (DALL-E 2): a **diffusion prior** from text to image embedding, and a diffusion
+# decoder. Decoding one embedding several times gives **variations**; an arc between two is
+# **spherical linear interpolation** (slerp); adding the difference of two texts is a **text
+# diff**. That text and image embeddings lie apart is the **modality gap**, the reason for a prior.
+# Going back to noise: **DDIM inversion**.
 #
 # **Left out here:** The autoregressive prior, the upsamplers of the paper, decoding with both the
 # text and the embedding, and what an embedding loses: text in images and who has which attribute.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

@@ -359,7 +359,7 @@ print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.p
 # %% [markdown]
 # ## In the field's words
 #
-# **Prompt engineering**: subject, **style modifiers**, **negative prompts**, **seeds** and the
+# **Prompt engineering**: subject, **style modifiers**, **negative prompts**, seeds and the
 # guidance scale. Trying all combinations is a **grid search** (a prompt matrix). Drawing at low
 # strength over a first result is **refinement** (image-to-image). A file that tells how each image
 # came about is its **provenance** (metadata); the same line gives the same image:
@@ -368,6 +368,8 @@ print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.p
 #
 # **Left out here:** Aesthetic predictors and preference models, prompt weighting, safety filters,
 # watermarks, and learned upscaling.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

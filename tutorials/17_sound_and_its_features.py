@@ -734,15 +734,18 @@ print("picture:", plots.bars(table, path, label="shapes right; combination heard
 # ## In the field's words
 #
 # The **short-time Fourier transform** (STFT) with a **Hann window**; its squared magnitude is the
-# **spectrogram**. Long windows, fine frequencies; short ones, fine times: the **uncertainty**
-# (time-frequency) trade-off. Frequencies above half the rate fold back: **aliasing**, above the
-# **Nyquist frequency**. Energy in bins where no tone is: **spectral leakage**. **Mel filter
-# bank**, **log-mel**, **cepstral coefficients** (MFCC, by a discrete cosine transform), **spectral
-# centroid**, **roll-off**, **zero-crossing rate**, **chroma**, **onset strength**, **tempo** by
-# autocorrelation. Computing the samples again from overlapping frames is **overlap-add**.
+# **spectrogram**. Long windows, fine frequencies; short ones, fine times: the **time-frequency
+# trade-off** (uncertainty principle). Frequencies above half the rate fold back: **aliasing**,
+# above the **Nyquist frequency**. Energy in bins where no tone is: **spectral leakage**. **Mel
+# filter bank**, **log-mel**, **cepstral coefficients** (MFCC, by a discrete cosine transform),
+# **spectral centroid**, **roll-off**, **zero-crossing rate**, **chroma**, **onset strength**,
+# **tempo** by autocorrelation. Computing the samples again from overlapping frames is
+# **overlap-add**.
 #
 # **Left out here:** The constant-Q transform, pitch trackers (YIN), phase reconstruction
 # (Griffin-Lim), source separation, and learned front ends that replace the filter bank.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

@@ -512,16 +512,19 @@ for silence in (0.05, 0.2, 1.0):
 # %% [markdown]
 # ## In the field's words
 #
-# **Keyword spotting** on spectrograms. Holes in bands and frames are **SpecAugment** (frequency
-# and time masking); noise at a given **signal-to-noise ratio** is additive-noise augmentation. The
-# mean over time is **global average pooling**, over one axis. Each cell's share of a logit is a
-# **class activation map** (CAM). Leaving out a speaker in turn is **leave-one-speaker-out
-# cross-validation**; a test with the same voices measures **in-domain**, one without them
-# **out-of-domain** generalisation. Batches of like length: **bucketing**.
+# **Keyword spotting** on spectrograms, by a small **residual network** (ResNet). Holes in bands
+# and frames are **SpecAugment** (frequency and time masking); noise at a given **signal-to-noise
+# ratio** is additive-noise augmentation. The mean over time is **global average pooling**, over
+# one axis. Each cell's share of a logit is a **class activation map** (CAM). Leaving out a speaker
+# in turn is **leave-one-speaker-out cross-validation**; a test with the same voices measures
+# **in-domain**, one without them **out-of-domain** generalisation. Batches of like length:
+# **bucketing**.
 #
 # **Left out here:** Transformers on spectrograms (AST), pre-trained encoders (wav2vec 2.0,
 # Whisper's encoder, CLAP), recurrent networks with CTC, streaming, and the confidence interval of
 # an accuracy: on 300 sounds, 0.99 is 0.99 +- 0.01 (two standard errors).
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions

@@ -564,6 +564,8 @@ print("picture:", plots.picture_grid(pages, None, out / "said.png", columns=FRAM
 #
 # **Left out here:** Optical flow and two streams, (2+1)-D factorisation, video transformers
 # (TimeSformer, ViViT), long videos, localisation in time, and pre-training on Kinetics.
+#
+# All terms, with their files: [glossary](glossary.md).
 
 # %% [markdown]
 # ## Three questions
