@@ -194,7 +194,7 @@ def test_a_tour_that_went_on_counts_all_its_seconds(table, tmp_path, capsys, mon
     monkeypatch.setattr(fit_module, "fit", long_ago)  # 500 s before the run was stopped
     assert main(words) == 0
     report = json.loads(capsys.readouterr().out)
-    assert 500 < report["train_seconds"] <= report["total_seconds"]
+    assert 500 <= report["train_seconds"] <= report["total_seconds"]  # four steps may take no tenth
 
 
 def refused(words, capsys):
