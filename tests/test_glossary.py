@@ -1,5 +1,6 @@
 """The glossary: each term once, in order, short, with its file and its lesson; lessons lean on it."""
 
+import ast
 import re
 import unicodedata
 from pathlib import Path
@@ -13,7 +14,8 @@ LESSONS = sorted(TUTORIALS.glob("[0-9][0-9]_*.py"))
 TWO_LINES = 210  # characters of a definition
 ENTRY = re.compile(
     r"\*\*(?P<term>[^*]+)\*\*(?: \(also: (?P<also>(?:[^()]|\([^()]*\))+)\))?: (?P<text>.+?)"
-    r"(?: Here also: (?P<here>[^.\[]+)\.)? (?P<links>\[[^\[]+\]\([^()]+\)(?:, .*)?)"
+    r"(?: Here also: (?P<here>[^.\[]+)\.)?"
+    r" (?:`(?P<name>\w+)` in )?(?P<links>\[[^\[]+\]\([^()]+\)(?:, .*)?)"
 )
 
 
@@ -23,6 +25,7 @@ class Entry(NamedTuple):
     also: list[str]
     text: str
     here: list[str]
+    code: str | None  # the function or class of the file
     links: list[str]
 
     @property
@@ -51,7 +54,9 @@ def read_entries(text: str) -> list[Entry]:
         also, here = ((match[key] or "").split(", ") for key in ("also", "here"))
         links = re.findall(r"\]\(([^()]+)\)", match["links"])
         lists = [[name for name in names if name] for names in (also, here)]
-        found.append(Entry(letter, match["term"], lists[0], match["text"], lists[1], links))
+        found.append(
+            Entry(letter, match["term"], lists[0], match["text"], lists[1], match["name"], links)
+        )
     return found
 
 
@@ -131,10 +136,11 @@ def test_an_entry_is_short_and_has_its_file_and_its_lesson(entry: Entry) -> None
     assert entry.text.endswith(".")
     *files, lesson = entry.links
     assert lesson in [path.name for path in LESSONS]
-    assert len(files) <= 1, "one file of the library, or none"
+    assert len(files) == (1 if entry.code else 0), "one function or class and its file, or neither"
     for file in files:
         assert file.startswith("../scratchmm/") and file.endswith(".py")
-        assert (TUTORIALS / file).is_file(), file
+        tree = ast.parse((TUTORIALS / file).read_text(encoding="utf-8"))
+        assert entry.code in [getattr(node, "name", "") for node in tree.body], entry.code
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.term)
