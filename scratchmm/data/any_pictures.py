@@ -13,15 +13,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from scratchmm.pictures.kinds import head_of, kind_of
+from scratchmm.pictures.kinds import SUFFIXES, head_of, kind_of
 from scratchmm.pictures.pixels import in_colors, on_background
+from scratchmm.pictures.reader import decoded
 from scratchmm.vision.images import center_crop, open_image, resize, to_tensor
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 GREY = (0.299, 0.587, 0.114)  # how bright red, green and blue are, ITU-R BT.601
 
 
@@ -83,7 +83,7 @@ def _one(given: Any, size: int, channels: int) -> Tensor:
             raise ValueError(f"an array of a picture is uint8 (H, W) or (H, W, C), not {shape}")
         image = on_background(in_colors(Image.fromarray(given)))
     elif isinstance(given, Image.Image):
-        image = on_background(in_colors(ImageOps.exif_transpose(given)))
+        image = on_background(decoded("an image of Pillow's", given))
     else:
         kind = type(given).__name__
         raise ValueError(f"a picture is a file, an image of Pillow's or a tensor, not {kind}")

@@ -44,9 +44,17 @@ def in_colors(image: Image.Image, tags: Mapping[int, Any] | None = None) -> Imag
         raise ValueError(f"its pixels are {sign}numbers of {bits} bits without an agreed range")
     if image.mode.startswith("I"):  # grey of 9 to 16 bits; Pillow's own convert would clip at 255
         most = (1 << bits) - 1 if bits > 8 else 65_535
-        grey = np.asarray(image).astype(np.int64).clip(0, most)
+        grey = np.asarray(image).astype(np.int64)
+        if not 0 <= grey.min() <= grey.max() <= most:
+            raise ValueError(
+                f"its pixels lie from {grey.min()} to {grey.max()}, beyond 0 to {most}: they are "
+                "numbers without an agreed range"
+            )
         # Pillow turns a TIFF in which 0 is white round only up to 8 bits.
-        return eight_bits(most - grey if tags.get(WHITE_IS) == 0 else grey, most).convert("RGB")
+        found = eight_bits(most - grey if tags.get(WHITE_IS) == 0 else grey, most).convert("RGB")
+        if isinstance(clear := image.info.get("transparency"), int):  # of a PNG, one level
+            found.putalpha(Image.fromarray(np.where(grey == clear, 0, 255).astype(np.uint8)))
+        return found
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from scratchmm.pictures import gif, png
+from scratchmm.pictures import gif, png, tiff
 from scratchmm.pictures.film import Film, canvases, shown_for
 from scratchmm.pictures.kinds import (
     FORMATS,
@@ -61,7 +61,7 @@ def first_picture(path: Path, at_least: int | None = None) -> Image.Image:
             raise ValueError(f"{path} holds {len(pages)} pages, and one picture is read")
         if at_least is not None:
             image.draft(None, (at_least, at_least))
-        return _decoded(str(path), image)
+        return decoded(str(path), image)
 
 
 def frames_of(path: Path, check: Check) -> Iterator[Shown]:
@@ -136,7 +136,7 @@ def _by_pillow(path: Path, image: Image.Image, check: Check) -> Iterator[Shown]:
         except Exception as error:  # every format has its own ways to fail
             raise ValueError(f"{name} is damaged or truncated ({error})") from error
         check(count, image.size)
-        shown = _decoded(name, image)
+        shown = decoded(name, image)
         milliseconds = shown_for(image.info.get("duration", 0)) if film and count > 1 else None
         yield Shown(count, name, shown, milliseconds)
 
@@ -212,8 +212,17 @@ def _reason(path: Path, kind: str) -> str:
         return said
 
 
-def _decoded(name: str, image: Image.Image) -> Image.Image:
+def decoded(name: str, image: Image.Image) -> Image.Image:
+    """The pixels of an image of Pillow's, upright: RGB, or RGBA where something is see-through.
+
+    name: what errors call it. Raises ValueError with a sentence: damaged or truncated, too many
+    pixels, none with an agreed range.
+
+    >>> decoded("an image", Image.new("L", (1, 1), 9)).getpixel((0, 0))
+    (9, 9, 9)
+    """
     refuse_too_many(name, image.width * image.height)
+    tiff.put_right(name, image)
     try:
         image.load()
     except Exception as error:  # every format has its own ways to fail

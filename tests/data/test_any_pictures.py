@@ -78,6 +78,49 @@ def test_what_is_turned_see_through_or_grey_is_read_as_a_file_would_be(tmp_path:
     assert torch.allclose(pictures_of(torch.ones(3, 8, 8), 8, channels=1), torch.ones(1, 1, 8, 8))
 
 
+def test_every_kind_of_picture_in_a_folder_is_taken_or_refused(tmp_path: Path) -> None:
+    for name, kind in {"a.pgm": "PPM", "b.pnm": "PPM", "c.dib": "BMP", "d.jfif": "JPEG"}.items():
+        photo(20, 20).convert("L").save(tmp_path / name, format=kind)
+    (tmp_path / "e.pbm").write_bytes(b"P1 2 2 0 1 1 0")
+    found = [file.name for file in picture_files(tmp_path)]
+    assert found == ["a.pgm", "b.pnm", "c.dib", "d.jfif", "e.pbm"]
+    assert pictures_of(tmp_path, 8).shape == (5, 3, 8, 8)
+    (tmp_path / "f.tga").write_bytes(bytes(30))
+    with pytest.raises(ValueError, match=r"f\.tga is not a picture"):
+        pictures_of(tmp_path, 8)
+
+
+def test_an_image_of_pillow_s_means_what_its_file_does(tmp_path: Path) -> None:
+    levels = np.array([[0, 65535], [25700, 12850]], dtype=np.uint16)
+    path = tmp_path / "a.tif"
+    Image.fromarray(levels).save(path, tiffinfo={262: 0})  # 0 is white
+    with Image.open(path) as image:
+        shown = pictures_of(image, 2)
+    assert ((shown[0, 0] + 1) * 127.5).round().int().tolist() == [[255, 0], [155, 205]]
+    Image.fromarray(levels).save(tmp_path / "a.png", transparency=25700)
+    with Image.open(tmp_path / "a.png") as image:
+        shown = pictures_of(image, 2)
+    assert ((shown[0, 0] + 1) * 127.5).round().int().tolist() == [[0, 255], [255, 50]]
+    assert torch.equal(shown, pictures_of(tmp_path / "a.png", 2))
+
+
+def test_an_image_of_pillow_s_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.bmp"
+    photo(40, 40).save(path)
+    path.write_bytes(path.read_bytes()[:-300])
+    with (
+        Image.open(path) as image,
+        pytest.raises(ValueError, match="an image of Pillow's is damaged or truncated"),
+    ):
+        pictures_of(image, 8)
+    numbers = Image.fromarray(np.array([[0, 70_000]], dtype=np.int32))
+    with pytest.raises(ValueError, match="lie from 0 to 70000, beyond 0 to 65535"):
+        pictures_of(numbers, 1)
+    Image.fromarray(np.array([[1, 2]], dtype=np.int32)).save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as image, pytest.raises(ValueError, match="of 32 bits"):
+        pictures_of(image, 1)
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
