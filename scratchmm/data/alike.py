@@ -6,6 +6,7 @@ would ask for what no model can do; so would a gallery in which one picture stan
 B pairs, P different pictures, T different texts.
 """
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -32,14 +33,25 @@ def same_pictures(pictures: Tensor) -> Tensor:
     return torch.tensor([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
 
 
+def plain(text: str) -> str:
+    """What is left of a text where cases, spaces and how accents are written count for nothing.
+
+    A tokenizer, too, makes one sentence of all that have this in common.
+
+    >>> plain(" A  Caf\u00e9\u00a0") == plain("a cafe\u0301"), plain(" A  cat")
+    (True, 'a cat')
+    """
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())
+
+
 def same_texts(texts: Sequence[str]) -> Tensor:
-    """A number for each text, one number where they differ by cases and spaces at most: int64 (B,).
+    """A number for each text, one number for all that are `plain` the same: int64 (B,).
 
     >>> same_texts(["A cat", "a dog", "a  cat"]).tolist()
     [0, 1, 0]
     """
     numbers: dict[str, int] = {}
-    keys = [" ".join(text.lower().split()) for text in texts]
+    keys = [plain(text) for text in texts]
     return torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.int64)
 
 

@@ -4,12 +4,16 @@ A table is a text file with a tab between columns and a header: `file` (relative
 `text`. It is read without quoting: a quotation mark is a quotation mark.
 
 Pairs that are almost the same must not lie on both sides of a split, or memory passes for
-understanding; so pairs with the same text, and emoji that begin with the same sign (a hand in five
-skin tones), form a family, and a family is never divided.
+understanding; so pairs with the same text, with the same picture (under two spellings of its path,
+by a link, or in a copy of the file), and emoji that begin with the same sign (a hand in five skin
+tones), form a family, and a family is never divided.
 
 B pictures, C channels (red, green, blue), H and W height and width.
 """
 
+import hashlib
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scratchmm.data.alike import plain
 from scratchmm.data.folders import find
 from scratchmm.data.tables import Row, file_of, is_file, no_column, read_rows
 from scratchmm.sentences import shortened
@@ -102,7 +107,7 @@ def split_pairs(
 ) -> tuple[list[Pair], list[Pair]]:
     """Split into (train, test), about `held_out` of the pairs in test, with no family in both.
 
-    Pairs with the same text or the same family stay together, through any chain of them. Each part
+    Pairs with the same text, picture or family stay together, through any chain of them. Each part
     keeps the order of `pairs` and has at least one pair.
 
     >>> pairs = [Pair(Path("a.png"), "a cat"), Pair(Path("b.png"), "a dog")]
@@ -152,7 +157,8 @@ def _open_table(tsv: Path, text_column: str) -> tuple[list[str], list[Row], str]
     header, rows = read_rows(tsv)
     if not header:
         raise ValueError(f"{tsv} is empty: it needs a header with the columns file and text")
-    if text_column == "text" and "text" not in header and "name" in header:
+    texts = [name for name in header if name.strip().lower() == "text"]  # perhaps written Text
+    if text_column == "text" and not texts and "name" in header:
         text_column = "name"
     for column in ("file", text_column):
         if column not in header:
@@ -183,7 +189,7 @@ def _inseparable(pairs: Sequence[Pair]) -> str:
     """Why none of these pairs can be held out, and the way out."""
     if len(pairs) < 2:
         return f"cannot hold out a part of {len(pairs)} pairs: at least 2 are needed"
-    alike = len({pair.text.strip().lower() for pair in pairs}) == 1
+    alike = len({plain(pair.text) for pair in pairs}) == 1
     what = (
         f"all have the text {shortened(pairs[0].text)!r}"
         if alike
@@ -206,8 +212,8 @@ def _groups(pairs: Sequence[Pair]) -> list[list[int]]:
         return row
 
     first: dict[tuple[str, str], int] = {}
-    for row, pair in enumerate(pairs):
-        keys = [("text", pair.text.strip().lower()), ("file", str(pair.file))]
+    for row, (pair, picture) in enumerate(zip(pairs, _pictures(pairs), strict=True)):
+        keys = [("text", plain(pair.text)), ("picture", picture)]
         if pair.family:
             keys.append(("family", pair.family))
         for key in keys:
@@ -216,3 +222,16 @@ def _groups(pairs: Sequence[Pair]) -> list[list[int]]:
     for row in range(len(pairs)):
         groups.setdefault(lead(row), []).append(row)
     return list(groups.values())
+
+
+def _pictures(pairs: Sequence[Pair]) -> list[str]:
+    """What the picture of each pair is told by: its true place; its bytes where two have one size."""
+    places = {pair.file: Path(os.path.realpath(pair.file)) for pair in pairs}
+    sizes = {place: place.stat().st_size for place in {*places.values()} if is_file(place)}
+    often = Counter(sizes.values())
+    told = {place: str(place) for place in places.values()}
+    for place, size in sizes.items():
+        if often[size] > 1:
+            with place.open("rb") as file:
+                told[place] = hashlib.file_digest(file, "sha256").hexdigest()
+    return [told[places[pair.file]] for pair in pairs]

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from scratchmm.file_kinds import foreign_kind
 from scratchmm.sentences import shortened
 
 Row = tuple[int, list[str]]  # line number, cells
@@ -19,7 +20,8 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
     """The lines of a text file that are not blank, each with its number, counted from 1.
 
     A byte order mark is skipped. Raises FileNotFoundError, or ValueError with one sentence where the
-    file is not UTF-8: which byte, in which line, and where it can be seen, what it is instead.
+    file is not UTF-8: which byte, in which line, and where it can be seen, what it is instead (a
+    pointer of Git LFS, a web page, an archive, UTF-16).
 
     >>> read_lines("no such file.tsv")
     Traceback (most recent call last):
@@ -31,6 +33,10 @@ def read_lines(path: str | Path) -> list[tuple[int, str]]:
         what = f"{path} is a folder, not a table" if path.is_dir() else f"there is no file {path}"
         raise FileNotFoundError(what)
     data = path.read_bytes()
+    if foreign := foreign_kind(path):
+        raise ValueError(f"{path} is no text but {foreign}")
+    if data.startswith(b"PK\3\4"):
+        raise ValueError(f"{path} is no text but a ZIP archive, as Excel's .xlsx: save it as text")
     kind = next((name for mark, name in MARKS.items() if data.startswith(mark)), "")
     hint = f"; it is {kind}, as Excel writes Unicode text: save it as UTF-8" if kind else ""
     try:

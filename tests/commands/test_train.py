@@ -92,7 +92,7 @@ def test_clip_learns_clothes_from_their_names(root, tmp_path, capsys):
 def test_the_users_own_pairs(tmp_path, capsys):
     rows = ["file\ttext"]
     for number in range(40):
-        color = (250, 10, 10) if number % 2 else (10, 10, 250)
+        color = (250, number, 10) if number % 2 else (10, number, 250)
         Image.new("RGB", (20, 30), color).save(tmp_path / f"{number}.png")
         rows.append(f"{number}.png\tpicture {number}")
     (tmp_path / "mine.tsv").write_text("\n".join(rows))

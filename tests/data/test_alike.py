@@ -54,3 +54,10 @@ def test_the_order_in_memory_changes_nothing(channels_last):
     if channels_last:
         pictures = pictures.to(memory_format=torch.channels_last)
     assert same_pictures(pictures).tolist() == [0, 1, 0, 2]
+
+
+def test_a_text_is_the_same_however_its_accents_are_written():
+    texts = ["Caf\u00e9", "a dog", " cafe\u0301", "cafe"]
+    assert same_texts(texts).tolist() == [0, 1, 0, 2]
+    pictures = torch.arange(4.0).view(4, 1, 1, 1)
+    assert gallery(pictures, texts).relevant[0].tolist() == [True, False, False]

@@ -123,6 +123,11 @@ def test_frequent_mistakes_are_told_by_what_they_are(table, tmp_path, content, s
     assert "\n" not in said and len(said) < 600 and "Errno" not in said
 
 
+def test_names_are_no_texts_where_a_column_of_texts_is_written_otherwise(table):
+    with pytest.raises(ValueError, match="no column 'text', .*: 'Text' is written otherwise"):
+        read_pairs(table("file\tname\tText\na.png\tJohn\ta red ring\n"))
+
+
 def test_check_refuses_a_column_named_twice(table):
     with pytest.raises(ValueError, match="names the column 'text' 2 times"):
         check_pairs(table("file\ttext\ttext\na.png\tx\ty\n"))
@@ -174,6 +179,35 @@ def test_near_copies_never_lie_on_both_sides(rows, held_out, seed):
     assert not {pair.text for pair in train} & {pair.text for pair in test}
     assert not {pair.file for pair in train} & {pair.file for pair in test}
     assert not {pair.family for pair in train if pair.family} & {pair.family for pair in test}
+
+
+def _alike(folder, case):
+    """Two pairs that belong together, for a reason that only a close look shows."""
+    first = Pair(folder / "0.png", "one")
+    (folder / "sub").mkdir()
+    (folder / "link.png").symlink_to(folder / "0.png")
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    other = {
+        "path": Pair(folder / "sub" / ".." / "0.png", "two"),
+        "link": Pair(folder / "link.png", "two"),
+        "copy": Pair(folder / "copy.png", "two"),
+        "spaces": Pair(folder / "1.png", "ONE\u00a0 "),
+        "accents": Pair(folder / "1.png", "one caf\u00e9"),
+    }[case]
+    return [first._replace(text="one  cafe\u0301" if case == "accents" else "one"), other]
+
+
+@pytest.mark.parametrize("case", ["path", "link", "copy", "spaces", "accents"])
+def test_one_picture_or_text_under_two_spellings_is_never_divided(tmp_path, case):
+    for number in range(9):  # of one size all, and each another
+        Image.new("RGB", (4, 4), (number, 0, 0)).save(tmp_path / f"{number}.bmp")
+        (tmp_path / f"{number}.bmp").rename(tmp_path / f"{number}.png")
+    alike = _alike(tmp_path, case)
+    others = [Pair(tmp_path / f"{number}.png", f"text {number}") for number in range(2, 9)]
+    for seed in range(20):
+        parts = split_pairs([*alike, *others], 0.3, seed)
+        assert sorted(sum(pair in part for pair in alike) for part in parts) == [0, 2]
+        assert all(len(part) >= 2 for part in parts)  # the others are told apart
 
 
 def test_pairs_with_one_text_are_refused_with_the_reason_and_a_way_out():
