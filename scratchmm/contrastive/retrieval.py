@@ -26,22 +26,24 @@ def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighb
 
     queries: (Q, E); gallery: (G, E); both unit length for cosine similarity. The gallery is read in
     blocks, and the best so far compete with each new block: memory grows with Q * (block + k), not
-    with Q * G. Of equal scores the lowest row comes first, whatever the block.
+    with Q * G. Of equal scores the lowest row comes first, whatever the block. Half precision is
+    ranked in float32, before the scores are rounded to it.
 
     A row of the gallery with a nan in it is nobody's neighbour: it comes last, with the score -inf.
     Refused (ValueError): k below 1 or above G, a block below 1, queries and gallery of different
-    widths, and queries that are not finite numbers, which have no neighbours.
+    widths or of whole numbers, and queries that are not finite numbers, which have no neighbours.
 
     >>> best = top_k(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), k=1)
     >>> best.indices.tolist()
     [[1]]
     """
     check_search(queries, gallery, k, block)
-    scores = queries.new_empty(len(queries), 0)
+    precise = torch.promote_types(queries.dtype, torch.float32)  # half precision makes ties
+    scores = queries.new_empty(len(queries), 0, dtype=precise)
     indices = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
     for start in range(0, len(gallery), block):
         # Summed in float64: rounded after it, equal rows score the same in a block of any size.
-        fresh = (queries.double() @ gallery[start : start + block].double().T).to(queries.dtype)
+        fresh = (queries.double() @ gallery[start : start + block].double().T).to(precise)
         fresh = fresh.masked_fill(fresh.isnan(), -torch.inf)
         places = torch.arange(start, start + fresh.shape[1], device=queries.device)
         scores = torch.cat([scores, fresh], dim=1)
@@ -49,6 +51,7 @@ def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighb
         kept = first_best(scores, min(k, scores.shape[1]))
         scores = scores.gather(1, kept)
         indices = indices.gather(1, kept)
+    scores = scores.to(queries.dtype)
     return Neighbours(scores, indices)
 
 
@@ -80,6 +83,9 @@ def check_search(queries: Tensor, gallery: Tensor, k: int, block: int) -> None:
             f"queries of shape {tuple(queries.shape)} and a gallery of {tuple(gallery.shape)} are "
             "not as wide as each other"
         )
+    for name, rows in (("queries", queries), ("gallery", gallery)):
+        if not rows.is_floating_point():
+            raise ValueError(f"{name}: {rows.dtype} and not floating-point numbers")
     if not 1 <= k <= len(gallery):
         raise ValueError(f"asked for the best {k} of a gallery of {len(gallery)}")
     if block < 1:

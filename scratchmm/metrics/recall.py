@@ -20,14 +20,17 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
     where answer i alone is right for query i (then Q = G). A wrong answer that ties with the best
     right one counts as ranked before it, so that a model that finds everything alike recalls nothing.
     A query without any right answer is never a success. k below 1 is refused (ValueError), and so are
-    no queries or answers, similarities that are nan, and unequal numbers of queries and answers
-    without `relevant`.
+    no queries or answers, similarities that are nan or whole numbers, a `relevant` that is not bool, and
+    unequal numbers of queries and answers without it.
 
     >>> similarity = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.7, 0.0], [0.1, 0.1, 0.1]])
     >>> recall_at_k(similarity, k=1), recall_at_k(similarity, k=3)
     (0.3333333333333333, 1.0)
     """
     check_count("k", k, most=MOST)
+    if similarity.ndim != 2 or not similarity.is_floating_point():
+        kind = f"{tuple(similarity.shape)} of {similarity.dtype}"
+        raise ValueError(f"similarity is {kind}, and should be (Q, G) of floating-point numbers")
     if relevant is None:
         if similarity.shape[0] != similarity.shape[1]:
             raise ValueError(
@@ -35,6 +38,8 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
                 "say which are relevant"
             )
         relevant = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+    if relevant.dtype != torch.bool:
+        raise ValueError(f"relevant is of {relevant.dtype}, and should be bool")
     if relevant.shape != similarity.shape:
         raise ValueError(
             f"similarity is {tuple(similarity.shape)} but relevant is {tuple(relevant.shape)}"

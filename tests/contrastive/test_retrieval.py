@@ -100,3 +100,26 @@ def test_searches_that_do_not_fit_are_refused():
     for block in (0, -3):
         with pytest.raises(ValueError, match=f"in blocks of {block} rows: at least 1"):
             top_k(queries, gallery, 2, block=block)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_ranked_before_it_is_rounded(dtype):
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(2050, 64, generator=generator)
+    rows = torch.nn.functional.normalize(rows, dim=-1).to(dtype)
+    queries, gallery = rows[:50], rows[50:]
+    right = (queries.double() @ gallery.double().T).topk(5)
+    for block in (300, 4096):
+        found = top_k(queries, gallery, 5, block=block)
+        assert torch.equal(found.indices, right.indices)
+        assert torch.equal(found.scores, right.values.to(dtype))
+    large = top_k(4000 * queries[:1], 4000 * queries[:20], 3)  # beyond what float16 holds
+    assert large.indices.tolist() == top_k(queries[:1], queries[:20], 3).indices.tolist()
+
+
+def test_whole_numbers_are_refused_by_name():
+    whole, rows = torch.ones(2, 3, dtype=torch.int64), torch.ones(2, 3)
+    with pytest.raises(ValueError, match=r"^queries: torch.int64 and not floating-point numbers$"):
+        top_k(whole, rows, 1)
+    with pytest.raises(ValueError, match=r"^gallery: torch.int64 and not floating-point numbers$"):
+        top_k(rows, whole, 1)

@@ -81,3 +81,16 @@ def test_refusals():
         recall_at_k(torch.zeros(2, 3), 1)
     with pytest.raises(ValueError, match=r"^similarity is \(2, 3\) but relevant is \(3, 2\)$"):
         recall_at_k(torch.zeros(2, 3), 1, torch.zeros(3, 2).bool())
+
+
+@pytest.mark.parametrize(
+    ("similarity", "relevant", "sentence"),
+    [
+        (torch.ones(2, 2, dtype=torch.int64), None, r"similarity is \(2, 2\) of torch.int64, and"),
+        (torch.ones(3), None, r"similarity is \(3,\) of torch.float32, and should be \(Q, G\)"),
+        (torch.eye(2), torch.eye(2), "relevant is of torch.float32, and should be bool"),
+    ],
+)
+def test_what_is_no_table_of_similarities_is_refused_by_name(similarity, relevant, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        recall_at_k(similarity, 1, relevant)

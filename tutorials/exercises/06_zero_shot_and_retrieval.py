@@ -78,8 +78,8 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
     where answer i alone is right for query i (then Q = G). A wrong answer that ties with the best
     right one counts as ranked before it, so that a model that finds everything alike recalls nothing.
     A query without any right answer is never a success. k below 1 is refused (ValueError), and so are
-    no queries or answers, similarities that are nan, and unequal numbers of queries and answers
-    without `relevant`.
+    no queries or answers, similarities that are nan or whole numbers, a `relevant` that is not bool, and
+    unequal numbers of queries and answers without it.
 
     >>> similarity = torch.tensor([[0.9, 0.1, 0.0], [0.8, 0.7, 0.0], [0.1, 0.1, 0.1]])
     >>> recall_at_k(similarity, k=1), recall_at_k(similarity, k=3)
@@ -105,11 +105,12 @@ def top_k(queries: Tensor, gallery: Tensor, k: int, block: int = 4096) -> Neighb
 
     queries: (Q, E); gallery: (G, E); both unit length for cosine similarity. The gallery is read in
     blocks, and the best so far compete with each new block: memory grows with Q * (block + k), not
-    with Q * G. Of equal scores the lowest row comes first, whatever the block.
+    with Q * G. Of equal scores the lowest row comes first, whatever the block. Half precision is
+    ranked in float32, before the scores are rounded to it.
 
     A row of the gallery with a nan in it is nobody's neighbour: it comes last, with the score -inf.
     Refused (ValueError): k below 1 or above G, a block below 1, queries and gallery of different
-    widths, and queries that are not finite numbers, which have no neighbours.
+    widths or of whole numbers, and queries that are not finite numbers, which have no neighbours.
 
     >>> best = top_k(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.6, 0.8], [1.0, 0.0]]), k=1)
     >>> best.indices.tolist()
