@@ -47,6 +47,7 @@ NAMED = {  # where the bytes stand, the bytes: what it is
     (0, b"\x0b\x77"): "an AC-3 file",
     (0, b"8SVX"): "an 8SVX file",
 }
+HEAD = 64  # bytes of a chunk that are looked at
 W64_DATA = b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -96,20 +97,54 @@ def without_tags(data: bytes) -> bytes:
 
 
 def check_chunks(path: Path, data: bytes, kind: str) -> None:
-    """Refuse a WAV, W64 or AIFF with less sound than it promises, with two, or with none."""
-    found = 0
-    for name, start, size in _chunks(data, kind):
+    """Refuse a WAV, W64 or AIFF with less sound than it promises, with two, or with none.
+
+    And a WAV whose head contradicts itself: its decoder would hear noise.
+    """
+    found, there, size = 0, 0, 0
+    promised = 0  # bytes, by the head of an AIFF
+    for name, start, length in _chunks(data, kind):
         if name[:4] in READ:
             raise ValueError(f"{path} holds a second file behind the first, and one is read")
-        if name not in (b"data", b"SSND", W64_DATA):
-            continue
-        found, there = found + 1, len(data) - start
-        if found > 1:
-            raise ValueError(f"{path} holds 2 chunks of sound, and one is read")
-        if there < size and (kind != "WAV" or size < UNKNOWN or data[:4] in (b"RF64", b"BW64")):
-            raise ValueError(f"{path} is truncated: {there} of {size} bytes of sound are there")
+        content = data[start : start + min(length, HEAD)]
+        if name == b"fmt " and kind == "WAV":
+            _check_blocks(path, content, data[:4] == b"RIFX")
+        if name == b"COMM":
+            promised = _promised(content)
+        if name in (b"data", b"SSND", W64_DATA):
+            found, there, size = found + 1, len(data) - start, length
+            if name == b"SSND":
+                promised += 8 + int.from_bytes(content[:4]) if promised else 0
+    streamed = kind == "WAV" and size >= UNKNOWN and data[:4] not in (b"RF64", b"BW64")
+    if found > 1:
+        raise ValueError(f"{path} holds 2 chunks of sound, and one is read")
+    if found and not streamed and there < size:
+        raise ValueError(f"{path} is truncated: {there} of {size} bytes of sound are there")
     if not found:
         raise ValueError(f"{path} is damaged or truncated: it holds no chunk of sound")
+    if size < promised:
+        raise ValueError(f"{path} is truncated: {size} of {promised} bytes of sound are there")
+
+
+def _check_blocks(path: Path, content: bytes, turned: bool) -> None:
+    """A block holds a sample of all channels, each in the fewest bytes that hold its bits."""
+    if len(content) < 16:
+        return  # its decoder will say what is wrong
+    tag, channels, _, _, block, bits = struct.unpack(f"{'<>'[turned]}HHIIHH", content[:16])
+    usual = channels * -(-bits // 8)
+    if tag in (1, 3, 0xFFFE) and block not in (0, usual):
+        raise ValueError(
+            f"{path} has blocks of {block} bytes for {channels} channels of {bits} bits, which fill "
+            f"{usual}: where its samples lie can't be known"
+        )
+
+
+def _promised(content: bytes) -> int:
+    """How many bytes of samples the head of an AIFF promises; 0 where they are packed."""
+    if len(content) < 18 or content[18:22] not in (b"", b"NONE", b"twos", b"sowt"):
+        return 0
+    channels, samples, bits = struct.unpack(">HIH", content[:8])
+    return channels * samples * -(-bits // 8)
 
 
 def _chunks(data: bytes, kind: str) -> Iterator[tuple[bytes, int, int]]:

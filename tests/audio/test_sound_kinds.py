@@ -258,3 +258,31 @@ def test_floats_so_loud_that_their_sums_are_infinite_are_refused(tmp_path):
         refused(path, content, r"a\.wav holds samples of up to .*more than 1e\+12")
     content = encoded("WAV", np.full((300, 2), 2.0**31, dtype="float32"), subtype="FLOAT")
     assert read(path, content, rate=16_000)[0].isfinite().all()
+
+
+def test_a_wav_whose_blocks_do_not_fit_its_numbers_is_refused(tmp_path):
+    data = struct.pack("<3i", -(2**23), 2**23 - 1, 1)  # numbers of 24 bits, 4 bytes each
+    for tag in (1, 0xFFFE):
+        head = struct.pack("<HHIIHH", tag, 1, 8000, 32_000, 4, 24)
+        content = chunked((b"fmt ", 16, head), (b"data", len(data), data))
+        refused(tmp_path / "a.wav", content, "blocks of 4 bytes for 1 channels of 24 bits, .* 3:")
+    head = struct.pack("<HHIIHH", 1, 1, 8000, 16_000, 2, 12)  # 12 bits fill 2 bytes
+    content = chunked((b"fmt ", 16, head), (b"data", 4, struct.pack("<2h", -32768, 16)))
+    assert read(tmp_path / "a.wav", content)[0].tolist() == [-1, 16 / 32768]
+
+
+@pytest.mark.parametrize(("form", "kind"), [(b"AIFF", b""), (b"AIFC", b"NONE\0\0")])
+def test_an_aiff_with_fewer_samples_than_it_says_is_refused(tmp_path, form, kind):
+    samples = NOISE[:5, 0].astype(">i2").tobytes()
+    for said, offset in ((5, 0), (5, 4), (6, 0), (6, 4)):
+        rate = struct.pack(">HQ", 16383 + 12, 8000 << 51)  # 8000 = 1.953 * 2^12
+        common = struct.pack(">hIh", 1, said, 16) + rate + kind
+        sound = struct.pack(">II", offset, 0) + bytes(offset) + samples
+        chunks = (b"COMM", len(common), common), (b"SSND", len(sound), sound)
+        content = chunked(*chunks, kind=b"FORM", form=form, order=">")
+        if said == 5:
+            found, rate = read(tmp_path / "a.aiff", content)
+            assert (found * 32768).tolist() == NOISE[:5, 0].tolist() and rate == 8000
+        else:
+            sizes = f"{18 + offset} of {20 + offset} bytes of sound are there"
+            refused(tmp_path / "a.aiff", content, f"truncated: {sizes}")
