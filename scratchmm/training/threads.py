@@ -107,7 +107,7 @@ def decide(
 
 
 def _watch(ended: threading.Event) -> None:
-    let_go: threading.Event | None = None
+    let_go, team = threading.Event(), threading.Thread()
 
     def looks() -> Iterator[tuple[float, float]]:
         while not spins() and not ended.wait(LOOK):
@@ -117,13 +117,15 @@ def _watch(ended: threading.Event) -> None:
             ended.wait(LOOK)
 
     def sleep() -> None:
-        nonlocal let_go
+        nonlocal let_go, team
         let_go = threading.Event()
-        threading.Thread(target=_idle_team, args=(let_go,), daemon=True).start()
+        team = threading.Thread(target=_idle_team, args=(let_go,), daemon=True)
+        team.start()
 
     def spin() -> None:
-        if let_go is not None:
-            let_go.set()
+        let_go.set()
+        if team.ident is not None:
+            team.join()  # a thread that is still in torch when Python ends would abort the process
 
     decide(looks(), sleep, spin)
     spin()

@@ -149,6 +149,23 @@ def test_no_look_is_no_decision():
     decide(iter([]), lambda: pytest.fail("slept"), lambda: pytest.fail("spun"))
 
 
+@pytest.mark.skipif(waited() is None, reason="this system does not tell how long threads waited")
+def test_no_thread_is_left_in_torch_when_the_block_ends(two_threads, monkeypatch):
+    """Python that ends while one is there aborts: terminate called without an active exception."""
+    ended = []
+
+    def slow_team(let_go):
+        assert let_go.wait(5)
+        time.sleep(0.3)
+        ended.append(True)
+
+    monkeypatch.setattr(threads, "_idle_team", slow_team)
+    monkeypatch.setattr(threads, "decide", lambda looks, sleep, spin: sleep())
+    with patient_threads():
+        pass
+    assert ended == [True]
+
+
 LATE = """
 import sys, threading, time
 from scratchmm.training import threads
