@@ -217,10 +217,12 @@ def check_words(jobs: Sequence["Job"], known: frozenset[str], single: bool, say:
     asked = " ".join(f"{job.prompt} {job.negative}" for job in jobs)
     unknown = [word for word in words_of(asked) if word not in known]
     these = ", ".join(sorted(known))
-    if single and jobs[0].prompt.strip() and known.isdisjoint(words_of(jobs[0].prompt)):
-        raise ValueError(
-            f"the prompt {jobs[0].prompt!r} has no word that this model knows; these are: {these}"
-        )
+    texts = {"the prompt": jobs[0].prompt, "--negative": jobs[0].negative} if single else {}
+    for what, text in texts.items():
+        if text.strip() and known.isdisjoint(words_of(text)):
+            raise ValueError(
+                f"{what} {text!r} has no word that this model knows; these are: {these}"
+            )
     if unknown:
         say(
             f"{', '.join(unknown)}: never seen in training, so the picture cannot follow. Known "
@@ -230,7 +232,7 @@ def check_words(jobs: Sequence["Job"], known: frozenset[str], single: bool, say:
 
 def words_of(text: str) -> list[str]:
     """The words of a text, each once, in small letters, in the order of their first mention."""
-    return list(dict.fromkeys(re.findall("[a-z]+", text.lower())))
+    return list(dict.fromkeys(re.findall(r"[^\W\d_]+", text.lower())))
 
 
 def draw_one(

@@ -120,8 +120,8 @@ def start(arguments: argparse.Namespace) -> int:
     written, kept = desk.start(folder)
     lines = [f"wrote {path}" for path in written]
     lines += [f"kept {path}, which was there" for path in kept]
-    option = "" if folder == Path(desk.DEFAULT) else f" --folder {folder}"
-    lines.append(f"now: {LEARN}{'' if not option else ' list' + option}")
+    option = desk.option(folder)
+    lines.append(f"now: {LEARN}{option and ' list' + option}")
     show(arguments, dict(written=[*map(str, written)], kept=[*map(str, kept)]), lines)
     return 0
 
@@ -134,6 +134,7 @@ def check(arguments: argparse.Namespace) -> int:
     wanted = catalogue.chosen(arguments.id)
     alone = bool(arguments.id) and len(wanted) == len(arguments.id)  # told in full, each
     missing: set[str] = set()
+    option = desk.option(desk.folder_of(arguments.folder))
     if arguments.file and not arguments.id:
         wanted = desk.in_file(Path(arguments.file), wanted)
     elif not arguments.id:
@@ -145,7 +146,7 @@ def check(arguments: argparse.Namespace) -> int:
     reports = [check_one(arguments, exercise) for exercise in wanted]
     lines, told = [], False
     for report in reports:
-        text = report.lines()
+        text = report.lines(option)
         if alone or (report.status == "wrong" and not told):
             lines += text
         elif report.status != "unwritten":
@@ -154,7 +155,7 @@ def check(arguments: argparse.Namespace) -> int:
     if not alone:
         unwritten = sum(report.status == "unwritten" for report in reports)
         lines += [f"not written yet: {unwritten} of {len(reports)}"] if unwritten else []
-        lines += [f"not there: {name}; `{LEARN} start` adds it" for name in sorted(missing)]
+        lines += [f"not there: {name}; `{LEARN} start{option}` adds it" for name in sorted(missing)]
     show(arguments, [report.as_dict() for report in reports], lines)
     statuses = {report.exit_status for report in reports}
     return next((status for status in (3, 1, 2) if status in statuses), 0)
@@ -198,7 +199,8 @@ def watch(arguments: argparse.Namespace) -> int:
             for exercise in exercises:
                 code = fingerprint(text, exercise, exercises)
                 if code and code != seen.get(exercise.id) and not first:
-                    print("\n".join(check_one(arguments, exercise).lines()), flush=True)
+                    report = check_one(arguments, exercise)
+                    print("\n".join(report.lines(desk.option(folder))), flush=True)
                 seen[exercise.id] = code or seen.get(exercise.id, "")
         first = False
         time.sleep(0.3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from pathlib import Path
 
 from scratchmm.exercises import catalogue, source
@@ -25,6 +26,15 @@ def folder_of(given: str | None) -> Path:
     return here if here != STUBS and _has_stubs(here) else Path(DEFAULT)
 
 
+def option(folder: Path) -> str:
+    """What a printed command says of a folder, so that it can be copied; "" where it finds it alone.
+
+    >>> option(Path("my answers"))
+    " --folder 'my answers'"
+    """
+    return "" if folder == folder_of(None) else f" --folder {shlex.quote(str(folder))}"
+
+
 def _has_stubs(folder: Path) -> bool:
     """Whether `learn start` has written here: progress, or a file that begins as the stubs do."""
     if (folder / FILE).exists():
@@ -40,7 +50,8 @@ def existing(folder: Path) -> Path:
     """The folder, if it is there. Raises FileNotFoundError with what to do."""
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"there is no folder {folder} here; `python -m scratchmm learn start` makes one"
+            f"there is no folder {folder} here; `python -m scratchmm learn start{option(folder)}` "
+            "makes one"
         )
     return folder
 

@@ -48,8 +48,11 @@ class Report:
         """For --json."""
         return asdict(self)
 
-    def lines(self) -> list[str]:
-        """The message, at most twelve lines of at most a hundred characters."""
+    def lines(self, option: str = "") -> list[str]:
+        """The message, at most twelve lines of at most a hundred characters.
+
+        option: " --folder ..." where the learner's folder must be named, for the command at the end.
+        """
         if self.status == "passed":
             took = f"({self.seconds:.2f} s)"
             return [f"{self.id}: passed, {self.number} of {self.total} properties {took}"]
@@ -57,9 +60,9 @@ class Report:
             return [f"{self.id}: not written yet: {self.note}"]
         if self.status == "error":
             return [f"{self.id}: the check could not run: {self.note}"]
-        return self._wrong()[:LINES]
+        return self._wrong(option)[:LINES]
 
-    def _wrong(self) -> list[str]:
+    def _wrong(self, option: str) -> list[str]:
         told = [
             ("property", self.sentence),
             ("called", self.called),
@@ -76,7 +79,7 @@ class Report:
         return [
             f"{self.id}: wrong at property {self.number} of {self.total}",
             *_entries([(label, text) for label, text in told if text], LINES - 2),
-            f"  {'hint':11}python -m scratchmm learn hint {self.id}",
+            f"  {'hint':11}python -m scratchmm learn hint {self.id}{option}",
         ]
 
     def __repr__(self) -> str:

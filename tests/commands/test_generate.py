@@ -460,7 +460,14 @@ def test_unknown_words_are_named_before_anything_is_trained(call, trained, monke
     assert status and "the training began" in err
     assert out.startswith("dog, cat: never seen in training") and "striped, that, the" in out
     refused(call("qwerty 12", "--steps", 1), "'qwerty 12' has no word that this model knows; these")
+    said = "--negative 'qwerty' has no word that this model knows; these"
+    refused(call("a red ring", "--negative", "qwerty", "--steps", 1), said)
     assert not trained
+
+
+def test_unknown_words_are_named_as_they_were_written(call):
+    out = call("a red Ünicorn ring_x, café 3", "--steps", 1)[1]
+    assert out.startswith("ünicorn, x, café: never seen in training")
 
 
 def test_the_model_of_the_lessons_is_found(call, trained, tmp_path, monkeypatch):

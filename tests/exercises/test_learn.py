@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 import threading
 import time
 
@@ -47,6 +48,30 @@ def test_start_writes_what_is_missing_and_keeps_what_is_there(desk, capsys):
     (desk.parent / "file").write_text("")
     status, text = told(capsys, "start", "file")
     assert status == 1 and "is a file" in text
+
+
+def test_printed_commands_name_another_folder_and_can_be_copied(desk, capsys):
+    own = desk.parent / "meine Übungen"
+    status, text = told(capsys, "check", "--folder", str(own))
+    assert status == 3
+    assert (
+        told(capsys, *shlex.split(text.split("`")[1])[4:])[0] == 0
+    )  # python -m scratchmm learn ...
+    status, text = told(capsys, "start", "meine Übungen")
+    listing = shlex.split(text.strip().splitlines()[-1])
+    assert listing[-2:] == ["--folder", "meine Übungen"]
+    assert told(capsys, *listing[5:])[0] == 0  # now: python -m scratchmm learn ...
+    write(own, WRONG)
+    for level in (1, 2):  # the command of the hint finds how many were read
+        text = told(capsys, "check", "fake.scaled", "--folder", str(own))[1]
+        words = shlex.split(text.strip().splitlines()[-1])[1:]
+        assert words[-2:] == ["--folder", str(own)]
+        assert f"hint {level} of" in told(capsys, *words[4:])[1]
+    (own / "99_fake.py").unlink()
+    text = told(capsys, "check", "--folder", str(own))[1]
+    assert f"learn start --folder {shlex.quote(str(own))}` adds it" in text
+    write(desk, WRONG)
+    assert "--folder" not in told(capsys, "check", "fake.scaled")[1]
 
 
 def test_the_exit_status_says_passed_wrong_not_written_or_not_run(desk, capsys):
