@@ -173,6 +173,12 @@ exercise.edit(
     advice="hold it at the limit, or a few confident steps make every loss explode",
 )
 exercise.edit(
+    "limit-from-below",
+    ("(self.log_scale - excess).exp()", "self.log_scale.clamp(min=self.log_limit).exp()"),
+    story="the scale is held at the limit from below: it is never under it, and has no end above",
+    advice="clamp(min=...) lifts what is small; the limit is the most that the scale may be",
+)
+exercise.edit(
     "limit-without-logarithm",
     ("math.log(limit)", "limit"),
     story="the logarithm is compared with the limit itself, so the limit is e^100",

@@ -171,6 +171,13 @@ exercise.edit(
     convention=True,
 )
 exercise.edit(
+    "divided-by-the-size",
+    (RESULT, 'torch.fft.rfft(windowed, norm="forward").transpose(-1, -2)'),
+    story="the sums are divided by the size",
+    advice="they are plain sums",
+    convention=True,
+)
+exercise.edit(
     "divided-by-the-window",
     (RESULT, "(torch.fft.rfft(windowed) / window_of(size, window, sound).sum()).transpose(-1, -2)"),
     story="the sums are divided by the sum of the window, so that a tone has its own height",
