@@ -18,6 +18,7 @@ from scratchmm.checkpoints.files import (
     check_tied,
     fill,
     heads_of,
+    is_no,
     label_of,
     layer,
     read_state,
@@ -26,6 +27,7 @@ from scratchmm.checkpoints.files import (
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
+    check_depth,
     check_model,
     heads_of_width,
     read_config,
@@ -74,6 +76,7 @@ def load_bert(
     masked = isinstance(model, BERTForMaskedLM)
     encoder = model.encoder if isinstance(model, BERTForMaskedLM) else model
     check_model(type(model).__name__, encoder.config, _settings(source))
+    check_depth(type(model).__name__, encoder.config.depth, source)
     prefix = "bert." if masked or any(name.startswith("bert.") for name in state) else ""
     places = _encoder(encoder.config.depth, prefix, "encoder." if masked else "")
     harmless = {f"{prefix}embeddings.position_ids", *NEXT_SENTENCE}
@@ -111,10 +114,9 @@ def bert_config_from(
     """
     state = plain_names(read_state(source))
     state = {name.removeprefix("bert."): tensor for name, tensor in state.items()}
-    if "embeddings.word_embeddings.weight" not in state:
-        raise ValueError(
-            "the state dict is no BERT by transformers' names: it has no word_embeddings"
-        )
+    words = "embeddings.word_embeddings.weight"
+    if words not in state:
+        raise ValueError(is_no("BERT by transformers' names", source, state, words, "bert."))
     vocabulary, width = shape_of(state, "embeddings.word_embeddings.weight")
     types = shape_of(state, "embeddings.token_type_embeddings.weight")[0]
     blocks = "encoder.layer."

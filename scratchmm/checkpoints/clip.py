@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scratchmm.checkpoints.clip_config import check_text, check_vision, text_told, vision_told
 from scratchmm.checkpoints.clip_names import HARMLESS, check_bias, clip_state, of_one_tower
-from scratchmm.checkpoints.files import Place, Source, fill, has, label_of, layer, shape_of
+from scratchmm.checkpoints.files import Place, Source, fill, has, is_no, label_of, layer, shape_of
 from scratchmm.checkpoints.vit import square_of
 from scratchmm.contrastive.clip import CLIP, CLIPConfig, CLIPVision
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
@@ -100,7 +100,8 @@ def clip_config_from(
         vision_block, text_block = "vision_model.encoder.layers.", "text_model.encoder.layers."
         expand, embedding = "mlp.fc1.weight", shape_of(state, "text_projection.weight")[0]
     else:
-        raise ValueError("the state dict is no CLIP with a Vision Transformer: it has no patches")
+        missing = "vision_model.embeddings.patch_embedding.weight"
+        raise ValueError(is_no("CLIP with a Vision Transformer", source, state, missing))
     width, channels, patch, _ = shape_of(state, kernel, 4)
     vocabulary, text_width = shape_of(state, tokens)
     vision = ViTConfig(

@@ -12,6 +12,7 @@ from scratchmm.checkpoints.open_clip_config import open_clip_settings
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
+    check_depth,
     check_model,
     heads_of_width,
     read_config,
@@ -34,11 +35,13 @@ def check_vision(source: Source, config: ViTConfig, types: tuple[str, ...] = VIS
     """Refuse to fill a picture tower that was made otherwise than its config.json says."""
     config = replace(config, activation=config.activation or "quick_gelu")
     check_model("picture tower", config, _vision(source, types))
+    check_depth("picture tower", config.depth, source, "vision_config")
 
 
 def check_text(source: Source, config: TextConfig, types: tuple[str, ...] = TEXT_TYPES) -> None:
     """Refuse to fill a text tower that was made otherwise than its config.json says."""
     check_model("text tower", config, _text(source, types))
+    check_depth("text tower", config.depth, source, "text_config")
 
 
 def vision_told(

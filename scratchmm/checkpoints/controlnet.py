@@ -4,7 +4,7 @@ Paper: Adding Conditional Control to Text-to-Image Diffusion Models (arXiv 2302.
 Differs from the paper: nothing.
 """
 
-from scratchmm.checkpoints.files import Source, fill, label_of, read_state, shape_of
+from scratchmm.checkpoints.files import Source, fill, is_no, label_of, read_state, shape_of
 from scratchmm.checkpoints.published_config import settle
 from scratchmm.checkpoints.unet import START, places_of, text_unet_sizes
 from scratchmm.checkpoints.unet_config import check_unet, unet_settings
@@ -46,7 +46,7 @@ def controlnet_config_from(
     state = read_state(source)
     first = f"{HINT}.conv_in.weight"
     if first not in state:
-        raise ValueError(f"the state dict is no ControlNet by diffusers' names: it has no {first}")
+        raise ValueError(is_no("ControlNet by diffusers' names", source, state, first))
     settings = unet_settings(source, ControlNetConfig)
     told = settle(settings, heads=heads, groups=groups, epsilon=epsilon)
     widening = sum(name.startswith(f"{HINT}.blocks.") for name in state) // 4  # 2 layers, 2 tensors

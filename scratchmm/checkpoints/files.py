@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from scratchmm.checkpoints.reading import Source, label_of, read_state
 from scratchmm.training.checkpoint import differences
 
-__all__ = ["Place", "Source", "check_tied", "fill", "has", "heads_of", "label_of", "layer"]
-__all__ += ["read_state", "shape_of"]
+__all__ = ["Place", "Source", "check_tied", "fill", "has", "heads_of", "is_no"]
+__all__ += ["label_of", "layer", "read_state", "shape_of"]
 SHOWN = 20  # names in an error; another model's file would list hundreds
 # What weights are kept in; files in 8 bits without further scales are rare, but such.
 FLOATS = {torch.float64, torch.float32, torch.float16, torch.bfloat16}
@@ -170,6 +170,22 @@ def check_tied(state: Mapping[str, Tensor], pairs: Mapping[str, str], label: str
     for one, other in pairs.items():
         if one in state and other in state and not torch.equal(state[one], state[other]):
             raise ValueError(f"{label} has a {one} that differs from {other}: they must be one")
+
+
+def is_no(what: str, source: Source, state: Mapping[str, Any], missing: str, body: str = "") -> str:
+    """The sentence for tensors of another model, or of this one behind a prefix that is not removed.
+
+    missing: the name that is not there; body: a prefix that belongs to it in some files.
+
+    >>> is_no("BERT", "a.bin", {"net.words": 0}, "words")
+    "a.bin is no BERT: it has no words; there is one under the prefix 'net.': read_state(prefix=...)"
+    """
+    found = next((name for name in state if name.endswith(f".{missing}")), None)
+    hint = f"; it has {next(iter(state))} and {len(state) - 1} others" if state else ""
+    if found is not None:
+        prefix = found.removesuffix(missing).removesuffix(body)
+        hint = f"; there is one under the prefix {prefix!r}: read_state(prefix=...)"
+    return f"{label_of(source)} is no {what}: it has no {missing}{hint}"
 
 
 def _targets(model: nn.Module, places: Sequence[Place]) -> dict[str, Tensor]:

@@ -4,7 +4,16 @@ Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2
 Differs from the paper: nothing.
 """
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state, shape_of
+from scratchmm.checkpoints.files import (
+    Place,
+    Source,
+    fill,
+    is_no,
+    label_of,
+    layer,
+    read_state,
+    shape_of,
+)
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
@@ -82,11 +91,9 @@ def prior_config_from(
     says what the model can't do, or other than what is given.
     """
     state = read_state(source)
-    if "prd_embedding" not in state or "encoder_hidden_states_proj.weight" not in state:
-        raise ValueError(
-            "the state dict is no unCLIP prior by diffusers' names: "
-            "it has no prd_embedding or reads no text"
-        )
+    for name in ("prd_embedding", "encoder_hidden_states_proj.weight"):
+        if name not in state:
+            raise ValueError(is_no("unCLIP prior by diffusers' names", source, state, name))
     width, text_width = shape_of(state, "encoder_hidden_states_proj.weight")
     blocks = "transformer_blocks."
     told = settle(_settings(source), heads=heads_of_width(width, heads, head_width))

@@ -169,6 +169,26 @@ def check_model(model: str, ours: object, settings: Settings) -> None:
             )
 
 
+def check_depth(model: str, depth: int, source: Source, part: str = "") -> None:
+    """Refuse a config.json of transformers that names another depth than the model's.
+
+    The published class leaves out the blocks beyond it without a word, or makes some anew. A file
+    that does not say it is passed over. part: see `read_config`.
+    """
+    path = config_beside(source)
+    if path is None:
+        return
+    values = read_json(path)
+    if part and part in values:
+        values = _tower(values, part, str(path))
+    said = values.get("num_hidden_layers", depth)
+    if said != depth:
+        raise ValueError(
+            f"{path} says num_hidden_layers is {said!r}, but this {model} was made with "
+            f"depth={depth}"
+        )
+
+
 def settle(settings: Settings, **given: Any) -> dict[str, Any]:
     """Our config's fields as config.json says or, where it does not, as given; None: not given.
 

@@ -139,6 +139,8 @@ def _read(path: Path, sha256: str) -> Any:
         _compare(path, sha256.lower())
     with path.open("rb") as file:
         head = file.read(9)
+    if path.suffix == ".safetensors" and head.startswith((b"PK\3\4", b"\x80\2")):
+        raise ValueError(f"{path} is no safetensors file, but one of torch.save: rename it to .pt")
     if path.suffix == ".safetensors" or head[8:] == b"{":
         return _read_safetensors(path)
     if is_torchscript(path):

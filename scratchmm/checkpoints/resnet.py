@@ -15,6 +15,7 @@ from scratchmm.checkpoints.files import (
     Source,
     fill,
     heads_of,
+    is_no,
     label_of,
     layer,
     read_state,
@@ -81,10 +82,8 @@ def resnet_config_from(source: Source, first_shrinks: bool | None = None) -> Res
     if "conv1.weight" in renamed:
         blocks, first, end = "layer", "conv1.weight", ".conv"
     if first not in renamed:
-        raise ValueError(
-            "the state dict is no ResNet by transformers' or torchvision's names: "
-            f"it has no {first}"
-        )
+        names = "ResNet by transformers' or torchvision's names"
+        raise ValueError(is_no(names, source, state, first, "resnet."))
     kernels: dict[tuple[int, int], list[Tensor]] = {}  # by stage and block, in order
     for name in sorted(renamed):
         if name.startswith(blocks) and end in name and renamed[name].dim() == 4:

@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state, shape_of
+from scratchmm.checkpoints.files import (
+    Place,
+    Source,
+    fill,
+    is_no,
+    label_of,
+    layer,
+    read_state,
+    shape_of,
+)
 from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
 from scratchmm.checkpoints.published_config import assume_heads, settle
 from scratchmm.checkpoints.unet_config import check_unet, unet_settings
@@ -147,7 +156,7 @@ def _sizes(state: Mapping[str, Tensor], label: str) -> dict[str, Any]:
     """What shapes and names show: channels, widths, depth and attended levels."""
     for name in ("conv_in.weight", "down_blocks.0.resnets.0.conv1.weight"):
         if name not in state:
-            raise ValueError(f"the state dict is no UNet by diffusers' names: it has no {name}")
+            raise ValueError(is_no("UNet by diffusers' names", label, state, name))
     channels = shape_of(state, "conv_in.weight", 4)[1]
     said = shape_of(state, "conv_out.weight", 4)[0] if "conv_out.weight" in state else channels
     if said != channels:

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from scratchmm.checkpoints.files import Place, Source, fill, label_of, layer, read_state, shape_of
+from scratchmm.checkpoints.files import (
+    Place,
+    Source,
+    fill,
+    is_no,
+    label_of,
+    layer,
+    read_state,
+    shape_of,
+)
 from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
 from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
 from scratchmm.diffusion.vae import VAE, VAEConfig
@@ -76,11 +85,9 @@ def vae_config_from(
         "decoder.conv_in.weight",
         "encoder.down_blocks.",
     )
-    if first not in state or behind not in state:
-        raise ValueError(
-            "the state dict is no autoencoder by diffusers' names: "
-            f"it has no {first} or no {behind}"
-        )
+    for name in (first, behind):
+        if name not in state:
+            raise ValueError(is_no("autoencoder by diffusers' names", source, state, name))
     latent_channels = shape_of(state, behind, 4)[1]
     told = settle(_settings(source), groups=groups, scale=scale, shift=shift)
     mixed = "post_quant_conv.weight" in state

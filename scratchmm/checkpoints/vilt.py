@@ -19,6 +19,7 @@ from scratchmm.checkpoints.files import (
     check_tied,
     fill,
     heads_of,
+    is_no,
     label_of,
     layer,
     read_state,
@@ -27,6 +28,7 @@ from scratchmm.checkpoints.files import (
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
+    check_depth,
     check_model,
     heads_of_width,
     read_config,
@@ -71,6 +73,7 @@ def load_vilt(model: Model, source: Source) -> Model:
     state = read_state(source)
     body = model if isinstance(model, ViLT) else model.vilt
     check_model(type(model).__name__, body.config, _settings(source))
+    check_depth(type(model).__name__, body.config.depth, source)
     theirs = "vilt." if any(name.startswith("vilt.") for name in state) else ""
     places = _body(body.config, theirs, "" if model is body else "vilt.")
     pooled = f"{theirs}pooler.dense.weight" in state or f"{theirs}pooler.dense.bias" in state
@@ -118,7 +121,8 @@ def vilt_config_from(
     prefix = "vilt." if any(name.startswith("vilt.") for name in state) else ""
     table, text = f"{prefix}embeddings.", f"{prefix}embeddings.text_embeddings."
     if f"{text}word_embeddings.weight" not in state:
-        raise ValueError("the state dict is no ViLT by transformers' names: it embeds no words")
+        missing = "embeddings.text_embeddings.word_embeddings.weight"
+        raise ValueError(is_no("ViLT by transformers' names", source, state, missing, "vilt."))
     width, channels, patch, _ = shape_of(state, f"{table}patch_embeddings.projection.weight", 4)
     blocks = f"{prefix}encoder.layer."
     heads = heads_of_width(width, heads, head_width)

@@ -18,6 +18,7 @@ from scratchmm.checkpoints.files import (
     Source,
     fill,
     heads_of,
+    is_no,
     label_of,
     layer,
     read_state,
@@ -26,6 +27,7 @@ from scratchmm.checkpoints.files import (
 from scratchmm.checkpoints.published_config import (
     Settings,
     assume_heads,
+    check_depth,
     check_model,
     heads_of_width,
     read_config,
@@ -82,6 +84,7 @@ def load_vit(
     encoder = model.encoder if isinstance(model, ViTClassifier) else model
     config = replace(encoder.config, activation=encoder.config.activation or "gelu")
     check_model(type(model).__name__, config, _settings(source))
+    check_depth(type(model).__name__, config.depth, source)
     theirs = "vit." if classifier or any(name.startswith("vit.") for name in state) else ""
     ours = "encoder." if classifier else ""
     places = _encoder(encoder, state, theirs, ours)
@@ -112,7 +115,8 @@ def vit_config_from(
     state = read_state(source)
     prefix = "vit." if any(name.startswith("vit.") for name in state) else ""
     if f"{prefix}embeddings.cls_token" not in state:
-        raise ValueError("the state dict is no ViT by transformers' names: it has no cls_token")
+        missing = "embeddings.cls_token"
+        raise ValueError(is_no("ViT by transformers' names", source, state, missing, "vit."))
     kernel = f"{prefix}embeddings.patch_embeddings.projection.weight"
     width, channels, patch, _ = shape_of(state, kernel, 4)
     patches = shape_of(state, f"{prefix}embeddings.position_embeddings", 3)[1] - 1

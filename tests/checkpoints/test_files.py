@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from scratchmm.checkpoints.files import Place, fill, layer, read_state
+from scratchmm.checkpoints import bert, clip, controlnet, prior, resnet, unet, vae, vilt, vit
+from scratchmm.checkpoints.files import Place, fill, is_no, layer, read_state
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.arange(2.0)}
 
@@ -303,3 +304,29 @@ def test_ctrl_c_while_weights_are_copied(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fill(nn.ModuleDict({"b": model}), state, layer("a", "b"))
     assert torch.equal(model.weight, before) and model.bias.any()
+
+
+def test_another_model_is_told_by_its_file_and_a_prefix_by_its_name():
+    state = {"net.bert.words": 0, "net.bert.norm": 0}
+    assert is_no("BERT", "a.bin", state, "words", "bert.").endswith(
+        "no words; there is one under the prefix 'net.': read_state(prefix=...)"
+    )
+    assert is_no("BERT", "a.bin", {"conv": 0, "norm": 0}, "words") == (
+        "a.bin is no BERT: it has no words; it has conv and 1 others"
+    )
+    assert is_no("BERT", {}, {}, "words") == "the state dict is no BERT: it has no words"
+
+
+READERS = [
+    bert.bert_config_from, vit.vit_config_from, vilt.vilt_config_from, clip.clip_config_from,
+    resnet.resnet_config_from, vae.vae_config_from, unet.unet_config_from,
+    prior.prior_config_from, controlnet.controlnet_config_from,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_every_reader_names_the_file_that_is_of_another_model(tmp_path, read):
+    path = tmp_path / "other.pt"
+    torch.save({"some.weight": torch.ones(2)}, path)
+    with pytest.raises(ValueError, match=r"other\.pt is no .*: it has no .*; it has some\.weight"):
+        read(path)

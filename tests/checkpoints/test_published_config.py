@@ -627,3 +627,39 @@ def test_the_names_of_activations_are_transformers():
     x = torch.linspace(-5, 5, 101, dtype=torch.float64)
     for name, ours in published_config.ACTIVATION_NAMES.items():
         torch.testing.assert_close(ACTIVATIONS[ours](x), ACT2FN[name](x), rtol=0, atol=1e-10)
+
+
+def test_another_depth_than_the_file_s_is_refused(tmp_path):
+    path = tmp_path / "config.json"
+    settings = {"num_hidden_layers": 2, "text_config": {"num_hidden_layers": 3}}
+    path.write_text(json.dumps(settings))
+    published_config.check_depth("BERT", 2, tmp_path)
+    published_config.check_depth("text tower", 3, tmp_path / "model.safetensors", "text_config")
+    with pytest.raises(ValueError, match="num_hidden_layers is 2, but this BERT .* depth=3"):
+        published_config.check_depth("BERT", 3, tmp_path)
+    with pytest.raises(ValueError, match="num_hidden_layers is 3, but this text tower"):
+        published_config.check_depth("text tower", 2, tmp_path, "text_config")
+    path.write_text("{}")  # and one that does not say it is passed over
+    published_config.check_depth("BERT", 7, tmp_path)
+
+
+CONFIGS = {"bert": "BertConfig", "vit": "ViTConfig", "vilt": "ViltConfig"}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_loader_compares_the_depth(tmp_path, kind):
+    sizes = {"hidden_size": 24, "num_attention_heads": 3, **SIZES}
+    config = getattr(transformers, CONFIGS[kind])(**sizes)
+    published = {"bert": "BertModel", "vit": "ViTModel", "vilt": "ViltModel"}[kind]
+    getattr(transformers, published)(config).save_pretrained(tmp_path)
+    readers = {
+        "bert": (bert_config_from, BERT, load_bert),
+        "vit": (vit_config_from, VisionTransformer, load_vit),
+        "vilt": (vilt_config_from, ViLT, load_vilt),
+    }
+    sizes_from, ours, load = readers[kind]
+    load(ours(sizes_from(tmp_path)), tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text()) | {"num_hidden_layers": 1}
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=r"num_hidden_layers is 1, but this .* depth=2"):
+        load(ours(sizes_from(tmp_path)), tmp_path)

@@ -136,7 +136,7 @@ def test_what_lies_in_a_file_counts_and_not_its_suffix(tmp_path):
     torch.save(STATE, tmp_path / "weights.anything")
     same(read_state(tmp_path / "weights.anything"), STATE)
     torch.save(STATE, tmp_path / "w.safetensors")
-    with pytest.raises(ValueError, match="w.safetensors is damaged or no safetensors file"):
+    with pytest.raises(ValueError, match="w.safetensors is no safetensors file, but one of"):
         read_state(tmp_path / "w.safetensors")
 
 
@@ -232,3 +232,11 @@ def test_archives_without_sums_are_read(tmp_path):
         torch.serialization.set_crc32_options(True)
     assert zipfile.ZipFile(tmp_path / "w.pt").testzip()
     same(read_state(tmp_path / "w.pt"), STATE)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_file_of_torch_under_the_suffix_of_another_is_told(tmp_path, legacy):
+    path = tmp_path / "model.safetensors"
+    torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ValueError, match="no safetensors file, but one of torch.save: rename it"):
+        read_state(path)

@@ -312,5 +312,5 @@ def test_refusals_leave_the_model_alone():
         with pytest.raises(ValueError, match=sentence):
             load_vilt(model, wrong)
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
-    with pytest.raises(ValueError, match="it embeds no words"):
+    with pytest.raises(ValueError, match="is no ViLT by transformers. names: it has no embeddings"):
         vilt_config_from(nn.Linear(2, 3).state_dict())

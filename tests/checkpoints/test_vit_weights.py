@@ -227,5 +227,7 @@ def test_refusals_leave_the_model_alone():
 
 
 def test_a_config_cannot_be_read_off_another_model():
-    with pytest.raises(ValueError, match="no ViT by transformers' names: it has no cls_token"):
+    with pytest.raises(
+        ValueError, match="no ViT by transformers' names: it has no embeddings.cls_token"
+    ):
         vit_config_from(nn.Linear(2, 3).state_dict())
