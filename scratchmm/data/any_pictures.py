@@ -62,9 +62,12 @@ def pictures_of(given: "Picture | Iterable[Picture]", size: int, channels: int =
     Traceback (most recent call last):
     ValueError: a picture holds values from 127 to 127: give floats in [-1, 1], or uint8 from 0 to 255
     """
+    if isinstance(given, str) and not given.strip():
+        raise ValueError("the name of a picture is empty")
     if isinstance(given, (str, Path)) and Path(given).is_dir():
         given = list(picture_files(given))
     single = isinstance(given, (str, Path, Image.Image, np.ndarray, Tensor))
+    single = single or not isinstance(given, Iterable)  # which is refused by its kind
     parts = [_one(part, size, channels) for part in ([given] if single else given)]  # type: ignore[list-item, union-attr]
     if not parts:
         raise ValueError("there is no picture: the list is empty")
@@ -78,16 +81,29 @@ def _one(given: Any, size: int, channels: int) -> Tensor:
     if isinstance(given, (str, Path)):
         image = open_image(given, at_least=2 * size)  # twice, so that the rest is resized well
     elif isinstance(given, np.ndarray):
-        if given.dtype != np.uint8 or given.ndim not in (2, 3):
-            shape = f"{given.dtype} {given.shape}"
-            raise ValueError(f"an array of a picture is uint8 (H, W) or (H, W, C), not {shape}")
-        image = on_background(in_colors(Image.fromarray(given)))
+        image = on_background(in_colors(_image_of_array(given)))
     elif isinstance(given, Image.Image):
+        if 0 in given.size:
+            raise ValueError(f"an image of {given.width} x {given.height} pixels shows nothing")
         image = on_background(decoded("an image of Pillow's", given))
     else:
         kind = type(given).__name__
         raise ValueError(f"a picture is a file, an image of Pillow's or a tensor, not {kind}")
     return _of_channels(to_tensor(center_crop(resize(image, size), size))[None], channels)
+
+
+def _image_of_array(array: np.ndarray) -> Image.Image:
+    """A numpy array as an image of Pillow's, whose axes are height, width, and channels last."""
+    shape = array.shape
+    fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 2, 3, 4))
+    if array.dtype != np.uint8 or not fits or 0 in shape:
+        told = f"not {array.dtype} {shape}"
+        if len(shape) == 3 and shape[0] in (1, 3, 4) and not fits:
+            told += ": its channels come first, so give array.transpose(1, 2, 0)"
+        elif array.dtype != np.uint8:
+            told += ": a tensor may hold floats in [-1, 1]"
+        raise ValueError(f"an array of a picture is uint8 (H, W) or (H, W, C), C 1 to 4, {told}")
+    return Image.fromarray(array[..., 0] if len(shape) == 3 and shape[2] == 1 else array)
 
 
 def _checked(picture: Tensor, channels: int) -> Tensor:

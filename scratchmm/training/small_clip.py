@@ -43,7 +43,8 @@ class SmallCLIP:
 
     def tokens(self, texts: str | Sequence[str]) -> Tensor:
         """Sentences, or a single one, to int64 (B, T), cut to the model's context."""
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        several = isinstance(texts, Iterable) and not isinstance(texts, str)
+        texts = list(texts) if several else [texts]  # type: ignore[list-item]
         wrong = [text for text in texts if not isinstance(text, str)]
         if wrong or not texts:
             what = (

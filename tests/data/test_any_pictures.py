@@ -170,3 +170,34 @@ def test_a_trained_clip_takes_them_all(folder: Path, tmp_path: Path) -> None:
 def test_a_trained_vit_takes_them_in_its_own_channels(folder: Path) -> None:
     vit = small_vit.build(torch.rand(5, 1, 28, 28), ["zero", "one"])
     assert vit.classify(folder).shape == (3, 2)
+
+
+def test_an_array_of_one_channel_in_front_or_behind() -> None:
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+    expected = pictures_of(Image.fromarray(grey), 16)
+    assert torch.equal(pictures_of(grey, 16), expected)
+    assert torch.equal(pictures_of(grey[..., None], 16), expected)
+    seen = np.stack([grey, np.full_like(grey, 255)], axis=-1)  # grey and wholly opaque
+    assert torch.equal(pictures_of(seen, 16), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (np.zeros((3, 8, 9), np.uint8), r"not uint8 \(3, 8, 9\): its channels come first, so give"),
+        (np.zeros((1, 8, 9), np.uint8), r"array\.transpose\(1, 2, 0\)"),
+        (np.zeros((8, 9, 5), np.uint8), r"C 1 to 4, not uint8 \(8, 9, 5\)$"),
+        (np.zeros((0, 9, 3), np.uint8), r"not uint8 \(0, 9, 3\)$"),
+        (np.zeros((8, 9, 3), np.float32), r"not float32 \(8, 9, 3\): a tensor may hold floats"),
+        (Image.new("RGB", (0, 4)), "an image of 0 x 4 pixels shows nothing"),
+        (None, "a picture is a file, an image of Pillow's or a tensor, not NoneType"),
+        (7, "not int"),
+        (np.float32(1), "not float32"),
+        ([None], "not NoneType"),
+        ("", "the name of a picture is empty"),
+        (" ", "the name of a picture is empty"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_its_kind(given: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        pictures_of(given, 16)  # type: ignore[arg-type]

@@ -125,3 +125,12 @@ def test_folders_that_hold_no_clip_are_refused(clip, tmp_path):
         FileNotFoundError, match="clip holds no trained CLIP: .*model.pt is missing"
     ):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"), [(None, "NoneType"), (7, "int"), (["a", None], "NoneType")]
+)
+def test_texts_that_are_no_sentences_are_refused_by_their_kind(texts, kind) -> None:
+    clip = build(torch.zeros(2, 3, 16, 16), ["a red star", "a blue ring"])
+    with pytest.raises(ValueError, match=f"texts are sentences.*among them is one of type {kind}$"):
+        clip.embed_texts(texts)
