@@ -142,7 +142,6 @@ FROM_ZERO = {
     "shift": (lambda x: random_shift(torch.rand(1, 1, 4, 4), generator(), x), "most", (), (0, 3)),
     "step": (lambda x: competence(x, 9), "step", (), (0, 9, 99)),
     "seed": (lambda x: seeded(x, 3), "seed", (), (0, 2**43)),
-    "step of a seed": (lambda x: seeded(3, x), "step", (), (0, 2**43)),
 }
 NUMBERS = {
     "pairs": (lambda x: captioned(1, [("red", "star")], pairs=x), "pairs", (-0.1, 1.1), (0, 1)),
@@ -239,6 +238,15 @@ def test_counts_that_are_refused_in_words_of_their_own(case):
         assert str(value) in str(refusal.value)
     for value in right:
         call(value)
+
+
+def test_the_step_of_a_seed_may_lie_below_zero():
+    wrong = (2.5, True, math.nan, math.inf, 10**14, -(10**14))
+    hold(lambda x: seeded(3, x), "step", wrong, (-1, -7, 0, -(2**43), 2**43))
+    drawn = {
+        torch.rand(1, generator=seeded(seed, -step)).item() for seed in (0, 1) for step in (1, 2)
+    }
+    assert len(drawn) == 4
 
 
 def test_a_sampler_draws_a_count_or_as_many_as_there_are():

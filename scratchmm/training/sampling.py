@@ -17,13 +17,14 @@ MOST_SEED = 2**43  # times 1,000,003 it is still one of torch's seeds
 def seeded(seed: int, step: int) -> torch.Generator:
     """A generator that the seed and the step (or epoch) alone decide.
 
-    The seed is multiplied, not added: seed 1 at step 0 must not repeat seed 0 at step 1.
+    The seed is multiplied, not added: seed 1 at step 0 must not repeat seed 0 at step 1. Steps below
+    0 are for what no training step draws, such as the changes of held-out samples.
 
     >>> torch.rand(2, generator=seeded(0, 1)).equal(torch.rand(2, generator=seeded(1, 0)))
     False
     """
-    for name, value in (("seed", seed), ("step", step)):
-        check_count(name, value, least=0, most=MOST_SEED)
+    check_count("seed", seed, least=0, most=MOST_SEED)
+    check_count("step", step, least=-MOST_SEED, most=MOST_SEED)
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 

@@ -258,5 +258,7 @@ def test_refusals_leave_the_model_alone():
 
 
 def test_a_config_cannot_be_read_off_another_model():
-    with pytest.raises(ValueError, match="no BERT by transformers' names: it has no embeddings.word_embedd"):
+    with pytest.raises(
+        ValueError, match="no BERT by transformers' names: it has no embeddings.word_embedd"
+    ):
         bert_config_from(nn.Linear(2, 3).state_dict())
