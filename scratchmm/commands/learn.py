@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scratchmm.commands import learn_write
+from scratchmm.commands.learn_show import LEARN, show
+
 if TYPE_CHECKING:  # torch is imported only when an action begins
     from scratchmm.exercises.format import Exercise
     from scratchmm.exercises.report import Report
-
-LEARN = "python -m scratchmm learn"
 
 
 def add(subparsers: Any) -> None:
@@ -48,12 +49,12 @@ def add(subparsers: Any) -> None:
     diff = action("diff", "your answer beside the library's, once it passes")
     diff.add_argument("id")
     diff.add_argument("--spoil", action="store_true", help="before it passes")
+    mistakes = action("mistakes", "the mistakes that people make, once yours passes")
+    mistakes.add_argument("id")
+    mistakes.add_argument("--spoil", action="store_true", help="before it passes")
     reset = action("reset", "begin one exercise again; a backup is kept")
     reset.add_argument("id")
-    verify = action("verify", "check the checks (for those who write exercises)")
-    verify.add_argument("id", nargs="*")
-    stubs = action("stubs", "write tutorials/exercises again from the library's source")
-    stubs.add_argument("--check", action="store_true", help="only say whether they are stale")
+    learn_write.add(action)
     run = action("run", "run a lesson; with --mine on what you have passed")
     run.add_argument("lesson")
     run.add_argument("--mine", action="store_true", help="on what you have passed")
@@ -66,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     actions: dict[str, Callable[[argparse.Namespace], int]] = dict(
         where=where, start=start, check=check, watch=watch, hint=hint, list=show_list,
-        diff=diff, reset=reset, verify=verify, stubs=stubs, run=run_lesson,
+        diff=diff, mistakes=mistakes, reset=reset, verify=learn_write.verify,
+        stubs=learn_write.stubs, run=run_lesson,
     )  # fmt: skip
     try:
         return actions[arguments.action](arguments)
@@ -79,11 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"error: {sentence(error)}", file=sys.stderr)
             return 3
         raise
-
-
-def show(arguments: argparse.Namespace, data: Any, lines: list[str]) -> None:
-    """Prints the data for programs, or the lines for people."""
-    print(json.dumps(data, indent=1) if arguments.json else "\n".join(lines), flush=True)
 
 
 def where(arguments: argparse.Namespace) -> int:
@@ -274,26 +271,17 @@ def reset(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def verify(arguments: argparse.Namespace) -> int:
-    """Checks the checks."""
-    from scratchmm.exercises import desk
-    from scratchmm.exercises.verify import as_data, closing_line, verify
+def mistakes(arguments: argparse.Namespace) -> int:
+    """Shows the mistakes that people make in an exercise, once it has passed."""
+    from scratchmm.exercises import catalogue, desk
+    from scratchmm.exercises.mistakes import as_lines, page
+    from scratchmm.exercises.progress import Progress
 
-    found = verify(arguments.id)
-    faults = [fault for one in found for fault in one.faults]
-    if desk.STUBS.parent.is_dir() and not arguments.id:
-        stale = desk.write_stubs(check=True)
-        faults += [f"{desk.STUBS.name}/{name} is stale: {LEARN} stubs" for name in stale]
-    line = closing_line(found)
-    show(arguments, dict(faults=faults, line=line, exercises=as_data(found)), [*faults, line])
-    return 1 if faults else 0
-
-
-def stubs(arguments: argparse.Namespace) -> int:
-    """Writes the stubs of the tutorials again."""
-    from scratchmm.exercises import desk
-
-    stale = desk.write_stubs(check=arguments.check)
-    verb = "stale" if arguments.check else "wrote"
-    show(arguments, stale, [f"{verb}: {name}" for name in stale] or ["the stubs are up to date"])
-    return 1 if arguments.check and stale else 0
+    exercise = catalogue.find(arguments.id)
+    folder = desk.folder_of(arguments.folder)
+    if not arguments.spoil and Progress(folder).state(exercise) == "open":
+        raise ValueError(
+            f"{exercise.id} has not passed yet; --spoil shows its mistakes all the same"
+        )
+    show(arguments, page(exercise), as_lines(exercise))
+    return 0

@@ -5,7 +5,6 @@ README.md in this folder shows a complete one.
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import inspect
@@ -37,7 +36,8 @@ class BankAnswer:
 
     twin: the id of a wrong answer that no input tells from this one. mistake: for a disguise, the
     id of the wrong answer that it writes in another way. convention: not a mistake, but another
-    field's way. fresh: built anew each time, because it keeps a state that it should not.
+    field's way. fresh: built anew each time, because it keeps a state that it should not. changes:
+    for an edit of the library's source, each (old, new).
 
     >>> BankAnswer("seven", build=lambda: 7).answer
     7
@@ -51,6 +51,7 @@ class BankAnswer:
     convention: bool = False
     fresh: bool = False
     build: Callable[[], Any] = field(default=lambda: None, repr=False)
+    changes: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def answer(self) -> Any:
@@ -168,7 +169,8 @@ class Exercise:
         def build() -> Any:
             return edited(self, id, changes)
 
-        self.wrongs.append(BankAnswer(id, story, advice, twin, "", convention, False, build))
+        told = (id, story, advice, twin, "", convention, False)
+        self.wrongs.append(BankAnswer(*told, build, changes))
 
     def right(self, id: str, *, method: str = "") -> Callable[[Answer], Answer]:
         """Decorator: another correct way to write it, which the check must accept."""
@@ -228,6 +230,11 @@ def edited(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) ->
 
     Raises ValueError where `old` does not occur exactly once: the library has been reworded.
     """
+    return compiled(exercise, replaced_text(exercise, id, changes), f"wrong answer {id}")
+
+
+def replaced_text(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) -> str:
+    """The source of the target with each (old, new) replaced. Raises ValueError as `edited` does."""
     source = textwrap.dedent(inspect.getsource(exercise.reference))
     for old, new in changes:
         if source.count(old) != 1:
@@ -236,7 +243,16 @@ def edited(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) ->
                 f"{source.count(old)} times in the library's source, not once"
             )
         source = source.replace(old, new)
-    ast.parse(source)
-    namespace = dict(vars(exercise.module))
-    exec(compile(source, f"<{exercise.id}, wrong answer {id}>", "exec"), namespace)
+    return source
+
+
+def compiled(
+    exercise: Exercise, source: str, name: str, more: Mapping[str, Any] | None = None
+) -> Any:
+    """The target, compiled from other source among the names of the library's module.
+
+    name: what the code is called in a traceback. more: names that the source uses besides.
+    """
+    namespace = dict(vars(exercise.module)) | dict(more or {})
+    exec(compile(source, f"<{exercise.id}, {name}>", "exec"), namespace)
     return namespace[exercise.name]
