@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from scratchmm.exercises import catalogue, source
-from scratchmm.exercises.diagnosis import diagnose, transformation
+from scratchmm.exercises.diagnosis import Match, diagnose, transformation
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import Grade, grade, place_of, quiet, rules
 from scratchmm.exercises.learner import CannotRun, answer, isolate, load
+from scratchmm.exercises.mutant_guess import guess
 from scratchmm.exercises.report import Report
 from scratchmm.exercises.shortcuts import borrowed
 from scratchmm.exercises.worker import BROKEN, MEMORY, SECONDS, Ended, limited
@@ -147,17 +148,23 @@ def _borrowed(exercise: Exercise) -> Report:
 def _compare(
     report: Report, exercise: Exercise, graded: Grade, candidate: Any, options: dict[str, Any]
 ) -> None:
-    """What it looks like: one of the bank, what the failure itself says, or a transformation."""
+    """What it looks like: one of the bank, what the failure itself says, a mutant of the library's
+    answer, or a transformation of its result."""
     failure = graded.outcome.failure
-    for match in diagnose(exercise, graded, candidate, **options):
-        wrong = match.answer
-        told = dict(id=wrong.id, story=wrong.story, advice=wrong.advice)
-        report.looks_like.append(told | dict(convention=wrong.convention, sure=match.sure))
+    report.looks_like = [*map(_told, diagnose(exercise, graded, candidate, **options))]
     if not report.looks_like and failure is not None and failure.story:
         found = dict(id=failure.kind, story=failure.story, advice=failure.advice)
         report.looks_like.append(found | dict(convention=False, sure=False))
+    if not report.looks_like and (failure is None or failure.kind != "detached"):
+        report.looks_like = [*map(_told, guess(exercise, graded, candidate, **options))]
     if not report.looks_like:
         report.relation = transformation(exercise, graded, candidate, **options)
+
+
+def _told(match: Match) -> dict[str, Any]:
+    wrong = match.answer
+    told = dict(id=wrong.id, story=wrong.story, advice=wrong.advice)
+    return told | dict(convention=wrong.convention, sure=match.sure)
 
 
 def _explain(report: Report, exercise: Exercise, graded: Grade) -> None:

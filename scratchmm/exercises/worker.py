@@ -13,9 +13,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -170,3 +171,30 @@ def limit_memory(more: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     allowed = used + more if hard == resource.RLIM_INFINITY else min(used + more, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+
+
+class TooLong(BaseException):
+    """A piece of code has computed for longer than it may."""
+
+
+@contextlib.contextmanager
+def interrupted(seconds: float) -> Iterator[None]:
+    """Raise TooLong in this block each time it has computed so long; a loop without an end has one.
+
+    Only where the system has such a timer, and in the main thread; elsewhere the block just runs.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not hasattr(signal, "SIGPROF") or not main:
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise TooLong
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.signal(signal.SIGPROF, before)

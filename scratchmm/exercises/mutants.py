@@ -1,0 +1,202 @@
+"""Ordinary mistakes made by the engine itself: the library's own answer with one piece changed.
+
+Another axis, two things exchanged, a mask dropped, a factor left out, off by one ... Each mutant has
+a kind, the piece of code where it stands, and a sentence. They name mistakes that no bank holds,
+and prove a check: it must reject every one that is not the right answer in other words.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratchmm.exercises import mutant_calls, mutant_lines, mutant_operators
+from scratchmm.exercises.copies import mapped
+from scratchmm.exercises.format import Exercise, compiled
+from scratchmm.exercises.mutant_text import Change, Scope, Text, name_of, unique
+
+MOST = 60  # an exercise
+Rule = Callable[..., Iterator[Change]]
+RULES: Mapping[type[ast.AST], Rule] = {
+    ast.Call: mutant_calls.of_call,
+    ast.Attribute: mutant_calls.of_attribute,
+    ast.BinOp: mutant_operators.of_operator,
+    ast.UnaryOp: mutant_operators.of_sign,
+    ast.Compare: mutant_operators.of_comparison,
+    ast.BoolOp: mutant_operators.of_logic,
+    ast.IfExp: mutant_operators.of_choice,
+    ast.comprehension: mutant_operators.of_comprehension,
+    ast.Subscript: mutant_operators.of_subscript,
+    ast.If: mutant_lines.of_if,
+    ast.Assign: mutant_lines.of_assignment,
+    ast.AugAssign: mutant_lines.of_growth,
+    ast.Expr: mutant_lines.of_statement,
+    ast.Return: mutant_lines.of_return,
+}
+# Where an argument is refused, another axis or sign refuses others, which is no mistake of its own.
+REFUSALS: Mapping[type[ast.AST], Rule] = {kind: RULES[kind] for kind in (ast.Compare, ast.BoolOp)}
+# Messages and annotations are no behaviour; what a `while` waits for must come.
+UNTOUCHED = (ast.Raise, ast.JoinedStr, ast.FunctionDef, ast.ClassDef, ast.Global)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """The library's answer with one mistake in it.
+
+    kind: "axis", "exchanged" ... place: the code that was changed. told: what was done, after "as if".
+    """
+
+    kind: str
+    place: str
+    told: str
+    source: str = field(repr=False)
+    exercise: Exercise = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The kind and what was done, which no other mutant of the exercise is called.
+
+        >>> Mutant("sign", "`-x`", "the minus were left out of `-x`", "", None).name
+        'sign: the minus were left out of `-x`'
+        """
+        return f"{self.kind}: {self.told}"
+
+    @property
+    def sentence(self) -> str:
+        """What the learner reads in place of a story."""
+        return f"as if {self.told}"
+
+    @property
+    def answer(self) -> Any:
+        """The function or class, compiled anew."""
+        return compiled(self.exercise, self.source, f"mutant {self.name}", HELPERS)
+
+
+def mutants(exercise: Exercise) -> list[Mutant]:
+    """The mutants of an exercise's answer, at most 60, in the order of their places.
+
+    None for tests that the learner writes.
+    """
+    kept: list[Mutant] | None = exercise.__dict__.get("_mutants")
+    if kept is None:
+        kept = exercise.__dict__["_mutants"] = [] if exercise.judges else _made(exercise)
+    return kept
+
+
+def _made(exercise: Exercise) -> list[Mutant]:
+    text = Text(solution(exercise))
+    changes = (one for node in _functions(text, exercise) for one in _changes(node, text, exercise))
+    made = unique(changes, text, exercise.id)
+    return _thinned([Mutant(c.kind, c.place, c.told, source, exercise) for c, source in made])
+
+
+def solution(exercise: Exercise) -> str:
+    """The source of the parts and of the target, in that order."""
+    parts = [getattr(exercise.module, name) for name in exercise.parts]
+    return "\n\n\n".join(
+        textwrap.dedent(inspect.getsource(x)) for x in [*parts, exercise.reference]
+    )
+
+
+def _functions(text: Text, exercise: Exercise) -> Iterator[ast.FunctionDef]:
+    """The functions that the learner writes: the parts, the target, or its methods."""
+    for node in text.tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node
+        elif isinstance(node, ast.ClassDef):
+            mine = {*exercise.methods, *exercise.drop} if node.name == exercise.name else set()
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef) and (item.name in mine or not mine):
+                    yield item
+
+
+def _changes(function: ast.FunctionDef, text: Text, exercise: Exercise) -> Iterator[Change]:
+    given, whole = function.args, function.name not in exercise.parts
+    tensors = frozenset(
+        one.arg
+        for one in [*given.args, *given.kwonlyargs] * whole
+        if one.annotation is not None
+        and ast.unparse(one.annotation).removeprefix("torch.").startswith("Tensor")
+    )
+    tests = frozenset(n.test for n in ast.walk(function) if isinstance(n, ast.If))
+    gives = whole and function.returns is not None and "Tensor" in ast.unparse(function.returns)
+    scope = Scope(text, tensors, tests, gives)
+    if whole:
+        yield from mutant_lines.of_parameters(function, scope)
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    for line in body:
+        yield from _below(line, scope, RULES)
+
+
+def _below(node: ast.AST, scope: Scope, rules: Mapping[type[ast.AST], Rule]) -> Iterator[Change]:
+    """The changes of a node and of what stands in it."""
+    if isinstance(node, UNTOUCHED):
+        return
+    if type(node) in rules:
+        yield from rules[type(node)](node, scope)
+    if isinstance(node, ast.Call) and name_of(node.func).lstrip("_").startswith("check"):
+        return
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "ctx") or (isinstance(node, ast.While) and name == "test"):
+            continue
+        refuses = isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise)
+        if refuses and name == "body":
+            continue  # it makes the message
+        within = REFUSALS if refuses and name == "test" else rules
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, ast.AST):
+                yield from _below(inner, scope, within)
+
+
+def _thinned(found: list[Mutant]) -> list[Mutant]:
+    """At most so many, each kind in its turn: what stands first of a kind comes before."""
+    turns, seen = list[tuple[int, int]](), dict[str, int]()
+    for place, one in enumerate(found):
+        seen[one.kind] = seen.get(one.kind, 0) + 1
+        turns.append((seen[one.kind], place))
+    return [found[place] for place in sorted(place for _, place in sorted(turns)[:MOST])]
+
+
+def _for_tensors(change: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
+    return lambda value: mapped(value, lambda path, x: change(x))
+
+
+def _detached(x: Tensor) -> Tensor:
+    if x.requires_grad:
+        MET.add("detached")
+    return x.detach()
+
+
+def _first(x: Tensor) -> Tensor:
+    MET.add("first sample" if x.dim() else "one number")
+    return x[:1].expand_as(x) if x.dim() and len(x) > 1 else x
+
+
+def _true(x: Tensor) -> Tensor:
+    return torch.ones_like(x) if x.dtype == torch.bool else x
+
+
+# What mutants call: on a tensor, or on every one in lists and dictionaries.
+HELPERS = {
+    "mutant_detached": _for_tensors(_detached),
+    "mutant_wide": _for_tensors(lambda x: x.double()),
+    "mutant_first": _for_tensors(_first),
+    "mutant_true": _for_tensors(_true),
+    "mutant_inverted": _for_tensors(lambda x: ~x if x.dtype == torch.bool else x),
+}
+MET = set[str]()  # the kinds of mutants whose mistake had something to act on
+
+
+def acts(mutant: Mutant) -> bool:
+    """Whether a mutant that the check has just been applied to can differ at all: a result without a
+    gradient can't be detached, and a single number has no first sample. `MET` is cleared before."""
+    if mutant.kind == "first sample":
+        return "one number" not in MET or mutant.kind in MET
+    return mutant.kind != "detached" or mutant.kind in MET
