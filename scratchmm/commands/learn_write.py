@@ -12,22 +12,35 @@ def add(action: Any) -> None:
     """Declares both. action: makes a parser by its name and what it does."""
     verify = action("verify", "check the checks (for those who write exercises)")
     verify.add_argument("id", nargs="*")
+    verify.add_argument(
+        "--mutants",
+        action="store_true",
+        help="only the mutants, and by name those that are let through",
+    )
     stubs = action("stubs", "write tutorials/exercises again from the library's source")
     stubs.add_argument("--check", action="store_true", help="only say whether they are stale")
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Checks the checks."""
-    from scratchmm.exercises import desk
+    from scratchmm.exercises import desk, mutant_count
     from scratchmm.exercises.verify import as_data, closing_line, verify
 
-    found = verify(arguments.id)
-    faults = [fault for one in found for fault in one.faults]
-    if desk.STUBS.parent.is_dir() and not arguments.id:
-        stale = desk.write_stubs(check=True)
-        faults += [f"{desk.STUBS.name}/{name} is stale: {LEARN} stubs" for name in stale]
-    line = closing_line(found)
-    show(arguments, dict(faults=faults, line=line, exercises=as_data(found)), [*faults, line])
+    counts = mutant_count.count(arguments.id)
+    faults = mutant_count.faults(counts, whole=not arguments.id)
+    lines = [line for one in counts for line in one.lines()] if arguments.mutants else []
+    data: dict[str, Any] = dict(mutants=mutant_count.as_data(counts))
+    last = [mutant_count.closing_line(counts)]
+    if not arguments.mutants:
+        found = verify(arguments.id)
+        faults += [fault for one in found for fault in one.faults]
+        if desk.STUBS.parent.is_dir() and not arguments.id:
+            stale = desk.write_stubs(check=True)
+            faults += [f"{desk.STUBS.name}/{name} is stale: {LEARN} stubs" for name in stale]
+        last = [closing_line(found), *last]
+        data["exercises"] = as_data(found)
+    data |= dict(faults=faults, line="; ".join(last))
+    show(arguments, data, [*lines, *faults, *last])
     return 1 if faults else 0
 
 
