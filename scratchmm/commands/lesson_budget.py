@@ -3,19 +3,24 @@
 The one whose figure is oldest comes first, so that over several runs none is left out for long.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 UNKNOWN_SECONDS = 300.0  # of a lesson that was never recorded
+GENERATOR_SECONDS = 900.0  # of training the model that several lessons share: the first of them
 
 
 def within(
-    keys: Iterable[str], recorded: Mapping[str, Mapping[str, Any]], seconds: float
+    keys: Iterable[str],
+    recorded: Mapping[str, Mapping[str, Any]],
+    seconds: float,
+    sharing: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
     """Those that fit into so many seconds by their recorded times, and those that are left.
 
     The oldest figure first; one that is too long for what is left does not stop a shorter one, but
-    the oldest always runs, or a lesson longer than the budget would never run.
+    the oldest always runs, or a lesson longer than the budget would never run. sharing: those of
+    which the first has a generator to train.
 
     >>> known = {"01": {"seconds": 100.0, "day": "2026-02-01"}, "02": {"seconds": 50.0}}
     >>> within(["01", "02"], known, 60)
@@ -25,12 +30,14 @@ def within(
     """
     chosen: list[str] = []
     left: list[str] = []
-    spent = 0.0
+    spent = shared = 0.0
     for key in sorted(keys, key=lambda key: (recorded.get(key, {}).get("day", ""), key)):
         needed = float(recorded.get(key, {}).get("seconds", UNKNOWN_SECONDS))
+        needed += GENERATOR_SECONDS - shared if key in sharing else 0.0
         if not chosen or spent + needed <= seconds:
             chosen.append(key)
             spent += needed
+            shared = GENERATOR_SECONDS if key in sharing else shared
         else:
             left.append(key)
     return chosen, left

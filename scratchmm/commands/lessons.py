@@ -155,7 +155,14 @@ def at_full_length(
         return ([] if arguments.quick else list(codes)), []
     changed = [key for key, code in codes.items() if recorded.get(key, {}).get("code") != code]
     minutes = math.inf if arguments.minutes is None else arguments.minutes
-    return within(changed, recorded, 60 * minutes)
+    kept = (ROOT / "runs" / "generator" / "generator.pt").exists()
+    sharing = [key for key in changed if not kept and "open_generator(" in text_of(key)]
+    return within(changed, recorded, 60 * minutes, sharing)
+
+
+def text_of(key: str) -> str:
+    """The script of a lesson, by the name of its row: "05_clip --data emoji"."""
+    return (ROOT / "tutorials" / f"{key.split()[0]}.py").read_text(encoding="utf-8")
 
 
 def tell(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from scratchmm.commands import lesson_run, lessons, main
+from scratchmm.commands.lesson_budget import GENERATOR_SECONDS, within
 from scratchmm.commands.lessons import report
 from scratchmm.commands.sources import replace_between
 from scratchmm.needed_code import code_hash
@@ -227,6 +229,21 @@ def test_what_the_minutes_do_not_hold_is_left_and_named(house: Path, capsys) -> 
     ):
         assert main(["lessons", *words]) == 1
         assert "--minutes" in capsys.readouterr().err
+
+
+def test_the_first_of_those_that_share_a_generator_has_it_to_train(house: Path) -> None:
+    keys, recorded = ["01", "02", "03"], {key: {"seconds": 10.0} for key in ("01", "02", "03")}
+    assert within(keys, recorded, 30, ["02", "03"]) == (["01"], ["02", "03"])
+    assert within(keys, recorded, 30 + GENERATOR_SECONDS, ["02", "03"]) == (keys, [])
+    assert within(keys[1:], recorded, 0, ["02", "03"]) == (["02"], ["03"])  # the oldest always runs
+    for name in ("01_good", "02_bad", "03_more"):
+        (house / "tutorials" / f"{name}.py").write_text("# open_generator(\n" * (name > "02"))
+    asked = SimpleNamespace(quick=False, changed=True, minutes=10)
+    codes = {"01_good": "new", "02_bad": "new", "03_more": "new"}
+    assert lessons.at_full_length(asked, codes, {}) == (["01_good"], ["02_bad", "03_more"])
+    (house / "runs" / "generator").mkdir(parents=True)
+    (house / "runs" / "generator" / "generator.pt").touch()
+    assert lessons.at_full_length(asked, codes, {}) == (["01_good", "02_bad"], ["03_more"])
 
 
 def test_an_unknown_lesson_is_refused_in_a_sentence(house: Path, capsys) -> None:
