@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scratchmm.checkpoints.files import Source, label_of
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.layers.checks import check_divisible
 
 # transformers' and diffusers' names of what layers/transformer.py has under one name.
 ACTIVATION_NAMES = {

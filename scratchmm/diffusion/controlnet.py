@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from scratchmm.diffusion import text_unet
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.diffusion.unet import start_at_zero
-from scratchmm.layers.embeddings import check_channels
+from scratchmm.layers.checks import check_channels
 from scratchmm.layers.tracing import channels_last
 
 

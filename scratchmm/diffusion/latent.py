@@ -26,7 +26,7 @@ from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.diffusion.vae import VAE
 from scratchmm.language import text_transformer
 from scratchmm.language.text_transformer import TextTransformer
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.layers.checks import check_divisible
 
 
 class LatentSpace(nn.Module):

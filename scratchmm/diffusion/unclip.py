@@ -28,7 +28,7 @@ from scratchmm.diffusion.guidance import guided, prompt_dropout
 from scratchmm.diffusion.prior import slerp
 from scratchmm.diffusion.schedule import Schedule
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.layers.checks import check_divisible
 from scratchmm.sentences import check_sizes
 
 

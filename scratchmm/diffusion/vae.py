@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.embeddings import check_channels, check_divisible
+from scratchmm.layers.checks import check_channels, check_divisible
 from scratchmm.layers.picture_blocks import (
     Downsample,
     PictureAttention,

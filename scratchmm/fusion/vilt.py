@@ -26,7 +26,8 @@ from scratchmm.fusion.vilt_positions import (
 )
 from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
-from scratchmm.layers.embeddings import PatchEmbedding, check_divisible
+from scratchmm.layers.checks import check_divisible
+from scratchmm.layers.embeddings import PatchEmbedding
 from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 from scratchmm.sentences import check_sizes

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from scratchmm.fusion.cross_modal import CrossModalAttention, check_mask
 from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
-from scratchmm.layers.embeddings import check_divisible, check_tokens
+from scratchmm.layers.checks import check_divisible
+from scratchmm.layers.embeddings import check_tokens
 from scratchmm.layers.sinusoids import sinusoidal_positions
 from scratchmm.layers.transformer import FeedForward
 from scratchmm.sentences import check_sizes

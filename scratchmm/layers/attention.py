@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchmm.layers.cache import ContextCache, KeyValueCache
-from scratchmm.layers.checks import check_attention_shapes, check_key_heads
+from scratchmm.layers.checks import check_attention_shapes, check_divisible
 from scratchmm.sentences import check_count
 
 # The other ways to compute the same numbers; fast_attention.py puts itself in here.
@@ -186,7 +186,8 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         check_heads(width, heads)
         self.heads, self.key_heads = heads, heads if key_heads is None else key_heads
-        check_key_heads(heads, self.key_heads)
+        check_count("key_heads", self.key_heads)
+        check_divisible("heads", heads, "key_heads", self.key_heads)
         biased = parts_with_bias(bias)
         narrow = width // heads * self.key_heads
         self.query = nn.Linear(width, width, bias="query" in biased)

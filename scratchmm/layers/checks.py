@@ -1,9 +1,7 @@
-"""What attention refuses, in a sentence: shapes that do not fit, masks and biases that are none."""
+"""What bricks refuse, in a sentence: shapes that do not fit, masks and biases that are none."""
 
 import torch
 from torch import Tensor
-
-from scratchmm.sentences import check_count
 
 
 def check_attention_shapes(
@@ -67,16 +65,26 @@ def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(outer)
 
 
-def check_key_heads(heads: int, key_heads: int) -> None:
-    """Refuse a number of heads that the key heads can't share equally.
+def check_divisible(what: str, size: int, by: str, divisor: int) -> None:
+    """Refuse a size that its parts do not fill.
 
-    >>> check_key_heads(8, 3)
+    >>> check_divisible("image height", 30, "patch size", 16)
     Traceback (most recent call last):
-    ValueError: heads 8 is not divisible by 3 key heads
+    ValueError: image height 30 is not divisible by patch size 16
     """
-    if key_heads < 1 or heads % key_heads:
-        raise ValueError(f"heads {heads} is not divisible by {key_heads} key heads")
-    check_count("key_heads", key_heads)
+    if divisor < 1 or size % divisor:
+        raise ValueError(f"{what} {size} is not divisible by {by} {divisor}")
+
+
+def check_channels(what: str, found: int, expected: int) -> None:
+    """Refuse pictures of another number of channels.
+
+    >>> check_channels("pictures", 1, 3)
+    Traceback (most recent call last):
+    ValueError: the pictures have 1 channels, but this model takes 3
+    """
+    if found != expected:
+        raise ValueError(f"the {what} have {found} channels, but this model takes {expected}")
 
 
 def _check_broadcast(what: str, part: Tensor, scores: tuple[int, ...]) -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from scratchmm.layers.checks import check_channels, check_divisible
 from scratchmm.layers.tracing import left_to_the_gpu, numbers_are_known
 
 
@@ -69,28 +70,6 @@ def resize_positions(
     grid = rearrange(positions, "(h w) d -> 1 d h w", h=rows)
     grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
     return rearrange(grid, "1 d h w -> (h w) d")
-
-
-def check_divisible(what: str, size: int, by: str, divisor: int) -> None:
-    """Refuse a size that its parts do not fill.
-
-    >>> check_divisible("image height", 30, "patch size", 16)
-    Traceback (most recent call last):
-    ValueError: image height 30 is not divisible by patch size 16
-    """
-    if divisor < 1 or size % divisor:
-        raise ValueError(f"{what} {size} is not divisible by {by} {divisor}")
-
-
-def check_channels(what: str, found: int, expected: int) -> None:
-    """Refuse pictures of another number of channels.
-
-    >>> check_channels("pictures", 1, 3)
-    Traceback (most recent call last):
-    ValueError: the pictures have 1 channels, but this model takes 3
-    """
-    if found != expected:
-        raise ValueError(f"the {what} have {found} channels, but this model takes {expected}")
 
 
 def check_tokens(tokens: Tensor, vocabulary: int) -> None:

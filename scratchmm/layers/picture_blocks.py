@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.attention import MultiHeadAttention
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.layers.checks import check_divisible
 
 
 class PictureBlock(nn.Module):

@@ -13,7 +13,7 @@ Differs from the paper:
 import torch
 from torch import Tensor
 
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.layers.checks import check_divisible
 from scratchmm.sentences import check_number
 
 

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.layers.checks import check_divisible
 
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:

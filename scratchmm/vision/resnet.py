@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.layers.checks import check_channels
 from scratchmm.layers.convolution import BottleneckBlock, NormedConvolution, ResidualBlock
-from scratchmm.layers.embeddings import check_channels
 from scratchmm.layers.tracing import channels_last
 from scratchmm.sentences import check_sizes
 

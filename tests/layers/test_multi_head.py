@@ -101,11 +101,11 @@ def test_first_weights_do_not_depend_on_the_new_arguments():
 
 
 def test_refusals_name_both_numbers():
-    with pytest.raises(ValueError, match="^heads 8 is not divisible by 3 key heads$"):
+    with pytest.raises(ValueError, match="^heads 8 is not divisible by key_heads 3$"):
         MultiHeadAttention(64, 8, key_heads=3)
-    with pytest.raises(ValueError, match="^heads 8 is not divisible by 0 key heads$"):
+    with pytest.raises(ValueError, match="^key_heads is 0 and must be a whole number"):
         MultiHeadAttention(64, 8, key_heads=0)
-    with pytest.raises(ValueError, match="^heads 2 is not divisible by 4 key heads$"):
+    with pytest.raises(ValueError, match="^heads 2 is not divisible by key_heads 4$"):
         MultiHeadAttention(64, 2, key_heads=4)
     with pytest.raises(ValueError, match="^key_heads is 2.0 and must be a whole number"):
         MultiHeadAttention(64, 8, key_heads=2.0)

@@ -26,8 +26,9 @@ from scratchmm.layers.attention import (
     parts_with_bias,
 )
 from scratchmm.layers.cache import ContextCache, check_rows
-from scratchmm.layers.checks import check_attention_shapes, check_key_heads
+from scratchmm.layers.checks import check_attention_shapes, check_divisible
 from scratchmm.layers.fast_attention import OnlineSoftmax
+from scratchmm.sentences import check_count
 
 
 # attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: "One
@@ -115,10 +116,13 @@ def padding_mask(real: Tensor) -> Tensor:
 # - attention_weights(query: Tensor, key: Tensor, mask: Tensor | None=None, bias: Tensor |
 #       None=None) -> Tensor
 #     How much each query looks at each key: softmax(query key^T / sqrt(D) + bias), over the keys.
+# - check_count(name: str, value: object, *, least: int=1, most: int=MOST) -> None
+#     Refuse what is no whole number from `least` to `most`; a bool is none, nor is 2.0
+#     (ValueError).
+# - check_divisible(what: str, size: int, by: str, divisor: int) -> None
+#     Refuse a size that its parts do not fill.
 # - check_heads(width: int, heads: int) -> None
 #     Refuse a width that the heads can't share equally.
-# - check_key_heads(heads: int, key_heads: int) -> None
-#     Refuse a number of heads that the key heads can't share equally.
 # - parts_with_bias(bias: bool | Collection[str]) -> Collection[str]
 #     The names of the parts of an attention that have a bias: all, none, or those that are named.
 class MultiHeadAttention(nn.Module):
@@ -150,7 +154,8 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         check_heads(width, heads)
         self.heads, self.key_heads = heads, heads if key_heads is None else key_heads
-        check_key_heads(heads, self.key_heads)
+        check_count("key_heads", self.key_heads)
+        check_divisible("heads", heads, "key_heads", self.key_heads)
         biased = parts_with_bias(bias)
         narrow = width // heads * self.key_heads
         self.query = nn.Linear(width, width, bias="query" in biased)

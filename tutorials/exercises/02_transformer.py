@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from scratchmm.layers.attention import MultiHeadAttention
 from scratchmm.layers.cache import KeyValueCache
-from scratchmm.layers.embeddings import check_divisible
+from scratchmm.layers.checks import check_divisible
 from scratchmm.layers.transformer import Activation, Transformer
 from scratchmm.sentences import check_number
 from scratchmm.training.optimizer import UNDECAYED

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from scratchmm.layers.embeddings import check_channels, check_divisible
+from scratchmm.layers.checks import check_channels, check_divisible
 from scratchmm.vision.vit import ViTConfig
 
 

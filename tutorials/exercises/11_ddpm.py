@@ -31,7 +31,7 @@ from scratchmm.diffusion.ddpm import (
 )
 from scratchmm.diffusion.schedule import Schedule, per_sample
 from scratchmm.diffusion.unet import TimeEmbedding, UNetConfig, UNetLayer, sinusoids, start_at_zero
-from scratchmm.layers.embeddings import check_channels, check_divisible
+from scratchmm.layers.checks import check_channels, check_divisible
 from scratchmm.layers.picture_blocks import PictureAttention, Upsample, group_norm
 from scratchmm.layers.tracing import channels_last
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.diffusion.vae import Decoder, Encoder, Gaussian, VAEConfig
-from scratchmm.layers.embeddings import check_channels, check_divisible
+from scratchmm.layers.checks import check_channels, check_divisible
 
 
 # vae.draw: Chance from outside. 10 minutes, difficulty 2 of 5. In the lesson: "Squeezed".
