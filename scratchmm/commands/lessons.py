@@ -196,10 +196,10 @@ def passed_on(arguments: argparse.Namespace, scripts: list[Path]) -> list[str]:
             )
         if arguments.root is not None and '"--root"' not in text:
             raise ValueError(f"lesson {script.stem} reads no real set: it takes no --root")
-    if arguments.minutes is not None and not (arguments.changed and arguments.minutes >= 0):
-        raise ValueError(
-            f"--minutes {arguments.minutes:g} is the time for what --changed finds, at least 0"
-        )
+    if arguments.minutes is not None and not arguments.changed:
+        raise ValueError("--minutes says nothing without --changed, whose lessons it limits")
+    if arguments.minutes is not None and not arguments.minutes >= 0:
+        raise ValueError(f"--minutes {arguments.minutes:g} is not 0 or more")
     if arguments.record and arguments.quick:
         raise ValueError("--record keeps runs at full length, and --quick is none")
     return flags
