@@ -8,13 +8,13 @@ What one wants most, each from the file that tells all about it:
     ResNetClassifier             ResNet: vision/resnet.py
     BytePairEncoding             the tokenizer: language/bpe.py
     BERT                         language/bert.py
-    CLIP, contrastive_loss       pictures and words in one space: contrastive/clip.py, loss.py
-    ViLT                         pictures and words in one stream: fusion/vilt.py
-    UNet, TextUNet               from noise to pictures: diffusion/unet.py, text_unet.py
+    CLIP, contrastive_loss       images and words in one space: contrastive/clip.py, loss.py
+    ViLT                         images and words in one stream: fusion/vilt.py
+    UNet, TextUNet               from noise to images: diffusion/unet.py, text_unet.py
     AudioCNN                     names sounds: audio/audio_cnn.py
     CNN3D, CNNLSTM               name clips: video/cnn3d.py, cnn_lstm.py
 
-    load_trained, top_k, picture_files   own pictures and queries: see README.md
+    load_trained, top_k, image_files   own images and queries: see README.md
 
 Each folder offers its own: `from scratchmm.diffusion import cosine_schedule, ddim_sample`. The
 command line: `python -m scratchmm --help`.
@@ -42,7 +42,7 @@ _HOMES = homes_of(
         "audio.audio_cnn": "AudioCNNConfig AudioCNN",
         "video.cnn3d": "CNN3DConfig CNN3D",
         "video.cnn_lstm": "CNNLSTMConfig CNNLSTM",
-        "data.any_pictures": "picture_files pictures_of",
+        "data.sets.any_images": "image_files images_of",
         "commands.train": "load_trained",
     }
 )

@@ -1,6 +1,6 @@
-"""A folder that is written to belongs to one process at a time: a run's, or a batch of pictures'.
+"""A folder that is written to belongs to one process at a time: a run's, or a batch of images'.
 
-Below all rooms, as `whole_file` is.
+Below all rooms, as `atomic_file` is.
 """
 
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from scratchmm.whole_file import remove_leftovers
+from scratchmm.files import remove_leftovers
 
 LOCK = ".running"  # in the folder, while somebody writes there
 

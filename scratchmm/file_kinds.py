@@ -1,8 +1,8 @@
 """What a file is that no reader here takes: told by its first bytes, or by its name.
 
 A reader that says "damaged" sends its user to download the same bytes again; one that says "an HDF5
-file of Keras" or "a pointer of Git LFS" ends the search. Below all rooms, as `whole_file` is, since
-weights, vocabularies, pictures and sounds are mistaken alike.
+file of Keras" or "a pointer of Git LFS" ends the search. Below all rooms, as `atomic_file` is, since
+weights, vocabularies, images and sounds are mistaken alike.
 
 Differs from the paper: nothing (there is none).
 """
@@ -48,7 +48,7 @@ TAR = (
 
 
 def foreign_kind(path: str | Path) -> str | None:
-    """What the file at `path` is, if it is of a kind that holds no weights, pictures or sounds.
+    """What the file at `path` is, if it is of a kind that holds no weights, images or sounds.
 
     The text goes on a sentence that begins "... is"; None for everything else, damaged files among
     them. Raises OSError if it cannot be read.

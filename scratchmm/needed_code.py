@@ -24,7 +24,7 @@ BYSTANDERS |= {
     "claims.py",
     "plots.py",
     "plot_style.py",
-    "whole_file.py",
+    "files.py",
     "sentences.py",
     "source_code.py",
     "needed_code.py",

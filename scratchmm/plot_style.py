@@ -1,4 +1,4 @@
-"""How pictures look and how they are kept: the style, a figure, saving, showing.
+"""How images look and how they are kept: the style, a figure, saving, showing.
 
 `plots` draws with it; a lesson that draws figures of its own saves them with `plots.save`.
 """
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scratchmm.whole_file import whole_file
+from scratchmm.files import atomic_file
 
 INK, QUIET, RIGHT, WRONG = "#222222", "#8a8f98", "#2a7f4f", "#c0392b"
 LINES = ("#2b5c8a", "#c8752d", "#5b8c5a", "#8a4f7d")
@@ -40,7 +40,7 @@ def new_figure(
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install -e '.[tutorials]'") from error
+        raise ImportError("images need matplotlib: pip install -e '.[tutorials]'") from error
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -62,7 +62,7 @@ def save(figure: Any, path: str | Path) -> Path:
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(STYLE), whole_file(path) as file:
+    with matplotlib.rc_context(STYLE), atomic_file(path) as file:
         figure.savefig(file, format="png")
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(figure)  # nothing happens if it is not pyplot's
@@ -70,12 +70,12 @@ def save(figure: Any, path: str | Path) -> Path:
 
 
 def show(path: str | Path) -> Path:
-    """Show a picture file (PNG, GIF) below the cell that runs, in a notebook or an editor's cells.
+    """Show an image file (PNG, GIF) below the cell that runs, in a notebook or an editor's cells.
 
     In a script it does nothing. Returns the path.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if hasattr(shell, "kernel"):  # not in a terminal, which shows no pictures
+    if hasattr(shell, "kernel"):  # not in a terminal, which shows no images
         from IPython.display import Image, display
 
         display(Image(data=Path(path).read_bytes()))

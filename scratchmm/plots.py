@@ -1,6 +1,6 @@
-"""The pictures of the tour and the lessons: one quiet style, saved at once or not at all.
+"""The images of the tour and the lessons: one quiet style, saved at once or not at all.
 
-Every function takes tensors, writes a PNG and returns its path. Pictures are float
+Every function takes tensors, writes a PNG and returns its path. Images are float
 `(B, 3, H, W)` in [-1, 1]. matplotlib (extra `tutorials`) is imported inside the functions,
 and draws without a screen.
 """
@@ -29,7 +29,7 @@ from scratchmm.plot_style import (
 )
 
 __all__ = ["INK", "LINES", "QUIET", "RIGHT", "STYLE", "WRONG", "save", "shorten", "show"]
-__all__ += ["attention_overlay", "bars", "curve", "picture_grid", "retrieval_sheet"]
+__all__ += ["attention_overlay", "bars", "curve", "image_grid", "retrieval_sheet"]
 __all__ += ["similarity_matrix"]
 
 
@@ -42,7 +42,7 @@ def _pixels(image: Tensor) -> Any:
 
 
 def _blank(axis: Any) -> None:
-    """Takes ticks and frame away: pictures need neither."""
+    """Takes ticks and frame away: images need neither."""
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
 
@@ -53,7 +53,7 @@ def _frame(axis: Any, right: bool) -> None:
     axis.spines[:].set(visible=True, color=color, linewidth=2.5, ls=style)
 
 
-def picture_grid(
+def image_grid(
     images: Tensor,
     titles: Sequence[str] | None,
     path: str | Path,
@@ -62,17 +62,17 @@ def picture_grid(
     heading: str = "",
     right: Sequence[bool] | None = None,
 ) -> Path:
-    """Pictures (B, 3, H, W) in rows of `columns`, a title over each; `right` frames them.
+    """Images (B, 3, H, W) in rows of `columns`, a title over each; `right` frames them.
 
     What is right gets a green frame and title, what is wrong a dotted red one.
 
-    >>> picture_grid(torch.zeros(3, 3, 8, 8), ["a", "b", "c"], "/tmp/scratchmm-grid.png").name
+    >>> image_grid(torch.zeros(3, 3, 8, 8), ["a", "b", "c"], "/tmp/scratchmm-grid.png").name
     'scratchmm-grid.png'
     """
     if titles is not None and len(titles) != len(images):
-        raise ValueError(f"picture_grid got {len(images)} pictures but {len(titles)} titles")
+        raise ValueError(f"image_grid got {len(images)} images but {len(titles)} titles")
     if right is not None and len(right) != len(images):
-        raise ValueError(f"picture_grid got {len(images)} pictures but {len(right)} right or wrong")
+        raise ValueError(f"image_grid got {len(images)} images but {len(right)} right or wrong")
     columns = max(1, min(columns, len(images)))
     rows = max(1, math.ceil(len(images) / columns))
     figure, axes = new_figure(rows, columns, 1.35 * columns, 1.55 * rows + 0.3 * bool(heading))
@@ -91,7 +91,7 @@ def picture_grid(
 
 
 def _wrap(text: str, width: int = 18, lines: int = 3) -> str:
-    """A title over a small picture: a few short lines, the rest cut off."""
+    """A title over a small image: a few short lines, the rest cut off."""
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder="…"))
 
 
@@ -108,7 +108,7 @@ def similarity_matrix(
 ) -> Path:
     """A matrix (R, C) as coloured cells with names on both sides; small ones show their numbers.
 
-    `labels` name the two sides, for instance ("picture", "caption"). `limits` are the ends of the
+    `labels` name the two sides, for instance ("image", "caption"). `limits` are the ends of the
     colour scale: those of a cosine, so that two matrices can be compared; None takes the smallest
     and the largest value. `right`, bool (R, C), says which cells belong together: they get a white
     frame, and the largest of a row a dotted red one where it is none of them.
@@ -165,16 +165,16 @@ def attention_overlay(
     titles: Sequence[str] | None = None,
     heading: str = "",
 ) -> Path:
-    """Each picture, where the model looks, and the two laid over each other.
+    """Each image, where the model looks, and the two laid over each other.
 
     images (B, 3, H, W); maps (B, h, w) or (B, N) with N a square number, not negative. Each map
-    is stretched to the picture's size and scaled by its own largest weight.
+    is stretched to the image's size and scaled by its own largest weight.
 
     >>> attention_overlay(torch.zeros(1, 3, 8, 8), torch.rand(1, 4), "/tmp/scratchmm-look.png").name
     'scratchmm-look.png'
     """
     if len(maps) != len(images):
-        raise ValueError(f"attention_overlay got {len(images)} pictures but {len(maps)} maps")
+        raise ValueError(f"attention_overlay got {len(images)} images but {len(maps)} maps")
     maps = maps.detach().float().cpu()
     if maps.ndim == 2:
         side = round(maps.shape[1] ** 0.5)
@@ -195,7 +195,7 @@ def attention_overlay(
         axes[2, column].imshow(weights, vmin=0, vmax=1, alpha=0.6)
         if titles is not None:
             axes[0, column].set_title(_wrap(titles[column]), fontsize=7.5)
-    for axis, name in zip(axes[:, 0], ("picture", "attention", "both"), strict=True):
+    for axis, name in zip(axes[:, 0], ("image", "attention", "both"), strict=True):
         axis.set_ylabel(name)
     figure.suptitle(heading or None)
     return save(figure, path)
@@ -261,7 +261,7 @@ def retrieval_sheet(
 ) -> Path:
     """One row a query: the query, then its answers from the best down, framed right or wrong.
 
-    A query or an answer is a picture (3, H, W) or a text; `right[q][k]` says whether answer k of
+    A query or an answer is an image (3, H, W) or a text; `right[q][k]` says whether answer k of
     query q is a right one.
 
     >>> dot = torch.zeros(3, 8, 8)
@@ -289,7 +289,7 @@ def retrieval_sheet(
 
 
 def _show(axis: Any, item: str | Tensor) -> None:
-    """A picture, or a text in the middle of an empty cell."""
+    """An image, or a text in the middle of an empty cell."""
     if isinstance(item, Tensor):
         axis.imshow(_pixels(item))
         return

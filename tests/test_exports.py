@@ -49,7 +49,7 @@ def test_the_help_names_what_is_offered() -> None:
     for name in ("ViTClassifier", "CLIP", "UNet", "BERT", "AudioCNN", "load_trained"):
         assert name in (scratchmm.__doc__ or "")
     told = set((scratchmm.__doc__ or "").replace(",", " ").split())
-    assert {n for n in scratchmm.__all__ if not n.endswith("Config")} - told <= {"pictures_of"}
+    assert {n for n in scratchmm.__all__ if not n.endswith("Config")} - told <= {"images_of"}
 
 
 def test_nothing_is_imported_before_it_is_asked_for() -> None:

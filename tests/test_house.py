@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "scratchmm"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
-    {"claims", "layers", "file_kinds", "sentences", "pictures", "lazily", "whole_file"},
+    {"claims", "layers", "file_kinds", "sentences", "image_formats", "lazily", "files"},
     {"vision", "language", "audio", "video"},
     {"contrastive", "fusion", "lmm", "diffusion", "audiovisual"},
 ]

@@ -158,7 +158,7 @@ def test_several_scripts_in_any_order(tmp_path: Path) -> None:
 
 def test_what_only_prints_draws_or_writes_does_not_count(tmp_path: Path) -> None:
     assert all((ROOT / "scratchmm" / name).is_file() for name in BYSTANDERS)
-    for name in ("scratchmm.whole_file", "scratchmm.plots", "scratchmm.commands.lessons", "torch"):
+    for name in ("scratchmm.files", "scratchmm.plots", "scratchmm.commands.lessons", "torch"):
         assert files_of(name, ROOT) == set(), name
     path = ROOT / "scratchmm" / "training" / "fit.py"
     assert files_of("scratchmm.training.fit", ROOT) == {path}

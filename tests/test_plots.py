@@ -1,4 +1,4 @@
-"""The pictures: what is drawn is what was given, and a file is whole or not there."""
+"""The images: what is drawn is what was given, and a file is whole or not there."""
 
 import re
 import subprocess
@@ -21,30 +21,30 @@ def colors(path: Path) -> set[tuple[int, ...]]:
     return set(map(tuple, np.unique(pixels, axis=0).tolist()))
 
 
-def pictures(count: int) -> torch.Tensor:
-    """Each picture all of one colour, red and then ever greener."""
+def some_images(count: int) -> torch.Tensor:
+    """Each image all of one colour, red and then ever greener."""
     images = torch.full((count, 3, 4, 6), -1.0)
     images[:, 0] = 1.0
     images[:, 1] = torch.linspace(-1, 1, count)[:, None, None]
     return images
 
 
-def test_a_grid_shows_every_picture_in_its_own_colour(tmp_path: Path) -> None:
-    path = plots.picture_grid(
-        pictures(3), ["a", "b", "c"], tmp_path / "new" / "grid.png", columns=2
+def test_a_grid_shows_every_image_in_its_own_colour(tmp_path: Path) -> None:
+    path = plots.image_grid(
+        some_images(3), ["a", "b", "c"], tmp_path / "new" / "grid.png", columns=2
     )
     assert {(255, 0, 0), (255, 255, 0)} <= colors(path)
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
 
 
 def test_zero_is_the_middle_of_the_scale(tmp_path: Path) -> None:
-    path = plots.picture_grid(torch.zeros(1, 3, 4, 4), None, tmp_path / "middle.png")
+    path = plots.image_grid(torch.zeros(1, 3, 4, 4), None, tmp_path / "middle.png")
     assert colors(path) & {(127, 127, 127), (128, 128, 128)}
 
 
 def test_one_channel_is_shown_grey_and_values_outside_are_clipped(tmp_path: Path) -> None:
     image = torch.full((1, 1, 4, 4), -7.0)
-    assert (0, 0, 0) in colors(plots.picture_grid(image, None, tmp_path / "grey.png"))
+    assert (0, 0, 0) in colors(plots.image_grid(image, None, tmp_path / "grey.png"))
 
 
 def test_a_matrix_shows_its_extremes(tmp_path: Path) -> None:
@@ -126,20 +126,20 @@ def test_curve_and_bars_draw(tmp_path: Path) -> None:
 
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.png"
-    with pytest.raises(ValueError, match="2 pictures but 1 titles"):
-        plots.picture_grid(pictures(2), ["a"], path)
+    with pytest.raises(ValueError, match="2 images but 1 titles"):
+        plots.image_grid(some_images(2), ["a"], path)
     with pytest.raises(ValueError, match=re.escape("(2, 2) but there are 1 row names and 2")):
         plots.similarity_matrix(torch.eye(2), ["a"], ["b", "c"], path)
-    with pytest.raises(ValueError, match="2 pictures but 1 maps"):
-        plots.attention_overlay(pictures(2), torch.ones(1, 4), path)
+    with pytest.raises(ValueError, match="2 images but 1 maps"):
+        plots.attention_overlay(some_images(2), torch.ones(1, 4), path)
     with pytest.raises(ValueError, match="5 patches are no square"):
-        plots.attention_overlay(pictures(1), torch.ones(1, 5), path)
+        plots.attention_overlay(some_images(1), torch.ones(1, 5), path)
     with pytest.raises(ValueError, match="1 queries, 0 rows"):
         plots.retrieval_sheet(["a"], [], [], path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch) -> None:
+def test_a_failed_write_leaves_the_old_image(tmp_path: Path, monkeypatch) -> None:
     path = plots.bars({"a": 1.0}, tmp_path / "bars.png")
     before = path.read_bytes()
     monkeypatch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError("full")))
@@ -157,7 +157,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install() -> None:
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "pictures need matplotlib: pip install -e '.[tutorials]'\n"
+    assert done.stdout == "images need matplotlib: pip install -e '.[tutorials]'\n"
 
 
 def test_long_labels_are_cut() -> None:
@@ -166,12 +166,12 @@ def test_long_labels_are_cut() -> None:
 
 
 def test_a_grid_marks_right_and_wrong(tmp_path: Path) -> None:
-    path = plots.picture_grid(pictures(2), ["a", "b"], tmp_path / "g.png", right=[True, False])
+    path = plots.image_grid(some_images(2), ["a", "b"], tmp_path / "g.png", right=[True, False])
     found = colors(path)
     for color in (plots.RIGHT, plots.WRONG):
         assert tuple(int(color[i : i + 2], 16) for i in (1, 3, 5)) in found
-    with pytest.raises(ValueError, match="2 pictures but 1 right or wrong"):
-        plots.picture_grid(pictures(2), None, path, right=[True])
+    with pytest.raises(ValueError, match="2 images but 1 right or wrong"):
+        plots.image_grid(some_images(2), None, path, right=[True])
 
 
 def test_a_matrix_has_the_scale_of_a_cosine_and_marks_what_is_wrong(tmp_path: Path) -> None:

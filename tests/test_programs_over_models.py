@@ -21,7 +21,7 @@ from scratchmm.layers.lstm import LSTM
 from scratchmm.video import cnn3d, cnn_lstm
 from scratchmm.vision import resnet, vit
 
-WIDTHS = {"picture": 4, "words": 3}
+WIDTHS = {"image": 4, "words": 3}
 
 
 class Of(nn.Module):
@@ -60,9 +60,9 @@ def times(batch):
     return torch.tensor([999, 0, 17, 500, 3, 77, 8])[:batch]
 
 
-def fused(model, picture, words, present=None):
+def fused(model, image, words, present=None):
     masks = None if present is None else {"words": present}
-    return model({"picture": picture, "words": words}, masks)
+    return model({"image": image, "words": words}, masks)
 
 
 def steered(model, x, t, words, hint):
@@ -152,7 +152,7 @@ MODELS = {
     "multimodal": (
         lambda: Of(
             MultimodalTransformer(WIDTHS, multimodal.tiny(), 2),
-            lambda m, a, b: m({"picture": a, "words": b}),
+            lambda m, a, b: m({"image": a, "words": b}),
         ),
         lambda b: (numbers(b, 5, 4), numbers(b, 4, 3)),
     ),

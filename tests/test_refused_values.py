@@ -15,15 +15,15 @@ from scratchmm.audio.mel import dct, mel_filters, mel_points
 from scratchmm.audio.rhythm import likeness, tempo
 from scratchmm.audio.spectrum import decibels, frame, hann, overlap_add, pad_ends, stft
 from scratchmm.audio.waveform import windowed_sinc
-from scratchmm.data.asked import ask_scenes
-from scratchmm.data.captioned import captioned
-from scratchmm.data.controls import KINDS, control_pictures
-from scratchmm.data.drawing import coverage, draw, draw_many, masks
-from scratchmm.data.motion import Clip, places
-from scratchmm.data.moving import draw_clips, sample_clip
-from scratchmm.data.moving_digits import sample_moving_digits
-from scratchmm.data.sounding import hear
-from scratchmm.data.world import Scene, Thing, sample_scene
+from scratchmm.data.sets.moving_mnist import sample_moving_digits
+from scratchmm.data.world.balanced_questions import ask_scenes
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.clips import draw_clips, sample_clip
+from scratchmm.data.world.control_images import KINDS, control_images
+from scratchmm.data.world.images import coverage, draw, draw_many, masks
+from scratchmm.data.world.motion import Clip, places
+from scratchmm.data.world.scenes import Scene, Thing, sample_scene
+from scratchmm.data.world.sounds import sound_of_scene
 from scratchmm.diffusion import prior
 from scratchmm.diffusion.inpainting import grow_mask
 from scratchmm.diffusion.prior import draw_embeddings, slerp
@@ -45,9 +45,9 @@ from scratchmm.training.augment import random_shift
 from scratchmm.training.balanced import BalancedSampler, balanced_batches, balanced_order
 from scratchmm.training.curriculum import Stage, competence, growing_batches
 from scratchmm.training.fit import fit
-from scratchmm.training.like_lengths import like_lengths
+from scratchmm.training.length_buckets import length_buckets
 from scratchmm.training.optimizer import decay_groups
-from scratchmm.training.parts import part_groups
+from scratchmm.training.param_groups import param_groups
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.training.small_vqa import sample_scenes
 from scratchmm.video.clips import sample_frames
@@ -56,7 +56,7 @@ NO_COUNT = (0, -1, True, 1.0, 2.5, math.nan, math.inf, -math.inf, "3", None, 10*
 NO_NUMBER = (True, math.nan, math.inf, -math.inf, "0.5", None, 10**400)
 SCENE = Scene((Thing("star", "red"),))
 ONES, LABELS, SOUND = torch.ones(5), ["yes", "yes", "no"], torch.ones(99)
-PICTURE, WIDTHS = torch.rand(1, 3, 4, 4), {"a": 3, "b": 4}
+IMAGE, WIDTHS = torch.rand(1, 3, 4, 4), {"a": 3, "b": 4}
 GAUSSIAN = Gaussian(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
 LINEAR = torch.nn.Sequential(torch.nn.Linear(1, 1))
 
@@ -97,8 +97,8 @@ COUNTS = {  # a call with one count, its name in the refusal, what else must be 
     "masks": (lambda x: masks(SCENE, x), "size", (2**31,), (9,)),
     "masks of nothing": (lambda x: masks(Scene(()), x), "size", (2**31,), (9,)),
     "coverage": (lambda x: coverage(SCENE.things, x), "size", (2**31,), (9,)),
-    "control": (lambda x: control_pictures([SCENE], KINDS[0], x), "size", (2**31,), (9,)),
-    "control of none": (lambda x: control_pictures([], KINDS[2], x), "size", (2**31,), (9,)),
+    "control": (lambda x: control_images([SCENE], KINDS[0], x), "size", (2**31,), (9,)),
+    "control of none": (lambda x: control_images([], KINDS[2], x), "size", (2**31,), (9,)),
     "places": (lambda x: places(Clip(SCENE), x), "frames", (2**31,), (1, 3)),
     "clip frames": (lambda x: draw_clips([Clip(SCENE)], x, 8), "frames", (2**31,), (1, 3)),
     "clip size": (lambda x: draw_clips([Clip(SCENE)], 2, x), "size", (2**31,), (9,)),
@@ -116,7 +116,7 @@ COUNTS = {  # a call with one count, its name in the refusal, what else must be 
     "growing steps": (lambda x: growing_batches(ONES, 2, x), "steps", (), (1, 10**12)),
     "stage": (lambda x: Stage("s", x, int, {"a": 1}), "steps of stage 's'", (), (1, 10**12)),
     "competence": (lambda x: competence(1, x), "steps", (), (1, 10**12)),
-    "like lengths": (lambda x: like_lengths([1, 2], x), "batch size", (2**31,), (1, 9)),
+    "like lengths": (lambda x: length_buckets([1, 2], x), "batch size", (2**31,), (1, 9)),
     "shuffled": (lambda x: shuffled_batches(9, x), "batch size", (2**31,), (1, 9)),
     "shuffled count": (lambda x: shuffled_batches(x, 1), "count", (2**31,), (1, 9)),
     "frames": (lambda x: sample_frames(x, 4), "frames", (2**31,), (1, 9)),
@@ -151,17 +151,17 @@ NUMBERS = {
     "ratio": (lambda x: ratio_weights(ONES, ONES, x), "temperature", (0, -1), (0.1, 9)),
     "LossRatio": (lambda x: LossRatio(["a"], temperature=x), "temperature", (0, -1), (0.1, 9)),
     "rate": (lambda x: tempo(torch.rand(99), x, 100), "rate", (0, -1), (8000, 8000.0)),
-    "seconds": (lambda x: hear(SCENE, 8000, x), "seconds", (0, -1, 1e12), (0.1, 1)),
+    "seconds": (lambda x: sound_of_scene(SCENE, 8000, x), "seconds", (0, -1, 1e12), (0.1, 1)),
     "arc": (lambda x: slerp(torch.eye(3), torch.ones(3, 3), x), "share", (), (0, 1, -0.5)),
-    "colours": (lambda x: match_colours(PICTURE, PICTURE, x), "epsilon", (-1,), (0, 1e-5)),
-    "KL": (lambda x: vae_loss(PICTURE, PICTURE, GAUSSIAN, x), "kl_weight", (-1,), (0, 1e-5)),
+    "colours": (lambda x: match_colours(IMAGE, IMAGE, x), "epsilon", (-1,), (0, 1e-5)),
+    "KL": (lambda x: vae_loss(IMAGE, IMAGE, GAUSSIAN, x), "kl_weight", (-1,), (0, 1e-5)),
     "floor": (lambda x: decibels(ONES, floor=x), "floor", (0, -1), (1e-9, 1)),
     "reference": (lambda x: decibels(ONES, x), "reference", (0, -1), (1e-9, 1)),
     "low": (lambda x: mel_points(3, x, 99), "low", (-1,), (0, 50.0)),
     "high": (lambda x: mel_points(3, 0, x), "high", (-1,), (99, 50.0)),
     "cutoff": (lambda x: windowed_sinc(ONES, x), "cutoff", (0, -1, 2), (0.1, 1)),
     "decay": (lambda x: decay_groups(LINEAR, x), "weight_decay", (-1,), (0, 0.1)),
-    "part": (lambda x: part_groups(LINEAR, {"0": x}), "rate of part '0'", (0, -1), (0.1, 2)),
+    "part": (lambda x: param_groups(LINEAR, {"0": x}), "rate of part '0'", (0, -1), (0.1, 2)),
     "weight": (
         lambda x: Stage("s", 1, int, {"a": 1, "b": x}), "weight of 'b' in stage 's'", (), (0, -1)
     ),
@@ -259,9 +259,9 @@ def test_more_pixels_than_a_memory_holds_are_counted_before_they_are_drawn():
     for call in (
         lambda: draw_many(many, 2**14),
         lambda: coverage(SCENE.things * 9, 2**14),
-        lambda: control_pictures(many, KINDS[1], 2**14),
+        lambda: control_images(many, KINDS[1], 2**14),
         lambda: draw_clips([Clip(SCENE)], 9, 2**14),
         lambda: digits(frames=3, count=3, size=2**14),
     ):
-        with pytest.raises(ValueError, match="^9 pictures of size 16384 have 2415919104 pixels"):
+        with pytest.raises(ValueError, match="^9 images of size 16384 have 2415919104 pixels"):
             call()

@@ -14,7 +14,7 @@ import scratchmm
 from scratchmm.sentences import MOST, check_count, check_number, check_sizes
 
 MODELS = ("vision", "language", "audio", "video", "contrastive", "fusion", "diffusion", "layers")
-ZERO = {"end_token", "attended", "frequency_shift", "words_depth", "picture_depth", "self_depth"}
+ZERO = {"end_token", "attended", "frequency_shift", "words_depth", "image_depth", "self_depth"}
 SIGNED = {"shift"}
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 from scratchmm.audio import audio_cnn, features, mel, rhythm, spectrum, waveform
 from scratchmm.audio import augment as sound_augment
 from scratchmm.contrastive import clip, loss, retrieval, zero_shot
-from scratchmm.data import controls, drawing, sounding, world
+from scratchmm.data.world import control_images, scenes, sounds
+from scratchmm.data.world import images as scene_images
 from scratchmm.diffusion import (
     controlnet,
     ddim,
@@ -51,6 +52,7 @@ from scratchmm.fusion import (
     vision_language,
     vqa,
 )
+from scratchmm.image_formats import png
 from scratchmm.language import bert, bpe, text_transformer, wordpiece, words
 from scratchmm.layers import (
     attention,
@@ -59,28 +61,27 @@ from scratchmm.layers import (
     cache,
     embeddings,
     fast_attention,
+    image_blocks,
     lstm,
     norms,
-    picture_blocks,
     rotary,
     sinusoids,
     transformer,
     vectors,
 )
-from scratchmm.metrics import clip_score, fid, picture_quality, recall
-from scratchmm.pictures import png
+from scratchmm.metrics import clip_score, fid, image_quality, recall
 from scratchmm.training import (
     adaptive_loss,
     augment,
-    judged_places,
-    like_lengths,
+    length_buckets,
     modality_dropout,
+    placed_colors,
     small_clip,
     small_generator,
     small_vit,
 )
 from scratchmm.video import clips, cnn3d, cnn_lstm
-from scratchmm.vision import canny, images, looker, resnet, rollout, vit
+from scratchmm.vision import canny, grid_classifier, images, resnet, rollout, vit
 from shape_comments import check_shapes, find_comments
 
 PACKAGE = Path(__file__).parents[1] / "scratchmm"
@@ -162,11 +163,11 @@ def run_boxes() -> None:
     boxes.SpectrogramPatchEmbedding(4, 3, 13)(torch.randn(2, 10, 17))
 
 
-def run_picture_blocks() -> None:
+def run_image_blocks() -> None:
     x = torch.randn(2, 6, 8, 10)
-    x = picture_blocks.PictureBlock(6, 12, time_width=5, groups=3)(x, torch.randn(2, 5))
-    x = picture_blocks.PictureAttention(12, heads=2, groups=3)(x)
-    picture_blocks.Upsample(12)(picture_blocks.Downsample(12)(x))
+    x = image_blocks.ResidualBlock2d(6, 12, time_width=5, groups=3)(x, torch.randn(2, 5))
+    x = image_blocks.SelfAttention2d(12, heads=2, groups=3)(x)
+    image_blocks.Upsample(12)(image_blocks.Downsample(12)(x))
 
 
 def run_sinusoids() -> None:
@@ -203,9 +204,9 @@ def run_vit() -> None:
 
 def run_resnet() -> None:
     config = resnet.ResNetConfig(5, (8, 12), (1, 1), channels=2, classes=7)
-    model, pictures = resnet.ResNetClassifier(config), torch.randn(3, 2, 24, 40)
-    model.encoder.tokens(pictures)
-    model(pictures)
+    model, images = resnet.ResNetClassifier(config), torch.randn(3, 2, 24, 40)
+    model.encoder.tokens(images)
+    model(images)
 
 
 def run_rollout() -> None:
@@ -241,7 +242,7 @@ def run_cross_modal() -> None:
 
 
 def run_bimodal() -> None:
-    config = bimodal.BimodalConfig(12, 4, 17, words_depth=2, picture_depth=1, depth=2)
+    config = bimodal.BimodalConfig(12, 4, 17, words_depth=2, image_depth=1, depth=2)
     real = torch.rand(2, 5) > 0.5
     bimodal.BimodalTransformer(config)(torch.randn(2, 5, 12), torch.randn(2, 7, 12), real)
 
@@ -335,22 +336,22 @@ def run_recall() -> None:
 
 
 def run_controls() -> None:
-    scene = world.Scene((world.Thing("star", "red"), world.Thing("ring", "blue", x=0.6)))
-    for kind in controls.KINDS:
-        controls.control_pictures([scene] * 5, kind, size=16)
+    scene = scenes.Scene((scenes.Thing("star", "red"), scenes.Thing("ring", "blue", x=0.6)))
+    for kind in control_images.KINDS:
+        control_images.control_images([scene] * 5, kind, size=16)
 
 
 def run_sounding() -> None:
-    things = (world.Thing("star", "red"), world.Thing("ring", "blue", x=0.3))
-    sounding.hear_many([world.Scene(things)] * 3, 8000, 0.01)
-    sounding.hear_clip(sounding.Clip(world.Scene(things)), 8000, 0.01)
+    things = (scenes.Thing("star", "red"), scenes.Thing("ring", "blue", x=0.3))
+    sounds.sound_of_scenes([scenes.Scene(things)] * 3, 8000, 0.01)
+    sounds.sound_of_clip(sounds.Clip(scenes.Scene(things)), 8000, 0.01)
 
 
 def run_drawing() -> None:
-    circle = world.Thing("circle", "red", texture=world.TEXTURES[1])
-    star = world.Thing("star", "blue", x=0.3)
-    drawing.draw_many([world.Scene((circle, star))] * 5, size=9)
-    drawing.masks(world.Scene((circle, star)), size=9)
+    circle = scenes.Thing("circle", "red", texture=scenes.TEXTURES[1])
+    star = scenes.Thing("star", "blue", x=0.3)
+    scene_images.draw_many([scenes.Scene((circle, star))] * 5, size=9)
+    scene_images.masks(scenes.Scene((circle, star)), size=9)
 
 
 def run_canny() -> None:
@@ -358,9 +359,9 @@ def run_canny() -> None:
 
 
 def run_images() -> None:
-    picture = torch.rand(3, 9, 7) * 2 - 1
-    images.to_tensor(images.to_image(picture))
-    images.augment(torch.stack([picture, -picture]), torch.Generator())
+    image = torch.rand(3, 9, 7) * 2 - 1
+    images.to_tensor(images.to_image(image))
+    images.augment(torch.stack([image, -image]), torch.Generator())
 
 
 def run_png() -> None:
@@ -376,7 +377,7 @@ def run_vectors() -> None:
 def run_vilt_positions() -> None:
     pixels = torch.ones(4, 12, 14, dtype=torch.bool)
     rows, columns, _ = vilt_positions.count_patches(pixels, torch.zeros(4, 3, 12, 14), patch=2)
-    vilt_positions.spread_each(torch.randn(9, 5), rows, columns, (6, 7))
+    vilt_positions.interpolate_each(torch.randn(9, 5), rows, columns, (6, 7))
 
 
 def run_bpe() -> None:
@@ -389,9 +390,9 @@ def run_wordpiece() -> None:
 
 
 def run_small_clip() -> None:
-    pictures = torch.rand(3, 3, 8, 8) * 2 - 1
-    small = small_clip.build(pictures, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
-    small.embed_pictures(pictures)
+    images = torch.rand(3, 3, 8, 8) * 2 - 1
+    small = small_clip.build(images, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
+    small.embed_images(images)
     small.embed_texts(["a", "sea"])
 
 
@@ -400,14 +401,14 @@ def run_augment() -> None:
 
 
 def run_like_lengths() -> None:
-    like_lengths.like_lengths([3, 9, 4, 8, 5], batch_size=2)(0)
+    length_buckets.length_buckets([3, 9, 4, 8, 5], batch_size=2)(0)
 
 
 def run_judged_places() -> None:
-    pictures = torch.rand(5, 3, 7, 6) * 2 - 1
+    images = torch.rand(5, 3, 7, 6) * 2 - 1
     colors = ["red", "blue", "white", "cyan", "green"]
-    judged_places.at_places(pictures, colors, ["on the left"] * 5)
-    judged_places.in_relation(pictures, colors, ["above"] * 5, colors[::-1])
+    placed_colors.at_places(images, colors, ["on the left"] * 5)
+    placed_colors.in_relation(images, colors, ["above"] * 5, colors[::-1])
 
 
 def run_small_generator() -> None:
@@ -416,8 +417,8 @@ def run_small_generator() -> None:
 
 
 def run_small_vit() -> None:
-    pictures = torch.rand(5, 2, 8, 8) * 2 - 1
-    small_vit.build(pictures, ["a", "b", "c"], patch_size=4).classify(pictures)
+    images = torch.rand(5, 2, 8, 8) * 2 - 1
+    small_vit.build(images, ["a", "b", "c"], patch_size=4).classify(images)
 
 
 def run_adaptive_loss() -> None:
@@ -495,8 +496,8 @@ def run_fid() -> None:
     fid.fid(torch.randn(7, 3), torch.randn(9, 3))
 
 
-def run_picture_quality() -> None:
-    picture_quality.picture_quality(torch.randn(2, 3, 7, 8))
+def run_image_quality() -> None:
+    image_quality.image_quality(torch.randn(2, 3, 7, 8))
 
 
 def run_clip_score() -> None:
@@ -505,10 +506,10 @@ def run_clip_score() -> None:
 
 def run_vae() -> None:
     config = vae.VAEConfig(5, latent_channels=3, widths=(8, 12), depth=1, groups=4)
-    model, pictures = vae.VAE(config), torch.randn(2, 5, 14, 18)
-    restored, posterior = model(pictures)
-    vae.vae_loss(pictures, restored, posterior)
-    model.to_images(model.to_latents(pictures))
+    model, images = vae.VAE(config), torch.randn(2, 5, 14, 18)
+    restored, posterior = model(images)
+    vae.vae_loss(images, restored, posterior)
+    model.to_images(model.to_latents(images))
 
 
 def run_prior() -> None:
@@ -528,22 +529,22 @@ def run_prior() -> None:
 def run_unclip() -> None:
     unet_config = text_unet.TextUNetConfig(12, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
     decoder = unclip.Decoder(unclip.DecoderConfig(unet_config, 10, 8, patch=2, tokens=5))
-    levels, pictures, embeddings = (
+    levels, images, embeddings = (
         schedule.cosine_schedule(7),
         torch.randn(2, 3, 8, 12),
         torch.randn(2, 10),
     )
-    unclip.decoder_loss(decoder, levels, pictures, embeddings)
-    unclip.invert(decoder, levels, pictures, embeddings, steps=1)
+    unclip.decoder_loss(decoder, levels, images, embeddings)
+    unclip.invert(decoder, levels, images, embeddings, steps=1)
     unclip.variations(decoder, levels, embeddings[:1], [5, 6, 7, 8], steps=1)
     shares = [0.0, 0.2, 0.4, 1.0]
     unclip.interpolate(decoder, levels, embeddings, decoder.noise([1, 2]), shares, steps=1)
     unclip.text_diffs(embeddings[:1], embeddings[1:], torch.randn(1, 10), shares)
 
 
-def run_looker() -> None:
-    looker.Looker((5, 2), width=6)(torch.randn(2, 3, 8, 12))
-    looker.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
+def run_grid_classifier() -> None:
+    grid_classifier.GridClassifier((5, 2), width=6)(torch.randn(2, 3, 8, 12))
+    grid_classifier.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
 
 
 def run_clips() -> None:
@@ -612,14 +613,14 @@ RUNS: dict[str, Callable[[], None]] = {
     "layers/embeddings.py": run_embeddings,
     "layers/blocks.py": run_blocks,
     "layers/boxes.py": run_boxes,
-    "layers/picture_blocks.py": run_picture_blocks,
+    "layers/image_blocks.py": run_image_blocks,
     "layers/sinusoids.py": run_sinusoids,
     "layers/lstm.py": run_lstm,
     "layers/vectors.py": run_vectors,
-    "pictures/png.py": run_png,
+    "images/png.py": run_png,
     "fusion/vilt_positions.py": run_vilt_positions,
     "vision/vit.py": run_vit,
-    "vision/looker.py": run_looker,
+    "vision/grid_classifier.py": run_grid_classifier,
     "vision/resnet.py": run_resnet,
     "vision/rollout.py": run_rollout,
     "video/clips.py": run_clips,
@@ -673,19 +674,19 @@ RUNS: dict[str, Callable[[], None]] = {
     "diffusion/style.py": run_style,
     "metrics/fid.py": run_fid,
     "metrics/clip_score.py": run_clip_score,
-    "metrics/picture_quality.py": run_picture_quality,
-    "data/drawing.py": run_drawing,
-    "data/sounding.py": run_sounding,
-    "data/controls.py": run_controls,
+    "metrics/image_quality.py": run_image_quality,
+    "data/world/images.py": run_drawing,
+    "data/world/sounds.py": run_sounding,
+    "data/world/control_images.py": run_controls,
     "vision/images.py": run_images,
     "vision/canny.py": run_canny,
     "language/bpe.py": run_bpe,
     "language/wordpiece.py": run_wordpiece,
     "training/small_clip.py": run_small_clip,
     "training/augment.py": run_augment,
-    "training/like_lengths.py": run_like_lengths,
+    "training/length_buckets.py": run_like_lengths,
     "training/small_generator.py": run_small_generator,
-    "training/judged_places.py": run_judged_places,
+    "training/placed_colors.py": run_judged_places,
     "training/small_vit.py": run_small_vit,
     "training/adaptive_loss.py": run_adaptive_loss,
     "training/modality_dropout.py": run_modality_dropout,

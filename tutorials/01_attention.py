@@ -3,7 +3,7 @@
 Question: a sentence is a set of vectors. How can one of them ask all others something, get an answer
 from the right one, and learn all of that by gradient descent?
 
-Time: about half a minute on two cores (`--quick`: about 10 s). Pictures go to runs/01_attention/
+Time: about half a minute on two cores (`--quick`: about 10 s). Images go to runs/01_attention/
 (`--quick`: to runs/01_attention_quick/).
 Read beside it: scratchmm/layers/attention.py, then scratchmm/layers/fast_attention.py.
 Exercises: attention.attend, attention.causal_mask, attention.padding_mask,
@@ -55,7 +55,7 @@ plt.rcParams.update(plots.STYLE)
 
 
 def save(figure, name):
-    print("picture:", plots.save(figure, out / name))
+    print("figure:", plots.save(figure, out / name))
 
 
 # %% [markdown]
@@ -163,9 +163,9 @@ axes[0].legend(frameon=False)
 save(figure, "why_divide.png")
 
 # %% [markdown]
-# Without the division a wide query sees almost one key only, before anything was learned; and
-# where softmax is that sure of itself its gradient dies: the network could not even learn that it
-# looks at the wrong key. At width 64, that of a usual head, the gradient is still alive; at 512 it is
+# Without the division a wide query sees almost one key only, before anything was learned; and where
+# softmax is that sure of itself its gradient dies: the network could not even learn that it looks
+# at the wrong key. At width 64, that of a usual head, the gradient is still alive; at 512 it is
 # not. With the division, width changes nothing. That is the whole reason for the root.
 
 # %% [markdown]
@@ -194,9 +194,9 @@ print("keys shuffled: the same answers; queries shuffled: the same answers, shuf
 # A model that writes must predict each word from the words before it. In training the whole
 # sentence is there, so the future must be hidden. A **mask** says who may see whom: bool, True =
 # may be seen. Hidden scores become minus infinity *before* the softmax, so that the other shares
-# still sum to 1. And a query that may see nothing at all? Its row is nothing but minus infinity, and
-# softmax makes 0/0 = nan of it, which would spread through the whole network. Such a **blind** query
-# gets zeros: its weights are filled with 0 once more after the softmax.
+# still sum to 1. And a query that may see nothing at all? Its row is nothing but minus infinity,
+# and softmax makes 0/0 = nan of it, which would spread through the whole network. Such a **blind**
+# query gets zeros: its weights are filled with 0 once more after the softmax.
 #
 # ## Padding
 #
@@ -230,7 +230,7 @@ save(figure, "masks.png")
 
 # %% [markdown]
 # Rows look, columns are looked at; a cross is a weight of exactly 0; darker is more. In the
-# causal picture the first word sees only itself, with weight 1.
+# causal image the first word sees only itself, with weight 1.
 #
 # **Guess before you run:** we replace the last real word by another. Which answers change without
 # the causal mask, and which with it?
@@ -370,7 +370,7 @@ for heads in (1, 2, 4):
     results[f"heads: {heads}"] = accuracy(pair_reader, asked=2)
     print(f"heads: {heads}, parameters: {count:,}, both right: {results[f'heads: {heads}']:.3f}")
 path = plots.bars(results, out / "heads.png", heading="two questions at once: both answers right")
-print("picture:", path)
+print("figure:", path)
 
 # %% [markdown]
 # One head finds both cards, and brings home one mix of two digits: 3 and 7, but which came first?
@@ -427,8 +427,8 @@ axis.set_xticks([0, 50, 100])
 save(figure, "cache.png")
 
 # %% [markdown]
-# Your turn: `learn check attention.KeyValueCache`, and now that you know heads, masks and the cache,
-# `learn check attention.MultiHeadAttention`.
+# Your turn: `learn check attention.KeyValueCache`, and now that you know heads, masks and the
+# cache, `learn check attention.MultiHeadAttention`.
 
 # %% [markdown]
 # ## Attention in tiles
@@ -437,9 +437,9 @@ save(figure, "cache.png")
 # each is needed once. Can we do without storing them? Softmax seems to need the whole row: its sum
 # and, so that exp does not overflow, its maximum.
 #
-# It does not. Go through the keys tile by tile, and remember per query three things: the
-# largest score so far, the sum of exp(score - maximum), and that same sum with the values. When a
-# larger maximum turns up, multiply what you have by exp(old - new). `OnlineSoftmax` holds the three:
+# It does not. Go through the keys tile by tile, and remember per query three things: the largest
+# score so far, the sum of exp(score - maximum), and that same sum with the values. When a larger
+# maximum turns up, multiply what you have by exp(old - new). `OnlineSoftmax` holds the three:
 # `maximum`, `total` (the sum of exp) and `output` (that sum with the values). Before the first tile
 # the maximum is minus infinity and both sums are 0; after the last, output / total is the answer.
 
@@ -459,9 +459,9 @@ print(f"all at once:{exact:+.4f}".rjust(60))
 torch.testing.assert_close(so_far, exact, rtol=1e-5, atol=1e-6)
 
 # %% [markdown]
-# The same trick in square tiles is FlashAttention (this library's are 512 x 512; a GPU's are as large
-# as its on-chip memory). Now weigh it: the most memory held at once, forward and backward, plain
-# against tiled.
+# The same trick in square tiles is FlashAttention (this library's are 512 x 512; a GPU's are as
+# large as its on-chip memory). Now weigh it: the most memory held at once, forward and backward,
+# plain against tiled.
 #
 # **Guess before you run:** twice the length: how much more memory for the plain formula? For tiles?
 

@@ -3,7 +3,7 @@
 Question: attention only mixes what is there. What has to stand around it so that a network can
 think, so that it can be deep, and so that it still trains?
 
-Time: under two minutes on two cores (`--quick`: about 10 s). Pictures: runs/02_transformer/
+Time: under two minutes on two cores (`--quick`: about 10 s). Images: runs/02_transformer/
 (`--quick`: runs/02_transformer_quick/).
 Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/sinusoids.py,
 scratchmm/training/optimizer.py, then scratchmm/training/fit.py.
@@ -19,8 +19,9 @@ that become the same; Decoupled Weight Decay Regularization (arXiv 1711.05101).
 # # The transformer
 #
 # By the end you can draw a transformer block, say what each of its parts is worth, and why the norm
-# stands where it stands. You will have trained a small language model that reads 385 + 947 and writes
-# 1332, though nobody told it what adding is, and met a bug that makes training go wonderfully.
+# stands where it stands. You will have trained a small language model that reads 385 + 947 and
+# writes 1332, though nobody told it what adding is, and met a bug that makes training go
+# wonderfully.
 
 # %%
 
@@ -55,7 +56,7 @@ plt.rcParams.update(plots.STYLE)
 
 
 def save(figure, name):
-    print("picture:", plots.save(figure, out / name))
+    print("figure:", plots.save(figure, out / name))
 
 
 # %% [markdown]
@@ -88,8 +89,8 @@ parts = {name: sum(p.numel() for p in part.parameters()) for name, part in block
 print("parameters of a block:", parts)
 
 # %% [markdown]
-# Two thirds of a transformer's parameters are in these networks. Attention moves information between
-# positions; here it is worked on.
+# Two thirds of a transformer's parameters are in these networks. Attention moves information
+# between positions; here it is worked on.
 #
 # Your turn: `learn check transformer.FeedForward`.
 
@@ -362,9 +363,9 @@ for number, axis in enumerate(axes[0], start=1):
 save(figure, "where_it_looks.png")
 
 # %% [markdown]
-# In the first block there are heads that look at exactly two tokens: the digits of the place that is
-# being written. Others look at the place before it, from which a carry may come. Nobody wrote that
-# rule down: it was the shortest way to a smaller loss.
+# In the first block there are heads that look at exactly two tokens: the digits of the place that
+# is being written. Others look at the place before it, from which a carry may come. Nobody wrote
+# that rule down: it was the shortest way to a smaller loss.
 
 # %% [markdown]
 # ## A bug that trains wonderfully
@@ -596,11 +597,11 @@ for name, make in variants.items():
     worth[name] = score(crippled)
     print(f"{name:16s} {worth[name]:.3f}")
 path = plots.bars(worth, out / "ablation.png", heading="exam sums written without a mistake")
-print("picture:", path)
+print("figure:", path)
 
 # %% [markdown]
-# Sums of three digits need little depth: one block does it, or nearly. But it needs all of its parts.
-# Some of these models would get there with more steps or a learning rate of their own; an
+# Sums of three digits need little depth: one block does it, or nearly. But it needs all of its
+# parts. Some of these models would get there with more steps or a learning rate of their own; an
 # ablation says what a part is worth *here*.
 
 # %% [markdown]
@@ -647,7 +648,7 @@ print("picture:", path)
 # - A causal mask that leaks gives the best loss and the worst model. Test it by changing the future.
 # - Decay matrices, spare the rest. Warm up in a line, cool down on a cosine.
 #
-# Next: `tutorials/03_vision_transformer.py` feeds the same blocks with pieces of pictures.
+# Next: `tutorials/03_vision_transformer.py` feeds the same blocks with pieces of images.
 
 # %%
 report("exam sums written without a mistake", right_sums, 0.99, unjudged=options.unjudged)

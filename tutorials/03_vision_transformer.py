@@ -1,9 +1,9 @@
-"""Lesson 03, vision transformer: a picture is a sentence whose words are patches.
+"""Lesson 03, vision transformer: an image is a sentence whose words are patches.
 
-Question: a transformer reads a row of tokens. A picture is no row. What must be done to it so that
+Question: a transformer reads a row of tokens. An image is no row. What must be done to it so that
 the transformer of lesson 02 can see, and what does it learn about space that nobody told it?
 
-Time: about 2 minutes on two cores (`--quick`: about 10 s). Pictures go to
+Time: about 2 minutes on two cores (`--quick`: about 10 s). Images go to
 runs/03_vision_transformer/ (`--quick`: to runs/03_vision_transformer_quick/).
 On handwritten digits: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
 Read beside it: scratchmm/layers/embeddings.py, then scratchmm/vision/vit.py.
@@ -18,7 +18,7 @@ Papers: An Image is Worth 16x16 Words (arXiv 2010.11929); Quantifying Attention 
 #
 # By the end you can say what a patch token is made of, why there is a token that belongs to no
 # patch, what is lost without positions (you will measure it), how to see where a transformer
-# looks, and how a model trained on small pictures reads larger ones.
+# looks, and how a model trained on small images reads larger ones.
 
 # %%
 import copy
@@ -34,9 +34,9 @@ from einops import rearrange
 from scratchmm import plots
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.idx import load_mnist
-from scratchmm.data.world import SHAPES, sample_scene, split_combinations
+from scratchmm.data.sets.mnist import load_mnist
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import SHAPES, sample_scene, split_combinations
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.embeddings import PatchEmbedding, patchify, resize_positions
 from scratchmm.training.augment import random_shift
@@ -59,10 +59,10 @@ plt.rcParams.update(plots.STYLE)
 
 
 # %% [markdown]
-# ## The pictures
+# ## The images
 #
 # By default things from the generated world, 32 x 32 pixels, in colour. The question is **what and
-# where**: which of eight shapes, in which quarter of the picture. That makes 32 classes. Twelve
+# where**: which of eight shapes, in which quarter of the image. That makes 32 classes. Twelve
 # combinations of colour and shape never occur in training: there is no purple star. With
 # `--data mnist`: handwritten digits, 28 x 28 pixels, one channel of grey, and the question is what.
 
@@ -72,7 +72,7 @@ PLACES = ("top left", "top right", "bottom left", "bottom right")
 
 
 def draw_things(count, combinations, seed):
-    """Pictures (B, 3, 32, 32) in [-1, 1] of one thing each, and the number of its class (B)."""
+    """Images (B, 3, 32, 32) in [-1, 1] of one thing each, and the number of its class (B)."""
     rng, scenes = np.random.default_rng((seed, options.seed)), []
     while len(scenes) < count:
         scene = sample_scene(rng, combinations=combinations)
@@ -98,11 +98,11 @@ if quick:
 
 # %%
 examples, words = held_out[:16], [names[label] for label in answers[:16].tolist()]
-print(f"{len(images):,} pictures {tuple(images.shape[1:])} to learn from, {len(names)} classes")
-print("picture:", plots.picture_grid(examples, words, out / "pictures.png"))
+print(f"{len(images):,} images {tuple(images.shape[1:])} to learn from, {len(names)} classes")
+print("figure:", plots.image_grid(examples, words, out / "images.png"))
 
 # %% [markdown]
-# ## Cut the picture
+# ## Cut the image
 #
 # Lesson 01 ended with a price: every token looks at every token, so n tokens cost n times n
 # weights. A photo of 224 x 224 pixels has 50,176. **Guess before you run:** how many weights would
@@ -114,7 +114,7 @@ for side in (1, 16):
     print(f"patches of {side} x {side}: {tokens:,} tokens, {tokens**2:,} weights a head and layer")
 
 # %% [markdown]
-# Two and a half billion against 38 thousand. So the picture is cut into patches, and a patch is
+# Two and a half billion against 38 thousand. So the image is cut into patches, and a patch is
 # a word. `patchify` only moves numbers: (B, C, height, width) becomes (B, N, C p p). Each patch is
 # laid out flat: channel by channel, row by row.
 
@@ -135,22 +135,22 @@ torch.testing.assert_close(joined(patches), examples)
 
 # %%
 def spread(patches, columns, gap=2):
-    """Patches (N, C, p, p) side by side with white gaps between them, as one picture."""
+    """Patches (N, C, p, p) side by side with white gaps between them, as one image."""
     apart = F.pad(patches, (0, gap, 0, gap), value=1.0)
     return rearrange(apart, "(h w) c p q -> c (h p) (w q)", w=columns)[:, :-gap, :-gap]
 
 
-def show(axis, picture, title="", **how):
-    """A picture (C, H, W) in [-1, 1], or one number a place (H, W), without ticks and frame."""
-    if picture.dim() == 3:
-        picture = ((picture.expand(3, -1, -1) + 1) / 2).clamp(0, 1).permute(1, 2, 0)
+def show(axis, image, title="", **how):
+    """An image (C, H, W) in [-1, 1], or one number a place (H, W), without ticks and frame."""
+    if image.dim() == 3:
+        image = ((image.expand(3, -1, -1) + 1) / 2).clamp(0, 1).permute(1, 2, 0)
     axis.set(xticks=[], yticks=[], title=title)
     axis.spines[:].set_visible(False)
-    return axis.imshow(picture, **how)
+    return axis.imshow(image, **how)
 
 
 def save(figure, name):
-    print("picture:", plots.save(figure, out / name))
+    print("figure:", plots.save(figure, out / name))
 
 
 # %%
@@ -164,7 +164,7 @@ show(axis, spread(cut, len(cut)), "what the transformer reads: a row of patches"
 save(figure, "row.png")
 
 # %% [markdown]
-# Try to name a shape from the second picture alone. The row is all that is handed on: which patch
+# Try to name a shape from the second image alone. The row is all that is handed on: which patch
 # was above which is no longer in it.
 #
 # Your turn: `learn check embeddings.patchify`.
@@ -173,7 +173,8 @@ save(figure, "row.png")
 # ## A patch becomes a token
 #
 # One Linear layer, the same for every patch, turns C p p numbers into a token of width D. It is
-# where colours, edges and corners are found. (A convolution whose stride is its size does the same.)
+# where colours, edges and corners are found. (A convolution whose stride is its size does the
+# same.)
 #
 # **Guess before you run:** we paint over one patch. How many tokens change? And how many have
 # changed after one transformer block?
@@ -201,7 +202,7 @@ for name, change in zip(("embedding", "one block"), moved, strict=True):
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.9), layout="tight")
-show(axes[0], examples[0], "picture")
+show(axes[0], examples[0], "image")
 show(axes[1], painted[0], "one patch painted over")
 for axis, change, name in zip(axes[2:], moved, ("after the embedding", "after one block")):
     size = change.norm(dim=-1).view(side, side)
@@ -226,14 +227,14 @@ save(figure, "one_patch.png")
 # be? None: a learned token that stands before them, **CLS**, belongs to no patch, gathers what it
 # needs through attention, and is read at the end.
 #
-# **Guess before you run:** we shuffle the patches of a picture. Does CLS notice, with positions?
+# **Guess before you run:** we shuffle the patches of an image. Does CLS notice, with positions?
 # Without?
 
 
 # %%
-def shuffled(pictures, seed=0):
-    """Each picture with its patches in an order of its own."""
-    patches = patchify(pictures, patch)  # (B, N, C p p)
+def shuffled(images, seed=0):
+    """Each image with its patches in an order of its own."""
+    patches = patchify(images, patch)  # (B, N, C p p)
     generator = torch.Generator().manual_seed(seed)
     order = torch.rand(patches.shape[:2], generator=generator).argsort(1)  # (B, N)
     return joined(patches.gather(1, order[:, :, None].expand_as(patches)))
@@ -256,7 +257,7 @@ for name, model in (("with positions", untrained), ("without", without)):
 # %% [markdown]
 # ## Training
 #
-# Nothing new: pictures brought to mean 0 and deviation 1, cross-entropy on the logits that are
+# Nothing new: images brought to mean 0 and deviation 1, cross-entropy on the logits that are
 # read off CLS, `training.fit`. Digits are moved by up to two pixels, another way each time, so that
 # none can be learned by heart (things are not: they might move to another quarter). We train two
 # models, with positions and without, and let positions begin at a tenth of their usual size, so
@@ -270,27 +271,27 @@ indices = shuffled_batches(len(images), batch_size=128, seed=options.seed)
 
 
 def batch_at(step):
-    pictures, right = images[indices(step)], labels[indices(step)]
+    batch, right = images[indices(step)], labels[indices(step)]
     generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
-    return pictures if world else random_shift(pictures, generator), right
+    return batch if world else random_shift(batch, generator), right
 
 
 def loss(model, batch):
-    pictures, right = batch
-    return F.cross_entropy(model((pictures - mean) / deviation), right)
+    shown, right = batch
+    return F.cross_entropy(model((shown - mean) / deviation), right)
 
 
 # %%
 @torch.no_grad()
-def guesses(model, pictures):
+def guesses(model, images):
     """The class that the model finds most likely, (B)."""
     model.eval()
-    parts = [model((part - mean) / deviation).argmax(-1) for part in pictures.split(500)]
+    parts = [model((part - mean) / deviation).argmax(-1) for part in images.split(500)]
     return torch.cat(parts)
 
 
-def accuracy(model, pictures, right):
-    return (guesses(model, pictures) == right).double().mean().item()
+def accuracy(model, images, right):
+    return (guesses(model, images) == right).double().mean().item()
 
 
 # %%
@@ -307,7 +308,7 @@ for name, one in (("with positions", model), ("without", without)):
     curves[name] = fit(one, batch_at, loss, progress=True, seed=options.seed, **settings)
     one.cpu()  # all that follows is computed there
 reached = accuracy(model, held_out, answers)
-print(f"right on {len(answers):,} pictures held out: {reached:.2%}")
+print(f"right on {len(answers):,} images held out: {reached:.2%}")
 
 # %%
 figure, axis = plt.subplots(figsize=(5.6, 3), layout="tight")
@@ -346,7 +347,7 @@ found = guesses(model, held_out)
 wrong = (found != answers).nonzero()[:16, 0]
 if len(wrong):
     titles = [f"said: {names[found[i]]}" for i in wrong.tolist()]
-    print("picture:", plots.picture_grid(held_out[wrong], titles, out / "mistakes.png"))
+    print("figure:", plots.image_grid(held_out[wrong], titles, out / "mistakes.png"))
 
 # %% [markdown]
 # ## What positions know
@@ -411,13 +412,13 @@ for column in range(8):
         smooth = F.interpolate(weights, scale_factor=patch, mode="bilinear")[0, 0]
         show(axes[row, column], examples[column].mean(0, keepdim=True))
         show(axes[row, column], smooth, vmin=0, vmax=1, cmap="inferno", alpha=0.65)
-for row, name in enumerate(("picture", *maps)):
+for row, name in enumerate(("image", *maps)):
     axes[row, 0].set_ylabel(name)
 save(figure, "looks.png")
 
 # %% [markdown]
 # Nobody said where the thing is either; outlines and ends draw more attention than plain middles.
-# The layers look at different patches, so one layer's picture is not "the" explanation. Rollout
+# The layers look at different patches, so one layer's image is not "the" explanation. Rollout
 # brings them together, and is paler: half of every token stays what it was, layer by layer. It is
 # a way to look, and no proof of what decided.
 #
@@ -427,13 +428,13 @@ save(figure, "looks.png")
 # ## What the order was worth
 #
 # Now the bag of patches. **Guess before you run:** the accuracy with and without positions, on
-# whole and on shuffled pictures. Two of the four must be equal. Which?
+# whole and on shuffled images. Two of the four must be equal. Which?
 
 
 # %%
-def parts(model, pictures):
+def parts(model, images):
     """The share that is right: in the world what and where apart, for digits the digit."""
-    found = guesses(model, pictures)
+    found = guesses(model, images)
     if not world:
         return {"digit": (found == answers).double().mean().item()}
     what, where = found // 4 == answers // 4, found % 4 == answers % 4
@@ -460,22 +461,22 @@ for index, (question, chance) in enumerate(guess.items()):
     axis.axhline(chance, color=plots.LINES[index], ls=":", lw=1)
     print(question, {name.replace("\n", " "): round(v, 4) for name, v in zip(results, values)})
 axis.set_xticks(range(len(results)), results)
-axis.set(ylim=(0, 1.15), title="accuracy on pictures held out (dotted: guessing)")
+axis.set(ylim=(0, 1.15), title="accuracy on images held out (dotted: guessing)")
 axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 save(figure, "shuffled.png")
 
 # %% [markdown]
-# Without positions whole and shuffled pictures are the same thing, so these two are equal to the last
+# Without positions whole and shuffled images are the same thing, so these two are equal to the last
 # digit. Did you expect *what* to survive so well? One patch with the point of a star in it gives it
 # away; digits, which are made of the same few strokes, lose more. *Where* is gone. That it is above
 # guessing is a finding too: how the grid of patches cuts a thing still hints at where it lies.
 #
-# The model with positions believes them: it reads a shuffled picture as a picture that looks so.
+# The model with positions believes them: it reads a shuffled image as an image that looks so.
 #
-# ## Another picture size
+# ## Another image size
 #
-# Nothing in a transformer asks for a fixed number of tokens; only the positions were learned for one
-# grid. `resize_positions` takes each of their D numbers for a small picture and stretches it.
+# Nothing in a transformer asks for a fixed number of tokens; only the positions were learned for
+# one grid. `resize_positions` takes each of their D numbers for a small image and stretches it.
 
 # %%
 larger = side * 3 // 2
@@ -491,7 +492,7 @@ axes[1, 0].set_ylabel(f"{larger} x {larger}")
 save(figure, "stretched.png")
 
 # %% [markdown]
-# **Guess before you run:** the same weights on pictures of other sizes. How fast does it get worse?
+# **Guess before you run:** the same weights on images of other sizes. How fast does it get worse?
 # And if positions are not stretched, but simply start in the corner and go on as far as they reach?
 
 
@@ -519,15 +520,15 @@ for count in counts:
 figure, axis = plt.subplots(figsize=(5.6, 3), layout="tight")
 for (name, values), color in zip(lines.items(), plots.LINES):
     axis.plot([count * patch for count in counts], values, "o-", color=color, label=name)
-axis.set(xlabel="side of the picture in pixels", title="accuracy, never trained at that size")
+axis.set(xlabel="side of the image in pixels", title="accuracy, never trained at that size")
 axis.set(ylim=(0, 1.03), xticks=[count * patch for count in counts])
 axis.legend(frameon=False, title="positions")
 save(figure, "sizes.png")
 
 # %% [markdown]
-# Stretched positions keep their meaning: the upper left stays the upper left. Positions that start in
-# the corner call the middle "far right". Still the accuracy falls, for another reason: things are
-# larger than any the model has seen, so each patch shows less of them. That is learned quickly.
+# Stretched positions keep their meaning: the upper left stays the upper left. Positions that start
+# in the corner call the middle "far right". Still the accuracy falls, for another reason: things
+# are larger than any the model has seen, so each patch shows less of them. That is learned quickly.
 #
 # **Guess before you run:** how many steps at the new size bring it back?
 
@@ -537,8 +538,8 @@ tuned = copy.deepcopy(model)
 
 
 def larger_batch(step):
-    pictures, right = batch_at(step)
-    return F.interpolate(pictures, (size, size), mode="bicubic", antialias=True), right
+    images, right = batch_at(step)
+    return F.interpolate(images, (size, size), mode="bicubic", antialias=True), right
 
 
 resized = F.interpolate(held_out[:1000], (size, size), mode="bicubic", antialias=True)
@@ -549,7 +550,7 @@ tuned.cpu()
 print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:1000]):.3f}")
 
 # %% [markdown]
-# This is how large vision transformers are made: long training on small pictures, where tokens are
+# This is how large vision transformers are made: long training on small images, where tokens are
 # few and cheap, then a little at the full size (the paper, section 3.2).
 #
 # Your turn: `learn check embeddings.resize_positions`.
@@ -583,16 +584,16 @@ print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:10
 # 2. Without positions the model told red from blue but not a star from a cross. Would it tell them
 #    apart with patches as large as the image?
 #
-# 3. Why is a ViT trained on 24,576 pictures a poor argument for or against ViTs in general?
+# 3. Why is a ViT trained on 24,576 images a poor argument for or against ViTs in general?
 
 # %% [markdown]
 # ## What was reached
 #
-# Two lines of code separate a picture from a sentence: cut it, project the pieces. What is above and
+# Two lines of code separate an image from a sentence: cut it, project the pieces. What is above and
 # what is beside was learned. Lesson 05 puts this tower beside one that reads words.
 
 # %%
 if world:
-    report("what and where, pictures held out", reached, 0.96, unjudged=options.unjudged)
+    report("what and where, images held out", reached, 0.96, unjudged=options.unjudged)
 else:
     report("MNIST test accuracy", reached, 0.975, unjudged=options.unjudged)

@@ -3,7 +3,7 @@
 Question: how does a sentence become numbers that a model can read, and at which of its tokens does
 the meaning of the whole sentence stand?
 
-Time: under a minute on two cores (`--quick`: about 10 s). Pictures go to runs/04_words/
+Time: under a minute on two cores (`--quick`: about 10 s). Images go to runs/04_words/
 (`--quick`: to runs/04_words_quick/).
 Read beside it: scratchmm/language/bpe.py, then scratchmm/language/text_transformer.py.
 Exercises: bpe.train_merges, bpe.merge_word, bpe.decode, bpe.pad_batch,
@@ -15,7 +15,7 @@ Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020),
 # %% [markdown]
 # # Words: byte-pair encoding and the text transformer
 #
-# A picture is numbers from the start. A sentence is not. This lesson cuts sentences into tokens,
+# An image is numbers from the start. A sentence is not. This lesson cuts sentences into tokens,
 # learns the cuts from data, and trains a small transformer that reads them: CLIP's other half
 # (lesson 05 has the whole).
 # By the end you can say why `red` and ` red` are two tokens, what a merge is worth, why padding
@@ -35,8 +35,9 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.wording import OPPOSITE, relation, wordings
-from scratchmm.data.world import COLORS, SHAPES, Scene, sample_scene, split_combinations
+from scratchmm.data.world.captions import relation, wordings
+from scratchmm.data.world.questions import OPPOSITE
+from scratchmm.data.world.scenes import COLORS, SHAPES, Scene, sample_scene, split_combinations
 from scratchmm.language.bpe import BytePairEncoding, decode, merge_word, replace_pair, train_merges
 from scratchmm.language.cleaning import byte_to_symbol, clip_words, gpt2_words, spell
 from scratchmm.language.text_transformer import TextConfig, TextTransformer, pool_at_end
@@ -159,7 +160,7 @@ print(f"{len(tokenizer)} tokens: 256 bytes, {len(tokenizer.merges)} merges, star
 
 # %% [markdown]
 # **Question.** `triangle` has eight letters. Does it take seven merges to become one token, and do
-# they go from left to right? The picture shows the word after each merge that touches it.
+# they go from left to right? The image shows the word after each merge that touches it.
 
 
 # %%
@@ -189,7 +190,7 @@ def draw_rows(rows, labels, path, heading):
 def finish(figure, axis, path):
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(length=0)
-    print("picture:", plots.save(figure, path))
+    print("figure:", plots.save(figure, path))
 
 
 # %%
@@ -289,7 +290,7 @@ for row, mask in zip(tokens, real, strict=True):
 #
 # CLIP's text transformer is causal: a token sees itself and what stands before it. **Question.** If
 # one token is exchanged, at which places can the output change? Think before you look at the
-# picture: rows are the token exchanged, columns the place where we look.
+# image: rows are the token exchanged, columns the place where we look.
 
 
 # %%
@@ -383,7 +384,7 @@ for pool in (at_end, at_start, bag_of_words):
     readers[pool].cpu()  # all that follows is computed there
     if pool is at_end:
         path = plots.curve(rows, out / "curve.png", heading="the reader at the end token")
-        print("picture:", path)
+        print("figure:", path)
     reached[f"{name}, seen"] = accuracy(readers[pool], fresh)
     reached[f"{name}, never seen"] = accuracy(readers[pool], held_out)
 
@@ -391,7 +392,7 @@ for pool in (at_end, at_start, bag_of_words):
 path = plots.bars(
     reached, out / "readers.png", heading="colour and shape both right", label="share"
 )
-print("picture:", path)
+print("figure:", path)
 for name, share in reached.items():
     print(f"{name:28} {share:.3f}")
 
@@ -402,7 +403,7 @@ for name, share in reached.items():
 # one in four, and fewer where the right one is new. The reader at the end answers for combinations
 # it never met: it has learned what a colour is apart from what a shape is.
 #
-# Now the picture that was promised, from the trained reader.
+# Now the image that was promised, from the trained reader.
 
 # %%
 text = readers[at_end].text.eval()
@@ -412,7 +413,7 @@ names = [shown(tokenizer.symbols[token]).strip("<|>") for token in tokens[0]]
 moved = influence(text, tokens)
 labels = ("exchanged token", "output that moves")
 path = out / "causality.png"
-print("picture:", plots.similarity_matrix(moved, names, names, path, labels=labels, limits=None))
+print("figure:", plots.similarity_matrix(moved, names, names, path, labels=labels, limits=None))
 below = torch.ones_like(moved).tril(-1).bool()
 print("largest change before the exchanged token:", moved[below].max().item())
 
@@ -434,13 +435,13 @@ heads = [f"block {block + 1}, head {head + 1}" for block in range(2) for head in
 print("the last block looks most at", [names[place] for place in rows[4:].argmax(dim=1)])
 path, labels = out / "attention.png", ("", "attention of the end token")
 path = plots.similarity_matrix(rows, heads, names[: end + 1], path, labels=labels, limits=(0, 1))
-print("picture:", path)
+print("figure:", path)
 
 # %% [markdown]
 # **Answer.** The white heart lies on top. Yet in the last block the end token hardly looks at `white`
 # or `heart`: it looks just behind them, as a rule at `is`. That token has read both words in the
 # first block and, being an `is`, knows that what stood before it was the place and not the subject.
-# The picture above agrees: exchange `white` or `heart`, and everything from `is` on moves. After one
+# The image above agrees: exchange `white` or `heart`, and everything from `is` on moves. After one
 # block a token is no longer its word; it is what has been gathered there.
 
 # %% [markdown]
@@ -475,7 +476,7 @@ print("picture:", path)
 # ## What we have
 #
 # A tokenizer learned from data, and a transformer whose last token holds the sentence. Lesson 05
-# puts this vector beside that of a picture. Now write the parts yourself:
+# puts this vector beside that of an image. Now write the parts yourself:
 # `python -m scratchmm learn check bpe.train_merges`.
 
 # %%

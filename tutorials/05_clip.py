@@ -1,12 +1,12 @@
-"""Lesson 05, CLIP: pictures and words that learn to point at the same place.
+"""Lesson 05, CLIP: images and words that learn to point at the same place.
 
-Question: how does a model learn what "purple" and "star" mean from pictures and sentences alone,
+Question: how does a model learn what "purple" and "star" mean from images and sentences alone,
 with no label anywhere, and then name a purple star, which it never saw?
 
-Time: about 2 minutes on two cores (`--quick`: about 15 s). Pictures go to runs/05_clip/
+Time: about 2 minutes on two cores (`--quick`: about 15 s). Images go to runs/05_clip/
 (`--quick`: to runs/05_clip_quick/; with another `--data` its name is in between).
 Data: the generated world; `--data fashion_mnist` (about 3 minutes), `--data emoji`, or your own
-`--data PAIRS.tsv` (columns file and text) train the same code on real pictures (`--root DIR`, or
+`--data PAIRS.tsv` (columns file and text) train the same code on real images (`--root DIR`, or
 SCRATCHMM_DATA, says where the sets are).
 Read beside it: scratchmm/contrastive/loss.py, scratchmm/contrastive/clip.py, then
 scratchmm/training/small_clip.py.
@@ -17,11 +17,11 @@ figure 3; Representation Learning with Contrastive Predictive Coding (arXiv 1807
 """
 
 # %% [markdown]
-# # CLIP: pictures and words that learn to point at the same place
+# # CLIP: images and words that learn to point at the same place
 #
-# A classifier is told: this is class 7. Nobody wrote such numbers under the pictures of the world,
+# A classifier is told: this is class 7. Nobody wrote such numbers under the images of the world,
 # but people write *sentences* under them all the time. CLIP learns from that: of all the sentences
-# in a batch, which one belongs to this picture? To answer, it has to find out what the words mean.
+# in a batch, which one belongs to this image? To answer, it has to find out what the words mean.
 # (This is contrastive learning; the loss below is called InfoNCE.)
 #
 # By the end you can compute its loss by hand, say why it begins at log B and what keeps it from
@@ -45,7 +45,7 @@ from scratchmm.contrastive.clip import Temperature
 from scratchmm.contrastive.loss import contrastive_loss
 from scratchmm.contrastive.retrieval import top_k
 from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.language.text_transformer import pool_at_end
 from scratchmm.metrics.recall import recall_at_k
 from scratchmm.training import augment, small_clip
@@ -62,26 +62,26 @@ out = options.folder("05_clip" + f"_{name}" * (name != "world"))
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
-# ## Pictures and sentences, nothing else
+# ## Images and sentences, nothing else
 #
-# Each picture comes with one sentence that somebody said about it. Whole combinations of colour and
-# shape are held out: no picture and no sentence of the training has a purple star in it.
+# Each image comes with one sentence that somebody said about it. Whole combinations of colour and
+# shape are held out: no image and no sentence of the training has a purple star in it.
 
 # %%
 recipe = RECIPES["clip", name]
 data = read_set(options.data, options.root, recipe.image_size, options.seed)
 if options.quick:
-    data.pictures, data.texts = data.pictures[:2048], data.texts[:2048]
-pictures = data.pictures.expand(-1, 3, -1, -1)  # (B, 3, H, W), grey becomes three channels alike
-print(f"{name}: {len(pictures):,} pictures, {len(set(data.texts)):,} different sentences")
-print("picture:", plots.picture_grid(pictures[:16], data.texts[:16], out / "pairs.png"))
+    data.images, data.texts = data.images[:2048], data.texts[:2048]
+images = data.images.expand(-1, 3, -1, -1)  # (B, 3, H, W), grey becomes three channels alike
+print(f"{name}: {len(images):,} images, {len(set(data.texts)):,} different sentences")
+print("figure:", plots.image_grid(images[:16], data.texts[:16], out / "pairs.png"))
 
 # %% [markdown]
 # ## The loss on a 4x4 example
 #
 # Both towers turn what they get into a vector of length 1. Here are four pairs in the plane: the
-# angles of four pictures, and of their sentences. Three pairs point nearly the same way. Sentence 3
-# has gone astray: its picture is at 260 degrees, and it is at 30, between pictures 0 and 1.
+# angles of four images, and of their sentences. Three pairs point nearly the same way. Sentence 3
+# has gone astray: its image is at 260 degrees, and it is at 30, between images 0 and 1.
 
 
 # %%
@@ -92,19 +92,19 @@ def direction(degrees):
 
 
 image, text = direction([0, 80, 170, 260]), direction([10, 60, 185, 30])
-cosine = image @ text.T  # (B, B): a row a picture, a column a sentence
+cosine = image @ text.T  # (B, B): a row an image, a column a sentence
 logits = 5.0 * cosine
 
 # %% [markdown]
 # Two questions are asked of the same matrix. Of each **row**: which sentence belongs to this
-# picture? Of each **column**: which picture belongs to this sentence? Each is a softmax.
+# image? Of each **column**: which image belongs to this sentence? Each is a softmax.
 #
 # **Question.** Sentence 3 is lost. Which row suffers most, and which column? Is the damage the same
 # on both sides?
 
 # %%
 to_texts, to_images = logits.softmax(dim=1), logits.softmax(dim=0)
-panels = {"cosine": cosine, "rows: which sentence?": to_texts, "columns: which picture?": to_images}
+panels = {"cosine": cosine, "rows: which sentence?": to_texts, "columns: which image?": to_images}
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
 for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
     low = -1 if title == "cosine" else 0
@@ -112,8 +112,8 @@ for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
     for (i, j), value in zip(torch.cartesian_prod(*[torch.arange(4)] * 2), matrix.flatten()):
         color = "white" if value > low + 0.6 * (1 - low) else plots.INK
         axis.text(j, i, f"{value:.2f}", ha="center", va="center", color=color)
-    axis.set(title=title, xlabel="sentence", ylabel="picture", xticks=range(4), yticks=range(4))
-print("picture:", plots.save(figure, out / "toy.png"))
+    axis.set(title=title, xlabel="sentence", ylabel="image", xticks=range(4), yticks=range(4))
+print("figure:", plots.save(figure, out / "toy.png"))
 
 # %% [markdown]
 # The right answers are on the diagonal. The loss is -log of their probability: the mean over the
@@ -123,17 +123,17 @@ print("picture:", plots.save(figure, out / "toy.png"))
 row_loss = -to_texts.diagonal().log()
 column_loss = -to_images.diagonal().log()
 by_hand = (row_loss.mean() + column_loss.mean()) / 2
-print("each picture: ", [f"{x:.2f}" for x in row_loss.tolist()])
+print("each image: ", [f"{x:.2f}" for x in row_loss.tolist()])
 print("each sentence:", [f"{x:.2f}" for x in column_loss.tolist()])
 print(f"by hand {by_hand:.4f}, contrastive_loss {contrastive_loss(image, text, 5.0):.4f}")
 
 # %% [markdown]
-# **Answer.** Row 3 and column 3 suffer most: picture 3 takes sentence 2 for its own, and sentence 3
-# prefers pictures 0 and 1. But rows 0 and 1 suffer too, for the stray sentence competes for them,
-# while columns 0 and 1 do not change at all: they ask about sentences 0 and 1, and sentence 3 is not
-# in them. The two sides are not the same: one side alone is another loss.
+# **Answer.** Row 3 and column 3 suffer most: image 3 takes sentence 2 for its own, and sentence 3
+# prefers images 0 and 1. But rows 0 and 1 suffer too, for the stray sentence competes for them,
+# while columns 0 and 1 do not change at all: they ask about sentences 0 and 1, and sentence 3 is
+# not in them. The two sides are not the same: one side alone is another loss.
 #
-# **Question.** Before training, every picture looks like every sentence. What is the loss of 4 pairs
+# **Question.** Before training, every image looks like every sentence. What is the loss of 4 pairs
 # that are all alike? Of 128? Does the scale matter? And what is it when every pair is perfect, and
 # all strangers stand at right angles?
 
@@ -213,7 +213,7 @@ axes[1].plot(log_scale, torch.stack(gradient), color=plots.LINES[0], label="Temp
 axes[1].plot(log_scale, dead, color=plots.LINES[1], linestyle="--", label="plain clamp")
 axes[1].set(xlabel="log_scale", ylabel="gradient", title="its gradient")
 axes[1].legend(frameon=False)
-print("picture:", plots.save(figure, out / "temperature_limit.png"))
+print("figure:", plots.save(figure, out / "temperature_limit.png"))
 
 # %% [markdown]
 # **Answer.** Zero: a clamped scale that has overshot never hears of it again. `Temperature` takes
@@ -221,13 +221,13 @@ print("picture:", plots.save(figure, out / "temperature_limit.png"))
 #
 # ## Two towers
 #
-# A ViT reads the picture (lesson 03), a causal transformer reads the sentence (lesson 04). A linear
+# A ViT reads the image (lesson 03), a causal transformer reads the sentence (lesson 04). A linear
 # map brings each to the width they share, and only the direction is kept. **Question.** Which token
-# of the picture is taken, and which one of the sentence? Why not the same?
+# of the image is taken, and which one of the sentence? Why not the same?
 
 # %%
 clip = small_clip.build(
-    pictures,
+    images,
     data.texts,
     seed=options.seed,
     patch_size=recipe.patch_size,
@@ -235,8 +235,8 @@ clip = small_clip.build(
     depth=recipe.depth,
 )
 model, tokens = clip.model, clip.tokens(data.texts[:4])
-hidden = model.vision.tokens(clip.prepare(pictures[:4]))
-print("picture tower:", tuple(hidden.shape), "-> CLS, the first:", tuple(hidden[:, 0].shape))
+hidden = model.vision.tokens(clip.prepare(images[:4]))
+print("image tower:", tuple(hidden.shape), "-> CLS, the first:", tuple(hidden[:, 0].shape))
 hidden = model.text(tokens)
 pooled = pool_at_end(hidden, tokens, clip.tokenizer.end)
 print("text tower:   ", tuple(hidden.shape), "-> the end token:", tuple(pooled.shape))
@@ -253,7 +253,7 @@ print(f"{sum(p.numel() for p in model.parameters()):,} parameters in all")
 # **Answer.** CLS may look at all patches, wherever it stands: it comes first by habit. In the
 # sentence a token sees only what stands before it, so only the last one has read everything.
 #
-# Before training: some pictures that were held out, against their names. **Question.** Will the
+# Before training: some images that were held out, against their names. **Question.** Will the
 # matrix be dark, bright or noisy?
 
 # %%
@@ -264,11 +264,11 @@ twelve_names = [tested.names[labels[place]] for place in twelve]
 
 
 def draw_similarity(when):
-    vectors = clip.embed_pictures(tested.pictures[twelve].expand(-1, 3, -1, -1))
+    vectors = clip.embed_images(tested.images[twelve].expand(-1, 3, -1, -1))
     matrix = vectors @ class_embeddings(clip.embed_texts, twelve_names, tested.prompts).T
-    options = {"heading": f"cosine, {when} training", "labels": ("picture of", "name")}
+    options = {"heading": f"cosine, {when} training", "labels": ("image of", "name")}
     path = out / f"similarity_{when}.png"
-    print("picture:", plots.similarity_matrix(matrix, twelve_names, twelve_names, path, **options))
+    print("figure:", plots.similarity_matrix(matrix, twelve_names, twelve_names, path, **options))
     return matrix
 
 
@@ -286,7 +286,7 @@ before = draw_similarity("before")
 steps = options.training_steps(recipe.steps, quick=60)
 change = getattr(augment, recipe.augment) if recipe.augment else None
 batches = small_clip.pair_batches(
-    clip, pictures, data.texts, recipe.batch, options.seed, augment=change
+    clip, images, data.texts, recipe.batch, options.seed, augment=change
 )
 scales = []
 
@@ -316,7 +316,7 @@ small_clip.save(clip, out)  # lesson 06 goes on with it
 # ## What the loss saw
 #
 # **Question.** It starts at log B. Why does it not end at 0? Look at what stands in one batch: when
-# two pictures have the *same* sentence, can any model tell which of the two it belongs to?
+# two images have the *same* sentence, can any model tell which of the two it belongs to?
 
 # %%
 sample = batches(0)[1]  # the tokens of one batch (B, T)
@@ -335,18 +335,18 @@ for height, words in ((start, "log B: knows nothing"), (floor, "twins alone")):
 axes[0].set(xlabel="step", ylabel="loss", title="contrastive loss", ylim=(0, start + 0.6))
 axes[1].plot(scales, color=plots.LINES[1])
 axes[1].set(xlabel="step", ylabel="scale = 1 / temperature", title="the scale that it learned")
-print("picture:", plots.save(figure, out / "training.png"))
+print("figure:", plots.save(figure, out / "training.png"))
 
 # %% [markdown]
 # **Answer.** Twins in a batch cannot be told apart: with n of them the best probability is 1 / n,
-# which costs log n. In the world there are also near twins, for `a red star` is true of a picture
-# whose own sentence says `a star in red`. Ten kinds of clothes are worse: a batch of 128 has about 13
-# of each, so log 12.8 = 2.55 is about the lowest loss there is. The field calls them false negatives,
-# and every CLIP trained on captions from the web lives with them.
+# which costs log n. In the world there are also near twins, for `a red star` is true of an image
+# whose own sentence says `a star in red`. Ten kinds of clothes are worse: a batch of 128 has about
+# 13 of each, so log 12.8 = 2.55 is about the lowest loss there is. The field calls them false
+# negatives, and every CLIP trained on captions from the web lives with them.
 #
-# Did you see the bend? In the world the loss falls to about 2.8 within a hundred steps and then goes
-# slowly. log(128 / 8) = 2.77: it has the eight colours, and among the sixteen pictures of one colour
-# it still guesses. All that comes after is learning shapes.
+# Did you see the bend? In the world the loss falls to about 2.8 within a hundred steps and then
+# goes slowly. log(128 / 8) = 2.77: it has the eight colours, and among the sixteen images of one
+# colour it still guesses. All that comes after is learning shapes.
 #
 # The scale waits while the model knows little, for being sure and wrong is what costs most; then it
 # grows, as the model may be surer.
@@ -365,7 +365,7 @@ after = draw_similarity("after")
 def accuracy(part):
     """How often the likeliest of all names is the right one."""
     classes = class_embeddings(clip.embed_texts, part.names, part.prompts)
-    vectors = clip.embed_pictures(part.pictures.expand(-1, 3, -1, -1))
+    vectors = clip.embed_images(part.images.expand(-1, 3, -1, -1))
     probabilities = zero_shot(vectors, classes, model.temperature().detach())
     return (probabilities.argmax(dim=-1) == part.labels).float().mean().item()
 
@@ -374,10 +374,10 @@ reached = {which: accuracy(part) for which, part in data.tests.items()}
 reached["guessing"] = 1 / len(tested.names)
 print({which: round(value, 3) for which, value in reached.items()})
 path = out / "zero_shot.png"
-print("picture:", plots.bars(reached, path, heading="zero-shot accuracy", label="share right"))
+print("figure:", plots.bars(reached, path, heading="zero-shot accuracy", label="share right"))
 
 # %% [markdown]
-# Now the other way of asking: which captions are nearest to a picture it never saw the like of? In
+# Now the other way of asking: which captions are nearest to an image it never saw the like of? In
 # the world each combination gets six captions, of two sizes and three textures.
 
 # %%
@@ -388,18 +388,18 @@ if name == "world":
 captions = [prompt.format(label) for label in tested.names for prompt in prompts]
 owners = [label for label in tested.names for _ in prompts]
 found = top_k(
-    clip.embed_pictures(tested.pictures[twelve[:6]].expand(-1, 3, -1, -1)),
+    clip.embed_images(tested.images[twelve[:6]].expand(-1, 3, -1, -1)),
     clip.embed_texts(captions),
     k=min(4, len(captions)),
 )
 right = [[owners[j] == twelve_names[i] for j in row] for i, row in enumerate(found.indices)]
 answers = [[captions[j] for j in row] for row in found.indices]
-asked = [tested.pictures[place].expand(3, -1, -1) for place in twelve[:6]]
-print("picture:", plots.retrieval_sheet(asked, answers, right, out / "nearest_captions.png"))
+asked = [tested.images[place].expand(3, -1, -1) for place in twelve[:6]]
+print("figure:", plots.retrieval_sheet(asked, answers, right, out / "nearest_captions.png"))
 
 # %% [markdown]
-# **Answer.** It says `purple star`. It has learned what purple does to a picture and what star does,
-# each from many companions, and its sentence tower puts the two words together as its picture tower
+# **Answer.** It says `purple star`. It has learned what purple does to an image and what star does,
+# each from many companions, and its sentence tower puts the two words together as its image tower
 # puts the two looks together. That is what held-out combinations measure.
 #
 # **Question.** Where it fails on new combinations, is it the colour or the shape? Think of what a
@@ -408,7 +408,7 @@ print("picture:", plots.retrieval_sheet(asked, answers, right, out / "nearest_ca
 # %%
 if name == "world":
     classes = class_embeddings(clip.embed_texts, tested.names, tested.prompts)
-    guesses = (clip.embed_pictures(tested.pictures) @ classes.T).argmax(dim=-1)
+    guesses = (clip.embed_images(tested.images) @ classes.T).argmax(dim=-1)
     pairs = [(tested.names[g].split(), tested.names[k].split()) for g, k in zip(guesses, labels)]
     for place, what in enumerate(("colour", "shape")):
         share = sum(guess[place] == truth[place] for guess, truth in pairs) / len(pairs)
@@ -465,7 +465,7 @@ elif name == "mnist":
     report("zero-shot on the test part", reached["test"], 0.95, unjudged=options.unjudged)
 else:
     names = clip.embed_texts(tested.names)
-    similarity = clip.embed_pictures(tested.pictures) @ names.T  # (B, K)
+    similarity = clip.embed_images(tested.images) @ names.T  # (B, K)
     relevant = tested.labels[:, None] == torch.arange(len(names))
     chance = min(10 / len(names), 1.0)
     print(f"guessing would find {chance:.3f}")

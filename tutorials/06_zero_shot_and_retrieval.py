@@ -4,7 +4,7 @@ Question: how do sentences become a classifier and a search engine, and when may
 numbers that come out?
 
 Time: about half a minute on two cores, and a minute and a half more if lesson 05 has left no model
-(`--quick`: about 15 s). Pictures go to runs/06_zero_shot_and_retrieval/
+(`--quick`: about 15 s). Images go to runs/06_zero_shot_and_retrieval/
 (`--quick`: to runs/06_zero_shot_and_retrieval_quick/).
 Read beside it: scratchmm/contrastive/zero_shot.py, scratchmm/contrastive/retrieval.py, then
 scratchmm/metrics/recall.py.
@@ -19,7 +19,7 @@ sections 3.1 and 3.1.4 and table 13; On Calibration of Modern Neural Networks (a
 #
 # Lesson 05 ended with two towers whose vectors can be compared. This lesson trains nothing more. It
 # makes a classifier of names, asks how sure that classifier may be, looks where it looks, searches
-# pictures by words and words by pictures, and counts what it found without fooling itself.
+# images by words and words by images, and counts what it found without fooling itself.
 #
 # By the end you can say why an ensemble of prompts beats most of its members, what the temperature
 # has to do with honesty, and how a model that knows nothing can get a recall of 100 per cent.
@@ -40,9 +40,9 @@ from scratchmm.commands.train import RECIPES
 from scratchmm.commands.training_sets import read_set
 from scratchmm.contrastive.retrieval import top_k
 from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.wording import describe, wordings
-from scratchmm.data.world import COLORS, combinations, sample_scene, split_combinations
+from scratchmm.data.world.captions import describe, wordings
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import COLORS, combinations, sample_scene, split_combinations
 from scratchmm.layers.attention import watch_attention
 from scratchmm.metrics.recall import recall_at_k
 from scratchmm.training import small_clip
@@ -69,9 +69,9 @@ def untrained():
     recipe = RECIPES["clip", "world"]
     data = read_set("world", None, recipe.image_size, options.seed)
     count = 2048 if options.quick else len(data.texts)
-    pictures, texts = data.pictures[:count], data.texts[:count]
-    clip = small_clip.build(pictures, texts, seed=options.seed)
-    return clip, small_clip.pair_batches(clip, pictures, texts, recipe.batch, options.seed)
+    images, texts = data.images[:count], data.texts[:count]
+    clip = small_clip.build(images, texts, seed=options.seed)
+    return clip, small_clip.pair_batches(clip, images, texts, recipe.batch, options.seed)
 
 
 # %%
@@ -94,20 +94,20 @@ scale = clip.model.temperature().item()
 print(f"{'from ' + str(options.model) if there else 'trained now'}, scale {scale:.1f}")
 
 # %% [markdown]
-# New pictures, of combinations that it was trained on (seen) and of those it never met (unseen).
+# New images, of combinations that it was trained on (seen) and of those it never met (unseen).
 
 
 # %%
 class Gallery:
-    """Scenes with their pictures, a sentence each, and which of all 64 names is right."""
+    """Scenes with their images, a sentence each, and which of all 64 names is right."""
 
     def __init__(self, count, only):
         self.scenes = [sample_scene(rng, combinations=only) for _ in range(count)]
-        self.pictures = draw_many(self.scenes)
+        self.images = draw_many(self.scenes)
         self.texts = [describe(scene, rng) for scene in self.scenes]
         kinds = [(scene.things[0].color, scene.things[0].shape) for scene in self.scenes]
         self.labels = torch.tensor([combinations().index(kind) for kind in kinds])
-        self.vectors = clip.embed_pictures(self.pictures)
+        self.vectors = clip.embed_images(self.images)
 
 
 names = [" ".join(pair) for pair in combinations()]
@@ -117,7 +117,7 @@ seen, unseen = (Gallery(400 if options.quick else 1000, only) for only in split_
 # ## A classifier made of words
 #
 # Put each of the 64 names into a sentence, and take the sentences' vectors as the rows of a
-# classifier. No picture is needed to make it.
+# classifier. No image is needed to make it.
 #
 # **Question.** Which sentence is best? The model was trained on `a red star`, `the star is red`,
 # `a star in red`, `there is a red star`; never on the bare `red star`, and never on a `photo`. And
@@ -147,10 +147,10 @@ for place, (on_seen, on_unseen) in enumerate(scores.values()):
     axis.scatter(on_seen, place, color=plots.LINES[0], label="seen" if not place else None)
     axis.scatter(on_unseen, place, color=plots.LINES[1], label="unseen" if not place else None)
 axis.set_yticks(range(len(scores)), list(scores))
-axis.set(xlabel="zero-shot accuracy among 64 names", title="the same pictures, other prompts")
+axis.set(xlabel="zero-shot accuracy among 64 names", title="the same images, other prompts")
 axis.invert_yaxis()
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-print("picture:", plots.save(figure, out / "prompts.png"))
+print("figure:", plots.save(figure, out / "prompts.png"))
 
 # %% [markdown]
 # **Answer.** Sentences like those of the training are best. The bare name and the `photo`, which this
@@ -158,8 +158,8 @@ print("picture:", plots.save(figure, out / "prompts.png"))
 # The mean of the five is about as good as the best of them, although two of them are false half of
 # the time: mistakes that point in different directions cancel. One need not know which is best.
 #
-# Why is the mean made unit length again? Prompts that disagree have a short mean, and a short vector
-# would lose every comparison:
+# Why is the mean made unit length again? Prompts that disagree have a short mean, and a short
+# vector would lose every comparison:
 
 # %%
 matrix = torch.stack([clip.embed_texts([t.format(name) for t in ensemble]) for name in names])
@@ -194,7 +194,7 @@ def miscalibration(gallery, scale, bins=10):
 
 
 # %% [markdown]
-# A scale can be chosen afterwards, on pictures whose answers are known: the one with the smallest
+# A scale can be chosen afterwards, on images whose answers are known: the one with the smallest
 # log loss (that is temperature scaling). We choose on seen combinations, and look at unseen ones.
 
 # %%
@@ -217,7 +217,7 @@ axis.set(
     xscale="log", xlabel="scale", ylabel="calibration error", title="how honest is each scale?"
 )
 axis.legend(frameon=False)
-print("picture:", plots.save(figure, out / "calibration.png"))
+print("figure:", plots.save(figure, out / "calibration.png"))
 
 # %% [markdown]
 # **Answer.** 9 in 10, if the numbers are honest. The learned scale was found for another question
@@ -227,34 +227,34 @@ print("picture:", plots.save(figure, out / "calibration.png"))
 #
 # ## Where does it look?
 #
-# **Question.** The thing fills a tenth of the picture. Which patches will CLS read: the thing, its
+# **Question.** The thing fills a tenth of the image. Which patches will CLS read: the thing, its
 # edges, or the empty corners?
 
 # %%
 first = {int(label): place for place, label in reversed(list(enumerate(unseen.labels)))}
 eight = sorted(first.values())[:8]
 with watch_attention() as layers:
-    clip.model.vision.tokens(clip.prepare(unseen.pictures[eight]))
+    clip.model.vision.tokens(clip.prepare(unseen.images[eight]))
 maps = attention_rollout(layers)[:, 0, 1:]  # (B, N), how much of each patch reaches CLS
 titles = [names[unseen.labels[place]] for place in eight]
-path = plots.attention_overlay(unseen.pictures[eight], maps, out / "attention.png", titles=titles)
-print("picture:", path)
+path = plots.attention_overlay(unseen.images[eight], maps, out / "attention.png", titles=titles)
+print("figure:", path)
 
 # %% [markdown]
 # **Answer.** The thing, and where it is large, its edges: an edge is what tells a ring from a circle.
 #
-# ## Search by words, and by pictures
+# ## Search by words, and by images
 #
-# The same vectors answer two more questions: which of these pictures fits the sentence, and which
-# of these sentences fits the picture? A sentence is right if it is *true* of the picture.
+# The same vectors answer two more questions: which of these images fits the sentence, and which
+# of these sentences fits the image? A sentence is right if it is *true* of the image.
 
 # %%
 count = 500 if not options.quick else 200
-pictures, texts = unseen.vectors[:count], clip.embed_texts(unseen.texts[:count])
-similarity = pictures @ texts.T  # (pictures, sentences)
+images, texts = unseen.vectors[:count], clip.embed_texts(unseen.texts[:count])
+similarity = images @ texts.T  # (images, sentences)
 true = [set(wordings(scene)) for scene in unseen.scenes[:count]]
 relevant = torch.tensor([[text in said for text in unseen.texts[:count]] for said in true])
-print(f"a sentence is true of {relevant.float().sum(dim=0).mean():.1f} of {count} pictures")
+print(f"a sentence is true of {relevant.float().sum(dim=0).mean():.1f} of {count} images")
 six = eight[:6]
 
 
@@ -264,13 +264,13 @@ def sheet(queries, answers, similarity, relevant, path):
     found = similarity[six].topk(5, dim=1).indices
     shown = [[answers[j] for j in row] for row in found]
     right = [[bool(relevant[i, j]) for j in row] for i, row in zip(six, found, strict=True)]
-    print("picture:", plots.retrieval_sheet([queries[i] for i in six], shown, right, path))
+    print("figure:", plots.retrieval_sheet([queries[i] for i in six], shown, right, path))
 
 
-asked, shown = unseen.texts[:count], list(unseen.pictures[:count])
+asked, shown = unseen.texts[:count], list(unseen.images[:count])
 six = [place for place in six if place < count]
-sheet(asked, shown, similarity.T, relevant.T, out / "pictures_for_sentences.png")
-sheet(shown, asked, similarity, relevant, out / "sentences_for_pictures.png")
+sheet(asked, shown, similarity.T, relevant.T, out / "images_for_sentences.png")
+sheet(shown, asked, similarity, relevant, out / "sentences_for_images.png")
 
 # %% [markdown]
 # ## Counting what was found
@@ -297,8 +297,8 @@ for which, matrix in (("trained", similarity), ("all alike", knows_nothing), ("n
 
 # %% [markdown]
 # **Answer.** 100 per cent: nothing is *better* than one's own. A collapsed model, whose vectors have
-# all become one, looks perfect, and so does one whose similarities are nan. `recall_at_k` counts ties
-# against the model, and refuses what is no number. That is the first trap.
+# all become one, looks perfect, and so does one whose similarities are nan. `recall_at_k` counts
+# ties against the model, and refuses what is no number. That is the first trap.
 #
 # **Question.** Here is the second. The sheets above look good, with a true sentence first most of
 # the time. Why is the recall of the trained model so low? Only 12 combinations are in this gallery.
@@ -313,18 +313,18 @@ for k in (1, 5, 10):
         recall_at_k(similarity.T, k, relevant.T),
     ]
 print("            only its own pair counts      any true answer counts")
-print("            sentence     picture          sentence     picture")
+print("            sentence     image          sentence     image")
 for k, row in table.items():
     print(f"recall@{k:<4}", *(f"{value:10.3f}  " for value in row))
 
 # %% [markdown]
-# **Answer.** A sentence was said about one picture and is true of dozens. Counting only its own pair
+# **Answer.** A sentence was said about one image and is true of dozens. Counting only its own pair
 # calls true answers wrong: near-duplicates in a gallery make the best of models look bad. Say what
 # is right before you count.
 #
 # ## Search in a gallery too large for one matrix
 #
-# 200 queries against 100,000 pictures are 20 million similarities, 80 megabytes, to find 1,000
+# 200 queries against 100,000 images are 20 million similarities, 80 megabytes, to find 1,000
 # answers. `top_k` reads the gallery in blocks, and the best so far compete with each block.
 # **Question.** Can an answer get lost on the way, one that would be in the first five of all?
 
@@ -346,10 +346,10 @@ for block in (100, 4096, size):
 # **Answer.** No. An answer that is thrown out was beaten by five others, and those can only be
 # beaten by better ones. The search is exact, whatever the block.
 #
-# ## Ask with a picture and a word
+# ## Ask with an image and a word
 #
-# Directions can be added. Take the picture of a red thing, take away what `red` says and add what
-# `blue` says: is the nearest picture the same shape in blue? **Question.** What would be found
+# Directions can be added. Take the image of a red thing, take away what `red` says and add what
+# `blue` says: is the nearest image the same shape in blue? **Question.** What would be found
 # without the words?
 
 # %%
@@ -365,7 +365,7 @@ wanted = torch.tensor([names.index(f"{n} {shape}") for n, (_, shape) in zip(new,
 
 # %%
 def composed(strength):
-    """How often the nearest picture has the wanted colour and the query's shape."""
+    """How often the nearest image has the wanted colour and the query's shape."""
     asked = F.normalize(everything.vectors[:200] + strength * change, dim=1)
     found = top_k(asked, everything.vectors, 1).indices[:, 0]
     return (everything.labels[found] == wanted).float().mean().item(), asked
@@ -382,12 +382,12 @@ for query, row in enumerate(found.tolist()):
     shown += [query, *row]
     titles.append(f"{old[query][0]} to {new[query]}:")
     titles += ["right" if everything.labels[j] == wanted[query] else "wrong" for j in row]
-path = plots.picture_grid(everything.pictures[shown], titles, out / "composed.png", columns=6)
-print("picture:", path)
+path = plots.image_grid(everything.images[shown], titles, out / "composed.png", columns=6)
+print("figure:", path)
 
 # %% [markdown]
-# **Answer.** Without the words the picture finds itself. With them the answer is nearly always right:
-# colour has become a direction of the space, which words and pictures share and along which a shape
+# **Answer.** Without the words the image finds itself. With them the answer is nearly always right:
+# colour has become a direction of the space, which words and images share and along which a shape
 # can be moved. Nobody trained for that. (Half of the change is too little, twice of it too much.)
 
 # %% [markdown]
@@ -421,7 +421,7 @@ print("picture:", path)
 # %% [markdown]
 # ## What was reached
 #
-# Next: `python -m scratchmm learn list`, and then your own pictures: `python -m scratchmm tour
+# Next: `python -m scratchmm learn list`, and then your own images: `python -m scratchmm tour
 # --pairs PAIRS.tsv`.
 
 # %%

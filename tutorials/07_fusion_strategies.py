@@ -1,9 +1,9 @@
 """Lesson 07, fusion strategies: two or more modalities, one answer.
 
-Question: a picture and a question come in, one answer goes out. Where should the two meet, and what
+Question: an image and a question come in, one answer goes out. Where should the two meet, and what
 does each way of meeting cost, know, and lose when one of them does not come?
 
-Time: about 2 and a half minutes on two cores (`--quick`: about 15 s). Pictures go to
+Time: about 2 and a half minutes on two cores (`--quick`: about 15 s). Images go to
 runs/07_fusion_strategies/ (`--quick`: to runs/07_fusion_strategies_quick/).
 Data: questions about the generated world; and if there, six views of handwritten digits
 (uci_multifeature in `--root DIR`, or where SCRATCHMM_DATA says). Without them the rest still runs.
@@ -20,7 +20,7 @@ Attention Bottlenecks (2107.00135); ModDrop (1501.00102); and for several losses
 # %% [markdown]
 # # Fusion: two or more modalities, one answer
 #
-# "Is there a red star?" A picture alone cannot answer: it does not know what is asked. Neither can
+# "Is there a red star?" An image alone cannot answer: it does not know what is asked. Neither can
 # the words. Somewhere the two have to meet: before any thinking (early), after all of it (late), or
 # by asking, gating and multiplying in between.
 #
@@ -44,12 +44,12 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.asked import ask_scenes
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.guessing import ceilings, cell
-from scratchmm.data.multifeature import load_multifeature, split, standardise
-from scratchmm.data.wording import KINDS
-from scratchmm.data.world import sample_scene, split_combinations
+from scratchmm.data.sets.multifeature import load_multifeature, split, standardise
+from scratchmm.data.world.balanced_questions import ask_scenes
+from scratchmm.data.world.blind_baselines import blind_ceilings, cell
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.questions import KINDS
+from scratchmm.data.world.scenes import sample_scene, split_combinations
 from scratchmm.fusion.bilinear import BilinearFusion, bilinear
 from scratchmm.fusion.bottleneck import BottleneckFusion
 from scratchmm.fusion.cross_modal import masked_mean
@@ -86,15 +86,15 @@ settings = {"learning_rate": 2e-3, "seed": seed, "device": options.device}
 # %% [markdown]
 # ## Two sets of samples
 #
-# **Questions about the world.** Pictures show one to three things; a small network, the *looker*, has
-# learned to say of each of 8 x 8 cells which shape, colour, size and texture lies there. It is kept,
-# and lesson 08 goes on with it.
+# **Questions about the world.** Images show one to three things; a small network, the *grid classifier*,
+# has learned to say of each of 8 x 8 cells which shape, colour, size and texture lies there. It is
+# kept, and lesson 08 goes on with it.
 
 # %%
-sizes = {"scenes": 400, "tests": 150, "looker_steps": 30} if quick else {"looker_steps": 1000}
-quiz = small_vqa.quizzes(out / "looker.pt", seed=seed, progress=True, **sizes)
+sizes = {"scenes": 400, "tests": 150, "grid_steps": 30} if quick else {"grid_steps": 1000}
+quiz = small_vqa.vqa_data(out / "grid_classifier.pt", seed=seed, progress=True, **sizes)
 training, test = quiz.training, quiz.seen
-K, names = len(quiz.vocabulary), {"picture": WIDTH, "words": WIDTH}
+K, names = len(quiz.vocabulary), {"image": WIDTH, "words": WIDTH}
 print(f"{len(training.asked):,} questions to learn from, {len(test.asked):,} to be tested with")
 print(f"{K} answers: {', '.join(quiz.vocabulary.answers)}")
 for kind in KINDS:
@@ -102,7 +102,7 @@ for kind in KINDS:
     print(f"{kind:10} {item.question} {item.answer}")
 
 # %% [markdown]
-# **Six views of a handwritten digit**: real data, without a picture. Six laboratories' ways to put a
+# **Six views of a handwritten digit**: real data, without an image. Six laboratories' ways to put a
 # digit into numbers. We learn from 500 of them and are tested on 1,500.
 
 
@@ -137,21 +137,21 @@ else:
 known = [training.asked[i] for i in small_vqa.even_batches(training.asked, 50_000, seed)(0)]
 scenes = ask_scenes(len(test.asked), seed + 101, split_combinations()[0])  # those of the test
 columns = [zip(*found) for found in (test.asked, known)]
-limits = ceilings(*columns[0], known=tuple(columns[1]), scenes=scenes)
+limits = blind_ceilings(*columns[0], known=tuple(columns[1]), scenes=scenes)
 guessing = {
     guess: {kind: getattr(limits[kind], guess) for kind in limits}
-    for guess in ("majority", "words", "picture")
+    for guess in ("majority", "words", "image")
 }
 for guess, row in guessing.items():
     print(f"{guess:10}", "  ".join(f"{kind} {row[kind]:.3f}" for kind in [*KINDS, "all"]))
 
 # %% [markdown]
 # **Answer.** Half of the yes-or-no questions, and of eight colours an eighth; all attributes
-# together, of which some have only two or three answers, a little over a quarter. (The picture's row
+# together, of which some have only two or three answers, a little over a quarter. (The image's row
 # knows the kind of question, which is much: asked to count, one need only see how many things there
 # are. In the last column it does not, and falls behind words.)
 #
-# Now the encoders, the same for every strategy: the picture's cells become one vector, and so does
+# Now the encoders, the same for every strategy: the image's cells become one vector, and so does
 # the question, which a transformer block has read.
 
 
@@ -168,7 +168,7 @@ class Answerer(nn.Module):
 
     def forward(self, cells, tokens, real, present=None):
         words = self.read(self.words(tokens), mask=padding_mask(real))  # (B, T, D)
-        vectors = {"picture": self.look(cells.flatten(1)), "words": masked_mean(words, real)}
+        vectors = {"image": self.look(cells.flatten(1)), "words": masked_mean(words, real)}
         return self.fusion({name: vectors[name] for name in self.fusion.widths}, present)
 
 
@@ -181,12 +181,10 @@ order = small_vqa.even_batches(training.asked, 128, seed)
 
 
 @torch.no_grad()
-def answer(model, rows, pictures=None, present=None):
-    """Logits (B, K) for questions of the test, at will with the pictures of other questions."""
+def answer(model, rows, images=None, present=None):
+    """Logits (B, K) for questions of the test, at will with the images of other questions."""
     _, tokens, real, _ = test.batch(rows)
-    return model.eval()(
-        test.batch(rows if pictures is None else pictures)[0], tokens, real, present
-    )
+    return model.eval()(test.batch(rows if images is None else images)[0], tokens, real, present)
 
 
 # %%
@@ -275,12 +273,13 @@ for count in (2, 3, 6):
     widths = {f"modality{number}": WIDTH for number in range(count)}
     print(count, "modalities:", EarlyFusion(widths, K, HIDDEN).cost())
 questions("words only", lambda: EarlyFusion({"words": WIDTH}, K, HIDDEN))
-questions("picture only", lambda: EarlyFusion({"picture": WIDTH}, K, HIDDEN))
+questions("image only", lambda: EarlyFusion({"image": WIDTH}, K, HIDDEN))
 questions("early", lambda: EarlyFusion(names, K, HIDDEN))
 
 # %% [markdown]
 # **Answer.** A sum: each further vector brings its own rows of the first layer. One layer alone adds
-# "a star is there" to "a star is asked for", and a sum says yes to either. What is asked for must be
+# "a star is there" to "a star is asked for", and a sum says yes to either. What is asked for must
+# be
 # *multiplied* with what is there; the hidden layer has to imitate that product.
 #
 # On the digits there is nothing to ask: each view knows most of the answer.
@@ -296,7 +295,7 @@ if views is not None:
 #
 # Each modality decides alone, and the probabilities are averaged; the weights may be learned.
 #
-# **Question.** The picture shows a star or a ring, the words ask for the star or the ring. The right
+# **Question.** The image shows a star or a ring, the words ask for the star or the ring. The right
 # answer is yes in two of four cases. What is the best that two votes can do? Fill in any votes.
 
 # %%
@@ -325,7 +324,7 @@ if views is not None:
 # keep: 1 keeps its own, 0 believes the other.
 #
 # **Question.** The gates are numbers per sample. Should they differ between "how many ...?" and "what
-# colour ...?" Which side will give up more of its own? (Its mean stands over each picture.)
+# colour ...?" Which side will give up more of its own? (Its mean stands over each image.)
 
 # %%
 questions("gated", lambda: GatedFusion(names, K, WIDTH, heads=4, hidden=HIDDEN))
@@ -355,7 +354,7 @@ for axis, (name, gate) in zip(axes, kept.items()):
     axis.set(title=title, xlabel=f"its {WIDTH} numbers, sorted")
 bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.5, 1])
 bar.ax.set_yticklabels(["the other's", "half", "its own"])
-print("picture:", plots.save(figure, out / "gates.png"))
+print("figure:", plots.save(figure, out / "gates.png"))
 
 # %% [markdown]
 # **Answer.** Rows that differ show a gate that listens to the kind of question. But look at the
@@ -364,7 +363,7 @@ print("picture:", plots.save(figure, out / "gates.png"))
 #
 # ## Pairs of numbers
 #
-# Then multiply outright: every number of the picture with every number of the words, each product
+# Then multiply outright: every number of the image with every number of the words, each product
 # with a weight for each answer.
 #
 # **Question.** What does a product know of the star and the ring above that a sum does not?
@@ -384,8 +383,8 @@ if views is not None:
 #
 # ## All products
 #
-# Append a 1 to each vector before multiplying. **Question.** What stands in the product of (x, 1) and
-# (y, 1)? And with six views of 16 numbers, how many products are there?
+# Append a 1 to each vector before multiplying. **Question.** What stands in the product of (x, 1)
+# and (y, 1)? And with six views of 16 numbers, how many products are there?
 
 # %%
 x, y = torch.tensor([[2.0, 3.0]]), torch.tensor([[5.0]])
@@ -407,7 +406,7 @@ if views is not None:
 
 # %%
 torch.manual_seed(seed)
-low = LowRankFusion({"picture": 4, "words": 3, "sound": 2}, outputs=5, rank=6).double()
+low = LowRankFusion({"image": 4, "words": 3, "sound": 2}, outputs=5, rank=6).double()
 sample = {name: torch.randn(7, width).double() for name, width in low.widths.items()}
 full = TensorFusion(low.widths, outputs=5).double()
 full.output.weight.data = low.tensor().flatten(1)
@@ -434,7 +433,7 @@ axis.set(yscale="log", xticks=counts, xlabel="modalities of 16 numbers", ylabel=
 axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 axis.set_title("only one of them explodes")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-print("picture:", plots.save(figure, out / "cost.png"))
+print("figure:", plots.save(figure, out / "cost.png"))
 
 # %% [markdown]
 # **Answer.** The same numbers, and never a tensor. What is given up is that only sums of R products
@@ -442,14 +441,14 @@ print("picture:", plots.save(figure, out / "cost.png"))
 #
 # ## Bottleneck tokens
 #
-# So far the picture was one vector before it met the words. Let both stay tokens: 64 cells, 13 words.
+# So far the image was one vector before it met the words. Let both stay tokens: 64 cells, 13 words.
 # Each stream attends to itself and to a few shared tokens, and only through these they hear of each
 # other. **Question.** What does that save against one stream of all tokens? Is it much, here?
 
 
 # %%
 class Streams(nn.Module):
-    """The picture's cells with their places, the words with theirs, and a strategy for tokens."""
+    """The image's cells with their places, the words with theirs, and a strategy for tokens."""
 
     def __init__(self, fusion):
         super().__init__()
@@ -459,7 +458,7 @@ class Streams(nn.Module):
         self.words = BERTEmbeddings(len(quiz.tokenizer), fusion.sizes[0], length, 1, 1e-5)
 
     def forward(self, cells, tokens, real, present=None):
-        streams = {"picture": self.look(cells) + self.places, "words": self.words(tokens)}
+        streams = {"image": self.look(cells) + self.places, "words": self.words(tokens)}
         return self.fusion(streams, present, real={"words": real})
 
 
@@ -469,7 +468,7 @@ def bottleneck():
     return BottleneckFusion(narrow, K, 32, heads=2, hidden=WIDTH, depth=2, bottlenecks=4)
 
 
-lengths = {"picture": 64, "words": training.tokens.shape[1]}
+lengths = {"image": 64, "words": training.tokens.shape[1]}
 apart = sum((1 + length + 4) ** 2 for length in lengths.values())
 print(f"scores of a head: {apart:,} apart, {(2 + sum(lengths.values())) ** 2:,} in one stream")
 print(bottleneck().cost(lengths))
@@ -484,7 +483,7 @@ questions("bottleneck", bottleneck, wrap=Streams)
 # ## Attention over modalities
 #
 # Or make each modality one token, add an answer token, and let a transformer relate the three.
-# **Question.** Whom will the answer token look at, the picture or the words? At all kinds alike?
+# **Question.** Whom will the answer token look at, the image or the words? At all kinds alike?
 
 # %%
 questions("attention", lambda: AttentionFusion(names, K, WIDTH, heads=4, hidden=HIDDEN, depth=2))
@@ -505,7 +504,7 @@ for kind, rows in of_kind.items():
 # ## The table
 
 # %%
-for guess in ("picture", "words", "majority"):
+for guess in ("image", "words", "majority"):
     results = {f"{guess}, counted": {"parameters": 0, "seconds": 0.0}} | results
     results[f"{guess}, counted"]["accuracy"] = guessing[guess]
 (out / "strategies.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
@@ -528,7 +527,7 @@ axis.set_yticks(range(len(results)), [name + size for name, size in zip(results,
 axis.set_title(f"accuracy by kind of question, after {STEPS} steps each (k: thousand parameters)")
 axis.spines[:].set_visible(False)
 axis.tick_params(length=0)
-print("picture:", plots.save(figure, out / "table.png"))
+print("figure:", plots.save(figure, out / "table.png"))
 
 # %% [markdown]
 # **Question.** What does each get wrong? A wrong answer can be of the wrong *kind* ("how many ...?",
@@ -559,45 +558,46 @@ picked += lost[:1]
 # %%
 figure, axes = plt.subplots(1, len(picked), figsize=(11, 3.1), layout="constrained")
 for axis, i in zip(axes, picked):
-    axis.imshow(((test.pictures[test.scene[i]] + 1) / 2).permute(1, 2, 0))
+    axis.imshow(((test.images[test.scene[i]] + 1) / 2).permute(1, 2, 0))
     words = test.asked[i].question.split()
     half = (len(words) + 1) // 2
     axis.set_title(" ".join(words[:half]) + "\n" + " ".join(words[half:]), fontsize=7.5)
     lines = [f"{name}: {told[name][i]}" for name in shown]
     axis.set_xlabel("\n".join([f"right: {test.asked[i].answer}", *lines]), fontsize=8)
     axis.set(xticks=[], yticks=[])
-print("picture:", plots.save(figure, out / "mistakes.png"))
+print("figure:", plots.save(figure, out / "mistakes.png"))
 
 # %% [markdown]
-# **Answer.** Late fusion cannot ask. Its picture votes for what it sees, whatever was asked, and
+# **Answer.** Late fusion cannot ask. Its image votes for what it sees, whatever was asked, and
 # where that vote is the surer one, the answer is not even of the right kind. All others that have
 # words know what kind of answer is wanted, and fail at finding it. Those that add (early, gated,
-# attention) have learned hardly anything of existence and comparison, which are products; those that
-# multiply are weakest where a vector of the whole picture has lost who lies *where*: at relations.
+# attention) have learned hardly anything of existence and comparison, which are products; those
+# that multiply are weakest where a vector of the whole image has lost who lies *where*: at
+# relations.
 #
 # ## A view is missing
 #
-# A sensor fails, a picture does not load. `present` says who is there: bool, a flag for each sample
+# A sensor fails, an image does not load. `present` says who is there: bool, a flag for each sample
 # and modality. **Question.** What should an absent vector be replaced with? Does it matter what
 # number stands there?
 
 # %%
-half_there = {"picture": torch.arange(len(everyone)) % 2 == 0}
+half_there = {"image": torch.arange(len(everyone)) % 2 == 0}
 clean = answer(models["tensor"], everyone, present=half_there)
-pictures = test.features.clone()
-test.features[test.scene[~half_there["picture"]]] = torch.nan
+images = test.features.clone()
+test.features[test.scene[~half_there["image"]]] = torch.nan
 broken = answer(models["tensor"], everyone, present=half_there)
 print("nan where absent changes nothing:", torch.equal(clean, broken))
-test.features.copy_(pictures)
+test.features.copy_(images)
 
 # %% [markdown]
 # **Answer.** It must not matter, be it nan: `gather` fills zeros in (a product with 0 would keep
 # nan), attention does not see it, late fusion gives its vote to the others.
 #
-# That the code can do without does not mean that the model can. **Question.** Of the six views, most
-# know nearly the whole answer. With three of them missing, how much does each strategy lose? And
-# will it help if, in training, views are hidden at random (modality dropout)? What will that cost
-# when nothing is missing?
+# That the code can do without does not mean that the model can. **Question.** Of the six views,
+# most know nearly the whole answer. With three of them missing, how much does each strategy lose?
+# And will it help if, in training, views are hidden at random (modality dropout)? What will that
+# cost when nothing is missing?
 
 # %%
 curves = {
@@ -628,25 +628,25 @@ if views is not None:
     axes[0].set_ylabel("accuracy on new digits")
     axes[0].text(0, 0.11, "guessing", color=plots.QUIET)
     axes[1].legend(frameon=False, loc="lower left")
-    print("picture:", plots.save(figure, out / "missing_views.png"))
+    print("figure:", plots.save(figure, out / "missing_views.png"))
 
 # %% [markdown]
 # **Answer.** Late fusion hardly minds: its voters never relied on each other. The others fall, and
 # modality dropout lifts them, at no cost that we can see. It is the cheapest insurance there is.
 #
 # The same on the questions, where nobody can answer alone. **Question.** A model that was trained
-# with dropout loses the picture. Compared with one that never had a picture, where should it be?
+# with dropout loses the image. Compared with one that never had an image, where should it be?
 
 # %%
 questions("with dropout", lambda: TensorFusion(names, K), share=0.3)
 absent = torch.zeros(len(everyone), dtype=torch.bool)
 losses = {}
 for name in ("tensor", "with dropout"):
-    for lost in (None, "picture", "words"):
+    for lost in (None, "image", "words"):
         logits = answer(models[name], everyone, present={lost: absent} if lost else None)
         score = small_vqa.accuracy_by_kind(logits.argmax(dim=-1), test)["all"]
         losses[name, lost] = score
-alone = {"picture": "words only", "words": "picture only", None: "tensor"}
+alone = {"image": "words only", "words": "image only", None: "tensor"}
 for lost, other in alone.items():
     reached = {name: round(losses[name, lost], 3) for name in ("tensor", "with dropout")}
     whole = round(results[other]["accuracy"]["all"], 3)
@@ -654,7 +654,7 @@ for lost, other in alone.items():
 
 # %%
 figure, axis = plt.subplots(figsize=(6.4, 3), layout="constrained")
-groups = {"nothing is missing": None, "no picture": "picture", "no words": "words"}
+groups = {"nothing is missing": None, "no image": "image", "no words": "words"}
 for place, lost in enumerate(groups.values()):
     heights = [results[alone[lost]]["accuracy"]["all"]]
     heights = [losses["tensor", lost], losses["with dropout", lost], *heights]
@@ -666,16 +666,16 @@ handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in plots.LINES[:3]
 told = ["trained as always", "with modality dropout", "trained for just that"]
 axis.legend(handles, told, frameon=False)
 axis.set(ylabel="accuracy, all questions")
-print("picture:", plots.save(figure, out / "missing_input.png"))
+print("figure:", plots.save(figure, out / "missing_input.png"))
 
 # %% [markdown]
-# **Answer.** Where the model that never had a picture is: compare the orange and the green bars. And
+# **Answer.** Where the model that never had an image is: compare the orange and the green bars. And
 # look at what it pays with both, for it saw both in only half of its samples.
 #
 # ## Which input does it use?
 #
-# A good figure does not say that a model looked. Give each question the picture of another
-# (shuffled), or none (blanked). **Question.** At which kind of question will a wrong picture hurt
+# A good figure does not say that a model looked. Give each question the image of another
+# (shuffled), or none (blanked). **Question.** At which kind of question will a wrong image hurt
 # most? And can an answer become *worse than guessing*?
 
 
@@ -684,7 +684,7 @@ def told_by(given):
     """Logits; a row of -1 is an input that is not there."""
     present = {name: rows >= 0 for name, rows in given.items()}
     rows = {name: found.clamp(min=0) for name, found in given.items()}
-    return answer(models["with dropout"], rows["words"], rows["picture"], present)
+    return answer(models["with dropout"], rows["words"], rows["image"], present)
 
 
 blank = dict.fromkeys(names, lambda rows: torch.full_like(rows, -1))
@@ -705,17 +705,17 @@ for axis, (name, rows) in zip(axes, bias.items()):
     axis.set_title(f"the {name}: intact, another's, none")
 axes[0].set_ylabel("accuracy")
 axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-print("picture:", plots.save(figure, out / "bias.png"))
+print("figure:", plots.save(figure, out / "bias.png"))
 
 # %% [markdown]
 # **Answer.** Where the bars fall most, that input is needed most. Where shuffled lies below blanked,
 # the model believed a wrong input, and one that has none at least guesses. Had the bars of the
-# picture stayed level, the model would never have looked.
+# image stayed level, the model would never have looked.
 #
 # ## Even batches
 #
-# In most collections, the answer to "is there ...?" is yes. **Question.** A model sees yes nine times
-# in ten. On an even test, how often will it say yes, and how often is it right?
+# In most collections, the answer to "is there ...?" is yes. **Question.** A model sees yes nine
+# times in ten. On an even test, how often will it say yes, and how often is it right?
 
 # %%
 yes, no = quiz.vocabulary.encode(["yes", "no"]).tolist()
@@ -756,7 +756,7 @@ for name, draw in draws.items():
 #
 # ## Several losses
 #
-# One model, two tasks: what colour is the only thing in the picture, and where is it, in pixels? The
+# One model, two tasks: what colour is the only thing in the image, and where is it, in pixels? The
 # cross-entropy starts at log 8 = 2.1, the squared error in pixels at several hundred.
 #
 # **Question.** If the two are just added, which is learned? Who decides how much each counts?
@@ -767,7 +767,7 @@ lone = [sample_scene(rng, things=1) for _ in range(300 if quick else 1500)]
 spots = torch.tensor([[32 * thing.x, 32 * thing.y] for (thing,) in (s.things for s in lone)])
 hues = [scene.things[0].color for scene in lone]
 hue = torch.tensor([sorted(set(hues)).index(name) for name in hues])
-cells = small_vqa.look(quiz.looker, draw_many(lone)).flatten(1)
+cells = small_vqa.look(quiz.grid_classifier, draw_many(lone)).flatten(1)
 fresh = len(lone) * 2 // 3  # those behind are the test
 
 
@@ -807,9 +807,9 @@ for name, weigh in weighings.items():
 
 # %% [markdown]
 # **Answer.** Just added, the squared pixels fill the gradient, and colours wait until the place is
-# found. The sum by uncertainty takes half of a squared error to begin with, learns to call the pixels
-# noisier still, and lets colours in sooner, at next to no cost in pixels. Weighing by ratio hardly
-# helps here: it asks how fast a loss falls, not how large it is.
+# found. The sum by uncertainty takes half of a squared error to begin with, learns to call the
+# pixels noisier still, and lets colours in sooner, at next to no cost in pixels. Weighing by ratio
+# hardly helps here: it asks how fast a loss falls, not how large it is.
 
 # %% [markdown]
 # ## In the field's words

@@ -1,10 +1,10 @@
 """Lesson 08, cross-modal attention: words that look at places.
 
-Question: what changes when the words of a question may look at the places of a picture, instead of
+Question: what changes when the words of a question may look at the places of an image, instead of
 being handed one vector for the whole of it?
 
-Time: about 2 and a half minutes on two cores, less if lesson 07 has left its looker (`--quick`:
-about 15 s). Pictures go to runs/08_cross_modal_attention/ (`--quick`: to
+Time: about 2 and a half minutes on two cores, less if lesson 07 has left its grid_classifier (`--quick`:
+about 15 s). Images go to runs/08_cross_modal_attention/ (`--quick`: to
 runs/08_cross_modal_attention_quick/).
 Read beside it: scratchmm/fusion/cross_modal.py, scratchmm/fusion/bimodal.py, then
 scratchmm/fusion/multimodal_transformer.py and scratchmm/fusion/vision_language.py.
@@ -19,12 +19,12 @@ figure 2; Align before Fuse (arXiv 2107.07651), section 3.1.
 # # Cross-modal attention
 #
 # Lesson 07 turned each modality into one vector and asked how to join two vectors. But "what colour
-# is the star?" is about a *place*, and a vector of the whole picture has mixed all places before it
+# is the star?" is about a *place*, and a vector of the whole image has mixed all places before it
 # heard the question. Here the words ask first, and the places answer.
 #
 # By the end you can say who asks and who answers in cross-attention and what lengths come out, read
-# a map of where a word has looked, draw the four arrows of a two-stream layer with the mask of each,
-# and show that a model's answers change when a mask is forgotten.
+# a map of where a word has looked, draw the four arrows of a two-stream layer with the mask of
+# each, and show that a model's answers change when a mask is forgotten.
 
 # %%
 import json
@@ -40,14 +40,14 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.asked import ask_scenes
-from scratchmm.data.drawing import draw_many, masks
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.balanced_questions import ask_scenes
+from scratchmm.data.world.images import draw_many, masks
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.fusion.bimodal import TwoStreamLayer
 from scratchmm.fusion.cross_modal import CrossModalAttention
 from scratchmm.fusion.multimodal_transformer import MultimodalConfig, MultimodalTransformer
 from scratchmm.fusion.vision_language import VisionLanguageConfig, VisionLanguageModel
-from scratchmm.fusion.vqa import LookingLayer
+from scratchmm.fusion.vqa import CrossAttentionLayer
 from scratchmm.layers.attention import padding_mask, watch_attention
 from scratchmm.layers.sinusoids import sinusoidal_positions
 from scratchmm.training import small_vqa
@@ -55,25 +55,29 @@ from scratchmm.training.fit import fit
 
 # %%
 parser = LessonParser(__doc__)
-parser.add_argument("--looker", type=Path, help="where the looker is, or is to be kept")
+parser.add_argument(
+    "--grid-classifier", type=Path, help="where the grid classifier is, or is to be kept"
+)
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("08_cross_modal_attention")
 plt.rcParams.update(plots.STYLE)
-before = Path("runs/07_fusion_strategies/looker.pt")
-looker_path = options.looker or (before if before.exists() else out / "looker.pt")
+before = Path("runs/07_fusion_strategies/grid_classifier.pt")
+classifier_path = options.grid_classifier or (
+    before if before.exists() else out / "grid_classifier.pt"
+)
 
 # %% [markdown]
-# ## Questions, and what a looker sees
+# ## Questions, and what a grid classifier sees
 #
-# Every question is about a picture of one to three things. The picture does not come as pixels: a
-# small network, the looker, has learned to say what lies in each of 8 x 8 cells, as probabilities of
-# 8 shapes, 8 colours, 2 sizes and 3 textures, each with one more for "nothing here". So what
-# the words get to see can be read: 64 cells, 25 numbers each.
+# Every question is about an image of one to three things. The image does not come as pixels: a
+# small network, the grid classifier, has learned to say what lies in each of 8 x 8 cells, as
+# probabilities of 8 shapes, 8 colours, 2 sizes and 3 textures, each with one more for "nothing
+# here". So what the words get to see can be read: 64 cells, 25 numbers each.
 
 # %%
-sizes = {"scenes": 400, "tests": 150, "looker_steps": 40} if options.quick else {}
-sizes = sizes or {"scenes": 8000, "tests": 2000, "looker_steps": 800}
-data = small_vqa.quizzes(looker_path, seed=options.seed, progress=True, **sizes)
+sizes = {"scenes": 400, "tests": 150, "grid_steps": 40} if options.quick else {}
+sizes = sizes or {"scenes": 8000, "tests": 2000, "grid_steps": 800}
+data = small_vqa.vqa_data(classifier_path, seed=options.seed, progress=True, **sizes)
 names = [name for values in small_vqa.PROPERTIES.values() for name in ("nothing", *values)]
 KINDS = ("exist", "attribute", "count")  # the three kinds that are learned first
 
@@ -88,12 +92,12 @@ def only(quiz, kinds):
 # %%
 training, seen, unseen = (only(quiz, KINDS) for quiz in (data.training, data.seen, data.unseen))
 print(f"{len(training.asked):,} questions, {len(data.vocabulary)} answers")
-print("pictures:", tuple(training.features.shape), " questions:", tuple(training.tokens.shape))
+print("images:", tuple(training.features.shape), " questions:", tuple(training.tokens.shape))
 for question in training.asked[:12:2]:
     print(f"  {question.kind:10} {question.question} {question.answer}")
 
 # %% [markdown]
-# Some scenes for the eye, of combinations of colour and shape that no training picture holds. Each
+# Some scenes for the eye, of combinations of colour and shape that no training image holds. Each
 # has two or three things and one question about one of them.
 
 
@@ -105,8 +109,8 @@ class Gallery:
         new = split_combinations()[1]
         self.found = ask_scenes(count, options.seed + 900, new, (2, 3), kinds=[kind])
         self.asked = [item.question for item in self.found]
-        self.pictures = draw_many([item.scene for item in self.found])  # (B, 3, H, W)
-        self.features = small_vqa.look(data.looker, self.pictures)  # (B, N, 25)
+        self.images = draw_many([item.scene for item in self.found])  # (B, 3, H, W)
+        self.features = small_vqa.look(data.grid_classifier, self.images)  # (B, N, 25)
         texts = [question.question for question in self.asked]
         self.tokens, self.real = data.tokenizer.batch(texts, training.tokens.shape[1])
 
@@ -114,7 +118,7 @@ class Gallery:
 # %%
 gallery = Gallery(40 if options.quick else 600, "attribute")
 titles = [f"{q.question} {q.answer}" for q in gallery.asked[:8]]
-print("picture:", plots.picture_grid(gallery.pictures[:8], titles, out / "questions.png"))
+print("figure:", plots.image_grid(gallery.images[:8], titles, out / "questions.png"))
 
 
 # %%
@@ -126,24 +130,24 @@ def draw_map(axis, gallery, row, weights, title, most):
     axis.set_title(title, fontsize=8)
 
 
-def draw_picture(axis, gallery, row, title):
-    axis.imshow(((gallery.pictures[row] + 1) / 2).permute(1, 2, 0))
+def draw_image(axis, gallery, row, title):
+    axis.imshow(((gallery.images[row] + 1) / 2).permute(1, 2, 0))
     axis.set_title(title, fontsize=8)
 
 
 # %% [markdown]
-# ## Words look at the picture
+# ## Words look at the image
 #
-# In self-attention the tokens of a sequence ask each other. In cross-attention one modality asks and
-# the other answers: queries are made of the words, keys and values of the picture's cells. Nothing
-# else changes.
+# In self-attention the tokens of a sequence ask each other. In cross-attention one modality asks
+# and the other answers: queries are made of the words, keys and values of the image's cells.
+# Nothing else changes.
 #
-# **Question.** 4 words ask a picture of 64 cells. How many vectors come back, 4 or 64? And how many
+# **Question.** 4 words ask an image of 64 cells. How many vectors come back, 4 or 64? And how many
 # weights are there?
 #
-# No training yet: we write the weights by hand. A word is a 1 at its own name, say `star`; a query is
-# that times 50; keys and values are what the looker saw. So the score of a word and a cell is the
-# probability that the word is true of the cell, times 50, divided by the root of 25.
+# No training yet: we write the weights by hand. A word is a 1 at its own name, say `star`; a query
+# is that times 50; keys and values are what the grid classifier saw. So the score of a word and a
+# cell is the probability that the word is true of the cell, times 50, divided by the root of 25.
 
 # %%
 by_hand = CrossModalAttention(width=len(names), heads=1)
@@ -163,21 +167,22 @@ print("output:", tuple(looked.output.shape), " weights:", tuple(looked.weights.s
 
 # %%
 figure, axes = plt.subplots(1, 1 + len(said), figsize=(7.5, 1.7), layout="constrained")
-draw_picture(axes[0], gallery, scene, "the picture")
+draw_image(axes[0], gallery, scene, "the image")
 for axis, word, weights in zip(axes[1:], said, looked.weights[0, 0]):
     draw_map(axis, gallery, scene, weights, word, most=weights.max())
 for axis in axes:
     axis.set_axis_off()
-print("picture:", plots.save(figure, out / "by_hand.png"))
+print("figure:", plots.save(figure, out / "by_hand.png"))
 for word, mix in zip(said, looked.output[0]):
     print(f"{word:9} hears of", ", ".join(names[i] for i in mix.topk(4).indices))
 
 # %% [markdown]
 # **Answer.** 4 vectors, one for each that asked, and 4 x 64 weights a head: the output has the length
-# of what asks, the weights have a row for each that asks and a column for each that may answer. Each
-# vector is a mix of the cells its word looked at, and there the colour of the thing can be read off.
+# of what asks, the weights have a row for each that asks and a column for each that may answer.
+# Each vector is a mix of the cells its word looked at, and there the colour of the thing can be
+# read off.
 #
-# So a word that looks can answer already, without any training. **Question.** What if the picture
+# So a word that looks can answer already, without any training. **Question.** What if the image
 # came as one vector, the mean of its cells, and we read the strongest colour there?
 
 
@@ -221,7 +226,7 @@ WIDTH, HEADS, HIDDEN, LONGEST = 64, 4, 128, 48
 
 
 class Cells(nn.Module):
-    """What the looker saw and where: (B, N, 25) to (B, N, D)."""
+    """What the grid classifier saw and where: (B, N, 25) to (B, N, D)."""
 
     def __init__(self):
         super().__init__()
@@ -249,9 +254,9 @@ class Words(nn.Module):
 
 
 # %% [markdown]
-# Three times the words read each other, look at the picture, and think. The answer is read off the
+# Three times the words read each other, look at the image, and think. The answer is read off the
 # first token, the start of the question. For comparison the same model with
-# the picture as one vector: the mean of all cells is all that there is to look at.
+# the image as one vector: the mean of all cells is all that there is to look at.
 
 
 # %%
@@ -259,16 +264,16 @@ class WordsLook(nn.Module):
     def __init__(self, one_vector=False):
         super().__init__()
         self.words, self.cells, self.one_vector = Words(), Cells(), one_vector
-        self.layers = nn.ModuleList(LookingLayer(WIDTH, HEADS, HIDDEN) for _ in range(3))
+        self.layers = nn.ModuleList(CrossAttentionLayer(WIDTH, HEADS, HIDDEN) for _ in range(3))
         self.head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, len(data.vocabulary)))
 
     def forward(self, features, tokens, real=None):
-        picture = self.cells(features)
-        picture = picture.mean(dim=1, keepdim=True) if self.one_vector else picture
+        image = self.cells(features)
+        image = image.mean(dim=1, keepdim=True) if self.one_vector else image
         mask = None if real is None else padding_mask(real)
         words, self.looked = self.words(tokens), []
         for layer in self.layers:
-            words, weights = layer(words, picture, mask)
+            words, weights = layer(words, image, mask)
             self.looked.append(weights.detach())  # (B, H, T, N)
         return self.head(words[:, 0])
 
@@ -365,43 +370,44 @@ layer = int(share[:, 1].argmax())  # the one in which the first token finds most
 figure, axes = plt.subplots(len(shown), 12, figsize=(12, 5.6), layout="constrained")
 for line, (where, row) in zip(axes, shown):
     said, maps, given = look_at(looking, where, row)
-    draw_picture(line[0], where, row, f"says {given},\nright: {where.asked[row].answer}")
+    draw_image(line[0], where, row, f"says {given},\nright: {where.asked[row].answer}")
     for axis, word, weights in zip(line[1:], said, maps[layer]):
         draw_map(axis, where, row, weights, word, most=maps[layer].max())
     for axis in line:
         axis.set_axis_off()
 figure.suptitle(f"look {layer + 1} of 3, mean of the heads")
-print("picture:", plots.save(figure, out / "which_words_look_where.png"))
+print("figure:", plots.save(figure, out / "which_words_look_where.png"))
 
 
 # %% [markdown]
 # **Answer.** The thing is looked at most of all by the first token. Words read each other before they
-# look, so `(start)` knows already what is asked for, and it is the one that has to answer: the thing
-# fills a tenth of the picture and gets nearly half of its weight. The name looks less: nobody
+# look, so `(start)` knows already what is asked for, and it is the one that has to answer: the
+# thing fills a tenth of the image and gets nearly half of its weight. The name looks less: nobody
 # reads the answer off the name, so nothing in training made it look. Words that name nothing spread
 # their weight, or follow. A map shows where a token got its numbers from, not who is right to ask.
 #
 # ## Two streams
 #
-# So far the words ask and the picture answers, and the picture never learns what the question was. A
+# So far the words ask and the image answers, and the image never learns what the question was. A
 # two-stream layer has two directions more. There are **four arrows**, each from who asks to who
-# answers: words to picture, picture to words, and each stream to itself.
+# answers: words to image, image to words, and each stream to itself.
 #
 # **Question.** With 11 words and 64 cells: how large is the map of weights of each arrow? If a
-# question is padded with words that are not real, which of the four arrows need a mask to hide them?
+# question is padded with words that are not real, which of the four arrows need a mask to hide
+# them?
 
 # %%
-BOXES = {"words\n(B, T, D)": (0, 0), "picture\n(B, N, D)": (4, 0)}
+BOXES = {"words\n(B, T, D)": (0, 0), "image\n(B, N, D)": (4, 0)}
 ARROWS = [  # from, to, bend, the label's place, its text
-    ((0.38, 0.12), (3.6, 0.12), -0.2, (2, 0.72), "words to picture: (T, N), the picture's mask"),
-    ((3.6, -0.12), (0.38, -0.12), -0.2, (2, -0.75), "picture to words: (N, T), the words' mask"),
+    ((0.38, 0.12), (3.6, 0.12), -0.2, (2, 0.72), "words to image: (T, N), the image's mask"),
+    ((3.6, -0.12), (0.38, -0.12), -0.2, (2, -0.75), "image to words: (N, T), the words' mask"),
     ((-0.22, 0.27), (0.22, 0.27), -2.2, (0, 1.25), "words to words:\n(T, T), the words' mask"),
     (
         (3.78, 0.27),
         (4.22, 0.27),
         -2.2,
         (4, 1.25),
-        "picture to picture:\n(N, N), the picture's mask",
+        "image to image:\n(N, N), the image's mask",
     ),
 ]
 
@@ -417,15 +423,15 @@ for text, place in BOXES.items():
     axis.text(*place, text, ha="center", va="center", bbox=box)
 axis.set(xlim=(-1.2, 5.2), ylim=(-1, 1.5))
 axis.set_axis_off()
-print("picture:", plots.save(figure, out / "four_arrows.png"))
+print("figure:", plots.save(figure, out / "four_arrows.png"))
 
 # %% [markdown]
 # **Answer.** 11 x 64, 64 x 11, 11 x 11 and 64 x 64. A mask belongs to who *answers*: two arrows end
-# at the words, one of them starting in the picture. That one is forgotten most often.
+# at the words, one of them starting in the image. That one is forgotten most often.
 #
 # Both directions ask at the same time. **Question.** Let the word be 1 and the cell 10, and let who
 # asks get what the other is. What do they become if both ask as they came in? And if the words go
-# first, and the picture asks the words that have asked already?
+# first, and the image asks the words that have asked already?
 
 # %%
 word, cell = 1, 10
@@ -435,8 +441,8 @@ print("words first:  word", word, " cell", cell + word)
 
 # %% [markdown]
 # **Answer.** 11 and 11; or 11 and 21, where the cell hears its own echo. `TwoStreamLayer` lets both
-# ask through the same weights, into two new names, before either is changed. Two such layers are our
-# next model.
+# ask through the same weights, into two new names, before either is changed. Two such layers are
+# our next model.
 
 
 # %%
@@ -448,10 +454,10 @@ class TwoStreams(nn.Module):
         self.head = nn.Linear(WIDTH, len(data.vocabulary))
 
     def forward(self, features, tokens, real=None):
-        words, picture = self.words(tokens), self.cells(features)
+        words, image = self.words(tokens), self.cells(features)
         mask = None if real is None else padding_mask(real)
         for layer in self.layers:
-            words, picture = layer(words, picture, words_mask=mask)  # the picture has no padding
+            words, image = layer(words, image, words_mask=mask)  # the image has no padding
         return self.head(words[:, 0])
 
 
@@ -466,7 +472,7 @@ where, row = shown[0]
 length = int(where.real[row].sum())
 with watch_attention() as watched, torch.no_grad():
     two_streams(where.features[row : row + 1], where.tokens[row : row + 1, :length])
-titles = ["words to picture", "picture to words", "words to words", "picture to picture"]
+titles = ["words to image", "image to words", "words to words", "image to image"]
 maps = {title: weights[0].mean(dim=0) for title, weights in zip(titles, watched[-4:])}
 said = look_at(looking, where, row)[0]
 
@@ -483,7 +489,7 @@ for axis, (title, weights) in zip(axes.flat, maps.items()):
         axis.set_xticks(range(length), said, rotation=60, ha="right", fontsize=7)
     else:
         axis.set_xlabel("cell")
-print("picture:", plots.save(figure, out / "four_maps.png"))
+print("figure:", plots.save(figure, out / "four_maps.png"))
 
 # %% [markdown]
 # Two relatives of it, from other papers. The **multimodal transformer** has no words that read each
@@ -504,11 +510,11 @@ class AskThenRead(nn.Module):
         super().__init__()
         self.words, self.cells = Words(), Cells()
         config = MultimodalConfig(WIDTH, HEADS, HIDDEN, depth=1, self_depth=1)
-        widths = {"words": WIDTH, "picture": WIDTH}
+        widths = {"words": WIDTH, "image": WIDTH}
         self.model = MultimodalTransformer(widths, config, len(data.vocabulary))
 
     def forward(self, features, tokens, real=None):
-        streams = {"words": self.words(tokens), "picture": self.cells(features)}
+        streams = {"words": self.words(tokens), "image": self.cells(features)}
         return self.model(streams, None if real is None else {"words": real})
 
 
@@ -546,21 +552,22 @@ labels = [f"{n}\n{r['parameters'] / 1000:.0f} k, {r['seconds']:.0f} s" for n, r 
 axis.legend(axis.patches[:5], labels, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 axis.set_xticks(range(len(KINDS)), KINDS)
 axis.set(ylabel="share right", ylim=(0, 1.08), title="unseen combinations, equal steps")
-print("picture:", plots.save(figure, out / "strategies.png"))
+print("figure:", plots.save(figure, out / "strategies.png"))
 
 # %% [markdown]
 # **Answer.** Places help most, and attributes most of all (0.6 to 0.8): what is asked for there *is*
 # a place. A second direction lets a cell that hears the question ask of itself "am I a red star?",
 # colour and shape at once, while `red` and `star`, each looking for itself, have to find out
-# afterwards whether they found the same place. After so few steps that shows in some runs (existence
-# 0.60 to 0.69) and in others not (0.74 to 0.72): beware of comparing models by one run each. It
-# costs more in all of them, for 64 cells read each other in every layer. The multimodal transformer,
-# whose words ask before they have read each other, was behind both each time. Counting gains least:
-# attention is a mean. None of them is done learning: lesson 10 trains longer.
+# afterwards whether they found the same place. After so few steps that shows in some runs
+# (existence 0.60 to 0.69) and in others not (0.74 to 0.72): beware of comparing models by one run
+# each. It costs more in all of them, for 64 cells read each other in every layer. The multimodal
+# transformer, whose words ask before they have read each other, was behind both each time. Counting
+# gains least: attention is a mean. None of them is done learning: lesson 10 trains longer.
 #
 # ## Who may look where
 #
-# Questions of a batch are padded to one length. A mask hides the padding from whoever looks at words.
+# Questions of a batch are padded to one length. A mask hides the padding from whoever looks at
+# words.
 # **Question.** Here is the model of the words that look, trained twice: with its mask, and without.
 # Which of the two has the lower loss? Would you have seen the mistake?
 
@@ -569,8 +576,8 @@ forgotten = train("mask forgotten", lambda: WordsLook(), masked=False)
 
 # %% [markdown]
 # **Answer.** Neither shows anything. All questions were padded to the same length, so the model
-# without a mask has learned to live with that padding. Now the same questions come in other company,
-# beside a longer one: nothing is changed but the number of padding tokens behind them.
+# without a mask has learned to live with that padding. Now the same questions come in other
+# company, beside a longer one: nothing is changed but the number of padding tokens behind them.
 
 # %%
 usual = unseen.tokens.shape[1]
@@ -593,7 +600,7 @@ axes[1].set(ylabel="share of answers", ylim=(-0.03, 1), title="answers that chan
 for axis in axes:
     axis.set(xlabel="tokens that each question is padded to")
 axes[0].legend(frameon=False, loc="lower left")
-print("picture:", plots.save(figure, out / "padding.png"))
+print("figure:", plots.save(figure, out / "padding.png"))
 
 # %% [markdown]
 # **Answer.** The accuracy hardly shows it: nearly as many answers become right as become wrong. But
@@ -602,26 +609,26 @@ print("picture:", plots.save(figure, out / "padding.png"))
 #
 # How exact is "padding must not change an answer"? All scores of the same questions, padded to the
 # usual length and to the longest. With masks the difference should be rounding alone. And where the
-# mask of *one* arrow is forgotten, picture to words? **Question.** Is a two-stream model that
+# mask of *one* arrow is forgotten, image to words? **Question.** Is a two-stream model that
 # masks its words to words, as everybody does, safe?
 
 
 # %%
 class ForgetsOne(nn.Module):
-    """The two-stream model, its picture asking all words, real or not."""
+    """The two-stream model, its image asking all words, real or not."""
 
     def __init__(self, model):
         super().__init__()
         self.model = model
 
     def forward(self, features, tokens, real):
-        words, picture = self.model.words(tokens), self.model.cells(features)
+        words, image = self.model.words(tokens), self.model.cells(features)
         for layer in self.model.layers:
-            said = layer.cross_attention(picture, words)  # the mask of the words is missing
-            seen = layer.cross_attention(words, picture)
-            words, picture = layer.cross_norm(words + seen), layer.cross_norm(picture + said)
+            said = layer.cross_attention(image, words)  # the mask of the words is missing
+            seen = layer.cross_attention(words, image)
+            words, image = layer.cross_norm(words + seen), layer.cross_norm(image + said)
             words = layer.words_block(words, mask=padding_mask(real))
-            picture = layer.picture_block(picture)
+            image = layer.residual_block_2d(image)
         return self.model.head(words[:, 0])
 
 
@@ -645,15 +652,16 @@ for name, model in checked.items():
 
 # %% [markdown]
 # **Answer.** No. With all masks the scores agree to the last digits of a float. With one of four
-# arrows open, padding speaks to the cells, the cells speak to the words, and the scores change, most
-# often without changing an answer, which is why nobody notices. (`bug.half_masked` asks you for the
-# check that does.)
+# arrows open, padding speaks to the cells, the cells speak to the words, and the scores change,
+# most often without changing an answer, which is why nobody notices. (`bug.half_masked` asks you
+# for the check that does.)
 
 # %% [markdown]
 # ## In the field's words
 #
-# Two streams with **co-attention** (ViLBERT, LXMERT), against one stream (lesson 09). The looker
-# is a frozen **grid-feature** or object-detector-like image encoder. Waves along rows and columns:
+# Two streams with **co-attention** (ViLBERT, LXMERT), against one stream (lesson 09). The grid
+# classifier is a frozen **grid-feature** or object-detector-like image encoder. Waves along rows
+# and columns:
 # **2-D sinusoidal position encoding**. Forgetting a mask is **padding leakage**; comparing logits
 # with and without other samples is a test of **batch invariance**. That a map of weights need not
 # explain an answer is the debate on whether **attention is explanation**. Comparing models by one

@@ -1,9 +1,9 @@
 """Lesson 09, ViLT: words and patches in one stream.
 
-Question: can one transformer read a sentence and a picture as if they were one text, and what must
+Question: can one transformer read a sentence and an image as if they were one text, and what must
 it be asked so that it learns to compare them?
 
-Time: about 3 minutes on two cores (`--quick`: about 20 s). Pictures go to runs/09_vilt/
+Time: about 3 minutes on two cores (`--quick`: about 20 s). Images go to runs/09_vilt/
 (`--quick`: to runs/09_vilt_quick/; with `--data nlvr` to runs/09_vilt_nlvr/).
 On sentences that people wrote: `--data nlvr --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
 Read beside it: scratchmm/fusion/vilt.py, scratchmm/language/bert.py (its last two functions), then
@@ -23,8 +23,9 @@ Reasoning (Suhr et al., ACL 2017).
 # ordinary transformer reads that row. Whatever has to be compared can look at each other from the
 # first layer on.
 #
-# By the end you can say what each vector of the stream is a sum of, cover words so that a model must
-# look at the picture to guess them, draw wrong partners for matching, and measure whether it looks.
+# By the end you can say what each vector of the stream is a sum of, cover words so that a model
+# must look at the image to guess them, draw wrong partners for matching, and measure whether it
+# looks.
 
 # %%
 import math
@@ -41,12 +42,19 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.nlvr import load_boxes, load_nlvr
-from scratchmm.data.wording import wordings
-from scratchmm.data.world import COLORS, SHAPES, SIZES, TEXTURES, sample_scene, split_combinations
+from scratchmm.data.sets.nlvr import load_boxes, load_nlvr
+from scratchmm.data.world.captions import wordings
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import (
+    COLORS,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+    sample_scene,
+    split_combinations,
+)
 from scratchmm.fusion.matching import matching_negatives
-from scratchmm.fusion.vilt import PICTURE, WORD, ViLT, ViLTConfig, ViLTForMaskedLM, ViLTForMatching
+from scratchmm.fusion.vilt import IMAGE, WORD, ViLT, ViLTConfig, ViLTForMaskedLM, ViLTForMatching
 from scratchmm.language.bert import NOT_ASKED, mask_tokens, masked_loss
 from scratchmm.language.wordpiece import WordPiece
 from scratchmm.layers.attention import watch_attention
@@ -67,20 +75,20 @@ plt.rcParams.update(plots.STYLE)
 rng = np.random.default_rng(options.seed)
 
 # %% [markdown]
-# ## Pictures and what is said about them
+# ## Images and what is said about them
 #
-# As in lesson 05: pictures of one thing, each with one true sentence, and twelve combinations of
+# As in lesson 05: images of one thing, each with one true sentence, and twelve combinations of
 # colour and shape that never occur in training. `wordings` lists all that can be said of a scene,
 # always in the same order, so that the same sentence can be said about another scene.
 
 
 # %%
 class Pairs:
-    """Scenes, their pictures, and one true sentence of each."""
+    """Scenes, their images, and one true sentence of each."""
 
     def __init__(self, count, combinations):
         self.scenes = [sample_scene(rng, combinations=combinations) for _ in range(count)]
-        self.pictures = draw_many(self.scenes)
+        self.images = draw_many(self.scenes)
         self.which = [int(rng.integers(len(wordings(scene)))) for scene in self.scenes]
         self.texts = [wordings(scene)[k] for scene, k in zip(self.scenes, self.which)]
 
@@ -91,24 +99,22 @@ tests = {
     "seen": Pairs(250 if short else 1000, seen),
     "unseen": Pairs(250 if short else 1000, unseen),
 }
-path = plots.picture_grid(train.pictures[:16], train.texts[:16], out / "pairs.png")
-print(
-    f"{len(train.texts):,} pictures, {len(set(train.texts)):,} different sentences; picture: {path}"
-)
+path = plots.image_grid(train.images[:16], train.texts[:16], out / "pairs.png")
+print(f"{len(train.texts):,} images, {len(set(train.texts)):,} different sentences; image: {path}")
 
 # %% [markdown]
 # The words are cut by BERT's method, WordPiece. There are so few here that each becomes one token.
 
 # %%
-mean = train.pictures.mean(dim=(0, 2, 3)).view(3, 1, 1)
-deviation = train.pictures.std(dim=(0, 2, 3)).view(3, 1, 1)
+mean = train.images.mean(dim=(0, 2, 3)).view(3, 1, 1)
+deviation = train.images.std(dim=(0, 2, 3)).view(3, 1, 1)
 tokenizer = WordPiece.train(sorted(set(train.texts)), merges=300)
 length = 2 + max(len(tokenizer.encode(text)) for text in train.texts)
 
 
-def prepare(pictures):
-    """Pictures (B, 3, H, W) in [-1, 1], brought to mean 0 and deviation 1."""
-    return (pictures - mean) / deviation
+def prepare(images):
+    """Images (B, 3, H, W) in [-1, 1], brought to mean 0 and deviation 1."""
+    return (images - mean) / deviation
 
 
 batch = tokenizer.batch(train.texts[:2], length)
@@ -118,11 +124,11 @@ print([tokenizer.symbols[token] for token in batch.tokens[0].tolist()])
 # ## One stream
 #
 # A word's vector: its token, its position in the sentence. A patch's vector: its pixels times a
-# matrix, its position in the picture. They are put one after the other, and to each is added the
-# vector of its **modality**: word, or picture.
+# matrix, its position in the image. They are put one after the other, and to each is added the
+# vector of its **modality**: word, or image.
 #
 # **Question.** Attention does not care who stands where. A sentence has up to 9 tokens here, and the
-# picture 16 patches of 8 x 8 pixels and a CLS of its own. How long is the stream? And most sentences
+# image 16 patches of 8 x 8 pixels and a CLS of its own. How long is the stream? And most sentences
 # are shorter: what happens to the places that they leave empty?
 
 # %%
@@ -131,32 +137,32 @@ sizes = {"width": width, "depth": 3, "heads": 4, "hidden": 4 * width, "epsilon":
 config = ViLTConfig(len(tokenizer), length, image_size=32, patch_size=8, **sizes)
 torch.manual_seed(options.seed)
 vilt = ViLT(config)
-pictures = prepare(train.pictures[:2])
-stream, real = vilt.embeddings(batch.tokens, pictures, real=batch.real)
+images = prepare(train.images[:2])
+stream, real = vilt.embeddings(batch.tokens, images, real=batch.real)
 print("the stream:", tuple(stream.shape), "real:", real.sum(dim=1).tolist())
 
 # %%
 row = int(batch.real.sum(dim=1).argmin())  # the shorter sentence
 count = batch.real[row].sum()
-alone = vilt(batch.tokens[[row], :count], pictures[[row]]).pooled
-padded = vilt(batch.tokens, pictures, real=batch.real).pooled[[row]]
-careless = vilt(batch.tokens, pictures).pooled[[row]]
+alone = vilt(batch.tokens[[row], :count], images[[row]]).pooled
+padded = vilt(batch.tokens, images, real=batch.real).pooled[[row]]
+careless = vilt(batch.tokens, images).pooled[[row]]
 print(f"padding masked:  differs by {(padded - alone).abs().max():.1e} from no padding")
 print(f"padding read:    differs by {(careless - alone).abs().max():.1e}")
 
 # %% [markdown]
 # **Answer.** Words, one CLS, patches: all in one row. The empty places hold [PAD], and a mask over
-# the whole stream keeps everybody from looking at them. Forget it, and the answer depends on how long
-# the *other* sentences of the batch are.
+# the whole stream keeps everybody from looking at them. Forget it, and the answer depends on how
+# long the *other* sentences of the batch are.
 #
 # What is the modality vector for? A patch and a word are vectors of the same width, and both have a
-# position: nothing else says that number 3 of the words and number 3 of the patches are not the same
-# kind of thing. It is one vector for each kind, and it is learned. After training we shall exchange
-# the two and see what it was worth.
+# position: nothing else says that number 3 of the words and number 3 of the patches are not the
+# same kind of thing. It is one vector for each kind, and it is learned. After training we shall
+# exchange the two and see what it was worth.
 #
 # ## Guessing covered words
 #
-# How do you make such a model look at the picture? Cover a word, and let it guess. `mask_tokens` asks
+# How do you make such a model look at the image? Cover a word, and let it guess. `mask_tokens` asks
 # for a share of the words. Of those, 80 % become [MASK], 10 % another word, 10 % stay.
 #
 # **Question.** Why not cover all of them with [MASK]?
@@ -188,25 +194,25 @@ print(f"loss of who knows nothing: {knows_nothing:.2f} = log {len(tokenizer)}")
 
 # %% [markdown]
 # **Answer.** Where nothing is covered, a model trained only on [MASK] has learned nothing: no other
-# word was ever in question. As it is, every word may be wrong, and to know, it must compare each with
-# the rest of the sentence and with the picture.
+# word was ever in question. As it is, every word may be wrong, and to know, it must compare each
+# with the rest of the sentence and with the image.
 #
 # BERT asks for 15 %. Our sentences have five words, so we ask for half of them.
 #
 # ## Does it match?
 #
-# The other question: do this sentence and this picture belong together? Half of the pictures get the
-# sentence of another picture of the batch. Those are free, and there are many.
+# The other question: do this sentence and this image belong together? Half of the images get the
+# sentence of another image of the batch. Those are free, and there are many.
 
 # %%
 six = tokenizer.batch(train.texts[:6], length).tokens
 partner, matched = matching_negatives(six, seeded(1, 0))
 for row in range(6):
     verdict = "matches" if matched[row] else "wrong pair"
-    print(f"picture of {train.texts[row]!r:36} with {train.texts[partner[row]]!r:36} {verdict}")
+    print(f"image of {train.texts[row]!r:36} with {train.texts[partner[row]]!r:36} {verdict}")
 
 # %% [markdown]
-# **Question.** Is a sentence of another picture always wrong? And what would a model have to know to
+# **Question.** Is a sentence of another image always wrong? And what would a model have to know to
 # tell most of these apart: colours, shapes, or both?
 
 # %%
@@ -215,25 +221,25 @@ others = torch.randint(len(rows), (len(rows),), generator=seeded(2, 0)).tolist()
 true = sum(train.texts[j] in wordings(train.scenes[i]) for i, j in zip(rows, others))
 things = [scene.things[0] for scene in train.scenes]
 same = sum(things[i].color == things[j].color for i, j in zip(rows, others))
-print(f"true of the other picture all the same: {true / len(rows):.1%}")
+print(f"true of the other image all the same: {true / len(rows):.1%}")
 print(f"of the same colour: {same / len(rows):.1%}")
 
 # %% [markdown]
 # **Answer.** One in fifty or so is true by chance, and the model is told that it is wrong: a little
 # noise. But seven in eight are wrong in their *colour*. Who knows colours and nothing else gets
-# nearly all of them right, and has little reason to learn shapes. Negatives are as hard as the batch
-# that they come from.
+# nearly all of them right, and has little reason to learn shapes. Negatives are as hard as the
+# batch that they come from.
 
 # %% [markdown]
 # ## Train it
 #
-# One transformer, two heads. Each step reads the stream twice: once with covered words, and once with
-# a sentence that may be another picture's. The two losses are added.
+# One transformer, two heads. Each step reads the stream twice: once with covered words, and once
+# with a sentence that may be another image's. The two losses are added.
 
 
 # %%
 class Reader(nn.Module):
-    """A ViLT that guesses covered words, and says whether words and picture match."""
+    """A ViLT that guesses covered words, and says whether words and image match."""
 
     def __init__(self, config):
         super().__init__()
@@ -251,7 +257,7 @@ settings |= {"device": options.device}
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
 
 # %%
-everything, (tokens, real, _) = prepare(train.pictures), tokenizer.batch(train.texts, length)
+everything, (tokens, real, _) = prepare(train.images), tokenizer.batch(train.texts, length)
 indices = shuffled_batches(len(tokens), 96, options.seed)
 
 
@@ -268,9 +274,9 @@ losses = {"guessing": [], "matching": []}
 
 
 def joint_loss(model, batch):
-    pictures, covered, real, targets, shown, shown_real, matched = batch
-    guessing = masked_loss(model.guess(covered, pictures, real=real), targets)
-    logits = model.match(shown, pictures, real=shown_real)
+    images, covered, real, targets, shown, shown_real, matched = batch
+    guessing = masked_loss(model.guess(covered, images, real=real), targets)
+    logits = model.match(shown, images, real=shown_real)
     matching = F.binary_cross_entropy_with_logits(logits, matched)
     losses["guessing"].append(guessing.item())
     losses["matching"].append(matching.item())
@@ -289,18 +295,18 @@ for axis, (task, values), height in zip(axes, losses.items(), knows_nothing):
     axis.axhline(height, color=plots.WRONG, linestyle="--", linewidth=1)
     axis.text(steps, 1.02 * height, "knows nothing", color=plots.WRONG, ha="right", va="bottom")
     axis.set(xlabel="step", ylabel="loss", title=task, ylim=(0, 1.25 * height))
-print("picture:", plots.save(figure, out / "training.png"))
+print("figure:", plots.save(figure, out / "training.png"))
 
 # %% [markdown]
-# Neither loss can reach 0: `a [MASK] that is red` may go on in many ways, and one wrong pair in fifty
-# is true.
+# Neither loss can reach 0: `a [MASK] that is red` may go on in many ways, and one wrong pair in
+# fifty is true.
 #
-# ## What the picture is worth
+# ## What the image is worth
 #
-# Now the measurement. Cover the word of the colour, or of the shape, in sentences about new pictures,
-# and let the model guess: with the picture, with another's picture, with none (the mean of all).
+# Now the measurement. Cover the word of the colour, or of the shape, in sentences about new images,
+# and let the model guess: with the image, with another's image, with none (the mean of all).
 #
-# **Question.** There are eight of each. How many will be right without the picture?
+# **Question.** There are eight of each. How many will be right without the image?
 
 
 # %%
@@ -312,9 +318,9 @@ def covered_names(texts, names):
 
 
 @torch.no_grad()
-def guess(covered, real, pictures, reader=model, prepare=prepare):
+def guess(covered, real, images, reader=model, prepare=prepare):
     """Probabilities (B, V) of every word at the [MASK] of each sentence."""
-    logits = reader.guess(covered, prepare(pictures), real=real)  # (B, T, V)
+    logits = reader.guess(covered, prepare(images), real=real)  # (B, T, V)
     return logits[covered == tokenizer.mask].softmax(dim=-1)
 
 
@@ -326,13 +332,13 @@ def worth_of(**how):
     """The shares of covered words that are guessed right, by part, word and view; printed."""
     worth = {}
     for part, pairs in tests.items():
-        own = pairs.pictures
-        views = {"its picture": own, "another's": own.roll(1, 0), "none": mean.expand_as(own)}
+        own = pairs.images
+        views = {"its image": own, "another's": own.roll(1, 0), "none": mean.expand_as(own)}
         for what, names in NAMES.items():
             covered, real, targets = covered_names(pairs.texts, names)
             answers = targets.max(dim=1).values
-            for view, pictures in views.items():
-                right = guess(covered, real, pictures, **how).argmax(dim=-1) == answers
+            for view, images in views.items():
+                right = guess(covered, real, images, **how).argmax(dim=-1) == answers
                 worth[part, what, view] = right.float().mean().item()
         print(part, {key[1:]: round(value, 3) for key, value in worth.items() if key[0] == part})
     return worth
@@ -341,19 +347,19 @@ def worth_of(**how):
 worth = worth_of()
 
 # %% [markdown]
-# **Answer.** About one in eight: without the picture the words know nothing of it, and with another's
-# the model says what is *there*, right where the two happen to be alike. With its own picture every
-# colour is right, on new combinations too. Not so the shapes. A colour is read off one patch; a shape
-# is a matter of many patches and of where each is, and one word of five in some sentences is too
-# little to learn it from in two minutes. Of the shapes it does guess, most lean on the words: which
-# shapes had this colour in training? On combinations that it never met, that habit is wrong.
+# **Answer.** About one in eight: without the image the words know nothing of it, and with another's
+# the model says what is *there*, right where the two happen to be alike. With its own image every
+# colour is right, on new combinations too. Not so the shapes. A colour is read off one patch; a
+# shape is a matter of many patches and of where each is, and one word of five in some sentences is
+# too little to learn it from in two minutes. Of the shapes it does guess, most lean on the words:
+# which shapes had this colour in training? On combinations that it never met, that habit is wrong.
 #
-# Here are some guesses, with the picture and without; the right word is green, the others are red.
+# Here are some guesses, with the image and without; the right word is green, the others are red.
 
 # %%
 pairs = tests["unseen"]
 kinds = [(scene.things[0].color, scene.things[0].shape) for scene in pairs.scenes]
-six = [kinds.index(kind) for kind in unseen[:6]]  # one picture each of six kinds
+six = [kinds.index(kind) for kind in unseen[:6]]  # one image each of six kinds
 texts = [pairs.texts[row] for row in six]
 halves = [covered_names(texts[:3], COLORS), covered_names(texts[3:], SHAPES)]
 covered, real, targets = (torch.cat(both) for both in zip(*halves))
@@ -364,13 +370,13 @@ six_asked = covered, real, targets.max(dim=1).values
 def show_guesses(name, **how):
     """The four likeliest words for each of the six covered ones; the right one is green."""
     covered, real, answers = six_asked
-    looking = guess(covered, real, pairs.pictures[six], **how)
+    looking = guess(covered, real, pairs.images[six], **how)
     blind = guess(covered, real, mean.expand(6, 3, 32, 32), **how)
     size = {"figsize": (13, 4.6), "height_ratios": [1, 1.2]}
     figure, axes = plt.subplots(2, 6, layout="constrained", **size)
     for row, (above, below) in enumerate(axes.T):
         said = tokenizer.decode(covered[row][covered[row] > tokenizer.start], keep_special=True)
-        above.imshow((pairs.pictures[six[row]].permute(1, 2, 0) + 1) / 2)
+        above.imshow((pairs.images[six[row]].permute(1, 2, 0) + 1) / 2)
         above.set_axis_off()
         above.set_title(textwrap.fill(said.removesuffix(" [SEP]"), 22))
         best = looking[row].topk(4).indices
@@ -383,7 +389,7 @@ def show_guesses(name, **how):
         below.set(xlim=(0, 1), xlabel="probability")
         below.invert_yaxis()
     axes[1, 0].set_title("blue: it looks, grey: it cannot", loc="left")
-    print("picture:", plots.save(figure, out / name))
+    print("figure:", plots.save(figure, out / name))
 
 
 show_guesses("guesses.png")
@@ -392,7 +398,7 @@ show_guesses("guesses.png")
 # ## Where does the covered word look?
 #
 # The stream has one attention, so a word's row in it says which patches the word reads.
-# **Question.** A covered colour and a covered shape, in the same picture: the same patches?
+# **Question.** A covered colour and a covered shape, in the same image: the same patches?
 
 # %%
 four = six[::2] + six[5:]
@@ -400,30 +406,30 @@ maps, titles = [], []
 for what, names in NAMES.items():
     covered, real, _ = covered_names([pairs.texts[row] for row in four], names)
     with watch_attention() as layers:
-        guess(covered, real, pairs.pictures[four])
+        guess(covered, real, pairs.images[four])
     place = (covered == tokenizer.mask).nonzero()[:, 1]  # (B,)
     weights = torch.stack(layers).mean(dim=(0, 2))[torch.arange(4), place]  # (B, stream)
-    maps.append(weights[:, 1 + length :])  # (B, N): behind the words and the picture's CLS
+    maps.append(weights[:, 1 + length :])  # (B, N): behind the words and the image's CLS
     titles += [f"{what} of {text!r}" for text in (pairs.texts[row] for row in four)]
     share = maps[-1].sum(dim=1).mean()
     print(f"covered {what}: {share:.0%} of what it looks at is patches, the rest words and CLS")
 
 # %%
-shown = pairs.pictures[four].repeat(2, 1, 1, 1)
+shown = pairs.images[four].repeat(2, 1, 1, 1)
 path = plots.attention_overlay(shown, torch.cat(maps), out / "attention.png", titles=titles)
-print("picture:", path)
+print("figure:", path)
 
 # %% [markdown]
 # **Answer.** Of what goes to patches (a third of all: the numbers above) much the same: those of the
-# thing, and hardly the empty ground. For a colour that is
-# enough. For a shape it is the right place to look and not yet an answer, as you have seen: attention
-# says what is read, not what was understood.
+# thing, and hardly the empty ground. For a colour that is enough. For a shape it is the right place
+# to look and not yet an answer, as you have seen: attention says what is read, not what was
+# understood.
 #
 # ## Right and nearly right
 #
-# The harder measurement: change one thing in a true sentence. The picture's thing is exchanged for
+# The harder measurement: change one thing in a true sentence. The image's thing is exchanged for
 # one of another colour (shape, size, texture), and the *same* wording is said of that. Nothing in
-# the words betrays it. **Question.** Trained on sentences of other pictures alone, which change will
+# the words betrays it. **Question.** Trained on sentences of other images alone, which change will
 # the model notice best, and which hardly?
 
 
@@ -445,17 +451,17 @@ def changed(pairs, what):
 
 # %%
 @torch.no_grad()
-def matches(texts, pictures, reader=model, prepare=prepare):
-    """The probability (B,) that each sentence belongs to its picture."""
+def matches(texts, images, reader=model, prepare=prepare):
+    """The probability (B,) that each sentence belongs to its image."""
     tokens, real, _ = tokenizer.batch(texts, length)
-    return reader.match(tokens, prepare(pictures), real=real).sigmoid()
+    return reader.match(tokens, prepare(images), real=real).sigmoid()
 
 
 def noticed(pairs, what, **how):
     """Of sentences with this one thing changed: the share that is called wrong."""
     said = changed(pairs, what)
     rows = [row for row, text in enumerate(said) if text is not None]
-    chance = matches([said[row] for row in rows], pairs.pictures[rows], **how)
+    chance = matches([said[row] for row in rows], pairs.images[rows], **how)
     return (chance < 0.5).float().mean().item()
 
 
@@ -465,8 +471,8 @@ def judged(**how):
     table = {}
     for part, pairs in tests.items():
         others = pairs.texts[1:] + pairs.texts[:1]
-        true = matches(pairs.texts, pairs.pictures, **how) > 0.5
-        wrong = matches(others, pairs.pictures, **how) < 0.5
+        true = matches(pairs.texts, pairs.images, **how) > 0.5
+        wrong = matches(others, pairs.images, **how) < 0.5
         row = {"true ones accepted": true.float().mean(), "another's refused": wrong.float().mean()}
         row |= {f"other {NAME_OF.get(w, w)} refused": noticed(pairs, w, **how) for w in PROPERTIES}
         table[part] = row
@@ -492,7 +498,7 @@ def draw_table(table, name, title):
     axis.invert_yaxis()
     axis.set(xlim=(0, 1.1), xlabel="share right", title=title)
     axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    print("picture:", plots.save(figure, out / name))
+    print("figure:", plots.save(figure, out / name))
 
 
 draw_table(table, "matching.png", "does it match?")
@@ -503,33 +509,35 @@ figure, axes = plt.subplots(4, 2, figsize=(8, 6.5), layout="constrained", width_
 said = {"true": pairs.texts} | {f"other {what}": changed(pairs, what) for what in PROPERTIES}
 for row, (left, right) in zip(four, axes):
     texts = {f"{text} ({kind})": text for kind, lines in said.items() if (text := lines[row])}
-    chances = matches([*texts.values()], pairs.pictures[[row] * len(texts)])
-    left.imshow((pairs.pictures[row].permute(1, 2, 0) + 1) / 2)
+    chances = matches([*texts.values()], pairs.images[[row] * len(texts)])
+    left.imshow((pairs.images[row].permute(1, 2, 0) + 1) / 2)
     left.set_axis_off()
     colors = [plots.RIGHT, *[plots.WRONG] * (len(texts) - 1)]
     right.bar_label(right.barh([*texts], chances, color=colors), fmt="%.2f", padding=2, fontsize=8)
     right.set(xlim=(0, 1.15), xticks=[0, 0.5, 1])
     right.invert_yaxis()
 axes[-1, 1].set_xlabel("probability that they match (green: true sentences)")
-print("picture:", plots.save(figure, out / "captions.png"))
+print("figure:", plots.save(figure, out / "captions.png"))
 
 # %% [markdown]
 # **Answer.** Colours, nearly always; shapes, sizes and textures, never. Accepting true sentences and
-# refusing those of other pictures, it looks like a good model, and it judges nothing but colour: that
+# refusing those of other images, it looks like a good model, and it judges nothing but colour: that
 # is what its negatives asked for. "It refuses wrong captions" means little until one says how wrong
 # they are.
 #
 # ## Eyes first, and hard negatives
 #
-# What would make it look at shapes? Wrong pairs that differ in nothing else (**hard negatives**), and
-# eyes that can tell shapes. The published ViLT starts from a ViT that was trained on pictures alone;
-# models before it took the features of a detector, as lesson 10 does. Here the eyes are lesson 10's
-# `Looker`: four convolutions that learn to name what lies in each cell; shapes, on pictures with
-# exchanged colours, so that no heart is known by being red. Its 8 x 8 cells of 25 probabilities take
-# the place of the pixels. The model is the same ViLT, with patches of 2 x 2 cells.
+# What would make it look at shapes? Wrong pairs that differ in nothing else (**hard negatives**),
+# and eyes that can tell shapes. The published ViLT starts from a ViT that was trained on images
+# alone; models before it took the features of a detector, as lesson 10 does. Here the eyes are
+# lesson 10's `GridClassifier`: four convolutions that learn to name what lies in each cell; shapes,
+# on images with exchanged colours, so that no heart is known by being red. Its 8 x 8 cells of 25
+# probabilities take the place of the pixels. The model is the same ViLT, with patches of 2 x 2
+# cells.
 #
-# For a hard negative, one word of the true sentence that names a colour, a shape, a size or a texture
-# is exchanged for another of its kind. **Question.** Which rows of the table above will change?
+# For a hard negative, one word of the true sentence that names a colour, a shape, a size or a
+# texture is exchanged for another of its kind. **Question.** Which rows of the table above will
+# change?
 
 # %%
 same_kind = [[tokenizer.encode(name)[0] for name in names] for names in PROPERTIES.values()]
@@ -554,19 +562,19 @@ for row in range(6):
 # %%
 few = 500 if short else 8000
 looking = options.other_steps(1000, quick=5) if world else 5
-eyes = small_vqa.train_looker(
-    train.pictures[:few], small_vqa.labels_of(train.scenes[:few]),
+eyes = small_vqa.train_grid_classifier(
+    train.images[:few], small_vqa.labels_of(train.scenes[:few]),
     steps=looking, seed=options.seed, progress=True,
 )  # fmt: skip
 
 
-def look(pictures):
-    """What the eyes say of pictures (B, 3, 32, 32): probabilities (B, 25, 8, 8)."""
-    cells = small_vqa.look(eyes, pictures)  # (B, 64, 25)
+def look(images):
+    """What the eyes say of images (B, 3, 32, 32): probabilities (B, 25, 8, 8)."""
+    cells = small_vqa.look(eyes, images)  # (B, 64, 25)
     return cells.transpose(1, 2).unflatten(2, (8, 8)).contiguous()
 
 
-looked = look(train.pictures)
+looked = look(train.images)
 torch.manual_seed(options.seed)
 grid = ViLTConfig(len(tokenizer), length, image_size=8, patch_size=2, channels=25, **sizes)
 seeing = Reader(grid)
@@ -599,9 +607,9 @@ show_guesses("guesses_seeing.png", **how)
 
 # %% [markdown]
 # **Answer.** Shapes and sizes: it guesses the covered shape, on combinations that it never met too,
-# and refuses a sentence that is wrong in nothing but its shape. Textures it still takes as they come:
-# few sentences name one. "It refuses wrong captions" meant little before one said how wrong they are;
-# now it means more, and the table says what it still does not mean.
+# and refuses a sentence that is wrong in nothing but its shape. Textures it still takes as they
+# come: few sentences name one. "It refuses wrong captions" meant little before one said how wrong
+# they are; now it means more, and the table says what it still does not mean.
 #
 # ## What are the types worth?
 #
@@ -615,15 +623,15 @@ def with_types(change):
     table, pairs = vilt.embeddings.modalities.weight, tests["seen"]
     kept = table.clone()
     table.copy_(change(kept))
-    true = matches(pairs.texts, pairs.pictures) > 0.5
-    wrong = matches(pairs.texts[1:] + pairs.texts[:1], pairs.pictures) < 0.5
+    true = matches(pairs.texts, pairs.images) > 0.5
+    wrong = matches(pairs.texts[1:] + pairs.texts[:1], pairs.images) < 0.5
     table.copy_(kept)
     return (true.float().mean() + wrong.float().mean()).item() / 2
 
 
 for name, change in {
     "as learned": lambda table: table,
-    "exchanged": lambda table: table[[PICTURE, WORD]],
+    "exchanged": lambda table: table[[IMAGE, WORD]],
     "taken away": torch.zeros_like,
 }.items():
     print(f"types {name:10}: {with_types(change):.3f} of the sentences judged rightly")
@@ -631,37 +639,38 @@ for name, change in {
 # %%
 with torch.no_grad():
     batch = tokenizer.batch(pairs.texts[:1], 2 + len(tokenizer.encode(pairs.texts[0])))
-    stream, _ = vilt.embeddings(batch.tokens, prepare(pairs.pictures[:1]))
+    stream, _ = vilt.embeddings(batch.tokens, prepare(pairs.images[:1]))
 names = [tokenizer.symbols[token] for token in batch.tokens[0]]
 names += ["CLS", *[f"patch {row},{column}" for row in range(4) for column in range(4)]]
 alike = F.cosine_similarity(stream[0][:, None], stream[0][None], dim=-1)
 path = plots.similarity_matrix(
     alike, names, names, out / "stream.png", heading="one stream: cosine"
 )
-print("picture:", path)
+print("figure:", path)
 
 # %% [markdown]
-# **Answer.** Here, nothing: exchanged or taken away, they change no judgement. In the picture of the
-# stream the patches of empty ground are all alike, and no word is like a patch: with so few words the
-# model tells them apart by their content. What is learned of the types is then little more than a
-# constant. They are worth something where a word and a patch may look alike, and they cost nothing.
+# **Answer.** Here, nothing: exchanged or taken away, they change no judgement. In the image of the
+# stream the patches of empty ground are all alike, and no word is like a patch: with so few words
+# the model tells them apart by their content. What is learned of the types is then little more than
+# a constant. They are worth something where a word and a patch may look alike, and they cost
+# nothing.
 
 # %% [markdown]
 # ## Sentences that people wrote
 #
-# The world's sentences are made by a program. NLVR's are not: people were shown pictures of three
+# The world's sentences are made by a program. NLVR's are not: people were shown images of three
 # grey boxes and wrote something that is true of some and false of others. `--data nlvr` trains on
 # the 989 pairs of its dev part and is tested on the 990 of its test part, which have other
 # sentences.
 #
-# A matching head is all one needs, and the wrong pairs are given. Each box is read with the sentence
-# in a stream of its own; the mean of the three vectors is judged, so that the order of the boxes
-# cannot matter. **Question.** 56 % of the answers are *true*. What will a model reach that has seen
-# only 249 different sentences?
+# A matching head is all one needs, and the wrong pairs are given. Each box is read with the
+# sentence in a stream of its own; the mean of the three vectors is judged, so that the order of the
+# boxes cannot matter. **Question.** 56 % of the answers are *true*. What will a model reach that
+# has seen only 249 different sentences?
 
 
 # %%
-class Judge(nn.Module):
+class StatementClassifier(nn.Module):
     """Is the sentence true of the three boxes? One logit."""
 
     def __init__(self, config):
@@ -677,9 +686,9 @@ class Judge(nn.Module):
 
 
 def three_boxes(pairs):
-    """The boxes of each picture: (B, 3, 3, 50, 50)."""
-    pictures = load_boxes(pairs, height=50)
-    return torch.stack([pictures[..., left : left + 50] for left in (0, 75, 150)], dim=1)
+    """The boxes of each image: (B, 3, 3, 50, 50)."""
+    images = load_boxes(pairs, height=50)
+    return torch.stack([images[..., left : left + 50] for left in (0, 75, 150)], dim=1)
 
 
 # %%
@@ -700,16 +709,16 @@ if not world:
 # %%
 if not world:
     figure, axes = plt.subplots(4, 2, figsize=(8.5, 6.4), layout="constrained")
-    for pair, picture, axis in zip(dev, load_boxes(dev[:8], 100), axes.flat):
-        axis.imshow((picture.permute(1, 2, 0) + 1) / 2)
+    for pair, image, axis in zip(dev, load_boxes(dev[:8], 100), axes.flat):
+        axis.imshow((image.permute(1, 2, 0) + 1) / 2)
         axis.set_title(f"{textwrap.fill(pair.sentence, 50)}\n{'true' if pair.label else 'false'}")
         axis.set_axis_off()
-    print("picture:", plots.save(figure, out / "nlvr.png"))
+    print("figure:", plots.save(figure, out / "nlvr.png"))
 
 # %% [markdown]
 # Three models, alike but for what they are given: both, the words alone (grey boxes), the boxes
-# alone (no word is real but [CLS]). Boxes are mirrored at random; who says left or right in this set
-# is rare.
+# alone (no word is real but [CLS]). Boxes are mirrored at random; who says left or right in this
+# set is rare.
 
 
 # %%
@@ -717,7 +726,9 @@ def judge(see_words, see_boxes):
     """Train on dev; which of the test's answers are right, bool (B,)."""
     torch.manual_seed(options.seed)
     sizes = {"width": width, "depth": 3, "heads": 4, "hidden": 2 * width, "epsilon": 1e-5}
-    model = Judge(ViLTConfig(len(words), longest, image_size=50, patch_size=10, **sizes))
+    model = StatementClassifier(
+        ViLTConfig(len(words), longest, image_size=50, patch_size=10, **sizes)
+    )
     indices = shuffled_batches(len(dev), 64, options.seed)
     first = torch.arange(longest) == 0
 
@@ -772,7 +783,7 @@ if not world:
         axis.plot(accuracy, place, "o", color=plots.LINES[0])
     axis.set_yticks(range(len(rows)), rows)
     axis.set(xlabel="accuracy on the test part, and 95 % interval", ylim=(3.5, -0.5))
-    print("picture:", plots.save(figure, out / "judged.png"))
+    print("figure:", plots.save(figure, out / "judged.png"))
 
 # %% [markdown]
 # **Answer.** Hardly more than who always says *true*: 57 % with words and boxes, and all intervals
@@ -812,8 +823,8 @@ if not world:
 # %% [markdown]
 # ## What was reached
 #
-# Go on with the exercises of this lesson (`python -m scratchmm learn list`), and with sentences that
-# nobody generated: `python tutorials/09_vilt.py --data nlvr`.
+# Go on with the exercises of this lesson (`python -m scratchmm learn list`), and with sentences
+# that nobody generated: `python tutorials/09_vilt.py --data nlvr`.
 
 # %%
 if world:
@@ -824,12 +835,12 @@ if world:
         )
     report(
         "covered colours, new combinations",
-        worth["unseen", "colour", "its picture"],
+        worth["unseen", "colour", "its image"],
         0.95,
         unjudged=options.unjudged,
     )
     for part in tests:
-        shapes = worth_seeing[part, "shape", "its picture"]
+        shapes = worth_seeing[part, "shape", "its image"]
         refused = float(table_seeing[part]["other shape refused"])
         kept = float(table_seeing[part]["true ones accepted"])
         name = f"{part} combinations"

@@ -1,12 +1,12 @@
 """Lesson 10, visual question answering: first see, then answer.
 
-Question: a model answers questions about pictures. How much of that has it seen, how much has it
+Question: a model answers questions about images. How much of that has it seen, how much has it
 guessed, and how would one know?
 
-Time: about 2 and a half minutes on two cores (`--quick`: about 15 s). Pictures go to
+Time: about 2 and a half minutes on two cores (`--quick`: about 15 s). Images go to
 runs/10_visual_question_answering/ (`--quick`: to runs/10_visual_question_answering_quick/).
-Read beside it: scratchmm/fusion/vqa.py and scratchmm/vision/looker.py, then
-scratchmm/data/guessing.py and scratchmm/metrics/vqa.py.
+Read beside it: scratchmm/fusion/vqa.py and scratchmm/vision/grid_classifier.py, then
+scratchmm/data/world/blind_baselines.py and scratchmm/metrics/vqa.py.
 Exercises: vqa.vqa_accuracy, test.vqa_accuracy, bias.others
 (`python -m scratchmm learn check vqa.vqa_accuracy`).
 Papers: VQA: Visual Question Answering (arXiv 1505.00468); Stacked Attention Networks (arXiv
@@ -17,11 +17,11 @@ V in VQA Matter (arXiv 1612.00837).
 # %% [markdown]
 # # Visual question answering
 #
-# The first models for this task answered 50 per cent of the questions right with the picture taken
+# The first models for this task answered 50 per cent of the questions right with the image taken
 # away: bananas are yellow, and "is there a ..." is mostly yes. So this lesson asks twice: what does
 # the model answer, and what could have been answered without looking?
 #
-# By the end you can train a model that answers questions about pictures it has never seen, say what
+# By the end you can train a model that answers questions about images it has never seen, say what
 # guessing alone would reach, see what its words look at, and score answers that people disagree on.
 
 # %%
@@ -37,10 +37,10 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.asked import ask_scenes
-from scratchmm.data.guessing import ceilings
-from scratchmm.data.wording import KINDS
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.balanced_questions import ask_scenes
+from scratchmm.data.world.blind_baselines import blind_ceilings
+from scratchmm.data.world.questions import KINDS
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.fusion.vqa import VQA, VQAConfig
 from scratchmm.metrics.bias import bias_by_group
 from scratchmm.metrics.vqa import vqa_accuracies, vqa_accuracy
@@ -58,32 +58,34 @@ plt.rcParams.update(plots.STYLE)
 #
 # Who learns to see and to answer at once learns neither in minutes: an answer says little about
 # which of a thousand pixels was to blame. So there are two stages, as in the models that won the
-# first contests. Stage one: a small network of four convolutions, the looker, is told what lies in
-# each of 8 x 8 cells, its shape, colour, size and texture. Stage two gets its probabilities.
+# first contests. Stage one: a small network of four convolutions, the grid classifier, is told what
+# lies in each of 8 x 8 cells, its shape, colour, size and texture. Stage two gets its
+# probabilities.
 
 # %%
-sizes = {"scenes": 500, "tests": 200, "looker_steps": 60} if options.quick else {}
-(out / "looker.pt").unlink(missing_ok=True)  # one of an earlier run may be another
+sizes = {"scenes": 500, "tests": 200, "grid_steps": 60} if options.quick else {}
+(out / "grid_classifier.pt").unlink(missing_ok=True)  # one of an earlier run may be another
 started = time.perf_counter()
-data = small_vqa.quizzes(out / "looker.pt", seed=options.seed, progress=True, **sizes)
+data = small_vqa.vqa_data(out / "grid_classifier.pt", seed=options.seed, progress=True, **sizes)
 seeing = time.perf_counter() - started
-count = len(data.training.pictures)
+count = len(data.training.images)
 print(f"{count} scenes drawn, looked at, and asked {len(data.training.asked)} questions")
 print(f"in {seeing:.0f} s; {len(data.vocabulary)} answers: {', '.join(data.vocabulary.answers)}")
 
 # %% [markdown]
-# Two tests, with a picture for each question: one of the combinations of colour and shape that
+# Two tests, with an image for each question: one of the combinations of colour and shape that
 # training has seen, one of those it has not. **Question.** What is the answer to each of these?
 
 # %%
 first = [[q.kind for q in data.seen.asked].index(kind) for kind in KINDS]
 shown = [data.seen.asked[place] for place in first]
 titles = [f"{q.kind}: {q.question} {q.answer}" for q in shown]
-pictures = data.seen.pictures[first]
-print("picture:", plots.picture_grid(pictures, titles, out / "questions.png", columns=5))
+images = data.seen.images[first]
+print("figure:", plots.image_grid(images, titles, out / "questions.png", columns=5))
 
 # %% [markdown]
-# What the looker has to say about one of them, colour by colour: the probability in each cell.
+# What the grid classifier has to say about one of them, colour by colour: the probability in each
+# cell.
 
 # %%
 sight = data.seen.features[first[3]]  # (64, 25)
@@ -98,25 +100,25 @@ strongest = torch.stack(maps).amax((1, 2)).topk(5).indices.tolist()
 
 # %%
 figure, axes = plt.subplots(1, 6, figsize=(8, 1.9), layout="constrained")
-axes[0].imshow(((pictures[3] + 1) / 2).permute(1, 2, 0))
-axes[0].set_title("the picture")
+axes[0].imshow(((images[3] + 1) / 2).permute(1, 2, 0))
+axes[0].set_title("the image")
 for axis, which in zip(axes[1:], strongest):
     axis.imshow(maps[which], vmin=0, vmax=1)
     axis.set_title(named[which])
 for axis in axes:
     axis.set_axis_off()
-figure.suptitle("what the looker sees, and how sure it is (dark 0, bright 1)", fontsize=9)
-print("picture:", plots.save(figure, out / "what_is_seen.png"))
+figure.suptitle("what the grid_classifier sees, and how sure it is (dark 0, bright 1)", fontsize=9)
+print("figure:", plots.save(figure, out / "what_is_seen.png"))
 
 # %% [markdown]
 # ## What can be known without looking
 #
 # **Question.** Five kinds of question, each as frequent as the others. How many can be answered by
-# who always says the same? By who knows the question but not the picture? By who knows the picture
+# who always says the same? By who knows the question but not the image? By who knows the image
 # but not what is asked?
 #
 # These are counted from the questions themselves, so they hold for any model: *words* says what was
-# most often true of that question in training, *picture* what fits most of what could be asked.
+# most often true of that question in training, *image* what fits most of what could be asked.
 
 
 # %%
@@ -125,14 +127,14 @@ def guessing(quiz, only, seed):
     known = zip(*((q.question, q.answer, q.kind) for q in data.training.asked))
     asked = [list(column) for column in zip(*((q.question, q.answer, q.kind) for q in quiz.asked))]
     scenes = ask_scenes(len(quiz.asked), seed, only)  # those of the test, drawn again
-    return ceilings(*asked, known=tuple(list(column) for column in known), scenes=scenes)
+    return blind_ceilings(*asked, known=tuple(list(column) for column in known), scenes=scenes)
 
 
 seen, unseen = split_combinations()
 guesses = {"seen": guessing(data.seen, seen, options.seed + 101)}
 guesses["unseen"] = guessing(data.unseen, unseen, options.seed + 102)
 table = {}
-for rule in ("majority", "words", "picture"):
+for rule in ("majority", "words", "image"):
     rows = {which: {k: getattr(g[k], rule) for k in KINDS} for which, g in guesses.items()}
     table[f"guess: {rule}"] = rows
 
@@ -149,8 +151,8 @@ for name, row in table.items():
 
 # %% [markdown]
 # **Answer.** Half of the yes-or-no questions, and an eighth to a third of the rest, with one
-# exception. The picture's row knows the kind of question, too, and of things to be counted one
-# picture holds few: who sees it, and knows that something is to be counted, knows most answers. In
+# exception. The image's row knows the kind of question, too, and of things to be counted one
+# image holds few: who sees it, and knows that something is to be counted, knows most answers. In
 # training every answer of a kind comes as often as any other (`small_vqa.even_batches`), so that
 # guessing does not pay.
 #
@@ -165,9 +167,9 @@ for name, row in table.items():
 
 # %%
 def build(cells):
-    """A model with an answer for each of the vocabulary; the looker has done its part."""
+    """A model with an answer for each of the vocabulary; the grid classifier has done its part."""
     torch.manual_seed(options.seed)
-    sizes = {"picture_width": data.seen.features.shape[-1], "picture_tokens": cells}
+    sizes = {"image_width": data.seen.features.shape[-1], "image_tokens": cells}
     words = {"context_length": data.seen.tokens.shape[1]}
     sizes["grid"] = (8, 8) if cells == 64 else None  # row by row
     config = VQAConfig(len(data.tokenizer), len(data.vocabulary), **sizes, **words)
@@ -191,7 +193,7 @@ def answer(model, features, tokens, real):
 
 
 def inputs(quiz, blind=False, deaf=False):
-    """What a model is given: without the picture if it is blind, without the words if deaf."""
+    """What a model is given: without the image if it is blind, without the words if deaf."""
     features = quiz.features[quiz.scene]
     features = 0 * features[:, :1] if blind else features
     kept = 2 if deaf else quiz.tokens.shape[1]  # where a question starts, and no more
@@ -241,24 +243,25 @@ for kind, color in zip(KINDS, (*plots.LINES, plots.INK)):
     axis.plot([row["step"] for row in way], [row[kind] for row in way], color=color, label=kind)
 axis.set(xlabel="step", ylabel="accuracy, 500 questions", title="what is learned first")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-print("picture:", plots.save(figure, out / "on_the_way.png"))
+print("figure:", plots.save(figure, out / "on_the_way.png"))
 
 # %% [markdown]
 # **Answer.** What asks for one look comes first. A comparison needs two counts and the larger of
 # them: it waits at even chances for hundreds of steps, then comes at once. Relations would wait as
 # long, with some seeds for ever, had the cells' places started at random; here they start as clock
-# hands of row and column (`grid_positions`), so that neighbours are alike before anything is learned.
+# hands of row and column (`grid_positions`), so that neighbours are alike before anything is
+# learned.
 #
-# Beside it stand the same model without a picture (*words alone*) and without a question (*picture
+# Beside it stand the same model without an image (*words alone*) and without a question (*image
 # alone*). **Question.** Do they stay below what was counted above?
 
 # %%
-quizzes = {"seen": data.seen, "unseen": data.unseen}
-trained = {"words alone": (blind, {"blind": True}), "picture alone": (deaf, {"deaf": True})}
+vqa_data = {"seen": data.seen, "unseen": data.unseen}
+trained = {"words alone": (blind, {"blind": True}), "image alone": (deaf, {"deaf": True})}
 trained["both"] = (model, {})
 for name, (which, without) in trained.items():
     table[name] = {}
-    for test, quiz in quizzes.items():
+    for test, quiz in vqa_data.items():
         told = answer(which, *inputs(quiz, **without))
         table[name][test] = small_vqa.accuracy_by_kind(told, quiz)
 for name, row in table.items():
@@ -266,8 +269,8 @@ for name, row in table.items():
 
 # %% [markdown]
 # **Answer.** They do, but for some points of luck in a test of 400 questions a kind. Without the
-# words a model does not even know the kind of question, which the guess above was told: so it is far
-# below. What the whole model has above both it must have seen.
+# words a model does not even know the kind of question, which the guess above was told: so it is
+# far below. What the whole model has above both it must have seen.
 #
 # The goals of this lesson: of what it has seen, 95 per cent of attributes and existence, 85 of what
 # counts or relates; of combinations it never saw, 85 and 75.
@@ -286,8 +289,9 @@ for (test, group), goal in goals.items():
 # %% [markdown]
 # ## All the ways beside each other
 #
-# Lessons 07 and 08 answered the same questions with other models. Those whose tables are there stand
-# in this figure too, by kind of question; lesson 08's are of unseen combinations, and of three kinds.
+# Lessons 07 and 08 answered the same questions with other models. Those whose tables are there
+# stand in this figure too, by kind of question; lesson 08's are of unseen combinations, and of
+# three kinds.
 
 # %%
 strategies = {"vqa": {"parameters": parameters, "seconds": answering}}
@@ -316,26 +320,27 @@ for row, column in cells.isfinite().nonzero().tolist():
 axis.set_title("right answers, by kind")
 axis.spines[:].set_visible(False)
 axis.tick_params(length=0)
-print("picture:", plots.save(figure, out / "strategies.png"))
+print("figure:", plots.save(figure, out / "strategies.png"))
 
 # %% [markdown]
 # ## What does it look at?
 #
-# A high score does not prove that a model looks. So each of its inputs is taken away in turn: blanked
-# (the same nothing for all), or shuffled, which is the harder trial: the question comes with
-# *another* picture, as good as any, and nobody keeps their own.
+# A high score does not prove that a model looks. So each of its inputs is taken away in turn:
+# blanked (the same nothing for all), or shuffled, which is the harder trial: the question comes
+# with
+# *another* image, as good as any, and nobody keeps their own.
 
 
 # %%
 def told(given):
-    """An answer to each question, from pictures and tokens by name."""
-    return answer(model, given["picture"], given["words"], given["words"] != data.tokenizer.pad)
+    """An answer to each question, from images and tokens by name."""
+    return answer(model, given["image"], given["words"], given["words"] != data.tokenizer.pad)
 
 
 features, tokens, _ = inputs(data.seen)
 kinds = [question.kind for question in data.seen.asked]
 nothing = {"words": lambda words: torch.full_like(words, data.tokenizer.start)}
-both = {"picture": features, "words": tokens}
+both = {"image": features, "words": tokens}
 bias = bias_by_group(told, both, data.seen.answers, kinds, nothing)
 
 # %%
@@ -349,10 +354,10 @@ for axis, (name, found) in zip(axes, bias.items()):
     axis.set(title=f"{name} taken away", ylim=(0, 1))
 axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 axes[0].set_ylabel("accuracy")
-print("picture:", plots.save(figure, out / "bias.png"))
+print("figure:", plots.save(figure, out / "bias.png"))
 
 # %% [markdown]
-# Both are needed. And where do its words look? Each picture below is lit where a word looks, the
+# Both are needed. And where do its words look? Each image below is lit where a word looks, the
 # mean of all heads in one of the three layers. **Question.** Will the name of a thing look at the
 # thing?
 
@@ -365,10 +370,10 @@ lit = [torch.stack(output.weights).mean(dim=2)[:, 0] for output in told_of]  # (
 real = [int(data.seen.real[place].sum()) for place in chosen]
 
 
-def paint(axis, picture, weights):
-    """The picture, dark where nobody looks."""
+def paint(axis, image, weights):
+    """The image, dark where nobody looks."""
     light = (weights / weights.max()).view(8, 8).repeat_interleave(4, 0).repeat_interleave(4, 1)
-    axis.imshow(((picture + 1) / 2 * (0.15 + 0.85 * light)).permute(1, 2, 0).clamp(0, 1))
+    axis.imshow(((image + 1) / 2 * (0.15 + 0.85 * light)).permute(1, 2, 0).clamp(0, 1))
     axis.set_xticks([])
     axis.set_yticks([])
 
@@ -378,20 +383,20 @@ for place, output, weights, length in zip(chosen, told_of, lit, real):
     words = [data.tokenizer.decode([int(t)]).strip() for t in data.seen.tokens[place, :length]]
     words[0], words[-1] = "(start)", "(end)"
     figure, axes = plt.subplots(3, length, figsize=(0.85 * length, 3.4), layout="constrained")
-    picture = data.seen.pictures[place]
+    image = data.seen.images[place]
     for layer in range(3):
         for column in range(length):
-            paint(axes[layer, column], picture, weights[layer, column])
+            paint(axes[layer, column], image, weights[layer, column])
             axes[0, column].set_title(words[column], fontsize=8)
         axes[layer, 0].set_ylabel(f"layer {layer + 1}", fontsize=8)
     said = data.vocabulary.decode(output.logits.argmax(dim=1))[0]
     figure.suptitle(f"{data.seen.asked[place].question} it says: {said}", fontsize=9)
-    print("picture:", plots.save(figure, out / f"looks_{data.seen.asked[place].kind}.png"))
+    print("figure:", plots.save(figure, out / f"looks_{data.seen.asked[place].kind}.png"))
 
 # %% [markdown]
 # **Answer.** Most of the light falls on things and little on the ground. Which word looks at
 # which thing is less tidy: the words have read each other before they look, so that "the" may look
-# on behalf of its noun. A map shows what was read, not what was made of it; that the picture is
+# on behalf of its noun. A map shows what was read, not what was made of it; that the image is
 # needed, the trial above has shown better.
 #
 # What does it still get wrong? Its first mistakes on combinations that it never saw, and what it
@@ -403,13 +408,13 @@ wrong = (found != data.unseen.answers).nonzero().flatten()[:10]
 said = data.vocabulary.decode(found[wrong])
 asked = [data.unseen.asked[place] for place in wrong.tolist()]
 titles = [f"{q.question} said {s}" for q, s in zip(asked, said)]
-pictures = data.unseen.pictures[wrong]
-print("picture:", plots.picture_grid(pictures, titles, out / "mistakes.png", columns=5))
+images = data.unseen.images[wrong]
+print("figure:", plots.image_grid(images, titles, out / "mistakes.png", columns=5))
 
 # %% [markdown]
 # **Answer.** In these, it mostly takes two for one. Attention gives a *mean* of what was looked at,
-# and the mean of two rings is a ring: how many went into it must be learned on the side, and what is
-# learned so does not carry over well to things never seen.
+# and the mean of two rings is a ring: how many went into it must be learned on the side, and what
+# is learned so does not carry over well to things never seen.
 #
 # ## Scoring an answer
 #
@@ -427,8 +432,8 @@ for said in ("red", "Orange.", "a pink", "blue"):
 
 # %% [markdown]
 # **Answer.** Red earns all, so a perfect model would too. Orange earns nine tenths: in three of the
-# ten ways one of its own three is the one left out. Pink earns a third nine times, and nothing once.
-# Capitals, articles and points are cleaned away first.
+# ten ways one of its own three is the one left out. Pink earns a third nine times, and nothing
+# once. Capitals, articles and points are cleaned away first.
 #
 # Now let ten people answer our questions, each of them slipping one time in five. **Question.** The
 # model was trained on answers without slips. Who scores higher, the model or one of the people?

@@ -1,29 +1,29 @@
-"""Lesson 11, DDPM: pictures drown in noise, and a network walks back.
+"""Lesson 11, DDPM: images drown in noise, and a network walks back.
 
-Question: how can a network that only ever learned to see noise draw pictures that nobody has drawn?
+Question: how can a network that only ever learned to see noise draw images that nobody has drawn?
 
-Time: about 3 minutes on two cores (`--quick`: about 15 s). Pictures go to runs/11_ddpm/ (`--quick`: to
+Time: about 3 minutes on two cores (`--quick`: about 15 s). Images go to runs/11_ddpm/ (`--quick`: to
 runs/11_ddpm_quick/; with `--data fashion_mnist` to runs/11_ddpm_fashion_mnist/).
 On real clothes: `--data fashion_mnist --root FOLDER` (or SCRATCHMM_DATA), about 3 minutes.
-Read beside it: scratchmm/diffusion/schedule.py and ddpm.py, then layers/picture_blocks.py and
+Read beside it: scratchmm/diffusion/schedule.py and ddpm.py, then layers/image_blocks.py and
 diffusion/unet.py.
 Exercises: schedule.cosine_schedule, schedule.mix, sinusoids.cosines_first,
-picture_blocks.PictureBlock, picture_blocks.Downsample, unet.up, ddpm.diffusion_loss, ddpm.posterior,
+image_blocks.ResidualBlock2d, image_blocks.Downsample, unet.up, ddpm.diffusion_loss, ddpm.posterior,
 ddpm.ancestral_step, bug.noisy_last_step (`python -m scratchmm learn check schedule.mix`).
 Papers: Denoising Diffusion Probabilistic Models (arXiv 2006.11239), sections 2 and 3; Improved
 Denoising Diffusion Probabilistic Models (arXiv 2102.09672), section 3.2; U-Net (arXiv 1505.04597).
 """
 
 # %% [markdown]
-# # DDPM: from noise to pictures
+# # DDPM: from noise to images
 #
-# To turn a picture into noise is easy: add a little, and again, until nothing is left to see (the
-# forward process). To go back (the reverse process) is hard, for it must be known what pictures look
+# To turn an image into noise is easy: add a little, and again, until nothing is left to see (the
+# forward process). To go back (the reverse process) is hard, for it must be known what images look
 # like. But each step back is a small one, and
 # what it takes is one thing: to see how much of what lies there is noise. That can be learned from
 # examples without end, since everybody can add noise.
 #
-# By the end you can say how much of a picture is left at each step, train a network that sees the
+# By the end you can say how much of an image is left at each step, train a network that sees the
 # noise, walk back with it, and tell a sampler that is wrong from a network that is bad.
 
 # %%
@@ -41,19 +41,19 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.idx import load_fashion_mnist
-from scratchmm.data.world import sample_scene
+from scratchmm.data.sets.mnist import load_fashion_mnist
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import sample_scene
 from scratchmm.diffusion import ddpm, schedule
 from scratchmm.diffusion.unet import UNet, UNetConfig
 from scratchmm.layers import sinusoids
-from scratchmm.layers.picture_blocks import Downsample, PictureBlock
+from scratchmm.layers.image_blocks import Downsample, ResidualBlock2d
 from scratchmm.metrics.fid import fid
+from scratchmm.training.attribute_classifier import open_attribute_classifier
 from scratchmm.training.average import Averaged
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
-from scratchmm.training.small_judge import open_judge
 
 # %%
 parser = LessonParser(__doc__)
@@ -72,12 +72,12 @@ out = options.folder("11_ddpm" + "_fashion_mnist" * (not world) + larger)
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
-# The pictures: one large plain thing of the world each. Half of them stay aside, to be compared with.
+# The images: one large plain thing of the world each. Half of them stay aside, to be compared with.
 
 
 # %%
 def draw_things(count):
-    """Pictures (count, 3, size, size) of one large plain thing, in [-1, 1]."""
+    """Images (count, 3, size, size) of one large plain thing, in [-1, 1]."""
     rng, scenes = np.random.default_rng(seed), []
     while len(scenes) < count:
         scene = sample_scene(rng)
@@ -87,22 +87,22 @@ def draw_things(count):
 
 
 count = 800 if quick else 8000
-pictures = draw_things(count) if world else load_fashion_mnist(options.root)[0][: 2 * count]
-aside, pictures = pictures[:400], pictures[400:]
-path = plots.picture_grid(pictures[:16], None, out / "real.png", heading="real pictures")
-print(f"{len(pictures)} pictures {tuple(pictures.shape[1:])}; picture: {path}")
+images = draw_things(count) if world else load_fashion_mnist(options.root)[0][: 2 * count]
+aside, images = images[:400], images[400:]
+path = plots.image_grid(images[:16], None, out / "real.png", heading="real images")
+print(f"{len(images)} images {tuple(images.shape[1:])}; image: {path}")
 
 # %% [markdown]
 # ## How much is left
 #
-# At step t a noisy picture is x = sqrt(a) * picture + sqrt(1 - a) * noise. One number, a (alpha-bar,
+# At step t a noisy image is x = sqrt(a) * image + sqrt(1 - a) * noise. One number, a (alpha-bar,
 # in the papers), says how much is left: its share of the variance. It falls from 1 to 0. A schedule
 # is the list of these numbers. What a single step takes is its **beta**: the share of noise that it
-# mixes in, so that of the picture 1 - beta is left, and a is the product of all 1 - beta until there.
+# mixes in, so that of the image 1 - beta is left, and a is the product of all 1 - beta until there.
 #
 # **Question.** The first paper takes 1000 steps, and lets beta grow on a line, from 0.0001 to 0.02.
 # What happens if we take the same line in 100 steps? (The right figure is in decibels: 10 more are
-# ten times as much picture to the noise, and 0 is as much of both.)
+# ten times as much image to the noise, and 0 is as much of both.)
 
 # %%
 steps = 100
@@ -123,20 +123,20 @@ axes[0].set(xlabel="share of the way", ylabel="a", title="how much is left")
 axes[1].set(xlabel="share of the way", ylabel="decibels", title="signal to noise")
 axes[1].axhline(0, color=plots.QUIET, linewidth=0.8, linestyle="--")
 axes[0].legend(frameon=False)
-print("picture:", plots.save(figure, out / "schedules.png"))
+print("figure:", plots.save(figure, out / "schedules.png"))
 
 # %% [markdown]
-# **Answer.** With the same line a third of the variance is still picture at the end. Who would start
-# to walk back from pure noise would start in a place where training has never been. The line is made
-# for 1000 steps. The cosine fits any number, since it gives a itself, as the square of a cosine over
-# the way: it spends its steps evenly, and below the dashed line, where there is more noise than
-# picture, it stays half of the way.
+# **Answer.** With the same line a third of the variance is still image at the end. Who would start
+# to walk back from pure noise would start in a place where training has never been. The line is
+# made for 1000 steps. The cosine fits any number, since it gives a itself, as the square of a
+# cosine over the way: it spends its steps evenly, and below the dashed line, where there is more
+# noise than image, it stays half of the way.
 #
 # ## Noise in one go
 #
 # Noise upon noise is noise: normal numbers add up to normal numbers, and their variances add up. So
-# nobody has to walk there; any step is reached in one go. **Question.** Take 60 small steps, and take
-# one go to step 60: will the two agree in mean and deviation?
+# nobody has to walk there; any step is reached in one go. **Question.** Take 60 small steps, and
+# take one go to step 60: will the two agree in mean and deviation?
 
 # %%
 cosine = schedules["cosine, 100 steps"]
@@ -152,13 +152,13 @@ print(f"one go:   mean {go.mean():.3f}, deviation {go.std():.3f}")
 
 # %%
 shown = [0, 10, 25, 40, 55, 70, 85, 99]
-strip = pictures[:3].repeat_interleave(len(shown), 0)
+strip = images[:3].repeat_interleave(len(shown), 0)
 times = torch.tensor(shown).repeat(3)
 noise = torch.randn(strip[:1].shape, generator=generator).expand_as(strip)
 rows = {"noised": ddpm.q_sample(cosine, strip, times, noise).clamp(-1, 1)}
 titles = [f"step {t}, a = {cosine.alpha_bar[t]:.2f}" for t in shown] + [""] * 16
-path = plots.picture_grid(rows["noised"], titles, out / "noising.png", columns=len(shown))
-print("picture:", path)
+path = plots.image_grid(rows["noised"], titles, out / "noising.png", columns=len(shown))
+print("figure:", path)
 
 # %% [markdown]
 # **Answer.** They agree. Look at the film strip from the right: at which step do you first see a
@@ -182,7 +182,7 @@ figure.colorbar(shown_hands, ax=axis).outline.set_visible(False)
 for hand in (0, 8, 16, 24, 31):
     turns = 1000 * 10_000 ** (-hand / 32) / (2 * math.pi)
     print(f"hand {hand:2} turns {turns:6.2f} times on the whole way")
-print("picture:", plots.save(figure, out / "clocks.png"))
+print("figure:", plots.save(figure, out / "clocks.png"))
 
 # %% [markdown]
 # **Answer.** Hands that turn often tell neighbours apart, but stand in the same place many times on
@@ -191,14 +191,14 @@ print("picture:", plots.save(figure, out / "clocks.png"))
 #
 # ## Blocks that hear the time
 #
-# The UNet, the network that will see the noise, is built of residual blocks: norm, silu, convolution,
-# and the same once more. (The norm is of groups: some channels of one picture at a time are brought
-# to mean 0 and deviation 1. silu is x * sigmoid(x), a smooth relu.) The time is a vector, the picture
-# a grid. **Question.** Where is there room for a vector in a grid?
+# The UNet, the network that will see the noise, is built of residual blocks: norm, silu,
+# convolution, and the same once more. (The norm is of groups: some channels of one image at a time
+# are brought to mean 0 and deviation 1. silu is x * sigmoid(x), a smooth relu.) The time is a
+# vector, the image a grid. **Question.** Where is there room for a vector in a grid?
 
 # %%
 torch.manual_seed(seed)
-block, heard = PictureBlock(8, 8, time_width=16, groups=2), []
+block, heard = ResidualBlock2d(8, 8, time_width=16, groups=2), []
 block.second_norm.register_forward_hook(lambda layer, given, result: heard.append(given[0]))
 grid = torch.randn(1, 8, 6, 6)
 for moment in torch.randn(2, 1, 16):
@@ -216,16 +216,16 @@ print(f"largest difference between two cells of a channel: {change.std(dim=(2, 3
 #
 # ## Down and up
 #
-# A convolution of kernel 3 sees its neighbours only. To see a whole thing, the grid is made smaller:
-# half as high, half as wide, more channels. What is small is lost on the way. So on the way up each
-# block gets, beside its input, what the way down had at that size: the skip. The way up begins where
-# the way down ended, so the skip that was put aside last is taken first.
+# A convolution of kernel 3 sees its neighbours only. To see a whole thing, the grid is made
+# smaller: half as high, half as wide, more channels. What is small is lost on the way. So on the
+# way up each block gets, beside its input, what the way down had at that size: the skip. The way up
+# begins where the way down ended, so the skip that was put aside last is taken first.
 #
-# To save time, four pixels make one cell here (`F.pixel_unshuffle`): a picture of 32 x 32 has 16 x 16
-# cells of 12 numbers.
+# To save time, four pixels make one cell here (`F.pixel_unshuffle`): an image of 32 x 32 has 16 x
+# 16 cells of 12 numbers.
 
 # %%
-cells = F.pixel_unshuffle(pictures, 2)  # (B, 4 * C, X, Y), B: all pictures
+cells = F.pixel_unshuffle(images, 2)  # (B, 4 * C, X, Y), B: all images
 sizes = {"widths": (32, 64), "depth": 1, "attended": (1,), "groups": 8}
 torch.manual_seed(seed)
 unet = UNet(UNetConfig(channels=cells.shape[1], **sizes))
@@ -239,11 +239,11 @@ print("one Downsample:", tuple(Downsample(32)(skips[0]).shape[1:]))
 # %% [markdown]
 # ## One loss
 #
-# Training takes a picture, a step at random, and noise at random; mixes them; and asks the network
-# for the noise. Its squared error is the whole loss, a simplified form of the bound on the likelihood
-# (the ELBO) that the paper derives. Nothing is sampled from the model in training.
+# Training takes an image, a step at random, and noise at random; mixes them; and asks the network
+# for the noise. Its squared error is the whole loss, a simplified form of the bound on the
+# likelihood (the ELBO) that the paper derives. Nothing is sampled from the model in training.
 #
-# Before pictures, something that can be checked exactly: points in the plane that lie along a spiral,
+# Before images, something that can be checked exactly: points in the plane that lie along a spiral,
 # a little beside it. Here we know what the *best possible* answer is: a formula. **Question.** Will
 # the loss of the best possible answer be zero?
 
@@ -293,7 +293,7 @@ def noise_loss(model, batch):
 
 torch.manual_seed(seed)
 points, started = PointModel(), time.perf_counter()
-steps_of_pictures = options.training_steps(900, quick=5)
+steps_of_images = options.training_steps(900, quick=5)
 steps_of_points = options.other_steps(2500, quick=200)
 settings = {"weight_decay": 0.0, "progress": True, "seed": seed, "device": options.device}
 fit(
@@ -335,23 +335,23 @@ excess = (wrong - loss["network"]).clamp(min=1e-3).log10()
 drawn = axes[1].imshow(excess, origin="lower", extent=(0, steps, 0, steps), vmin=-2, vmax=0.5)
 axes[1].set(xlabel="true step", ylabel="step it was told", title="loss added (log 10)")
 figure.colorbar(drawn, ax=axes[1]).outline.set_visible(False)
-print("picture:", plots.save(figure, out / "points_loss.png"))
+print("figure:", plots.save(figure, out / "points_loss.png"))
 
 # %% [markdown]
 # **Answer.** No. Where a point has hardly any noise, the noise cannot be told from the point's own
-# place beside the curve, and even the best answer errs. A loss of diffusion does not go to zero, and
-# says little by itself; what counts is how far it is above the best. On the right: the same network,
-# told a wrong time. It costs most where there is little noise and much is expected, or much and
-# little is expected.
+# place beside the curve, and even the best answer errs. A loss of diffusion does not go to zero,
+# and says little by itself; what counts is how far it is above the best. On the right: the same
+# network, told a wrong time. It costs most where there is little noise and much is expected, or
+# much and little is expected.
 #
-# Pictures are trained by the same line. Two things are different. The network is asked for the
-# *velocity*, a mixture of noise and picture, from which each of the two can be had: lesson 12 says
+# Images are trained by the same line. Two things are different. The network is asked for the
+# *velocity*, a mixture of noise and image, from which each of the two can be had: lesson 12 says
 # why, and with a cell of 12 numbers it learns faster. And beside the weights that learn, an
 # **exponential moving average** (EMA) of them is kept, which does not: after each step it goes a
-# small part of the way to where they are now. Each batch pulls the weights its own way, since it has
-# noise of its own; the average lies in the middle. Published models draw with it.
+# small part of the way to where they are now. Each batch pulls the weights its own way, since it
+# has noise of its own; the average lies in the middle. Published models draw with it.
 #
-# **Question.** Which of the two will draw the better pictures? And does the loss know?
+# **Question.** Which of the two will draw the better images? And does the loss know?
 
 # %%
 config = UNetConfig(channels=cells.shape[1], **sizes)
@@ -371,7 +371,7 @@ settings |= {"weight_decay": 0.01, "precision": fast_precision()}
 both = Averaged(unet, decay=0.995)
 rows = fit(
     both, lambda step: cells[order(step)], averaging_loss,
-    steps=steps_of_pictures, learning_rate=2e-3, **settings,
+    steps=steps_of_images, learning_rate=2e-3, **settings,
 )  # fmt: skip
 both.cpu().eval()
 last, unet = both.model, both.average  # from here on, "the network" is the average
@@ -384,15 +384,15 @@ with torch.no_grad():
         )
         fresh, settled = F.pixel_unshuffle(aside, 2), {"noise": noise, "timesteps": times % steps}
         loss = ddpm.diffusion_loss(model, cosine, fresh, target="velocity", **settled)
-        print(f"{name} weights: loss {loss:.4f} on pictures that it has not seen")
+        print(f"{name} weights: loss {loss:.4f} on images that it has not seen")
 means = [{"step": r["step"], "loss": sum(s["loss"] for s in rows[i : i + 20]) / 20}
          for i, r in enumerate(rows[:-20]) if i % 10 == 0]  # fmt: skip
 path = plots.curve(means or rows, out / "training.png", heading="UNet, mean of 20 steps")
-print("picture:", path)
+print("figure:", path)
 
 # %% [markdown]
 # **Question.** What is each skip worth? We take one away after the other from the trained network and
-# look at the loss on pictures that it has not seen, at little noise and at much.
+# look at the loss on images that it has not seen, at little noise and at much.
 
 
 # %%
@@ -423,12 +423,12 @@ for gone in (None, *range(len(skips))):
 #
 # ## Walking back
 #
-# If picture and noisy picture are both known, it is known where the noisy one was a step earlier: a
+# If image and noisy image are both known, it is known where the noisy one was a step earlier: a
 # normal distribution, the posterior (its equation: `ddpm.posterior`). Its mean takes a part of each
-# of the two. The picture is not known, but the network has a guess. So: guess the picture, step to
-# the posterior's mean, add its noise, and guess anew. The cell below does one such step by hand, on
-# one number: it is 2.0, its guess 0. **Question.** Where does the first guess of all lie, when there
-# is nothing but noise to see?
+# of the two. The image is not known, but the network has a guess. So: guess the image, step to the
+# posterior's mean, add its noise, and guess anew. The cell below does one such step by hand, on one
+# number: it is 2.0, its guess 0. **Question.** Where does the first guess of all lie, when there is
+# nothing but noise to see?
 
 # %%
 x, guess = torch.tensor([[2.0]]), torch.tensor([[0.0]])
@@ -459,7 +459,7 @@ for column, moment in enumerate((90, 60, 40, 20, 8, 0)):
     axes[0, column].set_title(f"step {moment}")
 axes[0, 0].set_ylabel("the points")
 axes[1, 0].set_ylabel("the guess")
-print("picture:", plots.save(figure, out / "points_film.png"))
+print("figure:", plots.save(figure, out / "points_film.png"))
 spread = {
     moment: round(film[steps - 1 - moment].start.std().item(), 2) for moment in (99, 90, 60, 0)
 }
@@ -472,10 +472,10 @@ print("deviation of the guesses, by step:", spread)
 # the little that is wrong is divided by the root of a, which is nearly nothing. The step hardly
 # heeds it yet.
 #
-# Is the spiral right? For points this can be counted: the share that lies within three deviations of
-# the curve; how far a drawn point is from it, on average; and how far the whole crowd is from a crowd
-# of real points (the energy distance: 0 if both are spread alike, but for chance: what it is between
-# two real crowds stands in the first row).
+# Is the spiral right? For points this can be counted: the share that lies within three deviations
+# of the curve; how far a drawn point is from it, on average; and how far the whole crowd is from a
+# crowd of real points (the energy distance: 0 if both are spread alike, but for chance: what it is
+# between two real crowds stands in the first row).
 
 
 # %%
@@ -522,21 +522,21 @@ for name, found in crowds.items():
 # What the network draws lies near the curve, if not as near as it should be. Look at the two last
 # rows: even with the best possible answers the points lie *too* close to the curve. The posterior's
 # noise is a bit too little where steps are large, since it takes the guess for certain. The other
-# choice of the paper, the variance beta of the step forward, is a bit more, and here it is closer to
-# the truth.
+# choice of the paper, the variance beta of the step forward, is a bit more, and here it is closer
+# to the truth.
 #
-# Now pictures. **Question.** At which step will it be decided what is drawn?
+# Now images. **Question.** At which step will it be decided what is drawn?
 
 # %%
 many = 6 if quick else 160
 shape = (many, *cells.shape[1:])
 noise_cells = torch.randn(shape, generator=seeded(seed, 4))
-velocity = {"target": "velocity", "clip": 1.0}  # pictures have bounds, so guesses are held to them
+velocity = {"target": "velocity", "clip": 1.0}  # images have bounds, so guesses are held to them
 started = time.perf_counter()
 walk = ddpm.ancestral_path(unet, cosine, noise_cells, generator=seeded(seed, 5), **velocity)
 film = [ddpm.Step(*(F.pixel_shuffle(part, 2) for part in step)) for step in walk]
 drawn = film[-1].x.clamp(-1, 1)
-print(f"{many} pictures in {time.perf_counter() - started:.0f} s")
+print(f"{many} images in {time.perf_counter() - started:.0f} s")
 dice = seeded(seed, 5)
 other = ddpm.ancestral_sample(last, cosine, noise_cells, generator=dice, **velocity)
 other = F.pixel_shuffle(other, 2).clamp(-1, 1)
@@ -548,34 +548,34 @@ for who in range(3):
         for moment in (95, 80, 65, 50, 35, 20, 10, 0):
             strip.append(getattr(film[steps - 1 - moment], row)[who].clamp(-1, 1))
             titles.append(f"step {moment}" if row == "x" else "its guess")
-path = plots.picture_grid(torch.stack(strip), titles, out / "film.png")
-print("picture:", path)
-path = plots.picture_grid(drawn[:48], None, out / "drawn.png", columns=12, heading="drawn")
-print("picture:", path)
+path = plots.image_grid(torch.stack(strip), titles, out / "film.png")
+print("figure:", path)
+path = plots.image_grid(drawn[:48], None, out / "drawn.png", columns=12, heading="drawn")
+print("figure:", path)
 strip = torch.cat([other[:8], drawn[:8]])
 titles = ["last weights"] * len(other[:8]) + ["average"] * len(drawn[:8])
-print("picture:", plots.picture_grid(strip, titles, out / "average.png", columns=len(other[:8])))
+print("figure:", plots.image_grid(strip, titles, out / "average.png", columns=len(other[:8])))
 
 # %% [markdown]
-# **Answer.** The place stands in the guess while the picture still shows nothing; then the colour;
-# the outline comes last. Each guess before is blurred: a mean of the pictures that could still be
+# **Answer.** The place stands in the guess while the image still shows nothing; then the colour;
+# the outline comes last. Each guess before is blurred: a mean of the images that could still be
 # meant. On the sheet colours and grounds are mostly right. Of the outlines many are between two
-# shapes: to agree on one across the whole picture is what this network has learned least.
+# shapes: to agree on one across the whole image is what this network has learned least.
 #
-# How good is a sheet? Eyes are kind. So a judge looks at it, a classifier of real pictures which has
-# never met this network (training/small_judge.py): how far is the crowd of its features from that of
-# real pictures (FID, lesson 12)? Real against other real pictures are the floor, noise is the
-# ceiling. For clothes, which the judge does not know, the features are coarse pixels.
+# How good is a sheet? Eyes are kind. So a judge looks at it, a classifier of real images which has
+# never met this network (training/attribute_classifier.py): how far is the crowd of its features
+# from that of real images (FID, lesson 12)? Real against other real images are the floor, noise is
+# the ceiling. For clothes, which the judge does not know, the features are coarse pixels.
 
 # %%
 if world:
     kept = Path("runs/judge" + larger + "_quick" * quick) / "judge.pt"
     fewer = {"steps": 20} if quick else {}
-    judge = open_judge(kept, size=size, progress=True, say=print, **fewer)
+    judge = open_attribute_classifier(kept, size=size, progress=True, say=print, **fewer)
 
 
 def features(found):
-    """What a picture is told by: the judge's features, or for clothes the means of 4 x 4 pixels."""
+    """What an image is told by: the judge's features, or for clothes the means of 4 x 4 pixels."""
     return judge.features(found) if world else F.avg_pool2d(found, 4).flatten(1)
 
 
@@ -588,7 +588,7 @@ ends = distance["noise"], distance["real"]
 
 
 def share_of_the_way(name):
-    """How far the FID of a crowd has come on the way from noise (0) to real pictures (1)."""
+    """How far the FID of a crowd has come on the way from noise (0) to real images (1)."""
     return (ends[0] - distance[name]) / (ends[0] - ends[1])
 
 
@@ -605,16 +605,16 @@ labels = [f"{value:.3g} ({share_of_the_way(name):.0%})" for name, value in dista
 axis.bar_label(bars, labels, padding=3, fontsize=8)
 axis.invert_yaxis()
 axis.set(xscale="log", xlabel="FID, each line ten times the one before (share of the way)")
-axis.set(title="how far from real pictures", xlim=(ends[1] / 3, ends[0] * 8))
+axis.set(title="how far from real images", xlim=(ends[1] / 3, ends[0] * 8))
 axis.grid(axis="x", color=plots.QUIET, linewidth=0.4)
-print("picture:", plots.save(figure, out / "fid.png"))
+print("figure:", plots.save(figure, out / "fid.png"))
 
 # %% [markdown]
-# **Answer.** Read the axis: it is logarithmic, since noise is hundreds of times as far as any picture.
+# **Answer.** Read the axis: it is logarithmic, since noise is hundreds of times as far as any image.
 # The share of the way counts from noise, so it is kind: at 0.98 a sheet is still eight times as far
-# from real pictures as other real ones are, and that is what the eye sees. The average wins nothing
-# here (in our run 30.9 against 29.5 for the last weights; compare average.png): the learning rate has
-# fallen to zero along a cosine, so that the last weights hardly moved and are nearly an average
+# from real images as other real ones are, and that is what the eye sees. The average wins nothing
+# here (in our run 30.9 against 29.5 for the last weights; compare average.png): the learning rate
+# has fallen to zero along a cosine, so that the last weights hardly moved and are nearly an average
 # themselves. It is where a long training keeps its rate that the average is the better one.
 
 # %% [markdown]
@@ -629,9 +629,9 @@ if world:
     line = sure.argsort(descending=True).tolist()
     chosen = line[:8] + line[-8:]
     titles = [f"{named['color'][i]} {named['shape'][i]} {sure[i]:.2f}" for i in chosen]
-    path = plots.picture_grid(drawn[chosen], titles, out / "judged.png")
+    path = plots.image_grid(drawn[chosen], titles, out / "judged.png")
     print(f"sure of the shape (over 0.9): {(sure > 0.9).float().mean():.2f} of the drawn,")
-    print(f"{(real_sure > 0.9).float().mean():.2f} of the real; picture: {path}")
+    print(f"{(real_sure > 0.9).float().mean():.2f} of the real; image: {path}")
 
 # %% [markdown]
 # ## Trains well, samples badly
@@ -639,7 +639,7 @@ if world:
 # Training never draws. So what is wrong in a sampler, no loss will tell. Here are four ways to walk
 # that are wrong in one place each; the network stays as it is, and so does its loss.
 #
-# - noise at the last step, too: the step that ends at the clean picture;
+# - noise at the last step, too: the step that ends at the clean image;
 # - no noise at all: each time to the mean;
 # - the network is told the time one tenth of the way too late;
 # - the schedule of the walk is not the one it was trained on.
@@ -675,31 +675,31 @@ for axis, (fault, found) in zip(axes, crowds.items()):
     scatter(axis, found, plots.WRONG if fault else plots.RIGHT)
     axis.set_title(fault or "right")
 figure.suptitle("the best possible network, walked back with", fontsize=9)
-print("picture:", plots.save(figure, out / "faults_points.png"))
+print("figure:", plots.save(figure, out / "faults_points.png"))
 
 # %%
 few = 2 if quick else 8
 walked = [walk_back(unet, noise_cells[:few], fault, **velocity) for fault in faults]
 walked = F.pixel_shuffle(torch.cat(walked), 2).clamp(-1, 1)
 titles = sum(([fault or "right", *[""] * (few - 1)] for fault in faults), [])
-path = plots.picture_grid(walked, titles, out / "faults.png", columns=few)
-print("picture:", path)
+path = plots.image_grid(walked, titles, out / "faults.png", columns=few)
+print("figure:", path)
 
 # %%
 parts = walked.split(few)
-print(" " * 17 + "levels (of 255) from the right walk   deviation from picture to picture")
+print(" " * 17 + "levels (of 255) from the right walk   deviation from image to image")
 for fault, found in zip(faults, parts):
     levels = 127.5 * (found - parts[0]).square().mean().sqrt()
     print(f"{fault or 'right':17}{levels:20.1f} {found.std(dim=0).mean():30.3f}")
 
 # %% [markdown]
-# **Answer.** Without noise all points end in *one*, and all pictures in nearly the same: the first
-# step forgets where each came from, and nothing makes them differ again. Look at its row: all points
-# are near the curve, and by that figure it is perfect. Only the energy, which compares crowd with
-# crowd, gives it away. Told too late, or with another schedule, points lie farther from the curve
-# than they should, and pictures are things still; look at their grounds. The noise of the last step
-# is a few levels of 255, which is hardly seen beside the network's own grain: it takes a model whose
-# answer is known to find it. That is this lesson's last exercise.
+# **Answer.** Without noise all points end in *one*, and all images in nearly the same: the first
+# step forgets where each came from, and nothing makes them differ again. Look at its row: all
+# points are near the curve, and by that figure it is perfect. Only the energy, which compares crowd
+# with crowd, gives it away. Told too late, or with another schedule, points lie farther from the
+# curve than they should, and images are things still; look at their grounds. The noise of the last
+# step is a few levels of 255, which is hardly seen beside the network's own grain: it takes a model
+# whose answer is known to find it. That is this lesson's last exercise.
 
 # %% [markdown]
 # ## In the field's words
@@ -745,6 +745,4 @@ print(f"points near the curve: {points_near:.3f}, expected at least 0.85")
 if points_near < 0.85 and not options.unjudged:
     raise SystemExit("too few points lie near the curve")
 share = share_of_the_way("drawn")
-report(
-    "share of the way from noise to real pictures, by FID", share, 0.93, unjudged=options.unjudged
-)
+report("share of the way from noise to real images, by FID", share, 0.93, unjudged=options.unjudged)

@@ -1,12 +1,12 @@
 """Lesson 12, samplers and guidance: a trained model can be asked in many ways.
 
-Question: what may a model predict, how many steps does a picture need, how is it made to listen to
-the prompt, and by what figures does one judge pictures that nobody has drawn before?
+Question: what may a model predict, how many steps does an image need, how is it made to listen to
+the prompt, and by what figures does one judge images that nobody has drawn before?
 
 Time: about 2 minutes on two cores where the shared models are there, otherwise up to 9 more to train
 them (`--quick`: about 20 s). The generator is kept in runs/generator/ (one that `generate` has trained
 is taken; it is the same), the judge in runs/judge/, a small CLIP in runs/clip/ (lesson 05's is taken
-if it is there); pictures go to runs/12_samplers_and_guidance/ (`--quick`: all of these names end in
+if it is there); images go to runs/12_samplers_and_guidance/ (`--quick`: all of these names end in
 _quick).
 Read beside it: scratchmm/diffusion/ddpm.py, scratchmm/diffusion/ddim.py and
 scratchmm/diffusion/guidance.py, then scratchmm/metrics/fid.py and scratchmm/metrics/clip_score.py.
@@ -22,13 +22,13 @@ Trained by a Two Time-Scale Update Rule (arXiv 1706.08500), equation 6, for FID;
 # %% [markdown]
 # # Samplers and guidance
 #
-# Lesson 11 trained a model to tell noise from picture, and walked back one small step at a time.
+# Lesson 11 trained a model to tell noise from image, and walked back one small step at a time.
 # Nothing in the trained weights says how long the steps must be, or that the answer has to be taken
 # as it comes. This lesson changes only how the model is *asked*, and measures what comes of it.
 #
 # By the end you can turn any of the three predictions into the others, draw with a tenth of the
-# steps, walk from a picture back to its noise, make a prompt count for more and say what that costs,
-# and judge a crowd of generated pictures by three figures that see different things.
+# steps, walk from an image back to its noise, make a prompt count for more and say what that costs,
+# and judge a crowd of generated images by three figures that see different things.
 
 # %%
 import time
@@ -44,13 +44,13 @@ from scratchmm import plots
 from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.wording import article
-from scratchmm.data.world import sample_scene, split_combinations
+from scratchmm.data.world.captions import article
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import sample_scene, split_combinations
 from scratchmm.diffusion import ddim, ddpm, guidance
 from scratchmm.diffusion.schedule import mix
 from scratchmm.metrics import clip_score, fid
-from scratchmm.training import judged_places, small_judge
+from scratchmm.training import attribute_classifier, placed_colors
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.small_generator import open_generator
 from scratchmm.training.world_clip import open_clip
@@ -65,13 +65,13 @@ plt.rcParams.update(plots.STYLE)
 # %% [markdown]
 # ## Three things to predict
 #
-# A noisy picture is x = sqrt(a) * picture + sqrt(1 - a) * noise, where a, alpha_bar, says how much of
-# it is picture. Who has x and one of the two ingredients has the other one. So a model may be trained
-# to predict either; or the **velocity**, sqrt(a) * noise - sqrt(1 - a) * picture.
+# A noisy image is x = sqrt(a) * image + sqrt(1 - a) * noise, where a, alpha_bar, says how much of
+# it is image. Who has x and one of the two ingredients has the other one. So a model may be trained
+# to predict either; or the **velocity**, sqrt(a) * noise - sqrt(1 - a) * image.
 #
 # **Question.** At which end of the schedule does the velocity look like the noise, and at which like
-# the picture? Which one of the three targets can be read off x itself when hardly any noise is there?
-# Which one when hardly any picture is left?
+# the image? Which one of the three targets can be read off x itself when hardly any noise is there?
+# Which one when hardly any image is left?
 
 # %%
 seen, unseen = split_combinations()
@@ -86,14 +86,14 @@ for level in (0.98, 0.5, 0.02):
     rows += [ddpm.target_of(start, noise, alpha_bar, target) for target in ddpm.TARGETS]
     titles += [f"x, alpha_bar {level}", "noise", "start", "velocity"]
 sheet = torch.cat(rows) / 1.5  # what is beyond 1.5 is cut off
-print("picture:", plots.picture_grid(sheet, titles, out / "targets.png", columns=4))
+print("figure:", plots.image_grid(sheet, titles, out / "targets.png", columns=4))
 
 # %% [markdown]
-# **Answer.** With little noise the velocity is nearly the noise; with much it is nearly the picture,
+# **Answer.** With little noise the velocity is nearly the noise; with much it is nearly the image,
 # in opposite colours. The start can be read off x above, the noise below: there a model has an easy
 # task, and at the other end a guess. The velocity is never to be read off: it is what is missing.
 #
-# **Question.** Each prediction is wrong by 0.1. By how much is the picture wrong that follows from
+# **Question.** Each prediction is wrong by 0.1. By how much is the image wrong that follows from
 # it? At little noise, and at much? (`ddpm.start_and_noise` does the conversion.)
 
 # %%
@@ -108,25 +108,25 @@ for target, color in zip(ddpm.TARGETS, plots.LINES):
 axes[0].set(title="how wrong the start is", yscale="log", ylim=(1e-3, 10), ylabel="error")
 axes[1].set(title="how wrong the noise is")
 for axis in axes:
-    axis.set(xlabel="alpha_bar: 0 all noise, 1 all picture")
+    axis.set(xlabel="alpha_bar: 0 all noise, 1 all image")
     axis.yaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_minor_formatter("")
 axes[1].legend(frameon=False, title="predicted, 0.1 wrong")
-print("picture:", plots.save(figure, out / "errors.png"))
+print("figure:", plots.save(figure, out / "errors.png"))
 
 # %% [markdown]
-# **Answer.** Where x is all noise, a small mistake about the noise is a huge one about the picture:
-# it is divided by sqrt(a). And where x is all picture, the same happens to the noise. A mistake
+# **Answer.** Where x is all noise, a small mistake about the noise is a huge one about the image:
+# it is divided by sqrt(a). And where x is all image, the same happens to the noise. A mistake
 # about the velocity is turned, never enlarged: neither part is ever more wrong than the prediction.
 # That is why the generator of this lesson predicts it.
 #
 # ### A generator and its judge
 #
-# The generator turns a sentence into a picture; it works on a small grid of numbers that becomes a
-# picture at the end, the *latents*, of which lesson 13 tells. Its training has seen 52 of the 64
-# combinations of colour and shape. How much the prompt counts is its *scale*, 4 unless told: that is
-# guidance, to which this lesson comes below. The **judge** is a classifier of real pictures that has
-# never met the generator: it says what a picture shows. First of all: can the judge be trusted?
+# The generator turns a sentence into an image; it works on a small grid of numbers that becomes an
+# image at the end, the *latents*, of which lesson 13 tells. Its training has seen 52 of the 64
+# combinations of colour and shape. How much the prompt counts is its *scale*, 4 unless told: that
+# is guidance, to which this lesson comes below. The **judge** is a classifier of real images that
+# has never met the generator: it says what an image shows. First of all: can the judge be trusted?
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
@@ -134,28 +134,28 @@ sizes |= options.steps_given()
 judging = {"steps": 20} if options.quick else {}
 folder = options.place("runs/generator")
 generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
-judge = small_judge.open_judge(
+judge = attribute_classifier.open_attribute_classifier(
     Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging
 )
 torch.set_grad_enabled(False)  # what is trained is only asked from here on
 model, schedule = generator.model, generator.model.schedule
 scenes = [sample_scene(rng, combinations=seen) for _ in range(300 if options.quick else 2000)]
 real = draw_many(scenes)
-trusted = small_judge.accuracy(judge, scenes, real)
+trusted = attribute_classifier.accuracy(judge, scenes, real)
 print("the judge is right on", {name: round(share, 4) for name, share in trusted.items()})
 if not options.quick and min(trusted["color"], trusted["shape"]) < 0.99:
     raise SystemExit("a judge that is wrong in more than 1 of 100 must not judge: train it longer")
 print(f"the generator predicts the {model.target}, on a schedule of {len(schedule)} steps")
 
 # %% [markdown]
-# Before the end there is a picture already: from each prediction follows what the model takes the
-# clean picture to be. **Question.** What does the first of these guesses look like, made of noise
+# Before the end there is an image already: from each prediction follows what the model takes the
+# clean image to be. **Question.** What does the first of these guesses look like, made of noise
 # alone? Which will be settled first, the colour or the shape?
 
 
 # %%
 def draw(prompts, first_seed=0, **settings):
-    """Pictures (B, 3, H, W) of prompts by DDIM, the seeds counted from 1000 * --seed + first_seed."""
+    """Images (B, 3, H, W) of prompts by DDIM, the seeds counted from 1000 * --seed + first_seed."""
     seeds = range(1000 * options.seed + first_seed, 1000 * options.seed + first_seed + len(prompts))
     low = fast_precision() == "bfloat16"  # half the time on processors that have it
     with torch.autocast("cpu", torch.bfloat16, enabled=low):
@@ -168,9 +168,9 @@ def prompts_of(pairs):
     return [article(f"{color} {shape}") for color, shape in pairs]
 
 
-def right(pictures, pairs):
-    """The shares of pictures whose colour, and whose shape, is what was asked for."""
-    found = judge.names(pictures)
+def right(images, pairs):
+    """The shares of images whose colour, and whose shape, is what was asked for."""
+    found = judge.names(images)
     told = [zip(found[name], asked) for name, asked in zip(("color", "shape"), zip(*pairs))]
     return [sum(said == asked for said, asked in pair) / len(pairs) for pair in told]
 
@@ -180,7 +180,7 @@ asked = [seen[i] for i in torch.linspace(0, len(seen) - 1, 8 if options.quick el
 seeds = [1000 * options.seed + i for i in range(len(asked))]
 path = list(generator.path(prompts_of(asked), seeds=seeds, steps=20))
 guesses = [model.space.to_images(step.start).clamp(-1, 1) for step in path]
-settled = [right(pictures, asked) for pictures in guesses]
+settled = [right(images, asked) for images in guesses]
 strip = [0, 1, 2, 4, 6, 9, 13, 19]
 chosen = [i for i in (5, 60) if i < len(asked)]
 parts = {"x": [step.x for step in path], "start": [step.start for step in path]}
@@ -193,18 +193,18 @@ for i in chosen:
 
 # %%
 def sheet(rows, titles, path):
-    """Pictures in rows, the row's name beside it and the titles on top."""
+    """Images in rows, the row's name beside it and the titles on top."""
     down, across = len(rows), len(next(iter(rows.values())))
     size = {"figsize": (1.05 * across + 1.0, 1.08 * down + 0.35), "layout": "constrained"}
     figure, axes = plt.subplots(down, across, squeeze=False, **size)
-    for line, (name, pictures) in zip(axes, rows.items()):
-        for axis, picture in zip(line, pictures):
-            axis.imshow((picture.clamp(-1, 1).permute(1, 2, 0) + 1) / 2)
+    for line, (name, images) in zip(axes, rows.items()):
+        for axis, image in zip(line, images):
+            axis.imshow((image.clamp(-1, 1).permute(1, 2, 0) + 1) / 2)
             axis.set(xticks=[], yticks=[], frame_on=False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
     for axis, title in zip(axes[0], titles):
         axis.set_title(title.replace(" ", "\n") if len(title) > 14 else title, fontsize=8)
-    print("picture:", plots.save(figure, path))
+    print("figure:", plots.save(figure, path))
 
 
 # %%
@@ -215,7 +215,7 @@ for part, name, color in zip(zip(*settled), ("colour", "shape"), plots.LINES):
 axis.set(xlabel="step of 20", xticks=(1, 5, 10, 15, 20), ylabel="share right", ylim=(0, 1.02))
 axis.set(title="what the judge sees in the guesses on the way")
 axis.legend(frameon=False, loc="lower right")
-print("picture:", plots.save(figure, out / "settled.png"))
+print("figure:", plots.save(figure, out / "settled.png"))
 
 # %% [markdown]
 # **Answer.** The first guess is the mean of all that could still come, a blur in the prompt's colour.
@@ -228,7 +228,7 @@ print("picture:", plots.save(figure, out / "settled.png"))
 # at all. It is the same model: nothing is trained again.
 #
 # **Question.** All 200 steps against 50, 20, 10 and 5, from the same noise. Where will it begin to
-# hurt? And will the pictures be the same?
+# hurt? And will the images be the same?
 
 # %%
 per_pair = 1 if options.quick else 6
@@ -255,10 +255,8 @@ for steps in (50, 20, 10, 5):
     begun = time.perf_counter()
     drawn[f"DDIM {steps}"] = draw(prompts, steps=steps)
     seconds.append(time.perf_counter() - begun)
-stepped = {name: right(pictures, asked) for name, pictures in drawn.items()}
-print(
-    f"{len(prompts)} pictures each      colour   shape   seconds   difference to DDIM 50, a pixel"
-)
+stepped = {name: right(images, asked) for name, images in drawn.items()}
+print(f"{len(prompts)} images each      colour   shape   seconds   difference to DDIM 50, a pixel")
 for (name, shares), spent in zip(stepped.items(), seconds):
     apart = (drawn[name] - drawn["DDIM 50"]).abs().mean()
     print(f"{name:20} {shares[0]:7.3f} {shares[1]:7.3f} {spent:9.1f} {apart:9.3f}")
@@ -267,11 +265,11 @@ for (name, shares), spent in zip(stepped.items(), seconds):
 few = asked[:: 1 if options.quick else 6][:8]
 places = [asked.index(pair) for pair in few]
 titles = [" ".join(pair) for pair in few]
-sheet({name: pictures[places] for name, pictures in drawn.items()}, titles, out / "steps.png")
+sheet({name: images[places] for name, images in drawn.items()}, titles, out / "steps.png")
 
 # %% [markdown]
-# The goal is that 20 steps of DDIM stay within 3 points of DDPM with all. Is it reached? A share p of
-# n pictures is known to about sqrt(p (1 - p) / n), its standard error; that of a difference is the
+# The goal is that 20 steps of DDIM stay within 3 points of DDPM with all. Is it reached? A share p
+# of n images is known to about sqrt(p (1 - p) / n), its standard error; that of a difference is the
 # root of the sum of both squares.
 
 # %%
@@ -283,10 +281,10 @@ for place, name in enumerate(("colour", "shape")):
     print(f"difference {some - many:+.3f} with a standard error of {error:.3f}: {verdict}")
 
 # %% [markdown]
-# **Answer.** The dice of DDPM make other pictures of the same noise; DDIM draws much the same ones
+# **Answer.** The dice of DDPM make other images of the same noise; DDIM draws much the same ones
 # with 50, 20 and 10 steps, as the last column says. 20 steps are a tenth of the work of 200. With 5
 # the pixels have moved most, but the judge has hardly begun to mind. And to tell a difference of a
-# point or two from none would take thousands of pictures.
+# point or two from none would take thousands of images.
 #
 # Between both lies **eta**: 0 rolls no dice, 1 rolls DDPM's. **Question.** One noise, four tries
 # each: which rows will show four times the same?
@@ -305,17 +303,17 @@ for eta in (0.0, 0.5, 1.0):
 sheet(rows, ["try 1", "try 2", "try 3", "try 4"], out / "eta.png")
 
 # %% [markdown]
-# **Answer.** Without dice, a picture is a function of its noise. And a function of many small steps
-# can be walked backwards: from a picture to the noise that it comes from. **Question.** Going back
-# needs the prediction at the *next*, noisier point, which is not known yet, so the model is asked at
-# that step's level about the point here. Will that matter more with few steps or with many?
+# **Answer.** Without dice, an image is a function of its noise. And a function of many small steps
+# can be walked backwards: from an image to the noise that it comes from. **Question.** Going back
+# needs the prediction at the *next*, noisier point, which is not known yet, so the model is asked
+# at that step's level about the point here. Will that matter more with few steps or with many?
 
 # %%
 scenes_back = [sample_scene(rng, combinations=[pair]) for pair in few[:6]]
-pictures = draw_many(scenes_back)
-latents = model.space.to_latents(pictures, torch.Generator().manual_seed(options.seed))
+images = draw_many(scenes_back)
+latents = model.space.to_latents(images, torch.Generator().manual_seed(options.seed))
 predictor = generator.predictor(prompts_of(few[:6]), scale=1.0)
-rows = {"a real picture": pictures, "the grid,\nno steps": model.space.to_images(latents)}
+rows = {"a real image": images, "the grid,\nno steps": model.space.to_images(latents)}
 for steps in (5, 20) if options.quick else (5, 20, 100):
     times = ddim.spaced_timesteps(len(schedule), steps)
     found = ddim.ddim_invert(predictor, schedule, latents, times, target=model.target)
@@ -329,12 +327,12 @@ sheet(rows, titles[:6], out / "inversion.png")
 # %% [markdown]
 # **Answer.** More with few: the error falls with the steps. What is found with few of them is no
 # noise that a die would roll, for its deviation should be 1. The second row is the grid's own loss,
-# with which the steps have nothing to do. With many steps it is *this* picture's noise: editing
+# with which the steps have nothing to do. With many steps it is *this* image's noise: editing
 # begins here.
 #
 # ## Guidance
 #
-# The model has learned what pictures go with a prompt, but it hedges: some share of its pictures are
+# The model has learned what images go with a prompt, but it hedges: some share of its images are
 # only roughly what was said. Guidance asks twice, with the prompt and without, and goes on in the
 # direction of the difference: without + scale * (with - without). Scale 1 is no guidance, 0 no
 # prompt.
@@ -362,13 +360,13 @@ figure, axis = plt.subplots(figsize=(5.2, 2.6), layout="constrained")
 axis.plot(*zip(*(row.values() for row in heard)), color=plots.LINES[0])
 axis.set(xlabel="timestep: 0 hardly noise, the last one all noise", ylim=(0, None))
 axis.set(ylabel="difference / prediction", title="what the prompt changes")
-print("picture:", plots.save(figure, out / "heard.png"))
+print("figure:", plots.save(figure, out / "heard.png"))
 
 # %% [markdown]
 # **Answer.** Most where there is much noise: little can be seen in x, and much must be said. In the
-# end the picture speaks for itself. (At timestep 0 the curve rises once more, but not because the
+# end the image speaks for itself. (At timestep 0 the curve rises once more, but not because the
 # prompt is heard there: the prediction, by which is divided, gets small, since so little noise
-# cannot be told from the picture.)
+# cannot be told from the image.)
 #
 # **Question.** Colour and shape over the scale, on combinations that training has seen and on those
 # that it has not. Where is the best scale? Does more always help?
@@ -381,8 +379,8 @@ SWEEP = 10  # steps
 swept, guided = {}, {}
 for name, pairs in tests.items():
     for scale in scales:
-        pictures = draw(prompts_of(pairs), steps=SWEEP, scale=scale)
-        guided[name, scale], swept[name, scale] = pictures, right(pictures, pairs)
+        images = draw(prompts_of(pairs), steps=SWEEP, scale=scale)
+        guided[name, scale], swept[name, scale] = images, right(images, pairs)
 print(f"scale           {'  '.join(f'{scale:5}' for scale in scales)}")
 for name, pairs in tests.items():
     for place, what in enumerate(("colour", "shape")):
@@ -398,18 +396,18 @@ for axis, place, what in zip(axes, (0, 1), ("colour", "shape")):
     axis.set(title=f"right {what}", xlabel="guidance scale", ylim=(0, 1.03))
 axes[0].set_ylabel("share, by the judge")
 axes[0].legend(frameon=False, loc="lower right", title="combinations")
-print("picture:", plots.save(figure, out / "sweep.png"))
+print("figure:", plots.save(figure, out / "sweep.png"))
 rows = {f"scale {scale:g}": guided["seen", scale][places] for scale in scales}
 sheet(rows, titles, out / "scales.png")
 
 # %% [markdown]
 # **Answer.** The first steps of the scale win most, and for shapes more than for colours. Then
-# little is won, or lost again: the difference is stretched further than any picture of the training
+# little is won, or lost again: the difference is stretched further than any image of the training
 # reached. Look at a column of the sheet from top to bottom: one seed, drawn more and more as the
 # prompt says.
 #
-# The best scale, chosen by the shapes of seen combinations, is drawn anew with other seeds: the best
-# of seven is partly luck, and luck is not drawn twice.
+# The best scale, chosen by the shapes of seen combinations, is drawn anew with other seeds: the
+# best of seven is partly luck, and luck is not drawn twice.
 
 # %%
 best = max(scales, key=lambda scale: swept["seen", scale][1])
@@ -427,22 +425,22 @@ for place, (what, goal) in enumerate((("colour", 0.9), ("shape", 0.8))):
 # ### Where it was said to be
 #
 # "On the left": does the model obey? No classifier is needed for that. The world has eight colours,
-# so the pixels of a colour can be found and their mean place measured (training/judged_places.py; in
-# real pictures that is right to a hundredth of the width). **Question.** Chance puts half of the
-# things on the side asked for. Which will be harder: "a red star on the left", or "a red star left of
-# a blue ring", and why?
+# so the pixels of a colour can be found and their mean place measured (training/placed_colors.py;
+# in real images that is right to a hundredth of the width). **Question.** Chance puts half of the
+# things on the side asked for. Which will be harder: "a red star on the left", or "a red star left
+# of a blue ring", and why?
 
 # %%
-sides = [place for place in judged_places.PLACES for _ in range(2 if options.quick else 24)]
+sides = [place for place in placed_colors.PLACES for _ in range(2 if options.quick else 24)]
 things = [seen[i % len(seen)] for i in range(len(sides))]
 texts = [f"{prompt} {place}" for prompt, place in zip(prompts_of(things), sides)]
 colors = [color for color, _ in things]
 placed = {}
 for scale in (1.0, 4.0):
-    pictures = draw(texts, 300_000, scale=scale)
-    obeyed = judged_places.at_places(pictures, colors, sides).float().mean().item()
+    images = draw(texts, 300_000, scale=scale)
+    obeyed = placed_colors.at_places(images, colors, sides).float().mean().item()
     placed[scale] = obeyed
-    named = ", ".join(f"{share:.2f}" for share in right(pictures, things))
+    named = ", ".join(f"{share:.2f}" for share in right(images, things))
     print(f"scale {scale}: on the side asked for {obeyed:.3f} of {len(sides)}; ", end="")
     print(f"colour, shape {named}")
 
@@ -460,40 +458,41 @@ def two_colors():
 
 
 couples = [two_colors() for _ in sides]
-ways = [side for side in judged_places.RELATIONS for _ in range(2 if options.quick else 24)]
+ways = [side for side in placed_colors.RELATIONS for _ in range(2 if options.quick else 24)]
 starts, ends = (prompts_of([pair[which] for pair in couples]) for which in (0, 1))
 texts = [" ".join(parts) for parts in zip(starts, ways, ends)]
 ones, others = ([pair[which][0] for pair in couples] for which in (0, 1))
 related = {}
 for scale in (1.0, 4.0):
-    pictures = draw(texts, 400_000, scale=scale)
-    found = [judged_places.find(pictures, wanted).middle for wanted in (ones, others)]
+    images = draw(texts, 400_000, scale=scale)
+    found = [placed_colors.find(images, wanted).middle for wanted in (ones, others)]
     there = torch.cat(found, dim=1).isfinite().all(dim=1).float().mean()
-    related[scale] = judged_places.in_relation(pictures, ones, ways, others).float().mean().item()
+    related[scale] = placed_colors.in_relation(images, ones, ways, others).float().mean().item()
     print(f"scale {scale}: both colours there {there:.3f}, ", end="")
     print(f"and as asked {related[scale]:.3f} of {len(ways)}")
 
 # %%
 columns = 6
 drawn_there = {
-    place: draw([f"a red star {place}"] * columns, 500_000) for place in judged_places.PLACES
+    place: draw([f"a red star {place}"] * columns, 500_000) for place in placed_colors.PLACES
 }
 drawn_there |= {
     f"{way}\na blue ring": draw([f"a red star {way} a blue ring"] * columns, 500_000)
-    for way in judged_places.RELATIONS
+    for way in placed_colors.RELATIONS
 }
 sheet(drawn_there, [f"seed {i}" for i in range(columns)], out / "places.png")
 
 # %% [markdown]
 # **Answer.** The relation: both things must be there, each with its own colour, and the sentence must
 # be taken apart (who is left of whom?). A place is one more property of one thing. What it takes is
-# sentences that name places: of those that `wording.describe` picks about one thing, one in fifteen
-# does, and a generator trained on them drew the same picture for "at the top" and "at the bottom",
-# seed by seed. Most sentences of this one's training say where things lie (data/captioned.py). And a
-# place must be able to mean something else in each cell: the sentence is laid out over the grid
-# (`PlacedWords` in diffusion/text_unet.py), besides being added to the time, which is the same
-# everywhere. Colours and sides of two things are as asked; their shapes, half as large, are rough,
-# and now and then one is there twice: look at the lower half of the sheet.
+# sentences that name places: of those that `captions.describe` picks about one thing, one in
+# fifteen does, and a generator trained on them drew the same image for "at the top" and "at the
+# bottom", seed by seed. Most sentences of this one's training say where things lie
+# (data/world/captioned.py). And a place must be able to mean something else in each cell: the
+# sentence is laid out over the grid (`PlacedWords` in diffusion/text_unet.py), besides being added
+# to the time, which is the same everywhere. Colours and sides of two things are as asked; their
+# shapes, half as large, are rough, and now and then one is there twice: look at the lower half of
+# the sheet.
 #
 # ### What to stay away from
 #
@@ -506,10 +505,10 @@ count = 8 if options.quick else 48
 rows = {}
 for size in ("", "small ", "large "):
     away = f"a {size}blue square" if size else ""
-    pictures = draw(["a blue square"] * count, negative=away, scale=2.0, steps=SWEEP)
-    found = {name: dict(Counter(told)) for name, told in judge.names(pictures).items()}
+    images = draw(["a blue square"] * count, negative=away, scale=2.0, steps=SWEEP)
+    found = {name: dict(Counter(told)) for name, told in judge.names(images).items()}
     print(f"away from {away!r}: {found['size']}, {found['color'].get('blue', 0)} of {count} blue")
-    rows[f"away from\n{away or 'no prompt'}"] = pictures[:8]
+    rows[f"away from\n{away or 'no prompt'}"] = images[:8]
 sheet(rows, [], out / "negative.png")
 
 # %% [markdown]
@@ -521,7 +520,7 @@ sheet(rows, [], out / "negative.png")
 # ## Prompts left out
 #
 # The second question, the one without a prompt, is asked of the same model. Where does it know from
-# what pictures look like when nothing is said? In training, one prompt in ten was replaced by the
+# what images look like when nothing is said? In training, one prompt in ten was replaced by the
 # empty one (`guidance.prompt_dropout`).
 #
 # **Question.** A prompt is its tokens *and* the mask that says which of them are real. (The empty one
@@ -555,7 +554,7 @@ print("with nothing said:", dict(Counter(found["color"])), dict(Counter(found["s
 few_of = nothing_said[:16]
 names = [f"{color} {shape}" for color, shape in zip(found["color"], found["shape"])][:16]
 heading = "drawn of the empty prompt, and what the judge takes it for"
-print("picture:", plots.picture_grid(few_of, names, out / "empty_prompt.png", heading=heading))
+print("figure:", plots.image_grid(few_of, names, out / "empty_prompt.png", heading=heading))
 
 # %% [markdown]
 # **Answer.** With a forgotten mask the model listens to padding: a third thing, neither the prompt
@@ -564,23 +563,23 @@ print("picture:", plots.picture_grid(few_of, names, out / "empty_prompt.png", he
 #
 # ## How far from real
 #
-# The judge counts what is right, picture by picture. It does not see that all stars are the same
-# star. FID compares crowds: means m and covariances C of the judge's features, 64 numbers a picture,
-# of generated pictures and of real ones of the same kind. Both crowds are taken for normal
+# The judge counts what is right, image by image. It does not see that all stars are the same
+# star. FID compares crowds: means m and covariances C of the judge's features, 64 numbers an image,
+# of generated images and of real ones of the same kind. Both crowds are taken for normal
 # distributions, and the distance is |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)), where the root is
 # that of a matrix, not of its entries.
 #
 # **Question.** A distance has no unit. Between which two figures will it lie? And as guidance makes
-# pictures more right, will it make the crowd more like the real one?
+# images more right, will it make the crowd more like the real one?
 
 # %%
 crowd = len(tests["seen"])
 reference = judge.features(real)
 
 
-def distance(pictures):
-    """FID of the first pictures, as many in each crowd, to the same real ones."""
-    return fid.fid(judge.features(pictures[:crowd]), reference)
+def distance(images):
+    """FID of the first images, as many in each crowd, to the same real ones."""
+    return fid.fid(judge.features(images[:crowd]), reference)
 
 
 # %%
@@ -588,16 +587,16 @@ again = [sample_scene(rng, combinations=[pair]) for pair in tests["seen"]]
 ends = {"real, other ones": distance(draw_many(again))}
 dirt = torch.rand(crowd, 3, 32, 32, generator=torch.Generator().manual_seed(options.seed))
 ends["noise"] = distance(2 * dirt - 1)
-print(f"each crowd has {crowd} pictures, the real one {len(real)}")
-figures = ends | {name: distance(pictures) for name, pictures in drawn.items()}
+print(f"each crowd has {crowd} images, the real one {len(real)}")
+figures = ends | {name: distance(images) for name, images in drawn.items()}
 print({name: round(value, 1) for name, value in figures.items()})
 print(f"|m1 - m2|^2 + trace(...) of a crowd to itself: {fid.fid(reference, reference):.2g}")
 
 
 # %%
-def spread(pictures, pairs):
-    """How far apart the judge's features of different pictures of the same combination are."""
-    features, apart = judge.features(pictures), []
+def spread(images, pairs):
+    """How far apart the judge's features of different images of the same combination are."""
+    features, apart = judge.features(images), []
     for pair in dict.fromkeys(pairs):
         own = features[[i for i, other in enumerate(pairs) if other == pair]]
         if len(own) > 1:
@@ -634,14 +633,14 @@ other = axes[1].twinx()
 other.plot(scales, kept_spread, color=plots.LINES[1], marker="o", markersize=3)
 other.set(ylim=(0, 1.1))
 other.set_ylabel("spread / real", color=plots.LINES[1])
-print("picture:", plots.save(figure, out / "fid.png"))
+print("figure:", plots.save(figure, out / "fid.png"))
 
 # %% [markdown]
-# **Answer.** Between other real pictures (not 0: few pictures make every crowd a little different)
+# **Answer.** Between other real images (not 0: few images make every crowd a little different)
 # and noise. Both ends belong beside any FID. And it disagrees with the judge: with more guidance
-# pictures are more often right, and the crowd is further from the real one. Most are large, and
-# alike: what the prompt leaves open is no longer left open. **Question.** Can you see it in eight of
-# them?
+# images are more often right, and the crowd is further from the real one. Most are large, and
+# alike: what the prompt leaves open is no longer left open. **Question.** Can you see it in eight
+# of them?
 
 # %%
 rows = {}
@@ -653,14 +652,14 @@ sheet(rows, [], out / "diversity.png")
 
 # %% [markdown]
 # **Answer.** Sizes and textures: real rings have all of them. And a scale too high may leave what
-# any picture of the training looked like: colours inside out, light where there was none. Neither
-# figure alone says which scale is right; who wants one good picture takes a higher scale than who
+# any image of the training looked like: colours inside out, light where there was none. Neither
+# figure alone says which scale is right; who wants one good image takes a higher scale than who
 # wants a crowd.
 #
 # ## Does it show what was said
 #
-# The judge knows only this world's 64 combinations. CLIPScore needs no list: a CLIP (lesson 05) says
-# how near a picture is to any sentence, as 2.5 * max(cosine, 0).
+# The judge knows only this world's 64 combinations. CLIPScore needs no list: a CLIP (lesson 05)
+# says how near an image is to any sentence, as 2.5 * max(cosine, 0).
 
 # %%
 smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
@@ -669,29 +668,29 @@ clip = open_clip(
 )
 
 # %% [markdown]
-# **Question.** Each picture against its own prompt, one with another colour, one with another shape,
+# **Question.** Each image against its own prompt, one with another colour, one with another shape,
 # and one with both changed. In which order will the scores be?
 
 
 # %%
-def scored(pictures, texts):
-    """The CLIPScore (B,) of each picture with its text."""
-    return clip_score.clip_score(clip.embed_pictures(pictures), clip.embed_texts(texts))
+def scored(images, texts):
+    """The CLIPScore (B,) of each image with its text."""
+    return clip_score.clip_score(clip.embed_images(images), clip.embed_texts(texts))
 
 
 def after(value, place):
     """The pair with another colour (place 0) or another shape (place 1)."""
-    names = small_judge.PROPERTIES["color" if place == 0 else "shape"]
+    names = attribute_classifier.PROPERTIES["color" if place == 0 else "shape"]
     other = names[(names.index(value[place]) + 3) % len(names)]
     return (other, value[1]) if place == 0 else (value[0], other)
 
 
 # %%
-pictures = drawn["DDIM 20"]
+images = drawn["DDIM 20"]
 wrong = {"its prompt": asked, "another colour": [after(pair, 0) for pair in asked]}
 wrong["another shape"] = [after(pair, 1) for pair in asked]
 wrong["both changed"] = [after(after(pair, 0), 1) for pair in asked]
-points = {name: scored(pictures, prompts_of(pairs)) for name, pairs in wrong.items()}
+points = {name: scored(images, prompts_of(pairs)) for name, pairs in wrong.items()}
 means = {name: values.mean().item() for name, values in points.items()}
 for name, values in points.items():
     above = (points["its prompt"] > values).float().mean()
@@ -701,20 +700,20 @@ for name, values in points.items():
     )
 
 # %%
-told = judge.names(pictures)["shape"]
+told = judge.names(images)["shape"]
 good = torch.tensor([said == shape for said, (_, shape) in zip(told, asked)])
 for name, chosen in {"right": good, "wrong": ~good}.items():
     mean = points["its prompt"][chosen].mean()
     print(
-        f"where the judge finds the shape {name}: its prompt {mean:.2f}, {int(chosen.sum())} pictures"
+        f"where the judge finds the shape {name}: its prompt {mean:.2f}, {int(chosen.sum())} images"
     )
 path = plots.bars(means, out / "clip_score.png", heading="CLIPScore with", label="0 to 2.5")
-print("picture:", path)
+print("figure:", path)
 
 # %% [markdown]
 # **Answer.** Its own prompt first, a wrong colour far below a wrong shape: this CLIP thinks in
 # colours first, as lesson 05 has shown. Compare the last two lines: where they differ, two models
-# that never met agree on which pictures have failed. But a CLIPScore is one CLIP's opinion, and
+# that never met agree on which images have failed. But a CLIPScore is one CLIP's opinion, and
 # cannot be compared with that of another.
 
 # %% [markdown]
@@ -725,7 +724,7 @@ print("picture:", path)
 # backwards is **DDIM inversion**. Asking twice is **classifier-free guidance** (CFG), its strength
 # the guidance scale; in two conventions, u + s (c - u) here, and c + w (c - u) in the paper, with
 # s = 1 + w. Leaving prompts out in training: **conditioning dropout** (unconditional training).
-# Right pictures, alike pictures: the trade of **fidelity against diversity** (precision and
+# Right images, alike images: the trade of **fidelity against diversity** (precision and
 # recall). Crowds are distributions of features, compared by the **Fréchet Inception distance**
 # (FID); here the features are a small classifier's.
 #
@@ -750,8 +749,8 @@ print("picture:", path)
 # %% [markdown]
 # ## What was reached
 #
-# Go on with the exercises of this lesson: `python -m scratchmm learn list`. Lesson 13 opens the grid
-# of numbers that all of this happened in.
+# Go on with the exercises of this lesson: `python -m scratchmm learn list`. Lesson 13 opens the
+# grid of numbers that all of this happened in.
 
 # %%
 for what, shares in {"seen": fresh, "held out": held}.items():

@@ -4,7 +4,7 @@ Question: a sentence says what, but hardly where. How is a model told where to d
 kept from changing what is already there?
 
 Time: about 1 minute on two cores with the generator and the judge of lesson 12 there, 9 more where
-they must be trained first (`--quick`: about 20 s). Pictures go to runs/14_control_and_inpainting/
+they must be trained first (`--quick`: about 20 s). Images go to runs/14_control_and_inpainting/
 (`--quick`: to ..._quick/).
 Read beside it: scratchmm/vision/canny.py, scratchmm/diffusion/controlnet.py, then
 scratchmm/diffusion/inpainting.py and scratchmm/diffusion/relevance.py.
@@ -17,9 +17,9 @@ section 3; RePaint (arXiv 2201.09865), algorithm 1; SDEdit (arXiv 2108.01073).
 # %% [markdown]
 # # Control and inpainting
 #
-# "A red star": on which side, how large, turned which way? Words leave that open, and a picture of
+# "A red star": on which side, how large, turned which way? Words leave that open, and an image of
 # lines would say it at once. So this lesson gives a trained generator a second input, without
-# spoiling what it can do. Then the opposite: a picture is there, and only one part of it may change.
+# spoiling what it can do. Then the opposite: an image is there, and only one part of it may change.
 #
 # By the end you can find edges as Canny did, steer a frozen model, one whose weights stay as they
 # are, with a copy of its own half, paint in a hole and prove that nothing else moved, and find the
@@ -38,17 +38,17 @@ from scratchmm import plots
 from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.controls import KINDS, control_pictures
-from scratchmm.data.drawing import draw_many, masks
-from scratchmm.data.wording import article
-from scratchmm.data.world import COLORS, SHAPES, sample_scene, split_combinations
+from scratchmm.data.world.captions import article
+from scratchmm.data.world.control_images import KINDS, control_images
+from scratchmm.data.world.images import draw_many, masks
+from scratchmm.data.world.scenes import COLORS, SHAPES, sample_scene, split_combinations
 from scratchmm.diffusion.ddim import spaced_timesteps
 from scratchmm.diffusion.inpainting import edit, grow_mask, inpaint, paste, shrink_mask
 from scratchmm.diffusion.relevance import mask_of, relevance_by_occlusion
+from scratchmm.training.attribute_classifier import open_attribute_classifier
 from scratchmm.training.sampling import seeded
 from scratchmm.training.small_control import build, open_control
 from scratchmm.training.small_generator import open_generator
-from scratchmm.training.small_judge import open_judge
 from scratchmm.training.world_clip import open_clip
 from scratchmm.vision.canny import blur, canny, hysteresis, slope, thin
 
@@ -58,7 +58,7 @@ options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 short = "_quick" * options.quick
 out = options.folder("14_control_and_inpainting")
 plt.rcParams.update(plots.STYLE)
-count = 8 if options.quick else 64  # pictures of each trial
+count = 8 if options.quick else 64  # images of each trial
 
 # %% [markdown]
 # ## Edges
@@ -83,8 +83,8 @@ def scenes_of(number, things, seed, texture="plain"):
 
 
 scenes = scenes_of(count, 1, options.seed + 77)
-pictures, asked = draw_many(scenes), control_pictures(scenes, "edges")
-hill = slope(blur(pictures, sigma=1.0))
+images, asked = draw_many(scenes), control_images(scenes, "edges")
+hill = slope(blur(images, sigma=1.0))
 ridge = thin(hill.magnitude, hill.down, hill.across)
 kept = hysteresis(ridge, low=0.1, high=0.2).float()
 
@@ -92,8 +92,8 @@ kept = hysteresis(ridge, low=0.1, high=0.2).float()
 broad, narrow = float((hill.magnitude > 0.1).sum()), float((ridge > 0.1).sum())
 print(f"steep pixels {broad:.0f}, on a ridge {narrow:.0f}: one in {broad / narrow:.1f}")
 row = next(i for i, scene in enumerate(scenes) if scene.things[0].shape in ("star", "heart"))
-grain = torch.randn(pictures.shape, generator=seeded(options.seed, 9))
-dirty = pictures + 0.15 * grain  # a photograph has some: here is what the thresholds are for
+grain = torch.randn(images.shape, generator=seeded(options.seed, 9))
+dirty = images + 0.15 * grain  # a photograph has some: here is what the thresholds are for
 steep = slope(blur(dirty, sigma=1.0))
 lines = thin(steep.magnitude, steep.down, steep.across)
 sure = hysteresis(lines, low=0.1, high=0.2).float()
@@ -103,16 +103,16 @@ steps = [dirty, blur(dirty, 1.0), steep.magnitude, lines.sqrt(), sure, asked]
 shown = [step[row].expand(3, -1, -1) for step in steps]
 shown[2:] = [2 * step / step.max() - 1 for step in shown[2:]]
 titles = ["with grain", "blurred", "its slope", "the ridges", "after two thresholds", "the facts"]
-print("picture:", plots.picture_grid(torch.stack(shown), titles, out / "canny.png", columns=6))
+print("figure:", plots.image_grid(torch.stack(shown), titles, out / "canny.png", columns=6))
 
 # %% [markdown]
 # **Answer.** About one of four: the hill is three or four pixels wide, and its ridge is one. On clean
-# pictures nearly all of that ridge is steep for certain. With grain, as in canny.png, everything has
+# images nearly all of that ridge is steep for certain. With grain, as in canny.png, everything has
 # little ridges; what the two thresholds (hysteresis) leave is the border.
 #
 # In this world there is something to compare with: the facts know where a thing ends. The two need
 # not meet in the same pixel, since a border lies *between* two. So an edge counts as right if the
-# other picture has one at most a pixel away. Precision: the share of the found edges that are right;
+# other image has one at most a pixel away. Precision: the share of the found edges that are right;
 # recall: the share of those asked for that were found; F: their harmonic mean.
 #
 # **Question.** Things may also be striped or dotted. What happens to each of the three?
@@ -131,9 +131,9 @@ def say(name, scores):
     print(f"{name:32} precision {scores[0]:.3f}   recall {scores[1]:.3f}   F {scores[2]:.3f}")
 
 
-say("Canny, plain things", agreement(canny(pictures), asked))
+say("Canny, plain things", agreement(canny(images), asked))
 others = scenes_of(count, 1, options.seed + 78, texture="any")
-told = agreement(canny(draw_many(others)), control_pictures(others, "edges"))
+told = agreement(canny(draw_many(others)), control_images(others, "edges"))
 say("Canny, striped and dotted", told)
 
 # %% [markdown]
@@ -155,7 +155,9 @@ sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if opt
 folder = Path("runs/generator" + short)
 generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
 judging = {"steps": 20} if options.quick else {}
-judge = open_judge(Path("runs/judge" + short) / "judge.pt", progress=True, say=print, **judging)
+judge = open_attribute_classifier(
+    Path("runs/judge" + short) / "judge.pt", progress=True, say=print, **judging
+)
 prompts = [article(f"{scene.things[0].color} {scene.things[0].shape}") for scene in scenes]
 seeds = [1000 * options.seed + number for number in range(count)]
 without = generator.draw(prompts, seeds=seeds)
@@ -173,7 +175,8 @@ print(f"{ours} parameters to train beside {base} that stay as they are")
 # %% [markdown]
 # **Answer.** Exactly what it drew before. And it learns: the gradient of a weight is the gradient of
 # the output times the *input*, and the input is not zero. Only the copy before the zeros must wait
-# one step: what it would learn by comes back through them, times zero, until they are zeros no more.
+# one step: what it would learn by comes back through them, times zero, until they are zeros no
+# more.
 
 # %%
 sizes = {"scenes": 200, "steps": 10} if options.quick else {}
@@ -190,10 +193,10 @@ drawn = control.draw(prompts, asked, seeds=seeds)
 
 # %%
 table = {"without control": without, "with control": drawn}
-table["the real pictures, squeezed"] = generator.model.space.to_images(
-    generator.model.space.to_latents(pictures, seeded(options.seed, 0))
+table["the real images, squeezed"] = generator.model.space.to_images(
+    generator.model.space.to_latents(images, seeded(options.seed, 0))
 ).detach()
-scores = {name: agreement(canny(images), asked) for name, images in table.items()}
+scores = {name: agreement(canny(batch), asked) for name, batch in table.items()}
 for name, values in scores.items():
     say(name, values)
 
@@ -201,10 +204,10 @@ for name, values in scores.items():
 rows = torch.cat([2 * asked[:8].expand(-1, 3, -1, -1) - 1, without[:8], drawn[:8]])
 titles = [f"asked: {prompt}" for prompt in prompts[:8]]
 titles += ["without"] * len(without[:8]) + ["with control"] * len(drawn[:8])
-print("picture:", plots.picture_grid(rows, titles, out / "edges.png", columns=8))
+print("figure:", plots.image_grid(rows, titles, out / "edges.png", columns=8))
 
 # %% [markdown]
-# The last row of the table is the ceiling: the real pictures, once through the autoencoder and back.
+# The last row of the table is the ceiling: the real images, once through the autoencoder and back.
 #
 # Lines have no colour, so that is the prompt's to decide. But both have a say in the shape.
 # **Question.** The lines are of one shape and the prompt asks for another. Whom does it obey?
@@ -226,32 +229,32 @@ for scale in (1.0, 4.0):
 # %% [markdown]
 # **Answer.** Both, as the shares say: neither wins every time, and guidance shifts it towards the
 # prompt, since it stretches what the words change and leaves what the lines change as it is. Every
-# block hears the words, and the copy has learned from lines and words that never disagreed. The edges
-# are nearer to those asked for than they were without control: where the thing is and how large, the
-# lines decide.
+# block hears the words, and the copy has learned from lines and words that never disagreed. The
+# edges are nearer to those asked for than they were without control: where the thing is and how
+# large, the lines decide.
 #
-# Other pictures can steer as well, by the same network: depth, which in this flat world is a
-# silhouette, brighter the nearer it is, or a "pose", here a cross of lines that tells place and size
-# but not shape. `open_control(folder, generator, "pose")` trains that one.
+# Other images can steer as well, by the same network: depth, which in this flat world is a
+# silhouette, brighter the nearer it is, or a "pose", here a cross of lines that tells place and
+# size but not shape. `open_control(folder, generator, "pose")` trains that one.
 
 # %%
-kinds = torch.cat([control_pictures(scenes[:2], kind).expand(-1, 3, -1, -1) for kind in KINDS])
-rows = torch.cat([pictures[:2], 2 * kinds - 1])
-titles = ["picture"] * 2 + [kind for kind in KINDS for _ in range(2)]
-print("picture:", plots.picture_grid(rows, titles, out / "kinds.png", columns=8))
+kinds = torch.cat([control_images(scenes[:2], kind).expand(-1, 3, -1, -1) for kind in KINDS])
+rows = torch.cat([images[:2], 2 * kinds - 1])
+titles = ["image"] * 2 + [kind for kind in KINDS for _ in range(2)]
+print("figure:", plots.image_grid(rows, titles, out / "kinds.png", columns=8))
 
 # %% [markdown]
 # ## Only in the hole
 #
-# Now a picture is there, and one place in it is to show something else. The model knows nothing of
-# holes. So after every step, what lies outside is put back: the known picture, with as much noise as
+# Now an image is there, and one place in it is to show something else. The model knows nothing of
+# holes. So after every step, what lies outside is put back: the known image, with as much noise as
 # the step has left (`inpainting.blend`). The model sees it, and paints what goes with it.
 #
 # All this happens in latents, where a cell stands for 8 x 8 pixels. A cell that the hole touches is
-# painted whole (`shrink_mask`), and in the end the original's pixels are pasted back (`paste`). Were
-# the hole not made of whole cells, the paste would cut off what was painted beyond its edge; so here
-# it is grown to whole ones first. And the generator's ground is a shade off: the painted part is
-# moved by the difference of medians on both sides of the hole's edge.
+# painted whole (`shrink_mask`), and in the end the original's pixels are pasted back (`paste`).
+# Were the hole not made of whole cells, the paste would cut off what was painted beyond its edge;
+# so here it is grown to whole ones first. And the generator's ground is a shade off: the painted
+# part is moved by the difference of medians on both sides of the hole's edge.
 #
 # **Question.** Is anything outside the hole changed, even by a little?
 
@@ -285,29 +288,29 @@ sampling = generator.model.sampling()
 
 
 # %%
-def shade_off(painted, pictures, holes):
+def shade_off(painted, images, holes):
     """What to add to what was painted (B, 3, 1, 1) so that its edge goes on as the ground does."""
     rims = grow_mask(holes, 2) & ~holes, holes & grow_mask(~holes, 2)
     medians = [
-        images.masked_fill(~rim, torch.nan).flatten(2).nanmedian(dim=2).values[..., None, None]
-        for images, rim in zip((pictures, painted), rims)
+        kept.masked_fill(~rim, torch.nan).flatten(2).nanmedian(dim=2).values[..., None, None]
+        for kept, rim in zip((images, painted), rims)
     ]
-    # Nothing where the hole is the whole picture; little, for an edge may lie on a thing.
+    # Nothing where the hole is the whole image; little, for an edge may lie on a thing.
     return (medians[0] - medians[1]).nan_to_num(0).clamp(-0.15, 0.15)
 
 
-def fill(pictures, holes, prompts, repeats=2):
+def fill(images, holes, prompts, repeats=2):
     """What is under the holes (B, 1, 32, 32) painted anew, as the prompts say."""
-    model, noise = generator.model, generator.noise(seeds[: len(pictures)])
-    known = model.space.to_latents(pictures, seeded(options.seed, 1))
+    model, noise = generator.model, generator.noise(seeds[: len(images)])
+    known = model.space.to_latents(images, seeded(options.seed, 1))
     cells = shrink_mask(holes, tuple(noise.shape[-2:]))
     settings = {"repeats": repeats, "generator": seeded(options.seed, 2)} | sampling
     with torch.no_grad():
         predict = generator.predictor(prompts)
         found = inpaint(predict, model.schedule, known, cells, noise, way, **settings)
         painted = model.space.to_images(found)
-        painted = painted + shade_off(painted, pictures, holes)
-        return paste(painted.clamp(-1, 1), pictures, holes)
+        painted = painted + shade_off(painted, images, holes)
+        return paste(painted.clamp(-1, 1), images, holes)
 
 
 after = fill(before, holes, wanted)
@@ -319,23 +322,23 @@ if not untouched:
 
 
 # %%
-def shown(pictures, wishes):
-    """The shares of pictures that show the colour, and the shape, that was wished for."""
-    told = judge.names(pictures)
+def shown(images, wishes):
+    """The shares of images that show the colour, and the shape, that was wished for."""
+    told = judge.names(images)
     return [
         np.mean([said == wish[place] for said, wish in zip(told[name], wishes)])
         for place, name in enumerate(("color", "shape"))
     ]
 
 
-for name, images in (("before", before), ("after", after)):
-    color, shape = shown(images, wishes)
+for name, batch in (("before", before), ("after", after)):
+    color, shape = shown(batch, wishes)
     print(f"{name:7} the colour asked for {color:.2f}, the shape {shape:.2f}")
 if color < 0.7 and not options.unjudged:
-    raise SystemExit(f"the hole shows the colour asked for in {color:.2f} of the pictures only")
+    raise SystemExit(f"the hole shows the colour asked for in {color:.2f} of the images only")
 rows = torch.cat([before[:6], torch.where(holes[:6], 1.0, before[:6]), after[:6]])
 titles = ["before"] * len(before[:6]) + ["hole"] * len(before[:6]) + [f"{p}" for p in wanted[:6]]
-print("picture:", plots.picture_grid(rows, titles, out / "holes.png", columns=len(before[:6])))
+print("figure:", plots.image_grid(rows, titles, out / "holes.png", columns=len(before[:6])))
 
 # %% [markdown]
 # **Answer.** Nothing: what is pasted is the original, so this holds by construction, and is checked
@@ -343,13 +346,13 @@ print("picture:", plots.picture_grid(rows, titles, out / "holes.png", columns=le
 # that what is inside can follow what is around it. Inside, look for what fails: the model does not
 # know where the hole is, so a thing may lie across its edge and be cut there, and in a small hole a
 # ring ends as an arc. The colour is nearly always the one asked for, the shape less often (the
-# shares above): this generator draws whole pictures better than parts of them.
+# shares above): this generator draws whole images better than parts of them.
 #
 # ## A hole from words
 #
 # Who drew the hole? "The red star" says where it is to whoever can see. Here two things are in each
-# picture, and one of them is named. The CLIP of lesson 05 scores how well a picture goes with words.
-# Show it one window of the picture after the other, all else covered with the ground's colour: where
+# image, and one of them is named. The CLIP of lesson 05 scores how well an image goes with words.
+# Show it one window of the image after the other, all else covered with the ground's colour: where
 # the score rises, what the words speak of is seen.
 
 # %%
@@ -359,11 +362,11 @@ clip = open_clip(
 )
 
 
-def heat_of(picture, words, patch=12):
+def heat_of(image, words, patch=12):
     """How much each pixel counts for the words."""
     meaning = clip.embed_texts([words])[0]
     return relevance_by_occlusion(
-        lambda images: clip.embed_pictures(images) @ meaning, picture, patch, alone=True
+        lambda images: clip.embed_images(images) @ meaning, image, patch, alone=True
     )
 
 
@@ -371,7 +374,7 @@ def heat_of(picture, words, patch=12):
 pairs = scenes_of(24 if not options.quick else 4, 2, options.seed + 80)
 crowded = draw_many(pairs)
 names = [article(f"{scene.things[1].color} {scene.things[1].shape}") for scene in pairs]
-heats = [heat_of(picture, name) for picture, name in zip(crowded, names)]
+heats = [heat_of(image, name) for image, name in zip(crowded, names)]
 true = [masks(scene)[1] for scene in pairs]
 on_it = [bool(grow_mask(m[None, None], 1)[0, 0].flatten()[h.argmax()]) for h, m in zip(heats, true)]
 chance = float(torch.stack(true).float().mean())
@@ -381,10 +384,10 @@ print(f"the warmest pixel lies on what the words name: {np.mean(on_it):.2f}, cha
 maps = torch.stack([2 * h.clamp(min=0) / h.max() - 1 for h in heats[:6]])[:, None]
 rows = torch.cat([crowded[:6], maps.expand(-1, 3, -1, -1)])
 titles = names[:6] + ["heat"] * len(maps)
-print("picture:", plots.picture_grid(rows, titles, out / "words.png", columns=len(maps)))
+print("figure:", plots.image_grid(rows, titles, out / "words.png", columns=len(maps)))
 
 # %% [markdown]
-# And then what was found is painted anew, in pictures of one thing. Compare `found` with the thing:
+# And then what was found is painted anew, in images of one thing. Compare `found` with the thing:
 # where the heat has missed a part of it, the old colour stays beside the new one.
 
 # %%
@@ -394,17 +397,17 @@ found = whole_cells(torch.cat(found))
 filled = fill(before[: len(found)], found, wanted[: len(found)])
 rows = torch.cat([before[:6], torch.where(found, 1.0, before[:6]), filled])
 titles = named + ["found"] * len(found) + wanted[: len(found)]
-print("picture:", plots.picture_grid(rows, titles, out / "replaced.png", columns=len(found)))
+print("figure:", plots.image_grid(rows, titles, out / "replaced.png", columns=len(found)))
 
 # %% [markdown]
-# ## A picture as the beginning
+# ## An image as the beginning
 #
-# There is a way without any hole: cover the whole picture with noise, but not all the way, and let
-# the model clear it with another sentence. **Question.** With how much noise does the colour change,
-# and what else does?
+# There is a way without any hole: cover the whole image with noise, but not all the way, and let
+# the model clear it with another sentence. **Question.** With how much noise does the colour
+# change, and what else does?
 
 # %%
-start = generator.model.space.to_latents(pictures, seeded(options.seed, 3))
+start = generator.model.space.to_latents(images, seeded(options.seed, 3))
 turned = [COLORS[(COLORS.index(scene.things[0].color) + 3) % len(COLORS)] for scene in scenes]
 others = [article(f"{c} {scene.things[0].shape}") for c, scene in zip(turned, scenes)]
 strengths, edited = (0.2, 0.4, 0.6, 0.8, 1.0), []
@@ -415,21 +418,21 @@ for strength in strengths:
         edited.append(generator.model.space.to_images(x).clamp(-1, 1))
 
 # %%
-for strength, images in zip(strengths, edited):
-    color = np.mean([said == c for said, c in zip(judge.names(images)["color"], turned)])
-    lines = agreement(canny(images), asked)[2]
+for strength, batch in zip(strengths, edited):
+    color = np.mean([said == c for said, c in zip(judge.names(batch)["color"], turned)])
+    lines = agreement(canny(batch), asked)[2]
     print(
         f"strength {strength:.1f}: colour asked for {color:.2f}, F with the old edges {lines:.2f}"
     )
 few = min(4, count)
-rows = torch.stack([pictures[:few], *(images[:few] for images in edited)], dim=1).flatten(0, 1)
+rows = torch.stack([images[:few], *(batch[:few] for batch in edited)], dim=1).flatten(0, 1)
 titles = [t for prompt in others[:few] for t in (f"to: {prompt}", *map(str, strengths))]
-print("picture:", plots.picture_grid(rows, titles, out / "strengths.png", columns=6))
+print("figure:", plots.image_grid(rows, titles, out / "strengths.png", columns=6))
 
 # %% [markdown]
 # **Answer.** At about half the strength. What has to be given up for the new colour is the old place
-# and shape: one number trades the one for the other. A hole keeps what is outside, and control keeps
-# the lines.
+# and shape: one number trades the one for the other. A hole keeps what is outside, and control
+# keeps the lines.
 
 # %% [markdown]
 # ## In the field's words

@@ -1,12 +1,12 @@
-"""Lesson 15, unCLIP: from what a picture means back to pictures.
+"""Lesson 15, unCLIP: from what an image means back to images.
 
-Question: CLIP turns a picture into a few numbers. What of the picture is in them, can one draw it
+Question: CLIP turns an image into a few numbers. What of the image is in them, can one draw it
 again from them, and can one guess them from a sentence?
 
 Time: about 1 minute on two cores where all models are there; the CLIP, the prior and the decoder
 train for 2 to 3 minutes on the first run, the generator and the judge of lesson 12 for 9 more
 where they are missing (`--quick`: about 20 s). The models are kept in runs/unclip/, runs/generator/
-and runs/judge/ (lesson 05's CLIP is taken if it is there); pictures go to runs/15_unclip/
+and runs/judge/ (lesson 05's CLIP is taken if it is there); images go to runs/15_unclip/
 (`--quick`: all of these names end in _quick).
 Read beside it: scratchmm/diffusion/unclip.py, then scratchmm/diffusion/prior.py.
 Exercises: prior.slerp, prior.closest (`python -m scratchmm learn check prior.slerp`).
@@ -16,13 +16,13 @@ Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2
 # %% [markdown]
 # # unCLIP
 #
-# Lesson 05 trained CLIP to bring a picture and its sentence to the same place: an **embedding** of
-# unit length. This lesson runs it backwards. A **decoder** draws pictures from an embedding. A
-# **prior** guesses, from a sentence, the embedding that a picture of it would have. One after the
-# other they are a way from words to pictures; and as a picture now has two halves, what CLIP sees in
+# Lesson 05 trained CLIP to bring an image and its sentence to the same place: an **embedding** of
+# unit length. This lesson runs it backwards. A **decoder** draws images from an embedding. A
+# **prior** guesses, from a sentence, the embedding that an image of it would have. One after the
+# other they are a way from words to images; and as an image now has two halves, what CLIP sees in
 # it and the noise it was drawn from, each half can be changed without the other.
 #
-# By the end you can say what an embedding keeps and what it forgets, walk from one picture to another
+# By the end you can say what an embedding keeps and what it forgets, walk from one image to another
 # without leaving the sphere, and say what a prior is for.
 
 # %%
@@ -39,13 +39,13 @@ from scratchmm import plots
 from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.captioned import captioned
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.wording import article
-from scratchmm.data.world import COLORS, sample_scene, split_combinations
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.captions import article
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import COLORS, sample_scene, split_combinations
 from scratchmm.diffusion import unclip
+from scratchmm.training.attribute_classifier import PROPERTIES, accuracy, open_attribute_classifier
 from scratchmm.training.small_generator import open_generator
-from scratchmm.training.small_judge import PROPERTIES, accuracy, open_judge
 from scratchmm.training.small_unclip import open_unclip
 
 # %%
@@ -56,8 +56,8 @@ out = options.folder("15_unclip")
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
-# The decoder does not work in pixels but in the latents of lesson 13's autoencoder, a grid of 4 x 4:
-# of the generator nothing else is used here. All three models learn from pictures of one thing, in
+# The decoder does not work in pixels but in the latents of lesson 13's autoencoder, a grid of 4 x
+# 4: of the generator nothing else is used here. All three models learn from images of one thing, in
 # the 52 combinations of colour and shape that are not held out.
 
 # %%
@@ -66,7 +66,9 @@ generator = open_generator(
     Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **sizes
 )
 judging = {"steps": 20} if options.quick else {}
-judge = open_judge(Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging)
+judge = open_attribute_classifier(
+    Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging
+)
 space = generator.model.space
 sizes = {"clip_steps": 10, "prior_steps": 5, "steps": 10, "scenes": 400} if options.quick else {}
 sizes |= options.steps_given()
@@ -82,41 +84,41 @@ torch.set_grad_enabled(False)  # all is trained
 seen, unseen = split_combinations()
 count = 16 if options.quick else 104
 data = captioned(count, seen, seed=5000 + options.seed)  # the training met none of these scenes
-pictures = draw_many(data.scenes)
-embeddings = model.clip.embed_pictures(pictures)  # (B, E)
-trusted = accuracy(judge, data.scenes, pictures)
+images = draw_many(data.scenes)
+embeddings = model.clip.embed_images(images)  # (B, E)
+trusted = accuracy(judge, data.scenes, images)
 chance = torch.Generator().manual_seed(options.seed)  # else it would depend on what trained before
-squeezed = space.to_images(space.to_latents(pictures, chance))
+squeezed = space.to_images(space.to_latents(images, chance))
 
 # %%
-print("an embedding has", embeddings.shape[1], "numbers, a picture", pictures[0].numel())
-for name, of in (("real pictures", pictures), ("squeezed ones", squeezed)):
+print("an embedding has", embeddings.shape[1], "numbers, an image", images[0].numel())
+for name, of in (("real images", images), ("squeezed ones", squeezed)):
     found = accuracy(judge, data.scenes, of)
     print(f"the judge on {name}:", {key: round(share, 3) for key, share in found.items()})
 
 
 # %%
 def sheet(rows, titles, path):
-    """Pictures in rows, the name of each row beside it and the titles on top."""
-    shape = len(rows), max(len(pictures) for pictures in rows.values())
+    """Images in rows, the name of each row beside it and the titles on top."""
+    shape = len(rows), max(len(images) for images in rows.values())
     size = (1.05 * shape[1] + 1.3, 1.08 * shape[0] + 0.35)
     figure, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
-    for line, (name, pictures) in zip(axes, rows.items()):
-        for axis, picture in zip(line, pictures):
-            axis.imshow((picture.clamp(-1, 1).permute(1, 2, 0) + 1) / 2)
+    for line, (name, images) in zip(axes, rows.items()):
+        for axis, image in zip(line, images):
+            axis.imshow((image.clamp(-1, 1).permute(1, 2, 0) + 1) / 2)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
     for axis in axes.flatten():
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     for axis, title in zip(axes[0], titles):
         axis.set_title(textwrap.fill(title, 15), fontsize=8)
-    print("picture:", plots.save(figure, path))
+    print("figure:", plots.save(figure, path))
 
 
 # %% [markdown]
-# ## What CLIP keeps of a picture
+# ## What CLIP keeps of an image
 #
-# Let CLIP look at a picture, then draw its embedding many times, each time from other noise: the
+# Let CLIP look at an image, then draw its embedding many times, each time from other noise: the
 # paper calls these *variations*. What is the same in all of them was in the embedding. What changes
 # was not, and the noise decided it.
 #
@@ -125,7 +127,7 @@ def sheet(rows, titles, path):
 
 # %%
 some = range(0, count, max(1, count // 5))[:5]
-rows = {"the picture": pictures[list(some)]}
+rows = {"the image": images[list(some)]}
 for seed in range(4):
     noise = model.decoder.noise([1000 * options.seed + 10 * i + seed for i in some])
     rows[f"noise {seed + 1}"] = model.show(embeddings[list(some)], noise)
@@ -133,18 +135,18 @@ sheet(rows, [data.texts[i] for i in some], out / "variations.png")
 
 
 # %%
-def centre(pictures):
+def centre(images):
     """Where the thing lies, (B, 2) in [0, 1]: the mean place of all that is not ground."""
-    ground = pictures.flatten(2).median(dim=2).values[..., None, None]
-    thing = ((pictures - ground).abs().sum(dim=1) > 0.5).float() + 1e-6  # (B, H, W)
-    steps = (torch.arange(pictures.shape[-1]) + 0.5) / pictures.shape[-1]
+    ground = images.flatten(2).median(dim=2).values[..., None, None]
+    thing = ((images - ground).abs().sum(dim=1) > 0.5).float() + 1e-6  # (B, H, W)
+    steps = (torch.arange(images.shape[-1]) + 0.5) / images.shape[-1]
     across = (thing.sum(dim=1) * steps).sum(dim=1)
     down = (thing.sum(dim=2) * steps).sum(dim=1)
     return torch.stack([across, down], dim=1) / thing.sum(dim=(1, 2))[:, None]
 
 
 def kept(ours, others):
-    """The share of pairs of pictures in which the judge finds the same, by property."""
+    """The share of pairs of images in which the judge finds the same, by property."""
     ours, others = judge.names(ours), judge.names(others)
     return {name: np.mean(np.array(ours[name]) == np.array(others[name])) for name in PROPERTIES}
 
@@ -153,15 +155,15 @@ def kept(ours, others):
 noise = model.decoder.noise([1000 * options.seed + i for i in range(count)])
 drawn = model.show(embeddings, noise)
 tables = {
-    "its variation": kept(pictures, drawn),
-    "another picture": kept(pictures, pictures.roll(1, 0)),
+    "its variation": kept(images, drawn),
+    "another image": kept(images, images.roll(1, 0)),
 }
 for name, row in tables.items():
     print(f"the same as in {name:16}", {key: round(float(share), 2) for key, share in row.items()})
-others = {"its variation": drawn, "another picture": pictures.roll(1, 0)}
+others = {"its variation": drawn, "another image": images.roll(1, 0)}
 for name, other in others.items():
-    far = (centre(pictures) - centre(other)).norm(dim=1).mean()
-    print(f"the middle of the thing from that of {name:16} {far:.3f} of the picture's width")
+    far = (centre(images) - centre(other)).norm(dim=1).mean()
+    print(f"the middle of the thing from that of {name:16} {far:.3f} of the image's width")
 
 # %%
 figure, axis = plt.subplots(figsize=(5.5, 2.6), layout="constrained")
@@ -169,19 +171,19 @@ for offset, ((name, row), color) in enumerate(zip(tables.items(), (plots.LINES[0
     axis.bar([i + 0.38 * offset for i in range(4)], [*row.values()], 0.36, color=color, label=name)
 axis.set_xticks([i + 0.19 for i in range(4)], ["shape", "colour", "size", "texture"])
 axis.set(
-    ylabel="share the same", ylim=(0, 1.02), title="what a variation has in common with its picture"
+    ylabel="share the same", ylim=(0, 1.02), title="what a variation has in common with its image"
 )
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-print("picture:", plots.save(figure, out / "kept.png"))
+print("figure:", plots.save(figure, out / "kept.png"))
 
 # %% [markdown]
 # **Answer.** Colour and size stay. The place does not: the thing lies nearly as far from its place as
-# in any other picture. One sentence of fifteen in the training says something of it ("on the left"),
+# in any other image. One sentence of fifteen in the training says something of it ("on the left"),
 # so CLIP had little reason to keep it.
 #
-# Shape and texture stay less often than CLIP's own eye would lead one to hope, and there one must ask
-# who forgot. Part of the texture was lost before, in the autoencoder (the judge on squeezed pictures,
-# above). And the shape? Let CLIP itself name it, by the nearest of 64 sentences.
+# Shape and texture stay less often than CLIP's own eye would lead one to hope, and there one must
+# ask who forgot. Part of the texture was lost before, in the autoencoder (the judge on squeezed
+# images, above). And the shape? Let CLIP itself name it, by the nearest of 64 sentences.
 
 # %%
 names = [article(f"{color} {shape}") for color in COLORS for shape in PROPERTIES["shape"]]
@@ -190,18 +192,18 @@ wanted = [(scene.things[0].color, scene.things[0].shape) for scene in data.scene
 told = [names[i].split()[1:] for i in nearest]
 for place, name in enumerate(("colour", "shape")):
     share = sum(said[place] == pair[place] for said, pair in zip(told, wanted)) / count
-    print(f"CLIP names the {name} of the pictures: {share:.3f} right")
+    print(f"CLIP names the {name} of the images: {share:.3f} right")
 
 # %% [markdown]
-# What CLIP can name is in the embedding. So it is the decoder, trained for a minute and a half, that
-# misses it now and then: colour and size it learned first, and outlines come late. A variation shows
-# what was kept *and* could be drawn; one must not blame the embedding for the rest.
+# What CLIP can name is in the embedding. So it is the decoder, trained for a minute and a half,
+# that misses it now and then: colour and size it learned first, and outlines come late. A variation
+# shows what was kept *and* could be drawn; one must not blame the embedding for the rest.
 #
 # ## On the arc
 #
 # Embeddings have length 1: they lie on a sphere. Between two of them a straight line leaves it. How
-# far, depends on the angle between them. `prior.slerp` goes along the sphere instead: at a share s of
-# the way it has turned by s of the angle.
+# far, depends on the angle between them. `prior.slerp` goes along the sphere instead: at a share s
+# of the way it has turned by s of the angle.
 #
 # **Question.** Seven points at equal shares of the way, on the line and on the arc. Are those on the
 # line at equal angles? How long is the one in the middle?
@@ -210,7 +212,7 @@ for place, name in enumerate(("colour", "shape")):
 stations = [("red", "circle"), ("blue", "star"), ("yellow", "cross"), ("green", "ring")]
 rng = np.random.default_rng(options.seed)
 ends = draw_many([sample_scene(rng, combinations=[pair]) for pair in stations])
-ends = model.clip.embed_pictures(ends)
+ends = model.clip.embed_images(ends)
 shares = torch.linspace(0, 1, 7).tolist()
 start, end = ends[:1], ends[1:2]
 arc = unclip.arc(ends[:2], shares)  # (K, E), by prior.slerp
@@ -231,14 +233,14 @@ for points, color, name in ((arc, plots.LINES[0], "the arc"), (line, plots.LINES
         axis.plot([0, a], [0, b], color=color, linewidth=0.5, alpha=0.5)
 axis.set(aspect="equal", xlim=(-0.75, 1.1), ylim=(-0.05, 1.15), title="the plane of two embeddings")
 axis.legend(frameon=False, loc="lower left")
-print("picture:", plots.save(figure, out / "arc.png"))
+print("figure:", plots.save(figure, out / "arc.png"))
 
 # %% [markdown]
 # **Answer.** The line takes its largest turns in the middle, where it is shortest: as long as the
 # cosine of half the angle. On the arc, start counts sin((1 - s) angle) / sin(angle) and end sin(s
-# angle) / sin(angle). In the line's middle the decoder would be given what no picture has: an
-# embedding that is too short. Here are both ways drawn, all from one noise, and what the judge takes
-# the things on the way for.
+# angle) / sin(angle). In the line's middle the decoder would be given what no image has: an
+# embedding that is too short. Here are both ways drawn, all from one noise, and what the judge
+# takes the things on the way for.
 
 # %%
 noise = model.decoder.noise([1000 * options.seed + 3])
@@ -260,19 +262,19 @@ for label, row in rows.items():
 
 # %% [markdown]
 # **Answer.** The colour does not fade from one to the other: it jumps, somewhere around the middle,
-# at times by way of a third, and there what is drawn is faintest or most broken. There the embedding
-# is like that of no picture the decoder has learned from, on the arc too: the sphere has room for
-# more than pictures. Arc and line look nearly the same here. This decoder goes by the direction of
-# an embedding; that one is too short matters little to it. What the arc gives for certain is the
-# even turning, which the figure before shows.
+# at times by way of a third, and there what is drawn is faintest or most broken. There the
+# embedding is like that of no image the decoder has learned from, on the arc too: the sphere has
+# room for more than images. Arc and line look nearly the same here. This decoder goes by the
+# direction of an embedding; that one is too short matters little to it. What the arc gives for
+# certain is the even turning, which the figure before shows.
 #
 # ## From words to what would be seen
 #
-# A sentence has an embedding too. CLIP brings it near to its picture: nearer than other sentences
-# are. That does not mean that it lies *where pictures lie*. Below are pictures and sentences on the
+# A sentence has an embedding too. CLIP brings it near to its image: nearer than other sentences
+# are. That does not mean that it lies *where images lie*. Below are images and sentences on the
 # two directions in which all of them together differ most.
 #
-# **Question.** Will sentences and pictures mix?
+# **Question.** Will sentences and images mix?
 
 # %%
 texts = model.clip.embed_texts(data.texts)
@@ -283,20 +285,20 @@ imagined = model.imagine(data.texts, seed=options.seed)
 
 # %%
 figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
-parts = {"pictures": embeddings, "sentences": texts, "drawn by the prior": imagined}
+parts = {"images": embeddings, "sentences": texts, "drawn by the prior": imagined}
 paint = [{"white": "silver", "yellow": "gold"}.get(color, color) for color, _ in wanted]
 for (name, points), marker in zip(parts.items(), "ox^"):
     x, y = ((points - middle) @ directions.T).T
     axis.scatter(x, y, s=16, c=paint, marker=marker, label=name, alpha=0.7, linewidths=0.8)
 axis.set(title="embeddings, on two directions", aspect="equal")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-print("picture:", plots.save(figure, out / "embeddings.png"))
+print("figure:", plots.save(figure, out / "embeddings.png"))
 
 # %% [markdown]
-# **Answer.** They do, here: each colour has its clump, and in it lie pictures and sentences alike. A
-# sentence about one thing says nearly all that CLIP keeps of its picture. In a CLIP that was trained
+# **Answer.** They do, here: each colour has its clump, and in it lie images and sentences alike. A
+# sentence about one thing says nearly all that CLIP keeps of its image. In a CLIP that was trained
 # on the web the two lie apart, each in a cone of its own (*Mind the Gap*, arXiv 2203.02053), and
-# there a sentence's embedding is like that of no picture.
+# there a sentence's embedding is like that of no image.
 #
 # The **prior** brings sentences over. It is a diffusion again, not over pixels but over the numbers
 # of one embedding: a small transformer reads the words, their embedding, the time and the noisy
@@ -304,7 +306,7 @@ print("picture:", plots.save(figure, out / "embeddings.png"))
 # stars, is left to the noise. The paper draws two and takes the one nearer to the sentence
 # (`prior.closest`).
 #
-# **Question.** How near, as a cosine, is what it draws to the embedding of the very picture that the
+# **Question.** How near, as a cosine, is what it draws to the embedding of the very image that the
 # sentence was about? It cannot know which one that was. What is the fair thing to compare it with?
 
 # %%
@@ -312,8 +314,8 @@ alike = [
     sample_scene(rng, combinations=[(s.things[0].color, s.things[0].shape)]) for s in data.scenes
 ]
 near = {
-    "another picture": embeddings.roll(1, 0),
-    "another of that colour and shape": model.clip.embed_pictures(draw_many(alike)),
+    "another image": embeddings.roll(1, 0),
+    "another of that colour and shape": model.clip.embed_images(draw_many(alike)),
     "the sentence itself": texts,
 }
 for candidates in (1, 2, 8):
@@ -329,29 +331,27 @@ cosines = {name: (points * embeddings).sum(dim=1) for name, points in near.items
 for name, values in cosines.items():
     error = values.std() / len(values) ** 0.5
     told = (near[name] * texts).sum(dim=1).mean()
-    print(
-        f"{name:34} to the picture {values.mean():.3f} +- {error:.3f}, to the sentence {told:.3f}"
-    )
+    print(f"{name:34} to the image {values.mean():.3f} +- {error:.3f}, to the sentence {told:.3f}")
 
 # %% [markdown]
-# **Answer.** The fair measure is another picture of that colour and shape. What the prior draws is
+# **Answer.** The fair measure is another image of that colour and shape. What the prior draws is
 # nearer than that, for many sentences also give the size or the texture, and about as near as the
-# sentence itself: as sentences lie where pictures lie, there is little left to bring over. The more
+# sentence itself: as sentences lie where images lie, there is little left to bring over. The more
 # candidates, the nearer to the sentence; that is what they are chosen by. Guidance
 # gains little here, and too much of it loses.
 #
-# ## Words to pictures, with and without a prior
+# ## Words to images, with and without a prior
 #
-# All together now: the sentence, the prior, the decoder. The paper asks whether the prior is needed:
-# is the sentence's own embedding, given straight to the decoder, not good enough, as CLIP brought it
-# near to the pictures'?
+# All together now: the sentence, the prior, the decoder. The paper asks whether the prior is
+# needed: is the sentence's own embedding, given straight to the decoder, not good enough, as CLIP
+# brought it near to the images'?
 #
-# **Question.** What will the decoder, which has only met embeddings of pictures, make of it?
+# **Question.** What will the decoder, which has only met embeddings of images, make of it?
 
 
 # %%
 def shown(prompts, first_seed=0):
-    """Pictures of prompts in each of the two ways, the same noise for both."""
+    """Images of prompts in each of the two ways, the same noise for both."""
     seeds = [1000 * options.seed + first_seed + i for i in range(len(prompts))]
     noise = model.decoder.noise(seeds)
     direct = model.show(model.clip.embed_texts(prompts), noise)
@@ -361,9 +361,9 @@ def shown(prompts, first_seed=0):
     }
 
 
-def right(pictures, pairs):
-    """The shares of pictures whose colour, and whose shape, is what was asked for."""
-    found = judge.names(pictures)
+def right(images, pairs):
+    """The shares of images whose colour, and whose shape, is what was asked for."""
+    found = judge.names(images)
     told = [zip(found[name], asked) for name, asked in zip(("color", "shape"), zip(*pairs))]
     return [sum(said == asked for said, asked in pair) / len(pairs) for pair in told]
 
@@ -377,9 +377,9 @@ for test, pairs in tests.items():
     real = draw_many(scenes)
     noise = model.decoder.noise([1000 * options.seed + i for i in range(len(pairs))])
     drawn = shown([article(" ".join(pair)) for pair in pairs])
-    drawn = {"a real picture's": model.show(model.clip.embed_pictures(real), noise)} | drawn
+    drawn = {"a real image's": model.show(model.clip.embed_images(real), noise)} | drawn
     drawings[test] = {"real": real} | drawn
-    table[test] = {name: right(pictures, pairs) for name, pictures in drawn.items()}
+    table[test] = {name: right(images, pairs) for name, images in drawn.items()}
     for name, (color, shape) in table[test].items():
         print(
             f"{test:11} {len(pairs):4} embeddings {name:17} colour {color:.3f}, shape {shape:.3f}"
@@ -387,8 +387,8 @@ for test, pairs in tests.items():
 
 # %%
 chosen = range(0, len(seen), max(1, len(seen) // 8))[:8]
-rows = {name: pictures[list(chosen)] for name, pictures in drawings["seen"].items()}
-sheet(rows, [" ".join(seen[i]) for i in chosen], out / "words_to_pictures.png")
+rows = {name: images[list(chosen)] for name, images in drawings["seen"].items()}
+sheet(rows, [" ".join(seen[i]) for i in chosen], out / "words_to_images.png")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained", sharey=True)
@@ -401,39 +401,39 @@ axes[0].set_ylabel("share right")
 axes[1].legend(
     frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="drawn from embeddings"
 )
-print("picture:", plots.save(figure, out / "with_and_without.png"))
+print("figure:", plots.save(figure, out / "with_and_without.png"))
 
 # %% [markdown]
 # **Answer.** Of combinations that were seen, little is lost without a prior, and the figure of
 # embeddings has said why. Of those never seen there are only 48: differences of less than some 15
 # points say nothing. The paper, whose CLIP met all the web, could use sentences straight as well,
 # but people preferred what came by the prior (section 5.1). See also who fails at shapes: the
-# embedding of a real picture fares no better than a guessed one. It is the decoder, not the way to
+# embedding of a real image fares no better than a guessed one. It is the decoder, not the way to
 # its input.
 #
-# ## The other half of a picture
+# ## The other half of an image
 #
 # What the embedding does not say must be in the noise. DDIM rolls no dice, so it can be walked
-# backwards: from a picture and its embedding to the noise that would have become it
+# backwards: from an image and its embedding to the noise that would have become it
 # (`unclip.invert`).
 #
-# **Question.** The embedding with the noise that was found: how near do both come to the picture?
+# **Question.** The embedding with the noise that was found: how near do both come to the image?
 # Beside them stands the embedding with any other noise.
 
 # %%
 few = list(range(0, count, max(1, count // 8)))[:8]
-own, codes = pictures[few], embeddings[few]
+own, codes = images[few], embeddings[few]
 steps = 10 if options.quick else 100
 found = model.find_noise(own, codes, steps=steps)
 
 
 def again(noise, codes):
-    """Pictures drawn from noise and embeddings with all care: no guidance, float32."""
+    """Images drawn from noise and embeddings with all care: no guidance, float32."""
     settings = {"steps": steps, "clip": None}
     return space.to_images(unclip.decode(model.decoder, model.schedule, codes, noise, **settings))
 
 
-rows = {"the picture": own, "squeezed and back": space.to_images(space.to_latents(own, chance))}
+rows = {"the image": own, "squeezed and back": space.to_images(space.to_latents(own, chance))}
 rows["its noise"] = again(found, codes)
 rows["other noise"] = again(model.decoder.noise([1000 * options.seed + i for i in few]), codes)
 sheet(rows, [data.texts[i] for i in few], out / "inversion.png")
@@ -443,19 +443,19 @@ print(f"the noise that was found has mean {found.mean():.2f} and deviation {foun
 
 # %% [markdown]
 # **Answer.** As near as the autoencoder itself can come: nothing else was lost on the way there and
-# back. Place, outline and ground were all in the noise. It has a mean and a deviation like any other
-# noise's; only this embedding turns it into this picture.
+# back. Place, outline and ground were all in the noise. It has a mean and a deviation like any
+# other noise's; only this embedding turns it into this image.
 #
-# Now one half can be held while the other is turned. The paper's **text diffs**: take the difference
-# of two sentences' embeddings, "a blue star" less "a red star", and turn the picture's embedding that
-# way, along the arc; draw from the picture's own noise.
+# Now one half can be held while the other is turned. The paper's **text diffs**: take the
+# difference of two sentences' embeddings, "a blue star" less "a red star", and turn the image's
+# embedding that way, along the arc; draw from the image's own noise.
 #
 # **Question.** How far must one turn until the colour is the other one? What happens to the shape?
 
 # %%
 turns = [0.0, 0.15, 0.3, 0.45, 0.6]
 things = [scene.things[0] for scene in data.scenes][: 8 if options.quick else 32]
-noise = model.find_noise(pictures[: len(things)], embeddings[: len(things)], steps=steps)
+noise = model.find_noise(images[: len(things)], embeddings[: len(things)], steps=steps)
 asked, ways = [], []
 for i, thing in enumerate(things):
     color = COLORS[(COLORS.index(thing.color) + 3) % len(COLORS)]
@@ -470,14 +470,14 @@ for turn, drawn in zip(turns, turned):
 
 # %%
 six = range(0, len(things), max(1, len(things) // 6))[:6]
-rows = {"the picture": pictures[list(six)]}
+rows = {"the image": images[list(six)]}
 rows |= {f"turned {turn:.2f}": drawn[list(six)] for turn, drawn in zip(turns, turned)}
 titles = [f"{things[i].color} to {asked[i][0]}" for i in six]
 sheet(rows, titles, out / "text_diffs.png")
 
 # %% [markdown]
-# **Answer.** Turned some way, most pictures have the new colour, and some have lost their shape. On
-# the way some take a third colour, and far from the picture's own embedding its noise no longer holds
+# **Answer.** Turned some way, most images have the new colour, and some have lost their shape. On
+# the way some take a third colour, and far from the image's own embedding its noise no longer holds
 # place and outline. The paper's range, 0.25 to 0.5, lies between turning too little for the new
 # colour and too much for the old shape.
 

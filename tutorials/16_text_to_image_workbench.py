@@ -1,13 +1,13 @@
-"""Lesson 16, the text-to-image workbench: many pictures, and what can be said of them.
+"""Lesson 16, the text-to-image workbench: many images, and what can be said of them.
 
 Question: a model draws what a prompt says, mostly. Which words of a prompt help, how does one keep
-order among a hundred pictures, and how would one know that they got better?
+order among a hundred images, and how would one know that they got better?
 
 Time: about 2 minutes on two cores where the generator and its judge of the earlier lessons are
-there, and longer where they are trained first (`--quick`: about 20 s). Pictures go to
+there, and longer where they are trained first (`--quick`: about 20 s). Images go to
 runs/16_text_to_image_workbench/ (`--quick`: to runs/16_text_to_image_workbench_quick/).
 Read beside it: scratchmm/diffusion/workbench.py and scratchmm/diffusion/manifest.py, then
-scratchmm/metrics/picture_quality.py and scratchmm/diffusion/style.py.
+scratchmm/metrics/image_quality.py and scratchmm/diffusion/style.py.
 Exercises: none; `python -m scratchmm generate --help` is the workbench on the command line.
 Papers: SDEdit (arXiv 2108.01073); Arbitrary Style Transfer in Real-time with Adaptive Instance
 Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
@@ -16,7 +16,7 @@ Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
 # %% [markdown]
 # # The text-to-image workbench
 #
-# A picture that was chosen from a hundred proves little. By the end you can draw a hundred on
+# An image that was chosen from a hundred proves little. By the end you can draw a hundred on
 # purpose, say with an error bar which word changed them, stop and go on without losing one, and
 # name a way to fool each number that is said to measure quality.
 
@@ -33,19 +33,19 @@ from scratchmm import plots
 from scratchmm.commands.generate import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.world import Scene, Thing, sample_scene
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.inpainting import edit
 from scratchmm.diffusion.manifest import manifest_of
 from scratchmm.diffusion.style import in_colours_of, match_colours, refine
 from scratchmm.diffusion.workbench import Job, prompts_of, run_batch, variations
 from scratchmm.metrics.clip_score import clip_score
-from scratchmm.metrics.picture_quality import picture_quality
+from scratchmm.metrics.image_quality import image_quality
 from scratchmm.training import small_clip
+from scratchmm.training.attribute_classifier import open_attribute_classifier
 from scratchmm.training.sampling import seeded
 from scratchmm.training.small_generator import open_generator
-from scratchmm.training.small_judge import open_judge
 
 # %%
 parser = LessonParser(__doc__, devices=False)
@@ -55,7 +55,7 @@ out = options.folder("16_text_to_image_workbench")
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
-# The generator is the one of the lessons before; so is the judge, a classifier of real pictures
+# The generator is the one of the lessons before; so is the judge, a classifier of real images
 # that the generator never met. Whichever is not there yet is trained now.
 
 # %%
@@ -65,7 +65,9 @@ generator = open_generator(
     options.place("runs/generator"), others=[cache_folder()], progress=True, say=print, **sizes
 )
 sizes = {"steps": 20} if options.quick else {}
-judge = open_judge(Path(f"runs/judge{quick}/judge.pt"), progress=True, say=print, **sizes)
+judge = open_attribute_classifier(
+    Path(f"runs/judge{quick}/judge.pt"), progress=True, say=print, **sizes
+)
 many, steps = (2, 3) if options.quick else (24, 20)
 seeds = [1000 * options.seed + i for i in range(many)]
 print(f"words it knows: {', '.join(sorted(generator.known))}")
@@ -73,33 +75,31 @@ print(f"words it knows: {', '.join(sorted(generator.known))}")
 # %% [markdown]
 # ## Variations
 #
-# The noise a picture begins with is fixed by its seed. **Question.** Of the same words with other
+# The noise an image begins with is fixed by its seed. **Question.** Of the same words with other
 # seeds, what stays and what changes?
 
 # %%
 prompt, count = "a red ring", min(many, 16)
-pictures = generator.draw([prompt] * count, seeds=seeds[:count], steps=steps)
-said = judge.names(pictures)
+images = generator.draw([prompt] * count, seeds=seeds[:count], steps=steps)
+said = judge.names(images)
 titles = [
     " ".join(words) for words in zip(said["size"], said["texture"], said["color"], said["shape"])
 ]
-path = plots.picture_grid(
-    pictures, titles, out / "variations.png", heading=f"{prompt!r}, as judged"
-)
-print("picture:", path)
+path = plots.image_grid(images, titles, out / "variations.png", heading=f"{prompt!r}, as judged")
+print("figure:", path)
 for name, names in said.items():
     print(f"{name:8} {', '.join(f'{n} {names.count(n)}' for n in dict.fromkeys(names))}")
 
 # %% [markdown]
 # **Answer.** What the words name should stay. What they leave open is the seed's to choose: place and
-# background above all; see in the lists how far it is so for size and texture, of which a model under
-# guidance likes to draw one kind only (lesson 12). A single seed shows one choice, so nothing is
-# concluded from one.
+# background above all; see in the lists how far it is so for size and texture, of which a model
+# under guidance likes to draw one kind only (lesson 12). A single seed shows one choice, so nothing
+# is concluded from one.
 #
 # ## Prompt engineering
 #
-# People put words behind their prompts that are said to help. `prompts_of` makes the product of
-# the lists that you name. Here the styles are textures and the qualities are sizes. What is measured
+# People put words behind their prompts that are said to help. `prompts_of` makes the product of the
+# lists that you name. Here the styles are textures and the qualities are sizes. What is measured
 # below are single words: sizes, textures, places, and two that the model has never met, "beautiful"
 # and "sharp".
 
@@ -120,20 +120,20 @@ words |= {word: f"a {word} red ring" for word in ("beautiful", "sharp")}
 
 
 # %%
-def middle(pictures):
+def middle(images):
     """Where the thing lies, from 0 (left, top) to 1: across and down, each (B,)."""
-    edges = (pictures[:, :, 0], pictures[:, :, -1], pictures[..., 0], pictures[..., -1])
+    edges = (images[:, :, 0], images[:, :, -1], images[..., 0], images[..., -1])
     ground = torch.cat(edges, dim=2).median(dim=2).values[..., None, None]
-    thing = ((pictures - ground).abs().sum(dim=1) > 0.5).float()  # (B, H, W)
-    place = torch.linspace(0, 1, pictures.shape[-1])
+    thing = ((images - ground).abs().sum(dim=1) > 0.5).float()  # (B, H, W)
+    place = torch.linspace(0, 1, images.shape[-1])
     weight = thing.sum((1, 2)).clamp(min=1)
     return (thing.sum(1) * place).sum(1) / weight, (thing.sum(2) * place).sum(1) / weight
 
 
 # %%
-def measured(pictures):
-    """What is measured of each picture, by name, each (B,)."""
-    said, (across, down) = judge.names(pictures), middle(pictures)
+def measured(images):
+    """What is measured of each image, by name, each (B,)."""
+    said, (across, down) = judge.names(images), middle(images)
     wanted = {"red": "color", "ring": "shape", "small": "size", "striped": "texture"}
     wanted |= {"dotted": "texture"}
     found = {
@@ -170,21 +170,21 @@ for row, values in enumerate(changes.values()):
         axis.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
 axis.set_title("change against the bare prompt (*: more than 3 standard errors)")
 figure.colorbar(shown, ax=axis)
-print("picture:", plots.save(figure, out / "words.png"))
+print("figure:", plots.save(figure, out / "words.png"))
 
 # %% [markdown]
 # **Answer.** Read each word's row at the column that it names; a change without a star may be luck.
 # In a table of so many cells a change of 2 standard errors somewhere is expected of words that do
 # nothing, so the star asks for 3. Where no seed changed, the error is 0 as well: that says that
 # these seeds did not show a change, not that there is none. A word that training never showed is
-# still cut into letters the model has numbers for: it can shift pictures, even out of their colour,
+# still cut into letters the model has numbers for: it can shift images, even out of their colour,
 # but not mean anything.
 #
 # ## A batch
 #
-# Each picture of a batch is a job: prompt, seed, steps, scale. Each is written whole, and then a
+# Each image of a batch is a job: prompt, seed, steps, scale. Each is written whole, and then a
 # line about it is put in manifest.jsonl. One of the prompts here cannot be drawn, and after some of
-# the pictures somebody pulls the plug.
+# the images somebody pulls the plug.
 
 # %%
 folder = out / "batch"
@@ -198,18 +198,18 @@ drawn, plug = [], [len(jobs) // 2]
 
 def draw(prompts, **settings):
     """What the workbench calls, and somebody who may stop it."""
-    pictures = generator.draw(prompts, **settings)  # refuses the elephant
+    images = generator.draw(prompts, **settings)  # refuses the elephant
     if len(drawn) >= plug[0]:
         raise KeyboardInterrupt
     drawn.extend(prompts)
-    return pictures
+    return images
 
 
 # %%
-def score(picture, prompt):
-    """The numbers about a picture that its line in the manifest is to have."""
-    said = judge.names(picture[None])
-    found = {n: v.item() for n, v in picture_quality(picture[None])._asdict().items()}
+def score(image, prompt):
+    """The numbers about an image that its line in the manifest is to have."""
+    said = judge.names(image[None])
+    found = {n: v.item() for n, v in image_quality(image[None])._asdict().items()}
     return found | {name: float(said[name][0] in prompt) for name in ("color", "shape")}
 
 
@@ -222,8 +222,8 @@ entries = run_batch(jobs, draw, folder, score=score, batch_size=4)
 print(f"the second call drew {len(drawn) - before} more")
 failed = [entry for entry in entries if entry["error"]]
 done = [entry for entry in entries if entry["file"]]
-print(f"{len(done)} pictures; {len(failed)} failed, the first because {failed[0]['error']}")
-print("picture:", plots.show(folder / "contact_sheet.png"))
+print(f"{len(done)} images; {len(failed)} failed, the first because {failed[0]['error']}")
+print("figure:", plots.show(folder / "contact_sheet.png"))
 
 # %%
 assert len(done) + len(failed) == len(jobs) and {e["prompt"] for e in failed} == {"elephant"}
@@ -234,11 +234,11 @@ for name, value in share.items():
     print(f"{name} as the prompt says: {value:.3f} ± {error:.3f} of {len(done)}")
 
 # %% [markdown]
-# ## How good is a picture?
+# ## How good is an image?
 #
 # Three numbers need no model. *Contrast* is the deviation of light; *colourfulness* says how strong
 # and different colours are; *sharpness* is the variance of the Laplacian, much where there are
-# edges. **Question.** How would you make a bad picture that scores well in each?
+# edges. **Question.** How would you make a bad image that scores well in each?
 
 # %%
 rng = np.random.default_rng(options.seed)
@@ -251,28 +251,26 @@ sets = {"real": real, "generated": made, "real, blurred": blurred, "noise": nois
 sets |= {"chess board": board.expand(2, 3, 32, 32), "real, burned out": (4 * real).clamp(-1, 1)}
 print(" " * 18 + "".join(f"{name:>15}" for name in ("contrast", "colourfulness", "sharpness")))
 for name, batch in sets.items():
-    print(f"{name:18}" + "".join(f"{v.mean():15.3g}" for v in picture_quality(batch)))
+    print(f"{name:18}" + "".join(f"{v.mean():15.3g}" for v in image_quality(batch)))
 
 # %%
 shown = torch.stack([batch[0] for batch in sets.values()])
-titles = [
-    f"{name}: sharp {picture_quality(batch).sharpness[0]:.0f}" for name, batch in sets.items()
-]
-print("picture:", plots.picture_grid(shown, titles, out / "quality.png", columns=6))
+titles = [f"{name}: sharp {image_quality(batch).sharpness[0]:.0f}" for name, batch in sets.items()]
+print("figure:", plots.image_grid(shown, titles, out / "quality.png", columns=6))
 
 # %% [markdown]
 # **Answer.** A chess board has all the contrast there can be, and noise is sharper than any real
-# picture. None of the three knows what was asked. They are for comparing: as much as real pictures
+# image. None of the three knows what was asked. They are for comparing: as much as real images
 # have, of the same size, is a good sign, more is not better. *CLIPScore* does know the prompt. If
-# lesson 05 left its CLIP here, it is asked about pictures with their own prompt and another one.
+# lesson 05 left its CLIP here, it is asked about images with their own prompt and another one.
 
 # %%
 place = Path("runs/05_clip" + quick)
 if (place / "model.pt").exists():
     clip = small_clip.load(place)
-    images, texts = clip.embed_pictures(made), clip.embed_texts(asked)
+    meanings, texts = clip.embed_images(made), clip.embed_texts(asked)
     for name, told in (("own prompt", texts), ("another one", texts.roll(1, 0))):
-        scores = clip_score(images, told)
+        scores = clip_score(meanings, told)
         error = scores.std() / len(scores) ** 0.5
         print(f"CLIPScore, {name}: {scores.mean():.3f} ± {error:.3f}")
 else:
@@ -282,7 +280,7 @@ else:
 # It can be fooled by whatever its CLIP overlooks: see lesson 06 for the sentences it mixes up. (Its
 # unit: 2.5 * max(cosine, 0), so from 0 to 2.5; lesson 12.)
 #
-# ## The colours of another picture
+# ## The colours of another image
 #
 # Equation 8 of AdaIN gives each channel of the content the mean and deviation of the style.
 # `match_colours` does so once, to pixels. `in_colours_of` does so at every step, to what the model
@@ -298,27 +296,27 @@ predict = generator.predictor(asked_now)
 with torch.no_grad():
     styled = in_colours_of(predict, schedule, space.to_latents(style, seeded(0, 0)), **sampling)
     on_the_way = space.to_images(ddim_sample(styled, schedule, begun, way, **sampling)).clamp(-1, 1)
-once = match_colours(pictures, style).clamp(-1, 1)
+once = match_colours(images, style).clamp(-1, 1)
 
 # %%
-for name, batch in (("as drawn", pictures), ("matched once", once), ("on the way", on_the_way)):
+for name, batch in (("as drawn", images), ("matched once", once), ("on the way", on_the_way)):
     far = (batch.mean((2, 3)) - style.mean((2, 3))).abs().mean()
     ring = judge.names(batch)["shape"].count("ring") / len(batch)
     print(f"{name:14} mean colour off by {far:.3f}, still a ring: {ring:.2f}")
 shown = torch.cat(
-    [style, *(part[i : i + 1] for i in range(2) for part in (pictures, once, on_the_way))]
+    [style, *(part[i : i + 1] for i in range(2) for part in (images, once, on_the_way))]
 )
 titles = ["style", *["as drawn", "matched once", "on the way"] * 2]
-print("picture:", plots.picture_grid(shown, titles, out / "colours.png", columns=7))
+print("figure:", plots.image_grid(shown, titles, out / "colours.png", columns=7))
 
 # %% [markdown]
 # **Answer.** Matched once, the colours are nearly those of the style, for that is what is done last;
-# but each pixel is moved without regard to what it shows, and rings suffer. On the way the model has
-# the last word: colours come only part of the way, and more rings stay rings.
+# but each pixel is moved without regard to what it shows, and rings suffer. On the way the model
+# has the last word: colours come only part of the way, and more rings stay rings.
 #
-# ## A picture and another prompt
+# ## An image and another prompt
 #
-# SDEdit puts noise over a picture and walks back with a prompt. **Question.** At which strength is
+# SDEdit puts noise over an image and walks back with a prompt. **Question.** At which strength is
 # a red ring turned into a blue star? Is there one where something of both is left?
 
 # %%
@@ -347,9 +345,9 @@ for word, color in zip(rows[0], plots.LINES):
     axis.plot(strengths, [row[word] for row in rows], kept, marker="o", color=color, label=word)
 axis.set(xlabel="strength", ylabel="share, as judged", title="content (solid) and prompt (dashed)")
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-print("picture:", plots.save(figure, out / "strengths.png"))
+print("figure:", plots.save(figure, out / "strengths.png"))
 titles = ["content", *(f"strength {strength}" for strength in strengths)]
-print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.png", columns=6))
+print("figure:", plots.image_grid(torch.stack(strip), titles, out / "edited.png", columns=6))
 
 # %% [markdown]
 # **Answer.** Where the curves cross. Noise hides the colour only when it is strong, but this model
@@ -387,8 +385,8 @@ print("picture:", plots.picture_grid(torch.stack(strip), titles, out / "edited.p
 # ## Refined by stages
 #
 # First drawn in few steps, then covered with a little noise and drawn on with more. **Question.**
-# Does a stage correct what the one before got wrong, or only polish it? Beside the stages stands a
-# picture that was drawn in all the steps at once.
+# Does a stage correct what the one before got wrong, or only polish it? Beside the stages stands an
+# image that was drawn in all the steps at once.
 
 # %%
 asked_now = [f"a {colour} {shape}" for colour in colours for shape in shapes][: max(2, many // 2)]
@@ -400,7 +398,7 @@ with torch.no_grad():
     stages = [space.to_images(stage).clamp(-1, 1) for stage in stages]
 names = [*(f"stage {i}" for i in range(1, 4)), "at once"]
 for name, stage in zip(names, stages):
-    said, sharp = judge.names(stage), picture_quality(stage).sharpness.mean()
+    said, sharp = judge.names(stage), image_quality(stage).sharpness.mean()
     good = [sum(w in p for w, p in zip(said[part], asked_now)) for part in ("color", "shape")]
     print(
         f"{name}: colour right {good[0]}, shape right {good[1]} of {len(asked_now)}; sharp {sharp:.0f}"
@@ -410,15 +408,15 @@ for name, stage in zip(names, stages):
 some = min(4, len(asked_now))
 shown = torch.stack([stage[i] for i in range(some) for stage in stages])
 titles = [f"{name}: {asked_now[i]}" for i in range(some) for name in names]
-print("picture:", plots.picture_grid(shown, titles, out / "stages.png", columns=4))
+print("figure:", plots.image_grid(shown, titles, out / "stages.png", columns=4))
 
 # %% [markdown]
 # **Answer.** Hardly: between stages only part of the way is walked anew, and by then the shape is
-# settled. Compare the counts before you trust the look of one row: these are few pictures, and one
+# settled. Compare the counts before you trust the look of one row: these are few images, and one
 # more or less is luck. Each stage costs its steps; the fair rival is the one drawn at once.
 #
-# On the command line:
-# `python -m scratchmm generate "a red ring" --styles striped,dotted --qualities small,large --count 4`
+# On the command line: `python -m scratchmm generate "a red ring" --styles striped,dotted
+# --qualities small,large --count 4`
 
 # %%
 report("colour of a batch as its prompts say", share["color"], 0.85, unjudged=options.unjudged)

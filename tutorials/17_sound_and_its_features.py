@@ -3,12 +3,12 @@
 Question: a second of sound is 16,000 numbers, and none of them sounds like anything. Which few
 numbers say what the ear hears?
 
-Time: about 20 seconds on two cores (`--quick`: about 10). Pictures and sounds go to
+Time: about 20 seconds on two cores (`--quick`: about 10). Images and sounds go to
 runs/17_sound_and_its_features/ (`--quick`: to ..._quick/).
 It listens to the world's own sounds, and to a recording where there is one: `--sound FILE` (WAV, FLAC
 or OGG) is yours; else LJSpeech or the spoken digits from `--root FOLDER` (or SCRATCHMM_DATA).
 Read beside it: scratchmm/audio/spectrum.py, mel.py, features.py, rhythm.py and waveform.py in the
-same folder, then scratchmm/data/sounding.py.
+same folder, then scratchmm/data/world/sounds.py.
 Exercises: spectrum.frame, spectrum.stft, mel.mel_filters, spectrum.decibels, mel.dct,
 features.spectral_centroid, features.zero_crossing_rate, rhythm.tempo, waveform.resample
 (`python -m scratchmm learn check spectrum.frame`).
@@ -20,11 +20,11 @@ Papers: Signal Estimation from Modified Short-Time Fourier Transform (Griffin an
 # %% [markdown]
 # # Sound and its features
 #
-# Sound is air that is pressed together and let go. A microphone measures that pressure some thousand
-# times a second, and the row of numbers is all there is. Models of sound seldom see it so: they see a
-# picture made of it, with time across and pitch upwards.
+# Sound is air that is pressed together and let go. A microphone measures that pressure some
+# thousand times a second, and the row of numbers is all there is. Models of sound seldom see it so:
+# they see an image made of it, with time across and pitch upwards.
 #
-# By the end you can make that picture and go back from it without loss, know what each of its
+# By the end you can make that image and go back from it without loss, know what each of its
 # settings costs, describe a sound by a few numbers, find its beat, change its rate without making
 # tones that were never there, and read from the world's sounds which thing is heard, and where.
 
@@ -41,11 +41,18 @@ from scratchmm import plots
 from scratchmm.audio import augment, features, mel, rhythm, spectrum, waveform
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data import sounding
-from scratchmm.data.drawing import draw, draw_many
-from scratchmm.data.folders import data_root
-from scratchmm.data.motion import Clip, Motion
-from scratchmm.data.world import COLORS, SHAPES, Scene, Thing, sample_scene, split_combinations
+from scratchmm.data.sets.folders import data_root
+from scratchmm.data.world import sounds as world_sounds
+from scratchmm.data.world.images import draw, draw_many
+from scratchmm.data.world.motion import Clip, Motion
+from scratchmm.data.world.scenes import (
+    COLORS,
+    SHAPES,
+    Scene,
+    Thing,
+    sample_scene,
+    split_combinations,
+)
 from scratchmm.training.sampling import seeded
 
 # %%
@@ -60,7 +67,7 @@ rate = 16000  # samples a second, of everything that follows
 
 # %%
 def save(figure, name):
-    print("picture:", plots.save(figure, out / name))
+    print("figure:", plots.save(figure, out / name))
 
 
 def keep(name, sound, rate=rate):
@@ -73,14 +80,16 @@ def keep(name, sound, rate=rate):
 #
 # The world of the earlier lessons can be heard. Every thing plays a note: its shape is the timbre
 # (what tells a flute from a violin on the same note), its colour the pitch, its place the share of
-# the left and the right ear. Eight things, one after the other, make a tune. And there is a recording
-# of speech, if you have one: cut to five seconds, and its channels mixed to one.
+# the left and the right ear. Eight things, one after the other, make a tune. And there is a
+# recording of speech, if you have one: cut to five seconds, and its channels mixed to one.
 
 
 # %%
 def note(shape, color, seconds, x=0.5):
     """The sound of one thing: (S,)."""
-    return waveform.mix_to_mono(sounding.hear(Scene((Thing(shape, color, x=x),)), rate, seconds))
+    return waveform.mix_to_mono(
+        world_sounds.sound_of_scene(Scene((Thing(shape, color, x=x),)), rate, seconds)
+    )
 
 
 # %%
@@ -155,10 +164,10 @@ print("one frame and the next share", int((frames[3, 256:] == frames[4, :-256]).
 #
 # ## Which frequencies
 #
-# A frame is compared with waves that turn 0, 1, 2 ... times in it. How well each fits is the spectrum
-# (the Fourier transform): of 1,024 samples it has 513 numbers, 15.6 Hz apart. They are complex: the
-# size of one says how strong its wave is, the angle where in its turn it begins. The size squared is
-# the power.
+# A frame is compared with waves that turn 0, 1, 2 ... times in it. How well each fits is the
+# spectrum (the Fourier transform): of 1,024 samples it has 513 numbers, 15.6 Hz apart. They are
+# complex: the size of one says how strong its wave is, the angle where in its turn it begins. The
+# size squared is the power.
 #
 # But a wave that turns 32.5 times fits none of them, and where the frame ends it breaks off.
 # **Question.** A loud tone, and one with a thousandth of its size far above it. In decibels, ten for
@@ -199,10 +208,11 @@ save(figure, "leakage.png")
 
 # %% [markdown]
 # **Answer.** With 32 whole turns it does. With half a turn more, the broken end sounds at all
-# frequencies (leakage), and louder than the weak tone. The Hann window fades every frame in and out:
-# the peak gets a little wider, and the weak tone stands free again. So frames are always windowed.
+# frequencies (leakage), and louder than the weak tone. The Hann window fades every frame in and
+# out: the peak gets a little wider, and the weak tone stands free again. So frames are always
+# windowed.
 #
-# Frame by frame this is a picture: the spectrogram. **Question.** What does a longer frame show
+# Frame by frame this is an image: the spectrogram. **Question.** What does a longer frame show
 # better, and what worse?
 
 
@@ -231,9 +241,9 @@ save(figure, "frame_sizes.png")
 # **Answer.** Long frames part tones that lie close together, and smear in time what happens within
 # them; short ones do the opposite. Milliseconds times hertz is the same in all three: 1,000.
 #
-# And nothing is lost on the way back: every frame is windowed once more, all are laid on top of each
-# other again, and each sample is divided by the sum of the squared windows that lie there. That is
-# the sound.
+# And nothing is lost on the way back: every frame is windowed once more, all are laid on top of
+# each other again, and each sample is divided by the sum of the squared windows that lie there.
+# That is the sound.
 
 # %%
 there = spectrum.stft(sound)
@@ -246,7 +256,7 @@ quiet = there * (torch.arange(513) * rate / 1024 < 1000)[:, None]
 keep("below_1000_hertz.wav", spectrum.istft(quiet, length=len(sound)))
 
 # %% [markdown]
-# The last file is the same sound with everything above 1,000 Hz set to zero: changed as a picture,
+# The last file is the same sound with everything above 1,000 Hz set to zero: changed as an image,
 # and turned into sound again.
 #
 # ## As the ear hears pitch
@@ -283,15 +293,15 @@ print(f"128 bands over frames of 256 samples: {empty} of them hold no frequency 
 
 # %% [markdown]
 # **Answer.** Both give about a third of their bands to the lowest eighth of the frequencies, but
-# band 20 is not band 20. Whisper, a published model of speech, and librosa, a library for sound, use
-# Slaney's; look which one a model was trained with. And the last line: bands that are narrower than
-# the step between two frequencies stay empty for ever.
+# band 20 is not band 20. Whisper, a published model of speech, and librosa, a library for sound,
+# use Slaney's; look which one a model was trained with. And the last line: bands that are narrower
+# than the step between two frequencies stay empty for ever.
 #
 # ## Silence has a logarithm too
 #
-# The ear hears ratios: ten times the power is one step louder, wherever it begins. So power is shown
-# as a logarithm, in decibels. **Question.** What does that make of a second of silence, and of the
-# gradient there?
+# The ear hears ratios: ten times the power is one step louder, wherever it begins. So power is
+# shown as a logarithm, in decibels. **Question.** What does that make of a second of silence, and
+# of the gradient there?
 
 # %%
 silent = torch.zeros(rate, requires_grad=True)
@@ -324,7 +334,7 @@ save(figure, "decibels.png")
 # **Answer.** Minus infinity, and a gradient that is no number and would spoil every weight it
 # reaches. A floor under the power, taken *before* the logarithm, gives a number and the gradient 0.
 #
-# In the picture, power itself is black with a few spots: the loudest hide all else. In decibels the
+# In the image, power itself is black with a few spots: the loudest hide all else. In decibels the
 # quiet parts are seen too, and with them whatever hisses below; the span cuts off what lies
 # far below the loudest point of each sound.
 #
@@ -358,7 +368,8 @@ for count in (4, 13, 40):
 
 # %% [markdown]
 # **Answer.** The fine ripple; the hills stay. In speech the hills are the vowel, and the ripple is
-# the pitch of the voice. That is why 13 of them were enough for speech recognition for thirty years.
+# the pitch of the voice. That is why 13 of them were enough for speech recognition for thirty
+# years.
 #
 # Other features are a single number: the centroid, the spectrum's centre of mass (how bright); the
 # roll-off, below which 85 % of it lies; zero crossings, how often the sign changes; the level (RMS,
@@ -387,9 +398,9 @@ print(f"the circle does in {float(means['crossings'][0]):.4f}; noise in {float(c
 
 # %%
 figure, axes = plt.subplots(3, 8, figsize=(12, 4.2), layout="constrained")
-pictures = draw_many([Scene((Thing(shape, "red"),)) for shape in SHAPES], 64)
+images = draw_many([Scene((Thing(shape, "red"),)) for shape in SHAPES], 64)
 for row, shape in enumerate(SHAPES):
-    axes[0, row].imshow(((pictures[row] + 1) / 2).permute(1, 2, 0))
+    axes[0, row].imshow(((images[row] + 1) / 2).permute(1, 2, 0))
     axes[0, row].set(title=shape, xticks=[], yticks=[])
     axes[1, row].plot(axis_of(heard[row], 1), heard[row], color=plots.LINES[0], linewidth=0.4)
     axes[1, row].set(ylim=(-0.15, 0.15), yticks=[], xticks=[])
@@ -400,11 +411,11 @@ axes[2, 0].set_ylabel("hertz")
 save(figure, "shapes.png")
 
 # %% [markdown]
-# **Answer.** The star: three of its four lines lie at 5 to 7 times the pitch, and the picture shows
+# **Answer.** The star: three of its four lines lie at 5 to 7 times the pitch, and the image shows
 # them. The circle is one line and lies lowest. Zero crossings have another order, with the triangle
-# first: they count in time, and a high line adds crossings only where it outweighs the lower ones. A
-# tone crosses zero twice a turn, noise at about every second step. (The circle's figure is a little
-# too low, since the frames at both ends lie partly beyond the sound.)
+# first: they count in time, and a high line adds crossings only where it outweighs the lower ones.
+# A tone crosses zero twice a turn, noise at about every second step. (The circle's figure is a
+# little too low, since the frames at both ends lie partly beyond the sound.)
 #
 # ## The beat
 #
@@ -474,7 +485,7 @@ def page(sound, title, file):
     shape = {"figsize": (9, 12), "layout": "constrained", "gridspec_kw": grid}
     figure, axes = plt.subplots(8, 1, sharex=True, **shape)
     axes[0].plot(axis_of(sound, seconds), sound, color=plots.LINES[0], linewidth=0.4)
-    draw_pictures(axes[1:5], found, bands, seconds)
+    draw_images(axes[1:5], found, bands, seconds)
     draw_numbers(axes, sound, found, seconds)
     axes[0].set(title=title, ylabel="waveform")
     axes[7].set(xlabel="seconds", xlim=(0, seconds))
@@ -482,8 +493,8 @@ def page(sound, title, file):
 
 
 # %%
-def draw_pictures(axes, found, bands, seconds):
-    """The four features that are pictures: spectrogram, mel bands, MFCC and notes."""
+def draw_images(axes, found, bands, seconds):
+    """The four features that are images: spectrogram, mel bands, MFCC and notes."""
     powers = spectrum.power(found)
     waves = mel.mfcc(bands, 14)[1:]  # without the loudness; each row by its own spread:
     waves = (waves - waves.mean(1, keepdim=True)) / waves.std(1, keepdim=True).clamp(min=1e-6)
@@ -522,8 +533,8 @@ if said:
 # %% [markdown]
 # Read it from above: what the waveform hides, the spectrogram shows; every row below it says less,
 # and says it shorter. The row of notes is called chroma: how strong each of the 12 notes is,
-# whatever its octave. In the tune they climb there, and the A after 3 seconds stands where the first
-# A stood. The note after it is a C and shows as G: it is the cross's, whose third multiple is
+# whatever its octave. In the tune they climb there, and the A after 3 seconds stands where the
+# first A stood. The note after it is a C and shows as G: it is the cross's, whose third multiple is
 # stronger than its pitch. The tempo is that of the notes, 0.6 seconds each. Speech gets one too,
 # whether it has a beat or not.
 #
@@ -548,24 +559,24 @@ for title, half in ways.items():
 
 # %%
 sweep = torch.sin(2 * math.pi * 2000 * t**2)  # 4000 t Hz: up to 8000 after 2 s
-images = {
+sounds_shown = {
     "16,000 Hz: a tone that rises": (sweep, rate),
     "8,000 Hz, every second dropped": (sweep[::2], 8000),
     "8,000 Hz, by a sinc filter": (waveform.resample(sweep, rate, 8000), 8000),
 }
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.8), sharey=True, layout="constrained")
-for axis, (title, (x, its_rate)) in zip(axes, images.items()):
+for axis, (title, (x, its_rate)) in zip(axes, sounds_shown.items()):
     level = spectrum.decibels(spectrum.power(spectrum.stft(x, its_rate // 32)))
     show(axis, level, its_rate / 2, 2)
     axis.set(title=title, xlabel="seconds", ylim=(0, 8000))
 axes[0].set_ylabel("hertz")
 save(figure, "resampling.png")
-for name, half in (("dropped.wav", sweep[::2]), ("filtered.wav", images[title][0])):
+for name, half in (("dropped.wav", sweep[::2]), ("filtered.wav", sounds_shown[title][0])):
     keep(name, half, 8000)
 
 # %% [markdown]
 # **Answer.** 3,000 Hz, as loud as before: at 8,000 Hz both have the same samples, and nothing after
-# can tell them apart. In the picture the tone turns at 4,000 Hz and comes back down (aliasing). So
+# can tell them apart. In the image the tone turns at 4,000 Hz and comes back down (aliasing). So
 # what the new rate cannot hold is first taken away, by a filter: each new sample is a sum of old
 # ones, weighed by sin(pi t) / (pi t) (a sinc function), t their distance, which is faded out.
 #
@@ -576,7 +587,7 @@ for name, half in (("dropped.wav", sweep[::2]), ("filtered.wav", images[title][0
 
 # %%
 star = Thing("star", "cyan", x=0.2, dx=0.6)
-passing = sounding.hear_clip(Clip(Scene((star,)), (Motion("goes"),)), rate, 2.0)
+passing = world_sounds.sound_of_clip(Clip(Scene((star,)), (Motion("goes"),)), rate, 2.0)
 keep("star_passes.wav", passing)
 level = features.rms(passing, 4096, 512)
 angle = torch.atan2(level[1], level[0]) / (math.pi / 2)
@@ -616,7 +627,7 @@ def hear_color(powers, step):
     lowest = (both > 0.1 * both.amax(1, keepdim=True)).int().argmax(1)
     near = torch.stack([both[rows, lowest + more] for more in range(6)], 1)  # up to its summit
     place = lowest + near.argmax(1)
-    pitches = torch.tensor(list(sounding.PITCH.values())).log()
+    pitches = torch.tensor(list(world_sounds.PITCH.values())).log()
     return place, ((place * step).log()[:, None] - pitches).abs().argmin(1)
 
 
@@ -629,10 +640,10 @@ def hear_place(powers, place):
 
 def hear_shape(powers, color, step):
     """The number of the shape whose harmonics are nearest in direction: (B,)."""
-    pitch = torch.tensor(list(sounding.PITCH.values()))[color]
+    pitch = torch.tensor(list(world_sounds.PITCH.values()))[color]
     places = (pitch[:, None] * torch.arange(1, 11) / step).round().long()  # (B, 10)
     strong = sum(powers.sum(1).gather(1, places + off) for off in range(-2, 3)).sqrt()
-    known = [[sounding.HARMONICS[s].get(k, 0.0) for k in range(1, 11)] for s in SHAPES]
+    known = [[world_sounds.HARMONICS[s].get(k, 0.0) for k in range(1, 11)] for s in SHAPES]
     known = torch.nn.functional.normalize(torch.tensor(known), dim=1)
     return (strong @ known.T).argmax(1)
 
@@ -642,7 +653,9 @@ def new_sounds(count, seed, combinations=None, low=0.0, high=30.0):
     """Things, and their sounds (B, 2, S) in noise."""
     rng = np.random.default_rng(seed)
     scenes = [sample_scene(rng, 1, combinations) for _ in range(count)]
-    sounds = sounding.hear_many(scenes, rate).flatten(1)  # both ears as one sound: one noise level
+    sounds = world_sounds.sound_of_scenes(scenes, rate).flatten(
+        1
+    )  # both ears as one sound: one noise level
     noisy = augment.add_noise(sounds, seeded(seed, 1), low=low, high=high)
     return [scene.things[0] for scene in scenes], noisy.unflatten(1, (2, -1))
 
@@ -688,10 +701,10 @@ save(figure, "heard.png")
 
 # %% [markdown]
 # **Answer.** In nearly all. That is no wonder, since the rules know how the sounds were made. Who
-# does not know must learn from examples. So the same question for the shape, with MFCC: the mean and
-# the spread over time of the first 7, 12 or 19 waves (without wave 0, the loudness), and the shape
-# whose average over the examples is nearest. The examples are of 52 combinations of colour and
-# shape; 12 are never among them.
+# does not know must learn from examples. So the same question for the shape, with MFCC: the mean
+# and the spread over time of the first 7, 12 or 19 waves (without wave 0, the loudness), and the
+# shape whose average over the examples is nearest. The examples are of 52 combinations of colour
+# and shape; 12 are never among them.
 #
 # **Question.** Will it know a shape in a colour in which it never heard it?
 
@@ -721,14 +734,14 @@ for waves in (7, 12, 19):
         table[f"{waves} waves, {trial}"] = hit
         print(f"{waves:2} waves, combinations {trial:11}: shape right in {hit:.2f}")
 path = out / "mfcc_shapes.png"
-print("picture:", plots.bars(table, path, label="shapes right; combination heard or not"))
+print("figure:", plots.bars(table, path, label="shapes right; combination heard or not"))
 
 # %% [markdown]
 # **Answer.** Less often than in colours it has heard, and the gap is widest with 19 waves. The bands
-# do not move with the pitch: the same shape, higher, fills other bands, and the fine waves see where
-# every harmonic lies. A rule that counts from the pitch does not mind. Features decide what a model
-# finds easy, and what it must learn from examples. The next lesson lets a network learn from mel
-# bands.
+# do not move with the pitch: the same shape, higher, fills other bands, and the fine waves see
+# where every harmonic lies. A rule that counts from the pitch does not mind. Features decide what a
+# model finds easy, and what it must learn from examples. The next lesson lets a network learn from
+# mel bands.
 
 # %% [markdown]
 # ## In the field's words

@@ -1,13 +1,13 @@
-"""Lesson 18, the audio CNN: a spectrogram is a picture, and one axis of it is not like the other.
+"""Lesson 18, the audio CNN: a spectrogram is an image, and one axis of it is not like the other.
 
-Question: how does a network for pictures learn to hear which word was said, however long it is?
+Question: how does a network for images learn to hear which word was said, however long it is?
 
-Time: about 3 minutes on two cores (`--quick`: about 20 s). Pictures go to runs/18_audio_cnn/
+Time: about 3 minutes on two cores (`--quick`: about 20 s). Images go to runs/18_audio_cnn/
 (`--quick`: to ..._quick/; without recordings to runs/18_audio_cnn_world/).
 It hears spoken digits, if the folder fsdd is there: `--root FOLDER` (or SCRATCHMM_DATA). Without it,
 or with `--data world`, it hears the shapes of the world.
-Read beside it: scratchmm/audio/augment.py and audio_cnn.py, then data/spoken_digits.py and
-training/like_lengths.py.
+Read beside it: scratchmm/audio/augment.py and audio_cnn.py, then data/sets/spoken_digits.py and
+training/length_buckets.py.
 Exercises: waveform.pad_together, audio_cnn.mean_over_time, augment.mix_noise, augment.spans,
 audio_cnn.class_activation, bug.fails_alone (`python -m scratchmm learn check augment.spans`).
 Papers: CNN Architectures for Large-Scale Audio Classification (arXiv 1609.09430); SpecAugment
@@ -17,9 +17,9 @@ Papers: CNN Architectures for Large-Scale Audio Classification (arXiv 1609.09430
 # %% [markdown]
 # # The audio CNN
 #
-# Lesson 17 made a picture of a sound: mel bands upwards, time to the right, decibels as brightness.
-# So a network for pictures can be trained on it. But sounds are of different lengths, there are few
-# of them, and moving something up in this picture makes another sound of it.
+# Lesson 17 made an image of a sound: mel bands upwards, time to the right, decibels as brightness.
+# So a network for images can be trained on it. But sounds are of different lengths, there are few
+# of them, and moving something up in this image makes another sound of it.
 #
 # By the end you can batch sounds of any length so that none hears its padding, make many sounds of
 # few, show what spoke for an answer, and say what a good test figure does not promise.
@@ -39,16 +39,16 @@ from scratchmm.audio import audio_cnn, augment, mel, waveform
 from scratchmm.audio.audio_cnn import AudioCNN, AudioCNNConfig
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.sounding import hear
-from scratchmm.data.spoken_digits import (
+from scratchmm.data.sets.spoken_digits import (
     SpokenDigits,
     leave_one_speaker_out,
     load_spoken_digits,
     official_split,
 )
-from scratchmm.data.world import COLORS, SHAPES, Scene, Thing
+from scratchmm.data.world.scenes import COLORS, SHAPES, Scene, Thing
+from scratchmm.data.world.sounds import sound_of_scene
 from scratchmm.training.fit import fit
-from scratchmm.training.like_lengths import like_lengths
+from scratchmm.training.length_buckets import length_buckets
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
 
@@ -62,9 +62,10 @@ RATE, SIZE, HOP, MELS = 8000, 256, 128, 64  # hertz; samples of a frame, and to 
 
 
 # %% [markdown]
-# The data: people who say the digits, fifty times each. Where there are no recordings, the things of
-# the world sound instead: which *shape* is it, whatever its colour (that is its pitch), size, place,
-# and length? There, a colour takes the part that a speaker has here. Both are told in the same form.
+# The data: people who say the digits, fifty times each. Where there are no recordings, the things
+# of the world sound instead: which *shape* is it, whatever its colour (that is its pitch), size,
+# place, and length? There, a colour takes the part that a speaker has here. Both are told in the
+# same form.
 
 
 # %%
@@ -76,7 +77,7 @@ def hear_world(takes=50, colors=6):
             for take in range(takes):
                 size, x = rng.choice(["small", "large"]), rng.uniform(0, 1)
                 scene = Scene((Thing(shape, color, size=str(size), x=x),))
-                sound = hear(scene, RATE, seconds=rng.uniform(0.25, 0.8))
+                sound = sound_of_scene(scene, RATE, seconds=rng.uniform(0.25, 0.8))
                 rows.append((waveform.mix_to_mono(sound), label, color, take))
     sounds, labels, speakers, indices = zip(*rows)
     return SpokenDigits(
@@ -119,13 +120,13 @@ HERTZ = (250, 500, 1000, 2000, 3500)  # written beside the bands whose middles t
 MIDDLES = mel.mel_points(MELS + 2, 0.0, RATE / 2)[1:-1].numpy()
 
 
-def draw_mel(axis, picture, title, low=-80.0, high=10.0, cmap="magma"):
+def draw_mel(axis, image, title, low=-80.0, high=10.0, cmap="magma"):
     """A log-mel (M, F) with seconds to the right, bands upwards."""
-    side = (-HOP / 2 / RATE, (picture.shape[1] - 0.5) * HOP / RATE, -0.5, MELS - 0.5)
+    side = (-HOP / 2 / RATE, (image.shape[1] - 0.5) * HOP / RATE, -0.5, MELS - 0.5)
     look = {"origin": "lower", "aspect": "auto", "vmin": low, "vmax": high, "cmap": cmap}
     axis.set(title=title)
     axis.set_yticks(np.interp(HERTZ, MIDDLES, np.arange(MELS)), HERTZ)
-    return axis.imshow(picture, extent=side, **look)
+    return axis.imshow(image, extent=side, **look)
 
 
 # %%
@@ -139,7 +140,7 @@ axes[0, 0].set_xlim(0, max(len(data.sounds[place]) for place in places) / RATE)
 figure.supxlabel("seconds", fontsize=9)
 figure.supylabel("hertz, spaced in mels", fontsize=9)
 figure.colorbar(shown, ax=axes, label="decibels").outline.set_visible(False)
-print("picture:", plots.save(figure, out / "classes.png"))
+print("figure:", plots.save(figure, out / "classes.png"))
 
 # %% [markdown]
 # ## Sounds of any length
@@ -154,7 +155,7 @@ print("picture:", plots.save(figure, out / "classes.png"))
 # %%
 at_random = shuffled_batches(len(train.sounds), 64, seed)
 lengths = [len(sound) for sound in train.sounds]
-alike = like_lengths(lengths, 64, seed)
+alike = length_buckets(lengths, 64, seed)
 for name, batch_at in (("at random", at_random), ("of like length", alike)):
     masks = [waveform.pad_together([train.sounds[i] for i in batch_at(k)])[1] for k in range(20)]
     padding = sum((~mask).sum() for mask in masks) / sum(mask.numel() for mask in masks)
@@ -163,16 +164,16 @@ for name, batch_at in (("at random", at_random), ("of like length", alike)):
 # %%
 ten = [train.sounds[i] for i in at_random(0)[:10]]
 batch, real = waveform.pad_together(ten)
-pictures, frames = log_mel(batch), audio_cnn.frame_mask(real, HOP)
-right = audio_cnn.mean_over_time(pictures[:, None], frames)[:, 0]  # (B, M)
+images, frames = log_mel(batch), audio_cnn.frame_mask(real, HOP)
+right = audio_cnn.mean_over_time(images[:, None], frames)[:, 0]  # (B, M)
 alone = torch.stack([log_mel(sound).mean(dim=1) for sound in ten])
-counted = pictures.mean(dim=2)
+counted = images.mean(dim=2)
 print(f"of ten at random {(~real).float().mean():.0%} is padding; the mean over time is off by")
 print(f"{(counted - alone).abs().mean():.1f} decibels where it counts the padding,")
 print(f"{(right - alone).abs().mean():.1f} decibels where it counts the real frames only")
 
 # %% [markdown]
-# **Answer.** Much of it, unless sounds of like length are put together: `like_lengths` sorts them,
+# **Answer.** Much of it, unless sounds of like length are put together: `length_buckets` sorts them,
 # with some chance in it, cuts them into batches and shuffles the batches. That saves time. It does
 # not make the mask superfluous: the mean over *real* frames is what makes one vector of a sound of
 # any length, and the same vector as if it had come alone.
@@ -232,12 +233,12 @@ for number in range(3):
 figure, axes = plt.subplots(
     2, 3, figsize=(8.4, 3.8), sharex=True, sharey=True, layout="constrained"
 )
-for axis, (title, picture) in zip(axes.flat, sheet.items()):
-    shown = draw_mel(axis, picture[0], title)
+for axis, (title, image) in zip(axes.flat, sheet.items()):
+    shown = draw_mel(axis, image[0], title)
 figure.supxlabel("seconds", fontsize=9)
 figure.supylabel("hertz, spaced in mels", fontsize=9)
 figure.colorbar(shown, ax=axes, label="decibels").outline.set_visible(False)
-print("picture:", plots.save(figure, out / "varied.png"))
+print("figure:", plots.save(figure, out / "varied.png"))
 
 # %% [markdown]
 # **Answer.** All of them. Noise drowns what is quiet first, such as the hiss in "six"; a shift cuts
@@ -248,11 +249,11 @@ print("picture:", plots.save(figure, out / "varied.png"))
 # ## One training
 #
 # The network: a convolution; three stages of one residual block (x + f(x), layers/convolution.py),
-# each but the first at half the size. What comes out is a grid, a quarter as high and as long as the
-# spectrogram, with 64 numbers in each cell. Then the mean over time, and one linear layer, the head.
-# The network measures the mean and deviation of each band first, on the training sounds only. Half
-# of the sounds get noise, all get holes. No shift: the mean over time hardly minds where a sound
-# begins.
+# each but the first at half the size. What comes out is a grid, a quarter as high and as long as
+# the spectrogram, with 64 numbers in each cell. Then the mean over time, and one linear layer, the
+# head. The network measures the mean and deviation of each band first, on the training sounds only.
+# Half of the sounds get noise, all get holes. No shift: the mean over time hardly minds where a
+# sound begins.
 
 # %%
 STEPS = options.training_steps(240, quick=5)
@@ -264,15 +265,15 @@ def prepare(sounds, chance=None):
     if chance is not None:
         noisy = torch.rand(len(batch), 1, generator=chance) < 0.5
         batch = torch.where(noisy, augment.add_noise(batch, chance, real), batch)
-    pictures, frames = log_mel(batch), audio_cnn.frame_mask(real, HOP)
+    images, frames = log_mel(batch), audio_cnn.frame_mask(real, HOP)
     if chance is not None:
-        pictures = augment.spec_augment(pictures, chance, frames, bands=0.125)
-    return pictures, frames
+        images = augment.spec_augment(images, chance, frames, bands=0.125)
+    return images, frames
 
 
 def listening_loss(model, batch):
-    pictures, frames, labels = batch
-    return F.cross_entropy(model(pictures, frames), labels, label_smoothing=0.05)
+    images, frames, labels = batch
+    return F.cross_entropy(model(images, frames), labels, label_smoothing=0.05)
 
 
 # %%
@@ -282,7 +283,7 @@ def learn(part, kind=AudioCNN, steps=STEPS):
     torch.manual_seed(seed)
     model = kind(AudioCNNConfig(classes, mels=MELS))
     model.measure(*prepare(part.sounds[::5]))
-    chosen = like_lengths([len(sound) for sound in part.sounds], 64, seed)
+    chosen = length_buckets([len(sound) for sound in part.sounds], 64, seed)
 
     def batch_at(step):
         places = chosen(step)
@@ -320,21 +321,21 @@ model, curve, took = learn(train)
 official = accuracy(model, test)
 path = plots.curve(curve, out / "curve.png", heading="the loss, with noise and holes")
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {STEPS} steps, {took:.0f} s")
-print(f"right on the official test: {official:.3f} of {len(test.sounds)}; picture: {path}")
+print(f"right on the official test: {official:.3f} of {len(test.sounds)}; image: {path}")
 in_noise = {decibels: accuracy(model, test, decibels) for decibels in (20, 10, 0)}
 for decibels, share in in_noise.items():
     print(f"the same sounds with noise {decibels:2} decibels below them: {share:.3f}")
 
 # %% [markdown]
 # Nothing in training was noisier than 5 decibels; the last line asks for more than it was taught.
-# And the peaks of the curve? Batches are of like length, so they are not alike: the high peak of each
-# epoch is the batch of what is left over by the cutting, a few of the longest sounds.
+# And the peaks of the curve? Batches are of like length, so they are not alike: the high peak of
+# each epoch is the batch of what is left over by the cutting, a few of the longest sounds.
 #
 # ## What may move
 #
-# A network for photographs ends in a mean over *both* axes of its grid, since a cat is a cat wherever
-# it sits. `AudioCNN` takes the mean over time only, and its head has weights for each band of its
-# own. **Question.** What do we lose if we take the mean over the bands, too?
+# A network for photographs ends in a mean over *both* axes of its grid, since a cat is a cat
+# wherever it sits. `AudioCNN` takes the mean over time only, and its head has weights for each band
+# of its own. **Question.** What do we lose if we take the mean over the bands, too?
 
 
 # %%
@@ -372,10 +373,10 @@ print(
 # %%
 with torch.no_grad():
     chosen = [data.sounds[place] for place in places]
-    pictures, frames = prepare(chosen)
-    evidence = model.evidence(pictures, frames)  # (B, K, m, f)
-    cells = model.features(pictures, frames)[1]  # (B, f)
-    logits = model(pictures, frames)
+    images, frames = prepare(chosen)
+    evidence = model.evidence(images, frames)  # (B, K, m, f)
+    cells = model.features(images, frames)[1]  # (B, f)
+    logits = model(images, frames)
 told = audio_cnn.mean_over_time(evidence, cells).sum(dim=2) + model.head.bias
 print(f"largest difference from the logits: {(told - logits).abs().max():.1e}")
 
@@ -383,9 +384,9 @@ print(f"largest difference from the logits: {(told - logits).abs().max():.1e}")
 heard = logits.argmax(dim=1)
 figure, axes = plt.subplots(2, 4, figsize=(8.4, 4), sharey=True, layout="constrained")
 for (above, below), k in zip(axes.T, [0, 2, 4, 6] if world else [0, 4, 6, 8]):
-    picture = pictures[k, :, frames[k]]
-    draw_mel(above, picture, data.names[data.labels[places[k]]])
-    draw_mel(below, picture, f"evidence for “{data.names[heard[k]]}”", cmap="Greys_r")
+    image = images[k, :, frames[k]]
+    draw_mel(above, image, data.names[data.labels[places[k]]])
+    draw_mel(below, image, f"evidence for “{data.names[heard[k]]}”", cmap="Greys_r")
     says = evidence[k, heard[k]][:, cells[k]]  # (m, f): cell i has its middle on frame 4 i
     size = [1 + 4 * (length - 1) for length in says.shape]
     says = F.interpolate(says[None, None], size, mode="bilinear", align_corners=True)[0, 0]
@@ -396,7 +397,7 @@ for (above, below), k in zip(axes.T, [0, 2, 4, 6] if world else [0, 4, 6, 8]):
     below.set(xlabel="seconds", xlim=above.get_xlim(), ylim=above.get_ylim())
 for row in axes:
     row[0].set_ylabel("hertz")
-print("picture:", plots.save(figure, out / "evidence.png"))
+print("figure:", plots.save(figure, out / "evidence.png"))
 
 # %% [markdown]
 # **Answer.** Red speaks for it, blue against it; a cell sees some frames and bands around it, so
@@ -426,7 +427,7 @@ print(f"mean of the left-out {who}s: {mean:.3f}; official test: {official:.3f}")
 # %%
 named = {"official test": official} | {f"without {name}": share for name, share in shares.items()}
 path = plots.bars(named, out / "strangers.png", heading=f"share right, {who} never heard")
-print("picture:", path)
+print("figure:", path)
 
 # %%
 worst = min(shares, key=shares.get)
@@ -447,14 +448,14 @@ for axis, name in zip(axes, ("official test", worst)):
     axis.set(xlabel="heard", title=name if name == "official test" else f"{name}, never heard")
 axes[0].set_ylabel("was said")
 figure.suptitle("percent of each row", fontsize=9)
-print("picture:", plots.save(figure, out / "confusions.png"))
+print("figure:", plots.save(figure, out / "confusions.png"))
 
 # %% [markdown]
 # **Answer.** On digits every one of the six is below the official figure, and some of them far
 # below. Neither figure is wrong: they answer different questions. The first says how well these
-# people are understood; who wants to know about people in general must leave people out, and six are
-# few. Five voices are not enough to learn what a voice may be like. Say in which way a test was held
-# out before you say its figure.
+# people are understood; who wants to know about people in general must leave people out, and six
+# are few. Five voices are not enough to learn what a voice may be like. Say in which way a test was
+# held out before you say its figure.
 #
 # ## Trains well, fails alone
 #

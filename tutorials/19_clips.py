@@ -1,12 +1,12 @@
 """Lesson 19, clips: what no single frame can tell.
 
-Question: a picture shows where a thing is. How does a network learn where it *goes*?
+Question: an image shows where a thing is. How does a network learn where it *goes*?
 
-Time: about 3 minutes on two cores (`--quick`: about 20 s). Pictures, films and a sound go to
+Time: about 3 minutes on two cores (`--quick`: about 20 s). Images, films and a sound go to
 runs/19_clips/ (`--quick`: to ..._quick/; with `--data mnist` to runs/19_clips_mnist/).
 On handwritten digits that move: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 3 minutes.
 Read beside it: scratchmm/video/clips.py, cnn3d.py and cnn_lstm.py, then layers/lstm.py and
-data/motion.py.
+data/world/motion.py.
 Exercises: clips.sample_frames, cnn3d.conv3d, cnn3d.temporal_receptive_field, lstm.LSTMCell,
 bug.reads_across (`python -m scratchmm learn check lstm.LSTMCell`).
 Papers: Learning Spatiotemporal Features with 3D Convolutional Networks (C3D, arXiv 1412.0767); A
@@ -18,7 +18,7 @@ Convolutional Networks (LRCN, arXiv 1411.4389); Long Short-Term Memory (Hochreit
 # %% [markdown]
 # # Clips
 #
-# A clip is pictures in order, and it is the order that makes it more than a heap of pictures. Two
+# A clip is images in order, and it is the order that makes it more than a heap of images. Two
 # networks read clips here, and they treat time in two ways. To one, time is a third direction to
 # slide a kernel along, beside down and across. The other looks at one frame after the other, and
 # keeps a memory.
@@ -40,12 +40,12 @@ from scratchmm import plots
 from scratchmm.audio.waveform import write_sound
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
-from scratchmm.data.idx import load_mnist
-from scratchmm.data.motion import WAYS, way
-from scratchmm.data.moving import describe_clip, draw_clip, draw_clips, sample_clip
-from scratchmm.data.moving_digits import direction_names, sample_moving_digits
-from scratchmm.data.sounding import hear_clip
-from scratchmm.data.world import COLORS
+from scratchmm.data.sets.mnist import load_mnist
+from scratchmm.data.sets.moving_mnist import direction_names, sample_moving_digits
+from scratchmm.data.world.clips import describe_clip, draw_clip, draw_clips, sample_clip
+from scratchmm.data.world.motion import WAYS, way
+from scratchmm.data.world.scenes import COLORS
+from scratchmm.data.world.sounds import sound_of_clip
 from scratchmm.layers import lstm
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import seeded, shuffled_batches
@@ -71,10 +71,11 @@ out = options.folder("19_clips" + "_mnist" * (not world))
 plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
-# The clips: one thing of the world on a plain ground, 8 frames of 32 x 32. It stands still, goes one
-# of four ways, bounces off a border, appears or disappears. What is asked is its colour *and* what
-# it does: 8 colours by 8 moves, 64 classes. (`--data mnist`: one digit that goes one of four ways,
-# 10 by 4. What is said below of the way it goes holds for digits too; the rest is the world's.)
+# The clips: one thing of the world on a plain ground, 8 frames of 32 x 32. It stands still, goes
+# one of four ways, bounces off a border, appears or disappears. What is asked is its colour *and*
+# what it does: 8 colours by 8 moves, 64 classes. (`--data mnist`: one digit that goes one of four
+# ways, 10 by 4. What is said below of the way it goes holds for digits too; the rest is the
+# world's.)
 
 # %%
 FRAMES = 8
@@ -122,18 +123,18 @@ rows = torch.cat([test_frames[row] for row in shown]).float() / 127.5 - 1
 titles = []
 for row in shown:
     titles += [f"{THINGS[test_things[row]]}, {MOVES[test_moves[row]]}"] + [""] * (FRAMES - 1)
-print("picture:", plots.picture_grid(rows, titles, out / "moves.png", columns=FRAMES))
+print("figure:", plots.image_grid(rows, titles, out / "moves.png", columns=FRAMES))
 
 # %% [markdown]
-# **Question.** Cover all columns of the picture but one in the middle. Which rows can you still name?
+# **Question.** Cover all columns of the image but one in the middle. Which rows can you still name?
 # Keep your answer: it is tested below, under "Out of order".
 #
 # ## Which frames
 #
-# Films have thousands of frames, and a network reads a few. Three ways to choose: the middle of each
-# of equal segments (uniform), any frame of each segment (random: another choice each time, which is
-# good for training), or some frames in a row (dense). **Question.** Of 48 frames 8 are taken. A thing
-# appears somewhere in the middle third. In how many clips is it seen to appear?
+# Films have thousands of frames, and a network reads a few. Three ways to choose: the middle of
+# each of equal segments (uniform), any frame of each segment (random: another choice each time,
+# which is good for training), or some frames in a row (dense). **Question.** Of 48 frames 8 are
+# taken. A thing appears somewhere in the middle third. In how many clips is it seen to appear?
 
 # %%
 long = 48
@@ -152,13 +153,13 @@ for name, chosen in taken.items():
 
 # %% [markdown]
 # **Answer.** Uniform and random frames span the clip, so nothing that changes it for good escapes
-# them. Eight frames in a row are a sixth of the clip, and miss more than half of what happens in the
-# middle third. What they are good for is what is fast: between two frames of a row little time
+# them. Eight frames in a row are a sixth of the clip, and miss more than half of what happens in
+# the middle third. What they are good for is what is fast: between two frames of a row little time
 # passes. Of every third frame a row is long enough for the middle third, though not for the clip.
 #
 # ## Over time and space
 #
-# A kernel of a picture sees a small square; give it a third side and it sees a small square over a
+# A kernel of an image sees a small square; give it a third side and it sees a small square over a
 # few frames. **Question.** Can a layer that computes in three dimensions be had from layers that
 # compute in two?
 
@@ -171,12 +172,12 @@ right = cnn3d.channels_first(clip[None])[0]  # (C, F, H, W)
 torn = clip.reshape(right.shape)
 rows = torch.cat([part.transpose(0, 1) for part in (right, torn)])
 titles = ["axes changed places"] + [""] * (FRAMES - 1) + ["reshaped"] + [""] * (FRAMES - 1)
-print("picture:", plots.picture_grid(rows, titles, out / "axes.png", columns=FRAMES))
+print("figure:", plots.image_grid(rows, titles, out / "axes.png", columns=FRAMES))
 
 # %% [markdown]
 # **Answer.** Yes: each offset in time has a flat kernel of its own, and what they give is added up.
 #
-# A clip is held as frames of channels; the layer wants channels of frames. The picture shows the two
+# A clip is held as frames of channels; the layer wants channels of frames. The image shows the two
 # ways to get there: to let axes change places, and to reshape. Both have the right shape. After a
 # reshape the three channels of a pixel come from other frames and colours, and nothing complains.
 # (A grey clip, as of digits, has one channel and cannot be torn so.)
@@ -190,7 +191,7 @@ print("picture:", plots.picture_grid(rows, titles, out / "axes.png", columns=FRA
 torch.manual_seed(seed)
 classes = len(THINGS) * len(MOVES)
 channels = frames.shape[2]
-look = cnn3d.CNN3D(cnn3d.CNN3DConfig(classes, picture_channels=channels)).eval()
+look = cnn3d.CNN3D(cnn3d.CNN3DConfig(classes, image_channels=channels)).eval()
 many = torch.randn(1, 64, channels, 8, 8, requires_grad=True)
 middle = look.grid(many)[0, :, 8].sum()  # all channels at one moment of the last layer
 seen = torch.autograd.grad(middle, many)[0].abs().amax(dim=(0, 2, 3, 4)) > 0
@@ -261,8 +262,8 @@ accuracy = {"3D-CNN": score("3D-CNN", said["3D-CNN"])}
 # %% [markdown]
 # What did its first layer learn? Each kernel is a film of three frames, 7 x 7. After a training so
 # short most of what it shows is the chance it began with, so that is taken away: what is left is
-# what training added. **Question.** A kernel that shows three times the same cannot tell before from
-# after. Are there others?
+# what training added. **Question.** A kernel that shows three times the same cannot tell before
+# from after. Are there others?
 
 # %%
 added = look.stages[0].convolution.weight.detach() - born  # (D, C, 3, 7, 7)
@@ -273,7 +274,7 @@ chosen = changing.argsort(descending=True)[[0, 1, 2, 3, 12, 13, 14, 15]]
 strips = added[chosen] / added[chosen].abs().amax(dim=(1, 2, 3, 4), keepdim=True)
 strips = strips.permute(2, 0, 1, 3, 4).flatten(0, 1)  # rows are moments
 titles = [f"{changing[k]:.2f} changes" for k in chosen] + [""] * 16
-print("picture:", plots.picture_grid(strips, titles, out / "kernels.png"))
+print("figure:", plots.image_grid(strips, titles, out / "kernels.png"))
 
 # %% [markdown]
 # **Answer.** Yes. A column is a kernel, its rows are the three frames, and gray is zero. On the left
@@ -286,8 +287,8 @@ print("picture:", plots.picture_grid(strips, titles, out / "kernels.png"))
 # memory is a vector, the cell. At each frame three gates, numbers between 0 and 1, say how much of
 # it is kept (forget), how much of what is new (the candidate) is written, and how much is shown.
 # What is shown is called the hidden state: the rest of the network reads it, and at the next frame
-# the gates and the candidate are computed from it and from what comes in. **Question.** One thing is
-# written at the first frame, nothing later. How much is left of it at the eighth?
+# the gates and the candidate are computed from it and from what comes in. **Question.** One thing
+# is written at the first frame, nothing later. How much is left of it at the eighth?
 
 # %%
 cell = lstm.LSTMCell(1, 1)
@@ -308,15 +309,15 @@ for bias in (4.0, 1.0, 0.0, -1.0):
 # from. Before training the gate stands at about 0.73 (bias 1), so that the memory begins by
 # remembering.
 #
-# The network below predicts from the last frame alone, when all is known. It is given more steps than
-# the 3D-CNN: nothing tells it that motion is a matter of neighbours in time.
+# The network below predicts from the last frame alone, when all is known. It is given more steps
+# than the 3D-CNN: nothing tells it that motion is a matter of neighbours in time.
 
 # %%
 torch.manual_seed(seed)
-sizes = {"features": 128, "width": 128, "picture_channels": channels}
+sizes = {"features": 128, "width": 128, "image_channels": channels}
 memory = CNNLSTM(CNNLSTMConfig(classes, **sizes))
 rows = learn(memory, steps_of_memory, 5e-3)
-print("picture:", plots.curve(rows, out / "memory.png", heading="CNN-LSTM"))
+print("figure:", plots.curve(rows, out / "memory.png", heading="CNN-LSTM"))
 said["CNN-LSTM"] = ask(memory, test_frames)
 accuracy["CNN-LSTM"] = score("CNN-LSTM", said["CNN-LSTM"])
 for name, model in (("3D-CNN", look), ("CNN-LSTM", memory)):
@@ -348,16 +349,16 @@ for name, line, color in zip(("what", "move"), hits, plots.LINES):
     axis.plot(range(1, FRAMES + 1), line, color=color, marker="o", markersize=3, label=name)
 axis.set(xlabel="frames seen", ylabel="share right", ylim=(0, 1.03), title="CNN-LSTM, so far")
 axis.legend(frameon=False)
-print("picture:", plots.save(figure, out / "by_frame.png"))
+print("figure:", plots.save(figure, out / "by_frame.png"))
 alone = torch.cat([memory(prepare(clip[None])) for clip in test_frames[:8]])
 apart = (memory(prepare(test_frames[:8])) - alone).abs().max().item()
 print(f"a clip read alone and among others: logits differ by {apart:.0e}")
 
 # %% [markdown]
 # **Answer.** Seven of eight things are there from the first frame on, and their colour is known at
-# once. The move comes last: a thing that stands at the third frame may still disappear, and one that
-# goes may bounce. Nobody could know before. (The head was trained for the last frame only, so what it
-# says before is no more than what happens to be readable.)
+# once. The move comes last: a thing that stands at the third frame may still disappear, and one
+# that goes may bounce. Nobody could know before. (The head was trained for the last frame only, so
+# what it says before is no more than what happens to be readable.)
 #
 # The last line asks another thing: does memory leak from clip to clip? Here nothing but rounding
 # differs. The exercise `bug.reads_across` is about a network in which it does leak, and whose loss
@@ -402,7 +403,7 @@ for name, change, steps in (
     ("learnt one frame", one_frame, options.other_steps(400, quick=10)),
 ):
     torch.manual_seed(seed)
-    other = cnn3d.CNN3D(cnn3d.CNN3DConfig(classes, picture_channels=channels))
+    other = cnn3d.CNN3D(cnn3d.CNN3DConfig(classes, image_channels=channels))
     learn(other, steps, 2e-3, change)
     trials[name] = ask(other, test_frames, change)
 for name, found in trials.items():
@@ -426,27 +427,27 @@ figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), layout="constrained", sharey
 for axis, name in zip(axes, ("in order", "learnt shuffled", "learnt one frame")):
     pairs = test_moves * len(MOVES) + trials[name][1]
     counts = torch.bincount(pairs, minlength=len(MOVES) ** 2).view(len(MOVES), -1)  # shown, said
-    picture = axis.imshow(counts / counts.sum(dim=1, keepdim=True), vmin=0, vmax=1)
+    image = axis.imshow(counts / counts.sum(dim=1, keepdim=True), vmin=0, vmax=1)
     axis.set_xticks(range(len(MOVES)), MOVES, rotation=60, ha="right")
     axis.set_yticks(range(len(MOVES)), MOVES)
     axis.tick_params(length=0)
     axis.set(title=f"3D-CNN, {name}", xlabel="said")
     axis.spines[:].set_visible(False)
 axes[0].set_ylabel("shown")
-figure.colorbar(picture, ax=axes, label="share of the row").outline.set_visible(False)
-print("picture:", plots.save(figure, out / "order.png"))
+figure.colorbar(image, ax=axes, label="share of the row").outline.set_visible(False)
+print("figure:", plots.save(figure, out / "order.png"))
 
 # %% [markdown]
 # **Answer.** The trained networks keep the colour when frames are shuffled, and lose the move; only
 # what stands still looks the same in any order. Learnt from shuffled clips, the network finds the
 # group more often than chance, and in it it guesses: those are the blocks of two by two in the
-# picture. No training can lift the first three groups above a half, for a clip played backwards is
+# image. No training can lift the first three groups above a half, for a clip played backwards is
 # the same heap of frames and goes the other way. What stands and what bounces *can* be told from a
 # heap; but the steps that were enough in order are too few for that.
 #
-# To one frame the four ways are all alike: their rows in the picture hardly differ. What it knows is
-# a thing at the border, which may be about to bounce; and where nothing is to be seen, that something
-# will come or has gone, of a colour that nobody can know.
+# To one frame the four ways are all alike: their rows in the image hardly differ. What it knows is
+# a thing at the border, which may be about to bounce; and where nothing is to be seen, that
+# something will come or has gone, of a colour that nobody can know.
 #
 # (A digit of `--data mnist` begins near the middle. So a heap in which it touches a border tells
 # more.)
@@ -471,7 +472,7 @@ if world:
     right = [i for i, move in enumerate(test_moves) if MOVES[move] == "right"]
     row = max(right, key=lambda i: (facts[i].scene.things[0].shape == "circle",
                                     facts[i].scene.things[0].dx))  # fmt: skip
-    sound = hear_clip(facts[row], rate=16_000, seconds=2.0)  # (2, S): left, right
+    sound = sound_of_clip(facts[row], rate=16_000, seconds=2.0)  # (2, S): left, right
     sentences = describe_clip(facts[row]), describe_clip(facts[row], np.random.default_rng(seed))
     print(" | ".join(sentences), "| sound:", write_sound(out / "goes.wav", sound, 16_000))
 
@@ -480,32 +481,32 @@ if world:
     figure = plt.figure(figsize=(8, 3.2), layout="constrained")
     panels = [[str(i) for i in range(FRAMES)], ["ears"] * FRAMES]
     axes = figure.subplot_mosaic(panels, height_ratios=(1, 1.3))
-    for i, picture in enumerate(test_frames[row]):
-        axes[str(i)].imshow(picture.permute(1, 2, 0))
+    for i, image in enumerate(test_frames[row]):
+        axes[str(i)].imshow(image.permute(1, 2, 0))
         axes[str(i)].set(xticks=[], yticks=[], title=f"{i * 2 / (FRAMES - 1):.1f} s")
     seconds, loud = loudness(sound)
     for name, line, color in zip(("left ear", "right ear"), loud, plots.LINES):
         axes["ears"].plot(seconds, line, color=color, label=name)
     axes["ears"].set(xlabel="seconds", ylabel="loudness (RMS)", xlim=(0, 2))
     axes["ears"].legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.95))
-    print("picture:", plots.save(figure, out / "heard.png"))
+    print("figure:", plots.save(figure, out / "heard.png"))
 
 # %% [markdown]
 # **Answer.** The left ear hears it go, the right ear hears it come.
 #
 # Last, the way a film takes outside of a lesson: written to a file, read back, frames chosen, and
-# named. The file has 24 frames, and the networks read 8 of them. **Question.** Frames from the middle
-# of segments never show the very beginning and end. Does it matter to a network that has always seen
-# both?
+# named. The file has 24 frames, and the networks read 8 of them. **Question.** Frames from the
+# middle of segments never show the very beginning and end. Does it matter to a network that has
+# always seen both?
 
 
 # %%
 def read_back(index, clip, length=24):
     """A clip (F, C, H, W) once through a file: the bytes (8, C, H, W) a network is given."""
     path = films.write_gif(out / "film.gif", clip, fps=12)
-    pictures, _ = films.read_clip(path)
-    assert len(pictures) == length, f"film {index} has {len(pictures)} frames, not {length}"
-    return to_bytes(pictures[films.sample_frames(length, FRAMES)])
+    images, _ = films.read_clip(path)
+    assert len(images) == length, f"film {index} has {len(images)} frames, not {length}"
+    return to_bytes(images[films.sample_frames(length, FRAMES)])
 
 
 if world:
@@ -532,10 +533,10 @@ def captioned(frames, captions, scale=5, room=22):
     """Frames (F, C, H, W) of bytes, larger, a line of text below each: (F, 3, H', W') in [-1, 1]."""
     pages = []
     for frame, caption in zip(frames, captions):
-        picture = Image.fromarray(frame.expand(3, -1, -1).permute(1, 2, 0).numpy())
-        side = scale * picture.width
+        image = Image.fromarray(frame.expand(3, -1, -1).permute(1, 2, 0).numpy())
+        side = scale * image.width
         page = Image.new("RGB", (side, side + room), "white")
-        page.paste(picture.resize((side, side), Image.Resampling.NEAREST))
+        page.paste(image.resize((side, side), Image.Resampling.NEAREST))
         ImageDraw.Draw(page).text((6, side + 4), caption, fill=plots.INK, font_size=13)
         pages.append(torch.from_numpy(np.array(page)).permute(2, 0, 1))
     return torch.stack(pages).float() / 127.5 - 1
@@ -550,7 +551,7 @@ def words(row):
 chosen = [shown[MOVES.index(name)] for name in (MOVES[-1], MOVES[-3], MOVES[2])]
 pages = torch.cat([captioned(test_frames[row], words(row)) for row in chosen])
 print("film:", plots.show(films.write_gif(out / "said.gif", pages, fps=3)))
-print("picture:", plots.picture_grid(pages, None, out / "said.png", columns=FRAMES))
+print("figure:", plots.image_grid(pages, None, out / "said.png", columns=FRAMES))
 
 # %% [markdown]
 # ## In the field's words
@@ -585,7 +586,7 @@ print("picture:", plots.picture_grid(pages, None, out / "said.png", columns=FRAM
 
 # %%
 path = plots.bars(accuracy, out / "accuracy.png", heading="what and move, both right")
-print("picture:", path)
+print("figure:", path)
 expected = 0.97 if world else 0.85
 report("share of clips named right, the lesser of two networks", min(accuracy.values()), expected,
        unjudged=options.unjudged)  # fmt: skip

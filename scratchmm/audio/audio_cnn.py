@@ -1,4 +1,4 @@
-"""The audio CNN: a spectrogram is a picture, so a network for pictures can tell what is heard.
+"""The audio CNN: a spectrogram is an image, so a network for images can tell what is heard.
 
 Papers: CNN Architectures for Large-Scale Audio Classification (Hershey et al. 2016, arXiv
 1609.09430), a ResNet over log-mel spectrograms; where its evidence lies: Learning Deep Features for
@@ -7,7 +7,7 @@ Dimensions: B batch, M mel bands, F frames, D channels; m and f: bands and frame
 grid, which is M and F halved once for each stage but the first; K classes.
 Differs from the papers: sounds of any length at once, with a mask, in place of pieces of 0.96
 seconds; a few small stages, without pooling at the beginning. The mean goes over time only, so that
-the head still knows in which band something was: a picture may move up and down and stays what it
+the head still knows in which band something was: an image may move up and down and stays what it
 is, a vowel does not. Lesson 18 measures what that is worth.
 """
 

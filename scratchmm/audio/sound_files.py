@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scratchmm.audio.flac_length import with_length
 from scratchmm.audio.sound_kinds import check_chunks, kind_of, links_of, without_tags
-from scratchmm.whole_file import write_whole
+from scratchmm.files import atomic_write
 
 WRITTEN = ("WAV", "FLAC", "OGG")
 BLOCK = 65_536  # samples that are decoded or encoded at once
@@ -132,7 +132,7 @@ def encode(path: str | Path, sound: Tensor, rate: int) -> Path:
         raise ValueError(
             f"{path} can't hold {sound.shape[0]} channels of {rate} Hz ({_said(error)})"
         ) from error
-    write_whole(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue())
     return path
 
 

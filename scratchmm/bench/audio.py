@@ -22,7 +22,7 @@ from scratchmm.audio.spectrum import power, stft
 from scratchmm.audio.waveform import read_sound, resample
 from scratchmm.bench.measure import Row, compare, same
 from scratchmm.bench.peers import quiet_transformers
-from scratchmm.data.folders import data_root
+from scratchmm.data.sets.folders import data_root
 
 RATE, WHISPER_RATE = 22050, 16000
 SIZE, HOP, MELS = 2048, 512, 128  # librosa's own

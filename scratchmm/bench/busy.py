@@ -67,7 +67,7 @@ def rows(
 
 
 def small_step(batch: int) -> Callable[[], object]:
-    """A training step of a CLIP of the tour's size, on pictures and tokens of noise."""
+    """A training step of a CLIP of the tour's size, on images and tokens of noise."""
     torch.manual_seed(0)
     sizes = {"width": 64, "heads": 4, "hidden": 256, "epsilon": 1e-5}
     vision = ViTConfig(32, 8, depth=3, **sizes)  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ def frozen(model: CLIP, images: Tensor, tokens: Tensor) -> Any:
 
 
 def pairs(config: CLIPConfig, batch: int, device: str) -> tuple[Tensor, Tensor]:
-    """Random pictures, and texts that fill the whole context, so that no padding is saved."""
+    """Random images, and texts that fill the whole context, so that no padding is saved."""
     size, length = config.vision.image_size, config.text.context_length
     images = torch.randn(batch, config.vision.channels, size, size)
     tokens = torch.randint(0, config.text.end_token - 1, (batch, length))

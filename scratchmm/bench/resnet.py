@@ -63,7 +63,7 @@ def rows(
 
 
 def peer(config: ResNetConfig) -> Any:
-    """transformers' model of the same sizes; it has no stem for small pictures."""
+    """transformers' model of the same sizes; it has no stem for small images."""
     transformers = quiet_transformers()
     return transformers.ResNetForImageClassification(
         transformers.ResNetConfig(

@@ -29,7 +29,7 @@ def rows(
     device: str = "cpu",
     rounds: int = 7,
     config: TextUNetConfig | None = None,
-    picture: UNetConfig | None = None,
+    image: UNetConfig | None = None,
     batch: int = 8,
     size: int | None = None,
     goals: Mapping[str, float] | None = None,
@@ -37,16 +37,16 @@ def rows(
     """On a CPU a small UNet that reads, DDIM with it, and DDPM's; on a GPU Stable Diffusion's."""
     if device.startswith("cuda"):
         return on_a_gpu(device, rounds, config or stable_diffusion_v1(), batch, size or 64, goals)
-    config, picture, size = config or SMALL, picture or ddpm_cifar10(), size or 32
+    config, image, size = config or SMALL, image or ddpm_cifar10(), size or 32
     common: Any = {"device": device, "rounds": rounds}
     ours, peer = sides(config)
     found = forward_and_step(
         f"unet, batch {batch},", ours, peer, drawn(config, batch, size), goals=goals, **common
     )
     found.append(ddim(ours, peer, drawn(config, 2 * batch, size), **common))
-    ours, peer = sides(picture)
+    ours, peer = sides(image)
     return found + forward_and_step(
-        "ddpm unet, batch 2,", ours, peer, drawn(picture, 2, size),
+        "ddpm unet, batch 2,", ours, peer, drawn(image, 2, size),
         goals={"eager": (goals or {"eager": 1.0})["eager"]}, **common,
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ def on_a_gpu(
 def ddim(
     ours: Side, peer: Side, inputs: tuple[Tensor, ...], device: str, rounds: int, goal: float = 1.0
 ) -> Row:
-    """Whole pictures from noise; in the table, how many a second."""
+    """Whole images from noise; in the table, how many a second."""
     noise, _, words = inputs
     schedule = linear_schedule()
     timesteps = spaced_timesteps(len(schedule), STEPS)
@@ -96,14 +96,14 @@ def ddim(
             x = scheduler.step(predicted, time, x, use_clipped_model_output=True).prev_sample
         return x
 
-    same(our_path(), their_path(), "the pictures of both DDIMs")
+    same(our_path(), their_path(), "the images of both DDIMs")
     case = f"ddim, {STEPS} steps, batch {len(noise)}"
     row = compare(
         case, (ours.name, our_path), (peer.name, their_path),
         device=device, rounds=rounds, goal=goal,
     )  # fmt: skip
     names = (
-        f"{name}, {len(noise) / milliseconds * 1000:.1f} pictures a second"
+        f"{name}, {len(noise) / milliseconds * 1000:.1f} images a second"
         for name, milliseconds in ((ours.name, row.ours_ms), (peer.name, row.peer_ms))
     )
     return row._replace(ours=next(names), peer=next(names))
@@ -136,7 +136,7 @@ def peak_rows(rows: list[Row], operations: int) -> list[Row]:
 def flops(config: TextUNetConfig, batch: int, size: int) -> int:
     """Multiplications and additions of a forward pass, counted without any numbers.
 
-    803 billion for one picture of 64 x 64 cells through Stable Diffusion 1's.
+    803 billion for one image of 64 x 64 cells through Stable Diffusion 1's.
 
     >>> from scratchmm.diffusion.text_unet import tiny
     >>> flops(tiny(), batch=2, size=8) == 2 * flops(tiny(), batch=1, size=8)

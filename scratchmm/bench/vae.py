@@ -44,7 +44,7 @@ def rows(
 
 
 class ByTheMean(nn.Module):
-    """Nothing is drawn, so that both give the same picture."""
+    """Nothing is drawn, so that both give the same image."""
 
     def __init__(self, model: VAE) -> None:
         super().__init__()

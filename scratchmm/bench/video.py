@@ -178,7 +178,7 @@ def normed(channels: int, outputs: int, kernel: int = 3, stride: int = 1) -> lis
 def peer(model: CNN3D) -> PeerNetwork:
     """Torch's layers with the weights of a residual CNN3D: they come in the same order."""
     config = model.config
-    stem = nn.Conv3d(config.picture_channels, config.channels[0], (3, 7, 7), (1, 2, 2), (1, 3, 3),
+    stem = nn.Conv3d(config.image_channels, config.channels[0], (3, 7, 7), (1, 2, 2), (1, 3, 3),
                      bias=False)  # fmt: skip
     layers: list[nn.Module] = [stem, nn.BatchNorm3d(config.channels[0]), nn.ReLU(inplace=True)]
     channels = config.channels[0]

@@ -1,4 +1,4 @@
-"""The generated world: how many pictures a second one core draws; and what an import costs."""
+"""The generated world: how many images a second one core draws; and what an import costs."""
 
 import statistics
 import subprocess
@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from scratchmm.bench.measure import Row
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.world import sample_scene
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import sample_scene
 
-GOAL_PICTURES = 2000  # a second, 32 x 32, on one core
+GOAL_IMAGES = 2000  # a second, 32 x 32, on one core
 GOAL_IMPORT_MS = 150.0
 
 
@@ -25,9 +25,9 @@ def rows(device: str = "cpu", rounds: int = 9, count: int = 2000) -> list[Row]:
     finally:
         torch.set_num_threads(threads)
     each = statistics.median(taken) / count * 1000
-    goal = 1000 / GOAL_PICTURES
-    speed = f"{1000 / each:,.0f} pictures a second"
-    drawing = against("world 32x32, a picture", speed, f"goal {GOAL_PICTURES:,}", each, goal)
+    goal = 1000 / GOAL_IMAGES
+    speed = f"{1000 / each:,.0f} images a second"
+    drawing = against("world 32x32, an image", speed, f"goal {GOAL_IMAGES:,}", each, goal)
     ours = import_milliseconds("import torch, scratchmm", rounds)
     base = import_milliseconds("import torch", rounds)
     extra = max(ours - base, 0.0)

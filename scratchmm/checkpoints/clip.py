@@ -31,7 +31,7 @@ def load_clip(model: CLIP, source: Source) -> CLIP:
     ValueError that lists every tensor that is missing, surplus, of another shape or no weight, and
     where the model was made otherwise than the config.json beside the weights says; bare weights
     are taken to be of the model's own config: whether its GELU is theirs is for you to know. How
-    pictures are prepared for it: `pictures.pictures_for`.
+    images are prepared for it: `images.processor_for`.
     """
     state = clip_state(source)
     check_vision(source, model.config.vision, ("clip",))
@@ -59,7 +59,7 @@ def load_clip_text(model: TextTransformer, source: Source) -> TextTransformer:
 
 
 def load_clip_vision(model: CLIPVision, source: Source) -> CLIPVision:
-    """Fill a picture tower and return it: of a CLIPVisionModel, or as `load_clip_text` of a CLIP."""
+    """Fill an image tower and return it: of a CLIPVisionModel, or as `load_clip_text` of a CLIP."""
     label = label_of(source)
     state, prefix = of_one_tower(clip_state(source), "vision", label)
     check_vision(source, model.config)

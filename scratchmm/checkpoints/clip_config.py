@@ -25,17 +25,17 @@ TOWER = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}  # of both
 VISION = {**TOWER, "num_attention_heads": 12, "image_size": 224}
 TEXT = {**TOWER, "num_attention_heads": 8, "eos_token_id": 49407, "vocab_size": 49408}
 VISION_TYPES, TEXT_TYPES = ("clip_vision_model", "clip"), ("clip_text_model", "clip")
-# Of published towers, by width: OpenAI's, and from 1280 (picture) and 1024 (text) on LAION's.
+# Of published towers, by width: OpenAI's, and from 1280 (image) and 1024 (text) on LAION's.
 VISION_HEADS = {768: 12, 1024: 16, 1280: 16, 1408: 16, 1664: 16}
 TEXT_HEADS = {512: 8, 640: 10, 768: 12, 1024: 16, 1280: 20}
 LEGACY_END = 2  # with this eos_token_id transformers reads a text at its highest token
 
 
 def check_vision(source: Source, config: ViTConfig, types: tuple[str, ...] = VISION_TYPES) -> None:
-    """Refuse to fill a picture tower that was made otherwise than its config.json says."""
+    """Refuse to fill an image tower that was made otherwise than its config.json says."""
     config = replace(config, activation=config.activation or "quick_gelu")
-    check_model("picture tower", config, _vision(source, types))
-    check_depth("picture tower", config.depth, source, "vision_config")
+    check_model("image tower", config, _vision(source, types))
+    check_depth("image tower", config.depth, source, "vision_config")
 
 
 def check_text(source: Source, config: TextConfig, types: tuple[str, ...] = TEXT_TYPES) -> None:
@@ -52,11 +52,11 @@ def vision_told(
     activation: str | None,
     types: tuple[str, ...] = VISION_TYPES,
 ) -> dict[str, Any]:
-    """The fields of a picture tower's config that no shape shows: as said, given or assumed."""
+    """The fields of an image tower's config that no shape shows: as said, given or assumed."""
     heads = heads_of_width(width, heads, head_width)
     told = settle(_vision(source, types), heads=heads, activation=activation)
     if "heads" not in told:
-        what = "picture tower"
+        what = "image tower"
         told["heads"] = assume_heads(source, what, width, VISION_HEADS, "vision_heads")
     if "activation" not in told:
         told["activation"] = "gelu" if width > 1024 else "quick_gelu"

@@ -42,7 +42,7 @@ def load_lxmert(model: Model, source: Source) -> Model:
     places = []
     for theirs, ours, count in (
         ("layer", "words_blocks", model.config.words_depth),
-        ("r_layers", "picture_blocks", model.config.picture_depth),
+        ("r_layers", "image_blocks", model.config.image_depth),
     ):
         for index in range(count):
             their, our = f"{prefix}encoder.{theirs}.{index}.", f"{ours}.{index}."
@@ -60,7 +60,7 @@ def _two_streams(theirs: str, ours: str) -> list[Place]:
         *layer(f"{cross}output.LayerNorm", f"{ours}cross_norm"),
         *(
             place
-            for their, our in (("lang", "words_block"), ("visn", "picture_block"))
+            for their, our in (("lang", "words_block"), ("visn", "residual_block_2d"))
             for place in _block(
                 f"{theirs}{their}_self_att.",
                 f"{theirs}{their}_inter.",

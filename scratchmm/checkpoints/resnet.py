@@ -101,7 +101,7 @@ def resnet_config_from(source: Source, first_shrinks: bool | None = None) -> Res
         widths=tuple(len(kernels[stage, 0][-1]) for stage in stages),
         depths=tuple(sum(at == stage for at, _ in kernels) for stage in stages),
         bottleneck=len(kernels[stages[0], 0]) == 3,
-        small_pictures=kernel == 3,
+        small_images=kernel == 3,
         channels=channels,
         classes=1000 if head is None else shape_of(state, head)[0],
         **settle(_settings(source), first_shrinks=first_shrinks),

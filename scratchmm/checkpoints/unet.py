@@ -23,12 +23,12 @@ from scratchmm.checkpoints.files import (
     read_state,
     shape_of,
 )
-from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
+from scratchmm.checkpoints.image_blocks import BLOCK, attention_names
 from scratchmm.checkpoints.published_config import assume_heads, settle
 from scratchmm.checkpoints.unet_config import check_unet, unet_settings
-from scratchmm.diffusion.text_unet import PictureTransformer, TextUNetConfig
+from scratchmm.diffusion.text_unet import SpatialTransformer, TextUNetConfig
 from scratchmm.diffusion.unet import UNet, UNetConfig
-from scratchmm.layers.picture_blocks import Downsample, PictureAttention, PictureBlock, Upsample
+from scratchmm.layers.image_blocks import Downsample, ResidualBlock2d, SelfAttention2d, Upsample
 
 START = {
     "conv_in": "start",
@@ -177,11 +177,11 @@ def _sizes(state: Mapping[str, Tensor], label: str) -> dict[str, Any]:
 
 def _layers_of(kind: type, state: Mapping[str, Tensor]) -> dict[str, str]:
     """The layers of one of our parts: theirs to ours."""
-    if kind is PictureBlock:
+    if kind is ResidualBlock2d:
         return BLOCK | {"time_emb_proj": "time"}
-    if kind is PictureTransformer:
+    if kind is SpatialTransformer:
         return TRANSFORMER
-    if kind is PictureAttention:
+    if kind is SelfAttention2d:
         return attention_names(state, "mid_block.attentions.0")
     return {"conv": "convolution"} if kind in (Downsample, Upsample) else {}
 

@@ -21,10 +21,10 @@ from scratchmm.checkpoints.files import (
     read_state,
     shape_of,
 )
-from scratchmm.checkpoints.picture_blocks import BLOCK, attention_names
+from scratchmm.checkpoints.image_blocks import BLOCK, attention_names
 from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
 from scratchmm.diffusion.vae import VAE, VAEConfig
-from scratchmm.layers.picture_blocks import PictureAttention, PictureBlock
+from scratchmm.layers.image_blocks import ResidualBlock2d, SelfAttention2d
 
 OBEYED = {"norm_num_groups": 32, "scaling_factor": 0.18215, "shift_factor": None}
 FIXED = {
@@ -132,12 +132,12 @@ def _parts(
     places: list[Place] = []
     resnets = 0
     for index, part in enumerate(parts.children()):
-        if isinstance(part, PictureBlock):
+        if isinstance(part, ResidualBlock2d):
             names, their = BLOCK, f"{theirs}.resnets.{resnets}."
             resnets += 1
             if isinstance(part.shortcut, nn.Identity):
                 names = {name: our for name, our in BLOCK.items() if our != "shortcut"}
-        elif isinstance(part, PictureAttention):
+        elif isinstance(part, SelfAttention2d):
             names, their = dict(attention), f"{theirs}.attentions.0."
         else:
             names, their = {"conv": "convolution"}, f"{theirs}.{way}samplers.0."

@@ -1,7 +1,7 @@
 """ViLT's published weights, by transformers' names.
 
 Two tables there are called `token_type_embeddings`: the one inside `text_embeddings` tells the
-sentences of a pair apart, the other tells words from pictures.
+sentences of a pair apart, the other tells words from images.
 
 Paper: ViLT (arXiv 2102.03334).
 Differs from the paper: nothing.

@@ -109,7 +109,7 @@ def vit_config_from(
 
     Bare tensors show neither heads nor epsilon nor activation: what is not given is then 1e-12,
     GELU, and the heads of the published ViT of that width (of another width they must be given, as
-    their number or their width), and the picture is square. Raises ValueError where config.json
+    their number or their width), and the image is square. Raises ValueError where config.json
     says what the model can't do, or other than what is given.
     """
     state = read_state(source)
@@ -142,7 +142,7 @@ def vit_config_from(
 
 
 def square_of(patches: int, patch: int, label: str) -> int:
-    """The side in pixels of a square picture of so many patches; ValueError if there is none.
+    """The side in pixels of a square image of so many patches; ValueError if there is none.
 
     >>> square_of(16, 8, "a.bin")
     32

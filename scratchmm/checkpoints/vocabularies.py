@@ -17,10 +17,10 @@ from pathlib import Path
 
 from scratchmm.checkpoints.tokenizer_config import padding_token
 from scratchmm.file_kinds import text_of
+from scratchmm.files import read_json
 from scratchmm.language.bpe import END, START, BytePairEncoding, Pair
 from scratchmm.language.cleaning import base_symbols
 from scratchmm.sentences import shortened
-from scratchmm.whole_file import read_json
 
 CLIP_MERGES = 49152 - 256 - 2  # OpenAI's file lists more merges than its models use
 

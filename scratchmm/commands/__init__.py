@@ -30,7 +30,7 @@ COMMANDS = {
     "tour": "train a CLIP from scratch in a minute and see what it learned",
     "learn": "write the library again: exercises with checks and hints",
     "train": "train a model on the generated world, a real set or your own pairs",
-    "generate": "draw pictures of words",
+    "generate": "draw images of words",
     "bench": "time and weigh the library beside its peers",
     "data": "look at the data, draw the world, download a real set",
     "lessons": "run the lessons, shown as they run",
@@ -40,7 +40,7 @@ LONGEST_WORD, LONGEST_SENTENCE = 200, 800  # letters; what is longer is shortene
 
 # Here the library reads what its user gives: a ValueError that comes through is a refusal of that.
 READERS = (
-    "commands/", "data/", "checkpoints/", "vision/images.py", "whole_file.py",
+    "commands/", "data/", "checkpoints/", "vision/images.py", "files.py",
     "training/checkpoint.py", "training/curve.py",
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchmm.commands.sources import replace_between, write_atomically
-from scratchmm.whole_file import read_json
+from scratchmm.files import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = (

@@ -22,14 +22,14 @@ def add(subparsers: Any) -> None:
     show.add_argument("--count", type=int, default=16, help="scenes (default 16)")
     show.add_argument("--seed", type=int, default=0, help="another seed, other scenes (default 0)")
     show.add_argument("--size", type=int, default=32, help="pixels a side (default 32)")
-    show.add_argument("--out", type=Path, help="write a sheet of the pictures to this file")
+    show.add_argument("--out", type=Path, help="write a sheet of the images to this file")
     show.add_argument("--json", action="store_true", help="print the facts as JSON")
 
     download = actions.add_parser("download", help="fetch a real set from its publisher")
     download.add_argument("name", choices=("mnist", "fashion_mnist", "emoji", "uci_multifeature"))
     download.add_argument("--root", type=Path, required=True, help="folder for real data")
 
-    check = actions.add_parser("check", help="read a table of pairs and open every picture")
+    check = actions.add_parser("check", help="read a table of pairs and open every image")
     check.add_argument("table", type=Path, help="a TSV with the columns file and text")
     check.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -43,8 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     import numpy as np
 
-    from scratchmm.data.wording import questions, wordings
-    from scratchmm.data.world import sample_scene
+    from scratchmm.data.world.captions import wordings
+    from scratchmm.data.world.questions import questions
+    from scratchmm.data.world.scenes import sample_scene
 
     for option, value, most in (
         ("--count", arguments.count, MOST_SCENES),
@@ -74,19 +75,19 @@ def _show(arguments: argparse.Namespace) -> int:
         for question in some:
             print(f"     {question.question} {question.answer}")
     if arguments.out is not None:
-        print(f"pictures: {arguments.out}")
+        print(f"images: {arguments.out}")
     return 0
 
 
 def _sheet(scenes: list[Any], sentences: list[str], size: int, path: Path) -> None:
-    """Pictures in rows of four, enlarged without smoothing, a sentence under each."""
+    """Images in rows of four, enlarged without smoothing, a sentence under each."""
     import textwrap
 
     from PIL import Image, ImageDraw
 
-    from scratchmm.data.drawing import draw_many
+    from scratchmm.data.world.images import draw_many
+    from scratchmm.files import atomic_write
     from scratchmm.vision.images import to_image
-    from scratchmm.whole_file import write_whole
 
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind not in Image.SAVE:
@@ -95,21 +96,21 @@ def _sheet(scenes: list[Any], sentences: list[str], size: int, path: Path) -> No
     width, height, columns = side + 16, side + 56, min(4, len(scenes))
     sheet = Image.new("RGB", (columns * width, -(-len(scenes) // columns) * height), "white")
     pen = ImageDraw.Draw(sheet)
-    for index, (picture, sentence) in enumerate(zip(draw_many(scenes, size), sentences)):
+    for index, (image, sentence) in enumerate(zip(draw_many(scenes, size), sentences)):
         left, top = index % columns * width + 8, index // columns * height + 8
-        enlarged = to_image(picture).resize((side, side), Image.Resampling.NEAREST)
+        enlarged = to_image(image).resize((side, side), Image.Resampling.NEAREST)
         sheet.paste(enlarged, (left, top))
         text = "\n".join(textwrap.wrap(f"{index + 1}. {sentence}", max(12, side // 6))[:3])
         pen.text((left, top + side + 4), text, fill="black")
     path.parent.mkdir(parents=True, exist_ok=True)
     file = io.BytesIO()
     sheet.save(file, kind)
-    write_whole(path, file.getvalue())
+    atomic_write(path, file.getvalue())
 
 
 def _download(arguments: argparse.Namespace) -> int:
-    from scratchmm.data.download import download_set
-    from scratchmm.data.download_emoji import download_emoji
+    from scratchmm.data.sets.download import download_set
+    from scratchmm.data.sets.emoji import download_emoji
 
     if arguments.name == "emoji":
         folder = download_emoji(arguments.root, progress=True)
@@ -120,7 +121,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from scratchmm.data.pairs import check_pairs
+    from scratchmm.data.sets.pairs import check_pairs
 
     sound, problems = check_pairs(arguments.table)
     if arguments.json:

@@ -1,4 +1,4 @@
-"""`python -m scratchmm generate "a small red ring"`: draw pictures of words, one or a folder of them.
+"""`python -m scratchmm generate "a small red ring"`: draw images of words, one or a folder of them.
 
 The model is trained when it is needed for the first time, with a progress bar, and kept in a cache
 folder. Everything that can be refused is refused before that, and before anything is written.
@@ -29,26 +29,26 @@ def add(subparsers: Any) -> None:
     """Declare the command and its arguments."""
     parser = subparsers.add_parser(
         "generate",
-        help="draw pictures of words",
-        description="Draw a picture of a prompt, or a folder of pictures of many.",
+        help="draw images of words",
+        description="Draw an image of a prompt, or a folder of images of many.",
     )
     parser.add_argument("prompts", nargs="*", metavar="PROMPT", help='"a small red ring"')
-    parser.add_argument("--out", type=Path, help="a picture; a folder for many (out.png, pictures)")
+    parser.add_argument("--out", type=Path, help="an image; a folder for many (out.png, images)")
     parser.add_argument("--batch", type=Path, metavar="FILE", help=".txt: a prompt a line; or .tsv")
     parser.add_argument("--negative", default="", metavar="WORDS", help="what to stay away from")
     parser.add_argument("--steps", type=int, default=20, help="of denoising (default 20)")
     parser.add_argument("--scale", type=float, default=4.0, help="of the guidance (default 4)")
-    parser.add_argument("--seed", type=int, default=0, help="fixes the picture")
+    parser.add_argument("--seed", type=int, default=0, help="fixes the image")
     parser.add_argument(
         "--count", type=int, default=1, help="variations: so many seeds from --seed"
     )
     parser.add_argument("--styles", default="", help="each prompt in each: striped,dotted")
     parser.add_argument("--qualities", default="", help="and in each of these: small,large")
-    parser.add_argument("--init", type=Path, metavar="PICTURE", help="begin with this picture")
+    parser.add_argument("--init", type=Path, metavar="IMAGE", help="begin with this image")
     parser.add_argument("--mask", type=Path, help="draw only where it is white, in --init")
     parser.add_argument("--strength", type=float, help="noise on --init, up to 1 (default 0.6)")
-    parser.add_argument("--colours", type=Path, metavar="PICTURE", help="draw in its colours")
-    parser.add_argument("--control", type=Path, metavar="PICTURE", help="where things are to be")
+    parser.add_argument("--colours", type=Path, metavar="IMAGE", help="draw in its colours")
+    parser.add_argument("--control", type=Path, metavar="IMAGE", help="where things are to be")
     parser.add_argument("--kind", choices=("edges", "depth", "pose"), help="what --control shows")
     parser.add_argument("--zoom", type=int, nargs="?", const=8, default=1, help="enlarge (8 times)")
     parser.add_argument("--clip", type=Path, metavar="FOLDER", help="a trained CLIP, for CLIPScore")
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read what is asked for, open or train the model, draw, write."""
     say: Say = (lambda text: None) if arguments.json else print
     check_options(arguments)
-    from scratchmm.data.captioned import known_words
+    from scratchmm.data.world.captioned import known_words
 
     jobs = read_jobs(arguments)
     single = arguments.batch is None and len(jobs) == 1
@@ -107,7 +107,7 @@ def check_options(arguments: argparse.Namespace) -> None:
 
 
 def read_jobs(arguments: argparse.Namespace) -> list["Job"]:
-    """Every picture that is asked for: prompts x styles x qualities x seeds."""
+    """Every image that is asked for: prompts x styles x qualities x seeds."""
     from scratchmm.diffusion.workbench import Job, prompts_of, variations
 
     common = {name: getattr(arguments, name) for name in ("negative", "seed", "steps", "scale")}
@@ -132,7 +132,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
     A table is what is called .tsv, in whatever case. A line that begins with # says nothing.
     """
-    from scratchmm.data.tables import read_lines, read_rows
+    from scratchmm.data.sets.tables import read_lines, read_rows
     from scratchmm.sentences import shortened
 
     if path.suffix.lower() != ".tsv":
@@ -176,13 +176,13 @@ def _row(path: Path, number: int, header: Sequence[str], cells: Sequence[str]) -
 
 def check_out(given: Path | None, single: bool, count: int) -> Path:
     """Where to write; refused if it can't be, as far as one sees without writing."""
-    out = given or Path("out.png" if single else "pictures")
+    out = given or Path("out.png" if single else "images")
     if single and out.is_dir():
-        raise ValueError(f"{out} is a folder: name the picture, such as {out / 'out.png'}")
+        raise ValueError(f"{out} is a folder: name the image, such as {out / 'out.png'}")
     if single and out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out} does not end in {', '.join(SUFFIXES)}: which kind is it to be?")
     if not single and (out.is_file() or out.suffix.lower() in SUFFIXES):
-        raise ValueError(f"{count} pictures need a folder, and {out} is one picture")
+        raise ValueError(f"{count} images need a folder, and {out} is one image")
     above = out.absolute()
     above = above.parent if single else above
     while not above.exists():
@@ -212,7 +212,7 @@ def check_words(jobs: Sequence["Job"], known: frozenset[str], single: bool, say:
 
     >>> from scratchmm.diffusion.workbench import Job
     >>> check_words([Job("a red dog")], frozenset({"a", "red", "ring"}), True, print)
-    dog: never seen in training, so the picture cannot follow. Known words: a, red, ring
+    dog: never seen in training, so the image cannot follow. Known words: a, red, ring
     """
     asked = " ".join(f"{job.prompt} {job.negative}" for job in jobs)
     unknown = [word for word in words_of(asked) if word not in known]
@@ -225,7 +225,7 @@ def check_words(jobs: Sequence["Job"], known: frozenset[str], single: bool, say:
             )
     if unknown:
         say(
-            f"{', '.join(unknown)}: never seen in training, so the picture cannot follow. Known "
+            f"{', '.join(unknown)}: never seen in training, so the image cannot follow. Known "
             f"words: {these}"
         )
 
@@ -238,23 +238,23 @@ def words_of(text: str) -> list[str]:
 def draw_one(
     job: "Job", draw: "Draw", out: Path, score: "Score", arguments: argparse.Namespace, say: Say
 ) -> int:
-    """One picture to one file, whole or not at all."""
+    """One image to one file, whole or not at all."""
     from io import BytesIO
 
+    from scratchmm.files import atomic_write
     from scratchmm.vision.images import resize, to_image
-    from scratchmm.whole_file import write_whole
 
     start = time.perf_counter()
-    picture = draw(
+    image = draw(
         [job.prompt], seeds=[job.seed], steps=job.steps, scale=job.scale, negative=job.negative
     )[0]
     seconds = round(time.perf_counter() - start, 2)
-    image, file = to_image(picture), BytesIO()
-    size = (image.height * arguments.zoom, image.width * arguments.zoom)
-    resize(image, size, "nearest").save(file, SUFFIXES[out.suffix.lower()])
+    shown, file = to_image(image), BytesIO()
+    size = (shown.height * arguments.zoom, shown.width * arguments.zoom)
+    resize(shown, size, "nearest").save(file, SUFFIXES[out.suffix.lower()])
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, file.getvalue())
-    scores = {name: round(value, 4) for name, value in score(picture, job.prompt).items()}
+    atomic_write(out, file.getvalue())
+    scores = {name: round(value, 4) for name, value in score(image, job.prompt).items()}
     told = {"file": str(out), **vars(job), "scores": scores, "seconds": seconds}
     say(f"{out}: drawn in {seconds} s, {', '.join(f'{k} {v:g}' for k, v in scores.items())}")
     if arguments.json:
@@ -271,7 +271,7 @@ def draw_many(
     arguments: argparse.Namespace,
     say: Say,
 ) -> int:
-    """A folder of pictures; an error in the end if some failed, after the others were drawn."""
+    """A folder of images; an error in the end if some failed, after the others were drawn."""
     from scratchmm.diffusion.workbench import run_batch
 
     entries = run_batch(
@@ -279,11 +279,11 @@ def draw_many(
     )
     failed = [entry for entry in entries if entry["error"]]
     if arguments.json:
-        print(json.dumps({"folder": str(out), "pictures": entries}, indent=1))
-    say(f"{len(entries) - len(failed)} pictures, manifest.jsonl and contact_sheet.png in {out}")
+        print(json.dumps({"folder": str(out), "images": entries}, indent=1))
+    say(f"{len(entries) - len(failed)} images, manifest.jsonl and contact_sheet.png in {out}")
     if failed:
         raise ValueError(
-            f"{len(failed)} of {len(entries)} pictures failed, the first because "
+            f"{len(failed)} of {len(entries)} images failed, the first because "
             f"{failed[0]['error']} (manifest.jsonl in {out} has all)"
         )
     return 0

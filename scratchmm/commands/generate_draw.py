@@ -1,4 +1,4 @@
-"""What `generate` draws with: the pictures it begins with, the model, and the way from noise."""
+"""What `generate` draws with: the images it begins with, the model, and the way from noise."""
 
 import argparse
 import hashlib
@@ -17,7 +17,7 @@ from scratchmm.diffusion.inpainting import edit, inpaint, last_of, paste, shrink
 from scratchmm.diffusion.style import in_colours_of
 from scratchmm.diffusion.workbench import Draw, Score
 from scratchmm.metrics.clip_score import clip_score
-from scratchmm.metrics.picture_quality import picture_quality
+from scratchmm.metrics.image_quality import image_quality
 from scratchmm.vision.images import center_crop, open_image, resize, to_tensor
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 
 class Inputs(NamedTuple):
-    """The pictures that a drawing begins with, each of one batch row, or None."""
+    """The images that a drawing begins with, each of one batch row, or None."""
 
     init: Tensor | None = None  # (1, 3, 32, 32) in [-1, 1]
     mask: Tensor | None = None  # bool (1, 1, 32, 32)
@@ -40,7 +40,7 @@ class Inputs(NamedTuple):
 
 
 def read_inputs(arguments: argparse.Namespace, say: Say) -> Inputs:
-    """Read and check every picture that is named on the command line."""
+    """Read and check every image that is named on the command line."""
     found: dict[str, Any] = {"kind": arguments.kind or ""}
     if arguments.init is not None:
         image = open_image(arguments.init)
@@ -57,12 +57,12 @@ def read_inputs(arguments: argparse.Namespace, say: Say) -> Inputs:
     told = {name: str(getattr(arguments, name)) for name in names if name in found}
     told |= {name: found[name] for name in ("strength", "kind") if found.get(name)}
     content = b"".join(found[name].numpy().tobytes() for name in names if name in found)
-    told |= {"pictures": hashlib.sha256(content).hexdigest()[:8]} if content else {}
+    told |= {"images": hashlib.sha256(content).hexdigest()[:8]} if content else {}
     return Inputs(**found, told=told)
 
 
 def squared(image: Image.Image, path: Path, say: Say) -> Image.Image:
-    """The middle square of a picture, 32 pixels wide; one that was enlarged comes back exactly."""
+    """The middle square of an image, 32 pixels wide; one that was enlarged comes back exactly."""
     if image.size == (SIZE, SIZE):
         return image
     if image.width == image.height and image.width % SIZE == 0:
@@ -74,7 +74,7 @@ def squared(image: Image.Image, path: Path, say: Say) -> Image.Image:
 
 
 def read_mask(path: Path, size: tuple[int, int], init: Path) -> Tensor:
-    """A mask of the same size as the picture: bool (1, 1, 32, 32), True where it is white."""
+    """A mask of the same size as the image: bool (1, 1, 32, 32), True where it is white."""
     image = open_image(path, background="black")
     if image.size != size:
         found, wanted = (" x ".join(map(str, sides)) for sides in (image.size, size))
@@ -86,21 +86,21 @@ def read_mask(path: Path, size: tuple[int, int], init: Path) -> Tensor:
 
 
 def read_control(path: Path, kind: str, say: Say) -> Tensor:
-    """A control picture (1, C, 32, 32) in [0, 1]; of a photo, its edges are looked for."""
+    """A control image (1, C, 32, 32) in [0, 1]; of a photo, its edges are looked for."""
     image = open_image(path, background="black")
     colours = (to_tensor(squared(image, path, say))[None] + 1) / 2
     grey = colours.mean(dim=1, keepdim=True)
     coloured = float((colours - grey).abs().max()) > 0.1
     if kind == "depth" and coloured:
         raise ValueError(
-            f"{path} is no depth picture: it has colours, and should go from black to white"
+            f"{path} is no depth image: it has colours, and should go from black to white"
         )
     if kind == "pose" and float((colours.amax(1) > 0.2).float().mean()) > 0.5:
         raise ValueError(f"{path} is no pose: most of it should be black, and is not")
     if kind == "edges" and (coloured or not is_outline(grey)):
         from scratchmm.vision.canny import canny
 
-        say(f"{path}: its edges are looked for, since it is no black picture with white lines")
+        say(f"{path}: its edges are looked for, since it is no black image with white lines")
         grey = canny(2 * colours - 1)
     found = colours if kind == "pose" else grey
     if not (found > 0.2).any():
@@ -109,29 +109,29 @@ def read_control(path: Path, kind: str, say: Say) -> Tensor:
 
 
 def is_outline(grey: Tensor) -> bool:
-    """Whether a picture (1, 1, H, W) in [0, 1] has thin white lines on black, and nothing else."""
+    """Whether an image (1, 1, H, W) in [0, 1] has thin white lines on black, and nothing else."""
     between = ((grey > 0.2) & (grey < 0.8)).any()
     thick = (-F.max_pool2d(-grey, 3, stride=1) > 0.5).any()
     return not between and not thick and bool((grey > 0.5).any())
 
 
 def scorer(clip: Path | None) -> Score:
-    """What tells the quality of a picture; with a folder of a trained CLIP also its CLIPScore."""
+    """What tells the quality of an image; with a folder of a trained CLIP also its CLIPScore."""
     if clip is None:
-        return lambda picture, prompt: _quality(picture)
+        return lambda image, prompt: _quality(image)
     from scratchmm.training import small_clip
 
     judge = small_clip.load(clip)
 
-    def score(picture: Tensor, prompt: str) -> dict[str, float]:
-        images, texts = judge.embed_pictures(picture[None]), judge.embed_texts([prompt])
-        return {**_quality(picture), "clip_score": float(clip_score(images, texts))}
+    def score(image: Tensor, prompt: str) -> dict[str, float]:
+        images, texts = judge.embed_images(image[None]), judge.embed_texts([prompt])
+        return {**_quality(image), "clip_score": float(clip_score(images, texts))}
 
     return score
 
 
-def _quality(picture: Tensor) -> dict[str, float]:
-    return {name: float(value) for name, value in picture_quality(picture[None])._asdict().items()}
+def _quality(image: Tensor) -> dict[str, float]:
+    return {name: float(value) for name, value in image_quality(image[None])._asdict().items()}
 
 
 def open_model(folder: Path, arguments: argparse.Namespace, say: Say) -> "SmallGenerator":
@@ -162,7 +162,7 @@ def drawer(
     arguments: argparse.Namespace,
     say: Say,
 ) -> Draw:
-    """What draws a batch: from noise alone, or from the pictures that are given."""
+    """What draws a batch: from noise alone, or from the images that are given."""
     if inputs.init is None and inputs.colours is None and inputs.control is None:
         return generator.draw
     model, predictor = generator.model, generator.predictor
@@ -179,7 +179,7 @@ def drawer(
             return controlled.predictor(prompts, hints, **options)
 
     def one(prompt: str, seed: int, steps: int, scale: float, negative: str) -> Tensor:
-        """One picture by itself: what is drawn by chance on the way then comes from its seed."""
+        """One image by itself: what is drawn by chance on the way then comes from its seed."""
         predict = predictor([prompt], negative=negative, scale=scale)
         if inputs.colours is not None:
             style = model.space.to_latents(inputs.colours, torch.Generator().manual_seed(seed))
@@ -199,7 +199,7 @@ def drawer(
 def from_inputs(
     generator: "SmallGenerator", predict: Any, inputs: Inputs, seed: int, steps: int
 ) -> Tensor:
-    """One picture (1, 3, 32, 32): from noise, from a noised picture, or only under the mask."""
+    """One image (1, 3, 32, 32): from noise, from a noised image, or only under the mask."""
     model, noise = generator.model, generator.noise([seed])
     way, options = spaced_timesteps(len(model.schedule), steps), model.sampling()
     if inputs.init is None:

@@ -66,7 +66,7 @@ class LessonOptions(argparse.Namespace):
         return Path(path + "_quick" * self.quick + steps + "_mine" * (MINE in os.environ))
 
     def folder(self, name: str) -> Path:
-        """The folder runs/NAME for the pictures of this run; it is made where it is missing."""
+        """The folder runs/NAME for the images of this run; it is made where it is missing."""
         folder = self.place(f"runs/{name}")
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -19,8 +19,8 @@ from scratchmm.commands import refused, sentence
 from scratchmm.commands.lesson_budget import told, within
 from scratchmm.commands.lesson_run import FIGURE_FILE, Screen, run_lesson
 from scratchmm.commands.sources import replace_between, write_atomically
+from scratchmm.files import read_json
 from scratchmm.needed_code import code_hash
-from scratchmm.whole_file import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 3600  # a lesson that hangs must not hold the others up
@@ -80,7 +80,7 @@ def add(subparsers: Any) -> None:
         "lessons",
         help="run the lessons, shown as they run",
         description="Runs lessons from the repository's tutorials/. What they print is shown and"
-        " kept in runs/lessons/, their pictures are in runs/; nothing else is written.",
+        " kept in runs/lessons/, their images are in runs/; nothing else is written.",
     )
     parser.add_argument("lessons", nargs="*", metavar="NN", help="numbers or names; default: all")
     parser.add_argument("--quick", action="store_true", help="whole but short, not judged")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scratchmm.whole_file import write_whole
+from scratchmm.files import atomic_write
 
 
 def replace_between(text: str, name: str, content: str) -> str:
@@ -22,4 +22,4 @@ def replace_between(text: str, name: str, content: str) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Writes a text, and the folders above it: all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text)
+    atomic_write(path, text)

@@ -1,7 +1,7 @@
 """`python -m scratchmm tour`: train a CLIP from scratch in about a minute, and see what it learned.
 
 On the generated world it is asked about combinations of colour and shape that it saw and about some
-that it never saw; with --pairs it learns the user's own pictures, a part of them held out.
+that it never saw; with --pairs it learns the user's own images, a part of them held out.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw or read the data, train, measure, draw pictures, write report.json."""
+    """Draw or read the data, train, measure, draw images, write report.json."""
     start = time.perf_counter()
     say: Callable[[str], None] = (lambda text: None) if arguments.json else print
     check_seed(arguments.seed)
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     train, seen, unseen = read(arguments.pairs, arguments.seed, say)
     clip = small_clip.build(*train, seed=arguments.seed)
     before = _similarity(clip, unseen)
-    asked = (unseen.pictures, unseen.texts, seen.pictures, seen.texts)
+    asked = (unseen.images, unseen.texts, seen.images, seen.texts)
     settings = {DATA: content_of(*train, *asked)}
     began = time.perf_counter()
     seconds = _train(clip, train, settings, arguments, say)
@@ -83,7 +83,7 @@ def _train(
     say: Callable[[str], None],
 ) -> float:
     """Train in place, going on where a killed tour of the same settings stopped; the seconds."""
-    from scratchmm.data.alike import right_answers
+    from scratchmm.data.sets.duplicates import right_answers
     from scratchmm.training.augment import random_shift
     from scratchmm.training.fit import fit
     from scratchmm.training.small_clip import clip_loss, pair_batches
@@ -117,8 +117,8 @@ def _train(
 
 
 def _similarity(clip: "SmallCLIP", part: "Part") -> "Tensor":
-    """Cosine similarity (B, B) of every picture with every sentence of a part."""
-    return clip.embed_pictures(part.pictures) @ clip.embed_texts(part.texts).T
+    """Cosine similarity (B, B) of every image with every sentence of a part."""
+    return clip.embed_images(part.images) @ clip.embed_texts(part.texts).T
 
 
 def _measure(clip: "SmallCLIP", seen: "Part", unseen: "Part") -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _measure(clip: "SmallCLIP", seen: "Part", unseen: "Part") -> dict[str, Any]:
 
 def _accuracy(clip: "SmallCLIP", part: "Part") -> float:
     """How often the right class is the likeliest, its prompts averaged (for own pairs: a text)."""
-    probabilities = _probabilities(clip, part, clip.embed_pictures(part.pictures[part.rows]))
+    probabilities = _probabilities(clip, part, clip.embed_images(part.images[part.rows]))
     best = probabilities.argmax(dim=-1, keepdim=True)
     return part.right()[part.rows].gather(1, best).double().mean().item()
 
@@ -158,24 +158,24 @@ def _draw(
     out: Path,
     say: Callable[[str], None],
 ) -> list[tuple[Path, str]]:
-    """The pictures, each with a line that says what it shows."""
+    """The images, each with a line that says what it shows."""
     try:
-        return _pictures(clip, before, seen, unseen, out)
+        return _images(clip, before, seen, unseen, out)
     except ImportError as error:
-        say(f"No pictures were drawn: {error}")
+        say(f"No images were drawn: {error}")
         return []
 
 
-def _pictures(
+def _images(
     clip: "SmallCLIP", before: "Tensor", seen: "Part", unseen: "Part", out: Path
 ) -> list[tuple[Path, str]]:
     from scratchmm import plots
     from scratchmm.contrastive.retrieval import top_k
 
-    rows = unseen.rows.tolist()  # each different picture once
+    rows = unseen.rows.tolist()  # each different image once
     few = [rows[place] for place in _different([int(unseen.labels[row]) for row in rows], 12)]
     names = [unseen.texts[i] for i in few]
-    sides = ("picture of", "sentence")
+    sides = ("image of", "sentence")
     after = _similarity(clip, unseen)
     drawn = []
     for matrix, when in ((before, "before"), (after, "after")):
@@ -184,23 +184,23 @@ def _pictures(
             heading=f"Cosine similarity, {when} training", labels=sides,
             right=unseen.relevant[few][:, few],
         )  # fmt: skip
-        drawn.append((path, f"every picture with every sentence, {when} training"))
+        drawn.append((path, f"every image with every sentence, {when} training"))
 
-    maps = _attention(clip, unseen.pictures[few[:8]])
+    maps = _attention(clip, unseen.images[few[:8]])
     path = plots.attention_overlay(
-        unseen.pictures[few[:8]], maps, out / "attention.png", titles=names[:8],
-        heading="Where the picture tower looks",
+        unseen.images[few[:8]], maps, out / "attention.png", titles=names[:8],
+        heading="Where the image tower looks",
     )  # fmt: skip
-    drawn.append((path, "where the picture tower looks (attention rollout)"))
+    drawn.append((path, "where the image tower looks (attention rollout)"))
 
-    pictures, texts = list(unseen.pictures), unseen.texts
-    by_picture, by_text = clip.embed_pictures(unseen.pictures), clip.embed_texts(texts)
+    images, texts = list(unseen.images), unseen.texts
+    by_image, by_text = clip.embed_images(unseen.images), clip.embed_texts(texts)
     true, so = unseen.relevant, few[:6]
     for name, asked, answers, queries, gallery, once, relevant, what in (
-        ("by_text", texts, pictures, by_text, by_picture, unseen.rows, true.T,
-         "pictures found for a sentence"),
-        ("by_picture", pictures, texts, by_picture, by_text, unseen.columns, true,
-         "sentences found for a picture"),
+        ("by_text", texts, images, by_text, by_image, unseen.rows, true.T,
+         "images found for a sentence"),
+        ("by_image", images, texts, by_image, by_text, unseen.columns, true,
+         "sentences found for an image"),
     ):  # fmt: skip
         best = top_k(queries[so], gallery[once], min(5, len(once))).indices
         found = once[best].tolist()
@@ -213,15 +213,15 @@ def _pictures(
         )
         drawn.append((path, f"the {what}"))
 
-    best = _probabilities(clip, unseen, by_picture[few]).argmax(dim=-1, keepdim=True)
+    best = _probabilities(clip, unseen, by_image[few]).argmax(dim=-1, keepdim=True)
     right = unseen.right()[few].gather(1, best)[:, 0].tolist()
     guesses = [unseen.classes[i] for i in best[:, 0]]
-    path = plots.picture_grid(
-        unseen.pictures[few], guesses, out / "zero_shot.png", columns=6, right=right,
+    path = plots.image_grid(
+        unseen.images[few], guesses, out / "zero_shot.png", columns=6, right=right,
         heading=f"Never seen in training, named out of {len(unseen.classes)}: "
         f"{sum(right)} of {len(few)} right",
     )  # fmt: skip
-    return [*drawn, (path, "what the model calls pictures it never saw, right or wrong")]
+    return [*drawn, (path, "what the model calls images it never saw, right or wrong")]
 
 
 def _different(labels: Sequence[int], count: int) -> list[int]:
@@ -232,13 +232,13 @@ def _different(labels: Sequence[int], count: int) -> list[int]:
     return list(places.values())[:count]
 
 
-def _attention(clip: "SmallCLIP", pictures: "Tensor") -> "Tensor":
+def _attention(clip: "SmallCLIP", images: "Tensor") -> "Tensor":
     """How much of each patch reaches CLS: (B, N)."""
     from scratchmm.layers.attention import watch_attention
     from scratchmm.vision.rollout import attention_rollout
 
     with watch_attention() as layers:
-        clip.model.vision.tokens(clip.prepare(pictures))
+        clip.model.vision.tokens(clip.prepare(images))
     return attention_rollout(layers)[:, 0, 1:]
 
 
@@ -269,6 +269,6 @@ def _tell(
 
 
 def _write(path: Path, text: str) -> None:
-    from scratchmm.whole_file import write_whole
+    from scratchmm.files import atomic_write
 
-    write_whole(path, text)
+    atomic_write(path, text)

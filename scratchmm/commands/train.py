@@ -32,7 +32,7 @@ class Recipe:
     image_size: int
     patch_size: int
     width: int
-    depth: int  # of the picture tower
+    depth: int  # of the image tower
     steps: int
     batch: int
     learning_rate: float
@@ -47,7 +47,7 @@ RECIPES = {
     # The tour's. So strong a decay keeps colour and shape apart: it helps with combinations never seen.
     ("clip", "world"): Recipe(32, 8, 64, 3, 1600, 128, 3e-3, weight_decay=0.5),
     ("clip", "mnist"): Recipe(28, 7, 64, 3, 2000, 128, 2e-3, "random_shift"),
-    # With 3 blocks and shifted pictures it learns 87 % of those it trains on; 5 and no shift, 97 %.
+    # With 3 blocks and shifted images it learns 87 % of those it trains on; 5 and no shift, 97 %.
     ("clip", "fashion_mnist"): Recipe(28, 7, 64, 5, 2000, 128, 2e-3, "mirror"),
     ("clip", "emoji"): Recipe(32, 8, 64, 3, 1500, 128, 2e-3, "random_shift"),
     ("clip", "pairs"): Recipe(32, 8, 64, 3, 1500, 128, 2e-3, "random_shift"),
@@ -91,8 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path("runs") / f"{arguments.model}_{name}"
     data = read_set(arguments.data, arguments.root, recipe.image_size, arguments.seed)
     held_out = sum(part.files or len(part.labels) for part in data.tests.values())
-    told = "pairs" if name == "pairs" else "pictures"
-    say(f"{name}: {len(data.pictures):,} {told} to train on, {held_out:,} pictures held out.")
+    told = "pairs" if name == "pairs" else "images"
+    say(f"{name}: {len(data.images):,} {told} to train on, {held_out:,} images held out.")
 
     train = _train_clip if arguments.model == "clip" else _train_vit
     began = time.perf_counter()
@@ -103,8 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
         "model": arguments.model,
         "data": arguments.data,
         **figures,
-        "train_pictures": len(data.pictures),
-        "test_pictures": held_out,
+        "train_images": len(data.images),
+        "test_images": held_out,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **{key: getattr(recipe, key) for key in OVERRIDES},
         "seed": arguments.seed,
@@ -119,11 +119,11 @@ def run(arguments: argparse.Namespace) -> int:
 def load_trained(folder: str | Path) -> "SmallCLIP | SmallViT":
     """The model that `train` (or the tour) left in a folder, on the CPU and in eval mode.
 
-    A SmallCLIP has embed_pictures and embed_texts, a SmallViT has classify and names. They take
+    A SmallCLIP has embed_images and embed_texts, a SmallViT has classify and names. They take
     files, folders, images of Pillow's and tensors of any size, and sentences:
 
         clip = load_trained("runs/clip_pairs")
-        found = top_k(clip.embed_texts("a red boat"), clip.embed_pictures("my_pictures"), k=3)
+        found = top_k(clip.embed_texts("a red boat"), clip.embed_images("my_images"), k=3)
     """
     from scratchmm.training import small_clip, small_vit
 
@@ -162,15 +162,15 @@ def _train_clip(
     out: Path,
     say: Callable[[str], None],
 ) -> tuple["nn.Module", dict[str, Any], list[dict[str, Any]]]:
-    from scratchmm.data.alike import right_answers
+    from scratchmm.data.sets.duplicates import right_answers
     from scratchmm.training import small_clip
 
-    pictures = data.pictures.expand(-1, 3, -1, -1)  # grey becomes red, green and blue alike
+    images = data.images.expand(-1, 3, -1, -1)  # grey becomes red, green and blue alike
     sizes = {"patch_size": recipe.patch_size, "width": recipe.width, "depth": recipe.depth}
-    clip = small_clip.build(pictures, data.texts, seed=arguments.seed, **sizes)
+    clip = small_clip.build(images, data.texts, seed=arguments.seed, **sizes)
     batches = small_clip.pair_batches(
-        clip, pictures, data.texts, recipe.batch, arguments.seed, _augment(recipe),
-        right_answers(data.pictures, data.texts),
+        clip, images, data.texts, recipe.batch, arguments.seed, _augment(recipe),
+        right_answers(data.images, data.texts),
     )  # fmt: skip
     curve = _fit(clip.model, batches, small_clip.clip_loss, data, recipe, arguments, out, say)
     clip.model.to("cpu")
@@ -189,9 +189,9 @@ def _train_vit(
 
     assert data.labels is not None  # _recipe has refused pairs
     sizes = {"patch_size": recipe.patch_size, "width": recipe.width, "depth": recipe.depth}
-    vit = small_vit.build(data.pictures, data.names, seed=arguments.seed, **sizes)
+    vit = small_vit.build(data.images, data.names, seed=arguments.seed, **sizes)
     batches = small_vit.labelled_batches(
-        vit, data.pictures, data.labels, recipe.batch, arguments.seed, _augment(recipe)
+        vit, data.images, data.labels, recipe.batch, arguments.seed, _augment(recipe)
     )
     curve = _fit(vit.model, batches, small_vit.class_loss, data, recipe, arguments, out, say)
     vit.model.to("cpu")
@@ -245,7 +245,7 @@ def measure_vit(vit: "SmallViT", data: "TrainingSet") -> dict[str, Any]:
     figures: dict[str, Any] = {"names": len(vit.names)}
     for which, part in data.tests.items():
         if which != "unseen":  # a classifier has no output for what it never saw
-            right = vit.classify(part.pictures).argmax(dim=-1) == part.labels
+            right = vit.classify(part.images).argmax(dim=-1) == part.labels
             figures["accuracy"] = right.double().mean().item()
     return figures
 
@@ -253,7 +253,7 @@ def measure_vit(vit: "SmallViT", data: "TrainingSet") -> dict[str, Any]:
 def measure_clip(clip: "SmallCLIP", data: "TrainingSet") -> dict[str, Any]:
     """Zero-shot accuracy on each part, and recall@k both ways on the last, which is held out.
 
-    Of own pairs every text of a picture is right, in the accuracy and in the recall, and a picture
+    Of own pairs every text of an image is right, in the accuracy and in the recall, and an image
     stands once in the gallery, however many texts it has.
     """
     from scratchmm.metrics.recall import recall_at_k
@@ -265,7 +265,7 @@ def measure_clip(clip: "SmallCLIP", data: "TrainingSet") -> dict[str, Any]:
         hits = relevant.gather(1, similarity.argmax(dim=-1, keepdim=True)).double().mean().item()
         figures["zero_shot_accuracy" if which == "test" else f"{which}_accuracy"] = hits
     figures["names"] = similarity.shape[1]
-    asked = relevant.any(dim=0)  # a name that no picture of the part has is no question
+    asked = relevant.any(dim=0)  # a name that no image of the part has is no question
     for key, scores, right in (
         ("image_to_text_recall", similarity, relevant),
         ("text_to_image_recall", similarity.T[asked], relevant.T[asked]),
@@ -275,11 +275,11 @@ def measure_clip(clip: "SmallCLIP", data: "TrainingSet") -> dict[str, Any]:
 
 
 def _similarity(clip: "SmallCLIP", part: "Part") -> Any:
-    """Cosine similarity of every picture with every class, its prompts averaged: (B, K)."""
+    """Cosine similarity of every image with every class, its prompts averaged: (B, K)."""
     from scratchmm.contrastive.zero_shot import class_embeddings
 
-    pictures = clip.embed_pictures(part.pictures.expand(-1, 3, -1, -1))  # (B, E)
-    return pictures @ class_embeddings(clip.embed_texts, part.names, part.prompts).T  # (B, K)
+    images = clip.embed_images(part.images.expand(-1, 3, -1, -1))  # (B, E)
+    return images @ class_embeddings(clip.embed_texts, part.names, part.prompts).T  # (B, K)
 
 
 def _tell(report: dict[str, Any], out: Path) -> None:
@@ -295,6 +295,6 @@ def _tell(report: dict[str, Any], out: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from scratchmm.whole_file import write_whole
+    from scratchmm.files import atomic_write
 
-    write_whole(path, text)
+    atomic_write(path, text)

@@ -1,4 +1,4 @@
-"""CLIP: a picture tower and a text tower that learn to point at the same place.
+"""CLIP: an image tower and a text tower that learn to point at the same place.
 
 Paper: Learning Transferable Visual Models From Natural Language Supervision (Radford et al. 2021,
 arXiv 2103.00020), figure 3 and section 2.
@@ -26,7 +26,7 @@ from scratchmm.vision.vit import ViTConfig, ViTEmbeddings
 class CLIPConfig:
     """The sizes of a CLIP: its two towers, and the space they share."""
 
-    vision: ViTConfig  # of the picture tower; its number of classes is not used
+    vision: ViTConfig  # of the image tower; its number of classes is not used
     text: TextConfig  # of the text tower, which may be of another width and depth
     embedding: int = 512  # width of the shared space, E
 
@@ -61,7 +61,7 @@ def clip_vit_l_14() -> CLIPConfig:
 
 
 def clip_vit_l_14_336() -> CLIPConfig:
-    """CLIP ViT-L/14 for pictures of 336 pixels, as published: 427,944,193 parameters."""
+    """CLIP ViT-L/14 for images of 336 pixels, as published: 427,944,193 parameters."""
     config = clip_vit_l_14()
     return replace(config, vision=replace(config.vision, image_size=336))
 
@@ -95,7 +95,7 @@ def with_activation(config: CLIPConfig, activation: str) -> CLIPConfig:
 
 
 class CLIPVision(nn.Module):
-    """CLIP's picture tower: a ViT with a norm before its blocks, read off the CLS token.
+    """CLIP's image tower: a ViT with a norm before its blocks, read off the CLS token.
 
     Its patch projection has no bias, and its GELU is the quick one unless the config names another.
 
@@ -121,7 +121,7 @@ class CLIPVision(nn.Module):
         return self.transformer(x)  # (B, 1 + N, D)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: float (B, C, height, width). Returns the picture's vector (B, D)."""
+        """images: float (B, C, height, width). Returns the image's vector (B, D)."""
         x = self.norm_before(self.embeddings(images))  # (B, 1 + N, D)
         return self.norm_after(self.transformer.first(x))  # (B, D)
 
@@ -149,7 +149,7 @@ class Temperature(nn.Module):
 
 
 class CLIPOutput(NamedTuple):
-    """What a CLIP says of a batch of pictures and a batch of texts."""
+    """What a CLIP says of a batch of images and a batch of texts."""
 
     image_embeddings: Tensor  # (B, E), unit length
     text_embeddings: Tensor  # (B, E), unit length
@@ -157,7 +157,7 @@ class CLIPOutput(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
-        """scale * cosine similarity: a row a picture, a column a text."""
+        """scale * cosine similarity: a row an image, a column a text."""
         return self.scale * self.image_embeddings @ self.text_embeddings.T
 
 

@@ -1,4 +1,4 @@
-"""The contrastive loss: of all texts in the batch, which belongs to this picture, and the reverse.
+"""The contrastive loss: of all texts in the batch, which belongs to this image, and the reverse.
 
 Papers: CLIP (Radford et al. 2021, arXiv 2103.00020), figure 3; InfoNCE is from Representation
 Learning with Contrastive Predictive Coding (van den Oord et al. 2018, arXiv 1807.03748), equation 4.
@@ -6,7 +6,7 @@ Dimensions: B batch, D width of the shared space.
 Differs from the paper: `contrastive_loss` in nothing. CLIP counts every other text of the batch as a
 wrong answer; `masked_contrastive_loss` leaves out those that are right as well (false negatives), as
 Boosting Contrastive Self-Supervised Learning with False Negative Cancellation (Huynh et al. 2020,
-arXiv 2011.11765), section 3.3, does for pictures: they are eliminated, and not counted as positives.
+arXiv 2011.11765), section 3.3, does for images: they are eliminated, and not counted as positives.
 """
 
 import torch
@@ -45,8 +45,8 @@ def masked_contrastive_loss(
 ) -> Tensor:
     """`contrastive_loss`, in which other right answers of the batch count as no wrong ones.
 
-    right: bool (B, B), True where text j is right for picture i, as the second of five texts of one
-    picture is. On the diagonal it counts for nothing: pair i is the answer that is asked for, in
+    right: bool (B, B), True where text j is right for image i, as the second of five texts of one
+    image is. On the diagonal it counts for nothing: pair i is the answer that is asked for, in
     rows and in columns, and the others that are right stand in neither softmax (masked with -inf).
     Shapes that differ are refused (ValueError).
 
@@ -58,7 +58,7 @@ def masked_contrastive_loss(
     """
     if right.shape != (len(image_embeddings), len(text_embeddings)):
         raise ValueError(
-            f"right is {tuple(right.shape)} for {len(image_embeddings)} pictures "
+            f"right is {tuple(right.shape)} for {len(image_embeddings)} images "
             f"and {len(text_embeddings)} texts"
         )
     if image_embeddings.shape != text_embeddings.shape:

@@ -1,7 +1,7 @@
 """Retrieval: the nearest of many, exactly, without holding all the similarities at once.
 
-Paper: CLIP (Radford et al. 2021, arXiv 2103.00020), section 3.1 and table 13, retrieves pictures by
-texts and texts by pictures, by cosine similarity.
+Paper: CLIP (Radford et al. 2021, arXiv 2103.00020), section 3.1 and table 13, retrieves images by
+texts and texts by images, by cosine similarity.
 Dimensions: Q queries, G gallery, E width of the shared space.
 Differs from the paper: nothing.
 """

@@ -46,7 +46,7 @@ def class_embeddings(
 
 
 def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float = 100.0) -> Tensor:
-    """The probability of each class for each picture: softmax(scale * image . class) over classes.
+    """The probability of each class for each image: softmax(scale * image . class) over classes.
 
     image_embeddings: unit vectors (B, E); classes: unit vectors (K, E), from `class_embeddings`;
     scale: the model's, 1 / temperature. Returns (B, K).
@@ -56,7 +56,7 @@ def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float =
     """
     if image_embeddings.shape[-1] != classes.shape[-1]:
         raise ValueError(
-            f"pictures have width {image_embeddings.shape[-1]} but classes {classes.shape[-1]}"
+            f"images have width {image_embeddings.shape[-1]} but classes {classes.shape[-1]}"
         )
     logits = scale * image_embeddings @ classes.T  # (B, K)
     return logits.softmax(dim=-1)  # (B, K)

@@ -1,4 +1,4 @@
-"""What is learned from: the generated world, real sets, the user's own pictures."""
+"""What is learned from: the generated world, real sets, the user's own images."""
 
 from typing import Any
 
@@ -6,13 +6,14 @@ from scratchmm.lazily import find, homes_of
 
 _HOMES = homes_of(
     {
-        "world": "Scene Thing sample_scene combinations split_combinations",
-        "drawing": "draw draw_many",
-        "wording": "describe wordings questions",
-        "pairs": "read_pairs check_pairs split_pairs load_pictures load_emoji",
-        "idx": "load_mnist load_fashion_mnist",
-        "spoken_digits": "load_spoken_digits",
-        "any_pictures": "picture_files pictures_of",
+        "world.scenes": "Scene Thing sample_scene combinations split_combinations",
+        "world.images": "draw draw_many",
+        "world.captions": "describe wordings",
+        "world.questions": "questions",
+        "sets.pairs": "read_pairs check_pairs split_pairs load_images load_emoji",
+        "sets.mnist": "load_mnist load_fashion_mnist",
+        "sets.spoken_digits": "load_spoken_digits",
+        "sets.any_images": "image_files images_of",
     }
 )
 __all__ = [*_HOMES]

@@ -1,4 +1,4 @@
-"""From noise to pictures: schedules, samplers, UNets, latents, control, unCLIP."""
+"""From noise to images: schedules, samplers, UNets, latents, control, unCLIP."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Chance: where the noise of a sample comes from.
 
 Samplers take one generator for each sample, such as `seeded_each(seeds)`: then a sample's chance is
-its own, and its seed means the same picture alone and in any batch. From a single generator all
+its own, and its seed means the same image alone and in any batch. From a single generator all
 samples draw together, one after the other, as torch.randn does. Without any it is torch's global
 generator, as in torch's own functions.
 Dimensions: B batch; `...` stands for the other axes of a sample.
@@ -16,7 +16,7 @@ Chance = torch.Generator | Sequence[torch.Generator] | None
 
 
 def draw_noise(like: Tensor, generator: Chance = None) -> Tensor:
-    """Normal noise as large as `like`, drawn on the CPU: one seed, one picture, on any machine.
+    """Normal noise as large as `like`, drawn on the CPU: one seed, one image, on any machine.
 
     generator: one for all of it, or one for each sample of like: (B, ...). Raises ValueError on
     another number of them.

@@ -1,6 +1,6 @@
-"""A contact sheet: many pictures on one, with their names, drawn by Pillow alone.
+"""A contact sheet: many images on one, with their names, drawn by Pillow alone.
 
-Dimensions: none; pictures are Pillow's images here.
+Dimensions: none; images are Pillow's images here.
 """
 
 import math
@@ -10,51 +10,51 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 CELL, GAP, LINE, LINES = 128, 8, 12, 3  # in pixels; a title has at most LINES lines
-HIGHEST = 16_000  # pixels; a sheet of more pictures gets wider
+HIGHEST = 16_000  # pixels; a sheet of more images gets wider
 
 
 def contact_sheet(
-    pictures: Sequence[Image.Image], titles: Sequence[str] | None = None, columns: int = 8
+    images: Sequence[Image.Image], titles: Sequence[str] | None = None, columns: int = 8
 ) -> Image.Image:
-    """Pictures in rows of at most `columns`, each as large as its cell, a title under each.
+    """Images in rows of at most `columns`, each as large as its cell, a title under each.
 
-    Small pictures are enlarged by whole pixels, so that one sees them as they are.
+    Small images are enlarged by whole pixels, so that one sees them as they are.
 
     >>> contact_sheet([Image.new("RGB", (32, 32))] * 3, ["a", "b", "c"]).size
     (416, 180)
     """
-    if not pictures:
-        raise ValueError("a contact sheet of 0 pictures would be empty")
-    if titles is not None and len(titles) != len(pictures):
-        raise ValueError(f"there are {len(titles)} titles for {len(pictures)} pictures")
+    if not images:
+        raise ValueError("a contact sheet of 0 images would be empty")
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"there are {len(titles)} titles for {len(images)} images")
     step, below = CELL + GAP, 0 if titles is None else LINE * LINES
-    columns = max(1, min(columns, len(pictures)))
-    columns = max(columns, math.ceil(len(pictures) / (HIGHEST // (step + below))))
-    rows = math.ceil(len(pictures) / columns)
+    columns = max(1, min(columns, len(images)))
+    columns = max(columns, math.ceil(len(images) / (HIGHEST // (step + below))))
+    rows = math.ceil(len(images) / columns)
     sheet = Image.new("RGB", (columns * step + GAP, rows * (step + below) + GAP), "white")
-    for index, picture in enumerate(pictures):
+    for index, image in enumerate(images):
         row, column = divmod(index, columns)
         corner = (GAP + column * step, GAP + row * (step + below))
-        shown = fitted(picture)
+        shown = fitted(image)
         sheet.paste(shown, (corner[0] + (CELL - shown.width) // 2, corner[1]))
         if titles is not None:
             _write(sheet, titles[index], (corner[0], corner[1] + CELL + 2))
     return sheet
 
 
-def fitted(picture: Image.Image) -> Image.Image:
-    """A picture that fits a cell: enlarged by a whole number, or made smaller smoothly.
+def fitted(image: Image.Image) -> Image.Image:
+    """An image that fits a cell: enlarged by a whole number, or made smaller smoothly.
 
     >>> fitted(Image.new("RGB", (50, 30))).size, fitted(Image.new("RGB", (512, 256))).size
     ((100, 60), (128, 64))
     """
-    larger = CELL // max(picture.size)
+    larger = CELL // max(image.size)
     if larger >= 1:
-        size = (picture.width * larger, picture.height * larger)
-        return picture.resize(size, Image.Resampling.NEAREST)
-    share = CELL / max(picture.size)
-    size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
-    return picture.resize(size, Image.Resampling.BICUBIC)
+        size = (image.width * larger, image.height * larger)
+        return image.resize(size, Image.Resampling.NEAREST)
+    share = CELL / max(image.size)
+    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def _write(sheet: Image.Image, title: str, corner: tuple[int, int]) -> None:

@@ -1,11 +1,11 @@
-"""ControlNet: a picture of edges, of depth or of a pose says where things belong in the one drawn.
+"""ControlNet: an image of edges, of depth or of a pose says where things belong in the one drawn.
 
-A copy of the UNet's way down and middle sees that picture, the hint, and adds to what the base's
+A copy of the UNet's way down and middle sees that image, the hint, and adds to what the base's
 skips carry, through convolutions that begin at zero. The base stays as it is.
 
 Paper: Adding Conditional Control to Text-to-Image Diffusion Models (Zhang et al. 2023, arXiv
 2302.05543), section 3, equation 2 and figure 3.
-Dimensions: B batch, C channels of the picture or of a grid, D channels of an output, X x Y cells
+Dimensions: B batch, C channels of the image or of a grid, D channels of an output, X x Y cells
 (height, width), H x Q pixels of the hint; T words, W their width.
 Differs from the paper: the network for the hint is that of the published code, with kernels of 3
 and SiLU; its last convolution begins at zero.
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from scratchmm.diffusion import text_unet
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
-from scratchmm.diffusion.unet import start_at_zero
+from scratchmm.diffusion.unet import zero_init
 from scratchmm.layers.checks import check_channels
 from scratchmm.layers.tracing import channels_last
 
@@ -37,12 +37,12 @@ class ControlNetConfig(TextUNetConfig):
 
     @property
     def hint_shrink(self) -> int:
-        """Pixels of the hint to a cell of the noisy picture, in height and in width."""
+        """Pixels of the hint to a cell of the noisy image, in height and in width."""
         return 2 ** (len(self.hint_widths) - 1)
 
 
 def tiny() -> ControlNetConfig:
-    """A size for tests, in pixels: hint and picture are of one size."""
+    """A size for tests, in pixels: hint and image are of one size."""
     return ControlNetConfig(**vars(text_unet.tiny()), hint_widths=(8,))
 
 
@@ -64,11 +64,11 @@ class ZeroConvolution(nn.Conv2d):
 
     def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
         super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2)
-        start_at_zero(self)
+        zero_init(self)
 
 
 class HintEmbedding(nn.Module):
-    """The hint as large as the noisy picture's first grid; at first, zero.
+    """The hint as large as the noisy image's first grid; at first, zero.
 
     >>> HintEmbedding(channels=1, widths=(4, 6, 8), outputs=5)(torch.zeros(2, 1, 16, 24)).shape
     torch.Size([2, 5, 4, 6])
@@ -130,7 +130,7 @@ class ControlNet(TextUNet):
     ) -> Self:
         """The way down and the middle of `base`, as a copy to be trained, on the same device.
 
-        hint_widths of only one width: hint and noisy picture are of one size.
+        hint_widths of only one width: hint and noisy image are of one size.
         """
         config = ControlNetConfig(
             **vars(base.config), hint_channels=hint_channels, hint_widths=hint_widths
@@ -162,18 +162,18 @@ class ControlNet(TextUNet):
         return Control([out(skip) for out, skip in zip(self.skips_out, skips)], bottom)
 
     def _check_hint(self, hint: Tensor, noisy: Tensor) -> None:
-        """Refuse a hint of other channels, of another size or number than the noisy pictures."""
-        check_channels("control pictures", hint.shape[1], self.config.hint_channels)
+        """Refuse a hint of other channels, of another size or number than the noisy images."""
+        check_channels("control images", hint.shape[1], self.config.hint_channels)
         shrink = self.config.hint_shrink
         height, width = (shrink * size for size in noisy.shape[2:])
         if hint.shape[2:] != (height, width):
             raise ValueError(
-                f"the control picture is {hint.shape[2]} x {hint.shape[3]}, and for pictures of "
+                f"the control image is {hint.shape[2]} x {hint.shape[3]}, and for images of "
                 f"{noisy.shape[2]} x {noisy.shape[3]} it must be {height} x {width}"
             )
         if hint.shape[0] != noisy.shape[0]:
             raise ValueError(
-                f"there are {hint.shape[0]} control pictures for {noisy.shape[0]} pictures"
+                f"there are {hint.shape[0]} control images for {noisy.shape[0]} images"
             )
 
 

@@ -1,14 +1,14 @@
 """DDIM: the same trained model, but any number of steps, with as little chance as one likes.
 
 A step takes x apart into start and noise, and mixes both anew at an earlier level. With eta 0 none
-of it is chance: the same noise gives the same picture, and the way can be walked backwards. With eta 1
+of it is chance: the same noise gives the same image, and the way can be walked backwards. With eta 1
 each step has the posterior's variance, as in DDPM.
 
 Paper: Denoising Diffusion Implicit Models (Song et al. 2020, arXiv 2010.02502), equations 12 and 16;
 the spacings of timesteps: arXiv 2305.08891, table 2.
 Dimensions: B batch; `...` stands for the other axes of a sample, whatever they are.
 Conventions: as in ddpm.py. A step leads from each timestep to the next one of the list, the last one
-to -1, where alpha_bar is `final_alpha`: 1, the clean picture; Stable Diffusion takes alpha_bar[0].
+to -1, where alpha_bar is `final_alpha`: 1, the clean image; Stable Diffusion takes alpha_bar[0].
 diffusers' DDIMScheduler steps from t to t - 1000 // steps instead, whatever its list: the same for
 leading timesteps, and for trailing ones of which there are a divisor of 1000; otherwise x is at another
 level than the model is told next. `stride` = 1000 // steps does as it does.
@@ -131,7 +131,7 @@ def ddim_path(
     stride: int | None = None,
     **condition: Any,
 ) -> Iterator[Step]:
-    """Noise x: (B, ...) down a falling list of timesteps and from the last to the clean picture.
+    """Noise x: (B, ...) down a falling list of timesteps and from the last to the clean image.
 
     stride: how many timesteps each step goes down, as in DDIMScheduler; None: to the next of the list.
 
@@ -167,7 +167,7 @@ def ddim_path(
 def ddim_sample(
     model: Model, schedule: Schedule, x: Tensor, timesteps: Sequence[int], **options: Any
 ) -> Tensor:
-    """Noise x: (B, ...) becomes a picture (B, ...) in few steps; options: see `ddim_path`.
+    """Noise x: (B, ...) becomes an image (B, ...) in few steps; options: see `ddim_path`.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> def black(x, timesteps):
@@ -195,7 +195,7 @@ def ddim_inverse_step(
     predicted: what the model says of x at `later`, where sampling will ask it (it cannot know yet
     what x will be there: the fewer steps, the less exactly the way is walked back).
     Raises ValueError where later is not after timesteps, on a final_alpha that is not above 0 and at
-    most 1, and on a predicted start where x is a clean picture.
+    most 1, and on a predicted start where x is a clean image.
 
     >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
     >>> x, times = torch.tensor([1.1]), torch.tensor([0])
@@ -207,7 +207,7 @@ def ddim_inverse_step(
         raise ValueError(f"later {later.tolist()} is not after {timesteps.tolist()}")
     if target == "start" and (now == 1).any():
         raise ValueError(
-            "a predicted start says nothing of the noise in a clean picture: final_alpha is 1, "
+            "a predicted start says nothing of the noise in a clean image: final_alpha is 1, "
             "and must be below 1"
         )
     start, noise = start_and_noise(predicted, x, now, target)

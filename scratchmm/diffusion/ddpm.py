@@ -1,13 +1,13 @@
-"""DDPM: a picture drowns in noise step by step; a model that sees the noise can walk back.
+"""DDPM: an image drowns in noise step by step; a model that sees the noise can walk back.
 
 Paper: Denoising Diffusion Probabilistic Models (Ho et al. 2020, arXiv 2006.11239), equations 4 to
 14, algorithms 1 and 2. Velocity: Progressive Distillation (arXiv 2202.00512), appendix D.
 Dimensions: B batch; `...` stands for the other axes of a sample, whatever they are.
-Conventions: timesteps count from 0 (the paper's 1), and -1 is the clean picture. A model is called
+Conventions: timesteps count from 0 (the paper's 1), and -1 is the clean image. A model is called
 model(x, timesteps, **condition) and predicts one of TARGETS.
 Differs from the paper:
 - a model may predict the start or the velocity instead of the noise;
-- the start is clipped only if asked for: latents have no bounds, pictures are in [-1, 1].
+- the start is clipped only if asked for: latents have no bounds, images are in [-1, 1].
 """
 
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def q_sample(schedule: Schedule, start: Tensor, timesteps: Tensor, noise: Tensor
 
 
 class Estimate(NamedTuple):
-    """What a noisy picture is taken to be made of."""
+    """What a noisy image is taken to be made of."""
 
     start: Tensor  # (B, ...)
     noise: Tensor  # (B, ...)
@@ -56,12 +56,12 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
     tensor([1.])
     """
     check_target(target, alpha_bar)
-    picture, dirt = per_sample(alpha_bar.sqrt(), x), per_sample((1 - alpha_bar).sqrt(), x)
+    image, dirt = per_sample(alpha_bar.sqrt(), x), per_sample((1 - alpha_bar).sqrt(), x)
     if target == "noise":
-        return Estimate((x - dirt * predicted) / picture, predicted)
+        return Estimate((x - dirt * predicted) / image, predicted)
     if target == "start":
-        return Estimate(predicted, (x - picture * predicted) / dirt)
-    return Estimate(picture * x - dirt * predicted, dirt * x + picture * predicted)
+        return Estimate(predicted, (x - image * predicted) / dirt)
+    return Estimate(image * x - dirt * predicted, dirt * x + image * predicted)
 
 
 def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor:
@@ -96,7 +96,7 @@ def diffusion_loss(
     model gets the mixture, the timesteps and the condition. Returns a scalar.
     Raises ValueError where the model predicts another shape than the start's.
 
-    >>> def perfect(x, timesteps):  # of black pictures: all that is there is noise
+    >>> def perfect(x, timesteps):  # of black images: all that is there is noise
     ...     return x / (1 - schedule.at(timesteps)).sqrt().to(x.dtype)[:, None]
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> schedule = cosine_schedule(10)
@@ -165,7 +165,7 @@ class Step(NamedTuple):
     """Where a step of a sampler led."""
 
     x: Tensor  # (B, ...), less noisy than before
-    start: Tensor  # (B, ...), what the model takes the clean picture to be
+    start: Tensor  # (B, ...), what the model takes the clean image to be
 
 
 def ancestral_step(
@@ -184,7 +184,7 @@ def ancestral_step(
 
     The start is what `predicted` says of x, and takes the place of the true one in `posterior`.
     predicted, x and noise: (B, ...). variance: "posterior", or "beta", that of the step forward:
-    1 - a / b (section 3.2: the first is right if there is one picture only, the second if pictures
+    1 - a / b (section 3.2: the first is right if there is one image only, the second if images
     are noise themselves); clip: the start is held to -clip..clip; previous: one step earlier if None.
 
     Raises ValueError on a variance or a target that is none, on a clip that is not above 0, and where
@@ -238,7 +238,7 @@ def ancestral_path(
 
 
 def ancestral_sample(model: Model, schedule: Schedule, x: Tensor, **options: Any) -> Tensor:
-    """Algorithm 2: noise x: (B, ...) becomes a picture (B, ...); options: see `ancestral_path`.
+    """Algorithm 2: noise x: (B, ...) becomes an image (B, ...); options: see `ancestral_path`.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> def black(x, timesteps):

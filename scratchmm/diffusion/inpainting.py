@@ -1,13 +1,13 @@
-"""Inpainting: only what lies under a mask is painted anew; and editing: a picture as the beginning.
+"""Inpainting: only what lies under a mask is painted anew; and editing: an image as the beginning.
 
-A model that was trained on nothing but whole pictures does both. After each step, what lies outside
-the mask is replaced by the known picture, noised to the level of that step: so the model sees it and
-paints what goes with it. Editing begins not with noise but with a picture that noise half covers.
+A model that was trained on nothing but whole images does both. After each step, what lies outside
+the mask is replaced by the known image, noised to the level of that step: so the model sees it and
+paints what goes with it. Editing begins not with noise but with an image that noise half covers.
 
 Papers: RePaint (Lugmayr et al. 2022, arXiv 2201.09865), equation 8 and algorithm 1; SDEdit (Meng et
 al. 2021, arXiv 2108.01073), section 3. A mask found from words: relevance.py.
 Dimensions: B batch, C channels, H x W pixels (or the cells of latents), X x Y cells.
-Conventions: a mask is bool (B, 1, H, W), True where the picture is to be painted anew; RePaint's m is
+Conventions: a mask is bool (B, 1, H, W), True where the image is to be painted anew; RePaint's m is
 the opposite. Models, timesteps and options: as in ddim.py.
 Differs from the papers: the steps are those of DDIM, of which DDPM's are those with eta 1; a jump
 back is one draw, not one a step, which comes to the same.
@@ -36,10 +36,10 @@ def blend(
     timesteps: Tensor,
     noise: Tensor,
 ) -> Tensor:
-    """Equation 8: under the mask what the model made, around it the known picture, made as noisy.
+    """Equation 8: under the mask what the model made, around it the known image, made as noisy.
 
     inside, known and noise: (B, C, H, W); inside is at timesteps, int64 (B,), where -1 is the clean
-    picture. mask: bool (B, 1, H, W), or one for all, True where `inside` is taken.
+    image. mask: bool (B, 1, H, W), or one for all, True where `inside` is taken.
     Returns (B, C, H, W). Raises ValueError on timesteps that the schedule has not.
 
     >>> schedule = Schedule(torch.tensor([0.25]).double())
@@ -58,7 +58,7 @@ MOST_STEPS = 10_000_000  # of a sampler: more would take weeks
 def resampled(timesteps: Sequence[int], repeats: int = 1, jump: int = 1) -> list[int]:
     """Where a sampler is, one place after the other: mostly less noisy, at times noisier again.
 
-    So that the picture inside can follow the one around it, each stretch of `jump` timesteps is
+    So that the image inside can follow the one around it, each stretch of `jump` timesteps is
     walked `repeats` times (RePaint, section 4.2; there 10 and 10 of 250 timesteps). Raises ValueError
     on timesteps that do not fall, on either below 1, and on a jump of as many as there are timesteps.
 
@@ -148,7 +148,7 @@ def inpaint(
 ) -> Tensor:
     """What is under the mask painted anew, so that it goes with what is known around it.
 
-    known: (B, C, H, W), pictures or latents. mask: bool (B, 1, H, W), or one for all. x: noise like
+    known: (B, C, H, W), images or latents. mask: bool (B, 1, H, W), or one for all. x: noise like
     known, or known noised to timesteps[0]. Outside the mask the result is `known`, value for value;
     with latents, `shrink_mask` goes before and `paste` after. options: repeats and jump (see
     `resampled`), eta (1: as RePaint), clip, generator, ..., and the model's condition.
@@ -170,7 +170,7 @@ def inpaint(
 def edit_path(
     model: Model,
     schedule: Schedule,
-    picture: Tensor,
+    image: Tensor,
     strength: float,
     noise: Tensor,
     timesteps: Sequence[int],
@@ -183,27 +183,27 @@ def edit_path(
     >>> len(list(edit_path(lambda x, timesteps: x, schedule, x, 0.5, x, [8, 6, 4, 2])))
     2
     """
-    if picture.shape != noise.shape:
-        raise ValueError(f"the noise is {tuple(noise.shape)}, the picture {tuple(picture.shape)}")
+    if image.shape != noise.shape:
+        raise ValueError(f"the noise is {tuple(noise.shape)}, the image {tuple(image.shape)}")
     shorter = last_of(timesteps, strength)
-    x = q_sample(schedule, picture, torch.full((len(picture),), shorter[0]), noise)
+    x = q_sample(schedule, image, torch.full((len(image),), shorter[0]), noise)
     return ddim_path(model, schedule, x, shorter, **options)
 
 
 def edit(
     model: Model,
     schedule: Schedule,
-    picture: Tensor,
+    image: Tensor,
     strength: float,
     noise: Tensor,
     timesteps: Sequence[int],
     **options: Any,
 ) -> Tensor:
-    """A picture (B, ...) drawn again: noise (B, ...) covers it to a strength, the model clears it.
+    """An image (B, ...) drawn again: noise (B, ...) covers it to a strength, the model clears it.
 
-    strength: the share of the timesteps that is walked, in (0, 1]; little keeps the picture, 1 hardly
+    strength: the share of the timesteps that is walked, in (0, 1]; little keeps the image, 1 hardly
     anything of it. options: those of `ddim_path`, and the model's condition, which is what the
-    picture is to become. Raises ValueError on a strength outside of it.
+    image is to become. Raises ValueError on a strength outside of it.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> def faithful(x, timesteps):
@@ -212,8 +212,8 @@ def edit(
     >>> edit(faithful, schedule, one, 0.5, torch.randn(1, 2), [8, 5, 2], target="start")
     tensor([[1., 1.]])
     """
-    x = picture
-    for step in edit_path(model, schedule, picture, strength, noise, timesteps, **options):
+    x = image
+    for step in edit_path(model, schedule, image, strength, noise, timesteps, **options):
         x = step.x
     return x
 
@@ -280,17 +280,17 @@ def grow_mask(mask: Tensor, pixels: int) -> Tensor:
     return F.max_pool2d(mask.float(), 2 * pixels + 1, stride=1, padding=pixels) > 0  # (B, 1, H, W)
 
 
-def check_mask(mask: Tensor, picture: Tensor) -> None:
-    """ValueError on what is no mask of these pictures (B, C, H, W), or one with nothing to paint."""
+def check_mask(mask: Tensor, image: Tensor) -> None:
+    """ValueError on what is no mask of these images (B, C, H, W), or one with nothing to paint."""
     if mask.dtype != torch.bool or mask.ndim != 4 or mask.shape[1] != 1:
         raise ValueError(
             f"a mask is bool (B, 1, height, width), not {mask.dtype} {tuple(mask.shape)}"
         )
-    if mask.shape[-2:] != picture.shape[-2:]:
-        sizes = [" x ".join(str(side) for side in size.shape[-2:]) for size in (mask, picture)]
-        raise ValueError(f"the mask is {sizes[0]}, but the picture {sizes[1]}")
-    if len(mask) not in (1, len(picture)):
-        raise ValueError(f"there are {len(mask)} masks for {len(picture)} pictures")
+    if mask.shape[-2:] != image.shape[-2:]:
+        sizes = [" x ".join(str(side) for side in size.shape[-2:]) for size in (mask, image)]
+        raise ValueError(f"the mask is {sizes[0]}, but the image {sizes[1]}")
+    if len(mask) not in (1, len(image)):
+        raise ValueError(f"there are {len(mask)} masks for {len(image)} images")
     empty = [i for i, row in enumerate(mask) if not row.any()]
     if empty:
         raise ValueError(f"mask {empty[0]} of {len(mask)} is empty: it leaves nothing to paint")

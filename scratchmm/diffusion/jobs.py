@@ -1,4 +1,4 @@
-"""The jobs of the workbench, and where their pictures lie: no picture takes another one's place."""
+"""The jobs of the workbench, and where their images lie: no image takes another one's place."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -12,14 +12,14 @@ from scratchmm.diffusion.manifest import Entry
 
 @dataclass(frozen=True)
 class Job:
-    """One picture that is wanted; ValueError if nobody could draw it.
+    """One image that is wanted; ValueError if nobody could draw it.
 
     >>> Job("a red ring", seed=7)
     Job(prompt='a red ring', negative='', seed=7, steps=20, scale=4.0)
     """
 
     prompt: str
-    negative: str = ""  # what the picture is to stay away from
+    negative: str = ""  # what the image is to stay away from
     seed: int = 0
     steps: int = 20
     scale: float = 4.0  # of the guidance
@@ -37,7 +37,7 @@ class Job:
 def file_names(
     jobs: Iterable[Job], entries: Sequence[Entry] = (), taken: Collection[str] = ()
 ) -> dict[str, Job]:
-    """A name for each picture, of its prompt and seed; jobs that say the same are one.
+    """A name for each image, of its prompt and seed; jobs that say the same are one.
 
     entries: of the folder's manifest. A job that stands there keeps its place, and so does one of
     the same words and seed with other steps or another scale, which is drawn anew there; the place
@@ -70,7 +70,7 @@ def file_names(
 
 def _free_name(job: Job, used: Collection[str]) -> str:
     words = re.sub("[^a-z0-9]+", "-", job.prompt.lower())[:48].strip("-")
-    stem = f"{words or 'picture'}_{job.seed}"
+    stem = f"{words or 'image'}_{job.seed}"
     name, copy = f"{stem}.png", 1
     while name in used:
         copy += 1

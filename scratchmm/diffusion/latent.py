@@ -1,12 +1,12 @@
-"""Text to image: words in, noise in, a picture out, with the diffusion in a space of latents.
+"""Text to image: words in, noise in, an image out, with the diffusion in a space of latents.
 
-Pictures are brought into a small grid, where noise is cheap to remove; a UNet that looks at the
+Images are brought into a small grid, where noise is cheap to remove; a UNet that looks at the
 words removes it; what is left is brought back. The grid is an autoencoder's (`vae.VAE`), or simply
 the pixels themselves, folded.
 
 Paper: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al. 2021,
 arXiv 2112.10752), sections 3.2 and 3.3, figure 3.
-Dimensions: B batch, C channels of the picture, T text tokens, W width of the words, Z channels of
+Dimensions: B batch, C channels of the image, T text tokens, W width of the words, Z channels of
 the latents, X x Y cells of their grid.
 Differs from the paper: the reader of the words is CLIP's text transformer, learned with the rest (as
 in the paper's section 4.3; Stable Diffusion took a trained one and froze it); pixels may be folded
@@ -30,13 +30,13 @@ from scratchmm.layers.checks import check_divisible
 
 
 class LatentSpace(nn.Module):
-    """Pictures to latents and back: pixels folded, side x side to a cell, then squeezed by a VAE.
+    """Images to latents and back: pixels folded, side x side to a cell, then squeezed by a VAE.
 
     Without a VAE nothing is lost. With one, it must take the folded channels.
 
-    >>> space, pictures = LatentSpace(side=4), torch.randn(2, 3, 8, 12)
-    >>> latents = space.to_latents(pictures)
-    >>> latents.shape, space.to_images(latents).equal(pictures)
+    >>> space, images = LatentSpace(side=4), torch.randn(2, 3, 8, 12)
+    >>> latents = space.to_latents(images)
+    >>> latents.shape, space.to_images(latents).equal(images)
     (torch.Size([2, 48, 2, 3]), True)
     """
 
@@ -48,7 +48,7 @@ class LatentSpace(nn.Module):
     def fold(self, images: Tensor) -> Tensor:
         """images: (B, C, height, width). Returns (B, C * side * side, height / side, width / side)."""
         for name, size in zip(("height", "width"), images.shape[-2:]):
-            check_divisible(f"picture {name}", size, "the side of a cell,", self.side)
+            check_divisible(f"image {name}", size, "the side of a cell,", self.side)
         return F.pixel_unshuffle(images, self.side)
 
     def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -1,6 +1,6 @@
-"""manifest.jsonl: one line a picture, and files that are written whole or not at all.
+"""manifest.jsonl: one line an image, and files that are written whole or not at all.
 
-A line is added when its picture stands on the disk. A disk that fills up leaves both as they were.
+A line is added when its image stands on the disk. A disk that fills up leaves both as they were.
 """
 
 import errno
@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from scratchmm.whole_file import write_whole
+from scratchmm.files import atomic_write
 
-Entry = dict[str, Any]  # file, the settings of the picture, scores, error
+Entry = dict[str, Any]  # file, the settings of the image, scores, error
 MANIFEST = "manifest.jsonl"
 
 
@@ -50,7 +50,7 @@ def begin_manifest(folder: str | Path, entries: Iterable[Entry]) -> None:
     >>> manifest_of(folder)
     [{'file': 'a.png'}, {'file': 'b.png'}]
     """
-    write_whole(Path(folder) / MANIFEST, b"".join(_line(entry) for entry in entries))
+    atomic_write(Path(folder) / MANIFEST, b"".join(_line(entry) for entry in entries))
 
 
 def add_entry(folder: str | Path, entry: Entry) -> None:

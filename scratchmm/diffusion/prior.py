@@ -1,6 +1,6 @@
-"""The unCLIP prior: from what a text says to what CLIP would see in a picture of it.
+"""The unCLIP prior: from what a text says to what CLIP would see in an image of it.
 
-Many pictures fit one text, so the picture's CLIP embedding is drawn: a diffusion over vectors, by a
+Many images fit one text, so the image's CLIP embedding is drawn: a diffusion over vectors, by a
 transformer that reads the text, the step and the noisy embedding, and answers at a learned query.
 
 Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (Ramesh et al. 2022,
@@ -41,7 +41,7 @@ class PriorConfig:
     ValueError: width 30 is not divisible by 4 heads
     """
 
-    embedding: int = 768  # E, of CLIP's embeddings of a text and of a picture
+    embedding: int = 768  # E, of CLIP's embeddings of a text and of an image
     text_width: int = 768  # C, of the tokens that CLIP's text transformer gives
     context_length: int = 77  # the longest text in tokens
     width: int = 2048  # of every token inside
@@ -146,7 +146,7 @@ class Prior(nn.Module):
 
     @torch.no_grad()
     def measure(self, embeddings: Tensor) -> None:
-        """Take the mean and the deviation of each number from embeddings (B, E) of real pictures."""
+        """Take the mean and the deviation of each number from embeddings (B, E) of real images."""
         self.mean.copy_(embeddings.mean(dim=0))
         # A number that never changes stays as it is: dividing by 0 would lose all others with it.
         self.deviation.copy_(embeddings.std(dim=0, correction=0).clamp(min=1e-6))

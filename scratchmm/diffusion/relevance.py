@@ -1,6 +1,6 @@
-"""Where in a picture is what words speak of? Cover one place after the other, and ask each time.
+"""Where in an image is what words speak of? Cover one place after the other, and ask each time.
 
-A model that scores how well a picture goes with words (a CLIP, say) knows what is there, not where.
+A model that scores how well an image goes with words (a CLIP, say) knows what is there, not where.
 But if the score falls when a place is covered, what the words speak of was there; and if the score
 is high when only that place can be seen, it is there too. The warm places make a mask to inpaint.
 
@@ -8,7 +8,7 @@ Papers: Visualizing and Understanding Convolutional Networks (Zeiler and Fergus 
 section 4.2, where a place is covered; RISE (Petsiuk et al. 2018, arXiv 1806.07421), where some places
 are shown.
 Dimensions: B batch, C channels, H x W pixels, N windows.
-Differs from the papers: what is covered takes the colour of the picture's border, not grey: a grey
+Differs from the papers: what is covered takes the colour of the image's border, not grey: a grey
 square is a thing of its own; windows overlap, and each pixel has the mean of those over it.
 """
 
@@ -35,12 +35,12 @@ def relevance_by_occlusion(
 ) -> Tensor:
     """How much each pixel of image (C, H, W) counts for the score. Returns (H, W).
 
-    score: pictures (B, C, H, W) to numbers (B,), such as likeness to a sentence. patch: side of the
+    score: images (B, C, H, W) to numbers (B,), such as likeness to a sentence. patch: side of the
     square window in pixels, the size of what is looked for or a little less. fill: colour (C,) of what
     is covered, or one number; the border's if None. stride: from window to window, a quarter of patch
     if None. alone: not the window is covered but all around it: for a model that knows single things.
 
-    Raises ValueError on a patch that does not fit into the picture, and a stride wider than it.
+    Raises ValueError on a patch that does not fit into the image, and a stride wider than it.
 
     >>> image = torch.zeros(1, 2, 4)
     >>> image[0, 1, 3] = 1.0
@@ -68,7 +68,7 @@ def windows(height: int, width: int, patch: int, stride: int) -> Tensor:
     [[1, 1, 0, 1, 1, 0], [0, 0, 1, 0, 0, 1]]
     """
     if not 1 <= patch <= max(height, width):
-        raise ValueError(f"a window of {patch} pixels is none of a {height} x {width} picture")
+        raise ValueError(f"a window of {patch} pixels is none of a {height} x {width} image")
     if not 1 <= stride <= patch:
         raise ValueError(f"windows of {patch} pixels, {stride} apart, do not touch every pixel")
     sides = []
@@ -112,7 +112,7 @@ def mask_of(
         raise ValueError(f"{name} {value} is not above 0 and at most 1")
     warmest = heat.max()
     if not warmest > 0:
-        raise ValueError(f"the words speak of nothing in the picture: its heat is {warmest:.3g}")
+        raise ValueError(f"the words speak of nothing in the image: its heat is {warmest:.3g}")
     if share is not None:
         count = max(1, round(share * heat.numel()))
         found = torch.zeros_like(heat, dtype=torch.bool).flatten()

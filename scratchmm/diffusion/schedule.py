@@ -1,4 +1,4 @@
-"""A noise schedule: how much of a picture is left at each step, and how picture and noise mix.
+"""A noise schedule: how much of an image is left at each step, and how image and noise mix.
 
 x = sqrt(a) * start + sqrt(1 - a) * noise, where a (alpha-bar) falls from 1 to 0 along the steps, so
 that a variance of one stays one. All of it is float64: 1 - alpha_bar is tiny at first.
@@ -8,7 +8,7 @@ DDPM (arXiv 2102.09672), equation 17, for the cosine; Latent Diffusion (arXiv 21
 scaled line; Common Diffusion Noise Schedules and Sample Steps are Flawed (arXiv 2305.08891),
 algorithm 1, for an end in pure noise.
 Dimensions: B batch; `...` stands for the other axes of a sample, whatever they are.
-Conventions: timesteps count from 0 (the papers' 1), and -1 is the clean picture.
+Conventions: timesteps count from 0 (the papers' 1), and -1 is the clean image.
 Differs from the papers: nothing.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """How much of the picture is left at each timestep.
+    """How much of the image is left at each timestep.
 
     Raises ValueError unless alpha_bar falls, strictly between 1 and 0; only the last may be 0, pure
     noise.
@@ -31,7 +31,7 @@ class Schedule:
     (3, [0.1, 1.0])
     """
 
-    alpha_bar: Tensor  # float64 (steps,), on the CPU: the share of variance that is still picture
+    alpha_bar: Tensor  # float64 (steps,), on the CPU: the share of variance that is still image
 
     def __post_init__(self) -> None:
         levels = self.alpha_bar
@@ -73,7 +73,7 @@ class Schedule:
 
     @property
     def signal_to_noise(self) -> Tensor:
-        """float64 (steps,): variance of picture over variance of noise."""
+        """float64 (steps,): variance of image over variance of noise."""
         return self.alpha_bar / (1 - self.alpha_bar)
 
 
@@ -120,7 +120,7 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
 
 
 def zero_terminal_snr(schedule: Schedule) -> Schedule:
-    """The schedule stretched so that it ends in pure noise: nothing of the picture is left there.
+    """The schedule stretched so that it ends in pure noise: nothing of the image is left there.
 
     Algorithm 1: sqrt(alpha_bar) - its last value, times what keeps the first as it was. Sampling
     begins with pure noise, and so such a schedule asks for what it trained on, from the last timestep
@@ -159,8 +159,8 @@ def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     >>> mix(torch.ones(2), torch.zeros(2), torch.tensor([1.0, 0.25]))
     tensor([1.0000, 0.5000])
     """
-    picture, dirt = per_sample(alpha_bar.sqrt(), start), per_sample((1 - alpha_bar).sqrt(), start)
-    return picture * start + dirt * noise
+    image, dirt = per_sample(alpha_bar.sqrt(), start), per_sample((1 - alpha_bar).sqrt(), start)
+    return image * start + dirt * noise
 
 
 def _check_betas(steps: int, first: float, last: float) -> None:

@@ -1,16 +1,16 @@
-"""Style: the colours of one picture on the content of another; and a picture that gets finer by stages.
+"""Style: the colours of one image on the content of another; and an image that gets finer by stages.
 
-Neither needs a model of its own: the one changes, at each step, what the model takes the clean picture
+Neither needs a model of its own: the one changes, at each step, what the model takes the clean image
 to be; the other draws, puts a little noise on what it drew, and draws again with more steps.
 
-The style of a *prompt* on a picture is `inpainting.edit`: noise over the picture, and the prompt's way
+The style of a *prompt* on an image is `inpainting.edit`: noise over the image, and the prompt's way
 down from there.
 
 Papers: Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization (Huang and Belongie
 2017, arXiv 1703.06868), equation 8; SDEdit (Meng et al. 2021, arXiv 2108.01073), section 3.
 Dimensions: B batch, C channels, H x W pixels (or the cells of latents); S styles, X x Y their pixels.
 Conventions: as in ddpm.py.
-Differs from the papers: what is normalised are pictures or latents, predicted on the way, not the
+Differs from the papers: what is normalised are images or latents, predicted on the way, not the
 features of a network that was trained to see; so a style is no more than its colours, how light
 and dark they are and how far apart.
 """
@@ -42,7 +42,7 @@ def match_colours(content: Tensor, style: Tensor, epsilon: float = 1e-5) -> Tens
     if content.ndim != 4 or style.ndim != 4 or content.shape[1] != style.shape[1]:
         raise ValueError(f"no colours of {tuple(style.shape)} for {tuple(content.shape)}")
     if len(style) not in (1, len(content)):
-        raise ValueError(f"there are {len(style)} styles for {len(content)} pictures")
+        raise ValueError(f"there are {len(style)} styles for {len(content)} images")
     axes = (2, 3)
     spread, mean = torch.std_mean(content, axes, correction=0, keepdim=True)  # each (B, C, 1, 1)
     wanted, middle = torch.std_mean(style, axes, correction=0, keepdim=True)
@@ -58,7 +58,7 @@ def in_colours_of(
     share: float = 1.0,
     clip: float | None = None,
 ) -> Model:
-    """A model for any sampler that sees every clean picture in the colours of style: (S, C, X, Y).
+    """A model for any sampler that sees every clean image in the colours of style: (S, C, X, Y).
 
     It predicts what `model` predicts, one of TARGETS, with the start's colours matched; so drawing,
     `edit` and `inpaint` all do it. share: how far, from 0, not at all, to 1; ValueError outside of it.
@@ -97,7 +97,7 @@ def refine(
 
     noises: (B, ...) for each stage; the first is where all begins. steps: of each stage, as if it
     were a whole way; from the second on only the last `strength` of them are walked. options: those
-    of `ddim_path`, and the model's condition. Returns a picture (B, ...) for each stage. Raises
+    of `ddim_path`, and the model's condition. Returns an image (B, ...) for each stage. Raises
     ValueError on noise for another number of stages than there are steps for.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule

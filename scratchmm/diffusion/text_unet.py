@@ -3,7 +3,7 @@
 Paper: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al. 2021,
 arXiv 2112.10752), section 3.3 and appendix E.2.1; the gated feed-forward from GLU Variants Improve
 Transformer (Shazeer 2020, arXiv 2002.05202), equation 6.
-Dimensions: B batch, C channels of the picture or of a grid, X x Y its cells (height, width), N
+Dimensions: B batch, C channels of the image or of a grid, X x Y its cells (height, width), N
 cells in all, T words, W width of the words, D width of a transformer block, H heads.
 Differs from the paper: where asked (`hears_words`), the last word, which has read the others, is added
 to the time, as SDXL (arXiv 2307.01952, section 2.2) adds its pooled text: it is heard sooner; and
@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.unet import UNet, UNetConfig, start_at_zero
+from scratchmm.diffusion.unet import UNet, UNetConfig, zero_init
 from scratchmm.layers.attention import MultiHeadAttention, padding_mask
 from scratchmm.layers.blocks import CrossBlock
-from scratchmm.layers.picture_blocks import group_norm
+from scratchmm.layers.image_blocks import group_norm
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TextUNetConfig(UNetConfig):
     `head_width`, which is refused here (ValueError), says how wide they are.
     """
 
-    channels: int = 4  # of the picture, which is a grid of latents
+    channels: int = 4  # of the image, which is a grid of latents
     widths: tuple[int, ...] = (320, 640, 1280, 1280)  # channels of each level
     attended: tuple[int, ...] = (0, 1, 2)  # levels with a transformer block behind each block
     epsilon: float = 1e-5  # of group norm
@@ -105,12 +105,12 @@ class GatedFeedForward(nn.Module):
         return self.contract(let_through * F.gelu(gate))
 
 
-class WordBlock(CrossBlock):
+class SpatialTransformerBlock(CrossBlock):
     """A pre-norm block over cells: they look at each other, at the words, then think, with a gate.
 
     Queries, keys and values have no bias.
 
-    >>> block = WordBlock(width=8, heads=2, word_width=6)
+    >>> block = SpatialTransformerBlock(width=8, heads=2, word_width=6)
     >>> block(torch.zeros(1, 9, 8), context=torch.zeros(1, 5, 6)).shape
     torch.Size([1, 9, 8])
     """
@@ -136,7 +136,7 @@ class PlacedWords(nn.Module):
         super().__init__()
         self.waves = waves
         self.weights = nn.Linear(word_width, channels * waves**2)
-        start_at_zero(self.weights)
+        zero_init(self.weights)
 
     def forward(self, last: Tensor, grid: Sequence[int]) -> Tensor:
         """last: (B, W), the sentence; grid: its height and width, X and Y. Returns (B, C, X, Y)."""
@@ -156,12 +156,12 @@ def cosines(count: int, size: int) -> Tensor:
     return torch.cos(math.pi * torch.arange(count)[:, None] * middle)
 
 
-class PictureTransformer(nn.Module):
+class SpatialTransformer(nn.Module):
     """x + what a block over x's cells finds; between convolutions of kernel 1. At first, nothing.
 
     linear: Linear layers in place of the convolutions. They do the same, by other names and shapes.
 
-    >>> layer = PictureTransformer(8, heads=2, word_width=6, groups=4)
+    >>> layer = SpatialTransformer(8, heads=2, word_width=6, groups=4)
     >>> layer(torch.zeros(1, 8, 3, 5), torch.zeros(1, 7, 6)).shape
     torch.Size([1, 8, 3, 5])
     """
@@ -173,10 +173,10 @@ class PictureTransformer(nn.Module):
         self.norm = group_norm(channels, groups, epsilon=1e-6)
         cell_by_cell = nn.Linear if linear else partial(nn.Conv2d, kernel_size=1)
         self.start = cell_by_cell(channels, channels)
-        self.block = WordBlock(channels, heads, word_width)
+        self.block = SpatialTransformerBlock(channels, heads, word_width)
         self.end = cell_by_cell(channels, channels)
         self.linear = linear
-        start_at_zero(self.end)
+        zero_init(self.end)
 
     def forward(self, x: Tensor, words: Tensor, mask: Tensor | None = None) -> Tensor:
         """x: (B, C, X, Y); words: (B, T, W); mask: bool, to (B, H, N, T). Returns (B, C, X, Y)."""
@@ -210,7 +210,7 @@ class TextUNet(UNet):
         """The look around, and at the words, behind a block of a level."""
         config = self.config
         heads = config.level_heads[level]
-        return PictureTransformer(channels, heads, config.word_width, config.groups, config.linear)
+        return SpatialTransformer(channels, heads, config.word_width, config.groups, config.linear)
 
     def forward(  # type: ignore[override]
         self, noisy: Tensor, timesteps: Tensor, words: Tensor, mask: Tensor | None = None

@@ -1,15 +1,15 @@
-"""unCLIP's decoder: from what CLIP sees in a picture back to pictures in which it sees the same.
+"""unCLIP's decoder: from what CLIP sees in an image back to images in which it sees the same.
 
-A CLIP embedding keeps what a picture shows and forgets where each pixel was; the rest is noise. So
-embedding and noise together are the picture, and either can be kept while the other changes.
+A CLIP embedding keeps what an image shows and forgets where each pixel was; the rest is noise. So
+embedding and noise together are the image, and either can be kept while the other changes.
 
 Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (Ramesh et al. 2022,
 arXiv 2204.06125), section 2.1, the decoder, and section 3, what it lets one do. The prior of
 section 2.2 stands in prior.py.
-Dimensions: B batch, C channels of the picture, X x Y its height and width, E width of CLIP's
-embeddings, T extra tokens, W their width, K pictures along a way.
+Dimensions: B batch, C channels of the image, X x Y its height and width, E width of CLIP's
+embeddings, T extra tokens, W their width, K images along a way.
 Differs from the paper: the decoder does not read the caption besides (section 2.1 found little
-help in it); it predicts the velocity, not the noise, which also says what a clean picture holds; a
+help in it); it predicts the velocity, not the noise, which also says what a clean image holds; a
 cell of its UNet may be a patch of pixels.
 """
 
@@ -36,9 +36,9 @@ from scratchmm.sentences import check_sizes
 class DecoderConfig:
     """The sizes of a decoder."""
 
-    unet: TextUNetConfig  # its channels are those of a patch of the picture
-    embedding: int = 768  # E, of CLIP's embedding of a picture
-    image_size: int = 64  # height and width of the pictures
+    unet: TextUNetConfig  # its channels are those of a patch of the image
+    embedding: int = 768  # E, of CLIP's embedding of an image
+    image_size: int = 64  # height and width of the images
     patch: int = 1  # pixels, in height and in width, to a cell of the UNet's largest grid
     tokens: int = 4  # T, that the embedding becomes for the UNet's attention
     target: str = "velocity"  # what it predicts, one of ddpm.TARGETS
@@ -51,12 +51,12 @@ class DecoderConfig:
 
     @property
     def channels(self) -> int:
-        """Channels of the picture, C."""
+        """Channels of the image, C."""
         return self.unet.channels // self.patch**2
 
 
 def tiny() -> DecoderConfig:
-    """A size for tests: pictures of 16 x 16, a cell for 2 x 2 pixels.
+    """A size for tests: images of 16 x 16, a cell for 2 x 2 pixels.
 
     >>> tiny().channels
     3
@@ -87,7 +87,7 @@ class Decoder(nn.Module):
         """noisy: float (B, C, X, Y); timesteps: (B,); embedding: (B, E). Returns (B, C, X, Y)."""
         if embedding.shape != (noisy.shape[0], self.config.embedding):
             raise ValueError(
-                f"the embeddings are {tuple(embedding.shape)}, but {noisy.shape[0]} pictures for this "
+                f"the embeddings are {tuple(embedding.shape)}, but {noisy.shape[0]} images for this "
                 f"decoder need {(noisy.shape[0], self.config.embedding)}"
             )
         patches = F.pixel_unshuffle(noisy, self.config.patch)  # a patch's pixels as channels
@@ -107,25 +107,25 @@ class Decoder(nn.Module):
 def decoder_loss(
     decoder: Decoder,
     schedule: Schedule,
-    pictures: Tensor,
+    images: Tensor,
     embeddings: Tensor,
     *,
     dropout: float = 0.1,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """The loss of pictures (B, C, X, Y) and what CLIP says of them, (B, E): a scalar.
+    """The loss of images (B, C, X, Y) and what CLIP says of them, (B, E): a scalar.
 
     dropout: the chance that an embedding is replaced by the empty one, for guidance.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
-    >>> pictures, embeddings = torch.zeros(2, 3, 16, 16), torch.zeros(2, 24)
-    >>> decoder_loss(Decoder(tiny()), cosine_schedule(10), pictures, embeddings).shape
+    >>> images, embeddings = torch.zeros(2, 3, 16, 16), torch.zeros(2, 24)
+    >>> decoder_loss(Decoder(tiny()), cosine_schedule(10), images, embeddings).shape
     torch.Size([])
     """
     given = {"embedding": embeddings}
     given = prompt_dropout(given, {"embedding": decoder.empty}, dropout, generator)
     target = decoder.config.target
-    return diffusion_loss(decoder, schedule, pictures, target=target, generator=generator, **given)
+    return diffusion_loss(decoder, schedule, images, target=target, generator=generator, **given)
 
 
 def decode(
@@ -139,11 +139,11 @@ def decode(
     clip: float | None = 1.0,
     **options: Any,
 ) -> Tensor:
-    """Pictures (B, C, X, Y) from embeddings of width E and noise of the pictures' shape, by DDIM.
+    """Images (B, C, X, Y) from embeddings of width E and noise of the images' shape, by DDIM.
 
     There are B of either, or one that serves all; ValueError on other numbers. scale: of guidance;
     options: eta, generator and others of `ddim_path`. With eta 0, noise and embedding decide the
-    picture.
+    image.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> decoder = Decoder(tiny())
@@ -164,21 +164,21 @@ def decode(
 
 
 def invert(
-    decoder: Decoder, schedule: Schedule, pictures: Tensor, embeddings: Tensor, *, steps: int = 100
+    decoder: Decoder, schedule: Schedule, images: Tensor, embeddings: Tensor, *, steps: int = 100
 ) -> Tensor:
-    """What of pictures (B, C, X, Y) their embeddings (B, E) do not say: noise (B, C, X, Y).
+    """What of images (B, C, X, Y) their embeddings (B, E) do not say: noise (B, C, X, Y).
 
-    Both together are the picture: `decode` makes nearly the same again, with as many steps, clip=None
+    Both together are the image: `decode` makes nearly the same again, with as many steps, clip=None
     and no guidance. With another embedding, or an eta above 0, it makes a relative of it.
 
     >>> from scratchmm.diffusion.schedule import cosine_schedule
-    >>> pictures, embeddings = torch.zeros(2, 3, 16, 16), torch.zeros(2, 24)
-    >>> invert(Decoder(tiny()), cosine_schedule(10), pictures, embeddings, steps=2).shape
+    >>> images, embeddings = torch.zeros(2, 3, 16, 16), torch.zeros(2, 24)
+    >>> invert(Decoder(tiny()), cosine_schedule(10), images, embeddings, steps=2).shape
     torch.Size([2, 3, 16, 16])
     """
     timesteps = spaced_timesteps(len(schedule), steps)
     return ddim_invert(
-        decoder, schedule, pictures, timesteps,
+        decoder, schedule, images, timesteps,
         target=decoder.config.target, embedding=embeddings,
     )  # fmt: skip
 
@@ -186,7 +186,7 @@ def invert(
 def variations(
     decoder: Decoder, schedule: Schedule, embedding: Tensor, seeds: Sequence[int], **options: Any
 ) -> Tensor:
-    """Pictures (B, C, X, Y) of one embedding (1, E), each from its seed's noise (section 3.1).
+    """Images (B, C, X, Y) of one embedding (1, E), each from its seed's noise (section 3.1).
 
     What stays the same in all of them is what CLIP saw. options: see `decode`; chance on the way, with
     an eta above 0, comes from the seeds too, unless a generator is given.
@@ -208,7 +208,7 @@ def interpolate(
     shares: Sequence[float],
     **options: Any,
 ) -> Tensor:
-    """Pictures (K, C, X, Y) on the arc between two embeddings (2, E), at these shares (section 3.2).
+    """Images (K, C, X, Y) on the arc between two embeddings (2, E), at these shares (section 3.2).
 
     Of noise, each of shape (C, X, Y), there is one for all of them, or one for either end and an
     arc between.
@@ -226,9 +226,9 @@ def interpolate(
 
 
 def text_diffs(embedding: Tensor, text: Tensor, before: Tensor, shares: Sequence[float]) -> Tensor:
-    """A picture's embedding, (1, E), turned to where a text lies from another (section 3.3): (K, E).
+    """An image's embedding, (1, E), turned to where a text lies from another (section 3.3): (K, E).
 
-    text and before: (1, E), what the picture should show and what it shows. The paper turns by a
+    text and before: (1, E), what the image should show and what it shows. The paper turns by a
     share of 0.25 to 0.5, and decodes from the noise that `invert` finds.
 
     >>> seen, red, blue = torch.eye(3)[:, None]

@@ -1,11 +1,11 @@
 """The UNet: down to few cells and up again, and at every size what went down is beside what comes up.
 
-Given a noisy picture and how far the noise has come, it says something of the picture's shape: the
+Given a noisy image and how far the noise has come, it says something of the image's shape: the
 noise in it (ddpm.py). A skip carries each grid of the way down to the block that makes it again.
 
 Papers: Denoising Diffusion Probabilistic Models (Ho et al. 2020, arXiv 2006.11239), appendix B;
 the form from U-Net (Ronneberger et al. 2015, arXiv 1505.04597), figure 1.
-Dimensions: B batch, C channels and X x Y cells (height, width), of the picture or a grid inside;
+Dimensions: B batch, C channels and X x Y cells (height, width), of the image or a grid inside;
 E width of the embedded time.
 Differs from the papers: no dropout.
 """
@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.checks import check_channels, check_divisible
-from scratchmm.layers.picture_blocks import (
+from scratchmm.layers.image_blocks import (
     Downsample,
-    PictureAttention,
-    PictureBlock,
+    ResidualBlock2d,
+    SelfAttention2d,
     Upsample,
     group_norm,
 )
@@ -42,7 +42,7 @@ class UNetConfig:
     ValueError: there is no level 2 to look around on: 2 widths make levels 0 to 1
     """
 
-    channels: int = 3  # of the picture
+    channels: int = 3  # of the image
     widths: tuple[int, ...] = (128, 256, 256, 256)  # channels of each level, each half as large
     depth: int = 2  # blocks of a level on the way down; one more on the way up
     attended: tuple[int, ...] = (1,)  # levels with attention behind each block; 0 is the largest
@@ -81,7 +81,7 @@ def tiny() -> UNetConfig:
 
 
 def ddpm_cifar10() -> UNetConfig:
-    """DDPM's UNet for pictures of 32 x 32 (google/ddpm-cifar10-32): 35,746,307 parameters."""
+    """DDPM's UNet for images of 32 x 32 (google/ddpm-cifar10-32): 35,746,307 parameters."""
     return UNetConfig()
 
 
@@ -124,12 +124,12 @@ def sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Te
 class UNetLayer(nn.Module):
     """A residual block and, where there is one, a look around.
 
-    >>> step = UNetLayer(PictureBlock(4, 8, time_width=5, groups=2))
+    >>> step = UNetLayer(ResidualBlock2d(4, 8, time_width=5, groups=2))
     >>> step(torch.zeros(1, 4, 6, 6), torch.zeros(1, 5)).shape
     torch.Size([1, 8, 6, 6])
     """
 
-    def __init__(self, block: PictureBlock, attention: nn.Module | None = None) -> None:
+    def __init__(self, block: ResidualBlock2d, attention: nn.Module | None = None) -> None:
         super().__init__()
         self.block = block
         self.attention = attention
@@ -141,7 +141,7 @@ class UNetLayer(nn.Module):
 
 
 class UNet(nn.Module):
-    """Appendix B's network: noisy pictures and timesteps in, something of the pictures' shape out.
+    """Appendix B's network: noisy images and timesteps in, something of the images' shape out.
 
     `down`, `bottom` and `up` are its three parts, for those who add to what the skips carry. It
     says zero everywhere until it is trained.
@@ -169,7 +169,7 @@ class UNet(nn.Module):
         self._build_up(skips)
         self.norm = group_norm(first, config.groups, config.epsilon)
         self.end = nn.Conv2d(first, config.channels, kernel_size=3, padding=1)
-        start_at_zero(self.end)
+        zero_init(self.end)
 
     def _build_down(self) -> list[int]:
         """Levels from the largest grid to the smallest. Returns the channels of every skip."""
@@ -206,11 +206,11 @@ class UNet(nn.Module):
             self.block(channels, outputs), self.attention(outputs, level) if attended else None
         )
 
-    def block(self, channels: int, outputs: int) -> PictureBlock:
+    def block(self, channels: int, outputs: int) -> ResidualBlock2d:
         """A residual block that hears the time."""
         config = self.config
-        block = PictureBlock(channels, outputs, config.time_width, config.groups, config.epsilon)
-        start_at_zero(block.second)
+        block = ResidualBlock2d(channels, outputs, config.time_width, config.groups, config.epsilon)
+        zero_init(block.second)
         return block
 
     def attention(self, channels: int, level: int) -> nn.Module:
@@ -220,8 +220,8 @@ class UNet(nn.Module):
         if config.head_width is not None:
             check_divisible("channels", channels, "a head's width of", config.head_width)
             heads = channels // config.head_width
-        look = PictureAttention(channels, heads, config.groups, config.epsilon)
-        start_at_zero(look.attention.output)
+        look = SelfAttention2d(channels, heads, config.groups, config.epsilon)
+        zero_init(look.attention.output)
         return look
 
     def downsample(self, channels: int) -> Downsample:
@@ -242,12 +242,12 @@ class UNet(nn.Module):
 
     def embed_time(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """timesteps: (B,) or (), for noisy: float (B, C, X, Y), which it checks. Returns (B, E)."""
-        check_channels("pictures", noisy.shape[1], self.config.channels)
+        check_channels("images", noisy.shape[1], self.config.channels)
         for side, size in zip(("height", "width"), noisy.shape[2:]):
-            check_divisible(f"picture {side}", size, "the UNet's shrinking,", self.config.shrink)
+            check_divisible(f"image {side}", size, "the UNet's shrinking,", self.config.shrink)
         batch = noisy.shape[0]
         if timesteps.dim() and timesteps.shape[0] != batch:
-            raise ValueError(f"there are {timesteps.shape[0]} timesteps for {batch} pictures")
+            raise ValueError(f"there are {timesteps.shape[0]} timesteps for {batch} images")
         return self.time(timesteps.expand(batch))  # (B, E)
 
     def down(
@@ -288,11 +288,11 @@ class UNet(nn.Module):
         return self.end(F.silu(self.norm(x)))
 
 
-def start_at_zero(layer: nn.Module) -> None:
+def zero_init(layer: nn.Module) -> None:
     """The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
 
     >>> layer = nn.Linear(2, 1)
-    >>> start_at_zero(layer)
+    >>> zero_init(layer)
     >>> layer.weight.tolist(), layer.bias.tolist()
     ([[0.0, 0.0]], [0.0])
     """

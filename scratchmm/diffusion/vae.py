@@ -1,9 +1,9 @@
-"""The KL autoencoder: pictures squeezed into a small grid of numbers, where diffusion is cheap.
+"""The KL autoencoder: images squeezed into a small grid of numbers, where diffusion is cheap.
 
 Papers: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al. 2021,
 arXiv 2112.10752), section 3.1 and appendix G; the variational autoencoder itself from Auto-Encoding
 Variational Bayes (Kingma and Welling 2013, arXiv 1312.6114), section 2.4 and appendix B.
-Dimensions: B batch, C channels of the picture, Z channels of the latents, D channels inside, X x Y
+Dimensions: B batch, C channels of the image, Z channels of the latents, D channels inside, X x Y
 cells of the latents' grid.
 Differs from the papers: the loss has no perceptual and no adversarial part, each of which needs a
 second network; what they add is sharpness.
@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.checks import check_channels, check_divisible
-from scratchmm.layers.picture_blocks import (
+from scratchmm.layers.image_blocks import (
     Downsample,
-    PictureAttention,
-    PictureBlock,
+    ResidualBlock2d,
+    SelfAttention2d,
     Upsample,
     group_norm,
 )
@@ -33,7 +33,7 @@ from scratchmm.sentences import check_number, check_sizes
 class VAEConfig:
     """The sizes of an autoencoder. Each level after the first halves the height and the width."""
 
-    channels: int = 3  # of the picture, C
+    channels: int = 3  # of the image, C
     latent_channels: int = 4  # Z
     widths: tuple[int, ...] = (128, 256, 512, 512)  # channels of each level
     depth: int = 2  # blocks of each level of the encoder; the decoder's have one more
@@ -49,7 +49,7 @@ class VAEConfig:
 
     @property
     def shrink(self) -> int:
-        """Pixels of the picture, in height and in width, to one cell of the latents."""
+        """Pixels of the image, in height and in width, to one cell of the latents."""
         return 2 ** (len(self.widths) - 1)
 
 
@@ -78,7 +78,7 @@ def stable_diffusion_v3() -> VAEConfig:
 
 
 class Gaussian(NamedTuple):
-    """What the encoder says of a picture: not one point, but a normal distribution a number."""
+    """What the encoder says of an image: not one point, but a normal distribution a number."""
 
     mean: Tensor  # (B, Z, X, Y)
     log_variance: Tensor  # (B, Z, X, Y), from -30 to 20, so that no exponential overflows
@@ -91,14 +91,14 @@ def middle(width: int, groups: int) -> nn.Sequential:
     torch.Size([2, 8, 3, 5])
     """
     return nn.Sequential(
-        PictureBlock(width, width, groups=groups),
-        PictureAttention(width, groups=groups),
-        PictureBlock(width, width, groups=groups),
+        ResidualBlock2d(width, width, groups=groups),
+        SelfAttention2d(width, groups=groups),
+        ResidualBlock2d(width, width, groups=groups),
     )
 
 
 class Encoder(nn.Module):
-    """From the picture to the two halves of a Gaussian.
+    """From the image to the two halves of a Gaussian.
 
     >>> Encoder(tiny())(torch.zeros(1, 3, 8, 12)).mean.shape
     torch.Size([1, 2, 2, 3])
@@ -112,7 +112,7 @@ class Encoder(nn.Module):
         for index, width in enumerate(config.widths):
             level = nn.Sequential()
             for _ in range(config.depth):
-                level.append(PictureBlock(channels, width, groups=config.groups))
+                level.append(ResidualBlock2d(channels, width, groups=config.groups))
                 channels = width
             if index < len(config.widths) - 1:
                 level.append(Downsample(width))
@@ -133,7 +133,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From latents back to the picture: the encoder's levels in reverse, each one block deeper.
+    """From latents back to the image: the encoder's levels in reverse, each one block deeper.
 
     >>> Decoder(tiny())(torch.zeros(1, 2, 2, 3)).shape
     torch.Size([1, 3, 8, 12])
@@ -149,7 +149,7 @@ class Decoder(nn.Module):
         for index, width in enumerate(reversed(config.widths)):
             level = nn.Sequential()
             for _ in range(config.depth + 1):
-                level.append(PictureBlock(channels, width, groups=config.groups))
+                level.append(ResidualBlock2d(channels, width, groups=config.groups))
                 channels = width
             if index < len(config.widths) - 1:
                 level.append(Upsample(width))
@@ -158,7 +158,7 @@ class Decoder(nn.Module):
         self.last = nn.Conv2d(channels, config.channels, kernel_size=3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """latents: float (B, Z, X, Y). Returns the picture (B, C, height, width)."""
+        """latents: float (B, Z, X, Y). Returns the image (B, C, height, width)."""
         x = self.first(channels_last(self.latents(latents)))
         x = self.middle(x)  # (B, D, X, Y)
         for level in self.levels:
@@ -196,20 +196,20 @@ class VAE(nn.Module):
 
     def encode(self, images: Tensor) -> Gaussian:
         """images: float (B, C, height, width) in [-1, 1]; both sizes are divisible by the shrink."""
-        check_channels("pictures", images.shape[1], self.config.channels)
+        check_channels("images", images.shape[1], self.config.channels)
         for side, size in zip(("height", "width"), images.shape[-2:]):
-            check_divisible(f"picture {side}", size, "the shrink factor", self.config.shrink)
+            check_divisible(f"image {side}", size, "the shrink factor", self.config.shrink)
         return self.encoder(images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """latents: float (B, Z, X, Y), not scaled. Returns the picture, about in [-1, 1]."""
+        """latents: float (B, Z, X, Y), not scaled. Returns the image, about in [-1, 1]."""
         check_channels("latents", latents.shape[1], self.config.latent_channels)
         return self.decoder(latents)
 
     def forward(
         self, images: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Gaussian]:
-        """The picture through both, by way of latents that were drawn; and what they were drawn of."""
+        """The image through both, by way of latents that were drawn; and what they were drawn of."""
         posterior = self.encode(images)
         return self.decode(draw(posterior, generator)), posterior
 
@@ -219,14 +219,14 @@ class VAE(nn.Module):
         return (latents - self.config.shift) * self.scale  # (B, Z, X, Y)
 
     def to_images(self, latents: Tensor) -> Tensor:
-        """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the picture they stand for."""
+        """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the image they stand for."""
         return self.decode(latents / self.scale + self.config.shift)
 
     @torch.no_grad()
     def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
-        """Set the scale to 1 / deviation of these pictures' drawn latents, once training is over.
+        """Set the scale to 1 / deviation of these images' drawn latents, once training is over.
 
-        One number, of all pictures, channels and cells together (appendix G).
+        One number, of all images, channels and cells together (appendix G).
         """
         self.scale.copy_(1 / draw(self.encode(images), generator).std(correction=0))
 
@@ -246,9 +246,9 @@ def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tenso
 
 
 def kl_to_normal(posterior: Gaussian) -> Tensor:
-    """KL(posterior || standard normal) of a picture: 1/2 sum(mean^2 + variance - 1 - log variance).
+    """KL(posterior || standard normal) of an image: 1/2 sum(mean^2 + variance - 1 - log variance).
 
-    In nats, summed over all of a picture's latents (Kingma and Welling, appendix B). Returns (B,).
+    In nats, summed over all of an image's latents (Kingma and Welling, appendix B). Returns (B,).
 
     >>> kl_to_normal(Gaussian(torch.tensor([[[[2.0]]]]), torch.zeros(1, 1, 1, 1))).tolist()
     [2.0]
@@ -261,9 +261,9 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
 def vae_loss(
     images: Tensor, restored: Tensor, posterior: Gaussian, kl_weight: float = 1e-6
 ) -> Tensor:
-    """Absolute error of the restored picture + kl_weight * KL, over how many numbers a picture has.
+    """Absolute error of the restored image + kl_weight * KL, over how many numbers an image has.
 
-    Both are sums over a picture, so the weight means the same at every size; the default is the
+    Both are sums over an image, so the weight means the same at every size; the default is the
     paper's, just enough to keep latents near 0. images, restored: (B, C, height, width). Returns a
     scalar. Raises ValueError where the two are not alike in shape.
 
@@ -274,7 +274,7 @@ def vae_loss(
     check_number("kl_weight", kl_weight, least=0)
     if images.shape != restored.shape:
         raise ValueError(
-            f"the pictures are {tuple(images.shape)} but were restored as {tuple(restored.shape)}"
+            f"the images are {tuple(images.shape)} but were restored as {tuple(restored.shape)}"
         )
     error = (images - restored).abs().flatten(1).sum(dim=1)  # (B,)
     return (error + kl_weight * kl_to_normal(posterior)).mean() / images[0].numel()

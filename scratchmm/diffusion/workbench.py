@@ -1,14 +1,14 @@
 """The workbench: many prompts, many seeds, and a folder in which what is finished stays finished.
 
-A batch is a list of jobs. Each picture is written whole or not at all, and then a line about it is
-put at the end of manifest.jsonl: so the folder is right after every picture, whatever happens next.
+A batch is a list of jobs. Each image is written whole or not at all, and then a line about it is
+put at the end of manifest.jsonl: so the folder is right after every image, whatever happens next.
 A batch that was stopped is simply run again: what stands in the manifest with the same settings is
 not drawn twice.
 
 Dimensions: B batch, C channels, H x W pixels.
-Conventions: what draws is handed in, draw(prompts, seeds=, steps=, scale=, negative=) -> pictures
-(B, 3, H, W) in [-1, 1]; it refuses a prompt with a ValueError. What scores is score(picture,
-prompt) -> numbers by name, for one picture (3, H, W).
+Conventions: what draws is handed in, draw(prompts, seeds=, steps=, scale=, negative=) -> images
+(B, 3, H, W) in [-1, 1]; it refuses a prompt with a ValueError. What scores is score(image,
+prompt) -> numbers by name, for one image (3, H, W).
 """
 
 import math
@@ -26,9 +26,9 @@ from scratchmm.claims import claimed
 from scratchmm.diffusion.contact_sheet import contact_sheet
 from scratchmm.diffusion.jobs import Job, file_names
 from scratchmm.diffusion.manifest import MANIFEST, Entry, add_entry, begin_manifest, manifest_of
-from scratchmm.pictures.kinds import MOST_PIXELS
+from scratchmm.files import atomic_write
+from scratchmm.image_formats.kinds import MOST_PIXELS
 from scratchmm.vision.images import open_image, to_image
-from scratchmm.whole_file import write_whole
 
 Draw = Callable[..., Tensor]
 Score = Callable[[Tensor, str], Mapping[str, float]]
@@ -61,7 +61,7 @@ def prompts_of(
 
 
 def variations(jobs: Iterable[Job], seeds: Sequence[int]) -> list[Job]:
-    """Each job once for each seed: other noise, another picture of the same words.
+    """Each job once for each seed: other noise, another image of the same words.
 
     >>> [job.seed for job in variations([Job("a"), Job("b")], [3, 4])]
     [3, 4, 3, 4]
@@ -82,10 +82,10 @@ def run_batch(
 ) -> list[Entry]:
     """Draw what is not yet in the folder; the manifest's entries of all jobs, in their order.
 
-    A picture that fails has an `error` in its entry and no `file`; the others are drawn all the
-    same, and it is tried again the next time. settings: what else the pictures depend on, such as
-    which weights drew them; a picture whose entry differs in them is drawn anew, in its old place.
-    Pictures of other jobs stay, and so does what lay in a folder without a manifest. Also writes
+    An image that fails has an `error` in its entry and no `file`; the others are drawn all the
+    same, and it is tried again the next time. settings: what else the images depend on, such as
+    which weights drew them; an image whose entry differs in them is drawn anew, in its old place.
+    Images of other jobs stay, and so does what lay in a folder without a manifest. Also writes
     contact_sheet.png of this batch. zoom: each pixel is written as so many squared.
 
     Raises OSError if a file can't be written, what was finished is kept and in the manifest; and
@@ -115,7 +115,7 @@ def _run_batch(
     batch_size: int,
     say: Callable[[str], None] | None,
 ) -> list[Entry]:
-    begun = (folder / MANIFEST).exists()  # then a picture without a line is what a kill has left
+    begun = (folder / MANIFEST).exists()  # then an image without a line is what a kill has left
     strange = () if begun else {path.name for path in folder.iterdir()}
     named = file_names(jobs, manifest_of(folder), strange)
     rest = {**settings, "zoom": zoom}
@@ -139,7 +139,7 @@ def _begin(folder: Path, wanted: Mapping[str, Entry]) -> dict[str, Entry]:
     for entry in manifest_of(folder):
         name = entry["file"]
         if not isinstance(name, str) or not (folder / name).is_file():
-            continue  # it failed, or somebody took the picture away
+            continue  # it failed, or somebody took the image away
         if name in wanted and any(entry.get(k) != v for k, v in wanted[name].items()):
             continue
         kept.append(entry)
@@ -162,17 +162,17 @@ def _alike(names: Sequence[str], named: Mapping[str, Job], most: int) -> Iterato
 def _drawn(
     jobs: Sequence[Job], draw: Draw, score: Score | None
 ) -> list[tuple[Tensor, Entry] | str]:
-    """For each job its picture and scores, or the sentence that says why there is none."""
+    """For each job its image and scores, or the sentence that says why there is none."""
     first = jobs[0]
     try:
-        pictures = draw(
+        images = draw(
             [job.prompt for job in jobs], seeds=[job.seed for job in jobs],
             steps=first.steps, scale=first.scale, negative=first.negative,
         )  # fmt: skip
-        if not pictures.isfinite().all():
-            raise ValueError(f"the picture of {first.prompt!r} has values that are no numbers")
-        scores = [{}] * len(jobs) if score is None else map(_rounded(score), pictures, jobs)
-        return list(zip(pictures, scores, strict=True))
+        if not images.isfinite().all():
+            raise ValueError(f"the image of {first.prompt!r} has values that are no numbers")
+        scores = [{}] * len(jobs) if score is None else map(_rounded(score), images, jobs)
+        return list(zip(images, scores, strict=True))
     except (ValueError, RuntimeError) as error:
         if len(jobs) == 1:
             return [" ".join(str(error).split())]
@@ -181,10 +181,10 @@ def _drawn(
 
 
 def _rounded(score: Score) -> Callable[[Tensor, Job], dict[str, float]]:
-    """The score of a job's picture, in numbers that one likes to read and that JSON has."""
+    """The score of a job's image, in numbers that one likes to read and that JSON has."""
 
-    def rounded(picture: Tensor, job: Job) -> dict[str, float]:
-        found = {name: float(value) for name, value in score(picture, job.prompt).items()}
+    def rounded(image: Tensor, job: Job) -> dict[str, float]:
+        found = {name: float(value) for name, value in score(image, job.prompt).items()}
         for name, value in found.items():
             if not math.isfinite(value):
                 raise ValueError(f"the {name} of {job.prompt!r} is {value}, which is no number")
@@ -196,14 +196,14 @@ def _rounded(score: Score) -> Callable[[Tensor, Job], dict[str, float]]:
 def _finish(
     folder: Path, wanted: Entry, result: tuple[Tensor, Entry] | str, zoom: int, kept: str
 ) -> Entry:
-    """Write a picture and its entry, or the entry of a failure; both or neither."""
+    """Write an image and its entry, or the entry of a failure; both or neither."""
     if isinstance(result, str):
         entry = {**wanted, "file": None, "scores": {}, "error": result}
     else:
         entry = {**wanted, "scores": result[1], "error": None}
     try:
         if not isinstance(result, str):
-            write_whole(folder / wanted["file"], png(to_image(result[0]), zoom))
+            atomic_write(folder / wanted["file"], png(to_image(result[0]), zoom))
         try:
             add_entry(folder, entry)
         except OSError:
@@ -216,15 +216,15 @@ def _finish(
 
 def _kept(found: Mapping[str, Entry], total: int) -> str:
     finished = sum(entry["file"] is not None for entry in found.values())
-    return f"{finished} of {total} pictures are finished"
+    return f"{finished} of {total} images are finished"
 
 
 def _write_sheet(folder: Path, entries: Sequence[Entry], kept: str) -> None:
     if entries:
-        pictures = [open_image(folder / entry["file"]) for entry in entries]
+        images = [open_image(folder / entry["file"]) for entry in entries]
         titles = [f"{entry['prompt']} ({entry['seed']})" for entry in entries]
         try:
-            write_whole(folder / SHEET, png(contact_sheet(pictures, titles)))
+            atomic_write(folder / SHEET, png(contact_sheet(images, titles)))
         except OSError as error:
             raise OSError(f"{error}; {kept} and kept") from error
 

@@ -11,7 +11,7 @@ from scratchmm.exercises import catalogue, source
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.progress import FILE
 from scratchmm.exercises.stubs import definition, sources, stub_file
-from scratchmm.whole_file import write_whole
+from scratchmm.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
 STUBS = ROOT / "tutorials" / "exercises"
@@ -79,7 +79,7 @@ def start(folder: Path) -> tuple[list[Path], list[Path]]:
         if path.exists() or path.is_symlink():
             kept.append(path)
             continue
-        write_whole(path, stub_file(exercises))
+        atomic_write(path, stub_file(exercises))
         written.append(path)
     return written, kept
 
@@ -96,7 +96,7 @@ def write_stubs(folder: Path = STUBS, *, check: bool = False) -> list[str]:
     for name in [] if check else stale:
         folder.mkdir(parents=True, exist_ok=True)
         if name in wanted:
-            write_whole(folder / name, wanted[name])
+            atomic_write(folder / name, wanted[name])
         else:
             (folder / name).unlink()
     return stale
@@ -125,7 +125,7 @@ def reset(folder: Path, exercise: Exercise) -> Path:
     number = 1
     while (backup := path.with_name(f"{path.name}.backup-{number}")).exists():
         number += 1
-    write_whole(backup, path.read_bytes())
+    atomic_write(backup, path.read_bytes())
     source.write(path, "\n".join(lines))
     return backup
 

@@ -25,7 +25,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "`steps` and `warmup` were exchanged": "the cosine of the opposite angle is the same",
     },
     "vit.ViTEmbeddings": {
-        "off by one: `-(-images.shape": "a picture that patches do not fill is refused before",
+        "off by one: `-(-images.shape": "an image that patches do not fill is refused before",
     },
     "rollout.attention_rollout": {
         "`-2` stood for `-1` in `layers[0]": "a layer's weights are a square",

@@ -10,7 +10,7 @@ from typing import Any
 from scratchmm.exercises import catalogue, source
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.learner import check_fingerprint, fingerprint
-from scratchmm.whole_file import read_json, write_whole
+from scratchmm.files import atomic_write, read_json
 
 FILE = "progress.json"
 
@@ -43,7 +43,7 @@ class Progress:
     def save(self) -> None:
         """Write the file whole or not at all."""
         text = json.dumps(dict(format=1, passed=self.passed, hints=self.hints), indent=1)
-        write_whole(self.folder / FILE, text + "\n")
+        atomic_write(self.folder / FILE, text + "\n")
 
     def mark(self, exercise: Exercise) -> None:
         """Remember that the code that stands in the file now has passed today's check."""

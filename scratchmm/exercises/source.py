@@ -7,7 +7,7 @@ import re
 import tokenize
 from pathlib import Path
 
-from scratchmm.whole_file import write_whole
+from scratchmm.files import atomic_write
 
 MARK = b"\xef\xbb\xbf"  # the byte order mark that some editors put first
 TOP = re.compile(r"(?:async\s+def|def|class)\s+(\w+)|\S")
@@ -55,7 +55,7 @@ def write(path: Path, text: str) -> None:
         encoding, _ = tokenize.detect_encoding(file.readline)
     if b"\r\n" in before:
         text = text.replace("\n", "\r\n")
-    write_whole(path, text.encode(encoding))
+    atomic_write(path, text.encode(encoding))
 
 
 def spans(text: str, name: str) -> list[tuple[int, int]]:

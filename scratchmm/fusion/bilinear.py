@@ -1,7 +1,7 @@
 """Bilinear fusion: every number of one modality times every number of another, pair by pair.
 
 Paper: Bilinear CNN Models for Fine-grained Visual Recognition (Lin et al. 2015, arXiv 1504.07889),
-section 2; for questions about pictures, arXiv 1606.01847 (Fukui et al. 2016).
+section 2; for questions about images, arXiv 1606.01847 (Fukui et al. 2016).
 Dimensions: B batch, D width of the left modality, S width of the right one, K outputs.
 Differs from the paper: any number of modalities, each pair with weights of its own; no signed
 square root and no normalisation after it.
@@ -36,8 +36,8 @@ class BilinearFusion(nn.Module):
     Over the pairs of widths (D, S): parameters = sum of D S K, plus K; multiply-adds = sum of
     (D + 1) S K. Both grow with the product of two widths, and with the square of the modalities.
 
-    >>> fusion = BilinearFusion({"picture": 4, "words": 3}, outputs=2)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = BilinearFusion({"image": 4, "words": 3}, outputs=2)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.cost()
     Cost(parameters=26, multiply_adds=30)

@@ -2,7 +2,7 @@
 
 Paper: LXMERT: Learning Cross-Modality Encoder Representations from Transformers (Tan and Bansal
 2019, arXiv 1908.07490), section 2.2 and figure 1.
-Dimensions: B batch, T words, N picture tokens, D width, H heads.
+Dimensions: B batch, T words, N image tokens, D width, H heads.
 Differs from the paper: both directions ask through the same weights, as its published code does;
 embeddings and heads are left to the caller; no dropout.
 """
@@ -26,13 +26,13 @@ class BimodalConfig:
     width: int = 768  # of every token of both streams
     heads: int = 12  # of attention, a divisor of the width
     hidden: int = 3072  # inside the feed-forward networks
-    words_depth: int = 9  # blocks that words have to themselves, before they meet the picture
-    picture_depth: int = 5  # the same of the picture
+    words_depth: int = 9  # blocks that words have to themselves, before they meet the image
+    image_depth: int = 5  # the same of the image
     depth: int = 5  # layers in which each asks the other
     epsilon: float = 1e-12  # of the layer norms
 
     def __post_init__(self) -> None:
-        check_sizes(self, zero=("words_depth", "picture_depth"))
+        check_sizes(self, zero=("words_depth", "image_depth"))
         check_heads(self.width, self.heads)
 
 
@@ -42,22 +42,22 @@ def tiny() -> BimodalConfig:
     >>> tiny().depth
     2
     """
-    return BimodalConfig(32, heads=4, hidden=37, words_depth=2, picture_depth=1, depth=2)
+    return BimodalConfig(32, heads=4, hidden=37, words_depth=2, image_depth=1, depth=2)
 
 
 class Streams(NamedTuple):
     """Both modalities, each token with what it has learned of the other."""
 
     words: Tensor  # (B, T, D)
-    picture: Tensor  # (B, N, D)
+    image: Tensor  # (B, N, D)
 
 
 class TwoStreamLayer(nn.Module):
     """Each stream asks the other, then itself, then thinks on its own. Norms after each sum.
 
     >>> layer = TwoStreamLayer(width=8, heads=2, hidden=32)
-    >>> words, picture = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
-    >>> words.shape, picture.shape
+    >>> words, image = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
+    >>> words.shape, image.shape
     (torch.Size([1, 3, 8]), torch.Size([1, 5, 8]))
     """
 
@@ -66,24 +66,24 @@ class TwoStreamLayer(nn.Module):
         self.cross_attention = MultiHeadAttention(width, heads)  # of both directions
         self.cross_norm = nn.LayerNorm(width, eps=epsilon)
         self.words_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
-        self.picture_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+        self.residual_block_2d = PostNormBlock(width, heads, hidden, epsilon=epsilon)
 
     def forward(
         self,
         words: Tensor,
-        picture: Tensor,
+        image: Tensor,
         words_mask: Tensor | None = None,
-        picture_mask: Tensor | None = None,
+        image_mask: Tensor | None = None,
     ) -> Streams:
-        """words: (B, T, D); picture: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
+        """words: (B, T, D); image: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
         # Both ask before either has changed: neither direction goes first.
-        seen = self.cross_attention(words, picture, picture_mask)  # (B, T, D)
-        said = self.cross_attention(picture, words, words_mask)  # (B, N, D)
+        seen = self.cross_attention(words, image, image_mask)  # (B, T, D)
+        said = self.cross_attention(image, words, words_mask)  # (B, N, D)
         words = self.cross_norm(words + seen)  # (B, T, D)
-        picture = self.cross_norm(picture + said)  # (B, N, D)
+        image = self.cross_norm(image + said)  # (B, N, D)
         words = self.words_block(words, mask=words_mask)  # (B, T, D)
-        picture = self.picture_block(picture, mask=picture_mask)  # (B, N, D)
-        return Streams(words, picture)
+        image = self.residual_block_2d(image, mask=image_mask)  # (B, N, D)
+        return Streams(words, image)
 
 
 class BimodalTransformer(nn.Module):
@@ -101,8 +101,8 @@ class BimodalTransformer(nn.Module):
         self.words_blocks = nn.ModuleList(
             PostNormBlock(*sizes, epsilon=config.epsilon) for _ in range(config.words_depth)
         )
-        self.picture_blocks = nn.ModuleList(
-            PostNormBlock(*sizes, epsilon=config.epsilon) for _ in range(config.picture_depth)
+        self.image_blocks = nn.ModuleList(
+            PostNormBlock(*sizes, epsilon=config.epsilon) for _ in range(config.image_depth)
         )
         self.layers = nn.ModuleList(
             TwoStreamLayer(*sizes, config.epsilon) for _ in range(config.depth)
@@ -111,22 +111,22 @@ class BimodalTransformer(nn.Module):
     def forward(
         self,
         words: Tensor,
-        picture: Tensor,
+        image: Tensor,
         words_real: Tensor | None = None,
-        picture_real: Tensor | None = None,
+        image_real: Tensor | None = None,
     ) -> Streams:
-        """words: (B, T, D); picture: (B, N, D), both embedded.
+        """words: (B, T, D); image: (B, N, D), both embedded.
 
-        words_real: bool (B, T), picture_real: bool (B, N), True on real tokens.
+        words_real: bool (B, T), image_real: bool (B, N), True on real tokens.
         """
         check_stream("words", words, self.config.width, words_real)
-        check_stream("picture tokens", picture, self.config.width, picture_real, words.shape[0])
+        check_stream("image tokens", image, self.config.width, image_real, words.shape[0])
         words_mask = None if words_real is None else padding_mask(words_real)
-        picture_mask = None if picture_real is None else padding_mask(picture_real)
+        image_mask = None if image_real is None else padding_mask(image_real)
         for block in self.words_blocks:
             words = block(words, mask=words_mask)  # (B, T, D)
-        for block in self.picture_blocks:
-            picture = block(picture, mask=picture_mask)  # (B, N, D)
+        for block in self.image_blocks:
+            image = block(image, mask=image_mask)  # (B, N, D)
         for layer in self.layers:
-            words, picture = layer(words, picture, words_mask, picture_mask)
-        return Streams(words, picture)
+            words, image = layer(words, image, words_mask, image_mask)
+        return Streams(words, image)

@@ -17,12 +17,12 @@ from scratchmm.fusion.modalities import (
     Cost,
     Features,
     Present,
+    check_any_present,
     check_batch,
     check_names,
-    check_someone,
     check_widths,
     linear_cost,
-    who_is_present,
+    presence_mask,
 )
 from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import padding_mask
@@ -51,8 +51,8 @@ class BottleneckLayer(nn.Module):
     """Each stream's block sees its own tokens and the bottleneck's; the bottleneck's copies are
     then averaged (equations 8 and 9).
 
-    >>> layer = BottleneckLayer(["picture", "words"], width=6, heads=2, hidden=5)
-    >>> streams = {"picture": torch.zeros(1, 4, 6), "words": torch.zeros(1, 3, 6)}
+    >>> layer = BottleneckLayer(["image", "words"], width=6, heads=2, hidden=5)
+    >>> streams = {"image": torch.zeros(1, 4, 6), "words": torch.zeros(1, 3, 6)}
     >>> real = {name: torch.ones(x.shape[:2]).bool() for name, x in streams.items()}
     >>> streams, shared = layer(streams, torch.zeros(1, 2, 6), real, torch.ones(1, 2).bool())
     >>> streams["words"].shape, shared.shape
@@ -100,11 +100,11 @@ class BottleneckFusion(nn.Module):
     + (d + 1) h + (h + 1) d + 4 d parameters and T (4 d d + 2 d h + 2 T d) multiply-adds: the
     attention grows with the sum of L squared, not with the square of the sum.
 
-    >>> fusion = BottleneckFusion({"picture": 4, "words": 3}, 2, 6, 2, hidden=5, bottlenecks=1)
-    >>> streams = {"words": torch.zeros(2, 5, 3), "picture": torch.zeros(2, 9, 4)}
+    >>> fusion = BottleneckFusion({"image": 4, "words": 3}, 2, 6, 2, hidden=5, bottlenecks=1)
+    >>> streams = {"words": torch.zeros(2, 5, 3), "image": torch.zeros(2, 9, 4)}
     >>> fusion(streams).shape
     torch.Size([2, 2])
-    >>> fusion.cost({"words": 5, "picture": 9})
+    >>> fusion.cost({"words": 5, "image": 9})
     Cost(parameters=624, multiply_adds=6030)
     """
 
@@ -172,7 +172,7 @@ class BottleneckFusion(nn.Module):
         check_names("features", features, self.widths)
         check_names("the token masks", real, self.widths)
         batch = check_batch(features, {name: (0, width) for name, width in self.widths.items()})
-        there = who_is_present(features, self.widths, present, batch)  # (B, M)
+        there = presence_mask(features, self.widths, present, batch)  # (B, M)
         masks, columns = {}, []
         for index, name in enumerate(self.widths):
             if name in features:
@@ -182,7 +182,7 @@ class BottleneckFusion(nn.Module):
                 masks[name] = masks[name] & there[:, index, None]
                 columns.append(masks[name].any(dim=1))
         there = torch.stack(columns, dim=1)
-        check_someone(there, self.widths)
+        check_any_present(there, self.widths)
         return masks, there
 
     def cost(self, lengths: Mapping[str, int]) -> Cost:

@@ -1,7 +1,7 @@
 """Cross-modal attention: one modality asks, the other answers.
 
 Paper: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), section 3.2.3, where words
-of one language ask words of another; with words and pictures, LXMERT (Tan and Bansal 2019, arXiv
+of one language ask words of another; with words and images, LXMERT (Tan and Bansal 2019, arXiv
 1908.07490), equations 1-4.
 Dimensions: B batch, L length of what asks, S length of what answers, D width, C width of the context,
 H heads.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from scratchmm.layers.attention import MultiHeadAttention, padding_mask
 
 
-class Looked(NamedTuple):
+class CrossAttentionOutput(NamedTuple):
     """What came back, and where it was found."""
 
     output: Tensor  # (B, L, D): for each token that asked, a mix of the answers
@@ -28,8 +28,8 @@ class CrossModalAttention(nn.Module):
 
     The output has the length of x: there is an answer for each that asked.
 
-    >>> words, picture = torch.zeros(2, 3, 8), torch.zeros(2, 5, 6)
-    >>> looked = CrossModalAttention(width=8, heads=2, context_width=6)(words, picture)
+    >>> words, image = torch.zeros(2, 3, 8), torch.zeros(2, 5, 6)
+    >>> looked = CrossModalAttention(width=8, heads=2, context_width=6)(words, image)
     >>> looked.output.shape, looked.weights.shape
     (torch.Size([2, 3, 8]), torch.Size([2, 2, 3, 5]))
     """
@@ -38,7 +38,9 @@ class CrossModalAttention(nn.Module):
         super().__init__()
         self.attention = MultiHeadAttention(width, heads, context_width)
 
-    def forward(self, x: Tensor, context: Tensor, real: Tensor | None = None) -> Looked:
+    def forward(
+        self, x: Tensor, context: Tensor, real: Tensor | None = None
+    ) -> CrossAttentionOutput:
         """x: (B, L, D) asks; context: (B, S, C) answers; real: bool (B, S), True may be seen.
 
         A sample whose context is all False gets no answer: zero weights, and the output's bias.
@@ -48,7 +50,7 @@ class CrossModalAttention(nn.Module):
         check_stream("context tokens", context, self.attention.key.in_features, real, x.shape[0])
         mask = None if real is None else padding_mask(real)
         output, weights = self.attention(x, context, mask, return_weights=True)
-        return Looked(output, weights)
+        return CrossAttentionOutput(output, weights)
 
 
 def masked_mean(tokens: Tensor, real: Tensor | None = None) -> Tensor:

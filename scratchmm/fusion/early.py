@@ -29,8 +29,8 @@ class EarlyFusion(nn.Module):
     network. With D the sum of the widths: parameters = (D + 1) hidden + (hidden + 1) K,
     multiply-adds = D hidden + hidden K. Both grow with the sum of the widths.
 
-    >>> fusion = EarlyFusion({"picture": 4, "words": 3}, outputs=2, hidden=5)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = EarlyFusion({"image": 4, "words": 3}, outputs=2, hidden=5)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.cost()
     Cost(parameters=52, multiply_adds=45)

@@ -63,8 +63,8 @@ class GatedFusion(nn.Module):
     sum of D d, plus M (6 d d + 2 M d + 2 d), plus d h + h K: linear in the widths, quadratic in the
     modalities only by 2 M d.
 
-    >>> fusion = GatedFusion({"picture": 4, "words": 3}, outputs=2, width=6, heads=2, hidden=5)
-    >>> fusion({"words": torch.zeros(7, 3), "picture": torch.zeros(7, 4)}).shape
+    >>> fusion = GatedFusion({"image": 4, "words": 3}, outputs=2, width=6, heads=2, hidden=5)
+    >>> fusion({"words": torch.zeros(7, 3), "image": torch.zeros(7, 4)}).shape
     torch.Size([7, 2])
     >>> fusion.cost()
     Cost(parameters=347, multiply_adds=586)

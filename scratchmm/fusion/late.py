@@ -70,7 +70,7 @@ class LateFusion(nn.Module):
     parameters = sum over modalities of (D hidden + hidden + hidden K + K); multiply-adds = sum of
     hidden (D + K): they grow with the sum of the widths.
 
-    >>> fusion = LateFusion({"picture": 4, "words": 3}, outputs=2, hidden=5)
+    >>> fusion = LateFusion({"image": 4, "words": 3}, outputs=2, hidden=5)
     >>> fusion({"words": torch.zeros(6, 3)}).shape  # the words decide alone
     torch.Size([6, 2])
     >>> fusion.cost()
@@ -105,9 +105,9 @@ class WeightedLateFusion(LateFusion):
 
     M parameters more than LateFusion: a score a modality.
 
-    >>> fusion = WeightedLateFusion({"picture": 4, "words": 3}, outputs=2, hidden=5)
+    >>> fusion = WeightedLateFusion({"image": 4, "words": 3}, outputs=2, hidden=5)
     >>> fusion.weights()
-    {'picture': 0.5, 'words': 0.5}
+    {'image': 0.5, 'words': 0.5}
     """
 
     def __init__(self, widths: Mapping[str, int], outputs: int, hidden: int) -> None:

@@ -25,8 +25,8 @@ class LowRankFusion(nn.Module):
     Over the M modalities: parameters = R K sum of (D + 1); multiply-adds = the same, plus
     (M - 1) R K for the products.
 
-    >>> fusion = LowRankFusion({"picture": 4, "words": 3}, outputs=2, rank=5)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = LowRankFusion({"image": 4, "words": 3}, outputs=2, rank=5)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.tensor().shape, fusion.cost()
     (torch.Size([2, 5, 4]), Cost(parameters=90, multiply_adds=100))

@@ -1,8 +1,8 @@
-"""Matching: which texts to show a picture with, so that a model learns whether they belong together.
+"""Matching: which texts to show an image with, so that a model learns whether they belong together.
 
 Paper: ViLT (Kim et al. 2021, arXiv 2102.03334), section 3.3, image text matching.
 Dimensions: B batch, T text tokens.
-Differs from the paper: the wrong partner is a text of the same batch, not a picture of the data set.
+Differs from the paper: the wrong partner is a text of the same batch, not an image of the data set.
 """
 
 import torch
@@ -14,10 +14,10 @@ def matching_negatives(
 ) -> tuple[Tensor, Tensor]:
     """Partners for learning to match: a chance of `share` each to get a wrong text.
 
-    Wrong texts are drawn evenly from those of the batch that differ from the picture's own. Equal
+    Wrong texts are drawn evenly from those of the batch that differ from the image's own. Equal
     texts are never a wrong pair, wherever they stand; a text that all the batch shares stays.
-    tokens: int64 (B, T), the text of each picture. Returns partner, int64 (B,), the row of the text
-    that each picture is shown with, and matched, bool (B,), the answer to learn. A share outside 0
+    tokens: int64 (B, T), the text of each image. Returns partner, int64 (B,), the row of the text
+    that each image is shown with, and matched, bool (B,), the answer to learn. A share outside 0
     to 1 is a ValueError.
 
     >>> tokens = torch.tensor([[1, 5], [1, 5], [1, 7]])

@@ -1,6 +1,6 @@
 """What every fusion strategy shares: named features in, who is present, and what a strategy costs.
 
-A strategy is made for named modalities, `widths = {"picture": 64, "words": 32}`, and called with
+A strategy is made for named modalities, `widths = {"image": 64, "words": 32}`, and called with
 `features`, a tensor for each name in any order, and `present`, a mask for each name that may be
 absent. A name left out of `features` is absent for the whole batch. What an absent modality's
 numbers are does not matter; they may even be nan.
@@ -92,13 +92,13 @@ def gather(
 
     >>> features = {"words": torch.tensor([[5.0], [torch.nan]])}
     >>> present = {"words": torch.tensor([True, False])}
-    >>> gather(features, {"picture": 2, "words": 1}, present)
+    >>> gather(features, {"image": 2, "words": 1}, present)
     Traceback (most recent call last):
-    ValueError: sample 1 has no modality: at least one of picture and words must be present
+    ValueError: sample 1 has no modality: at least one of image and words must be present
     """
     check_names("features", features, widths)
     batch = check_batch(features, {name: (width,) for name, width in widths.items()})
-    there = who_is_present(features, widths, present, batch)  # (B, M)
+    there = presence_mask(features, widths, present, batch)  # (B, M)
     like = next(iter(features.values()))
     vectors = {}
     for index, (name, width) in enumerate(widths.items()):
@@ -108,14 +108,14 @@ def gather(
     return vectors, there
 
 
-def who_is_present(
+def presence_mask(
     features: Features, widths: Mapping[str, int], present: Present | None, batch: int
 ) -> Tensor:
     """Which modality each sample has: bool (B, M), in the order of `widths`.
 
-    >>> features = {"words": torch.zeros(2, 3), "picture": torch.zeros(2, 1)}
+    >>> features = {"words": torch.zeros(2, 3), "image": torch.zeros(2, 1)}
     >>> present = {"words": torch.tensor([True, False])}
-    >>> who_is_present(features, {"picture": 1, "words": 3}, present, 2).tolist()
+    >>> presence_mask(features, {"image": 1, "words": 3}, present, 2).tolist()
     [[True, True], [True, False]]
     """
     present = present or {}
@@ -128,7 +128,7 @@ def who_is_present(
         check_presence(name, mask, given)
         columns.append(mask)
     there = torch.stack(columns, dim=1)  # (B, M)
-    check_someone(there, widths)
+    check_any_present(there, widths)
     return there
 
 
@@ -140,9 +140,9 @@ class Encoded(nn.Module):
     plus the strategy's: D the given width, d the strategy's.
 
     >>> from scratchmm.fusion.tensor_fusion import TensorFusion
-    >>> narrow = TensorFusion({"picture": 4, "words": 3}, 10)
-    >>> model = Encoded({"picture": 64, "words": 32}, narrow)
-    >>> model({"words": torch.zeros(2, 32), "picture": torch.zeros(2, 64)}).shape
+    >>> narrow = TensorFusion({"image": 4, "words": 3}, 10)
+    >>> model = Encoded({"image": 64, "words": 32}, narrow)
+    >>> model({"words": torch.zeros(2, 32), "image": torch.zeros(2, 64)}).shape
     torch.Size([2, 10])
     """
 
@@ -175,9 +175,9 @@ class Encoded(nn.Module):
 def check_widths(widths: Mapping[str, int], least: int = 1) -> dict[str, int]:
     """A copy of the widths; refuse too few modalities, empty widths, and names torch can't take.
 
-    >>> check_widths({"picture": 0})
+    >>> check_widths({"image": 0})
     Traceback (most recent call last):
-    ValueError: modality 'picture' has width 0, but it must be at least 1
+    ValueError: modality 'image' has width 0, but it must be at least 1
     """
     if len(widths) < least:
         raise ValueError(f"this needs at least {least} modalities, not {len(widths)}")
@@ -195,9 +195,9 @@ def check_widths(widths: Mapping[str, int], least: int = 1) -> dict[str, int]:
 def check_names(what: str, given: Mapping[str, object], known: Mapping[str, object]) -> None:
     """Refuse names that the model was not made for.
 
-    >>> check_names("features", {"sound": 1}, {"picture": 1, "words": 1})
+    >>> check_names("features", {"sound": 1}, {"image": 1, "words": 1})
     Traceback (most recent call last):
-    ValueError: features name the modality 'sound', but this model takes picture and words
+    ValueError: features name the modality 'sound', but this model takes image and words
     """
     for name in given:
         if name not in known:
@@ -254,12 +254,12 @@ def check_presence(name: str, mask: Tensor, given: Tensor) -> None:
         raise ValueError(f"modality {name!r} is present in sample {sample}, but has no features")
 
 
-def check_someone(there: Tensor, names: Mapping[str, object]) -> None:
+def check_any_present(there: Tensor, names: Mapping[str, object]) -> None:
     """Refuse a sample without any modality. there: bool (B, M).
 
-    >>> check_someone(torch.tensor([[True, False], [False, False]]), {"picture": 1, "words": 1})
+    >>> check_any_present(torch.tensor([[True, False], [False, False]]), {"image": 1, "words": 1})
     Traceback (most recent call last):
-    ValueError: sample 1 has no modality: at least one of picture and words must be present
+    ValueError: sample 1 has no modality: at least one of image and words must be present
     """
     if numbers_are_known(there) and not bool(there.any(dim=1).all()):
         sample = int((~there.any(dim=1)).nonzero()[0])

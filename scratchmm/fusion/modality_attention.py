@@ -34,8 +34,8 @@ class AttentionFusion(nn.Module):
     (d + 1) h + (h + 1) d + 4 d), plus 2 d, plus (d + 1) K. multiply-adds = sum of D d, plus depth
     times L (4 d d + 2 d h + 2 L d), plus d K: linear in the widths, nearly so in the modalities.
 
-    >>> fusion = AttentionFusion({"picture": 4, "words": 3}, outputs=2, width=6, heads=2, hidden=5)
-    >>> fusion({"words": torch.zeros(7, 3), "picture": torch.zeros(7, 4)}).shape
+    >>> fusion = AttentionFusion({"image": 4, "words": 3}, outputs=2, width=6, heads=2, hidden=5)
+    >>> fusion({"words": torch.zeros(7, 3), "image": torch.zeros(7, 4)}).shape
     torch.Size([7, 2])
     >>> fusion.cost()
     Cost(parameters=349, multiply_adds=774)

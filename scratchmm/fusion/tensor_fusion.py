@@ -50,8 +50,8 @@ class TensorFusion(nn.Module):
     one for each product in the tensor (P, and what was there before each modality joined). They
     grow with the product of all widths: a thousandfold for each further modality of 1,000.
 
-    >>> fusion = TensorFusion({"picture": 4, "words": 3}, outputs=2)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = TensorFusion({"image": 4, "words": 3}, outputs=2)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.cost()
     Cost(parameters=40, multiply_adds=60)

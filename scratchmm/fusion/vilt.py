@@ -5,8 +5,8 @@ Paper: ViLT: Vision-and-Language Transformer Without Convolution or Region Super
 Dimensions: B batch, T text tokens, N patches, C channels, D width, V vocabulary, K answers.
 Differs from the paper:
 - Matching is one logit, as in the published retrieval model, instead of a softmax over two; the
-  wrong partner is another text, not another picture.
-- A patch's position is bilinear, corners aligned, over the part of the grid that its picture fills,
+  wrong partner is another text, not another image.
+- A patch's position is bilinear, corners aligned, over the part of the grid that its image fills,
   as published. All patches are kept, in reading order; published models draw at most 200 at random.
 - No alignment of words with patches (its third objective), no dropout.
 """
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from scratchmm.fusion.vilt_positions import (
     count_patches,
     filled_patches,  # noqa: F401  (for those who look for it here)
-    spread_each,
-    spread_positions,
+    interpolate_each,
+    interpolate_positions,
 )
 from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
@@ -32,7 +32,7 @@ from scratchmm.layers.tracing import numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 from scratchmm.sentences import check_sizes
 
-WORD, PICTURE = 0, 1  # the modality types
+WORD, IMAGE = 0, 1  # the modality types
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class ViLTConfig:
     depth: int = 12  # blocks
     heads: int = 12  # of attention, a divisor of the width
     hidden: int = 3072  # inside the feed-forward networks
-    channels: int = 3  # of the picture
+    channels: int = 3  # of the image
     types: int = 2  # sentences of a pair that are told apart
-    modalities: int = 2  # words and pictures; 3 where a second picture has a type of its own
+    modalities: int = 2  # words and images; 3 where a second image has a type of its own
     epsilon: float = 1e-12  # of the layer norms
     activation: str = "gelu"  # of the feed-forward networks and of the head that guesses words
 
@@ -80,7 +80,7 @@ def vilt_b_32() -> ViLTConfig:
 
 
 class ViLTEmbeddings(nn.Module):
-    """Words as BERT embeds them, pictures as ViT does, and to each the vector of its modality.
+    """Words as BERT embeds them, images as ViT does, and to each the vector of its modality.
 
     >>> layer = ViLTEmbeddings(tiny())
     >>> tokens, real = layer(torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, 32, 32))
@@ -111,12 +111,12 @@ class ViLTEmbeddings(nn.Module):
         """The one stream, words first, (B, T + 1 + N, D); and which of it is real, if not all.
 
         tokens: int64 (B, T); images: float (B, C, height, width); real: bool (B, T), True on words;
-        pixels: bool (B, height, width), True on the picture, False where it was padded.
+        pixels: bool (B, height, width), True on the image, False where it was padded.
         """
         words = self.words(tokens, types) + self.modalities.weight[WORD]  # (B, T, D)
-        picture, seen = self.picture(images, pixels)
-        picture = picture + self.modalities.weight[PICTURE]  # (B, 1 + N, D)
-        stream = torch.cat([words, picture], dim=1)  # (B, T + 1 + N, D)
+        image, seen = self.image(images, pixels)
+        image = image + self.modalities.weight[IMAGE]  # (B, 1 + N, D)
+        stream = torch.cat([words, image], dim=1)  # (B, T + 1 + N, D)
         if real is None and seen is None:
             return stream, None
         everything = torch.ones(stream.shape[:2], dtype=torch.bool, device=stream.device)
@@ -124,18 +124,18 @@ class ViLTEmbeddings(nn.Module):
         seen = everything[:, tokens.shape[1] :] if seen is None else seen
         return stream, torch.cat([real, seen], dim=1)
 
-    def picture(self, images: Tensor, pixels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def image(self, images: Tensor, pixels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Patches with their positions after a CLS of their own, (B, 1 + N, D); and which count."""
         patch = self.patches.patch
         x = self.patches(images)  # (B, N, D)
         grid = (images.shape[-2] // patch, images.shape[-1] // patch)
         seen = None
         if pixels is None:
-            x = x + spread_positions(self.positions[1:], grid, grid)  # (B, N, D)
+            x = x + interpolate_positions(self.positions[1:], grid, grid)  # (B, N, D)
         else:
             rows, columns, seen = count_patches(pixels, images, patch)
-            x = x + spread_each(self.positions[1:], rows, columns, grid)  # (B, N, D)
-            # Real patches first, then as many of the padding as the largest picture needs; all of it
+            x = x + interpolate_each(self.positions[1:], rows, columns, grid)  # (B, N, D)
+            # Real patches first, then as many of the padding as the largest image needs; all of it
             # where torch only traces: how many those are is data.
             order = seen.int().argsort(dim=1, descending=True, stable=True)  # (B, N)
             if numbers_are_known(seen):
@@ -152,7 +152,7 @@ class ViLTOutput(NamedTuple):
     """Every token after it has read all the others, and both modalities in one vector."""
 
     words: Tensor  # (B, T, D)
-    picture: Tensor  # (B, 1 + N, D), its CLS first
+    image: Tensor  # (B, 1 + N, D), its CLS first
     pooled: Tensor  # (B, D), each number in [-1, 1], from the first word, [CLS]
 
 
@@ -160,7 +160,7 @@ class ViLT(nn.Module):
     """One transformer over both modalities: nothing else stands between pixels and answer.
 
     >>> output = ViLT(tiny())(torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, 32, 32))
-    >>> output.words.shape, output.picture.shape, output.pooled.shape
+    >>> output.words.shape, output.image.shape, output.pooled.shape
     (torch.Size([1, 3, 32]), torch.Size([1, 17, 32]), torch.Size([1, 32]))
     """
 
@@ -184,18 +184,18 @@ class ViLT(nn.Module):
         pixels: Tensor | None = None,
         types: Tensor | None = None,
     ) -> ViLTOutput:
-        """Arguments as `ViLTEmbeddings`: words (B, T), pictures (B, C, height, width), masks."""
+        """Arguments as `ViLTEmbeddings`: words (B, T), images (B, C, height, width), masks."""
         if tokens.shape[0] != images.shape[0]:
-            raise ValueError(f"there are {tokens.shape[0]} texts but {images.shape[0]} pictures")
+            raise ValueError(f"there are {tokens.shape[0]} texts but {images.shape[0]} images")
         x, seen = self.embeddings(tokens, images, real, pixels, types)
         x = self.transformer(x, mask=None if seen is None else padding_mask(seen))
         x = self.norm(x)
-        words, picture = x[:, : tokens.shape[1]], x[:, tokens.shape[1] :]
-        return ViLTOutput(words, picture, self.pooler(words[:, 0]).tanh())
+        words, image = x[:, : tokens.shape[1]], x[:, tokens.shape[1] :]
+        return ViLTOutput(words, image, self.pooler(words[:, 0]).tanh())
 
 
 class ViLTForMatching(nn.Module):
-    """Do these words belong to this picture? One logit; above 0 means yes.
+    """Do these words belong to this image? One logit; above 0 means yes.
 
     >>> model = ViLTForMatching(ViLT(tiny()))
     >>> model(torch.tensor([[5, 7, 9]] * 2), torch.zeros(2, 3, 32, 32)).shape
@@ -213,7 +213,7 @@ class ViLTForMatching(nn.Module):
 
 
 class ViLTForMaskedLM(nn.Module):
-    """Which word was covered? Logits at every word; the picture may tell what the words do not.
+    """Which word was covered? Logits at every word; the image may tell what the words do not.
 
     >>> model = ViLTForMaskedLM(ViLT(tiny()))
     >>> model(torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, 32, 32)).shape

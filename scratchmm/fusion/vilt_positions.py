@@ -1,6 +1,6 @@
-"""ViLT's positions: which patches of a padded picture are real, and where each stands in it.
+"""ViLT's positions: which patches of a padded image are real, and where each stands in it.
 
-Paper: ViLT (Kim et al. 2021, arXiv 2102.03334); what it does with pictures of several sizes stands in
+Paper: ViLT (Kim et al. 2021, arXiv 2102.03334); what it does with images of several sizes stands in
 its code only.
 Dimensions: B batch, D width, S rows and columns of the learned square; P rows and Q columns of the
 padded grid, N = P * Q, and L either of them.
@@ -15,13 +15,15 @@ from torch import Tensor
 from scratchmm.layers.tracing import numbers_are_known
 
 
-def spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+def interpolate_positions(
+    positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]
+) -> Tensor:
     """The learned square of positions, stretched over the filled corner of a grid: (N, D).
 
-    positions: (S * S, D); filled: (rows, columns) of the picture itself, at the top left; grid:
-    (rows, columns) with the padding, which gets zeros. One picture; `spread_each` has a batch.
+    positions: (S * S, D); filled: (rows, columns) of the image itself, at the top left; grid:
+    (rows, columns) with the padding, which gets zeros. One image; `interpolate_each` has a batch.
 
-    >>> spread_positions(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), (1, 2), (2, 3)).view(2, 3)
+    >>> interpolate_positions(torch.tensor([[1.0], [2.0], [3.0], [4.0]]), (1, 2), (2, 3)).view(2, 3)
     tensor([[1., 2., 0.],
             [0., 0., 0.]])
     """
@@ -33,13 +35,15 @@ def spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int
     return rearrange(F.pad(square, (0, missing[1], 0, missing[0])), "1 d h w -> (h w) d")
 
 
-def spread_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[int, int]) -> Tensor:
-    """`spread_positions` for a batch of pictures, each with its own filled corner: (B, N, D).
+def interpolate_each(
+    positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[int, int]
+) -> Tensor:
+    """`interpolate_positions` for a batch of images, each with its own filled corner: (B, N, D).
 
     positions: (S * S, D); rows, columns: int64 (B,), filled in each; Python need not know the numbers.
 
     >>> square = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
-    >>> spread_each(square, torch.tensor([1, 2]), torch.tensor([2, 3]), (2, 3)).view(2, 2, 3)
+    >>> interpolate_each(square, torch.tensor([1, 2]), torch.tensor([2, 3]), (2, 3)).view(2, 2, 3)
     tensor([[[1.0000, 2.0000, 0.0000],
              [0.0000, 0.0000, 0.0000]],
     <BLANKLINE>
@@ -73,9 +77,9 @@ def stretch(counts: Tensor, side: int, length: int) -> Tensor:
 def filled_patches(
     pixels: Tensor, images: Tensor, patch: int
 ) -> tuple[list[tuple[int, int]], Tensor]:
-    """The (rows, columns) of patches that each picture fills; and which patches, bool (B, N).
+    """The (rows, columns) of patches that each image fills; and which patches, bool (B, N).
 
-    pixels: bool, a mask of each picture, which must lie at the top left (ValueError). A patch counts
+    pixels: bool, a mask of each image, which must lie at the top left (ValueError). A patch counts
     if its top left pixel does.
 
     >>> pixels = torch.ones(1, 4, 6, dtype=torch.bool)
@@ -96,8 +100,8 @@ def count_patches(pixels: Tensor, images: Tensor, patch: int) -> tuple[Tensor, T
     expected = (images.shape[0], *images.shape[-2:])
     if tuple(pixels.shape) != expected or pixels.dtype != torch.bool:
         raise ValueError(
-            f"the mask of the pictures is {tuple(pixels.shape)} of {pixels.dtype}, "
-            f"but they need {expected} of torch.bool (True = picture)"
+            f"the mask of the images is {tuple(pixels.shape)} of {pixels.dtype}, "
+            f"but they need {expected} of torch.bool (True = image)"
         )
     seen = pixels[:, ::patch, ::patch]
     rows, columns = seen[:, :, 0].sum(dim=1), seen[:, 0].sum(dim=1)  # each (B,)
@@ -105,5 +109,5 @@ def count_patches(pixels: Tensor, images: Tensor, patch: int) -> tuple[Tensor, T
     across = torch.arange(seen.shape[2], device=seen.device) < columns[:, None]
     wrong = (seen != down[:, :, None] & across[:, None]).flatten(1).any(dim=1)  # (B,)
     if numbers_are_known(wrong) and wrong.any():
-        raise ValueError(f"picture {int(wrong.nonzero()[0])} is not a rectangle at the top left")
+        raise ValueError(f"image {int(wrong.nonzero()[0])} is not a rectangle at the top left")
     return rows, columns, seen.flatten(1)

@@ -3,10 +3,10 @@
 Paper: Align before Fuse (Li et al. 2021, arXiv 2107.07651), section 3.1: a contrastive loss brings
 both encoders into one space before cross-attention fuses them; that both directions ask is from
 LXMERT (Tan and Bansal 2019, arXiv 1908.07490).
-Dimensions: B batch, C channels, T text tokens, N picture tokens, D width, E of the shared space,
+Dimensions: B batch, C channels, T text tokens, N image tokens, D width, E of the shared space,
 K classes.
-Differs from the paper: both directions ask, not the words alone; means stand for a text and a
-picture, not their first tokens; no momentum and no queue; no dropout.
+Differs from the paper: both directions ask, not the words alone; means stand for a text and an
+image, not their first tokens; no momentum and no queue; no dropout.
 """
 
 import math
@@ -28,7 +28,7 @@ from scratchmm.sentences import check_sizes
 class VisionLanguageConfig:
     """The sizes of what stands on the two encoders."""
 
-    picture_width: int  # of the picture encoder's tokens
+    image_width: int  # of the image encoder's tokens
     text_width: int  # of the text encoder's tokens
     width: int = 256  # of every token once they meet
     heads: int = 4  # of attention, a divisor of the width
@@ -57,14 +57,14 @@ class VisionLanguageOutput(NamedTuple):
 
     logits: Tensor  # (B, K)
     image_embeddings: Tensor  # (B, E), unit length, from before the words were asked
-    text_embeddings: Tensor  # (B, E), unit length, from before the picture was asked
+    text_embeddings: Tensor  # (B, E), unit length, from before the image was asked
     scale: Tensor  # scalar, 1 / temperature
 
 
 class VisionLanguageModel(nn.Module):
     """Any two encoders, cross-attention both ways, a fused head, and a contrastive head.
 
-    pictures: a module from images (B, C, height, width) to tokens, such as VisionTransformer;
+    images: a module from images (B, C, height, width) to tokens, such as VisionTransformer;
     texts: a module from tokens and their mask to tokens, such as BERTEncoder.
 
     >>> from scratchmm.language import bert
@@ -76,16 +76,16 @@ class VisionLanguageModel(nn.Module):
     (torch.Size([2, 5]), torch.Size([2, 16]))
     """
 
-    def __init__(self, pictures: nn.Module, texts: nn.Module, config: VisionLanguageConfig) -> None:
+    def __init__(self, images: nn.Module, texts: nn.Module, config: VisionLanguageConfig) -> None:
         super().__init__()
-        self.config, self.pictures, self.texts = config, pictures, texts
+        self.config, self.images, self.texts = config, images, texts
         width = config.width
-        self.picture_projection = nn.Linear(config.picture_width, width)
+        self.image_projection = nn.Linear(config.image_width, width)
         self.text_projection = nn.Linear(config.text_width, width)
-        self.image_embedding = nn.Linear(config.picture_width, config.embedding, bias=False)
+        self.image_embedding = nn.Linear(config.image_width, config.embedding, bias=False)
         self.text_embedding = nn.Linear(config.text_width, config.embedding, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.picture_blocks = self._blocks()
+        self.image_blocks = self._blocks()
         self.text_blocks = self._blocks()
         self.norm = nn.LayerNorm(2 * width, eps=config.epsilon)
         self.fused = FeedForward(2 * width, config.hidden)
@@ -96,26 +96,26 @@ class VisionLanguageModel(nn.Module):
     ) -> VisionLanguageOutput:
         """images: float (B, C, height, width); tokens: int64 (B, T); real: bool (B, T)."""
         if images.shape[0] != tokens.shape[0]:
-            raise ValueError(f"there are {images.shape[0]} pictures but {tokens.shape[0]} texts")
-        picture, words = self.pictures(images), self.texts(tokens, real)
-        check_stream("picture tokens", picture, self.config.picture_width)
+            raise ValueError(f"there are {images.shape[0]} images but {tokens.shape[0]} texts")
+        image, words = self.images(images), self.texts(tokens, real)
+        check_stream("image tokens", image, self.config.image_width)
         check_stream("words", words, self.config.text_width, real)
-        image_embeddings = self.image_embedding(picture.mean(dim=1))  # (B, E)
+        image_embeddings = self.image_embedding(image.mean(dim=1))  # (B, E)
         text_embeddings = self.text_embedding(masked_mean(words, real))  # (B, E)
         return VisionLanguageOutput(
-            self.fuse(self.picture_projection(picture), self.text_projection(words), real),
+            self.fuse(self.image_projection(image), self.text_projection(words), real),
             F.normalize(image_embeddings, dim=-1),
             F.normalize(text_embeddings, dim=-1),
             self.log_scale.clamp(max=math.log(100)).exp(),
         )
 
-    def fuse(self, picture: Tensor, words: Tensor, real: Tensor | None = None) -> Tensor:
-        """picture: (B, N, D) and words: (B, T, D) ask each other. Returns logits (B, K)."""
+    def fuse(self, image: Tensor, words: Tensor, real: Tensor | None = None) -> Tensor:
+        """image: (B, N, D) and words: (B, T, D) ask each other. Returns logits (B, K)."""
         mask = None if real is None else padding_mask(real)
-        for look, tell in zip(self.text_blocks, self.picture_blocks, strict=True):
-            # Both at once: the picture is told of the words as they were before they looked.
-            words, picture = look(words, picture, mask), tell(picture, words, context_mask=mask)
-        both = torch.cat([masked_mean(words, real), picture.mean(dim=1)], dim=-1)  # (B, 2 * D)
+        for look, tell in zip(self.text_blocks, self.image_blocks, strict=True):
+            # Both at once: the image is told of the words as they were before they looked.
+            words, image = look(words, image, mask), tell(image, words, context_mask=mask)
+        both = torch.cat([masked_mean(words, real), image.mean(dim=1)], dim=-1)  # (B, 2 * D)
         both = both + self.fused(self.norm(both))  # (B, 2 * D)
         return self.head(both)  # (B, K)
 

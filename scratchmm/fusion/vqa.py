@@ -1,9 +1,9 @@
-"""Visual question answering: the words of the question look at the picture, and pick an answer.
+"""Visual question answering: the words of the question look at the image, and pick an answer.
 
 Papers: VQA: Visual Question Answering (Agrawal et al. 2015, arXiv 1505.00468), for answers as
 classes; Stacked Attention Networks (Yang et al. 2015, arXiv 1511.02274), section 3, for questions
-that look at a picture several times.
-Dimensions: B batch, C channels, T words, N picture tokens, D width, H heads, K answers.
+that look at an image several times.
+Dimensions: B batch, C channels, T words, N image tokens, D width, H heads, K answers.
 Differs from the papers: every word looks, not the question as a whole; words are embedded and mixed
 as transformers do, and the answer is read off the first token, which starts every question.
 """
@@ -78,27 +78,27 @@ class AnswerVocabulary:
 
 @dataclass(frozen=True)
 class VQAConfig:
-    """The sizes of a VQA model, without its picture encoder."""
+    """The sizes of a VQA model, without its image encoder."""
 
     vocabulary: int  # tokens of the questions
     answers: int  # answers to choose from, K
-    picture_width: int  # of the picture encoder's tokens, C
-    picture_tokens: int  # that the picture encoder gives, N
+    image_width: int  # of the image encoder's tokens, C
+    image_tokens: int  # that the image encoder gives, N
     context_length: int = 32  # the longest question in tokens
     width: int = 64  # of every word
-    depth: int = 3  # times that the words look at the picture
+    depth: int = 3  # times that the words look at the image
     heads: int = 4  # of attention, a divisor of the width
     hidden: int = 128  # inside the feed-forward networks
     epsilon: float = 1e-5  # of the layer norms
-    grid: tuple[int, int] | None = None  # rows and columns of the picture tokens, if they lie so
+    grid: tuple[int, int] | None = None  # rows and columns of the image tokens, if they lie so
 
     def __post_init__(self) -> None:
         check_sizes(self)
         check_heads(self.width, self.heads)
-        if self.grid is not None and self.grid[0] * self.grid[1] != self.picture_tokens:
+        if self.grid is not None and self.grid[0] * self.grid[1] != self.image_tokens:
             rows, columns = self.grid
             raise ValueError(
-                f"a grid of {rows} rows and {columns} columns is not {self.picture_tokens} tokens"
+                f"a grid of {rows} rows and {columns} columns is not {self.image_tokens} tokens"
             )
 
 
@@ -123,10 +123,10 @@ def grid_positions(rows: int, columns: int, width: int) -> Tensor:
     return torch.cat([row, column], dim=-1).flatten(0, 1)
 
 
-class LookingLayer(nn.Module):
-    """Words read each other, look at the picture, and think: residual, norms before.
+class CrossAttentionLayer(nn.Module):
+    """Words read each other, look at the image, and think: residual, norms before.
 
-    >>> layer = LookingLayer(width=8, heads=2, hidden=32)
+    >>> layer = CrossAttentionLayer(width=8, heads=2, hidden=32)
     >>> words, weights = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
     >>> words.shape, weights.shape
     (torch.Size([1, 3, 8]), torch.Size([1, 2, 3, 5]))
@@ -142,16 +142,16 @@ class LookingLayer(nn.Module):
         self.think = FeedForward(width, hidden)
 
     def forward(
-        self, words: Tensor, picture: Tensor, mask: Tensor | None = None
+        self, words: Tensor, image: Tensor, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """words: (B, T, D); picture: (B, N, D); mask: of the words. Also weights (B, H, T, N)."""
+        """words: (B, T, D); image: (B, N, D); mask: of the words. Also weights (B, H, T, N)."""
         words = words + self.read(self.read_norm(words), mask=mask)
-        seen, weights = self.look(self.look_norm(words), picture)
+        seen, weights = self.look(self.look_norm(words), image)
         words = words + seen
         return words + self.think(self.think_norm(words)), weights
 
 
-class Answered(NamedTuple):
+class VQAOutput(NamedTuple):
     """A score for each answer, and where each word looked, once a layer."""
 
     logits: Tensor  # (B, K)
@@ -159,9 +159,9 @@ class Answered(NamedTuple):
 
 
 class VQA(nn.Module):
-    """A question and a picture in, a score for each answer of a vocabulary out.
+    """A question and an image in, a score for each answer of a vocabulary out.
 
-    pictures: a module from images to tokens (B, N, C), such as VisionTransformer, or to a grid of
+    images: a module from images to tokens (B, N, C), such as VisionTransformer, or to a grid of
     features (B, C, height, width), such as ResNet, which is read row by row.
 
     >>> from scratchmm.vision import vit
@@ -171,44 +171,43 @@ class VQA(nn.Module):
     (torch.Size([2, 11]), 2, torch.Size([2, 4, 3, 17]))
     """
 
-    def __init__(self, pictures: nn.Module, config: VQAConfig) -> None:
+    def __init__(self, images: nn.Module, config: VQAConfig) -> None:
         super().__init__()
-        self.config, self.pictures = config, pictures
+        self.config, self.images = config, images
         width, epsilon = config.width, config.epsilon
         # Words tell more than where they stand: their vectors are the longer ones.
         self.words = nn.Embedding(config.vocabulary, width)  # standard deviation 1
         self.positions = nn.Parameter(0.3 * torch.randn(config.context_length, width))
-        self.features_norm = nn.LayerNorm(config.picture_width, eps=epsilon)
-        self.project = nn.Linear(config.picture_width, width)
+        self.features_norm = nn.LayerNorm(config.image_width, eps=epsilon)
+        self.project = nn.Linear(config.image_width, width)
         # Where each token stands: features do not say, and "left of" is all about it. In a grid,
         # neighbours start alike: from places drawn at random that is learned late, or not at all.
-        places = 0.7 * torch.randn(config.picture_tokens, width)
+        places = 0.7 * torch.randn(config.image_tokens, width)
         self.places = nn.Parameter(
             grid_positions(*config.grid, width) if config.grid is not None else places
         )
-        self.picture_norm = nn.LayerNorm(width, eps=epsilon)
+        self.image_norm = nn.LayerNorm(width, eps=epsilon)
         self.layers = nn.ModuleList(
-            LookingLayer(width, config.heads, config.hidden, epsilon) for _ in range(config.depth)
+            CrossAttentionLayer(width, config.heads, config.hidden, epsilon)
+            for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width, eps=epsilon)
         self.head = nn.Linear(width, config.answers)
 
-    def forward(self, images: Tensor, tokens: Tensor, real: Tensor | None = None) -> Answered:
+    def forward(self, images: Tensor, tokens: Tensor, real: Tensor | None = None) -> VQAOutput:
         """images: (B, channels, height, width); tokens: int64 (B, T); real: bool (B, T)."""
         if images.shape[0] != tokens.shape[0]:
-            raise ValueError(
-                f"there are {images.shape[0]} pictures but {tokens.shape[0]} questions"
-            )
+            raise ValueError(f"there are {images.shape[0]} images but {tokens.shape[0]} questions")
         if real is not None:
             check_mask("questions", real, (tokens.shape[0], tokens.shape[1]))
-        picture = self.picture_tokens(images)
+        image = self.image_tokens(images)
         mask = None if real is None else padding_mask(real)
         words = self.question_tokens(tokens)  # (B, T, D)
         looked = []
         for layer in self.layers:
-            words, weights = layer(words, picture, mask)
+            words, weights = layer(words, image, mask)
             looked.append(weights)  # (B, H, T, N)
-        return Answered(self.head(self.norm(words[:, 0])), looked)
+        return VQAOutput(self.head(self.norm(words[:, 0])), looked)
 
     def question_tokens(self, tokens: Tensor) -> Tensor:
         """The question's words with their positions: int64 (B, T) to (B, T, D)."""
@@ -218,16 +217,16 @@ class VQA(nn.Module):
             raise ValueError(f"{length} tokens do not fit a context of {most}")
         return self.words(tokens) + self.positions[:length]  # (B, T, D)
 
-    def picture_tokens(self, images: Tensor) -> Tensor:
-        """The picture as the words see it: tokens with their places, (B, N, D)."""
-        picture = self.pictures(images)
-        if picture.dim() == 4:
-            picture = picture.flatten(2).transpose(1, 2)  # (B, N, C)
-        expected = (self.config.picture_tokens, self.config.picture_width)
-        if tuple(picture.shape[1:]) != expected:
+    def image_tokens(self, images: Tensor) -> Tensor:
+        """The image as the words see it: tokens with their places, (B, N, D)."""
+        image = self.images(images)
+        if image.dim() == 4:
+            image = image.flatten(2).transpose(1, 2)  # (B, N, C)
+        expected = (self.config.image_tokens, self.config.image_width)
+        if tuple(image.shape[1:]) != expected:
             raise ValueError(
-                f"the picture is {picture.shape[1]} tokens of width {picture.shape[2]}, "
+                f"the image is {image.shape[1]} tokens of width {image.shape[2]}, "
                 f"but this model takes {expected[0]} of width {expected[1]}"
             )
-        picture = self.project(self.features_norm(picture))  # (B, N, D)
-        return self.picture_norm(picture + self.places)  # (B, N, D)
+        image = self.project(self.features_norm(image))  # (B, N, D)
+        return self.image_norm(image + self.places)  # (B, N, D)

@@ -26,10 +26,10 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from scratchmm.files import atomic_write, read_json
 from scratchmm.language.cleaning import as_text, base_symbols, symbol_bytes, word_splitter
 from scratchmm.language.fast_bpe import merge_long_word, train_many_merges
 from scratchmm.sentences import check_count
-from scratchmm.whole_file import read_json, write_whole
 
 Pair = tuple[str, str]
 START, END, PAD = "<|startoftext|>", "<|endoftext|>", "<|pad|>"
@@ -281,7 +281,7 @@ class BytePairEncoding:
         """Write the tokenizer to a JSON file; the file appears whole or not at all."""
         names = ("style", "start", "end", "pad", "symbols", "merges")
         content = {"format": FORMAT} | {name: getattr(self, name) for name in names}
-        write_whole(path, json.dumps(content, ensure_ascii=False))
+        atomic_write(path, json.dumps(content, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

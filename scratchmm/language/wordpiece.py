@@ -23,11 +23,11 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from scratchmm.files import atomic_write
 from scratchmm.language.bert_words import bert_words
 from scratchmm.language.bpe import CACHED, Pair, check_token, replace_pair
 from scratchmm.language.wordpiece_files import agreed_case, read_pieces
 from scratchmm.sentences import check_count
-from scratchmm.whole_file import write_whole
 
 PAD, UNKNOWN, START, END, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 INSIDE = "##"  # before a piece that goes on a word
@@ -233,7 +233,7 @@ class WordPiece:
 
     def save(self, path: str | Path) -> None:
         """Write the pieces as a `vocab.txt`, one a line; it appears whole or not at all."""
-        write_whole(path, "".join(f"{symbol}\n" for symbol in self.symbols))
+        atomic_write(path, "".join(f"{symbol}\n" for symbol in self.symbols))
 
     @classmethod
     def load(cls, path: str | Path, *, lower: bool | None = None) -> Self:

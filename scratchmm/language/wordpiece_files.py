@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchmm.file_kinds import text_of
-from scratchmm.whole_file import read_json
+from scratchmm.files import read_json
 
 VOCABULARY, SETTINGS, WHOLE = "vocab.txt", "tokenizer_config.json", "tokenizer.json"
 SPECIALS_MAP, ADDED = "special_tokens_map.json", "added_tokens.json"

@@ -14,7 +14,7 @@ _HOMES = homes_of(
         "embeddings": "PatchEmbedding patchify resize_positions",
         "boxes": "TubeletEmbedding SpectrogramPatchEmbedding",
         "convolution": "NormedConvolution ResidualBlock BottleneckBlock",
-        "picture_blocks": "PictureBlock PictureAttention Downsample Upsample",
+        "image_blocks": "ResidualBlock2d SelfAttention2d Downsample Upsample",
         "lstm": "LSTMCell LSTM",
         "sinusoids": "sinusoidal_positions timestep_embedding",
         "rotary": "RotaryPositions",

@@ -168,8 +168,8 @@ class MultiHeadAttention(nn.Module):
     key_heads heads of queries that lie side by side.
 
     >>> layer = MultiHeadAttention(width=8, heads=2, context_width=6)
-    >>> words, picture = torch.zeros(1, 3, 8), torch.zeros(1, 5, 6)
-    >>> output, weights = layer(words, context=picture, return_weights=True)
+    >>> words, image = torch.zeros(1, 3, 8), torch.zeros(1, 5, 6)
+    >>> output, weights = layer(words, context=image, return_weights=True)
     >>> output.shape, weights.shape
     (torch.Size([1, 3, 8]), torch.Size([1, 2, 3, 5]))
     """

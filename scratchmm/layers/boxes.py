@@ -1,4 +1,4 @@
-"""Patches of clips and of spectrograms, as `PatchEmbedding` has them of pictures.
+"""Patches of clips and of spectrograms, as `PatchEmbedding` has them of images.
 
 Papers: ViViT (Arnab et al. 2021, arXiv 2103.15691), section 3.2, for tubelets; AST (Gong et al.
 2021, arXiv 2104.01778), section 2.1, for overlapping patches of a spectrogram.

@@ -77,11 +77,11 @@ def check_divisible(what: str, size: int, by: str, divisor: int) -> None:
 
 
 def check_channels(what: str, found: int, expected: int) -> None:
-    """Refuse pictures of another number of channels.
+    """Refuse images of another number of channels.
 
-    >>> check_channels("pictures", 1, 3)
+    >>> check_channels("images", 1, 3)
     Traceback (most recent call last):
-    ValueError: the pictures have 1 channels, but this model takes 3
+    ValueError: the images have 1 channels, but this model takes 3
     """
     if found != expected:
         raise ValueError(f"the {what} have {found} channels, but this model takes {expected}")

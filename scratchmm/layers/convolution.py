@@ -49,8 +49,8 @@ def convolve(layer: nn.Module, x: Tensor) -> Tensor:
     """layer(x), for a convolution; in float32 where torch's gradient in bfloat16 is wrong.
 
     On CPUs with instructions for bfloat16, torch 2.13 reads memory that nobody wrote for the gradient
-    of the weights, over 2 frames or pictures 1 wide: numbers of 1e30, or nan. So none over time is
-    done in bfloat16 there, nor any of pictures that thin. x: (B, C, ...). Returns (B, outputs, ...).
+    of the weights, over 2 frames or images 1 wide: numbers of 1e30, or nan. So none over time is
+    done in bfloat16 there, nor any of images that thin. x: (B, C, ...). Returns (B, outputs, ...).
 
     >>> layer, x = nn.Conv3d(3, 8, 3, padding=1), torch.zeros(1, 3, 2, 4, 4)
     >>> with torch.autocast("cpu", dtype=torch.bfloat16):

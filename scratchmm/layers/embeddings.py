@@ -1,4 +1,4 @@
-"""Embeddings: pictures cut into patches; and where each patch stands.
+"""Embeddings: images cut into patches; and where each patch stands.
 
 Paper: An Image is Worth 16x16 Words (Dosovitskiy et al. 2020, arXiv 2010.11929), section 3.1.
 Dimensions: B batch, C channels, N patches, D width.
@@ -16,7 +16,7 @@ from scratchmm.layers.tracing import left_to_the_gpu, numbers_are_known
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
-    """Cut pictures (B, C, height, width) into patches (B, N, C * patch * patch).
+    """Cut images (B, C, height, width) into patches (B, N, C * patch * patch).
 
     Patches in reading order (rows of patches from the top, each from the left); within a patch
     channel by channel, each in reading order, as a convolution's weight is laid out. A height or
@@ -31,7 +31,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 
 class PatchEmbedding(nn.Module):
-    """Pictures to patch tokens: each patch, laid out flat, through one Linear layer.
+    """Images to patch tokens: each patch, laid out flat, through one Linear layer.
 
     Equals Conv2d(channels, width, kernel_size=patch, stride=patch) with the weight flattened.
 
@@ -46,7 +46,7 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns (B, N, D)."""
-        check_channels("pictures", images.shape[1], self.channels)
+        check_channels("images", images.shape[1], self.channels)
         return self.projection(patchify(images, self.patch))  # (B, N, D)
 
 

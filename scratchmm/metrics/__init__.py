@@ -1,4 +1,4 @@
-"""How good it is: recall, FID, CLIPScore, VQA accuracy, bias, measures of a picture."""
+"""How good it is: recall, FID, CLIPScore, VQA accuracy, bias, measures of an image."""
 
 from typing import Any
 

@@ -1,10 +1,10 @@
 """Modality bias: which input does a model really use? Take each away in turn and see.
 
 Shuffled: each sample gets that input of another sample, so it looks as always but says nothing.
-Blanked: it is replaced by the same nothing for all. A model that answers as well with the pictures
+Blanked: it is replaced by the same nothing for all. A model that answers as well with the images
 shuffled never looked at them.
 
-Idea: permutation importance, Random Forests (Breiman, 2001); for pictures and words, e.g. Making
+Idea: permutation importance, Random Forests (Breiman, 2001); for images and words, e.g. Making
 the V in VQA Matter (arXiv 1612.00837).
 Differs from the papers: no sample keeps its own input by chance when shuffled.
 
@@ -46,9 +46,9 @@ def modality_bias(
 
     Raises ValueError on unequal numbers of samples, fewer than 2 samples, unknown names in `blank`.
 
-    >>> inputs = {"picture": torch.arange(6), "words": torch.zeros(6)}
-    >>> found = modality_bias(lambda given: given["picture"], inputs, torch.arange(6))
-    >>> found["picture"].shuffled, found["words"].shuffled
+    >>> inputs = {"image": torch.arange(6), "words": torch.zeros(6)}
+    >>> found = modality_bias(lambda given: given["image"], inputs, torch.arange(6))
+    >>> found["image"].shuffled, found["words"].shuffled
     (0.0, 1.0)
     """
     found = bias_by_group(answer, inputs, targets, ["all"] * len(targets), blank, rounds, seed)
@@ -66,9 +66,9 @@ def bias_by_group(
 ) -> dict[str, dict[Hashable, Bias]]:
     """The same for each group of samples, such as the kinds of their questions.
 
-    >>> inputs = {"picture": torch.arange(4)}
-    >>> found = bias_by_group(lambda given: given["picture"], inputs, torch.arange(4), list("aabb"))
-    >>> found["picture"]["b"]
+    >>> inputs = {"image": torch.arange(4)}
+    >>> found = bias_by_group(lambda given: given["image"], inputs, torch.arange(4), list("aabb"))
+    >>> found["image"]["b"]
     Bias(intact=1.0, shuffled=0.0, blanked=0.0)
     """
     blank = blank or {}

@@ -1,4 +1,4 @@
-"""CLIPScore: does a picture show what the words say? A CLIP's cosine, without any right answer.
+"""CLIPScore: does an image show what the words say? A CLIP's cosine, without any right answer.
 
 Paper: CLIPScore, a Reference-free Evaluation Metric for Image Captioning (Hessel et al. 2021,
 arXiv 2104.08718), section 3.
@@ -17,7 +17,7 @@ WEIGHT = 2.5  # with the published CLIPs, scores then spread over about 0 to 1
 
 
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
-    """2.5 * max(cosine, 0) of each picture with its words: both (B, E), vectors of any length.
+    """2.5 * max(cosine, 0) of each image with its words: both (B, E), vectors of any length.
 
     Returns (B,) of their dtype; a zero embedding scores 0. Raises ValueError unless both are (B, E)
     alike.
@@ -27,7 +27,7 @@ def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     """
     if image_embeddings.shape != text_embeddings.shape or image_embeddings.ndim != 2:
         shapes = f"{tuple(image_embeddings.shape)} and {tuple(text_embeddings.shape)}"
-        raise ValueError(f"embeddings of pictures and words are {shapes}, not the same (B, E)")
+        raise ValueError(f"embeddings of images and words are {shapes}, not the same (B, E)")
     cosine = vectors.cosine(image_embeddings, text_embeddings)  # (B,)
     return (WEIGHT * cosine.clamp(min=0)).to(image_embeddings.dtype)  # (B,)
 
@@ -40,8 +40,8 @@ def ref_clip_score(
     reference_embeddings: (B, R, E). Returns (B,); 0 where either is 0. Raises ValueError where the
     three do not belong together.
 
-    >>> picture, caption = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
-    >>> ref_clip_score(picture, caption, torch.tensor([[[0.0, 1.0], [2.0, 0.0]]]))
+    >>> image, caption = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    >>> ref_clip_score(image, caption, torch.tensor([[[0.0, 1.0], [2.0, 0.0]]]))
     tensor([1.4286])
     """
     score = clip_score(image_embeddings, text_embeddings)

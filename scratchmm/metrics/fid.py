@@ -1,4 +1,4 @@
-"""FID: how far is a crowd of generated pictures from a crowd of real ones?
+"""FID: how far is a crowd of generated images from a crowd of real ones?
 
 Each crowd's features are taken for a normal distribution, and the Frechet distance is between those:
 d = |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)).
@@ -6,7 +6,7 @@ d = |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)).
 Paper: GANs Trained by a Two Time-Scale Update Rule (Heusel et al. 2017, arXiv 1706.08500), equation 6.
 Dimensions: N samples, D width of the features.
 Differs from the paper: the features are whatever is handed in. A distance says little by itself:
-compare it with real pictures against other real ones, as many, since few samples make it larger; and
+compare it with real images against other real ones, as many, since few samples make it larger; and
 never with a distance on other features.
 """
 

@@ -1,4 +1,4 @@
-"""Small pictures varied for training, a whole batch at once, fixed by a generator.
+"""Small images varied for training, a whole batch at once, fixed by a generator.
 
 Differs from the paper: nothing (there is none).
 """
@@ -9,11 +9,11 @@ from torch import Generator, Tensor
 
 from scratchmm.sentences import check_count
 
-MOST = 4096  # pixels that a picture is moved
+MOST = 4096  # pixels that an image is moved
 
 
-def random_shift(pictures: Tensor, generator: Generator, most: int = 2) -> Tensor:
-    """Move each picture by up to `most` pixels either way; its edge is repeated where it left.
+def random_shift(images: Tensor, generator: Generator, most: int = 2) -> Tensor:
+    """Move each image by up to `most` pixels either way; its edge is repeated where it left.
 
     (B, C, H, W) in and out.
 
@@ -21,39 +21,39 @@ def random_shift(pictures: Tensor, generator: Generator, most: int = 2) -> Tenso
     torch.Size([2, 1, 4, 3])
     """
     check_count("most", most, least=0, most=MOST)
-    batch, _, height, width = pictures.shape
-    padded = F.pad(pictures, (most, most, most, most), mode="replicate")
+    batch, _, height, width = images.shape
+    padded = F.pad(images, (most, most, most, most), mode="replicate")
     down, across = torch.randint(0, 2 * most + 1, (2, batch, 1), generator=generator)
     rows = (down + torch.arange(height))[:, None, :, None]  # (B, 1, H, 1)
     columns = (across + torch.arange(width))[:, None, None, :]  # (B, 1, 1, W)
     which = torch.arange(batch)[:, None, None, None]  # (B, 1, 1, 1)
-    channels = torch.arange(pictures.shape[1])[None, :, None, None]  # (1, C, 1, 1)
+    channels = torch.arange(images.shape[1])[None, :, None, None]  # (1, C, 1, 1)
     return padded[which, channels, rows, columns]
 
 
-def mirror(pictures: Tensor, generator: Generator) -> Tensor:
-    """Mirror half of the pictures, left to right: (B, C, H, W) in and out.
+def mirror(images: Tensor, generator: Generator) -> Tensor:
+    """Mirror half of the images, left to right: (B, C, H, W) in and out.
 
     Not for digits or arrows, where left and right mean something.
 
     >>> mirror(torch.ones(2, 1, 4, 3), Generator()).shape
     torch.Size([2, 1, 4, 3])
     """
-    mirrored = torch.rand(len(pictures), generator=generator) < 0.5
-    return torch.where(mirrored[:, None, None, None], pictures.flip(-1), pictures)
+    mirrored = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
 
 
-def shift_and_flip(pictures: Tensor, generator: Generator) -> Tensor:
-    """Move each picture by up to two pixels and mirror half of them: (B, C, H, W) in and out.
+def shift_and_flip(images: Tensor, generator: Generator) -> Tensor:
+    """Move each image by up to two pixels and mirror half of them: (B, C, H, W) in and out.
 
     >>> shift_and_flip(torch.ones(2, 1, 4, 3), Generator()).shape
     torch.Size([2, 1, 4, 3])
     """
-    return mirror(random_shift(pictures, generator), generator)
+    return mirror(random_shift(images, generator), generator)
 
 
 def mix_colors(images: Tensor, generator: Generator) -> Tensor:
-    """Each picture (B, 3, H, W) in colours of its own: every channel a random mean of all three.
+    """Each image (B, 3, H, W) in colours of its own: every channel a random mean of all three.
 
     Who is to know shapes has to see them in any colour: else a heart is known by being red.
 

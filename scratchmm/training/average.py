@@ -1,7 +1,7 @@
 """A moving average of a model's weights: what diffusion models are sampled with.
 
 The last steps of a training still move the weights to and fro, for each batch has noise of its
-own; their average lies in the middle and draws better pictures than any of them.
+own; their average lies in the middle and draws better images than any of them.
 
 Papers: Denoising Diffusion Probabilistic Models (Ho et al. 2020, arXiv 2006.11239), appendix B, with
 a decay of 0.9999; the idea from Acceleration of Stochastic Approximation by Averaging (Polyak and

@@ -1,7 +1,7 @@
 """Balanced sampling: rare answers and rare combinations of modalities are met as often as others.
 
 A model that sees "yes" nine times out of ten learns to say yes; one that seldom gets a sample
-without its picture never learns to do without. What is evened out is any label: an answer, a kind
+without its image never learns to do without. What is evened out is any label: an answer, a kind
 of question, the pattern of modalities that are present, or several of them at once in a tuple.
 
 Differs from the paper: nothing (there is none).
@@ -136,8 +136,8 @@ def balanced_weights(*levels: Sequence[Hashable]) -> Tensor:
 def patterns(present: Mapping[str, Tensor]) -> list[tuple[str, ...]]:
     """Which modalities each sample has, as labels to balance: from bool tensors (N,) by name.
 
-    >>> patterns({"picture": torch.tensor([True, False]), "words": torch.tensor([True, True])})
-    [('picture', 'words'), ('words',)]
+    >>> patterns({"image": torch.tensor([True, False]), "words": torch.tensor([True, True])})
+    [('image', 'words'), ('words',)]
     """
     lengths = {name: len(flags) for name, flags in present.items()}
     if len(set(lengths.values())) > 1:

@@ -1,7 +1,7 @@
 """Checkpoints: a file that is either the whole old one or the whole new one, and never code.
 
 A checkpoint is written under another name beside its place and moved there, which the file system
-does in one piece (`whole_file`). Files are read with `weights_only=True`: tensors and plain data,
+does in one piece (`atomic_file`). Files are read with `weights_only=True`: tensors and plain data,
 nothing else.
 
 Differs from the paper: nothing (there is none).
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from scratchmm.file_kinds import foreign_kind
-from scratchmm.whole_file import whole_file
+from scratchmm.files import atomic_file
 
 FORMAT = "scratchmm checkpoint 1"
 
@@ -38,7 +38,7 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with whole_file(path) as file:
+        with atomic_file(path) as file:
             torch.save({"format": FORMAT, **state}, file)
     except RuntimeError as error:  # torch's, which speaks of C++ and names no file
         raise OSError(f"{path} could not be written: the disk may be full") from error

@@ -1,7 +1,7 @@
 """Curriculum: the easy before the hard, in stages or by degrees.
 
 Stages say for how many steps which data is shown and which objectives count how much: first match
-pictures with words, then answer. By degrees, samples are sorted by difficulty and drawn from an
+images with words, then answer. By degrees, samples are sorted by difficulty and drawn from an
 easy share that grows until it is all of them.
 
 Papers: Curriculum Learning (Bengio and others, ICML 2009); Competence-based Curriculum Learning for

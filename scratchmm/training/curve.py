@@ -1,4 +1,4 @@
-"""The curve of a run: one CSV, one row a step, and a picture of it.
+"""The curve of a run: one CSV, one row a step, and an image of it.
 
 Differs from the paper: nothing (there is none).
 """
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from scratchmm.files import atomic_write
 from scratchmm.sentences import shortened
-from scratchmm.whole_file import write_whole
 
 COLUMNS = ("step", "loss", "learning_rate", "seconds")
 Row = dict[str, Any]  # step int; loss, learning_rate and seconds float
@@ -62,7 +62,7 @@ def curve_file(folder: Path | None, rows: Sequence[Row]) -> Iterator[Callable[[R
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "curve.csv"
-    write_whole(path, "".join(map(_line, [dict(zip(COLUMNS, COLUMNS)), *rows])))
+    atomic_write(path, "".join(map(_line, [dict(zip(COLUMNS, COLUMNS)), *rows])))
     with path.open("ab", buffering=0) as file:  # a killed process holds nothing back
 
         def write(row: Row) -> None:
@@ -83,7 +83,7 @@ def _line(row: Row) -> str:
 def draw_curve(rows: Sequence[Row], path: str | Path) -> bool:
     """Draw the loss over the steps to a PNG; True if it was drawn.
 
-    Needs matplotlib (extra `tutorials`); without it there is no picture, and nothing fails.
+    Needs matplotlib (extra `tutorials`); without it there is no image, and nothing fails.
     """
     try:
         import matplotlib  # noqa: F401
@@ -95,14 +95,12 @@ def draw_curve(rows: Sequence[Row], path: str | Path) -> bool:
     return True
 
 
-def picture_of_curve(
-    rows: Sequence[Row], path: Path, say: Callable[[str], None] | None = None
-) -> None:
+def plot_curve(rows: Sequence[Row], path: Path, say: Callable[[str], None] | None = None) -> None:
     """`draw_curve`; where that fails, it is said, and the run that ended well goes on."""
     try:
         draw_curve(rows, path)
     except (OSError, ValueError, RuntimeError) as error:
-        (say or _tell)(f"There is no picture of the curve: {error}")
+        (say or _tell)(f"There is no image of the curve: {error}")
 
 
 @contextmanager

@@ -23,16 +23,16 @@ def fingerprint(model: nn.Module) -> str:
 
 
 def content_of(*parts: Tensor | Iterable[str] | None) -> str:
-    """Sixteen letters that are others as soon as a picture, a label or a text is, or their order.
+    """Sixteen letters that are others as soon as an image, a label or a text is, or their order.
 
-    Tensors of whole numbers count as they are, pictures (floats in [-1, 1]) to the nearest of 256
-    levels: a last bit that another processor rounds otherwise makes no other data. 100,000 pictures
+    Tensors of whole numbers count as they are, images (floats in [-1, 1]) to the nearest of 256
+    levels: a last bit that another processor rounds otherwise makes no other data. 100,000 images
     of 32 x 32 take half a second, far less than to read them.
 
-    >>> pictures, texts = torch.zeros(2, 3, 4, 4), ["a cat", "a dog"]
-    >>> content_of(pictures, texts) == content_of(pictures + 1e-6, texts)
+    >>> images, texts = torch.zeros(2, 3, 4, 4), ["a cat", "a dog"]
+    >>> content_of(images, texts) == content_of(images + 1e-6, texts)
     True
-    >>> content_of(pictures, texts) == content_of(pictures, texts[::-1])
+    >>> content_of(images, texts) == content_of(images, texts[::-1])
     False
     """
     digest = hashlib.blake2b(digest_size=8)

@@ -19,7 +19,7 @@ from torch import nn
 
 from scratchmm.sentences import check_count
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
-from scratchmm.training.curve import COLUMNS, Row, curve_file, picture_of_curve, progress_bar
+from scratchmm.training.curve import COLUMNS, Row, curve_file, plot_curve, progress_bar
 from scratchmm.training.device import (
     pick_device,
     random_states,
@@ -28,7 +28,7 @@ from scratchmm.training.device import (
     to_device,
 )
 from scratchmm.training.optimizer import adamw, warmup_cosine
-from scratchmm.training.parts import part_groups
+from scratchmm.training.param_groups import param_groups
 from scratchmm.training.run_folder import CODE, check_same_run, code_of_run, one_run_at_a_time
 from scratchmm.training.threads import patient_threads
 
@@ -94,7 +94,7 @@ def fit(
     asked |= {CODE: code_of_run(model, loss, batch_at)} if place else {}
     device = pick_device(device)
     model.to(device).train()
-    groups = part_groups(model, rates, weight_decay) if rates else None
+    groups = param_groups(model, rates, weight_decay) if rates else None
     optimizer = adamw(model, learning_rate, weight_decay, groups)
     seed_everything(seed)
     curve = _restore(place, asked, model, optimizer, resume) if place else []
@@ -127,7 +127,7 @@ def fit(
             if place and ((step + 1) % save_every == 0 or step + 1 == steps):
                 _save(place, asked, model, optimizer, curve)
     if place:
-        picture_of_curve(curve, place / "curve.png", say)
+        plot_curve(curve, place / "curve.png", say)
     return curve
 
 

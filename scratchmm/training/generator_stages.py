@@ -1,14 +1,14 @@
-"""The three trainings of the small text-to-image model: to squeeze pictures, to read, to draw.
+"""The three trainings of the small text-to-image model: to squeeze images, to read, to draw.
 
-The reader of the words goes before the drawing. Where a picture is all noise, the best guess of it is
-the mean of all pictures of which the sentence is true; to say that mean takes no UNet. So the reader
+The reader of the words goes before the drawing. Where an image is all noise, the best guess of it is
+the mean of all images of which the sentence is true; to say that mean takes no UNet. So the reader
 learns it alone, at a fifth of the cost of a step of drawing: after some hundred steps it knows
 "on the left", which the UNet with an unlearned reader did not after a thousand. (Stable Diffusion's
 reader was trained before, too, as a half of CLIP, and there it was frozen.)
 
 Paper: High-Resolution Image Synthesis with Latent Diffusion Models (Rombach et al. 2021,
 arXiv 2112.10752), sections 3.1 and 3.3.
-Dimensions: B batch, S pictures, C channels, H, W height and width, T tokens, D width of the words, Z
+Dimensions: B batch, S images, C channels, H, W height and width, T tokens, D width of the words, Z
 channels of the latents on a grid of X x Y cells.
 Differs from the paper: the training of the reader, which learns on in the drawing; a moving average
 of the weights is kept (`training.average`).
@@ -36,9 +36,9 @@ READ_BATCH, DRAW_BATCH = 128, 64
 
 
 def squeezing_loss(vae: VAE, folded: Tensor, kl_weight: float = 1e-4) -> Tensor:
-    """Squared error of folded pictures and, a number of the latents, kl_weight times the KL.
+    """Squared error of folded images and, a number of the latents, kl_weight times the KL.
 
-    Squared, not absolute as in `vae.vae_loss`: in a training of a minute the median of a picture is
+    Squared, not absolute as in `vae.vae_loss`: in a training of a minute the median of an image is
     its background, and absolute errors stay there for long.
     """
     restored, posterior = vae(folded)
@@ -47,29 +47,29 @@ def squeezing_loss(vae: VAE, folded: Tensor, kl_weight: float = 1e-4) -> Tensor:
 
 
 def train_space(
-    space: LatentSpace, pictures: Tensor, *, steps: int, seed: int = 0, **options: Any
+    space: LatentSpace, images: Tensor, *, steps: int, seed: int = 0, **options: Any
 ) -> None:
-    """Stage one: the autoencoder learns to squeeze pictures (S, 3, H, W), and measures its scale."""
+    """Stage one: the autoencoder learns to squeeze images (S, 3, H, W), and measures its scale."""
     assert space.vae is not None
-    folded = space.fold(pictures)
-    indices = shuffled_batches(len(pictures), 32, seed)
+    folded = space.fold(images)
+    indices = shuffled_batches(len(images), 32, seed)
     options = {"learning_rate": 1.5e-3, "weight_decay": 0.01, "seed": seed} | options
     fit(space.vae, lambda step: folded[indices(step)], squeezing_loss, steps=steps, **options)
     space.vae.eval().measure(folded[:2000], seeded(seed, 0))
 
 
 @torch.no_grad()
-def latents_of(space: LatentSpace, pictures: Tensor, seed: int = 0) -> Tensor:
-    """Pictures (S, 3, H, W) as latents (S, Z, X, Y), drawn once."""
+def latents_of(space: LatentSpace, images: Tensor, seed: int = 0) -> Tensor:
+    """Images (S, 3, H, W) as latents (S, Z, X, Y), drawn once."""
     generator = seeded(seed, 1)
-    return torch.cat([space.to_latents(part, generator) for part in pictures.split(500)])
+    return torch.cat([space.to_latents(part, generator) for part in images.split(500)])
 
 
 def train_reading(
     generator: "SmallGenerator", latents: Tensor, texts: Sequence[str], *, steps: int,
     seed: int = 0, **options: Any,
 ) -> nn.Linear:  # fmt: skip
-    """Stage two: from a sentence to the mean of its pictures' latents (S, Z, X, Y).
+    """Stage two: from a sentence to the mean of its images' latents (S, Z, X, Y).
 
     It is said by a matrix times the last word, which has read all others. Returns that matrix, which
     the drawing does not need.

@@ -29,9 +29,9 @@ def modality_dropout(
 
     Raises ValueError on shares outside 0 to 1, on names that are none, and on different batch sizes.
 
-    >>> both = everything(["picture", "words"], batch=1000)
+    >>> both = everything(["image", "words"], batch=1000)
     >>> left = modality_dropout(both, 0.5, torch.Generator().manual_seed(0))
-    >>> bool((left["picture"] | left["words"]).all()), bool(left["picture"].all())
+    >>> bool((left["image"] | left["words"]).all()), bool(left["image"].all())
     (True, False)
     """
     names = list(present)
@@ -54,8 +54,8 @@ def everything(
 ) -> dict[str, Tensor]:
     """Nothing is missing: bool (B,), all True, by name.
 
-    >>> everything(["picture"], batch=2)
-    {'picture': tensor([True, True])}
+    >>> everything(["image"], batch=2)
+    {'image': tensor([True, True])}
     """
     return {name: torch.ones(batch, dtype=torch.bool, device=device) for name in names}
 
@@ -86,9 +86,9 @@ def hide(features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[
 def check_shares(present: Mapping[str, Tensor], shares: Mapping[str, float]) -> None:
     """Refuse chances outside 0 to 1, of names that are none, and batches that differ.
 
-    >>> check_shares(everything(["picture"], batch=2), {"picture": 1.5})
+    >>> check_shares(everything(["image"], batch=2), {"image": 1.5})
     Traceback (most recent call last):
-    ValueError: modality 'picture' is hidden with a chance of 1.5, not of 0 to 1
+    ValueError: modality 'image' is hidden with a chance of 1.5, not of 0 to 1
     """
     if not present:
         raise ValueError("there are 0 modalities to hide")

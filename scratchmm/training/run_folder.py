@@ -43,7 +43,7 @@ def one_run_at_a_time(fit: Callable[P, R]) -> Callable[P, R]:
 def code_of_run(model: nn.Module, *functions: Callable[..., Any]) -> str:
     """A hash over the library's code that the run depends on: of its model, its loss, its batches.
 
-    With what the functions hold, such as the one that varies the pictures. What stands outside of
+    With what the functions hold, such as the one that varies the images. What stands outside of
     the package, such as a lesson's own loss, is not in it.
 
     >>> code_of_run(nn.Linear(1, 1)) == code_of_run(nn.Linear(2, 2))
@@ -53,7 +53,7 @@ def code_of_run(model: nn.Module, *functions: Callable[..., Any]) -> str:
         cell for function in functions for cell in getattr(function, "__closure__", None) or []
     ]
     held = [cell.cell_contents for cell in cells]
-    called = [*functions, *filter(callable, held)]  # such as the change of pictures in a batch
+    called = [*functions, *filter(callable, held)]  # such as the change of images in a batch
     names = {type(part).__module__ for part in model.modules()}
     names |= {str(getattr(function, "__module__", "")) for function in called}
     root = Path(scratchmm.__file__).resolve().parents[1]

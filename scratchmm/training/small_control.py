@@ -1,7 +1,7 @@
 """A ControlNet for a laptop: outlines, depth or poses say where the small generator is to draw.
 
 The model is `diffusion.controlnet.Controlled` over the UNet of a `SmallGenerator`; here is what
-surrounds it: scenes with a sentence and a control picture each, a training, and a file to keep it in.
+surrounds it: scenes with a sentence and a control image each, a training, and a file to keep it in.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scratchmm.data.captioned import captioned
-from scratchmm.data.controls import KINDS, control_pictures
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.control_images import KINDS, control_images
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion.controlnet import Controlled, ControlNet
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.ddpm import Model, diffusion_loss
@@ -38,7 +38,7 @@ SHARE = 0.3  # of the prompts left out, so that the control has to be looked at
 
 @dataclass
 class SmallControl:
-    """A generator that is also shown a control picture of one kind."""
+    """A generator that is also shown a control image of one kind."""
 
     generator: SmallGenerator
     control: ControlNet
@@ -59,7 +59,7 @@ class SmallControl:
         is the generator itself. Guidance is over the prompt: the hint is shown both times.
         """
         if len(hints) != len(prompts):
-            raise ValueError(f"there are {len(hints)} control pictures for {len(prompts)} prompts")
+            raise ValueError(f"there are {len(hints)} control images for {len(prompts)} prompts")
         model = Controlled(self.generator.model.unet, self.control, strength)
         with torch.no_grad():
             asked = self.generator.condition(prompts)
@@ -81,7 +81,7 @@ class SmallControl:
         steps: int = 20,
         **options: Any,
     ) -> Tensor:
-        """Pictures (B, 3, 32, 32) in [-1, 1]; as many seeds as prompts. options: as of `predictor`."""
+        """Images (B, 3, 32, 32) in [-1, 1]; as many seeds as prompts. options: as of `predictor`."""
         if len(seeds) != len(prompts):
             raise ValueError(f"there are {len(seeds)} seeds for {len(prompts)} prompts")
         model = self.generator.model
@@ -101,7 +101,7 @@ def build(generator: SmallGenerator, kind: str, *, seed: int = 0) -> SmallContro
     """
     if kind not in KINDS:
         raise ValueError(f"control {kind!r} is none of {', '.join(KINDS)}")
-    channels = control_pictures([], kind).shape[1]
+    channels = control_images([], kind).shape[1]
     torch.manual_seed(seed)
     control = ControlNet.copy_of(generator.model.unet, channels, HINT_WIDTHS)
     return SmallControl(generator, control.eval(), kind)
@@ -117,7 +117,7 @@ def train_control(
     generator, network = control.generator, control.control
     model = Controlled(generator.model.unet, network)
     data = captioned(scenes, split_combinations()[0], seed=seed + 1)
-    hints = control_pictures(data.scenes, control.kind)
+    hints = control_images(data.scenes, control.kind)
     latents = latents_of(generator.model.space, draw_many(data.scenes), seed)
     tokens, real = generator.tokens(data.texts)
     indices = shuffled_batches(scenes, min(BATCH, scenes), seed)
@@ -175,7 +175,7 @@ def open_control(
     kept = reopened(path, made, load, exact=exact, checkpoints=[half], say=say)
     if kept is not None:
         return kept
-    told(f"Learning to follow a picture of {kind} ...")
+    told(f"Learning to follow an image of {kind} ...")
     settings: dict[str, Any] = {
         "settings": {"base": base, "scenes": recipe["scenes"]},
         "progress": progress,

@@ -1,4 +1,4 @@
-"""A text-to-image model for a laptop: pictures of the world from sentences about it.
+"""A text-to-image model for a laptop: images of the world from sentences about it.
 
 The model is `diffusion.latent.TextToImage`; here is what surrounds it: captioned scenes to learn
 from, a tokenizer, seeds, and a file to keep it all in. Its three trainings: generator_stages.py. The
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratchmm.data.captioned import WORD, captioned
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.captioned import WORD, captioned
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion.ddim import ddim_path, spaced_timesteps
 from scratchmm.diffusion.ddpm import Model, Step
 from scratchmm.diffusion.guidance import guided
@@ -36,7 +36,7 @@ from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded
 
-SIZE = 32  # pixels of a picture, in height and in width
+SIZE = 32  # pixels of an image, in height and in width
 FOLD = 2  # pixels of a cell before the autoencoder
 LATENT = 16  # channels of its latents, on a grid of 4 x 4
 LENGTH = 20  # tokens of the longest prompt
@@ -78,7 +78,7 @@ class SmallGenerator:
         return self.model.condition(*self.tokens(prompts))
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
-        """Latent noise (B, Z, X, Y), each seed its own: one seed, one picture, in any batch."""
+        """Latent noise (B, Z, X, Y), each seed its own: one seed, one image, in any batch."""
         space, empty = self.model.space, torch.zeros(1, 3, self.size, self.size)
         with torch.no_grad():  # torch's global generator is left alone
             shape = space.to_latents(empty, torch.Generator()).shape[1:]
@@ -112,14 +112,14 @@ class SmallGenerator:
         times = spaced_timesteps(len(self.model.schedule), steps)
         predictor = self.predictor(prompts, negative=negative, scale=scale)
         noise, options = self.noise(seeds), self.model.sampling()
-        generator = [seeded(seed, 1) for seed in seeds]  # a picture's chance is its own
+        generator = [seeded(seed, 1) for seed in seeds]  # an image's chance is its own
         return ddim_path(
             predictor, self.model.schedule, noise, times, eta=eta, generator=generator, **options
         )
 
     @torch.no_grad()
     def draw(self, prompts: Sequence[str], **options: object) -> Tensor:
-        """Pictures (B, 3, size, size) in [-1, 1]; options: as of `path`."""
+        """Images (B, 3, size, size) in [-1, 1]; options: as of `path`."""
         for step in self.path(prompts, **options):  # type: ignore[arg-type]
             latents = step.x
         return self.model.space.to_images(latents).clamp(-1, 1)
@@ -181,7 +181,7 @@ def train_generator(
     told, asked = say or (lambda text: None), RECIPE | recipe
     data_of = {name: asked[name] for name in ("seed", "pairs", "places")}
     data = captioned(asked["scenes"], split_combinations()[0], **data_of)
-    pictures = draw_many(data.scenes, SIZE)
+    images = draw_many(data.scenes, SIZE)
     generator = build(*learn_words(data.texts), seed=asked["seed"])
     options: dict[str, Any] = {"progress": progress, "seed": asked["seed"], "say": say}
     options |= {"precision": fast_precision()}
@@ -191,9 +191,9 @@ def train_generator(
         return None if folder is None else folder / name
 
     space, steps = generator.model.space, asked["space_steps"]
-    told(f"Learning to squeeze pictures, {steps} steps ...")
-    train_space(space, pictures, steps=steps, folder=place("squeezing"), **options)
-    latents, steps = latents_of(space, pictures, asked["seed"]), asked["read_steps"]
+    told(f"Learning to squeeze images, {steps} steps ...")
+    train_space(space, images, steps=steps, folder=place("squeezing"), **options)
+    latents, steps = latents_of(space, images, asked["seed"]), asked["read_steps"]
     told(f"Learning to read, {steps} steps ...")
     train_reading(generator, latents, data.texts, steps=steps, folder=place("reading"), **options)
     told(f"Learning to draw what sentences say, {asked['steps']} steps ...")

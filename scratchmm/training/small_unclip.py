@@ -1,8 +1,8 @@
-"""An unCLIP for a laptop: a CLIP, then a prior, then a decoder, of pictures with one thing each.
+"""An unCLIP for a laptop: a CLIP, then a prior, then a decoder, of images with one thing each.
 
 The models are `contrastive.clip`, `diffusion.prior` and `diffusion.unclip`; here is what surrounds
 them: the three stages of training, each kept in a folder and not trained again, and the way from a
-sentence over an embedding to a picture. The decoder works in the latents of an autoencoder that is
+sentence over an embedding to an image. The decoder works in the latents of an autoencoder that is
 there already (`small_generator`'s), which makes it many times faster than in pixels.
 """
 
@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.data.captioned import captioned
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion import unclip
 from scratchmm.diffusion.latent import LatentSpace
 from scratchmm.diffusion.prior import Prior, PriorConfig, draw_embeddings, prior_loss
@@ -44,7 +44,7 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass
 class SmallUnCLIP:
-    """From sentences to embeddings to pictures (B, 3, 32, 32) in [-1, 1]."""
+    """From sentences to embeddings to images (B, 3, 32, 32) in [-1, 1]."""
 
     clip: SmallCLIP
     prior: Prior
@@ -61,7 +61,7 @@ class SmallUnCLIP:
         scale: float = 1.0,
         candidates: int = 2,
     ) -> Tensor:
-        """What CLIP might see in a picture for each sentence, by the prior: unit vectors (B, E)."""
+        """What CLIP might see in an image for each sentence, by the prior: unit vectors (B, E)."""
         drawn = draw_embeddings(
             self.prior, self.schedule, empty=read_texts(self.clip, [""]), steps=steps, scale=scale,
             candidates=candidates, generator=torch.Generator().manual_seed(seed),
@@ -73,7 +73,7 @@ class SmallUnCLIP:
     def show(
         self, embeddings: Tensor, noise: Tensor, *, steps: int = 20, scale: float = 2.0
     ) -> Tensor:
-        """Pictures of embeddings (B, E) from noise (B, Z, X, Y), `decoder.noise(seeds)`.
+        """Images of embeddings (B, E) from noise (B, Z, X, Y), `decoder.noise(seeds)`.
 
         One embedding or one noise serves all.
         """
@@ -84,12 +84,12 @@ class SmallUnCLIP:
             return self.space.to_images(latents).float().clamp(-1, 1)
 
     @torch.no_grad()
-    def find_noise(self, pictures: Tensor, embeddings: Tensor, *, steps: int = 100) -> Tensor:
-        """What of pictures (B, 3, H, W) their embeddings (B, E) do not say: noise (B, Z, X, Y).
+    def find_noise(self, images: Tensor, embeddings: Tensor, *, steps: int = 100) -> Tensor:
+        """What of images (B, 3, H, W) their embeddings (B, E) do not say: noise (B, Z, X, Y).
 
-        `show` makes the pictures again of both, with as many steps and a scale of 1.
+        `show` makes the images again of both, with as many steps and a scale of 1.
         """
-        latents = latents_of(self.space, pictures)
+        latents = latents_of(self.space, images)
         return unclip.invert(self.decoder, self.schedule, latents, embeddings, steps=steps)
 
 
@@ -138,7 +138,7 @@ def open_unclip(
     """The unCLIP kept in the folder. Each stage that is not there yet is trained now, and kept.
 
     space: where the decoder draws. others: folders in which a CLIP may be that something else has
-    trained, such as runs/05_clip; it is copied instead of training one. scenes: how many pictures,
+    trained, such as runs/05_clip; it is copied instead of training one. scenes: how many images,
     of one thing in a seen combination; clip_steps, prior_steps, steps: of the three trainings. A
     stage that was stopped goes on where it was. One is trained anew, and `say` is told, that other
     code or another recipe has made, or that knows another CLIP or (the decoder) autoencoder.
@@ -182,11 +182,11 @@ def open_unclip(
 
 
 def train_prior(
-    prior: Prior, clip: SmallCLIP, space: LatentSpace, pictures: Tensor, texts: Sequence[str],
+    prior: Prior, clip: SmallCLIP, space: LatentSpace, images: Tensor, texts: Sequence[str],
     schedule: Schedule, **options: Any,
 ) -> None:  # fmt: skip
-    """Stage two, in place: from what the sentences say to what CLIP sees in their pictures."""
-    embeddings = clip.embed_pictures(pictures)
+    """Stage two, in place: from what the sentences say to what CLIP sees in their images."""
+    embeddings = clip.embed_images(images)
     told, empty = read_texts(clip, texts), read_texts(clip, [""])
     prior.measure(embeddings)
     indices = shuffled_batches(len(texts), min(256, len(texts)), options["seed"])
@@ -202,12 +202,12 @@ def train_prior(
 
 
 def train_decoder(
-    decoder: Decoder, clip: SmallCLIP, space: LatentSpace, pictures: Tensor, texts: Sequence[str],
+    decoder: Decoder, clip: SmallCLIP, space: LatentSpace, images: Tensor, texts: Sequence[str],
     schedule: Schedule, **options: Any,
 ) -> None:  # fmt: skip
-    """Stage three, in place: from what CLIP sees in pictures back to their latents."""
-    embeddings, latents = clip.embed_pictures(pictures), latents_of(space, pictures)
-    indices = shuffled_batches(len(pictures), min(64, len(pictures)), options["seed"])
+    """Stage three, in place: from what CLIP sees in images back to their latents."""
+    embeddings, latents = clip.embed_images(images), latents_of(space, images)
+    indices = shuffled_batches(len(images), min(64, len(images)), options["seed"])
 
     def batch_at(step: int) -> tuple[Tensor, Tensor]:
         chosen = indices(step)

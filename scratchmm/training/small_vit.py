@@ -1,6 +1,6 @@
-"""A Vision Transformer for a laptop: built for labelled pictures, trained, saved, loaded again.
+"""A Vision Transformer for a laptop: built for labelled images, trained, saved, loaded again.
 
-The model is `vision.vit.ViTClassifier`; here is what surrounds it: pictures brought to mean 0 and
+The model is `vision.vit.ViTClassifier`; here is what surrounds it: images brought to mean 0 and
 deviation 1, batches, the names of the classes, and a folder to keep it all in.
 """
 
@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from scratchmm.data.any_pictures import Picture, pictures_of
+from scratchmm.data.sets.any_images import AnyImage, images_of
+from scratchmm.files import atomic_write, read_json
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.vision.vit import ViTClassifier, ViTConfig
-from scratchmm.whole_file import read_json, write_whole
 
 Batch = tuple[Tensor, Tensor]
 Augment = Callable[[Tensor, Generator], Tensor]
@@ -25,33 +25,33 @@ Augment = Callable[[Tensor, Generator], Tensor]
 
 @dataclass
 class SmallViT:
-    """A classifier with its classes' names and the mean and deviation (C, 1, 1) of its pictures."""
+    """A classifier with its classes' names and the mean and deviation (C, 1, 1) of its images."""
 
     model: ViTClassifier
     names: list[str]
     mean: Tensor
     deviation: Tensor
 
-    def prepare(self, pictures: Tensor) -> Tensor:
-        """Pictures (B, C, H, W) in [-1, 1] to what the model was trained on: same shape."""
-        return (pictures - self.mean) / self.deviation
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] to what the model was trained on: same shape."""
+        return (images - self.mean) / self.deviation
 
     @torch.no_grad()
-    def classify(self, pictures: Picture | Iterable[Picture], batch_size: int = 256) -> Tensor:
-        """Pictures to the probability of each class, (B, K); a single one gives (1, K).
+    def classify(self, images: AnyImage | Iterable[AnyImage], batch_size: int = 256) -> Tensor:
+        """Images to the probability of each class, (B, K); a single one gives (1, K).
 
-        pictures: files, a folder, images of Pillow's or tensors of any size, see
-        `data.any_pictures`. The shorter side is resized to the model's, the middle is cut out.
+        images: files, a folder, images of Pillow's or tensors of any size, see
+        `data.sets.any_images`. The shorter side is resized to the model's, the middle is cut out.
         """
         self.model.eval()
         config = self.model.config
-        pictures = pictures_of(pictures, config.image_size, config.channels)
-        parts = [self.model(self.prepare(x)).softmax(dim=-1) for x in pictures.split(batch_size)]
+        images = images_of(images, config.image_size, config.channels)
+        parts = [self.model(self.prepare(x)).softmax(dim=-1) for x in images.split(batch_size)]
         return torch.cat(parts)  # (B, K)
 
 
 def build(
-    pictures: Tensor,
+    images: Tensor,
     names: Sequence[str],
     *,
     seed: int = 0,
@@ -59,38 +59,38 @@ def build(
     width: int = 64,
     depth: int = 4,
 ) -> SmallViT:
-    """A new classifier for training pictures (B, C, H, W) in [-1, 1], H = W, and class names.
+    """A new classifier for training images (B, C, H, W) in [-1, 1], H = W, and class names.
 
     >>> vit = build(torch.rand(5, 1, 28, 28), ["zero", "one"])
     >>> vit.classify(torch.rand(3, 1, 28, 28)).shape
     torch.Size([3, 2])
     """
-    channels, size = pictures.shape[1], pictures.shape[-1]
+    channels, size = images.shape[1], images.shape[-1]
     config = ViTConfig(
         size, patch_size, width, depth, 4, 4 * width, channels, len(names), epsilon=1e-6
     )
     torch.manual_seed(seed)
     axes = (0, 2, 3)
-    deviation = pictures.std(dim=axes).view(-1, 1, 1)
+    deviation = images.std(dim=axes).view(-1, 1, 1)
     # A channel that never changes has no deviation: leave it as it is.
     deviation = deviation.masked_fill(deviation < 1e-3, 1.0)
-    mean = pictures.mean(dim=axes).view(-1, 1, 1)
+    mean = images.mean(dim=axes).view(-1, 1, 1)
     return SmallViT(ViTClassifier(config), list(names), mean, deviation)
 
 
 def labelled_batches(
     vit: SmallViT,
-    pictures: Tensor,
+    images: Tensor,
     labels: Tensor,
     batch_size: int,
     seed: int = 0,
     augment: Augment | None = None,
 ) -> Callable[[int], Batch]:
-    """A function from the step to its batch (pictures, labels): a pure function of the step.
+    """A function from the step to its batch (images, labels): a pure function of the step.
 
-    augment: changes the batch's pictures, with a generator seeded by the step.
+    augment: changes the batch's images, with a generator seeded by the step.
     """
-    prepared = vit.prepare(pictures)
+    prepared = vit.prepare(images)
     indices = shuffled_batches(len(labels), min(batch_size, len(labels)), seed)
 
     def batch_at(step: int) -> Batch:
@@ -104,9 +104,9 @@ def labelled_batches(
 
 
 def class_loss(model: ViTClassifier, batch: Batch) -> Tensor:
-    """The cross-entropy of a batch (pictures, labels), for `training.fit`."""
-    pictures, labels = batch
-    return F.cross_entropy(model(pictures), labels)
+    """The cross-entropy of a batch (images, labels), for `training.fit`."""
+    images, labels = batch
+    return F.cross_entropy(model(images), labels)
 
 
 def save(vit: SmallViT, folder: str | Path) -> None:
@@ -114,7 +114,7 @@ def save(vit: SmallViT, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {"vit": asdict(vit.model.config), "names": vit.names}
-    write_whole(folder / "config.json", json.dumps(sizes, indent=1))
+    atomic_write(folder / "config.json", json.dumps(sizes, indent=1))
     state = {"model": vit.model.state_dict(), "mean": vit.mean, "deviation": vit.deviation}
     save_checkpoint(folder / "model.pt", state)
 

@@ -1,7 +1,8 @@
 """A VQA for a laptop: first it learns to see the world's things, then to answer about them.
 
-The models are `vision.looker.Looker` and `fusion.vqa.VQA`; here is what surrounds them: the two
-stages of training, a tokenizer learned from the questions, batches even over kinds of question.
+The models are `vision.grid_classifier.GridClassifier` and `fusion.vqa.VQA`; here is what surrounds
+them: the two stages of training, a tokenizer learned from the questions, batches even over kinds
+of question.
 """
 
 from collections import Counter
@@ -14,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.data.asked import ask_scenes, share_out
-from scratchmm.data.drawing import draw_many, masks
-from scratchmm.data.guessing import cell
-from scratchmm.data.wording import KINDS, Question, article, questions
-from scratchmm.data.world import (
+from scratchmm.data.world.balanced_questions import ask_scenes, share_out
+from scratchmm.data.world.blind_baselines import cell
+from scratchmm.data.world.captions import article
+from scratchmm.data.world.images import draw_many, masks
+from scratchmm.data.world.questions import KINDS, Question, questions
+from scratchmm.data.world.scenes import (
     COLORS,
     SHAPES,
     SIZES,
@@ -36,12 +38,12 @@ from scratchmm.training.checkpoint import differences, load_checkpoint, save_che
 from scratchmm.training.fit import fit
 from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.sampling import seeded, shuffled_batches
-from scratchmm.vision.looker import Looker, cell_labels, looking_loss
+from scratchmm.vision.grid_classifier import GridClassifier, cell_labels, grid_loss
 
 PROPERTIES = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTURES}
 
 
-class Quiz(NamedTuple):
+class QuestionSet(NamedTuple):
     """Questions about scenes, in numbers: what a model is trained on, or tested with.
 
     S scenes hold Q questions, each about one of them; a question is int64 (Q, T) of tokens, with
@@ -49,8 +51,8 @@ class Quiz(NamedTuple):
     """
 
     asked: list[Question]
-    pictures: Tensor  # (S, 3, H, W) in [-1, 1]
-    features: Tensor  # (S, N, C), what the looker sees in N cells
+    images: Tensor  # (S, 3, H, W) in [-1, 1]
+    features: Tensor  # (S, N, C), what the grid_classifier sees in N cells
     scene: Tensor  # int64 (Q,), which of the S
     tokens: Tensor
     real: Tensor
@@ -62,15 +64,15 @@ class Quiz(NamedTuple):
         return features, self.tokens[chosen], self.real[chosen], self.answers[chosen]
 
 
-class Quizzes(NamedTuple):
+class VQAData(NamedTuple):
     """Questions to train with, and others of seen and unseen combinations to be tested with."""
 
-    looker: Looker
+    grid_classifier: GridClassifier
     tokenizer: BytePairEncoding
     vocabulary: AnswerVocabulary
-    training: Quiz
-    seen: Quiz
-    unseen: Quiz
+    training: QuestionSet
+    seen: QuestionSet
+    unseen: QuestionSet
 
 
 def sample_scenes(count: int, combinations: list[Combination], seed: int = 0) -> list[Scene]:
@@ -104,8 +106,8 @@ def labels_of(scenes: Sequence[Scene], size: int = 32) -> Tensor:
     return torch.stack(found)
 
 
-def train_looker(
-    pictures: Tensor,
+def train_grid_classifier(
+    images: Tensor,
     labels: Tensor,
     *,
     steps: int = 1500,
@@ -113,33 +115,33 @@ def train_looker(
     seed: int = 0,
     folder: Path | None = None,
     progress: bool = False,
-) -> Looker:
-    """Stage one. pictures: (S, 3, H, W) in [-1, 1]; labels: from `labels_of`."""
+) -> GridClassifier:
+    """Stage one. images: (S, 3, H, W) in [-1, 1]; labels: from `labels_of`."""
     torch.manual_seed(seed)
-    looker = Looker([len(names) for names in PROPERTIES.values()])
-    indices = shuffled_batches(len(pictures), batch_size, seed)
+    grid_classifier = GridClassifier([len(names) for names in PROPERTIES.values()])
+    indices = shuffled_batches(len(images), batch_size, seed)
     color = [*PROPERTIES].index("color")
 
     def batch_at(step: int) -> tuple[Tensor, Tensor, Tensor]:
         chosen = indices(step)
         generator = seeded(seed, step)
-        return pictures[chosen], mix_colors(pictures[chosen], generator), labels[chosen]
+        return images[chosen], mix_colors(images[chosen], generator), labels[chosen]
 
     def loss(model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        return looking_loss(looker, *batch, color)
+        return grid_loss(grid_classifier, *batch, color)
 
     options = {"folder": folder, "progress": progress, "seed": seed}
-    fit(looker, batch_at, loss, steps=steps, learning_rate=6e-3, **options)  # type: ignore[arg-type]
-    return looker.eval()
+    fit(grid_classifier, batch_at, loss, steps=steps, learning_rate=6e-3, **options)  # type: ignore[arg-type]
+    return grid_classifier.eval()
 
 
 @torch.no_grad()
-def look(looker: Looker, pictures: Tensor, batch_size: int = 500) -> Tensor:
-    """What the looker sees in pictures (S, 3, H, W): features (S, N, C)."""
-    return torch.cat([looker(part) for part in pictures.split(batch_size)])
+def look(grid_classifier: GridClassifier, images: Tensor, batch_size: int = 500) -> Tensor:
+    """What the grid classifier sees in images (S, 3, H, W): features (S, N, C)."""
+    return torch.cat([grid_classifier(part) for part in images.split(batch_size)])
 
 
-def open_looker(
+def open_grid_classifier(
     path: Path,
     scenes: Sequence[Scene],
     *,
@@ -147,73 +149,82 @@ def open_looker(
     seed: int = 0,
     progress: bool = False,
     size: int = 32,
-) -> Looker:
-    """The looker kept at `path`, or where there is none, one trained on the scenes and kept there.
+) -> GridClassifier:
+    """The grid classifier kept at `path`, or where there is none, one trained and kept there.
 
     One that was trained on other scenes or for other steps is taken too, and one that other code has
-    made is trained anew. Raises ValueError on a file that is no looker.
+    made is trained anew. Raises ValueError on a file that is no grid_classifier.
     """
-    made = made_by(__name__, None)  # lesson 08 goes on with the looker of lesson 07
+    made = made_by(__name__, None)  # lesson 08 goes on with the grid_classifier of lesson 07
 
-    def load(path: Path) -> Looker:
-        state, looker = load_checkpoint(path), Looker([len(x) for x in PROPERTIES.values()])
+    def load(path: Path) -> GridClassifier:
+        state, grid_classifier = (
+            load_checkpoint(path),
+            GridClassifier([len(x) for x in PROPERTIES.values()]),
+        )
         state.pop(MADE_BY, None)
-        if wrong := differences(looker.state_dict(), state):
-            raise ValueError(f"{path} holds no looker: {wrong[0]} (remove it, and one is trained)")
-        looker.load_state_dict(state)
-        return looker.eval()
+        if wrong := differences(grid_classifier.state_dict(), state):
+            raise ValueError(
+                f"{path} holds no grid classifier: {wrong[0]} (remove it, and one is trained)"
+            )
+        grid_classifier.load_state_dict(state)
+        return grid_classifier.eval()
 
     kept = reopened(path, made, load)
     if kept is not None:
         return kept
     labels = labels_of(scenes, size)
-    pictures = draw_many(list(scenes), size)
-    looker = train_looker(pictures, labels, steps=steps, seed=seed, progress=progress)
-    save_checkpoint(path, looker.state_dict() | {MADE_BY: made})
-    return looker
+    images = draw_many(list(scenes), size)
+    grid_classifier = train_grid_classifier(
+        images, labels, steps=steps, seed=seed, progress=progress
+    )
+    save_checkpoint(path, grid_classifier.state_dict() | {MADE_BY: made})
+    return grid_classifier
 
 
-def quizzes(
+def vqa_data(
     path: Path,
     *,
     scenes: int = 12_000,
     tests: int = 2000,
-    looker_steps: int = 1500,
+    grid_steps: int = 1500,
     seed: int = 0,
     progress: bool = False,
-) -> Quizzes:
+) -> VQAData:
     """Draw scenes of seen combinations, ask all there is to ask of them, and draw the two tests.
 
     A combination held out is neither seen nor named in training.
 
-    path: where the looker is kept, see `open_looker`. The tests are balanced, see `data.asked`.
+    path: where the grid classifier is kept, see `open_grid_classifier`. The tests are balanced.
     """
     seen, unseen = split_combinations()
     drawn = sample_scenes(scenes, seen, seed)
-    looker = open_looker(path, drawn, steps=looker_steps, seed=seed, progress=progress)
+    grid_classifier = open_grid_classifier(
+        path, drawn, steps=grid_steps, seed=seed, progress=progress
+    )
     # Nor is a colour and shape held out asked for in vain, or "no" would be learned by heart of it.
     hidden = {f"is there {article(' '.join(pair))}?" for pair in unseen}
     lists = [[q for q in questions(scene) if q.question not in hidden] for scene in drawn]
     tokenizer, longest = learn_words([question for found in lists for question in found])
     vocabulary = AnswerVocabulary(question.answer for found in lists for question in found)
 
-    def quiz(scenes: list[Scene], lists: list[list[Question]]) -> Quiz:
+    def quiz(scenes: list[Scene], lists: list[list[Question]]) -> QuestionSet:
         asked = [question for found in lists for question in found]
-        pictures = draw_many(scenes)
+        images = draw_many(scenes)
         number = {text: row for row, text in enumerate(dict.fromkeys(q.question for q in asked))}
         tokens, real = tokenizer.batch([*number], longest)  # each text is cut into tokens once
         row = torch.tensor([number[question.question] for question in asked])
         place = torch.arange(len(lists)).repeat_interleave(torch.tensor([len(x) for x in lists]))
         answers = vocabulary.encode([question.answer for question in asked])
-        features = look(looker, pictures)
-        return Quiz(asked, pictures, features, place, tokens[row], real[row], answers)
+        features = look(grid_classifier, images)
+        return QuestionSet(asked, images, features, place, tokens[row], real[row], answers)
 
-    def test(only: list[Combination], seed: int) -> Quiz:
+    def test(only: list[Combination], seed: int) -> QuestionSet:
         found = ask_scenes(tests, seed, only)
         return quiz([item.scene for item in found], [[item.question] for item in found])
 
     held_out = test(seen, seed + 101), test(unseen, seed + 102)
-    return Quizzes(looker, tokenizer, vocabulary, quiz(drawn, lists), *held_out)
+    return VQAData(grid_classifier, tokenizer, vocabulary, quiz(drawn, lists), *held_out)
 
 
 def learn_words(asked: Sequence[Question], merges: int = 500) -> tuple[BytePairEncoding, int]:
@@ -243,7 +254,7 @@ def even_batches(asked: Sequence[Question], batch_size: int, seed: int) -> Calla
     return batch_at
 
 
-def accuracy_by_kind(guesses: Tensor, quiz: Quiz) -> dict[str, float]:
+def accuracy_by_kind(guesses: Tensor, quiz: QuestionSet) -> dict[str, float]:
     """The share of right guesses, int64 (Q,), of each kind of question, and of "all"."""
     right = (guesses == quiz.answers).double()
     found = {}

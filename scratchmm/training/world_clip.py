@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from scratchmm.data.captioned import captioned
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.training import small_clip
 from scratchmm.training.checkpoint import load_checkpoint
 from scratchmm.training.fit import fit
@@ -25,7 +25,7 @@ def open_clip(
 ) -> small_clip.SmallCLIP:
     """The CLIP kept in the first of the folders that has one, or one trained and kept in the first.
 
-    It has seen what lesson 05's has: one thing a picture, of combinations that are not held out. A
+    It has seen what lesson 05's has: one thing an image, of combinations that are not held out. A
     CLIP is passed over that other code has trained, or this function with other settings; in the
     first folder it is removed. A training that was stopped goes on where it was. say: is told, say
     print, what is done.
@@ -45,9 +45,9 @@ def open_clip(
                     file.unlink(missing_ok=True)
     told(f"Training a CLIP, {steps} steps ...")
     data = captioned(scenes, split_combinations()[0], seed=seed)
-    pictures = draw_many(data.scenes)
-    clip = small_clip.build(pictures, data.texts, seed=seed)
-    batches = small_clip.pair_batches(clip, pictures, data.texts, 128, seed)
+    images = draw_many(data.scenes)
+    clip = small_clip.build(images, data.texts, seed=seed)
+    batches = small_clip.pair_batches(clip, images, data.texts, 128, seed)
     with torch.enable_grad():
         fit(
             clip.model, batches, small_clip.clip_loss, steps=steps, learning_rate=3e-3,

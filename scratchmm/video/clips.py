@@ -1,6 +1,6 @@
 """Clips in and out: from a folder of frames or a film to a tensor, which frames to take, and back.
 
-A clip is pictures and the seconds at which they begin. What differs between kinds of files is
+A clip is images and the seconds at which they begin. What differs between kinds of files is
 settled once, as a clip is read: how long frames last, what is see-through, how a GIF paints one
 frame over the one before. Few networks look at every frame; sample_frames says at which.
 
@@ -26,12 +26,12 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from scratchmm.pictures.kinds import MOST_PIXELS, SUFFIXES, head_of, kind_of, refuse_too_many
-from scratchmm.pictures.pixels import on_background
-from scratchmm.pictures.reader import Shown, first_picture, frames_of
+from scratchmm.files import atomic_write
+from scratchmm.image_formats.kinds import MOST_PIXELS, SUFFIXES, head_of, kind_of, refuse_too_many
+from scratchmm.image_formats.pixels import on_background
+from scratchmm.image_formats.reader import Shown, first_image, frames_of
 from scratchmm.sentences import check_count
 from scratchmm.video.gif import gif_bytes, levels_of
-from scratchmm.whole_file import write_whole
 
 MOST_READ = 512_000_000  # pixels of all frames of a film together: seconds of work
 MOST_FRAMES = 2**24  # that frames are taken of: days of film
@@ -46,13 +46,13 @@ def read_clip(
     path: an animated GIF, WebP or PNG; a TIFF, whose pages are frames; or a folder of frames. Pages
     and files follow one another at `fps`, files in natural order, frame2 before frame10. In a folder
     a file counts by its suffix, or by its first bytes: hidden files, folders and what is neither
-    named like a picture nor one are passed over, but a .png that is none is refused, and so is
-    frame3.part beside frame1.png. Of a film in a folder the first picture is taken; a single
-    picture is a clip of one frame. A frame that lasts less than 11 ms lasts 100, as browsers show
+    named like an image nor one are passed over, but a .png that is none is refused, and so is
+    frame3.part beside frame1.png. Of a film in a folder the first image is taken; a single
+    image is a clip of one frame. A frame that lasts less than 11 ms lasts 100, as browsers show
     it. What is see-through lies on white. size: the shorter side, or exactly (height, width), by
     Pillow's bicubic filter.
 
-    Raises FileNotFoundError, or ValueError with one sentence: no picture, truncated, frames of
+    Raises FileNotFoundError, or ValueError with one sentence: no image, truncated, frames of
     different sizes, too many pixels (MOST_PIXELS a frame, MOST_READ in a film, MOST_KEPT in what is
     returned), which are counted before they are decoded.
 
@@ -163,7 +163,7 @@ def write_gif(
     if not isinstance(scale, int) or scale < 1:
         raise ValueError(f"pixels cannot be written {scale} x {scale} times")
     content = gif_bytes(levels, _seconds(fps) if seconds is None else seconds, scale)
-    write_whole(path, content)
+    atomic_write(path, content)
     return path
 
 
@@ -185,8 +185,8 @@ def write_frames(folder: str | Path, clip: Tensor) -> list[Path]:
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # what a stopped run may have left
         temporary.mkdir(parents=True)
-        for name, picture in zip(names, levels, strict=True):
-            Image.fromarray(picture).save(temporary / name)
+        for name, image in zip(names, levels, strict=True):
+            Image.fromarray(image).save(temporary / name)
         if folder.is_dir():
             folder.rmdir()
         os.replace(temporary, folder)
@@ -207,10 +207,10 @@ def _folder(folder: Path, check: Callable[[int, tuple[int, int]], None]) -> Iter
     named = [file for file in folder.iterdir() if not file.name.startswith(".")]
     files = [file for file in named if _is_frame(file)]
     if not files:
-        raise ValueError(f"{folder} holds no picture ({len(named)} other files and folders)")
+        raise ValueError(f"{folder} holds no image ({len(named)} other files and folders)")
     _refuse_left_out(files, [file for file in named if file not in files])
     for file in sorted(files, key=_natural):
-        image = first_picture(file)
+        image = first_image(file)
         check(len(files), image.size)
         yield Shown(len(files), str(file), image, None)
 
@@ -229,7 +229,7 @@ def _refuse_left_out(frames: list[Path], others: list[Path]) -> None:
     for file in others:
         numbered = re.sub(r"\d+", "0", file.stem)
         if numbered in patterns and numbered != file.stem and file.stem not in stems:
-            raise ValueError(f"{file} is named like a frame of the clip and is no picture")
+            raise ValueError(f"{file} is named like a frame of the clip and is no image")
 
 
 def _natural(file: Path) -> tuple[list[Any], str]:

@@ -1,10 +1,10 @@
-"""3D-CNN: a kernel that slides over time as it slides over the picture sees things move.
+"""3D-CNN: a kernel that slides over time as it slides over the image sees things move.
 
 Papers: Learning Spatiotemporal Features with 3D Convolutional Networks (C3D; Tran et al. 2014,
 arXiv 1412.0767), section 3: kernels of 3 x 3 x 3 everywhere, and a first pooling that leaves time
 alone; A Closer Look at Spatiotemporal Convolutions (Tran et al. 2017, arXiv 1711.11248), table 1,
 left: the residual one, R3D.
-Dimensions: B batch, F frames, C channels, H x W places of the picture, K classes.
+Dimensions: B batch, F frames, C channels, H x W places of the image, K classes.
 Differs from the paper: C3D's fully connected layers, which fix frames, height and width, give way
 to the mean over time and space, and each of its convolutions is batch-normed. Both networks are
 small by default: three stages.
@@ -34,7 +34,7 @@ class CNN3DConfig:
     channels: tuple[int, ...] = (16, 32, 64)  # of each stage's output
     depths: tuple[int, ...] = (1, 1, 1)  # convolutions (plain) or blocks (residual) of each stage
     residual: bool = True  # R3D's blocks, or C3D's convolutions and poolings
-    picture_channels: int = 3  # of the clips
+    image_channels: int = 3  # of the clips
 
     def __post_init__(self) -> None:
         check_sizes(self)
@@ -73,7 +73,7 @@ def r3d_18() -> CNN3DConfig:
 def channels_first(clips: Tensor) -> Tensor:
     """Clips (B, F, C, H, W) as convolutions want them: (B, C, F, H, W).
 
-    The axes change places; a reshape to that shape would tear pictures apart.
+    The axes change places; a reshape to that shape would tear images apart.
 
     >>> import torch
     >>> channels_first(torch.zeros(2, 16, 3, 32, 24)).shape
@@ -97,9 +97,9 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
     total = x.new_zeros(()) if bias is None else bias[:, None, None]
     for offset in range(time):
-        pictures = padded[:, offset : offset + frames].flatten(0, 1)  # (B * F, C, H, W)
+        images = padded[:, offset : offset + frames].flatten(0, 1)  # (B * F, C, H, W)
         flat = weight[:, :, offset]  # (D, C, Y, X)
-        total = total + F.conv2d(pictures, flat, padding=(height // 2, width // 2))
+        total = total + F.conv2d(images, flat, padding=(height // 2, width // 2))
     return total.unflatten(0, (-1, frames)).transpose(1, 2)  # (B, D, F, H, W)
 
 
@@ -178,7 +178,7 @@ class CNN3D(nn.Module):
     def __init__(self, config: CNN3DConfig) -> None:
         super().__init__()
         self.config = config
-        first, channels = config.channels[0], config.picture_channels
+        first, channels = config.channels[0], config.image_channels
         self.stages = nn.ModuleList()
         if config.residual:
             self.stages.append(ResidualStem(channels, first))
@@ -200,7 +200,7 @@ class CNN3D(nn.Module):
         """clips: float (B, F, C, height, width). Returns the last stage's features (B, D, T, H, W):
         D channels at T x H x W places of the clip.
         """
-        check_clips(clips, self.config.picture_channels)
+        check_clips(clips, self.config.image_channels)
         x = channels_last(channels_first(clips))
         for stage in self.stages:
             x = stage(x)

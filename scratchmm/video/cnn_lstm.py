@@ -34,7 +34,7 @@ class CNNLSTMConfig:
     features: int = 64  # numbers a frame that the LSTM reads
     width: int = 64  # of the LSTM's states
     layers: int = 1  # of the LSTM
-    picture_channels: int = 3  # of the clips
+    image_channels: int = 3  # of the clips
     average: bool = False  # all frames' predictions, as the paper does, or the last frame's
 
     def __post_init__(self) -> None:
@@ -47,10 +47,10 @@ def tiny() -> CNNLSTMConfig:
 
 
 class FrameEncoder(nn.Module):
-    """A picture as E numbers. A stem and residual blocks, each halving height and width.
+    """An image as E numbers. A stem and residual blocks, each halving height and width.
 
-    The mean over the whole picture would forget where a thing is, and with it that it moves: the
-    mean is taken in each cell of a grid, whatever the picture's size, as in LRCN, whose fully
+    The mean over the whole image would forget where a thing is, and with it that it moves: the
+    mean is taken in each cell of a grid, whatever the image's size, as in LRCN, whose fully
     connected layer fc6 also still knows the place.
 
     >>> FrameEncoder(tiny())(torch.zeros(3, 3, 32, 24)).shape
@@ -60,7 +60,7 @@ class FrameEncoder(nn.Module):
     def __init__(self, config: CNNLSTMConfig) -> None:
         super().__init__()
         self.cells = config.grid
-        self.stem = NormedConvolution(config.picture_channels, config.channels[0], 3, stride=2)
+        self.stem = NormedConvolution(config.image_channels, config.channels[0], 3, stride=2)
         pairs = zip(config.channels, config.channels[1:])
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, stride=2) for a, b in pairs))
         self.output = nn.Linear(config.channels[-1] * config.grid**2, config.features)
@@ -97,7 +97,7 @@ class CNNLSTM(nn.Module):
         under them padding is encoded as black frames in evaluation, where norms do not mix frames. A
         mask in training is for eager mode (or for graph breaks, without fullgraph).
         """
-        check_clips(clips, self.config.picture_channels)
+        check_clips(clips, self.config.image_channels)
         if real is not None:
             check_real(real, clips)
         if real is not None and (self.training or numbers_are_known(real)):

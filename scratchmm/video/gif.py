@@ -1,7 +1,7 @@
 """A GIF by its bytes: what Pillow's writer leaves open.
 
 Pillow's writer leaves out a frame that equals the one before. So the frames are put together here,
-with Pillow's compression. How a GIF is read is in pictures/gif.py.
+with Pillow's compression. How a GIF is read is in images/gif.py.
 
 A GIF is a head with the size and a palette; then blocks: "!" and a kind, or "," and a place, size
 and perhaps a palette of its own, each followed by runs of bytes that say how long they are, and a
@@ -69,8 +69,8 @@ def gif_bytes(levels: Levels, seconds: float | Sequence[float] | Tensor, scale: 
     palette, indices = in_one_palette(levels)
     colors = palette.tobytes().ljust(3 * 256, b"\0")
     parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0xF7, 0, 0), colors, AGAIN]
-    for picture, length in zip(indices, lengths, strict=True):
-        image = Image.fromarray(picture.repeat(scale, 0).repeat(scale, 1))
+    for frame, length in zip(indices, lengths, strict=True):
+        image = Image.fromarray(frame.repeat(scale, 0).repeat(scale, 1))
         image.putpalette(colors)
         alone = BytesIO()  # a GIF of this frame; of it, what lies between its palette and its end
         image.save(alone, format="GIF", optimize=False, duration=10 * length)

@@ -1,4 +1,4 @@
-"""From pictures to features."""
+"""From images to features."""
 
 from typing import Any
 

@@ -1,14 +1,14 @@
-"""Canny's edges: where a picture changes fastest, as lines one pixel thin that hang together.
+"""Canny's edges: where an image changes fastest, as lines one pixel thin that hang together.
 
 Blur, slope, thinning to the ridges of the slope, and a double threshold: a weak edge stays only if it
 leads to a strong one.
 
 Paper: A Computational Approach to Edge Detection (Canny 1986, IEEE PAMI 8, no arXiv number).
 Dimensions: B batch, C channels, H x W height and width.
-Conventions: pictures are in [-1, 1]; a sharp step from black to white has a slope of 1.
+Conventions: images are in [-1, 1]; a sharp step from black to white has a slope of 1.
 Differs from the paper: the slope's direction is one of eight, so that neighbours are pixels (the paper
 interpolates between them); of several channels, each pixel takes the steepest; of two pixels that
-are equally steep, the one uphill is the edge, so that turned pictures have the same edges, turned.
+are equally steep, the one uphill is the edge, so that turned images have the same edges, turned.
 """
 
 import math
@@ -24,7 +24,7 @@ ALIKE = 1e-5  # slopes this close are equal: sums of floats come out differently
 
 
 class Slope(NamedTuple):
-    """How fast a picture changes, and which way it grows brighter."""
+    """How fast an image changes, and which way it grows brighter."""
 
     magnitude: Tensor  # (B, 1, H, W), of the steepest channel
     down: Tensor  # (B, 1, H, W), change per pixel from top to bottom
@@ -32,7 +32,7 @@ class Slope(NamedTuple):
 
 
 def canny(images: Tensor, sigma: float = 1.0, low: float = 0.1, high: float = 0.2) -> Tensor:
-    """The edges of pictures: float (B, C, H, W) in [-1, 1] to (B, 1, H, W) of 0 and 1.
+    """The edges of images: float (B, C, H, W) in [-1, 1] to (B, 1, H, W) of 0 and 1.
 
     sigma: of the blur, in pixels. low, high: slopes of weak and strong edges (see `hysteresis`).
 
@@ -43,12 +43,12 @@ def canny(images: Tensor, sigma: float = 1.0, low: float = 0.1, high: float = 0.
     """
     if images.dim() != 4 or not images.is_floating_point():
         raise ValueError(
-            f"edges are found in pictures (B, C, H, W) of floats, not in {tuple(images.shape)} "
+            f"edges are found in images (B, C, H, W) of floats, not in {tuple(images.shape)} "
             f"of {images.dtype}"
         )
     if not images.isfinite().all():
         wrong = int((~images.isfinite()).sum())
-        raise ValueError(f"pictures have {wrong} values that are no numbers (nan or inf)")
+        raise ValueError(f"images have {wrong} values that are no numbers (nan or inf)")
     found = slope(blur(images, sigma))
     lines = thin(found.magnitude, found.down, found.across)
     return hysteresis(lines, low, high).to(images.dtype)  # (B, 1, H, W)

@@ -1,8 +1,8 @@
 """ResNet: many small convolutions, each adding to what the last one left.
 
 Paper: Deep Residual Learning for Image Recognition (He et al. 2015, arXiv 1512.03385), table 1
-(18, 34 and 50 layers); for small pictures the beginning of section 4.2.
-Dimensions: B batch, C channels of the picture, D of the features, H x W places of the feature grid,
+(18, 34 and 50 layers); for small images the beginning of section 4.2.
+Dimensions: B batch, C channels of the image, D of the features, H x W places of the feature grid,
 N places in all, K classes.
 Differs from the paper: where the bottleneck shrinks, unless asked; see layers/convolution.py.
 """
@@ -31,8 +31,8 @@ class ResNetConfig:
     widths: tuple[int, ...] = (256, 512, 1024, 2048)  # channels of each stage's output
     depths: tuple[int, ...] = (3, 4, 6, 3)  # blocks of each stage
     bottleneck: bool = True  # blocks of three convolutions, the middle one narrow, or of two
-    small_pictures: bool = False  # a stem that does not shrink (section 4.2), or one that does by 4
-    channels: int = 3  # of the picture
+    small_images: bool = False  # a stem that does not shrink (section 4.2), or one that does by 4
+    channels: int = 3  # of the image
     classes: int = 1000  # of the classifier
     # Where a bottleneck shrinks: in its first convolution (the paper) or its middle one ("1.5").
     first_shrinks: bool = False
@@ -47,19 +47,17 @@ class ResNetConfig:
 
     @property
     def shrink(self) -> int:
-        """Pixels of the picture, in height and in width, to one place of the feature grid."""
-        return (1 if self.small_pictures else 4) * 2 ** (len(self.widths) - 1)
+        """Pixels of the image, in height and in width, to one place of the feature grid."""
+        return (1 if self.small_images else 4) * 2 ** (len(self.widths) - 1)
 
 
 def tiny() -> ResNetConfig:
-    """A size for tests and pictures of 32 pixels: a grid of 8 x 8, 3 blocks.
+    """A size for tests and images of 32 pixels: a grid of 8 x 8, 3 blocks.
 
     >>> 32 // tiny().shrink
     8
     """
-    return ResNetConfig(
-        8, (8, 16, 24), (1, 1, 1), bottleneck=False, small_pictures=True, classes=10
-    )
+    return ResNetConfig(8, (8, 16, 24), (1, 1, 1), bottleneck=False, small_images=True, classes=10)
 
 
 def resnet_18() -> ResNetConfig:
@@ -88,7 +86,7 @@ def resnet_152() -> ResNetConfig:
 
 
 class Stem(nn.Module):
-    """The first convolution: of kernel 7, shrinking twice by 2; or of kernel 3 for small pictures.
+    """The first convolution: of kernel 7, shrinking twice by 2; or of kernel 3 for small images.
 
     >>> import torch
     >>> Stem(ResNetConfig())(torch.zeros(1, 3, 64, 32)).shape
@@ -99,7 +97,7 @@ class Stem(nn.Module):
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.small = config.small_pictures
+        self.small = config.small_images
         kernel, stride = (3, 1) if self.small else (7, 2)
         self.convolution = NormedConvolution(config.channels, config.stem, kernel, stride)
 
@@ -110,7 +108,7 @@ class Stem(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Table 1 without its last row: the picture as a grid of features.
+    """Table 1 without its last row: the image as a grid of features.
 
     Each stage after the first halves the grid. `tokens` and `vector` give it in other forms.
 
@@ -137,7 +135,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns the last stage's grid (B, D, H, W)."""
-        check_channels("pictures", images.shape[1], self.config.channels)
+        check_channels("images", images.shape[1], self.config.channels)
         x = self.stem(channels_last(images))
         for stage in self.stages:
             x = stage(x)
@@ -166,7 +164,7 @@ def shrink_first(block: ResidualBlock) -> None:
 
 
 class ResNetClassifier(nn.Module):
-    """A ResNet that names the picture: one Linear layer over the mean of the grid.
+    """A ResNet that names the image: one Linear layer over the mean of the grid.
 
     >>> import torch
     >>> ResNetClassifier(tiny())(torch.zeros(2, 3, 32, 32)).shape

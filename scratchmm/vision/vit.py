@@ -1,4 +1,4 @@
-"""Vision Transformer: a picture is a sentence whose words are patches.
+"""Vision Transformer: an image is a sentence whose words are patches.
 
 Paper: An Image is Worth 16x16 Words (Dosovitskiy et al. 2020, arXiv 2010.11929), figure 1 and
 equations 1-4.
@@ -32,7 +32,7 @@ class ViTConfig:
     depth: int = 12  # blocks
     heads: int = 12  # of attention, a divisor of the width
     hidden: int = 3072  # inside the feed-forward networks
-    channels: int = 3  # of the picture
+    channels: int = 3  # of the image
     classes: int = 1000  # of the classifier
     epsilon: float = 1e-12  # of the layer norms
     # Of the feed-forward networks: "gelu", "quick_gelu", "gelu_tanh", "relu" or "silu". None is the
@@ -55,7 +55,7 @@ class ViTConfig:
 
     @property
     def patches(self) -> int:
-        """Patches in a picture, N."""
+        """Patches in an image, N."""
         return self.grid**2
 
 
@@ -79,7 +79,7 @@ def vit_l_16() -> ViTConfig:
 
 
 def vit_l_16_384() -> ViTConfig:
-    """ViT-L/16 for pictures of 384 pixels: 304,715,752 parameters with 1,000 classes."""
+    """ViT-L/16 for images of 384 pixels: 304,715,752 parameters with 1,000 classes."""
     return replace(vit_l_16(), image_size=384)
 
 
@@ -91,7 +91,7 @@ def vit_h_14() -> ViTConfig:
 class ViTEmbeddings(nn.Module):
     """Equation 1: patch tokens behind a learned CLS token, plus a learned position each.
 
-    CLS has a position too, the first. A picture of another size than the config's gets its grid of
+    CLS has a position too, the first. An image of another size than the config's gets its grid of
     positions resized. bias: of the patch projection.
 
     >>> ViTEmbeddings(tiny())(torch.zeros(2, 3, 32, 32)).shape
@@ -118,7 +118,7 @@ class ViTEmbeddings(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Equations 1-4: embeddings, pre-norm blocks, a last norm; the picture as tokens.
+    """Equations 1-4: embeddings, pre-norm blocks, a last norm; the image as tokens.
 
     >>> VisionTransformer(tiny())(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 17, 32])
@@ -143,7 +143,7 @@ class VisionTransformer(nn.Module):
 
 
 class ViTClassifier(nn.Module):
-    """A Vision Transformer that names the picture: logits read off the CLS token.
+    """A Vision Transformer that names the image: logits read off the CLS token.
 
     >>> ViTClassifier(tiny())(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])

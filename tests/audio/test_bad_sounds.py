@@ -116,7 +116,7 @@ def bad_files(folder):
     contents = {
         "empty": b"",
         "text": b"file\ttext\n",
-        "picture": b"\x89PNG\r\n\x1a\n" + bytes(99),
+        "image": b"\x89PNG\r\n\x1a\n" + bytes(99),
         "truncated": good[: len(good) // 2],
         "head": good[:44],
         "half a head": good[:21],

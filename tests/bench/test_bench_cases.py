@@ -109,14 +109,14 @@ def test_vilt_has_the_peers_weights() -> None:
     assert [row.goal for row in rows] == [1e9, 1e9] and vilt.GOAL == 1.0
 
 
-def test_unets_have_the_peers_weights_and_draw_the_peers_pictures(monkeypatch) -> None:
+def test_unets_have_the_peers_weights_and_draw_the_peers_images(monkeypatch) -> None:
     pytest.importorskip("diffusers")
     monkeypatch.setattr(unet, "STEPS", 4)  # diffusers counts on steps that divide 1000
     reads, draws, eager = text_unet.tiny(), tiny_unet(), {"eager": 1e9}
-    rows = unet.rows(rounds=1, config=reads, picture=draws, batch=2, size=8, goals=eager)
+    rows = unet.rows(rounds=1, config=reads, image=draws, batch=2, size=8, goals=eager)
     check(rows, 5)
     assert [row.goal for row in rows] == [1e9, 1e9, 1.0, 1e9, 1e9]
-    assert rows[2].ours == f"TextUNet, {4000 / rows[2].ours_ms:.1f} pictures a second"
+    assert rows[2].ours == f"TextUNet, {4000 / rows[2].ours_ms:.1f} images a second"
     assert sides.GOALS == {"eager": 1.0, "compiled": 0.9}
 
 

@@ -117,9 +117,9 @@ def test_towers_of_transformers_with_their_projections():
     theirs = transformers.CLIPVisionModelWithProjection(vision).eval()
     ours = CLIPVision(ViTConfig(32, 8, width=32, depth=2, heads=4, hidden=37, epsilon=1e-5))
     load_clip_vision(ours, theirs.state_dict())
-    pictures = torch.randn(2, 3, 32, 32)
-    theirs = theirs.vision_model(pictures).pooler_output
-    torch.testing.assert_close(ours.eval()(pictures), theirs, rtol=0, atol=1e-5)
+    images = torch.randn(2, 3, 32, 32)
+    theirs = theirs.vision_model(images).pooler_output
+    torch.testing.assert_close(ours.eval()(images), theirs, rtol=0, atol=1e-5)
 
 
 def test_open_clips_names(model):

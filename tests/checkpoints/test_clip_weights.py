@@ -42,7 +42,7 @@ def randomise(model):
     return model.double().eval()
 
 
-def pictures():
+def some_images():
     return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
 
 
@@ -93,23 +93,25 @@ def reference():
 
 
 def asked(reference, **more):
-    return reference(input_ids=texts(), pixel_values=pictures(), output_hidden_states=True, **more)
+    return reference(
+        input_ids=texts(), pixel_values=some_images(), output_hidden_states=True, **more
+    )
 
 
 def test_clip_gives_the_same_numbers(reference):
     model = load_clip(CLIP(CONFIG).double(), reference.state_dict()).eval()
     theirs = asked(reference)
-    ours = model(pictures(), texts())
+    ours = model(some_images(), texts())
     equal(ours.image_embeddings, theirs.image_embeds)
     equal(ours.text_embeddings, theirs.text_embeds)
     equal(ours.logits, theirs.logits_per_image)
     equal(ours.scale, reference.logit_scale.exp())
 
     vision, text = theirs.vision_model_output, theirs.text_model_output
-    equal(model.vision.tokens(pictures()), vision.last_hidden_state)
-    equal(model.vision(pictures()), reference.vision_model(pictures()).pooler_output)
+    equal(model.vision.tokens(some_images()), vision.last_hidden_state)
+    equal(model.vision(some_images()), reference.vision_model(some_images()).pooler_output)
     equal(model.text(texts()), text.last_hidden_state)
-    start = model.vision.norm_before(model.vision.embeddings(pictures()))
+    start = model.vision.norm_before(model.vision.embeddings(some_images()))
     for our, their in zip(
         hidden_states(model.vision.transformer, start), vision.hidden_states, strict=True
     ):
@@ -124,7 +126,7 @@ def test_clip_looks_at_the_same_places(reference, monkeypatch):
     theirs = asked(reference, output_attentions=True)
     reference.set_attn_implementation("sdpa")
     with watch_attention() as seen:
-        model.vision.tokens(pictures())
+        model.vision.tokens(some_images())
         model.text(texts())
     expected = [*theirs.vision_model_output.attentions, *theirs.text_model_output.attentions]
     assert len(seen) == 5
@@ -135,10 +137,10 @@ def test_clip_looks_at_the_same_places(reference, monkeypatch):
 def test_clip_has_the_same_gradients(reference):
     model = load_clip(CLIP(CONFIG).double(), reference.state_dict()).eval()
     upstream = torch.randn(3, 3, generator=torch.Generator().manual_seed(2)).double()
-    (model(pictures(), texts()).logits * upstream).sum().backward()
+    (model(some_images(), texts()).logits * upstream).sum().backward()
     reference.zero_grad()
     (
-        reference(input_ids=texts(), pixel_values=pictures()).logits_per_image * upstream
+        reference(input_ids=texts(), pixel_values=some_images()).logits_per_image * upstream
     ).sum().backward()
     # the gradients travel through the same table as the weights
     gradients = {name: p.grad for name, p in reference.named_parameters()}
@@ -167,7 +169,7 @@ def test_clip_from_saved_files(reference, tmp_path, suffix):
         reference.save_pretrained(path, max_shard_size=limit)
         assert (suffix == "sharded") == (path / "model.safetensors.index.json").exists()
     model = load_clip(CLIP(CONFIG).double(), path).eval()
-    equal(model(pictures(), texts()).logits, asked(reference).logits_per_image)
+    equal(model(some_images(), texts()).logits, asked(reference).logits_per_image)
 
 
 @pytest.mark.parametrize("prefix", ["", "text_model."])
@@ -183,16 +185,16 @@ def test_text_tower(prefix):
 
 
 @pytest.mark.parametrize("prefix", ["", "vision_model."])
-def test_picture_tower(prefix):
+def test_image_tower(prefix):
     transformers, vision, _ = transformers_configs()
     reference = randomise(transformers.CLIPVisionModel(vision))
     state = {
         prefix + name.removeprefix("vision_model."): t for name, t in reference.state_dict().items()
     }
     model = load_clip_vision(CLIPVision(VISION).double(), state).eval()
-    output = reference(pixel_values=pictures())
-    equal(model.tokens(pictures()), output.last_hidden_state)
-    equal(model(pictures()), output.pooler_output)
+    output = reference(pixel_values=some_images())
+    equal(model.tokens(some_images()), output.last_hidden_state)
+    equal(model(some_images()), output.pooler_output)
 
 
 def test_the_config_from_transformers_shapes(reference):
@@ -300,14 +302,14 @@ def test_openais_layout(tmp_path):
         state[name] = torch.tensor(value)  # as the published archive's state dict has them
     torch.save(state, tmp_path / "ViT-tiny.pt")
     model = load_clip(CLIP(CONFIG).double(), tmp_path / "ViT-tiny.pt").eval()
-    ours = model(pictures(), texts())
-    equal(ours.image_embeddings, F.normalize(reference.visual(pictures()), dim=-1))
+    ours = model(some_images(), texts())
+    equal(ours.image_embeddings, F.normalize(reference.visual(some_images()), dim=-1))
     equal(ours.text_embeddings, F.normalize(reference.encode_text(texts()), dim=-1))
-    equal(ours.logits, reference(pictures(), texts()))
+    equal(ours.logits, reference(some_images(), texts()))
 
     upstream = torch.randn(3, 3, generator=torch.Generator().manual_seed(2)).double()
     (ours.logits * upstream).sum().backward()
-    (reference(pictures(), texts()) * upstream).sum().backward()
+    (reference(some_images(), texts()) * upstream).sum().backward()
     gradients = {name: p.grad for name, p in reference.named_parameters()}
     carrier = load_clip(CLIP(CONFIG).double(), gradients)
     for (name, our), their in zip(model.named_parameters(), carrier.parameters(), strict=True):

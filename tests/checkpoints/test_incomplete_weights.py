@@ -15,7 +15,7 @@ from scratchmm.checkpoints.vit import vit_config_from
 
 STACK = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=37)
 WORDS = dict(STACK, vocab_size=99, max_position_embeddings=20)
-PICTURE = dict(STACK, image_size=32, patch_size=8)
+IMAGE = dict(STACK, image_size=32, patch_size=8)
 RESNET = dict(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
 DOWN = dict(
     block_out_channels=(32, 64),
@@ -42,9 +42,9 @@ def published(family):
     transformers = pytest.importorskip("transformers")
     diffusers = pytest.importorskip("diffusers")
     configs = {
-        "CLIPModel": lambda: transformers.CLIPConfig(text_config=WORDS, vision_config=PICTURE),
-        "ViTForImageClassification": lambda: transformers.ViTConfig(**PICTURE),
-        "ViltModel": lambda: transformers.ViltConfig(**{**WORDS, **PICTURE}),
+        "CLIPModel": lambda: transformers.CLIPConfig(text_config=WORDS, vision_config=IMAGE),
+        "ViTForImageClassification": lambda: transformers.ViTConfig(**IMAGE),
+        "ViltModel": lambda: transformers.ViltConfig(**{**WORDS, **IMAGE}),
         "BertModel": lambda: transformers.BertConfig(**WORDS),
         "ResNetForImageClassification": lambda: transformers.ResNetConfig(**RESNET),
     }

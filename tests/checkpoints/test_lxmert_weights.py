@@ -7,7 +7,7 @@ from scratchmm.checkpoints.lxmert import load_lxmert
 from scratchmm.fusion.bimodal import BimodalConfig, BimodalTransformer, TwoStreamLayer
 from scratchmm.layers.attention import watch_attention
 
-CONFIG = BimodalConfig(28, heads=4, hidden=37, words_depth=3, picture_depth=2, depth=2)
+CONFIG = BimodalConfig(28, heads=4, hidden=37, words_depth=3, image_depth=2, depth=2)
 
 
 def randomise(model):
@@ -47,8 +47,8 @@ def config():
 
 def a_batch():
     words_real = torch.arange(5) < torch.tensor([[5], [3], [4]])
-    picture_real = torch.arange(7) < torch.tensor([[6], [7], [2]])
-    return normal(3, 5, 28), normal(3, 7, 28, seed=2), words_real, picture_real
+    image_real = torch.arange(7) < torch.tensor([[6], [7], [2]])
+    return normal(3, 5, 28), normal(3, 7, 28, seed=2), words_real, image_real
 
 
 def added(real):
@@ -74,19 +74,19 @@ def test_one_layer_and_its_gradients(config, masked):
 
     reference = randomise(LxmertXLayer(config))
     model = load_lxmert(TwoStreamLayer(28, 4, 37).double(), reference.state_dict())
-    words, picture, words_real, picture_real = a_batch()
-    masks = [real[:, None, None] for real in (words_real, picture_real)] if masked else [None] * 2
+    words, image, words_real, image_real = a_batch()
+    masks = [real[:, None, None] for real in (words_real, image_real)] if masked else [None] * 2
     theirs = reference(
         words,
         added(words_real) if masked else None,
-        picture,
-        added(picture_real) if masked else None,
+        image,
+        added(image_real) if masked else None,
         output_attentions=True,
     )
     with watch_attention() as seen:
-        ours = model(words, picture, *masks)
+        ours = model(words, image, *masks)
     equal(ours.words, theirs[0])
-    equal(ours.picture, theirs[1])
+    equal(ours.image, theirs[1])
     equal(seen[0], theirs[2])
     same_gradients(model, reference, lambda: TwoStreamLayer(28, 4, 37), ours, theirs[:2])
 
@@ -98,7 +98,7 @@ def reference(config):
     return randomise(transformers.LxmertModel(config))
 
 
-def run(reference, words_real, picture_real):
+def run(reference, words_real, image_real):
     """All of LXMERT, and what its encoder was given."""
     tokens = torch.randint(1, 99, (3, 5), generator=torch.Generator().manual_seed(4))
     features, boxes = normal(3, 7, 11, seed=5), normal(3, 7, 4, seed=6)
@@ -107,7 +107,7 @@ def run(reference, words_real, picture_real):
         visual_feats=features,
         visual_pos=boxes,
         attention_mask=words_real.double(),
-        visual_attention_mask=picture_real.double(),
+        visual_attention_mask=image_real.double(),
         token_type_ids=torch.zeros_like(tokens),
         output_hidden_states=True,
     )
@@ -116,10 +116,10 @@ def run(reference, words_real, picture_real):
 
 
 def test_the_whole_encoder_and_its_gradients(reference):
-    _, _, words_real, picture_real = a_batch()
-    output, words, picture = run(reference, words_real, picture_real)
+    _, _, words_real, image_real = a_batch()
+    output, words, image = run(reference, words_real, image_real)
     model = load_lxmert(BimodalTransformer(CONFIG).double(), reference.state_dict())
-    ours = model(words.detach(), picture.detach(), words_real, picture_real)
+    ours = model(words.detach(), image.detach(), words_real, image_real)
     theirs = (output.language_output, output.vision_output)
     for our, their in zip(ours, theirs):
         equal(our, their)
@@ -140,12 +140,12 @@ def test_saved_files_of_models_built_on_it(config, tmp_path, kind, suffix):
     else:
         pytest.importorskip("safetensors")
         whole.save_pretrained(path)
-    _, _, words_real, picture_real = a_batch()
-    output, words, picture = run(whole.lxmert, words_real, picture_real)
+    _, _, words_real, image_real = a_batch()
+    output, words, image = run(whole.lxmert, words_real, image_real)
     model = load_lxmert(BimodalTransformer(CONFIG).double(), path)
-    ours = model(words, picture, words_real, picture_real)
+    ours = model(words, image, words_real, image_real)
     equal(ours.words, output.language_output)
-    equal(ours.picture, output.vision_output)
+    equal(ours.image, output.vision_output)
 
 
 def test_refusals_leave_the_model_alone(reference):

@@ -44,7 +44,7 @@ def randomise(model):
     return model.double().eval()
 
 
-def pictures(size=28):
+def some_images(size=28):
     return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1)).double()
 
 
@@ -67,14 +67,14 @@ def a_bert(kind="BertModel", **more):
 def clip_parts(text=None, vision=None):
     words = {**SIZES, "hidden_size": 42, "num_attention_heads": 7, "vocab_size": 99}
     words |= {"max_position_embeddings": 12, "bos_token_id": 97, "eos_token_id": 98, **(text or {})}
-    picture = {**SIZES, "hidden_size": 80, "num_attention_heads": 2, "image_size": 28}
-    picture |= {"patch_size": 14, **(vision or {})}
-    return words, picture
+    image = {**SIZES, "hidden_size": 80, "num_attention_heads": 2, "image_size": 28}
+    image |= {"patch_size": 14, **(vision or {})}
+    return words, image
 
 
 def a_clip(text=None, vision=None):
-    words, picture = clip_parts(text, vision)
-    config = transformers.CLIPConfig(text_config=words, vision_config=picture, projection_dim=24)
+    words, image = clip_parts(text, vision)
+    config = transformers.CLIPConfig(text_config=words, vision_config=image, projection_dim=24)
     return randomise(transformers.CLIPModel(config))
 
 
@@ -114,10 +114,10 @@ def test_vit(tmp_path, more):
     saved(reference, tmp_path)
     config = vit_config_from(tmp_path)
     model = load_vit(ViTClassifier(config).double(), tmp_path).eval()
-    equal(model(pictures()), reference(pictures()).logits)
+    equal(model(some_images()), reference(some_images()).logits)
     assert vit_config_from(tmp_path / "model.safetensors") == config
     encoder = load_vit(VisionTransformer(config).double(), tmp_path / "model.safetensors").eval()
-    equal(encoder(pictures()), reference.vit(pictures()).last_hidden_state)
+    equal(encoder(some_images()), reference.vit(some_images()).last_hidden_state)
 
 
 @pytest.mark.parametrize(
@@ -159,30 +159,30 @@ def test_clip(tmp_path, text, vision):
     saved(reference, tmp_path)
     model = load_clip(CLIP(clip_config_from(tmp_path)).double(), tmp_path).eval()
     tokens = TOKENS if text.get("eos_token_id") != 5 else torch.tensor([[97, 5, 98], [97, 98, 5]])
-    theirs = reference(input_ids=tokens, pixel_values=pictures())
-    ours = model(pictures(), tokens)
+    theirs = reference(input_ids=tokens, pixel_values=some_images())
+    ours = model(some_images(), tokens)
     equal(ours.image_embeddings, theirs.image_embeds)
     equal(ours.text_embeddings, theirs.text_embeds)
     equal(ours.logits, theirs.logits_per_image)
 
 
 def test_the_towers_of_clip_alone(tmp_path):
-    words, picture = clip_parts({"hidden_act": "gelu"}, {"hidden_act": "gelu"})
+    words, image = clip_parts({"hidden_act": "gelu"}, {"hidden_act": "gelu"})
     text = randomise(transformers.CLIPTextModel(transformers.CLIPTextConfig(**words)))
-    vision = randomise(transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**picture)))
-    saved(a_clip(words, picture), tmp_path / "whole")
+    vision = randomise(transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**image)))
+    saved(a_clip(words, image), tmp_path / "whole")
     config = clip_config_from(tmp_path / "whole")
     saved(text, tmp_path / "text")
     saved(vision, tmp_path / "vision")
     ours = load_clip_text(TextTransformer(config.text).double(), tmp_path / "text").eval()
     equal(ours(TOKENS), text(TOKENS).last_hidden_state)
     tower = load_clip_vision(CLIPVision(config.vision).double(), tmp_path / "vision").eval()
-    equal(tower(pictures()), vision(pictures()).pooler_output)
+    equal(tower(some_images()), vision(some_images()).pooler_output)
     quick = TextTransformer(replace(config.text, activation="quick_gelu"))
     with pytest.raises(ValueError, match="says hidden_act is 'gelu', but this text tower was made"):
         load_clip_text(quick, tmp_path / "text")
     quick = CLIPVision(replace(config.vision, activation=None))
-    with pytest.raises(ValueError, match="but this picture tower .* activation='quick_gelu'"):
+    with pytest.raises(ValueError, match="but this image tower .* activation='quick_gelu'"):
         load_clip_vision(quick, tmp_path / "vision")
 
 
@@ -193,11 +193,11 @@ def test_vilt(tmp_path, kind):
     body = ViLT(vilt_config_from(tmp_path))
     model = load_vilt(body if kind == "ViltModel" else ViLTForMaskedLM(body), tmp_path)
     model = model.double().eval()
-    theirs = reference(input_ids=TOKENS, pixel_values=pictures())
+    theirs = reference(input_ids=TOKENS, pixel_values=some_images())
     if kind == "ViltModel":
-        equal(model(TOKENS, pictures()).pooled, theirs.pooler_output)
+        equal(model(TOKENS, some_images()).pooled, theirs.pooler_output)
     else:
-        equal(model(TOKENS, pictures()), theirs.logits)
+        equal(model(TOKENS, some_images()), theirs.logits)
 
 
 # What can't be done, or was not made so, is refused by key and both values
@@ -209,7 +209,7 @@ def an_lxmert(**more):
     return randomise(transformers.LxmertModel(transformers.LxmertConfig(**config)))
 
 
-LXMERT = BimodalConfig(32, heads=4, hidden=37, words_depth=1, picture_depth=1, depth=1)
+LXMERT = BimodalConfig(32, heads=4, hidden=37, words_depth=1, image_depth=1, depth=1)
 FOREIGN = [
     (a_vit, "model_type", "deit", "'vit'"),
     (a_vit, "qkv_bias", False, "True"),
@@ -305,7 +305,7 @@ def test_a_tower_made_otherwise_is_refused(tmp_path, tower, change, sentence):
     saved(a_clip(), tmp_path)
     config = clip_config_from(tmp_path)
     made = CLIP(replace(config, **{tower: replace(getattr(config, tower), **change)}))
-    name = {"text": "text", "vision": "picture"}[tower]
+    name = {"text": "text", "vision": "image"}[tower]
     with pytest.raises(
         ValueError, match=f"{tower}_config. says {sentence}.*this {name} tower was made"
     ):
@@ -433,8 +433,10 @@ def test_open_clips_settings(tmp_path, activation):
     config = clip_config_from(folder)
     assert config == clip_config_from(tmp_path / "theirs")
     model = load_clip(CLIP(config).double(), folder).eval()
-    theirs = reference(input_ids=TOKENS, pixel_values=pictures())
-    equal(model(pictures(), TOKENS).logits, theirs.logits_per_image, most=1e-5)  # stored as float32
+    theirs = reference(input_ids=TOKENS, pixel_values=some_images())
+    equal(
+        model(some_images(), TOKENS).logits, theirs.logits_per_image, most=1e-5
+    )  # stored as float32
     with pytest.raises(
         ValueError, match=f"open_clip_config.json says quick_gelu is .*{activation}"
     ):
@@ -487,7 +489,7 @@ def test_what_bare_weights_are_assumed_to_be():
     with pytest.raises(ValueError, match="a ViLT 60 wide"):
         vilt_config_from(a_vilt().state_dict())
     state = a_clip().state_dict()
-    with pytest.raises(ValueError, match="a picture tower 80 wide, .*: give vision_heads"):
+    with pytest.raises(ValueError, match="an image tower 80 wide, .*: give vision_heads"):
         clip_config_from(state)
     with pytest.raises(ValueError, match="a text tower 42 wide, .*: give text_heads"):
         clip_config_from(state, vision_heads=2)
@@ -496,7 +498,7 @@ def test_what_bare_weights_are_assumed_to_be():
     assert (config.vision.activation, config.text.activation) == ("gelu", "gelu")
 
 
-def test_a_picture_of_no_square_is_not_taken_for_one():
+def test_a_image_of_no_square_is_not_taken_for_one():
     state = a_vit(image_size=[14, 42]).state_dict()
     with pytest.raises(ValueError, match="positions for 3 patches, which make no square"):
         vit_config_from(state, heads=4)

@@ -26,7 +26,7 @@ def randomise(model):
     return model.double().eval()
 
 
-def pictures(config, height=70, width=50):
+def some_images(config, height=70, width=50):
     generator = torch.Generator().manual_seed(1)
     return torch.randn(3, config.channels, height, width, generator=generator).double()
 
@@ -86,7 +86,7 @@ def test_torchvisions_names_are_those_of_its_files():
 def test_classifier(naming, config):
     reference = published("ResNetForImageClassification", config)
     model = load_resnet(ResNetClassifier(config).double(), naming(reference.state_dict())).eval()
-    images = pictures(config)
+    images = some_images(config)
     theirs = reference(images, output_hidden_states=True)
     equal(model(images), theirs.logits)
     x = model.encoder.stem(images)
@@ -102,9 +102,9 @@ def test_classifier(naming, config):
 def test_grid_and_vector(config):
     reference = published("ResNetModel", config)
     model = load_resnet(ResNet(config).double(), reference.state_dict()).eval()
-    theirs = reference(pictures(config))
-    equal(model(pictures(config)), theirs.last_hidden_state)
-    equal(model.vector(pictures(config)), theirs.pooler_output[:, :, 0, 0])
+    theirs = reference(some_images(config))
+    equal(model(some_images(config)), theirs.last_hidden_state)
+    equal(model.vector(some_images(config)), theirs.pooler_output[:, :, 0, 0])
 
 
 @CONFIGS
@@ -112,7 +112,7 @@ def test_grid_and_vector(config):
 def test_gradients_and_what_training_remembers(config, training):
     reference = published("ResNetForImageClassification", config).train(training)
     model = load_resnet(ResNetClassifier(config).double(), reference.state_dict()).train(training)
-    images = pictures(config)
+    images = some_images(config)
     upstream = torch.randn(3, 11, generator=torch.Generator().manual_seed(2)).double()
     ours, theirs = model(images), reference(images).logits
     equal(ours, theirs)
@@ -137,7 +137,7 @@ def test_gradients_and_what_training_remembers(config, training):
 def test_encoder_from_a_classifiers_weights(naming):
     reference = published("ResNetForImageClassification", DEEP)
     model = load_resnet(ResNet(DEEP).double(), naming(reference.state_dict())).eval()
-    equal(model(pictures(DEEP)), reference.resnet(pictures(DEEP)).last_hidden_state)
+    equal(model(some_images(DEEP)), reference.resnet(some_images(DEEP)).last_hidden_state)
 
 
 def test_the_body_of_another_task():
@@ -145,7 +145,7 @@ def test_the_body_of_another_task():
     state = {f"model.{n}": t for n, t in reference.state_dict().items() if "classifier" not in n}
     state["model.box_head.0.weight"] = torch.ones(3)
     model = load_resnet(ResNet(DEEP).double(), state).eval()
-    equal(model(pictures(DEEP)), reference.resnet(pictures(DEEP)).last_hidden_state)
+    equal(model(some_images(DEEP)), reference.resnet(some_images(DEEP)).last_hidden_state)
     with pytest.raises(ValueError, match="classifier.1.weight is missing; .*box_head.*surplus"):
         load_resnet(ResNetClassifier(DEEP).double(), state)
 
@@ -165,10 +165,10 @@ def test_saved_files(tmp_path, kind, suffix):
         reference.save_pretrained(path)
     if kind == "ResNetModel":
         model = load_resnet(ResNet(DEEP).double(), path).eval()
-        equal(model(pictures(DEEP)), reference(pictures(DEEP)).last_hidden_state)
+        equal(model(some_images(DEEP)), reference(some_images(DEEP)).last_hidden_state)
     else:
         model = load_resnet(ResNetClassifier(DEEP).double(), path).eval()
-        equal(model(pictures(DEEP)), reference(pictures(DEEP)).logits)
+        equal(model(some_images(DEEP)), reference(some_images(DEEP)).logits)
 
 
 @CONFIGS

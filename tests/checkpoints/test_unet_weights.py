@@ -61,7 +61,7 @@ def published(config, as_it_is=False):
 
 
 def inputs(config, height=12, width=8):
-    """Noisy pictures, timesteps, and for a model that reads words with a mask."""
+    """Noisy images, timesteps, and for a model that reads words with a mask."""
     generator = torch.Generator().manual_seed(1)
     noisy = torch.randn(3, config.channels, height, width, generator=generator).double()
     timesteps = torch.tensor([0, 17, 999])

@@ -1,4 +1,4 @@
-"""The autoencoder against diffusers' AutoencoderKL: moments, picture, gradients, both namings."""
+"""The autoencoder against diffusers' AutoencoderKL: moments, image, gradients, both namings."""
 
 from dataclasses import replace
 
@@ -64,7 +64,7 @@ def equal(ours, theirs):
 
 
 @pytest.mark.parametrize("naming", [dict, old_names])
-def test_moments_and_picture(reference, naming):
+def test_moments_and_image(reference, naming):
     state = naming(reference.state_dict())
     assert ("encoder.mid_block.attentions.0.query.weight" in state) == (naming is old_names)
     model = load_vae(VAE(CONFIG).double(), state).eval()

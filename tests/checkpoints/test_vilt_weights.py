@@ -98,9 +98,9 @@ def padded(height, width, *corners):
     return pixels
 
 
-# Pictures of the size that positions are learned for; larger ones; padded ones, none of which, or
+# Images of the size that positions are learned for; larger ones; padded ones, none of which, or
 # one of which, fills the whole grid.
-PICTURES = {
+IMAGES = {
     "square": (24, 24, None),
     "large": (32, 40, None),
     "padded": (32, 40, padded(32, 40, (16, 40), (24, 24), (32, 8))),
@@ -109,7 +109,7 @@ PICTURES = {
 
 
 def theirs(reference, tokens, images, real=None, types=None, pixels=None, **more):
-    # without a mask, transformers takes one of the learned size, whatever the pictures' own
+    # without a mask, transformers takes one of the learned size, whatever the images' own
     return reference(
         input_ids=tokens,
         pixel_values=images,
@@ -124,15 +124,15 @@ def equal(our, their):
     torch.testing.assert_close(our, their, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("size", PICTURES)
+@pytest.mark.parametrize("size", IMAGES)
 def test_every_token_is_the_same(size, in_order):
     reference = published("ViltModel")
-    height, width, pixels = PICTURES[size]
+    height, width, pixels = IMAGES[size]
     tokens, images, real, types = a_batch(height, width)
     model = ours("ViltModel", reference.state_dict())
     output = model(tokens, images, real, pixels, types)
     expected = theirs(reference, tokens, images, real, types, pixels, output_hidden_states=True)
-    equal(torch.cat([output.words, output.picture], dim=1), expected.last_hidden_state)
+    equal(torch.cat([output.words, output.image], dim=1), expected.last_hidden_state)
     equal(output.pooled, expected.pooler_output)
     stream, seen = model.embeddings(tokens, images, real, pixels, types)
     states = hidden_states(model.transformer, stream, mask=seen[:, None, None])
@@ -141,15 +141,15 @@ def test_every_token_is_the_same(size, in_order):
         equal(our, their)
 
 
-@pytest.mark.parametrize("size", PICTURES)
+@pytest.mark.parametrize("size", IMAGES)
 def test_the_order_that_patches_are_drawn_in_changes_nothing_else(size):
     reference = published("ViltModel")
-    height, width, pixels = PICTURES[size]
+    height, width, pixels = IMAGES[size]
     tokens, images, real, types = a_batch(height, width)
     output = ours("ViltModel", reference.state_dict())(tokens, images, real, pixels, types)
     expected = theirs(reference, tokens, images, real, types, pixels)
     equal(output.words, expected.last_hidden_state[:, :7])
-    equal(output.picture[:, 0], expected.last_hidden_state[:, 7])
+    equal(output.image[:, 0], expected.last_hidden_state[:, 7])
     equal(output.pooled, expected.pooler_output)
 
 
@@ -158,12 +158,12 @@ def test_without_masks_and_types(in_order):
     tokens, images, _, _ = a_batch()
     output = ours("ViltModel", reference.state_dict())(tokens, images)
     expected = theirs(reference, tokens, images)
-    equal(torch.cat([output.words, output.picture], dim=1), expected.last_hidden_state)
+    equal(torch.cat([output.words, output.image], dim=1), expected.last_hidden_state)
 
 
 def test_it_looks_at_the_same_places(in_order):
     reference = published("ViltModel")
-    height, width, pixels = PICTURES["padded"]
+    height, width, pixels = IMAGES["padded"]
     tokens, images, real, types = a_batch(height, width)
     model = ours("ViltModel", reference.state_dict())
     with watch_attention() as seen:
@@ -178,7 +178,7 @@ def test_it_looks_at_the_same_places(in_order):
 @pytest.mark.parametrize("size", ["square", "padded"])
 def test_heads_and_their_gradients(kind, size, in_order):
     reference = published(kind)
-    height, width, pixels = PICTURES[size]
+    height, width, pixels = IMAGES[size]
     tokens, images, real, types = a_batch(height, width)
     model = ours(kind, reference.state_dict())
     our = model(tokens, images, real=real, pixels=pixels, types=types)
@@ -258,7 +258,7 @@ def test_a_body_without_a_pooler(prefix, in_order):
     with pytest.warns(UserWarning, match="the state dict has no pooler: `pooled` says nothing"):
         load_vilt(model, state)
     expected = theirs(reference.vilt, tokens, images).last_hidden_state
-    equal(torch.cat([model(tokens, images).words, model(tokens, images).picture], 1), expected)
+    equal(torch.cat([model(tokens, images).words, model(tokens, images).image], 1), expected)
     assert torch.equal(model.pooler.weight, pooler)
     with pytest.raises(ValueError, match="pooler.dense.weight is missing"):
         load_vilt(ViLTForMatching(ViLT(CONFIG)).double(), state)

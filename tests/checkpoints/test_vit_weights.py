@@ -27,7 +27,7 @@ def randomise(model):
     return model.double().eval()
 
 
-def pictures(size=32):
+def some_images(size=32):
     return torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(1)).double()
 
 
@@ -74,18 +74,18 @@ def test_classifier(naming, monkeypatch):
     # transformers shows weights only on the path that rounds its softmax to float32: not here
     monkeypatch.setattr(nn.functional, "softmax", lambda x, dim, dtype: x.softmax(dim))
     reference.set_attn_implementation("eager")
-    theirs = reference(pictures(), output_attentions=True, output_hidden_states=True)
+    theirs = reference(some_images(), output_attentions=True, output_hidden_states=True)
     with watch_attention() as seen:
-        equal(model(pictures()), theirs.logits)
+        equal(model(some_images()), theirs.logits)
     for our, their in zip(seen, theirs.attentions, strict=True):
         equal(our, their)
-    states = hidden_states(model.encoder.transformer, model.encoder.embeddings(pictures()))
+    states = hidden_states(model.encoder.transformer, model.encoder.embeddings(some_images()))
     for our, their in zip(states, theirs.hidden_states, strict=True):
         equal(our, their)
 
     upstream = torch.randn(3, 11, generator=torch.Generator().manual_seed(2)).double()
-    (model(pictures()) * upstream).sum().backward()
-    (reference(pictures()).logits * upstream).sum().backward()
+    (model(some_images()) * upstream).sum().backward()
+    (reference(some_images()).logits * upstream).sum().backward()
     gradients = {name: p.grad for name, p in reference.named_parameters()}
     carrier = load_vit(ViTClassifier(CONFIG).double(), gradients)
     for (name, our), their in zip(model.named_parameters(), carrier.parameters(), strict=True):
@@ -98,13 +98,13 @@ def test_encoder_with_the_pooler_left_out(naming):
     state = naming(reference.state_dict())
     assert "pooler.dense.weight" in state
     model = load_vit(VisionTransformer(CONFIG).double(), state).eval()
-    equal(model(pictures()), reference(pictures()).last_hidden_state)
+    equal(model(some_images()), reference(some_images()).last_hidden_state)
 
 
 def test_encoder_from_a_classifiers_weights():
     reference = published("ViTForImageClassification")
     model = load_vit(VisionTransformer(CONFIG).double(), reference.state_dict()).eval()
-    equal(model(pictures()), reference.vit(pictures()).last_hidden_state)
+    equal(model(some_images()), reference.vit(some_images()).last_hidden_state)
 
 
 @pytest.mark.parametrize("naming", [dict, file_names])
@@ -113,16 +113,16 @@ def test_the_body_of_another_task(naming):
     state = {f"module.{name}": t for name, t in naming(reference.state_dict()).items()}
     assert "module.decoder.0.weight" in state and "module.vit.embeddings.mask_token" in state
     model = load_vit(VisionTransformer(CONFIG).double(), {"model": state, "epoch": 3}).eval()
-    equal(model(pictures()), reference.vit(pictures()).last_hidden_state)
+    equal(model(some_images()), reference.vit(some_images()).last_hidden_state)
     with pytest.raises(ValueError, match="classifier.weight is missing; .*decoder.0.*surplus"):
         load_vit(ViTClassifier(CONFIG).double(), state)
 
 
-def test_pictures_of_another_size():
+def test_images_of_another_size():
     reference = published("ViTModel")
     model = load_vit(VisionTransformer(CONFIG).double(), reference.state_dict()).eval()
-    theirs = reference(pictures(48), interpolate_pos_encoding=True)
-    equal(model(pictures(48)), theirs.last_hidden_state)
+    theirs = reference(some_images(48), interpolate_pos_encoding=True)
+    equal(model(some_images(48)), theirs.last_hidden_state)
 
 
 @pytest.mark.parametrize("kind", ["ViTModel", "ViTForImageClassification"])
@@ -140,10 +140,10 @@ def test_saved_files(tmp_path, kind, suffix):
         reference.save_pretrained(path)
     if kind == "ViTModel":
         model = load_vit(VisionTransformer(CONFIG).double(), path).eval()
-        equal(model(pictures()), reference(pictures()).last_hidden_state)
+        equal(model(some_images()), reference(some_images()).last_hidden_state)
     else:
         model = load_vit(ViTClassifier(CONFIG).double(), path).eval()
-        equal(model(pictures()), reference(pictures()).logits)
+        equal(model(some_images()), reference(some_images()).logits)
 
 
 @pytest.mark.parametrize("naming", [dict, file_names])

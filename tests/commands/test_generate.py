@@ -95,11 +95,11 @@ def trained(monkeypatch):
         assert not exact
         assert generator.known == KNOWN and kind in ("edges", "depth", "pose")
 
-        def predictor(prompts, pictures, *, negative="", scale=4.0):
-            assert pictures.shape == (len(prompts), 3 if kind == "pose" else 1, 32, 32)
-            assert 0 <= pictures.min() <= pictures.max() <= 1
+        def predictor(prompts, images, *, negative="", scale=4.0):
+            assert images.shape == (len(prompts), 3 if kind == "pose" else 1, 32, 32)
+            assert 0 <= images.min() <= images.max() <= 1
             bare = generator.predictor(prompts, negative=negative, scale=scale)
-            shown = Folded().to_latents(pictures.amax(1, keepdim=True).expand(-1, 3, -1, -1))
+            shown = Folded().to_latents(images.amax(1, keepdim=True).expand(-1, 3, -1, -1))
             return lambda x, timesteps: torch.where(shown > 0.5, 1.0, bare(x, timesteps))
 
         return types.SimpleNamespace(predictor=predictor)
@@ -139,7 +139,7 @@ def left_over(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != ".cache")
 
 
-def test_a_picture_of_a_prompt(call, tmp_path):
+def test_a_image_of_a_prompt(call, tmp_path):
     words = ["a small red ring", "--steps", 5, "--seed", 7, "--out"]
     status, out, err = call(*words, "out.png")
     assert status == 0 and err == "" and "out.png" in out and "sharpness" in out
@@ -166,7 +166,7 @@ def test_what_json_says(call):
     assert (told["steps"], told["scale"], told["seed"], told["negative"]) == (2, 2.0, 0, "")
     assert set(told["scores"]) == {"contrast", "colourfulness", "sharpness"}
     out = call("a red ring", "a blue star", "--steps", 2, "--out", "f", "--json")[1]
-    assert [entry["file"] for entry in json.loads(out)["pictures"]] == [
+    assert [entry["file"] for entry in json.loads(out)["images"]] == [
         "a-red-ring_0.png",
         "a-blue-star_0.png",
     ]
@@ -224,7 +224,7 @@ def test_fresh_takes_away_all_that_was_trained_before(call, trained, tmp_path):
 def test_batches(call, tmp_path):
     (tmp_path / "list.txt").write_text("a red ring\n\n# a comment\na blue star\n")
     status, out, _ = call("--batch", "list.txt", "--out", "f", "--steps", 2, "--count", 2)
-    assert status == 0 and "4 of 4 pictures are finished in f\n" in out
+    assert status == 0 and "4 of 4 images are finished in f\n" in out
     lines = (tmp_path / "f" / "manifest.jsonl").read_text().splitlines()
     assert [(json.loads(x)["prompt"], json.loads(x)["seed"]) for x in lines] == [
         (prompt, seed) for prompt in ("a red ring", "a blue star") for seed in (0, 1)
@@ -247,14 +247,14 @@ def test_batches(call, tmp_path):
     ]
     out = call("a {quality} ring", "--styles", "striped,", "--qualities", "red,blue", "--steps", 1,
                "--json")[1]  # fmt: skip
-    assert [entry["prompt"] for entry in json.loads(out)["pictures"]] == [
+    assert [entry["prompt"] for entry in json.loads(out)["images"]] == [
         "a red ring, striped", "a blue ring, striped", "a red ring", "a blue ring",
     ]  # fmt: skip
 
 
 def test_one_failed_prompt_does_not_stop_the_rest(call, tmp_path):
     done = call("a red ring", "elephant", "a blue star", "--out", "f", "--steps", 2)
-    refused(done, "1 of 3 pictures failed", "'elephant'", "manifest.jsonl")
+    refused(done, "1 of 3 images failed", "'elephant'", "manifest.jsonl")
     told = [json.loads(x) for x in (tmp_path / "f" / "manifest.jsonl").read_text().splitlines()]
     assert {entry["prompt"]: entry["file"] is None for entry in told} == {
         "a red ring": False,
@@ -264,7 +264,7 @@ def test_one_failed_prompt_does_not_stop_the_rest(call, tmp_path):
 
 
 def test_a_disk_that_is_full_in_the_middle(call, tmp_path, monkeypatch):
-    left = [5]  # the manifest and two pictures with their lines
+    left = [5]  # the manifest and two images with their lines
 
     def full(handle):
         left[0] -= 1
@@ -274,7 +274,7 @@ def test_a_disk_that_is_full_in_the_middle(call, tmp_path, monkeypatch):
     assert call("a red ring")[0] == 0  # the model is there
     monkeypatch.setattr(manifest.os, "fsync", full)
     done = call("a red ring", "--count", 5, "--steps", 2, "--out", "f")
-    refused(done, "No space left on device", "2 of 5 pictures are finished and kept")
+    refused(done, "No space left on device", "2 of 5 images are finished and kept")
     assert len(list((tmp_path / "f").glob("*.png"))) == 2
     assert len((tmp_path / "f" / "manifest.jsonl").read_text().splitlines()) == 2
     refused(call("a red ring", "--out", "new.png"), "No space left on device", "new.png")
@@ -287,8 +287,8 @@ def save(path, pixels):
 
 def test_only_under_the_mask(call, tmp_path):
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 255, (32, 32, 3))
-    save("init.png", picture)
+    image = rng.integers(0, 255, (32, 32, 3))
+    save("init.png", image)
     mask = np.zeros((32, 32))
     mask[5:12, 8:21] = 255
     save("mask.png", mask)
@@ -296,7 +296,7 @@ def test_only_under_the_mask(call, tmp_path):
     for more in ([], ["--strength", 0.5]):
         assert call(*words, *more)[0] == 0
         found = np.array(open_image("out.png"))
-        np.testing.assert_array_equal(found[mask == 0], picture[mask == 0])
+        np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
         inside = found[mask > 0].astype(int)
         assert (inside[:, 0] > 180).all() and (inside[:, 1:] < 80).all()
     # As large as it is shown with --zoom: the same pixels come back.
@@ -304,12 +304,12 @@ def test_only_under_the_mask(call, tmp_path):
     Image.open("mask.png").resize((64, 64), Image.Resampling.NEAREST).save("mask.png")
     assert call(*words, "--strength", 0.5)[0] == 0
     np.testing.assert_array_equal(np.array(open_image("out.png")), found)
-    # The picture of a seed does not depend on what else is drawn.
+    # The image of a seed does not depend on what else is drawn.
     assert call(*words, "--strength", 0.5, "--count", 3, "--out", "f")[0] == 0
     assert open_image("f/a-red-ring_0.png").tobytes() == found.astype(np.uint8).tobytes()
 
 
-def test_a_picture_as_the_beginning(call):
+def test_a_image_as_the_beginning(call):
     save("init.png", np.full((50, 40, 3), 128))
     status, out, _ = call("a red ring", "--init", "init.png", "--strength", 0.5, "--steps", 4)
     assert status == 0 and "40 x 50 pixels" in out
@@ -321,7 +321,7 @@ def test_a_picture_as_the_beginning(call):
     torch.testing.assert_close(found.mean((1, 2)), wanted.mean((1, 2)), rtol=0, atol=0.02)
 
 
-def test_what_begins_with_a_picture_keeps_no_gradients(call, monkeypatch):
+def test_what_begins_with_a_image_keeps_no_gradients(call, monkeypatch):
     seen, plain = [], Folded.to_images
 
     def watched(space, latents):
@@ -334,7 +334,7 @@ def test_what_begins_with_a_picture_keeps_no_gradients(call, monkeypatch):
     assert seen and not any(seen)
 
 
-def test_control_pictures(call, tmp_path):
+def test_control_images(call, tmp_path):
     lines = np.zeros((32, 32))
     lines[8, 4:20] = lines[20, 4:20] = lines[8:21, 4] = 255
     save("lines.png", lines)
@@ -356,15 +356,15 @@ def test_control_pictures(call, tmp_path):
     assert call(*words, "depth.png", "--kind", "depth")[0] == 0
 
     (tmp_path / "out.png").unlink()
-    refused(call(*words, "photo.png", "--kind", "depth"), "photo.png is no depth picture")
+    refused(call(*words, "photo.png", "--kind", "depth"), "photo.png is no depth image")
     save("bright.png", np.full((32, 32, 3), 200))
     refused(call(*words, "bright.png", "--kind", "pose"), "is no pose")
     save("black.png", np.zeros((32, 32, 3)))
     for kind in ("edges", "depth", "pose"):
         refused(call(*words, "black.png", "--kind", kind), f"shows no {kind}")
     (tmp_path / "text.png").write_text("hello")
-    refused(call(*words, "text.png", "--kind", "edges"), "text.png is not a picture")
-    refused(call(*words, "none.png", "--kind", "edges"), "no picture at none.png")
+    refused(call(*words, "text.png", "--kind", "edges"), "text.png is not an image")
+    refused(call(*words, "none.png", "--kind", "edges"), "no image at none.png")
     refused(call(*words, "lines.png", "--kind", "sound"), "'sound'")
     refused(call(*words, "lines.png"), "--control says nothing without --kind")
     assert "out.png" not in left_over(tmp_path)
@@ -388,7 +388,7 @@ REFUSALS = {
     "zoom": (["a red ring", "--zoom", 0], "--zoom 0"),
     "suffix": (["a red ring", "--out", "a.mp3"], "a.mp3 does not end in .png"),
     "no_suffix": (["a red ring", "--out", "a"], "does not end in .png"),
-    "many_in_one": (["a red ring", "--count", 2, "--out", "a.png"], "2 pictures need a folder"),
+    "many_in_one": (["a red ring", "--count", 2, "--out", "a.png"], "2 images need a folder"),
     "mask_alone": (["a red ring", "--mask", "m.png"], "--mask says nothing without --init"),
     "strength_alone": (["a red ring", "--strength", 1], "--strength says nothing without --init"),
     "kind_alone": (["a red ring", "--kind", "edges"], "--kind says nothing without --control"),
@@ -413,10 +413,10 @@ def test_masks_and_beginnings_that_do_not_fit(call, tmp_path):
     words = ["a red ring", "--init", "init.png"]
     refused(call(*words, "--mask", "large.png"), "32 x 40 pixels, but init.png has 32 x 32")
     refused(call(*words, "--mask", "empty.png"), "empty.png is empty")
-    refused(call(*words, "--mask", "none.png"), "no picture at none.png")
+    refused(call(*words, "--mask", "none.png"), "no image at none.png")
     for strength in (0, 1.5, "nan"):
         refused(call(*words, "--strength", strength), "--strength")
-    refused(call("a red ring", "--init", "none.png"), "no picture at none.png")
+    refused(call("a red ring", "--init", "none.png"), "no image at none.png")
     assert left_over(tmp_path) == ["empty.png", "init.png", "large.png"]
 
 
@@ -523,7 +523,7 @@ def test_prompts_that_would_be_left_out_are_refused(tmp_path, name, content, sen
 
 def test_the_largest_zoom_is_the_largest_that_can_be_read_again():
     from scratchmm.commands.generate_draw import SIZE
-    from scratchmm.pictures.kinds import MOST_PIXELS
+    from scratchmm.image_formats.kinds import MOST_PIXELS
 
     most = generate.MOST_ZOOM
     assert (SIZE * most) ** 2 <= MOST_PIXELS < (SIZE * (most + 1)) ** 2

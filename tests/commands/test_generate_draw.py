@@ -1,4 +1,4 @@
-"""What `generate` reads of pictures that are given: squares, masks, outlines, depths and poses."""
+"""What `generate` reads of images that are given: squares, masks, outlines, depths and poses."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_what_was_enlarged_comes_back_exactly_and_without_a_word(times: int) -> 
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 33), (32, 64), (64, 32), (40, 100)])
-def test_other_pictures_are_told_and_their_middle_is_taken(height: int, width: int) -> None:
+def test_other_images_are_told_and_their_middle_is_taken(height: int, width: int) -> None:
     said: list[str] = []
     pixels = np.zeros((height, width, 3), np.uint8)
     rows, columns = np.mgrid[:height, :width]
@@ -43,7 +43,7 @@ def test_other_pictures_are_told_and_their_middle_is_taken(height: int, width: i
         abs(columns + 0.5 - width / 2) < short / 2
     )
     pixels[inside] = 200
-    pixels[height // 2, width // 2] = 90  # so that it is no enlarged picture
+    pixels[height // 2, width // 2] = 90  # so that it is no enlarged image
     found = np.array(squared(Image.fromarray(pixels), Path("a.png"), said.append))
     assert found.shape == (32, 32, 3) and found[2:-2, 2:-2].mean() > 190
     assert said == [f"a.png: the middle of {width} x {height} pixels, made 32 x 32"]
@@ -89,19 +89,19 @@ def test_controls_are_read_as_they_are(tmp_path: Path) -> None:
     assert said == []
 
 
-def test_what_was_read_is_told_and_another_picture_is_another_content(tmp_path: Path) -> None:
+def test_what_was_read_is_told_and_another_image_is_another_content(tmp_path: Path) -> None:
     init = saved(tmp_path / "i.png", NOISE)
     names = dict.fromkeys(("mask", "strength", "colours", "control", "kind"))
     found = read_inputs(Namespace(**names | {"init": init}), print)
     assert torch.equal(found.init, to_tensor(Image.fromarray(NOISE))[None])
     assert found.strength == 0.6 and (found.mask, found.colours, found.control) == (None,) * 3
     assert {"init": str(init), "strength": 0.6}.items() <= found.told.items()
-    assert len(found.told["pictures"]) == 8
+    assert len(found.told["images"]) == 8
     mask = saved(tmp_path / "m.png", np.full((32, 32), 255))
     masked = read_inputs(Namespace(**names | {"init": init, "mask": mask}), print)
     assert masked.strength == 1.0 and masked.mask.all()
     other = saved(tmp_path / "o.png", 255 - NOISE)
     again = read_inputs(Namespace(**names | {"init": other, "strength": 0.25}), print)
-    assert again.strength == 0.25 and again.told["pictures"] != found.told["pictures"]
+    assert again.strength == 0.25 and again.told["images"] != found.told["images"]
     nothing = read_inputs(Namespace(**names | {"init": None}), print)
     assert nothing.told == {} and nothing.init is None

@@ -75,15 +75,15 @@ def test_flags_that_cannot_be_are_refused(flags: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_every_lesson_takes_the_flags_and_shows_all_its_pictures(path: Path) -> None:
+def test_every_lesson_takes_the_flags_and_shows_all_its_images(path: Path) -> None:
     """A figure that a lesson saves by itself would be shown in no notebook, or stay in memory."""
     text = path.read_text(encoding="utf-8")
     assert len(re.findall(r"^parser = LessonParser\(__doc__", text, re.M)) == 1
     assert 'options = parser.read("")' in text and "argparse" not in text
     assert "savefig" not in text and "plt.close" not in text
     assert not re.search(r"^report\(.*quick=", text, re.M)
-    drawing = r"[^(]\n\s*plots\.(save|picture_grid|similarity_matrix|bars|curve|retrieval_sheet)\("
-    assert not re.search(drawing, text), "a picture whose place is not printed"
+    drawing = r"[^(]\n\s*plots\.(save|image_grid|similarity_matrix|bars|curve|retrieval_sheet)\("
+    assert not re.search(drawing, text), "an image whose place is not printed"
     if "trains=False" not in text:
         assert re.search(r"options\.(training_steps|steps_given)\(", text)
 

@@ -52,14 +52,14 @@ def results(house: Path) -> dict:
 
 def test_a_run_is_shown_and_writes_nothing_outside_of_runs(house: Path, capsys) -> None:
     (house / "tutorials" / "03_shows.py").write_text(
-        "import pathlib\nprint('picture: runs/03_shows/a.png')\n" + LESSON.format(reached=1)
+        "import pathlib\nprint('image: runs/03_shows/a.png')\n" + LESSON.format(reached=1)
     )
     before = {path: path.read_bytes() for path in house.rglob("*.*") if path.is_file()}
     assert main(["lessons", "3"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("picture: runs/03_shows/a.png\naccuracy: reached 1, expected")
+    assert captured.out.startswith("image: runs/03_shows/a.png\naccuracy: reached 1, expected")
     assert "runs/lessons/03_shows.log" in captured.err
-    assert "picture: runs/03_shows/a.png" in (house / "runs/lessons/03_shows.log").read_text()
+    assert "image: runs/03_shows/a.png" in (house / "runs/lessons/03_shows.log").read_text()
     after = [
         path for path in house.rglob("*.*") if path.is_file() and "__pycache__" not in str(path)
     ]
@@ -268,7 +268,7 @@ parser.add_argument("--data")
 parser.add_argument("--quick", action="store_true")
 options = parser.parse_args()
 data = read_set(options.data, None, 8, 0)
-report("pictures", len(data.pictures), 1, quick=options.quick)
+report("images", len(data.images), 1, quick=options.quick)
 """
 
 
@@ -307,7 +307,7 @@ def test_data_that_a_lesson_cannot_take_is_refused_before_it_runs(house: Path, c
 def test_a_lesson_may_read_a_set_of_its_own(house: Path, capsys) -> None:
     own = READING.replace('"--data")', '"--data", choices=("boxes",))')
     own = own.replace("read_set(options.data, None, 8, 0)", "None")
-    lesson = own.replace("len(data.pictures)", "options.data == 'boxes'")
+    lesson = own.replace("len(data.images)", "options.data == 'boxes'")
     (house / "tutorials" / "03_owns.py").write_text(lesson)
     assert main(["lessons", "3", "--data", "boxes"]) == 0
     assert main(["lessons", "3", "--data", "boxen"]) == 1

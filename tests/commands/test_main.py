@@ -52,7 +52,7 @@ def test_a_command_gets_its_arguments_and_its_status_is_returned(monkeypatch) ->
             FileNotFoundError(2, "No such file or directory", "a.tsv"),
             "No such file or directory: a.tsv",
         ),
-        (ImportError("pictures need matplotlib"), "pictures need matplotlib"),
+        (ImportError("images need matplotlib"), "images need matplotlib"),
         (KeyError("red"), "unexpected KeyError: 'red' (--debug shows where)"),
         (ValueError(), "unexpected ValueError (--debug shows where)"),
     ],

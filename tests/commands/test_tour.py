@@ -30,14 +30,14 @@ KEYS = {
 
 @pytest.fixture
 def small_world(monkeypatch):
-    monkeypatch.setattr(tour_data, "WORLD_PICTURES", 300)
+    monkeypatch.setattr(tour_data, "WORLD_IMAGES", 300)
     monkeypatch.setattr(tour_data, "TESTED", 40)
     monkeypatch.setattr(tour, "BATCH", 32)
 
 
 @pytest.fixture
 def table(tmp_path):
-    """Twenty-four pictures of one grey each, and what they are called."""
+    """Twenty-four images of one grey each, and what they are called."""
     lines = ["file\ttext"]
     for row in range(24):
         Image.new("RGB", (40, 30), (10 * row, 255 - 10 * row, 80)).save(tmp_path / f"{row}.png")
@@ -47,7 +47,7 @@ def table(tmp_path):
 
 
 @pytest.mark.usefixtures("small_world")
-def test_a_short_tour_leaves_a_report_pictures_and_a_model(tmp_path, capsys):
+def test_a_short_tour_leaves_a_report_images_and_a_model(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     out = tmp_path / "tour"
     assert main(["tour", "--steps", "3", "--out", str(out), "--seed", "5", "--json"]) == 0
@@ -57,9 +57,9 @@ def test_a_short_tour_leaves_a_report_pictures_and_a_model(tmp_path, capsys):
     for key in ("image_to_text_recall", "text_to_image_recall"):
         one, five, ten = report[key]
         assert 0 <= one <= five <= ten <= 1
-    pictures = {path.name for path in out.glob("*.png")}
-    assert {"similarity_before.png", "similarity_after.png", "attention.png"} <= pictures
-    assert {"retrieval_by_text.png", "retrieval_by_picture.png", "zero_shot.png"} <= pictures
+    images = {path.name for path in out.glob("*.png")}
+    assert {"similarity_before.png", "similarity_after.png", "attention.png"} <= images
+    assert {"retrieval_by_text.png", "retrieval_by_image.png", "zero_shot.png"} <= images
     assert not (out / "checkpoint.pt").exists() and not list(out.glob("*.tmp"))
 
     clip = small_clip.load(out)
@@ -87,7 +87,7 @@ def test_the_parts_are_what_they_say():
     assert not kinds & {seen.classes[label] for label in seen.labels}
     for part in (seen, unseen):
         assert part.relevant.diagonal().all()
-        for i in range(10):  # a picture is never matched with another colour or shape
+        for i in range(10):  # an image is never matched with another colour or shape
             color, shape = part.classes[part.labels[i]].split()
             for j in part.relevant[i].nonzero().flatten().tolist():
                 assert color in part.texts[j] and shape in part.texts[j]
@@ -134,8 +134,8 @@ def test_a_killed_tour_goes_on_and_ends_in_the_same_figures(table, tmp_path):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_several_texts_of_a_picture_are_all_right(tmp_path):
-    """And each picture and each sentence stands once among the answers."""
+def test_several_texts_of_a_image_are_all_right(tmp_path):
+    """And each image and each sentence stands once among the answers."""
     rows = ["file\ttext"]
     for thing in range(30):
         Image.new("RGB", (16, 16), (8 * thing, 9, 99)).save(tmp_path / f"{thing}.png")
@@ -156,19 +156,19 @@ def test_several_texts_of_a_picture_are_all_right(tmp_path):
 
 
 class Knows:
-    """A model that knows which thing a picture shows and a text names."""
+    """A model that knows which thing an image shows and a text names."""
 
     def __init__(self, part):
         self.order = sorted({text.split()[1] for text in part.texts})
-        pictures = zip(part.pictures, part.texts, strict=True)
-        self.thing = {picture.numpy().tobytes(): text.split()[1] for picture, text in pictures}
+        images = zip(part.images, part.texts, strict=True)
+        self.thing = {image.numpy().tobytes(): text.split()[1] for image, text in images}
         self.model = SimpleNamespace(temperature=lambda: torch.tensor(9.0))
 
     def vectors(self, names):
         return torch.stack([torch.eye(len(self.order))[self.order.index(name)] for name in names])
 
-    def embed_pictures(self, pictures):
-        return self.vectors([self.thing[picture.numpy().tobytes()] for picture in pictures])
+    def embed_images(self, images):
+        return self.vectors([self.thing[image.numpy().tobytes()] for image in images])
 
     def embed_texts(self, texts):
         return self.vectors([text.split()[1] for text in texts])
@@ -204,7 +204,7 @@ def refused(words, capsys):
     return said.err
 
 
-def test_broken_tables_and_pictures_are_refused_in_a_sentence(table, tmp_path, capsys):
+def test_broken_tables_and_images_are_refused_in_a_sentence(table, tmp_path, capsys):
     words = ["tour", "--out", str(tmp_path / "out"), "--steps", "2", "--pairs"]
     assert "no file" in refused([*words, str(tmp_path / "none.tsv")], capsys)
     (tmp_path / "column.tsv").write_text("file\tcaption\n0.png\tx\n")
@@ -241,32 +241,32 @@ def test_pairs_that_name_no_file_are_refused(tmp_path, capsys):
     assert not (tmp_path / "o").exists()
 
 
-def test_the_pictures_shown_all_differ():
+def test_the_images_shown_all_differ():
     assert tour._different([4, 7, 4, 9], 2) == [0, 1]
     assert tour._different([1, 1, 2], 9) == [0, 2]
 
 
 def test_small_clip_prepares_counts_and_refuses(tmp_path):
     rng = np.random.default_rng(0)
-    pictures = torch.from_numpy(rng.uniform(-1, 1, (20, 3, 16, 16))).float()
-    pictures[:, 2] = 0.5  # a channel that never changes
+    images = torch.from_numpy(rng.uniform(-1, 1, (20, 3, 16, 16))).float()
+    images[:, 2] = 0.5  # a channel that never changes
     texts = [f"number {n}" for n in range(20)]
-    clip = small_clip.build(pictures, texts, seed=3, width=16, depth=1, text_depth=1, merges=9)
-    prepared = clip.prepare(pictures)
+    clip = small_clip.build(images, texts, seed=3, width=16, depth=1, text_depth=1, merges=9)
+    prepared = clip.prepare(images)
     torch.testing.assert_close(prepared.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(prepared[:, :2].std(dim=(0, 2, 3)), torch.ones(2))
     assert prepared[:, 2].abs().max() < 1e-5
-    whole = clip.embed_pictures(pictures)
-    torch.testing.assert_close(clip.embed_pictures(pictures, batch_size=7), whole)
+    whole = clip.embed_images(images)
+    torch.testing.assert_close(clip.embed_images(images, batch_size=7), whole)
     small_clip.save(clip, tmp_path)
     again = small_clip.load(tmp_path)
-    torch.testing.assert_close(again.embed_pictures(pictures), whole, rtol=0, atol=0)
+    torch.testing.assert_close(again.embed_images(images), whole, rtol=0, atol=0)
     torch.testing.assert_close(again.embed_texts(texts), clip.embed_texts(texts), rtol=0, atol=0)
 
-    batch_at = small_clip.pair_batches(clip, pictures, texts, 8, seed=1)
-    images, tokens = batch_at(4)
-    for image, row in zip(images, tokens, strict=True):
-        place = int((prepared - image).abs().sum(dim=(1, 2, 3)).argmin())
+    batch_at = small_clip.pair_batches(clip, images, texts, 8, seed=1)
+    shown, tokens = batch_at(4)
+    for one, row in zip(shown, tokens, strict=True):
+        place = int((prepared - one).abs().sum(dim=(1, 2, 3)).argmin())
         torch.testing.assert_close(row, clip.tokens([texts[place]])[0])
 
     (tmp_path / "model.pt").unlink()

@@ -56,7 +56,7 @@ def test_vit_learns_digits_and_comes_back_from_its_folder(root, tmp_path, capsys
     report = json.loads(out)
     assert status == 0 and err == ""
     assert report["accuracy"] >= 0.9
-    assert (report["train_pictures"], report["test_pictures"]) == (300, 60)
+    assert (report["train_images"], report["test_images"]) == (300, 60)
     assert report["names"] == 10
     assert (report["steps"], report["batch"], report["width"]) == (120, 32, 16)
     assert 0 < report["train_seconds"] <= report["total_seconds"]
@@ -66,7 +66,7 @@ def test_vit_learns_digits_and_comes_back_from_its_folder(root, tmp_path, capsys
 
     vit = load_trained(tmp_path)
     test = read_set("mnist", root, 28, 0).tests["test"]
-    right = (vit.classify(test.pictures).argmax(dim=1) == test.labels).double().mean().item()
+    right = (vit.classify(test.images).argmax(dim=1) == test.labels).double().mean().item()
     assert right == report["accuracy"]
     assert vit.names[3] == "three"
 
@@ -94,19 +94,19 @@ def test_the_users_own_pairs(tmp_path, capsys):
     for number in range(40):
         color = (250, number, 10) if number % 2 else (10, number, 250)
         Image.new("RGB", (20, 30), color).save(tmp_path / f"{number}.png")
-        rows.append(f"{number}.png\tpicture {number}")
+        rows.append(f"{number}.png\timage {number}")
     (tmp_path / "mine.tsv").write_text("\n".join(rows))
     words = ["clip", "--data", tmp_path / "mine.tsv", "--out", tmp_path / "run", "--steps", "3"]
     status, out, _ = train(capsys, *words, "--image-size", "16", "--patch-size", "8", "--json")
     report = json.loads(out)
     assert status == 0
-    assert (report["train_pictures"], report["test_pictures"]) == (36, 4)
+    assert (report["train_images"], report["test_images"]) == (36, 4)
     assert report["image_to_text_recall"][1] == 1.0  # at 5, of 4
     assert load_trained(tmp_path / "run").model.config.vision.image_size == 16
 
 
 def test_the_world_keeps_what_was_never_seen_apart(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(training_sets, "WORLD_PICTURES", 200)
+    monkeypatch.setattr(training_sets, "WORLD_IMAGES", 200)
     monkeypatch.setattr(training_sets, "WORLD_TESTED", 50)
     data = read_set("world", None, 32, 0)
     trained = {data.names[label] for label in data.labels.tolist()}
@@ -136,12 +136,12 @@ def test_the_world_keeps_what_was_never_seen_apart(monkeypatch, tmp_path, capsys
 class Told:
     """A model that gives the embeddings it was told."""
 
-    def __init__(self, pictures, texts):
-        self.pictures, self.texts = pictures, texts
+    def __init__(self, images, texts):
+        self.images, self.texts = images, texts
 
-    def embed_pictures(self, pictures):
-        assert pictures.shape[1] == 3
-        return torch.tensor(self.pictures)
+    def embed_images(self, images):
+        assert images.shape[1] == 3
+        return torch.tensor(self.images)
 
     def embed_texts(self, texts):
         return torch.tensor([self.texts[text] for text in texts])
@@ -149,22 +149,22 @@ class Told:
 
 def test_figures_of_a_clip_by_hand():
     texts = {"is a": [1.0, 0.0], "is b": [0.0, 1.0], "is c": [-1.0, 0.0]}
-    # nearest: a, a (of class b: wrong), b; no picture shows c
+    # nearest: a, a (of class b: wrong), b; no image shows c
     clip = Told([[0.9, 0.1], [0.8, 0.6], [0.1, 0.9]], texts)
     part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 1]), ["a", "b", "c"], ("is {}",))
     figures = measure_clip(clip, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
     assert figures["names"] == 3
     assert figures["zero_shot_accuracy"] == pytest.approx(2 / 3)
     assert figures["image_to_text_recall"] == pytest.approx([2 / 3, 1.0, 1.0])
-    # "is a" finds its picture first; "is b" finds the third picture, which is of b; c is not asked
+    # "is a" finds its image first; "is b" finds the third image, which is of b; c is not asked
     assert figures["text_to_image_recall"] == [1.0, 1.0, 1.0]
-    clip.pictures[0] = [0.7, 0.7]  # now "is a" finds the second picture first, which is of b
+    clip.images[0] = [0.7, 0.7]  # now "is a" finds the second image first, which is of b
     figures = measure_clip(clip, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
     assert figures["text_to_image_recall"] == [0.5, 1.0, 1.0]
 
 
 class Knows:
-    """A model that knows which thing a picture shows and a text names, and keeps no two texts alike."""
+    """A model that knows which thing an image shows and a text names, and keeps no two texts alike."""
 
     def __init__(self, things):
         self.things = things  # of each shade of grey
@@ -172,8 +172,8 @@ class Knows:
     def vectors(self, kinds):
         return torch.stack([torch.eye(len(self.things) + 1)[kind] for kind in kinds])
 
-    def embed_pictures(self, pictures):
-        shades = [round(127.5 * picture.mean().item() + 127.5) for picture in pictures]
+    def embed_images(self, images):
+        shades = [round(127.5 * image.mean().item() + 127.5) for image in images]
         return self.vectors([self.things[shade] for shade in shades])
 
     def embed_texts(self, texts):
@@ -183,20 +183,20 @@ class Knows:
 
 
 @pytest.mark.parametrize("copies", [False, True])
-def test_every_text_of_a_picture_is_right(copies, tmp_path):
-    """As in COCO and Flickr30k; copies: the picture lies there once for each of its texts."""
+def test_every_text_of_a_image_is_right(copies, tmp_path):
+    """As in COCO and Flickr30k; copies: the image lies there once for each of its texts."""
     rows, texts = ["file\ttext"], 3
     for thing in range(30):
         for way in range(texts):
             name = f"{thing}_{way if copies else 0}.png"
             Image.new("L", (16, 16), 8 * thing + 3).save(tmp_path / name)
             rows.append(f"{name}\tthing {thing} said in way {way}")
-    for way in range(3):  # a text of two pictures: both are right
+    for way in range(3):  # a text of two images: both are right
         rows.append(f"{thing}_0.png\tthing {thing - 1} said in way {way}")
     (tmp_path / "t.tsv").write_text("\n".join(rows) + "\n")
     data = read_set(str(tmp_path / "t.tsv"), None, 16, 0)
     part = data.tests["test"]
-    assert len(part.pictures) == len(part.labels) < len(part.names)
+    assert len(part.images) == len(part.labels) < len(part.names)
     assert part.right().gather(1, part.labels[:, None]).all()
     knows = Knows({8 * thing + 3: thing for thing in range(30)})
     figures = measure_clip(knows, data)
@@ -209,21 +209,21 @@ def test_every_text_of_a_picture_is_right(copies, tmp_path):
 
 def test_figures_of_a_vit_by_hand():
     chances = torch.tensor([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]])
-    vit = SimpleNamespace(classify=lambda pictures: chances, names=["a", "b"])
+    vit = SimpleNamespace(classify=lambda images: chances, names=["a", "b"])
     part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([1, 1, 0]), ["a", "b"])
-    other = Part(part.pictures, torch.tensor([0, 0, 1]), ["a", "b"])
+    other = Part(part.images, torch.tensor([0, 0, 1]), ["a", "b"])
     data = TrainingSet(torch.zeros(0), [], None, [], {"seen": part, "unseen": other})
     assert measure_vit(vit, data) == {"names": 2, "accuracy": pytest.approx(2 / 3)}
 
 
-def test_pictures_that_have_the_size_are_taken_as_they_are(root, monkeypatch):
+def test_images_that_have_the_size_are_taken_as_they_are(root, monkeypatch):
     monkeypatch.setattr(training_sets.F, "interpolate", None)  # would be a copy of the whole set
-    assert read_set("mnist", root, 28, 0).pictures.shape == (300, 1, 28, 28)
+    assert read_set("mnist", root, 28, 0).images.shape == (300, 1, 28, 28)
 
 
-def test_texts_say_the_class_of_their_own_picture(root):
+def test_texts_say_the_class_of_their_own_image(root):
     data = read_set("fashion_mnist", root, 14, seed=3)
-    assert data.pictures.shape == (300, 1, 14, 14) and len(data.texts) == 300
+    assert data.images.shape == (300, 1, 14, 14) and len(data.texts) == 300
     for text, label in zip(data.texts, data.labels.tolist(), strict=True):
         assert data.names[label] in text.split(": ")[-1]
     assert len(set(data.texts)) > 25  # several wordings a class
@@ -278,20 +278,20 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Forty pictures of one colour each, with a text."""
+    """Forty images of one colour each, with a text."""
     rows = ["file\ttext"]
     for number in range(40):
         Image.new("RGB", (16, 16), (6 * number, 10, 250)).save(tmp_path / f"{number}.png")
-        rows.append(f"{number}.png\tpicture {number}")
+        rows.append(f"{number}.png\timage {number}")
     (tmp_path / "mine.tsv").write_text("\n".join(rows) + "\n")
     return tmp_path / "mine.tsv"
 
 
 def a_text(table):
-    table.write_text(table.read_text().replace("picture 7", "something else"))
+    table.write_text(table.read_text().replace("image 7", "something else"))
 
 
-def a_picture(table):
+def a_image(table):
     Image.new("RGB", (16, 16), "green").save(table.parent / "7.png")
 
 
@@ -300,7 +300,7 @@ def the_order(table):
     table.write_text("\n".join([header, *rows[::-1]]) + "\n")
 
 
-@pytest.mark.parametrize("edit", [a_text, a_picture, the_order])
+@pytest.mark.parametrize("edit", [a_text, a_image, the_order])
 def test_edited_pairs_are_never_reported_as_if_trained(pairs, tmp_path, capsys, edit):
     words = ["clip", "--data", pairs, "--out", tmp_path / "run", "--steps", "3", "--width", "16"]
     words += ["--image-size", "16", "--depth", "1", "--json"]
@@ -366,7 +366,7 @@ def test_another_root_with_other_digits_is_another_run(root, tmp_path, capsys):
 def test_refusals(words, sentence, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SCRATCHMM_DATA", raising=False)
-    monkeypatch.setattr(training_sets, "WORLD_PICTURES", 20)
+    monkeypatch.setattr(training_sets, "WORLD_IMAGES", 20)
     monkeypatch.setattr(training_sets, "WORLD_TESTED", 5)
     status, out, err = train(capsys, *words, "--json")
     assert status == 1 and out == ""

@@ -46,7 +46,7 @@ def batch(B=3):
     return images, tokens
 
 
-def test_the_picture_tower_is_its_parts_in_order(model):
+def test_the_image_tower_is_its_parts_in_order(model):
     images, _ = batch()
     tower = model.vision
     x = tower.norm_before(tower.embeddings(images))
@@ -63,8 +63,8 @@ def test_the_picture_tower_is_its_parts_in_order(model):
 def test_embeddings_are_projected_unit_vectors(model):
     images, tokens = batch()
     output = model(images, tokens)
-    pictures = model.vision(images) @ model.image_projection.weight.T
-    torch.testing.assert_close(output.image_embeddings, F.normalize(pictures, dim=-1))
+    vectors = model.vision(images) @ model.image_projection.weight.T
+    torch.testing.assert_close(output.image_embeddings, F.normalize(vectors, dim=-1))
     texts = model.text(tokens)[:, 4] @ model.text_projection.weight.T
     torch.testing.assert_close(output.text_embeddings, F.normalize(texts, dim=-1))
     for embeddings in (output.image_embeddings, output.text_embeddings):
@@ -80,7 +80,7 @@ def test_what_follows_the_end_token_does_not_count(model):
     torch.testing.assert_close(model.encode_text(other), model.encode_text(tokens))
 
 
-def test_logits_have_a_row_a_picture(model):
+def test_logits_have_a_row_a_image(model):
     images, tokens = batch()
     output = model(images, tokens)
     for i in range(3):

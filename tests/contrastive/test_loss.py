@@ -34,7 +34,7 @@ def test_all_alike_is_log_of_the_batch():
     assert contrastive_loss(same, same, 50.0).item() == pytest.approx(math.log(7), rel=1e-5)
 
 
-def test_exchanging_pictures_and_texts_changes_nothing():
+def test_exchanging_images_and_texts_changes_nothing():
     images, texts = pairs()
     torch.testing.assert_close(
         contrastive_loss(images, texts, 5.0), contrastive_loss(texts, images, 5.0)
@@ -55,7 +55,7 @@ def test_perfect_pairs_at_a_high_scale_cost_nothing():
     assert contrastive_loss(eye, eye.roll(1, 0), 100.0).item() > 50
 
 
-def test_gradients_reach_pictures_texts_and_scale():
+def test_gradients_reach_images_texts_and_scale():
     images, texts = (x.requires_grad_() for x in pairs())
     scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(contrastive_loss, (images, texts, scale))
@@ -101,9 +101,9 @@ def test_with_pairs_alone_it_is_the_contrastive_loss():
         torch.testing.assert_close(masked_contrastive_loss(images, texts, 7.0, right), wanted)
 
 
-def test_five_texts_of_one_picture_can_be_learned_to_the_end():
+def test_five_texts_of_one_image_can_be_learned_to_the_end():
     """A model that knows all: the plain loss stays at log 5, the masked one goes to 0."""
-    known = torch.eye(4).repeat_interleave(5, dim=0)  # 4 pictures, 5 texts each
+    known = torch.eye(4).repeat_interleave(5, dim=0)  # 4 images, 5 texts each
     right = (known @ known.T).bool()
     assert masked_contrastive_loss(known, known, 100.0, right).item() < 1e-6
     assert contrastive_loss(known, known, 100.0).item() == pytest.approx(math.log(5), rel=1e-5)
@@ -117,7 +117,7 @@ def test_masked_gradients_are_finite_even_where_all_is_right():
 
 def test_a_mask_of_another_batch_is_refused():
     images, texts = pairs()
-    with pytest.raises(ValueError, match=r"right is \(4, 5\) for 5 pictures and 5 texts"):
+    with pytest.raises(ValueError, match=r"right is \(4, 5\) for 5 images and 5 texts"):
         masked_contrastive_loss(images, texts, 1.0, torch.ones(4, 5).bool())
     with pytest.raises(ValueError, match=r"image embeddings are \(5, 7\) but text"):
         masked_contrastive_loss(images, texts[:, :6], 1.0, torch.ones(5, 5).bool())

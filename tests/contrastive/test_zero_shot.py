@@ -61,5 +61,5 @@ def test_refusals():
         class_embeddings(encode_texts, [], ["a {}"])
     with pytest.raises(ValueError, match="^1 class names and 0 templates classify nothing$"):
         class_embeddings(encode_texts, ["cat"], [])
-    with pytest.raises(ValueError, match="^pictures have width 5 but classes 4$"):
+    with pytest.raises(ValueError, match="^images have width 5 but classes 4$"):
         zero_shot(torch.zeros(2, 5), torch.zeros(3, 4))

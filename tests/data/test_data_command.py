@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from scratchmm.commands import main
-from scratchmm.data.download import SOURCES, Source
-from scratchmm.data.wording import wordings
-from scratchmm.data.world import Scene, Thing
+from scratchmm.data.sets.download import SOURCES, Source
+from scratchmm.data.world.captions import wordings
+from scratchmm.data.world.scenes import Scene, Thing
 
 
 def test_show_draws_a_sheet_and_tells_the_scenes(tmp_path, capsys):

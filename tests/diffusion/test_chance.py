@@ -24,9 +24,9 @@ def curved(x, timesteps, **condition):
 
 
 def drawn(name, seeds, generator):
-    """Pictures (B, ...) of these seeds by one of the samplers, with the chance of a generator."""
+    """Images (B, ...) of these seeds by one of the samplers, with the chance of a generator."""
     x = noise_of(seeds, 2, 4, 4)
-    known = (3 * x).cos()  # its own picture of each seed
+    known = (3 * x).cos()  # its own image of each seed
     mask = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
     mask[..., 1:3] = True
     if name == "ddpm":
@@ -72,7 +72,7 @@ def close(found, expected):
 
 
 @BY_NAME
-def test_the_picture_of_a_seed_is_the_same_alone_and_in_any_batch(name):
+def test_the_image_of_a_seed_is_the_same_alone_and_in_any_batch(name):
     alone = torch.cat([drawn(name, [seed], seeded_each([seed])) for seed in SEEDS])
     assert (alone[0] - alone[1]).abs().max() > 1e-3
     close(drawn(name, SEEDS, seeded_each(SEEDS)), alone)

@@ -139,7 +139,7 @@ def test_each_skip_and_the_middle_by_hand():
 
 @pytest.mark.parametrize("hint_widths", [(3,), (3, 4), (3, 4, 5)])
 @torch.no_grad()
-def test_pictures_see_their_own_hint_words_and_time(hint_widths):
+def test_images_see_their_own_hint_words_and_time(hint_widths):
     base, control = pair(hint_widths, trained=True)
     model = Controlled(base, control)
     times = 2 ** (len(hint_widths) - 1)
@@ -220,19 +220,19 @@ def test_samplers_and_guidance_take_it_as_any_model():
     without = model(noisy, torch.tensor([4, 5, 6]), **wide, hint=given_["hint"])
     torch.testing.assert_close(both, without + 3 * (with_words - without))
     steered = guided(model, empty, 3.0)
-    pictures = ddim_sample(steered, cosine_schedule(20), noisy, [15, 5], clip=1.0, **given_)
-    assert pictures.shape == noisy.shape
+    images = ddim_sample(steered, cosine_schedule(20), noisy, [15, 5], clip=1.0, **given_)
+    assert images.shape == noisy.shape
 
 
 def test_what_is_refused():
     base, control = pair((3, 4))
     given_ = inputs((16, 24))
     hint = given_.pop("hint")
-    with pytest.raises(ValueError, match="12 x 24, and for pictures of 8 x 12 it must be 16 x 24"):
+    with pytest.raises(ValueError, match="12 x 24, and for images of 8 x 12 it must be 16 x 24"):
         control(**given_, hint=hint[:, :, :12])
-    with pytest.raises(ValueError, match="control pictures have 2 channels, .* takes 1"):
+    with pytest.raises(ValueError, match="control images have 2 channels, .* takes 1"):
         control(**given_, hint=hint.expand(-1, 2, -1, -1))
-    with pytest.raises(ValueError, match="2 control pictures for 3 pictures"):
+    with pytest.raises(ValueError, match="2 control images for 3 images"):
         control(**given_, hint=hint[:2])
     with pytest.raises(ValueError, match="control scale nan is not a finite number"):
         Controlled(base, control, float("nan"))

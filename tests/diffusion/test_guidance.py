@@ -97,15 +97,15 @@ def test_samplers_take_a_guided_model():
 
 def test_whole_prompts_are_dropped_words_and_mask_together():
     words, mask = torch.arange(1, 3001).reshape(1000, 3), torch.ones(1000, 3).bool()
-    picture = torch.rand(1000, 2)
+    image = torch.rand(1000, 2)
     empty = {"words": torch.zeros(1, 3).long(), "mask": torch.tensor([[True, False, False]])}
-    given = {"words": words, "mask": mask, "picture": picture}
+    given = {"words": words, "mask": mask, "image": image}
     found = prompt_dropout(given, empty, 0.2, torch.Generator().manual_seed(0))
     gone = (found["words"] == 0).all(dim=1)
     assert 150 < gone.sum() < 250
     assert (found["words"][~gone] == words[~gone]).all()
     assert (found["mask"] == torch.where(gone[:, None], empty["mask"], mask)).all()
-    assert found["picture"] is picture and (words > 0).all()
+    assert found["image"] is image and (words > 0).all()
     assert found["words"].dtype == torch.int64 and found["mask"].dtype == torch.bool
 
 

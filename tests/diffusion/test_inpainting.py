@@ -50,7 +50,7 @@ def curved(x, timesteps, word=1.0):
 
 
 class Correlated:
-    """Pictures 1 x 3 x 4 from a normal distribution whose pixels hang together."""
+    """Images 1 x 3 x 4 from a normal distribution whose pixels hang together."""
 
     def __init__(self):
         rows, columns = torch.meshgrid(torch.arange(3), torch.arange(4), indexing="ij")
@@ -144,8 +144,8 @@ def test_the_way_keeps_no_gradients():
     assert not found.requires_grad and torch.is_grad_enabled()
 
 
-def test_each_step_shows_the_known_picture_at_its_level():
-    """Around the mask x is a mixture of the known picture and normal noise of that level."""
+def test_each_step_shows_the_known_image_at_its_level():
+    """Around the mask x is a mixture of the known image and normal noise of that level."""
     known = torch.full((500, 1, 3, 4), 2.0).double()
     path = inpaint_path(
         lambda x, timesteps: 0 * x, FIFTY, known, hole(), normal(500, 1, 3, 4), [49, 30, 15],
@@ -200,7 +200,7 @@ def test_one_mask_for_all_is_as_many_masks_and_the_seed_decides():
     assert (drawn(hole(1), 5) != drawn(hole(1), 6)).any()
 
 
-def test_masks_of_a_batch_stay_with_their_pictures():
+def test_masks_of_a_batch_stay_with_their_images():
     known, x = normal(2, 1, 3, 4), normal(2, 1, 3, 4, seed=1)
     masks = torch.stack([hole()[0], ~hole()[0]])
     changed = inpaint(curved, FIFTY, known, masks, x, [40, 9]) != known
@@ -260,7 +260,7 @@ def test_repeats_on_chosen_timesteps():
 
 
 def test_a_jump_back_brings_the_noise_of_the_later_level():
-    """x at 10 goes back to 40: the variance that the schedule has there, the picture shrunk."""
+    """x at 10 goes back to 40: the variance that the schedule has there, the image shrunk."""
     asked = []
 
     def model(x, timesteps):
@@ -312,54 +312,54 @@ def test_through_an_autoencoder_the_pixels_around_stay():
     """Latents forget; what is pasted does not. The whole hole is new, though its edge cuts cells."""
     torch.manual_seed(0)
     model = vae.VAE(vae.tiny()).eval()
-    picture = normal(2, 3, 16, 24).float()
+    image = normal(2, 3, 16, 24).float()
     mask = torch.zeros(1, 1, 16, 24, dtype=torch.bool)
     mask[..., 3:9, 5:10] = True
     with torch.no_grad():
-        latents = model.to_latents(picture, seeded())
+        latents = model.to_latents(image, seeded())
         small = shrink_mask(mask, tuple(latents.shape[-2:]))
         assert small.nonzero()[:, 2:].tolist() == [[y, x] for y in range(3) for x in (1, 2)]
         painted = inpaint(
             curved, FIFTY, latents, small, torch.randn_like(latents), [49, 9], generator=seeded()
         )
-        found = paste(model.to_images(painted), picture, mask)
-    same = found == picture
+        found = paste(model.to_images(painted), image, mask)
+    same = found == image
     assert same[~mask.expand_as(same)].all() and not same[mask.expand_as(same)].any()
 
 
 # --- editing ------------------------------------------------------------------------------------
 
 
-def test_an_edit_starts_from_the_noised_picture():
-    picture, noise = normal(2, 3, 4, 5), normal(2, 3, 4, 5, seed=1)
+def test_an_edit_starts_from_the_noised_image():
+    image, noise = normal(2, 3, 4, 5), normal(2, 3, 4, 5, seed=1)
     timesteps = spaced_timesteps(50, 10)
-    x = q_sample(FIFTY, picture, torch.tensor([29, 29]), noise)  # 6 of 10 steps of 5
+    x = q_sample(FIFTY, image, torch.tensor([29, 29]), noise)  # 6 of 10 steps of 5
     expected = ddim_sample(curved, FIFTY, x, timesteps[4:], clip=1.0, word=0.3)
-    found = edit(curved, FIFTY, picture, 0.6, noise, timesteps, clip=1.0, word=0.3)
+    found = edit(curved, FIFTY, image, 0.6, noise, timesteps, clip=1.0, word=0.3)
     assert_close(found, expected, rtol=0, atol=0)
-    assert len(list(edit_path(curved, FIFTY, picture, 0.6, noise, timesteps, word=0.3))) == 6
+    assert len(list(edit_path(curved, FIFTY, image, 0.6, noise, timesteps, word=0.3))) == 6
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("strength", [0.05, 0.5, 1.0])
-def test_who_knows_the_picture_gives_it_back(target, strength):
-    picture, noise = normal(2, 3, 4, 5), normal(2, 3, 4, 5, seed=1)
+def test_who_knows_the_image_gives_it_back(target, strength):
+    image, noise = normal(2, 3, 4, 5), normal(2, 3, 4, 5, seed=1)
 
     def knows(x, timesteps):
-        return target_of(picture, noise, FIFTY.at(timesteps), target)
+        return target_of(image, noise, FIFTY.at(timesteps), target)
 
     timesteps = spaced_timesteps(50, 10)
-    found = edit(knows, FIFTY, picture, strength, noise, timesteps, target=target)
-    assert_close(found, picture)
+    found = edit(knows, FIFTY, image, strength, noise, timesteps, target=target)
+    assert_close(found, image)
 
 
 def test_the_stronger_the_less_is_left():
-    """For the Gaussian: how far the result still goes along with the picture it came from."""
-    data, picture, noise = Correlated(), 3 * normal(800, 1, 3, 4), normal(800, 1, 3, 4, seed=1)
+    """For the Gaussian: how far the result still goes along with the image it came from."""
+    data, image, noise = Correlated(), 3 * normal(800, 1, 3, 4), normal(800, 1, 3, 4, seed=1)
     left = []
     for strength in (0.2, 0.5, 0.8, 1.0):
-        found = edit(data.noise, FIFTY, picture, strength, noise, spaced_timesteps(50, 10))
-        left.append(torch.corrcoef(torch.stack([found.flatten(), picture.flatten()]))[0, 1].item())
+        found = edit(data.noise, FIFTY, image, strength, noise, spaced_timesteps(50, 10))
+        left.append(torch.corrcoef(torch.stack([found.flatten(), image.flatten()]))[0, 1].item())
     assert left == sorted(left, reverse=True) and left[0] > 0.8 and left[-1] < 0.1, left
 
 
@@ -379,8 +379,8 @@ def test_a_strength_is_a_share_of_the_timesteps(length, strength):
 @pytest.mark.parametrize(
     ("mask", "sentence"),
     [
-        (torch.ones(1, 1, 4, 3).bool(), "^the mask is 4 x 3, but the picture 3 x 4$"),
-        (torch.ones(3, 1, 3, 4).bool(), "^there are 3 masks for 2 pictures$"),
+        (torch.ones(1, 1, 4, 3).bool(), "^the mask is 4 x 3, but the image 3 x 4$"),
+        (torch.ones(3, 1, 3, 4).bool(), "^there are 3 masks for 2 images$"),
         (
             torch.ones(1, 1, 3, 4),
             r"^a mask is bool \(B, 1, height, width\), not torch.float32 \(1, ",
@@ -409,9 +409,7 @@ def test_refusals():
         ValueError, match=r"^generated is \(1, 1, 3, 4\), but the original \(2, 1, 3"
     ):
         paste(x[:1], x, hole())
-    with pytest.raises(
-        ValueError, match=r"^the noise is \(1, 1, 3, 4\), the picture \(2, 1, 3, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"^the noise is \(1, 1, 3, 4\), the image \(2, 1, 3, 4\)"):
         edit(curved, FIFTY, x, 0.5, x[:1], [5])
     for strength in (0, -0.1, 1.01, float("nan"), "0.5", True):
         with pytest.raises(

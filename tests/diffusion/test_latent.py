@@ -35,21 +35,21 @@ EMPTY = {
 @given(side=st.integers(1, 4), height=st.integers(1, 3), width=st.integers(1, 3))
 @settings(max_examples=20, deadline=None)
 def test_a_cell_holds_the_pixels_of_its_square(side: int, height: int, width: int) -> None:
-    pictures = torch.randn(2, 3, height * side, width * side)
+    images = torch.randn(2, 3, height * side, width * side)
     space = LatentSpace(side)
-    cells = space.to_latents(pictures)
+    cells = space.to_latents(images)
     for row in range(height):
         for column in range(width):
-            square = pictures[:, :, row * side :, column * side :][:, :, :side, :side]
+            square = images[:, :, row * side :, column * side :][:, :, :side, :side]
             assert_close(cells[:, :, row, column], square.flatten(1))
-    assert space.to_images(cells).equal(pictures)
+    assert space.to_images(cells).equal(images)
 
 
 def test_with_an_autoencoder_what_is_folded_is_squeezed() -> None:
     coder = vae.VAE(vae.VAEConfig(12, 2, (8, 12), 1, groups=4, scale=0.5)).eval()
-    space, pictures = LatentSpace(2, coder), torch.randn(2, 3, 8, 12)
-    latents = space.to_latents(pictures, torch.Generator().manual_seed(0))
-    folded = LatentSpace(2).to_latents(pictures)
+    space, images = LatentSpace(2, coder), torch.randn(2, 3, 8, 12)
+    latents = space.to_latents(images, torch.Generator().manual_seed(0))
+    folded = LatentSpace(2).to_latents(images)
     assert_close(latents, coder.to_latents(folded, torch.Generator().manual_seed(0)))
     assert latents.shape == (2, 2, 2, 3)
     assert_close(space.to_images(latents), LatentSpace(2).to_images(coder.to_images(latents)))
@@ -99,5 +99,5 @@ def test_widths_that_do_not_fit_are_refused() -> None:
     narrow = TextUNet(TextUNetConfig(12, (8, 16), 1, (1,), groups=4, heads=2, word_width=10))
     with pytest.raises(ValueError, match="words of width 10, but they are 32 wide"):
         TextToImage(narrow, made.words, made.space, cosine_schedule(5))
-    with pytest.raises(ValueError, match="picture width 9 is not divisible by"):
+    with pytest.raises(ValueError, match="image width 9 is not divisible by"):
         LatentSpace(2).to_latents(torch.zeros(1, 3, 8, 9))

@@ -1,4 +1,4 @@
-"""Where a score comes from: exact where it is known, loops by hand, and things in pictures."""
+"""Where a score comes from: exact where it is known, loops by hand, and things in images."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from scratchmm.data.drawing import PAINT, draw, masks
-from scratchmm.data.world import Scene, Thing, sample_scene
+from scratchmm.data.world.images import PAINT, draw, masks
+from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.diffusion.relevance import border_color, mask_of, relevance_by_occlusion, windows
 
 
@@ -18,7 +18,7 @@ def normal(*shape, seed=0):
 
 
 def odd(images):
-    """Some score in which all pixels of a picture work together, but not with other pictures'."""
+    """Some score in which all pixels of an image work together, but not with other images'."""
     weights = torch.linspace(-1, 2, images[0].numel(), dtype=images.dtype).view_as(images[0])
     return ((images * weights).sum(dim=(1, 2, 3))).sin() + (images**2).mean(dim=(1, 2, 3))
 
@@ -93,7 +93,7 @@ def test_the_border_is_what_surrounds():
 
 
 def likeness(color):
-    """How much of a picture has the paint of that colour."""
+    """How much of an image has the paint of that colour."""
     paint = torch.tensor(PAINT[color]).view(3, 1, 1) * 2 - 1
 
     def score(images):
@@ -147,7 +147,7 @@ def test_refusals():
     for stride in (0, 4):
         with pytest.raises(ValueError, match=f"^windows of 3 pixels, {stride} apart, do not touch"):
             relevance_by_occlusion(odd, image, 3, stride=stride)
-    with pytest.raises(ValueError, match="^the words speak of nothing in the picture: its heat is"):
+    with pytest.raises(ValueError, match="^the words speak of nothing in the image: its heat is"):
         mask_of(torch.tensor([[-1.0, 0.0]]))
     for value in (0, 1.5, float("nan")):
         with pytest.raises(ValueError, match=f"^threshold {value} is not above 0 and at most 1$"):

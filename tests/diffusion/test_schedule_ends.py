@@ -116,7 +116,7 @@ def test_it_is_walked_from_pure_noise_as_diffusers_does(target, eta):
 
 
 @pytest.mark.parametrize("target", ["velocity", "start"])
-def test_who_knows_the_picture_finds_it_from_pure_noise(target):
+def test_who_knows_the_image_finds_it_from_pure_noise(target):
     schedule, start, noise = (
         zero_terminal_snr(cosine_schedule(30)),
         normal(2, 3),

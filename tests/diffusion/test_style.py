@@ -1,4 +1,4 @@
-"""Colours of one picture on another, at every step and in the end; refinement stage by stage."""
+"""Colours of one image on another, at every step and in the end; refinement stage by stage."""
 
 import pytest
 import torch
@@ -17,20 +17,20 @@ def normal(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def knows(picture, target):
-    """A model that always sees this picture behind the noise."""
+def knows(image, target):
+    """A model that always sees this image behind the noise."""
 
     def model(x, timesteps, shift=0.0):
         alpha_bar = SCHEDULE.at(timesteps)
-        start = (picture + shift).expand_as(x)
+        start = (image + shift).expand_as(x)
         noise = start_and_noise(start, x, alpha_bar, "start").noise
         return target_of(start, noise, alpha_bar, target)
 
     return model
 
 
-def moments(picture):
-    return torch.std_mean(picture, (2, 3), correction=0)
+def moments(image):
+    return torch.std_mean(image, (2, 3), correction=0)
 
 
 def test_matched_colours_equal_a_loop():
@@ -107,22 +107,22 @@ def test_refinement_walks_what_it_says():
 
 
 def test_refusals():
-    picture = normal(2, 3, 6, 6)
+    image = normal(2, 3, 6, 6)
     for style, said in (
         (normal(1, 4, 6, 6), "no colours of"),
         (normal(3, 6, 6), "no colours of"),
         (normal(3, 3, 6, 6), "3 styles for 2"),
     ):
         with pytest.raises(ValueError, match=said):
-            match_colours(picture, style)
+            match_colours(image, style)
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="between 0 and 1"):
-            in_colours_of(knows(picture, "start"), SCHEDULE, picture, share=share)
+            in_colours_of(knows(image, "start"), SCHEDULE, image, share=share)
     with pytest.raises(ValueError, match="2 stages and steps for 3"):
-        refine(knows(picture, "start"), SCHEDULE, [picture] * 2, [1, 2, 3])
+        refine(knows(image, "start"), SCHEDULE, [image] * 2, [1, 2, 3])
     with pytest.raises(ValueError, match="0 stages"):
-        refine(knows(picture, "start"), SCHEDULE, [], [])
+        refine(knows(image, "start"), SCHEDULE, [], [])
     with pytest.raises(ValueError, match="strength"):
-        refine(knows(picture, "start"), SCHEDULE, [picture] * 2, [1, 2], strength=0.0)
+        refine(knows(image, "start"), SCHEDULE, [image] * 2, [1, 2], strength=0.0)
     with pytest.raises(ValueError, match="41 steps"):
-        refine(knows(picture, "start"), SCHEDULE, [picture], [41])
+        refine(knows(image, "start"), SCHEDULE, [image], [41])

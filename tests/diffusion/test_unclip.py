@@ -52,37 +52,37 @@ def zero(layer):
 
 def test_the_tokens_are_what_the_unet_reads_of_patches(decoder):
     zero(decoder.time)
-    pictures, timesteps, embedding = batch()
+    images, timesteps, embedding = batch()
     words = torch.stack([decoder.words(row).reshape(4, 10) for row in embedding])
-    patches = rearrange(pictures, "b c (x p) (y q) -> b (c p q) x y", p=2, q=2)
+    patches = rearrange(images, "b c (x p) (y q) -> b (c p q) x y", p=2, q=2)
     expected = decoder.unet(patches, timesteps, words)
     expected = rearrange(expected, "b (c p q) x y -> b c (x p) (y q)", p=2, q=2)
-    torch.testing.assert_close(decoder(pictures, timesteps, embedding), expected)
+    torch.testing.assert_close(decoder(images, timesteps, embedding), expected)
 
 
 def test_the_embedding_is_added_to_the_time(decoder):
     zero(decoder.words)
-    pictures, timesteps, embedding = batch()
-    found = decoder(pictures, timesteps, embedding)
+    images, timesteps, embedding = batch()
+    found = decoder(images, timesteps, embedding)
     for row in range(3):
         moved = copy.deepcopy(decoder)
         zero(moved.time)
         with torch.no_grad():
             moved.unet.time.mix.bias += decoder.time(embedding[row])
-        one = moved(pictures[row : row + 1], timesteps[row : row + 1], embedding[row : row + 1])
+        one = moved(images[row : row + 1], timesteps[row : row + 1], embedding[row : row + 1])
         torch.testing.assert_close(found[row : row + 1], one)
-    assert (found - decoder(pictures, timesteps, 0 * embedding)).abs().amax() > 1e-4
+    assert (found - decoder(images, timesteps, 0 * embedding)).abs().amax() > 1e-4
 
 
-def test_pictures_of_a_batch_do_not_meet(decoder):
+def test_images_of_a_batch_do_not_meet(decoder):
     inputs = batch()
     one = decoder(*(tensor[1:2] for tensor in inputs))
     torch.testing.assert_close(one, decoder(*inputs)[1:2])
 
 
 def test_everything_is_trained(decoder):
-    pictures, _, embeddings = batch()
-    decoder_loss(decoder, SCHEDULE, pictures, embeddings, dropout=0.0).backward()
+    images, _, embeddings = batch()
+    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout=0.0).backward()
     without = [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.any()]
     # all tokens alike in what a query adds to their scores: such a number changes no softmax
     assert without == ["empty"]
@@ -92,25 +92,25 @@ def test_everything_is_trained(decoder):
 def test_the_loss_is_that_of_the_configs_target(target):
     unet = tiny().unet
     silent = Decoder(DecoderConfig(unet, 24, 16, 2, target=target)).double()  # says 0 at first
-    pictures, _, embeddings = batch(2)
+    images, _, embeddings = batch(2)
     generator = torch.Generator().manual_seed(3)
-    loss = decoder_loss(silent, SCHEDULE, pictures, embeddings, dropout=0.0, generator=generator)
+    loss = decoder_loss(silent, SCHEDULE, images, embeddings, dropout=0.0, generator=generator)
     generator.manual_seed(3)
     torch.rand(2, generator=generator)  # whose embedding is dropped
     level = SCHEDULE.alpha_bar[torch.randint(30, (2,), generator=generator)][:, None, None, None]
-    noise = torch.randn(pictures.shape, generator=generator, dtype=torch.float64)
-    velocity = level.sqrt() * noise - (1 - level).sqrt() * pictures
-    wanted = {"velocity": velocity, "noise": noise, "start": pictures}[target]
+    noise = torch.randn(images.shape, generator=generator, dtype=torch.float64)
+    velocity = level.sqrt() * noise - (1 - level).sqrt() * images
+    wanted = {"velocity": velocity, "noise": noise, "start": images}[target]
     torch.testing.assert_close(loss, wanted.square().mean())
 
 
 def test_a_dropped_embedding_is_the_learned_one(decoder):
-    pictures, _, embeddings = batch()
+    images, _, embeddings = batch()
     embeddings.requires_grad_()
-    decoder_loss(decoder, SCHEDULE, pictures, embeddings, dropout=1.0).backward()
+    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout=1.0).backward()
     assert decoder.empty.grad.any() and not embeddings.grad.any()
     decoder.zero_grad()
-    decoder_loss(decoder, SCHEDULE, pictures, embeddings, dropout=0.0).backward()
+    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout=0.0).backward()
     assert decoder.empty.grad is None or not decoder.empty.grad.any()
     assert embeddings.grad.any()
 
@@ -131,7 +131,7 @@ def test_decoding_is_ddim_guided_away_from_no_embedding(decoder):
     assert found.abs().max() <= 1
 
 
-def test_one_seed_is_one_picture_in_any_batch(decoder):
+def test_one_seed_is_one_image_in_any_batch(decoder):
     noise = decoder.noise([3, 4, 5])
     assert noise.shape == (3, 3, 16, 16) and noise.dtype == torch.float64
     torch.testing.assert_close(decoder.noise([4]), noise[1:2], rtol=0, atol=0)
@@ -143,15 +143,15 @@ def test_one_seed_is_one_picture_in_any_batch(decoder):
     assert (many[0] - many[1]).abs().max() > 0.1
 
 
-def test_embedding_and_noise_together_are_the_picture(decoder):
-    """Walked back in small steps, a picture is found again; with another embedding it is another."""
+def test_embedding_and_noise_together_are_the_image(decoder):
+    """Walked back in small steps, an image is found again; with another embedding it is another."""
     schedule = cosine_schedule(120)
-    pictures, embeddings = torch.tanh(normal(2, 3, 16, 16)), 5 * normal(2, 24, seed=2)
+    images, embeddings = torch.tanh(normal(2, 3, 16, 16)), 5 * normal(2, 24, seed=2)
     options = {"steps": 120, "clip": None}
-    noise = invert(decoder, schedule, pictures, embeddings, steps=120)
+    noise = invert(decoder, schedule, images, embeddings, steps=120)
     again = decode(decoder, schedule, embeddings, noise, **options)
     other = decode(decoder, schedule, embeddings.flip(0), noise, **options)
-    missed, changed = ((x - pictures).abs().max() for x in (again, other))
+    missed, changed = ((x - images).abs().max() for x in (again, other))
     assert missed < 0.05 and changed > 3 * missed, (missed, changed)
 
 
@@ -160,18 +160,18 @@ def test_a_way_along_the_arc(decoder):
     noise = decoder.noise([8, 9])
     for noises in (noise[:1], noise):
         found = interpolate(decoder, SCHEDULE, ends, noises, shares, steps=3)
-        for picture, share in zip(found, shares, strict=True):
+        for image, share in zip(found, shares, strict=True):
             embedding = slerp(ends[:1], ends[1:], share)
             flat = noises.flatten(1)
             begin = slerp(flat[:1], flat[-1:], share).view(1, 3, 16, 16)
             torch.testing.assert_close(
-                picture[None], decode(decoder, SCHEDULE, embedding, begin, steps=3)
+                image[None], decode(decoder, SCHEDULE, embedding, begin, steps=3)
             )
     with pytest.raises(ValueError, match="^a way leads from one vector to another, not between 3$"):
         arc(normal(3, 24), shares)
 
 
-def test_a_picture_is_turned_to_where_the_text_leads():
+def test_a_image_is_turned_to_where_the_text_leads():
     seen, text, before = (F.normalize(normal(1, 7, seed=s), dim=-1) for s in (1, 2, 3))
     turned = text_diffs(seen, text, before, [0.0, 0.25, 1.0])
     direction = (text - before) / (text - before).norm()
@@ -186,7 +186,7 @@ def test_a_picture_is_turned_to_where_the_text_leads():
     [
         (
             lambda d: d(normal(3, 3, 16, 16), torch.arange(3), normal(3, 20)),
-            r"^the embeddings are \(3, 20\), but 3 pictures for this decoder need \(3, 24\)$",
+            r"^the embeddings are \(3, 20\), but 3 images for this decoder need \(3, 24\)$",
         ),
         (
             lambda d: decode(d, SCHEDULE, normal(2, 24), d.noise([1, 2, 3]), steps=2),

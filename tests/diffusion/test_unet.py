@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from scratchmm.diffusion import text_unet, unet
-from scratchmm.diffusion.text_unet import GatedFeedForward, TextUNet, TextUNetConfig, WordBlock
+from scratchmm.diffusion.text_unet import (
+    GatedFeedForward,
+    SpatialTransformerBlock,
+    TextUNet,
+    TextUNetConfig,
+)
 from scratchmm.diffusion.unet import TimeEmbedding, UNet, UNetConfig
 
 SMALL = UNetConfig(2, (4, 6, 8), 2, (1,), None, groups=2)
@@ -84,7 +89,7 @@ def test_skips_return_in_reverse_and_beside():
 
 
 @torch.no_grad()
-def test_pictures_do_not_see_each_other_and_times_are_their_own():
+def test_images_do_not_see_each_other_and_times_are_their_own():
     model = randomised(TextUNet(READER))
     noisy, words, timesteps = random(3, 2, 4, 6), random(3, 7, 5), torch.tensor([5, 900, 40])
     mask = torch.arange(7) < torch.tensor([[3], [7], [5]])
@@ -99,7 +104,7 @@ def test_pictures_do_not_see_each_other_and_times_are_their_own():
 
 
 @torch.no_grad()
-def test_words_are_a_set_to_the_picture():
+def test_words_are_a_set_to_the_image():
     """Cross-attention has no order of its own; whoever encodes the words puts it in."""
     model = randomised(TextUNet(READER))
     noisy, words = random(2, 2, 4, 6), random(2, 7, 5)
@@ -124,7 +129,7 @@ def test_gate_against_its_formula():
 
 @torch.no_grad()
 def test_word_block_in_three_sums():
-    block = randomised(WordBlock(6, heads=2, word_width=5))
+    block = randomised(SpatialTransformerBlock(6, heads=2, word_width=5))
     x, words = random(2, 4, 6), random(2, 3, 5)
     y = x + block.attention(block.attention_norm(x))
     y = y + block.cross_attention(block.cross_norm(y), words)
@@ -157,13 +162,13 @@ def test_half_precision():
 def test_what_is_refused():
     model, reader = UNet(SMALL), TextUNet(READER)
     now = torch.tensor(3)
-    with pytest.raises(ValueError, match="picture height 10 is not divisible by .* 4"):
+    with pytest.raises(ValueError, match="image height 10 is not divisible by .* 4"):
         model(torch.zeros(1, 2, 10, 8), now)
-    with pytest.raises(ValueError, match="picture width 6 is not divisible by .* 4"):
+    with pytest.raises(ValueError, match="image width 6 is not divisible by .* 4"):
         model(torch.zeros(1, 2, 8, 6), now)
-    with pytest.raises(ValueError, match="pictures have 3 channels, but this model takes 2"):
+    with pytest.raises(ValueError, match="images have 3 channels, but this model takes 2"):
         model(torch.zeros(1, 3, 8, 8), now)
-    with pytest.raises(ValueError, match="2 timesteps for 3 pictures"):
+    with pytest.raises(ValueError, match="2 timesteps for 3 images"):
         model(torch.zeros(3, 2, 8, 8), torch.tensor([1, 2]))
     with pytest.raises(ValueError, match="words have width 4, but this model takes 5"):
         reader(torch.zeros(1, 2, 8, 8), now, torch.zeros(1, 3, 4))

@@ -25,7 +25,7 @@ def a_posterior(*shape, seed=0):
     return Gaussian(mean, log_variance)
 
 
-def pictures(*shape, seed=1):
+def some_images(*shape, seed=1):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
@@ -48,7 +48,7 @@ def test_a_config_stays_as_it_is():
     assert len({tiny(), tiny(), stable_diffusion_v1()}) == 2
 
 
-def test_kl_is_torch_distributions_and_summed_a_picture():
+def test_kl_is_torch_distributions_and_summed_a_image():
     posterior = a_posterior(3, 2, 4, 5)
     normal = torch.distributions.Normal(posterior.mean, (posterior.log_variance / 2).exp())
     expected = torch.distributions.kl_divergence(
@@ -85,7 +85,7 @@ def test_the_gradient_passes_through_the_draw():
     """z = mean + exp(v / 2) noise: dz/dmean is 1 and dz/dv is (z - mean) / 2, number by number."""
     mean, log_variance = (t.requires_grad_() for t in a_posterior(2, 3, 4, 5))
     drawn = draw(Gaussian(mean, log_variance), torch.Generator().manual_seed(0))
-    upstream = pictures(2, 3, 4, 5)
+    upstream = some_images(2, 3, 4, 5)
     (drawn * upstream).sum().backward()
     torch.testing.assert_close(mean.grad, upstream)
     torch.testing.assert_close(log_variance.grad, upstream * (drawn - mean).detach() / 2)
@@ -95,15 +95,15 @@ def test_a_wild_encoder_is_bounded(vae):
     with torch.no_grad():
         vae.encoder.moments.bias[:2] = 1000.0  # the means, which are free
         vae.encoder.moments.bias[2:] = torch.tensor([1000.0, -1000.0])
-    posterior = vae.encode(pictures(1, 3, 8, 12))
+    posterior = vae.encode(some_images(1, 3, 8, 12))
     assert posterior.mean.min() > 900
     assert posterior.log_variance[:, 0].unique().tolist() == [20.0]
     assert posterior.log_variance[:, 1].unique().tolist() == [-30.0]
     assert torch.isfinite(kl_to_normal(posterior)).all()
 
 
-def test_the_loss_is_a_loop_over_pictures():
-    images, restored = pictures(3, 2, 4, 6), pictures(3, 2, 4, 6, seed=2)
+def test_the_loss_is_a_loop_over_images():
+    images, restored = some_images(3, 2, 4, 6), some_images(3, 2, 4, 6, seed=2)
     posterior = a_posterior(3, 5, 2, 3)
     each = [
         (i - r).abs().sum() + 0.3 * kl
@@ -111,12 +111,12 @@ def test_the_loss_is_a_loop_over_pictures():
     ]
     expected = sum(each) / 3 / (2 * 4 * 6)
     torch.testing.assert_close(vae_loss(images, restored, posterior, kl_weight=0.3), expected)
-    with pytest.raises(ValueError, match=r"^the pictures are \(3, 2, 4, 6\) but were restored as"):
+    with pytest.raises(ValueError, match=r"^the images are \(3, 2, 4, 6\) but were restored as"):
         vae_loss(images, restored[:1], posterior)
 
 
 def test_forward_is_encode_draw_decode(vae):
-    images = pictures(2, 3, 8, 12)
+    images = some_images(2, 3, 8, 12)
     restored, posterior = vae(images, torch.Generator().manual_seed(5))
     latents = draw(vae.encode(images), torch.Generator().manual_seed(5))
     torch.testing.assert_close(restored, vae.decode(latents))
@@ -128,7 +128,7 @@ def test_forward_is_encode_draw_decode(vae):
 
 def test_the_scale_there_and_back(vae):
     vae.scale.fill_(0.25)
-    images = pictures(2, 3, 8, 12)
+    images = some_images(2, 3, 8, 12)
     plain = draw(vae.encode(images), torch.Generator().manual_seed(5))
     latents = vae.to_latents(images, torch.Generator().manual_seed(5))
     torch.testing.assert_close(latents, plain / 4)
@@ -136,7 +136,7 @@ def test_the_scale_there_and_back(vae):
 
 
 def test_a_measured_scale_makes_the_deviation_one_and_is_kept(vae):
-    images = pictures(4, 3, 16, 16)
+    images = some_images(4, 3, 16, 16)
     before = vae.encode(images).mean.std()
     vae.measure(images, torch.Generator().manual_seed(5))
     latents = vae.to_latents(images, torch.Generator().manual_seed(5))
@@ -149,19 +149,19 @@ def test_a_measured_scale_makes_the_deviation_one_and_is_kept(vae):
     assert VAE(tiny()).scale.item() == pytest.approx(0.18215)
 
 
-def test_pictures_of_a_batch_do_not_meet(vae):
-    images = pictures(3, 3, 8, 12)
+def test_images_of_a_batch_do_not_meet(vae):
+    images = some_images(3, 3, 8, 12)
     alone = vae.encode(images[1:2])
     torch.testing.assert_close(alone.mean, vae.encode(images).mean[1:2])
     torch.testing.assert_close(vae.decode(alone.mean), vae.decode(vae.encode(images).mean)[1:2])
 
 
-def test_every_cell_sees_the_whole_picture(vae):
+def test_every_cell_sees_the_whole_image(vae):
     """Without attention in the middle, kernels of 3 would not reach from corner to corner."""
-    images = pictures(1, 3, 64, 96).requires_grad_()
+    images = some_images(1, 3, 64, 96).requires_grad_()
     vae.encode(images).mean[0, 0, -1, -1].backward()
     assert images.grad[0, :, 0, 0].abs().max() > 0
-    latents = pictures(1, 2, 16, 24).requires_grad_()
+    latents = some_images(1, 2, 16, 24).requires_grad_()
     vae.decode(latents)[0, 0, -1, -1].backward()
     assert latents.grad[0, :, 0, 0].abs().max() > 0
 
@@ -179,15 +179,15 @@ def test_one_level_does_not_shrink():
     [
         (
             lambda vae: vae.encode(torch.zeros(1, 3, 30, 32)),
-            "^picture height 30 is not divisible by the shrink factor 4$",
+            "^image height 30 is not divisible by the shrink factor 4$",
         ),
         (
             lambda vae: vae.to_latents(torch.zeros(1, 3, 32, 30)),
-            "^picture width 30 is not divisible by the shrink factor 4$",
+            "^image width 30 is not divisible by the shrink factor 4$",
         ),
         (
             lambda vae: vae.encode(torch.zeros(1, 1, 32, 32)),
-            "^the pictures have 1 channels, but this model takes 3$",
+            "^the images have 1 channels, but this model takes 3$",
         ),
         (
             lambda vae: vae.to_images(torch.zeros(1, 4, 2, 2)),

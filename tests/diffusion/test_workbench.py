@@ -19,8 +19,8 @@ from scratchmm.diffusion import manifest, workbench
 from scratchmm.diffusion.contact_sheet import CELL, GAP, HIGHEST, LINE, LINES, contact_sheet, fitted
 from scratchmm.diffusion.manifest import add_entry, begin_manifest, manifest_of
 from scratchmm.diffusion.workbench import Job, file_names, prompts_of, run_batch, variations
+from scratchmm.files import atomic_write
 from scratchmm.vision.images import open_image, to_image, to_tensor
-from scratchmm.whole_file import write_whole
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,17 +44,17 @@ class Painter:
                 raise ValueError(f"{prompt!r} has no\nknown word")
         self.drawn += zip(prompts, seeds, strict=True)
         return torch.stack(
-            [self.picture(*one, steps, scale, negative) for one in zip(prompts, seeds, strict=True)]
+            [self.image(*one, steps, scale, negative) for one in zip(prompts, seeds, strict=True)]
         )
 
     @staticmethod
-    def picture(prompt, seed, steps, scale, negative):
+    def image(prompt, seed, steps, scale, negative):
         rng = torch.Generator().manual_seed(sum(map(ord, prompt + "|" + negative)) + 1000 * seed)
         return (2 * torch.rand(3, 6, 5, generator=rng) - 1) * scale / (scale + steps)
 
 
 def entries_and_files(folder):
-    """What the manifest says and what there is; every line and every picture can be read."""
+    """What the manifest says and what there is; every line and every image can be read."""
     text = (folder / "manifest.jsonl").read_text(encoding="utf-8")
     assert text.endswith("\n") or text == ""
     listed = [json.loads(line) for line in text.splitlines()]
@@ -69,11 +69,11 @@ def entries_and_files(folder):
 JOBS = variations([Job("a red ring"), Job("a blue star", negative="red", steps=9)], [3, 4, 5])
 
 
-def test_a_batch_leaves_pictures_a_manifest_and_a_sheet(tmp_path):
+def test_a_batch_leaves_images_a_manifest_and_a_sheet(tmp_path):
     draw, folder = Painter(), tmp_path / "new" / "folder"
 
-    def score(picture, prompt):
-        return {"light": picture.mean().item(), "words": len(prompt.split())}
+    def score(image, prompt):
+        return {"light": image.mean().item(), "words": len(prompt.split())}
 
     found = run_batch(JOBS, draw, folder, score=score, settings={"model": "abc"}, zoom=2)
     listed, files = entries_and_files(folder)
@@ -82,7 +82,7 @@ def test_a_batch_leaves_pictures_a_manifest_and_a_sheet(tmp_path):
         assert entry["error"] is None and entry["model"] == "abc" and entry["zoom"] == 2
         for key in ("prompt", "negative", "seed", "steps", "scale"):
             assert entry[key] == getattr(job, key)
-        wanted = Painter.picture(job.prompt, job.seed, job.steps, job.scale, job.negative)
+        wanted = Painter.image(job.prompt, job.seed, job.steps, job.scale, job.negative)
         there = np.array(open_image(folder / entry["file"]))
         enlarged = np.array(to_image(wanted)).repeat(2, axis=0).repeat(2, axis=1)
         np.testing.assert_array_equal(there, enlarged)
@@ -109,7 +109,7 @@ def test_what_is_finished_is_not_drawn_again_and_what_changed_is(tmp_path):
     assert len(draw.drawn) == 2
     listed, files = entries_and_files(tmp_path)
     assert len(files) == 6 and sum(entry["steps"] == 7 for entry in listed) == 2
-    one = Painter.picture(changed[0].prompt, 3, 7, 4.0, "")
+    one = Painter.image(changed[0].prompt, 3, 7, 4.0, "")
     assert open_image(tmp_path / "a-red-ring_3.png").tobytes() == to_image(one).tobytes()
 
     for options in ({"settings": {"model": "b"}}, {"settings": {"model": "b"}, "zoom": 3}):
@@ -145,13 +145,13 @@ def test_no_prompt_takes_the_place_of_another(what, together, tmp_path):
     assert sorted(entry["prompt"] for entry in listed) == sorted(PAIRS_OF_PROMPTS[what])
     assert found == [next(e for e in listed if e["prompt"] == j.prompt) for j in (first, second)]
     for job, entry in zip((first, second), found, strict=True):
-        wanted = to_image(Painter.picture(job.prompt, 0, 20, 4.0, ""))
+        wanted = to_image(Painter.image(job.prompt, 0, 20, 4.0, ""))
         assert open_image(tmp_path / entry["file"]).tobytes() == wanted.tobytes()
     run_batch([second, first], Painter(), tmp_path)  # in another order: each to its own place
     assert entries_and_files(tmp_path) == (listed, files)
 
 
-def test_another_negative_is_another_picture_and_other_steps_are_not(tmp_path):
+def test_another_negative_is_another_image_and_other_steps_are_not(tmp_path):
     run_batch([Job("a ring")], Painter(), tmp_path)
     run_batch([Job("a ring", negative="red")], Painter(), tmp_path)
     assert entries_and_files(tmp_path)[1] == ["a-ring_0.png", "a-ring_0_2.png"]
@@ -164,14 +164,14 @@ def test_another_negative_is_another_picture_and_other_steps_are_not(tmp_path):
     ]
 
 
-def test_pictures_of_a_folder_without_a_manifest_stay(tmp_path):
+def test_images_of_a_folder_without_a_manifest_stay(tmp_path):
     (tmp_path / "a-ring_0.png").write_bytes(b"mine")
     (entry,) = run_batch([Job("a ring")], Painter(), tmp_path)
     assert entry["file"] == "a-ring_0_2.png" and (tmp_path / "a-ring_0.png").read_bytes() == b"mine"
 
 
 def test_a_manifest_that_points_elsewhere_moves_nothing(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     (tmp_path / "out.png").write_bytes(b"mine")
     entry = {"file": "../out.png", "prompt": "a ring", "negative": "", "seed": 0, "steps": 3}
@@ -227,11 +227,11 @@ def test_failures_stop_no_other_and_are_tried_again(failing, batch_size):
 
 def test_values_that_are_no_numbers_are_failures(tmp_path):
     def draw(prompts, *, seeds, **rest):
-        pictures = torch.zeros(len(prompts), 3, 4, 4)
-        pictures[[i for i, seed in enumerate(seeds) if seed == 1], 0, 0, 0] = float("nan")
-        return pictures
+        images = torch.zeros(len(prompts), 3, 4, 4)
+        images[[i for i, seed in enumerate(seeds) if seed == 1], 0, 0, 0] = float("nan")
+        return images
 
-    def score(picture, prompt):
+    def score(image, prompt):
         return {"alike": float("inf") if prompt == "b" else 1.0}
 
     jobs = [Job("a"), Job("a", seed=1), Job("b")]
@@ -243,7 +243,7 @@ def test_values_that_are_no_numbers_are_failures(tmp_path):
 
 @pytest.mark.parametrize("writes", range(15))
 def test_a_full_disk_keeps_what_is_finished(writes, tmp_path, monkeypatch):
-    """Six pictures make 14 files and lines: the manifest, 6 x (picture, line), and the sheet."""
+    """Six images make 14 files and lines: the manifest, 6 x (image, line), and the sheet."""
     left, sync = [writes], os.fsync
 
     def full(handle):
@@ -264,7 +264,7 @@ def test_a_full_disk_keeps_what_is_finished(writes, tmp_path, monkeypatch):
     if writes == 0:
         assert not list(tmp_path.iterdir())
     else:
-        assert f"{finished} of 6 pictures are finished and kept" in said
+        assert f"{finished} of 6 images are finished and kept" in said
         assert len(entries_and_files(tmp_path)[1]) == finished
     draw = Painter()
     run_batch(JOBS, draw, tmp_path)
@@ -320,7 +320,7 @@ run_batch(jobs, draw, {str(tmp_path)!r}, batch_size=1)
     draw = Painter()
     jobs = [Job("a ring", seed=seed) for seed in range(12)]
     run_batch(jobs, draw, tmp_path)
-    # Of the pictures that stood, at most the very last had no line yet.
+    # Of the images that stood, at most the very last had no line yet.
     assert 12 - len(draw.drawn) >= 3
     listed, files = entries_and_files(tmp_path)
     assert len(listed) == len(files) >= 12
@@ -352,9 +352,9 @@ def test_a_folder_that_cannot_be(tmp_path):
     with pytest.raises(OSError):
         run_batch(JOBS, Painter(), tmp_path / "file")
     with pytest.raises(OSError, match="could not be written"):
-        write_whole(tmp_path / "file" / "out.png", b"x")
+        atomic_write(tmp_path / "file" / "out.png", b"x")
     with pytest.raises(OSError, match="could not be written"):
-        write_whole(tmp_path, b"x")
+        atomic_write(tmp_path, b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -408,7 +408,7 @@ def test_manifests_of_many_entries(tmp_path):
     assert manifest_of(tmp_path)[0]["prompt"] == "ein Stück\nKreide"
 
 
-def test_a_contact_sheet_shows_every_picture_as_it_is():
+def test_a_contact_sheet_shows_every_image_as_it_is():
     colours = [(20 * n, 255 - 20 * n, 90) for n in range(11)]
     sheet = contact_sheet([Image.new("RGB", (32, 32), c) for c in colours], columns=4)
     assert sheet.size == (4 * (CELL + GAP) + GAP, 3 * (CELL + GAP) + GAP)
@@ -419,25 +419,25 @@ def test_a_contact_sheet_shows_every_picture_as_it_is():
         assert (cell == colour).all()
     titled = contact_sheet([Image.new("RGB", (32, 32))] * 2, ["one two three " * 9, ""])
     below = np.array(titled)[GAP + CELL + 2 :, : GAP + CELL]
-    assert (below < 128).any(), "nothing is written under the first picture"
+    assert (below < 128).any(), "nothing is written under the first image"
     assert (np.array(titled)[GAP + CELL + 2 :, 2 * GAP + CELL :] == 255).all()
     many = contact_sheet([Image.new("RGB", (8, 8))] * 3000)
     assert many.height <= HIGHEST + GAP
-    with pytest.raises(ValueError, match="0 pictures"):
+    with pytest.raises(ValueError, match="0 images"):
         contact_sheet([])
-    with pytest.raises(ValueError, match="1 titles for 2 pictures"):
+    with pytest.raises(ValueError, match="1 titles for 2 images"):
         contact_sheet([Image.new("RGB", (8, 8))] * 2, ["a"])
 
 
-def test_pictures_that_fit_are_enlarged_by_whole_pixels():
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 32, 3), np.uint8))
-    np.testing.assert_array_equal(np.array(fitted(picture))[::4, ::4], np.array(picture))
+def test_images_that_fit_are_enlarged_by_whole_pixels():
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 32, 3), np.uint8))
+    np.testing.assert_array_equal(np.array(fitted(image))[::4, ::4], np.array(image))
     assert max(fitted(Image.new("RGB", (700, 1))).size) == CELL
 
 
 def test_what_is_written_is_what_was_drawn(tmp_path):
-    picture = 2 * torch.rand(3, 7, 5) - 1
-    write_whole(tmp_path / "a.png", workbench.png(to_image(picture)))
+    image = 2 * torch.rand(3, 7, 5) - 1
+    atomic_write(tmp_path / "a.png", workbench.png(to_image(image)))
     torch.testing.assert_close(
-        to_tensor(open_image(tmp_path / "a.png")), picture, rtol=0, atol=1 / 255 + 1e-5
+        to_tensor(open_image(tmp_path / "a.png")), image, rtol=0, atol=1 / 255 + 1e-5
     )

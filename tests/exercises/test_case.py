@@ -205,9 +205,9 @@ def test_tensors_in_a_dictionary_are_told_by_their_axes_and_watched():
         features["words"] += 1
 
     case = Case(0, "x")
-    features = {"picture": case.normal(B=2, D=3), "words": case.normal(B=2, T=5)}
+    features = {"image": case.normal(B=2, D=3), "words": case.normal(B=2, T=5)}
     case.call(spoils, features)
-    assert case.called == "spoils(features {picture (B=2, D=3), words (B=2, T=5)})"
+    assert case.called == "spoils(features {image (B=2, D=3), words (B=2, T=5)})"
     assert "words stays" in failure(case.unchanged).expected
 
 

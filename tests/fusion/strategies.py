@@ -14,7 +14,7 @@ from scratchmm.fusion.modalities import Encoded
 from scratchmm.fusion.modality_attention import AttentionFusion
 from scratchmm.fusion.tensor_fusion import TensorFusion
 
-WIDTHS = {"sound": 4, "picture": 5, "words": 3}
+WIDTHS = {"sound": 4, "image": 5, "words": 3}
 OUTPUTS = 7
 MAKERS: dict[str, Callable[[Mapping[str, int]], nn.Module]] = {
     "early": lambda widths: EarlyFusion(widths, OUTPUTS, hidden=11),

@@ -10,8 +10,8 @@ from scratchmm.bench.fusion import multiply_adds
 from scratchmm.fusion.bottleneck import BottleneckFusion, mean_of_present
 from scratchmm.fusion.modalities import Cost
 
-WIDTHS = {"sound": 4, "picture": 5, "words": 3}
-LENGTHS = {"sound": 6, "picture": 9, "words": 8}
+WIDTHS = {"sound": 4, "image": 5, "words": 3}
+LENGTHS = {"sound": 6, "image": 9, "words": 8}
 
 
 def make(depth: int = 2, bottlenecks: int = 2) -> BottleneckFusion:
@@ -48,7 +48,7 @@ def test_every_subset_and_padding_by_a_loop() -> None:
     model, inputs = make(), streams(7)
     rows = torch.tensor([[bool(n >> m & 1) for m in range(3)] for n in range(1, 8)])
     present = dict(zip(WIDTHS, rows.T, strict=True))
-    counts = {"words": [8, 1, 5, 3, 2, 8, 4], "picture": [9, 9, 1, 2, 3, 4, 5]}
+    counts = {"words": [8, 1, 5, 3, 2, 8, 4], "image": [9, 9, 1, 2, 3, 4, 5]}
     real = {n: torch.arange(LENGTHS[n]) < torch.tensor(c)[:, None] for n, c in counts.items()}
     for name, mask in real.items():
         inputs[name] = inputs[name].masked_fill(~mask[..., None], float("nan"))
@@ -110,7 +110,7 @@ def test_missing_names_are_absent() -> None:
     model, inputs = make(), streams()
     nobody = torch.zeros(3, dtype=torch.bool)
     torch.testing.assert_close(
-        model({"words": inputs["words"]}), model(inputs, {"sound": nobody, "picture": nobody})
+        model({"words": inputs["words"]}), model(inputs, {"sound": nobody, "image": nobody})
     )
 
 
@@ -165,7 +165,7 @@ def test_the_mean_of_those_present() -> None:
         (
             {"smell": torch.zeros(3, 8, 3)},
             {},
-            "features name the modality 'smell', but this model takes sound and picture and words",
+            "features name the modality 'smell', but this model takes sound and image and words",
         ),
         (
             {},
@@ -180,13 +180,13 @@ def test_the_mean_of_those_present() -> None:
         (
             {},
             {"real": {"smell": torch.ones(3, 8).bool()}},
-            "the token masks name the modality 'smell', but this model takes sound and picture and "
+            "the token masks name the modality 'smell', but this model takes sound and image and "
             "words",
         ),
         (
             {},
             {"present": {name: torch.tensor([True, True, False]) for name in WIDTHS}},
-            "sample 2 has no modality: at least one of sound and picture and words must be present",
+            "sample 2 has no modality: at least one of sound and image and words must be present",
         ),
         (
             {},

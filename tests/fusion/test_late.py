@@ -76,9 +76,9 @@ def test_weights_are_learned_shares() -> None:
     assert model.weights() == pytest.approx(dict.fromkeys(WIDTHS, 1 / 3))
     with torch.no_grad():
         model.scores.copy_(torch.tensor([0.0, 100.0, 0.0]))
-    assert model.weights() == pytest.approx({"sound": 0.0, "picture": 1.0, "words": 0.0})
+    assert model.weights() == pytest.approx({"sound": 0.0, "image": 1.0, "words": 0.0})
     inputs = {name: torch.randn(3, width) for name, width in WIDTHS.items()}
-    torch.testing.assert_close(model(inputs), model({"picture": inputs["picture"]}))
+    torch.testing.assert_close(model(inputs), model({"image": inputs["image"]}))
 
 
 def test_a_row_in_which_nobody_is_present_is_refused():

@@ -31,10 +31,10 @@ def test_it_equals_tensor_fusion_with_its_tensor(widths: list[int], batch: int, 
 
 def test_its_tensor_is_a_sum_of_outer_products() -> None:
     model = make("low rank")
-    sound, picture, words = (model.factors[name] for name in WIDTHS)
+    sound, image, words = (model.factors[name] for name in WIDTHS)
     got = model.tensor()
     for k, s, p, w in ((0, 0, 0, 0), (3, 4, 5, 3), (6, 1, 5, 2)):
-        expected = sum(sound[r, k, s] * picture[r, k, p] * words[r, k, w] for r in range(2))
+        expected = sum(sound[r, k, s] * image[r, k, p] * words[r, k, w] for r in range(2))
         torch.testing.assert_close(got[k, s, p, w], expected)
 
 

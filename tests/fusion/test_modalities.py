@@ -35,7 +35,7 @@ def test_the_order_of_the_names_does_not_matter(name: str) -> None:
     assert expected.shape == (2, OUTPUTS)
     for order in itertools.permutations(WIDTHS):
         torch.testing.assert_close(model({key: given[key] for key in order}), expected)
-    swapped = {"picture": given["picture"] + 1.0}
+    swapped = {"image": given["image"] + 1.0}
     assert not torch.allclose(model({**given, **swapped}), expected)
 
 
@@ -71,7 +71,7 @@ def test_presence_is_not_the_same_as_zeros_where_it_should_not_be(name: str) -> 
 def test_a_missing_name_is_absent_for_all(name: str) -> None:
     model, given = make(name), features(3)
     absent = torch.zeros(3, dtype=torch.bool)
-    for subset in (["sound"], ["words", "picture"]):
+    for subset in (["sound"], ["words", "image"]):
         present = {key: absent for key in WIDTHS if key not in subset}
         torch.testing.assert_close(
             model({key: given[key] for key in subset}), model(given, present), rtol=0, atol=0
@@ -148,7 +148,7 @@ BAD = [
     (
         {"smell": torch.zeros(2, 3)},
         None,
-        "features name the modality 'smell', but this model takes sound and picture and words",
+        "features name the modality 'smell', but this model takes sound and image and words",
     ),
     (
         {"words": torch.zeros(2, 4)},
@@ -165,11 +165,11 @@ BAD = [
         None,
         "modality 'words' has shape (2, 8, 3), but this model takes (batch, width)",
     ),
-    ({}, None, "there are no features: at least one of sound and picture and words is needed"),
+    ({}, None, "there are no features: at least one of sound and image and words is needed"),
     (
         {"words": torch.zeros(2, 3)},
         {"smell": ones(2)},
-        "the presence masks name the modality 'smell', but this model takes sound and picture and "
+        "the presence masks name the modality 'smell', but this model takes sound and image and "
         "words",
     ),
     (
@@ -195,7 +195,7 @@ BAD = [
     (
         {"words": torch.zeros(3, 3)},
         {"words": torch.tensor([True, False, False])},
-        "sample 1 has no modality: at least one of sound and picture and words must be present",
+        "sample 1 has no modality: at least one of sound and image and words must be present",
     ),
 ]
 

@@ -32,7 +32,7 @@ def peer(block: TransformerBlock) -> nn.TransformerEncoderLayer:
 
 def test_it_is_torchs_transformer_over_the_tokens_of_those_present() -> None:
     model, inputs = make("attention"), features(3)
-    for names in (["sound", "picture", "words"], ["picture", "words"], ["sound"]):
+    for names in (["sound", "image", "words"], ["image", "words"], ["sound"]):
         tokens = [
             inputs[name] @ model.tokens[name].weight.T + model.tokens[name].bias for name in names
         ]
@@ -46,9 +46,9 @@ def test_it_is_torchs_transformer_over_the_tokens_of_those_present() -> None:
 def test_nobody_looks_at_the_absent() -> None:
     model, inputs = make("attention"), features(2)
     with watch_attention() as seen:
-        model(inputs, {"picture": torch.tensor([True, False])})
+        model(inputs, {"image": torch.tensor([True, False])})
     assert [tuple(weights.shape) for weights in seen] == [(2, 2, 4, 4)] * 2
-    where = 1 + list(WIDTHS).index("picture")
+    where = 1 + list(WIDTHS).index("image")
     for weights in seen:
         assert weights[1, :, :, where].eq(0).all() and weights[0, :, :, where].gt(0).all()
 

@@ -32,9 +32,9 @@ def test_one_is_appended_behind() -> None:
 
 def test_the_output_is_the_tensor_contracted_with_all_modalities() -> None:
     model, inputs = make("tensor"), features(3)
-    sound, picture, words = (append_one(inputs[name]) for name in WIDTHS)
+    sound, image, words = (append_one(inputs[name]) for name in WIDTHS)
     assert model.tensor().shape == (OUTPUTS, 5, 6, 4)
-    expected = torch.einsum("kspw,bs,bp,bw->bk", model.tensor(), sound, picture, words)
+    expected = torch.einsum("kspw,bs,bp,bw->bk", model.tensor(), sound, image, words)
     torch.testing.assert_close(model(inputs), expected)
 
 

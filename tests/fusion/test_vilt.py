@@ -12,7 +12,7 @@ from scratchmm.fusion.vilt import (
     ViLTForMatching,
     ViLTForVQA,
     filled_patches,
-    spread_positions,
+    interpolate_positions,
 )
 
 CONFIG = ViLTConfig(23, 11, 12, 4, width=15, depth=2, heads=3, hidden=17, channels=2)
@@ -45,32 +45,32 @@ def test_the_stream_is_words_then_cls_then_patches_each_with_its_modality(model)
     parts = model.embeddings
     stream, seen = parts(tokens, images)
     assert seen is None and stream.shape == (2, 5 + 1 + 9, 15)
-    words, picture = parts.modalities.weight
+    words, image = parts.modalities.weight
     torch.testing.assert_close(stream[:, :5], parts.words(tokens) + words)
     torch.testing.assert_close(
-        stream[:, 5] - picture, (parts.class_token + parts.positions[0]).expand(2, -1)
+        stream[:, 5] - image, (parts.class_token + parts.positions[0]).expand(2, -1)
     )
     for index in range(9):
         row, column = divmod(index, 3)
         piece = images[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].flatten(1)
-        expected = parts.patches.projection(piece) + parts.positions[1 + index] + picture
+        expected = parts.patches.projection(piece) + parts.positions[1 + index] + image
         torch.testing.assert_close(stream[:, 6 + index], expected)
 
 
-def test_a_padded_picture_is_the_picture_itself(model):
-    """The positions spread over the picture, not over its padding, which nobody sees."""
+def test_a_padded_image_is_the_image_itself(model):
+    """The positions spread over the image, not over its padding, which nobody sees."""
     tokens, _ = a_batch()
     _, images = a_batch(16, 20)
     pixels = corner(16, 20, (8, 12), (16, 8))
     images = torch.where(pixels[:, None], images, 77.0)
     output = model(tokens, images, pixels=pixels)
-    assert output.picture.shape == (2, 1 + 8, 15)  # as many patches as the larger picture has
+    assert output.image.shape == (2, 1 + 8, 15)  # as many patches as the larger image has
     for index, (height, width) in enumerate(((8, 12), (16, 8))):
         alone = model(tokens[[index]], images[[index], :, :height, :width])
-        count = alone.picture.shape[1]
+        count = alone.image.shape[1]
         torch.testing.assert_close(output.pooled[[index]], alone.pooled)
         torch.testing.assert_close(output.words[[index]], alone.words)
-        torch.testing.assert_close(output.picture[[index], :count], alone.picture)
+        torch.testing.assert_close(output.image[[index], :count], alone.image)
 
 
 def test_padded_words_count_for_nothing(model):
@@ -79,11 +79,11 @@ def test_padded_words_count_for_nothing(model):
     output = model(tokens, images, real)
     alone = model(tokens[:1, :3], images[:1])
     torch.testing.assert_close(output.pooled[:1], alone.pooled)
-    torch.testing.assert_close(output.picture[:1], alone.picture)
+    torch.testing.assert_close(output.image[:1], alone.image)
     assert (output.pooled - model(tokens, images).pooled)[0].abs().max() > 1e-4
 
 
-def test_a_missing_picture_leaves_the_words(model):
+def test_a_missing_image_leaves_the_words(model):
     tokens, images = a_batch()
     pixels = corner(12, 12, (0, 0), (12, 12))
     one, other = (model(tokens, images * scale, pixels=pixels) for scale in (1, -3))
@@ -97,20 +97,20 @@ def test_both_modalities_reach_every_token(model):
     output = model(tokens, images)
     generator = torch.Generator().manual_seed(2)
     upstream = torch.randn(15, generator=generator).double()
-    for part in (output.words[0, -1], output.picture[0, 0], output.pooled[0]):
+    for part in (output.words[0, -1], output.image[0, 0], output.pooled[0]):
         (gradient,) = torch.autograd.grad((part * upstream).sum(), images, retain_graph=True)
         assert (gradient[0].abs() > 0).all() and (gradient[1] == 0).all()
 
 
 def test_spread_positions_are_torchs_interpolation_over_the_filled_corner():
     positions = torch.randn(9, 5, generator=torch.Generator().manual_seed(3)).double()
-    found = spread_positions(positions, (2, 4), (3, 6)).view(3, 6, 5)
+    found = interpolate_positions(positions, (2, 4), (3, 6)).view(3, 6, 5)
     square = positions.T.reshape(1, 5, 3, 3)
     expected = F.interpolate(square, (2, 4), mode="bilinear", align_corners=True)[0]
     torch.testing.assert_close(found[:2, :4], expected.permute(1, 2, 0))
     assert (found[2:] == 0).all() and (found[:, 4:] == 0).all()
-    torch.testing.assert_close(spread_positions(positions, (3, 3), (3, 3)), positions)
-    assert (spread_positions(positions, (0, 2), (3, 3)) == 0).all()
+    torch.testing.assert_close(interpolate_positions(positions, (3, 3), (3, 3)), positions)
+    assert (interpolate_positions(positions, (0, 2), (3, 3)) == 0).all()
     # whatever the size, corners keep their own position
     for row, column, place in ((0, 0, 0), (0, 3, 2), (1, 0, 6), (1, 3, 8)):
         torch.testing.assert_close(found[row, column], positions[place])
@@ -124,9 +124,9 @@ def test_filled_patches_count_and_refuse():
     assert seen[1, :2].all() and seen[2, [0, 4]].all()
     hole = corner(12, 16, (12, 16), (8, 8), (8, 8))
     hole[1, 4:8, 4:8] = False
-    with pytest.raises(ValueError, match="picture 1 is not a rectangle at the top left"):
+    with pytest.raises(ValueError, match="image 1 is not a rectangle at the top left"):
         filled_patches(hole, images, 4)
-    with pytest.raises(ValueError, match="picture 0 is not a rectangle at the top left"):
+    with pytest.raises(ValueError, match="image 0 is not a rectangle at the top left"):
         filled_patches(corner(12, 16, (12, 16), (8, 8), (8, 8)).flip(1, 2)[[1, 0, 0]], images, 4)
     with pytest.raises(
         ValueError, match=r"\(3, 12, 12\) of torch.bool, but they need \(3, 12, 16\)"
@@ -157,8 +157,8 @@ def test_heads_read_what_they_should(model):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"images": torch.zeros(3, 2, 12, 12)}, "there are 2 texts but 3 pictures"),
-        ({"images": torch.zeros(2, 3, 12, 12)}, "the pictures have 3 channels"),
+        ({"images": torch.zeros(3, 2, 12, 12)}, "there are 2 texts but 3 images"),
+        ({"images": torch.zeros(2, 3, 12, 12)}, "the images have 3 channels"),
         ({"images": torch.zeros(2, 2, 12, 10)}, "image width 10 is not divisible by patch size 4"),
         ({"real": torch.ones(2, 4, dtype=torch.bool)}, r"\(2, 4\), the tokens \(2, 5\)"),
         ({"tokens": torch.full((2, 5), 23)}, "token 23 of text 0, at position 0"),
@@ -180,7 +180,7 @@ def test_sizes_that_do_not_fit_are_refused():
 
 
 def test_learned_tables_start_as_large_as_a_token():
-    """A vector of the picture's tables is as long at first as 1, whatever the width."""
+    """A vector of the image's tables is as long at first as 1, whatever the width."""
     torch.manual_seed(0)
     embeddings = ViLT(ViLTConfig(23, 11, 64, 4, width=64, depth=1, heads=2, hidden=8)).embeddings
     assert embeddings.positions.norm(dim=-1).mean().item() == pytest.approx(1, abs=0.05)

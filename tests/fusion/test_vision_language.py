@@ -18,9 +18,9 @@ CONFIG = VisionLanguageConfig(14, 18, width=12, heads=3, hidden=17, depth=2, emb
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    pictures = VisionTransformer(ViTConfig(12, 4, width=14, depth=1, heads=2, hidden=9, channels=2))
+    images = VisionTransformer(ViTConfig(12, 4, width=14, depth=1, heads=2, hidden=9, channels=2))
     texts = BERTEncoder(BERTConfig(23, 11, width=18, depth=1, heads=2, hidden=13))
-    model = VisionLanguageModel(pictures, texts, CONFIG)
+    model = VisionLanguageModel(images, texts, CONFIG)
     for name, parameter in model.named_parameters():
         if name != "log_scale":
             nn.init.normal_(parameter, std=0.4)
@@ -38,19 +38,19 @@ def test_both_ask_before_either_has_changed(model):
     images, tokens, real = a_batch()
     output = model(images, tokens, real)
     for row, length in enumerate(real.sum(1).tolist()):
-        encoded = model.pictures(images[[row]]), model.texts(tokens[[row], :length])
-        pictures, texts = encoded[0].mean(1), encoded[1].mean(1)
-        expected = F.normalize(pictures @ model.image_embedding.weight.T, dim=-1)
+        encoded = model.encoded_images(images[[row]]), model.texts(tokens[[row], :length])
+        encoded_images, texts = encoded[0].mean(1), encoded[1].mean(1)
+        expected = F.normalize(encoded_images @ model.image_embedding.weight.T, dim=-1)
         torch.testing.assert_close(output.image_embeddings[[row]], expected)
         expected = F.normalize(texts @ model.text_embedding.weight.T, dim=-1)
         torch.testing.assert_close(output.text_embeddings[[row]], expected)
 
-        picture, words = model.picture_projection(encoded[0]), model.text_projection(encoded[1])
+        image, words = model.image_projection(encoded[0]), model.text_projection(encoded[1])
         for layer in range(2):
-            before = picture, words
-            picture = model.picture_blocks[layer](before[0], before[1])
+            before = image, words
+            image = model.image_blocks[layer](before[0], before[1])
             words = model.text_blocks[layer](before[1], before[0])
-        both = torch.cat([words.mean(1), picture.mean(1)], dim=-1)
+        both = torch.cat([words.mean(1), image.mean(1)], dim=-1)
         both = both + model.fused(model.norm(both))
         torch.testing.assert_close(output.logits[[row]], model.head(both))
 
@@ -72,7 +72,7 @@ def test_both_losses_reach_both_encoders(model):
     for loss in (alignment, answer):
         model.zero_grad()
         loss.backward(retain_graph=True)
-        for part in (model.pictures, model.texts):
+        for part in (model.images, model.texts):
             assert all(p.grad.abs().max() > 0 for n, p in part.named_parameters() if "key" not in n)
 
 
@@ -85,15 +85,15 @@ def test_the_scale_starts_as_clips_and_never_exceeds_a_hundred(model):
 
 def test_what_does_not_fit_is_refused(model):
     images, tokens, real = a_batch()
-    with pytest.raises(ValueError, match="there are 2 pictures but 3 texts"):
+    with pytest.raises(ValueError, match="there are 2 images but 3 texts"):
         model(images[:2], tokens)
     with pytest.raises(ValueError, match="width 12 is not divisible by 5 heads"):
         VisionLanguageConfig(14, 18, width=12, heads=5)
     narrow = VisionLanguageConfig(14, 20, width=12, heads=3)
     with pytest.raises(ValueError, match="the words have width 18, but this model takes 20"):
-        VisionLanguageModel(model.pictures, model.texts, narrow)(images, tokens)
+        VisionLanguageModel(model.images, model.texts, narrow)(images, tokens)
     narrow = VisionLanguageConfig(15, 18, width=12, heads=3)
-    with pytest.raises(ValueError, match="picture tokens have width 14, but this model takes 15"):
-        VisionLanguageModel(model.pictures, model.texts, narrow)(images, tokens)
+    with pytest.raises(ValueError, match="image tokens have width 14, but this model takes 15"):
+        VisionLanguageModel(model.images, model.texts, narrow)(images, tokens)
     with pytest.raises(ValueError, match=r"\(3, 4\), the tokens \(3, 5\)"):
         model(images, tokens, real[:, :4])

@@ -1,10 +1,10 @@
-"""Visual question answering: the vocabulary of answers, and words that look at the picture."""
+"""Visual question answering: the vocabulary of answers, and words that look at the image."""
 
 import pytest
 import torch
 from torch import nn
 
-from scratchmm.fusion.vqa import VQA, AnswerVocabulary, LookingLayer, VQAConfig
+from scratchmm.fusion.vqa import VQA, AnswerVocabulary, CrossAttentionLayer, VQAConfig
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.blocks import CrossBlock
 from scratchmm.layers.sinusoids import sinusoidal_positions
@@ -13,7 +13,7 @@ CONFIG = VQAConfig(23, 7, 14, 6, context_length=11, width=12, depth=2, heads=3, 
 
 
 class Grid(nn.Module):
-    """A picture encoder that gives a grid of features, as a ResNet does."""
+    """An image encoder that gives a grid of features, as a ResNet does."""
 
     def __init__(self):
         super().__init__()
@@ -66,8 +66,8 @@ def test_answers_and_numbers_outside_are_refused():
 
 def test_a_layer_reads_then_looks_then_thinks():
     torch.manual_seed(0)
-    layer = LookingLayer(12, 3, 17).double()
-    words, picture = torch.randn(2, 5, 12).double(), torch.randn(2, 6, 12).double()
+    layer = CrossAttentionLayer(12, 3, 17).double()
+    words, image = torch.randn(2, 5, 12).double(), torch.randn(2, 6, 12).double()
     mask = (torch.arange(5) < torch.tensor([[3], [5]]))[:, None, None]
     block = CrossBlock(12, 3, 17).double()  # the same layer, without the weights
     names = {"read": "attention", "look.attention": "cross_attention", "think": "feed_forward"}
@@ -75,8 +75,8 @@ def test_a_layer_reads_then_looks_then_thinks():
     names |= {"think_norm": "feed_forward_norm"}
     for mine, its in names.items():
         block.get_submodule(its).load_state_dict(layer.get_submodule(mine).state_dict())
-    found, weights = layer(words, picture, mask)
-    torch.testing.assert_close(found, block(words, picture, mask))
+    found, weights = layer(words, image, mask)
+    torch.testing.assert_close(found, block(words, image, mask))
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5).double())
 
 
@@ -84,12 +84,12 @@ def test_the_whole_model_again_without_padding(model):
     images, tokens, real = a_batch()
     output = model(images, tokens, real)
     for row, length in enumerate(real.sum(1).tolist()):
-        grid = model.pictures(images[[row]])
+        grid = model.images(images[[row]])
         cells = torch.stack([grid[:, :, i, j] for i in range(2) for j in range(3)], dim=1)
-        picture = model.project(model.features_norm(cells)) + model.places
+        image = model.project(model.features_norm(cells)) + model.places
         words = model.words.weight[tokens[[row], :length]] + model.positions[:length]
         for layer in model.layers:
-            words, _ = layer(words, model.picture_norm(picture))
+            words, _ = layer(words, model.image_norm(image))
         expected = model.head(model.norm(words)[:, 0])
         torch.testing.assert_close(output.logits[[row]], expected)
 
@@ -117,7 +117,7 @@ def test_where_each_word_looked_is_told_for_each_layer(model):
     torch.testing.assert_close(looking, [weights.detach() for weights in output.weights])
 
 
-def test_question_and_picture_both_matter_and_places_too(model):
+def test_question_and_image_both_matter_and_places_too(model):
     images, tokens, real = a_batch()
     before = model(images, tokens, real).logits
     assert (model(images.flip(0), tokens, real).logits - before).abs().max() > 1e-3
@@ -135,10 +135,10 @@ def test_question_and_picture_both_matter_and_places_too(model):
 def test_an_encoder_may_give_tokens_or_a_grid(model):
     class Tokens(nn.Module):
         def forward(self, images):
-            return model.pictures(images).flatten(2).transpose(1, 2)
+            return model.images(images).flatten(2).transpose(1, 2)
 
     other = VQA(Tokens(), CONFIG).double()
-    state = {n: t for n, t in model.state_dict().items() if not n.startswith("pictures.")}
+    state = {n: t for n, t in model.state_dict().items() if not n.startswith("images.")}
     other.load_state_dict(state)
     batch = a_batch()
     torch.testing.assert_close(other(*batch).logits, model(*batch).logits)
@@ -146,9 +146,9 @@ def test_an_encoder_may_give_tokens_or_a_grid(model):
 
 def test_what_does_not_fit_is_refused(model):
     images, tokens, real = a_batch()
-    with pytest.raises(ValueError, match="there are 2 pictures but 3 questions"):
+    with pytest.raises(ValueError, match="there are 2 images but 3 questions"):
         model(images[:2], tokens, real)
-    sentence = "the picture is 4 tokens of width 14, but this model takes 6 of width 14"
+    sentence = "the image is 4 tokens of width 14, but this model takes 6 of width 14"
     with pytest.raises(ValueError, match=sentence):
         model(images[..., :8], tokens, real)
     with pytest.raises(ValueError, match=r"questions is \(3, 4\), but they are \(3, 5\)"):

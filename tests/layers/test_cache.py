@@ -102,7 +102,7 @@ def test_each_block_projects_its_context_once(kind):
 
 
 def test_one_context_for_all_beams_stays_one():
-    """A picture's captions share its tokens: they need not be copied for each beam."""
+    """An image's captions share its tokens: they need not be copied for each beam."""
     stack = randomised(Transformer(CrossBlock(6, 2, 11, context_width=7) for _ in range(2)))
     x = torch.randn(3, 4, 6, dtype=torch.float64)
     context = torch.randn(1, 5, 7, dtype=torch.float64)

@@ -120,8 +120,8 @@ def test_what_cannot_work_is_refused():
 
 @pytest.mark.parametrize("last", [False, True], ids=["plain", "channels last"])
 @pytest.mark.parametrize("size", [(4, 1), (8, 1), (1, 4), (2, 2)])
-def test_gradients_of_thin_pictures_in_bfloat16(size, last):
-    """Pictures 1 wide, whose gradient torch 2.13 gets wrong on some CPUs."""
+def test_gradients_of_thin_images_in_bfloat16(size, last):
+    """Images 1 wide, whose gradient torch 2.13 gets wrong on some CPUs."""
     for channels in (4, 16, 32):
         torch.manual_seed(0)
         layer = NormedConvolution(channels, channels, kernel=3, stride=2).eval()

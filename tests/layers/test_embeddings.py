@@ -142,7 +142,7 @@ def test_resizing_keeps_top_bottom_left_and_right():
         ),
         (
             lambda: PatchEmbedding(3, 4, 8)(torch.zeros(1, 1, 8, 8)),
-            "^the pictures have 1 channels, but this model takes 3$",
+            "^the images have 1 channels, but this model takes 3$",
         ),
         (
             lambda: TubeletEmbedding(3, 2, 4, 8)(torch.zeros(1, 3, 3, 8, 8)),

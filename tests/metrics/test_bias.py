@@ -12,20 +12,20 @@ N = 600
 
 @pytest.fixture
 def data():
-    """Classes 0 to 3: the picture knows one bit, the words the other; the sound knows nothing."""
+    """Classes 0 to 3: the image knows one bit, the words the other; the sound knows nothing."""
     generator = torch.Generator().manual_seed(0)
-    picture, words, sound = torch.randint(2, (3, N), generator=generator)
-    inputs = {"picture": picture, "words": words, "sound": sound}
-    return inputs, 2 * picture + words
+    image, words, sound = torch.randint(2, (3, N), generator=generator)
+    inputs = {"image": image, "words": words, "sound": sound}
+    return inputs, 2 * image + words
 
 
 def whole(given):
-    return 2 * given["picture"] + given["words"]
+    return 2 * given["image"] + given["words"]
 
 
 def test_a_model_that_uses_both_loses_half_without_either(data):
     found = modality_bias(whole, *data, rounds=8)
-    for name in ("picture", "words"):
+    for name in ("image", "words"):
         assert found[name].intact == 1
         assert found[name].shuffled == pytest.approx(0.5, abs=0.05)
         zeros = (data[0][name] == 0).double().mean().item()
@@ -38,7 +38,7 @@ def test_a_model_that_never_looks_is_found_out(data):
         return given["words"]
 
     found = modality_bias(blind, *data)
-    assert found["picture"].shuffled == found["picture"].blanked == found["picture"].intact
+    assert found["image"].shuffled == found["image"].blanked == found["image"].intact
     assert found["words"].shuffled < found["words"].intact
 
 
@@ -56,12 +56,12 @@ def test_groups_are_scored_apart(data):
 
     found = bias_by_group(never_odd, inputs, targets, groups)
     assert found["words"] == {"even": Bias(1, 1, 1), "odd": Bias(0, 0, 0)}
-    assert found["picture"]["even"].shuffled == pytest.approx(0.5, abs=0.1)
-    assert found["picture"]["odd"].shuffled == 0
-    whole_set = modality_bias(never_odd, inputs, targets)["picture"]
+    assert found["image"]["even"].shuffled == pytest.approx(0.5, abs=0.1)
+    assert found["image"]["odd"].shuffled == 0
+    whole_set = modality_bias(never_odd, inputs, targets)["image"]
     share = groups.count("even") / N
     assert whole_set.intact == pytest.approx(share)
-    assert whole_set.shuffled == pytest.approx(share * found["picture"]["even"].shuffled)
+    assert whole_set.shuffled == pytest.approx(share * found["image"]["even"].shuffled)
 
 
 def test_texts_are_shuffled_and_blanked_too():
@@ -117,7 +117,7 @@ def test_refusals(data):
         modality_bias(whole, {"a": torch.zeros(1)}, torch.zeros(1))
     with pytest.raises(ValueError, match="^2 groups are named for 600 samples$"):
         bias_by_group(whole, inputs, targets, ["a", "b"])
-    with pytest.raises(ValueError, match="^modality 'smell' is none of picture, words, sound$"):
+    with pytest.raises(ValueError, match="^modality 'smell' is none of image, words, sound$"):
         modality_bias(whole, inputs, targets, blank={"smell": torch.zeros_like})
     with pytest.raises(ValueError, match="^rounds is 0 and must be"):
         modality_bias(whole, inputs, targets, rounds=0)

@@ -16,11 +16,11 @@ def cosine(one, other):
 
 
 def test_equals_a_loop():
-    pictures, words, references = normal(12, 4), normal(12, 4, seed=1), normal(12, 3, 4, seed=2)
-    scores = clip_score(pictures, words)
-    with_references = ref_clip_score(pictures, words, references)
+    images, words, references = normal(12, 4), normal(12, 4, seed=1), normal(12, 3, 4, seed=2)
+    scores = clip_score(images, words)
+    with_references = ref_clip_score(images, words, references)
     for row in range(12):
-        score = 2.5 * max(cosine(pictures[row], words[row]), 0)
+        score = 2.5 * max(cosine(images[row], words[row]), 0)
         closest = max(0, *(cosine(words[row], one) for one in references[row]))
         mean = 2 / (1 / score + 1 / closest) if score and closest else 0.0
         assert scores[row].item() == pytest.approx(score)
@@ -29,10 +29,10 @@ def test_equals_a_loop():
 
 
 def test_length_does_not_matter_and_the_scale_is_the_papers():
-    pictures, words = normal(5, 4), normal(5, 4, seed=1)
-    assert_close(clip_score(7 * pictures, words / 9), clip_score(pictures, words))
-    assert_close(clip_score(pictures, pictures), torch.full((5,), 2.5).double())
-    assert (clip_score(pictures, -pictures) == 0).all()
+    images, words = normal(5, 4), normal(5, 4, seed=1)
+    assert_close(clip_score(7 * images, words / 9), clip_score(images, words))
+    assert_close(clip_score(images, images), torch.full((5,), 2.5).double())
+    assert (clip_score(images, -images) == 0).all()
 
 
 def test_nothing_scores_nothing():
@@ -43,12 +43,10 @@ def test_nothing_scores_nothing():
 
 def test_refusals():
     with pytest.raises(
-        ValueError, match=r"^embeddings of pictures and words are \(2, 4\) and \(3, 4\)"
+        ValueError, match=r"^embeddings of images and words are \(2, 4\) and \(3, 4\)"
     ):
         clip_score(torch.zeros(2, 4), torch.zeros(3, 4))
-    with pytest.raises(
-        ValueError, match=r"^embeddings of pictures and words are \(4,\) and \(4,\)"
-    ):
+    with pytest.raises(ValueError, match=r"^embeddings of images and words are \(4,\) and \(4,\)"):
         clip_score(torch.zeros(4), torch.zeros(4))
     for shape in ((2, 4), (3, 1, 4), (2, 1, 5), (2, 0, 4)):
         with pytest.raises(ValueError, match=r"^references are \(.*\) for captions \(2, 4\)$"):
@@ -57,14 +55,14 @@ def test_refusals():
 
 @pytest.mark.parametrize("factor", [1e-30, 1e-9, 1e22, 1e30])
 def test_a_factor_changes_no_score(factor):
-    pictures, words, references = normal(5, 4), normal(5, 4, seed=1), normal(5, 3, 4, seed=2)
+    images, words, references = normal(5, 4), normal(5, 4, seed=1), normal(5, 3, 4, seed=2)
     scores = (
-        clip_score(pictures, words).float(),
-        ref_clip_score(pictures, words, references).float(),
+        clip_score(images, words).float(),
+        ref_clip_score(images, words, references).float(),
     )
-    pictures, words, references = pictures.float(), words.float(), references.float()
-    assert_close(clip_score(pictures * factor, words / factor), scores[0])
-    found = ref_clip_score(pictures * factor, words / factor, references * factor)
+    images, words, references = images.float(), words.float(), references.float()
+    assert_close(clip_score(images * factor, words / factor), scores[0])
+    found = ref_clip_score(images * factor, words / factor, references * factor)
     assert_close(found, scores[1])
 
 

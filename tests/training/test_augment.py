@@ -13,11 +13,11 @@ def generator(seed=0):
 @given(
     st.integers(1, 4), st.integers(1, 3), st.integers(4, 7), st.integers(4, 9), st.integers(0, 3)
 )
-def test_each_picture_is_one_of_its_shifts(batch, channels, height, width, most):
-    pictures = torch.randn(batch, channels, height, width, generator=generator())
-    moved = random_shift(pictures, generator(1), most)
-    assert moved.shape == pictures.shape
-    for before, after in zip(pictures, moved, strict=True):
+def test_each_image_is_one_of_its_shifts(batch, channels, height, width, most):
+    images = torch.randn(batch, channels, height, width, generator=generator())
+    moved = random_shift(images, generator(1), most)
+    assert moved.shape == images.shape
+    for before, after in zip(images, moved, strict=True):
         possible = []
         for down in range(-most, most + 1):
             for across in range(-most, most + 1):
@@ -27,7 +27,7 @@ def test_each_picture_is_one_of_its_shifts(batch, channels, height, width, most)
         assert any(torch.equal(after, shifted) for shifted in possible)
 
 
-def test_pictures_move_on_their_own_and_in_every_direction():
+def test_images_move_on_their_own_and_in_every_direction():
     one = torch.zeros(1, 1, 9, 9)
     one[..., 4, 4] = 1.0
     moved = random_shift(one.repeat(600, 1, 1, 1), generator(), 2)
@@ -36,13 +36,13 @@ def test_pictures_move_on_their_own_and_in_every_direction():
 
 
 def test_the_generator_alone_decides():
-    pictures = torch.randn(5, 2, 6, 8, generator=generator())
+    images = torch.randn(5, 2, 6, 8, generator=generator())
     for change in (random_shift, mirror, shift_and_flip):
         torch.manual_seed(1)
-        first = change(pictures, generator(3))
+        first = change(images, generator(3))
         torch.manual_seed(2)
-        torch.testing.assert_close(change(pictures, generator(3)), first, rtol=0, atol=0)
-        assert not torch.equal(change(pictures, generator(4)), first)
+        torch.testing.assert_close(change(images, generator(3)), first, rtol=0, atol=0)
+        assert not torch.equal(change(images, generator(4)), first)
 
 
 def test_about_half_are_mirrored_after_the_same_shift():
@@ -56,10 +56,10 @@ def test_about_half_are_mirrored_after_the_same_shift():
 
 
 def test_mirrored_means_turned_round_and_nothing_else():
-    pictures = torch.randn(400, 2, 3, 5, generator=generator())
-    changed = mirror(pictures, generator())
-    turned = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(changed, pictures)])
-    kept = torch.tensor([torch.equal(a, b) for a, b in zip(changed, pictures)])
+    images = torch.randn(400, 2, 3, 5, generator=generator())
+    changed = mirror(images, generator())
+    turned = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(changed, images)])
+    kept = torch.tensor([torch.equal(a, b) for a, b in zip(changed, images)])
     assert (turned != kept).all() and 150 < turned.sum() < 250
 
 
@@ -69,7 +69,7 @@ def test_mixed_colours_are_means_and_shapes_stay():
     assert mixed.shape == images.shape
     low, high = images.amin(1, keepdim=True), images.amax(1, keepdim=True)
     assert (mixed >= low - 1e-6).all() and (mixed <= high + 1e-6).all()
-    for b in range(5):  # the same mixture at every pixel, another one in each picture
+    for b in range(5):  # the same mixture at every pixel, another one in each image
         pixels, wanted = images[b].flatten(1).T, mixed[b].flatten(1).T
         shares = torch.linalg.lstsq(pixels, wanted).solution.T
         torch.testing.assert_close(shares.sum(dim=1), torch.ones(3), rtol=0, atol=1e-4)

@@ -83,13 +83,13 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_picture(tmp_path, monkeypatch):
+def test_image(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     assert draw_curve([row(0), row(1)], tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_no_picture_without_matplotlib(tmp_path, monkeypatch):
+def test_no_image_without_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert not draw_curve([row(0)], tmp_path / "curve.png")
     assert list(tmp_path.iterdir()) == []

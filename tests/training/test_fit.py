@@ -317,7 +317,7 @@ def test_arguments_that_cannot_work(tmp_path, change, sentence):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_of_the_curve_where_matplotlib_is(tmp_path):
+def test_a_image_of_the_curve_where_matplotlib_is(tmp_path):
     pytest.importorskip("matplotlib")
     fit(small(), batch_at, squares, steps=2, folder=tmp_path)
     names = {path.name for path in tmp_path.iterdir()}

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from scratchmm.data.captioned import captioned
-from scratchmm.data.drawing import draw_many
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.images import draw_many
 from scratchmm.diffusion.latent import text_to_image_loss
 from scratchmm.diffusion.text_unet import last_of
 from scratchmm.diffusion.vae import draw, kl_to_normal
@@ -16,7 +16,7 @@ from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.training.small_generator import untrained
 
 DATA = captioned(150, [("red", "star"), ("blue", "ring")], seed=1, pairs=0.5, places=0.5)
-TEXTS, PICTURES = DATA.texts, draw_many(DATA.scenes)
+TEXTS, IMAGES = DATA.texts, draw_many(DATA.scenes)
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def asked(monkeypatch):
 
 
 def latents(model):
-    return stages.latents_of(model.model.space, PICTURES, 3)
+    return stages.latents_of(model.model.space, IMAGES, 3)
 
 
-def test_pictures_are_squeezed_by_squares_and_a_little_of_the_kl(model):
-    vae, folded = model.model.space.vae, model.model.space.fold(PICTURES[:5])
+def test_images_are_squeezed_by_squares_and_a_little_of_the_kl(model):
+    vae, folded = model.model.space.vae, model.model.space.fold(IMAGES[:5])
     for weight in (1e-4, 0.5):
         torch.manual_seed(1)
         restored, posterior = vae(folded)
@@ -49,14 +49,14 @@ def test_pictures_are_squeezed_by_squares_and_a_little_of_the_kl(model):
         assert_close(found, F.mse_loss(restored, folded) + weight * kl)
 
 
-def test_squeezing_sees_folded_pictures_and_measures_the_scale(model, asked):
+def test_squeezing_sees_folded_images_and_measures_the_scale(model, asked):
     space = model.model.space
     space.vae.train()
-    stages.train_space(space, PICTURES, steps=8, seed=3, weight_decay=0.5)
+    stages.train_space(space, IMAGES, steps=8, seed=3, weight_decay=0.5)
     network, batch_at, loss, options = asked
     assert network is space.vae and loss is stages.squeezing_loss and not space.vae.training
     assert (options["steps"], options["seed"], options["weight_decay"]) == (8, 3, 0.5)
-    folded = space.fold(PICTURES)
+    folded = space.fold(IMAGES)
     assert_close(batch_at(2), folded[shuffled_batches(150, 32, 3)(2)])
     with torch.no_grad():
         deviation = draw(space.vae.encode(folded), seeded(3, 0)).std(correction=0)
@@ -65,7 +65,7 @@ def test_squeezing_sees_folded_pictures_and_measures_the_scale(model, asked):
 
 def test_latents_are_drawn_once_in_parts(model, monkeypatch):
     space = model.model.space
-    many = PICTURES[:1].expand(501, -1, -1, -1)
+    many = IMAGES[:1].expand(501, -1, -1, -1)
     found = stages.latents_of(space, many, 3)
     generator = seeded(3, 1)
     parts = [space.to_latents(part, generator) for part in (many[:500], many[500:])]

@@ -64,13 +64,13 @@ def test_the_generator_decides():
 
 
 def test_what_is_hidden_is_gone():
-    pictures = torch.full((3, 2, 4, 5), torch.nan)
-    pictures[1] = 7
+    images = torch.full((3, 2, 4, 5), torch.nan)
+    images[1] = 7
     words = torch.arange(6).reshape(3, 2)
-    present = {"picture": torch.tensor([False, True, False])}
-    found = hide({"picture": pictures, "words": words}, present)
-    assert found["picture"].sum() == 7 * 40 and torch.equal(found["picture"][1], pictures[1])
-    assert torch.equal(found["words"], words) and pictures.isnan().any()
+    present = {"image": torch.tensor([False, True, False])}
+    found = hide({"image": images, "words": words}, present)
+    assert found["image"].sum() == 7 * 40 and torch.equal(found["image"][1], images[1])
+    assert torch.equal(found["words"], words) and images.isnan().any()
     found = hide({"words": words}, {"words": torch.tensor([True, False, True])})
     assert found["words"].tolist() == [[0, 1], [0, 0], [4, 5]]
     assert found["words"].dtype == torch.int64

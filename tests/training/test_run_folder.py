@@ -108,12 +108,12 @@ def test_a_stopped_run_says_what_is_kept(tmp_path):
         assert [note[: len(begin)] for note, begin in zip(said, notes, strict=True)] == notes
 
 
-def test_a_picture_of_the_curve_that_fails_is_said_and_no_more(tmp_path):
+def test_a_image_of_the_curve_that_fails_is_said_and_no_more(tmp_path):
     pytest.importorskip("matplotlib")
     (tmp_path / "curve.png").mkdir()
     said = []
     assert len(run(tmp_path, say=said.append)) == 4
-    assert len(said) == 1 and said[0].startswith("There is no picture of the curve: ")
+    assert len(said) == 1 and said[0].startswith("There is no image of the curve: ")
     assert str(tmp_path / "curve.png") in said[0]
 
 
@@ -170,26 +170,26 @@ def test_the_hash_of_the_code_is_of_what_stands_in_the_files(tmp_path):
 
 
 def test_every_part_of_the_content_counts():
-    pictures, labels, texts = torch.rand(3, 1, 4, 4) * 2 - 1, torch.tensor([0, 1, 2]), ["a", "b"]
-    base = content_of(pictures, labels, texts)
-    assert content_of(pictures.clone(), labels, list(texts)) == base
-    other = pictures.clone()
+    images, labels, texts = torch.rand(3, 1, 4, 4) * 2 - 1, torch.tensor([0, 1, 2]), ["a", "b"]
+    base = content_of(images, labels, texts)
+    assert content_of(images.clone(), labels, list(texts)) == base
+    other = images.clone()
     other[2, 0, 3, 3] = -other[2, 0, 3, 3]
     changed = [
         (other, labels, texts),
-        (pictures.flip(0), labels, texts),
-        (pictures.view(3, 1, 2, 8), labels, texts),
-        (pictures, labels.flip(0), texts),
-        (pictures, None, texts),
-        (pictures, labels, ["ab"]),
-        (pictures, labels, ["a", "b", ""]),
+        (images.flip(0), labels, texts),
+        (images.view(3, 1, 2, 8), labels, texts),
+        (images, labels.flip(0), texts),
+        (images, None, texts),
+        (images, labels, ["ab"]),
+        (images, labels, ["a", "b", ""]),
     ]
     found = {content_of(*parts) for parts in changed}
     assert len(found) == len(changed) and base not in found
 
 
 def test_large_sets_are_read_to_their_end():
-    pictures = torch.zeros(9_000, 1, 2, 2)
-    before, start = content_of(pictures), time.perf_counter()
-    pictures[-1, 0, 1, 1] = 1
-    assert content_of(pictures) != before and time.perf_counter() - start < 5
+    images = torch.zeros(9_000, 1, 2, 2)
+    before, start = content_of(images), time.perf_counter()
+    images[-1, 0, 1, 1] = 1
+    assert content_of(images) != before and time.perf_counter() - start < 5

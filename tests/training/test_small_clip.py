@@ -13,7 +13,7 @@ TEXTS = ["a cat", "a dog", "a red boat on the sea"] * 2
 SIZES = {"width": 16, "depth": 1, "text_depth": 2, "patch_size": 4}
 
 
-def pictures(count=6):
+def some_images(count=6):
     shown = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     shown[:, 2] = 0.25  # a channel that never changes
     return shown
@@ -21,11 +21,11 @@ def pictures(count=6):
 
 @pytest.fixture
 def clip():
-    return build(pictures(), TEXTS, seed=3, **SIZES)
+    return build(some_images(), TEXTS, seed=3, **SIZES)
 
 
-def test_it_is_built_for_its_pictures_and_sentences(clip):
-    shown = pictures()
+def test_it_is_built_for_its_images_and_sentences(clip):
+    shown = some_images()
     prepared = clip.prepare(shown)
     torch.testing.assert_close(prepared.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
     torch.testing.assert_close(prepared[:, :2].std(dim=(0, 2, 3)), torch.ones(2))
@@ -45,9 +45,9 @@ def test_it_is_built_for_its_pictures_and_sentences(clip):
 
 
 def test_embeddings_are_unit_vectors_in_parts_and_keep_no_gradients(clip):
-    shown, texts = pictures(), [*TEXTS, "a dog on a boat"]
+    shown, texts = some_images(), [*TEXTS, "a dog on a boat"]
     for found, parts in (
-        (clip.embed_pictures(shown), clip.embed_pictures(shown, batch_size=4)),
+        (clip.embed_images(shown), clip.embed_images(shown, batch_size=4)),
         (clip.embed_texts(texts), clip.embed_texts(texts, batch_size=3)),
     ):
         torch.testing.assert_close(found, parts)
@@ -58,13 +58,13 @@ def test_embeddings_are_unit_vectors_in_parts_and_keep_no_gradients(clip):
     assert not clip.model.training
     clip.model.train()
     torch.testing.assert_close(
-        clip.embed_pictures(shown), clip.model.encode_image(clip.prepare(shown))
+        clip.embed_images(shown), clip.model.encode_image(clip.prepare(shown))
     )
     assert not clip.model.training
 
 
 def test_batches_are_pairs_changed_and_judged_as_asked(clip):
-    shown = pictures()
+    shown = some_images()
 
     def darker(batch, generator):
         return batch - torch.rand((), generator=generator)
@@ -86,7 +86,7 @@ def test_batches_are_pairs_changed_and_judged_as_asked(clip):
 
 
 def test_the_loss_spares_other_right_answers(clip):
-    images, tokens = pair_batches(clip, pictures(), TEXTS, 6)(0)
+    images, tokens = pair_batches(clip, some_images(), TEXTS, 6)(0)
     output = clip.model(images, tokens)
     parts = output.image_embeddings, output.text_embeddings, output.scale
     torch.testing.assert_close(clip_loss(clip.model, (images, tokens)), contrastive_loss(*parts))
@@ -100,7 +100,7 @@ def test_saved_and_loaded(clip, tmp_path):
     save(clip, tmp_path / "deep" / "clip")
     again = load(tmp_path / "deep" / "clip")
     assert again.model.config == clip.model.config and not again.model.training
-    torch.testing.assert_close(again.embed_pictures(pictures()), clip.embed_pictures(pictures()))
+    torch.testing.assert_close(again.embed_images(some_images()), clip.embed_images(some_images()))
     torch.testing.assert_close(again.embed_texts(TEXTS), clip.embed_texts(TEXTS))
 
 

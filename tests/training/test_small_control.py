@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from scratchmm.data.captioned import captioned
-from scratchmm.data.controls import KINDS, control_pictures
-from scratchmm.data.drawing import draw_many
-from scratchmm.data.world import split_combinations
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.control_images import KINDS, control_images
+from scratchmm.data.world.images import draw_many
+from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion.controlnet import Controlled
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.ddpm import diffusion_loss
@@ -135,7 +135,7 @@ def test_a_killed_training_goes_on(kept, generator, tmp_path, monkeypatch):
     monkeypatch.setattr(small_control, "fit", whole)
     said = []
     again = open_control(tmp_path, generator, "edges", say=said.append, **options)
-    assert said[0] == "Learning to follow a picture of edges ..."
+    assert said[0] == "Learning to follow an image of edges ..."
     assert any("after 2 steps" in line for line in said)
     assert_close(again.control.state_dict(), kept[1].control.state_dict(), rtol=0, atol=0)
 
@@ -149,7 +149,7 @@ def asked_of_fit(monkeypatch, module, train):
     return found
 
 
-def test_each_scene_is_learned_with_its_own_picture_and_words(generator, monkeypatch):
+def test_each_scene_is_learned_with_its_own_image_and_words(generator, monkeypatch):
     control = build(generator, "depth")
     network, batch_at, loss, options = asked_of_fit(
         monkeypatch,
@@ -162,7 +162,7 @@ def test_each_scene_is_learned_with_its_own_picture_and_words(generator, monkeyp
     rows = shuffled_batches(90, 64, 2)(1)
     scenes = [data.scenes[row] for row in rows.tolist()]
     latents, hints, tokens, real = batch_at(1)
-    assert_close(hints, control_pictures(scenes, "depth"))
+    assert_close(hints, control_images(scenes, "depth"))
     words = generator.tokens([data.texts[row] for row in rows.tolist()])
     assert_close((tokens, real), words)
     everything = latents_of(generator.model.space, draw_many(data.scenes), 2)
@@ -190,9 +190,9 @@ def test_each_scene_is_learned_with_its_own_picture_and_words(generator, monkeyp
 def test_refusals(kept, generator, tmp_path):
     with pytest.raises(ValueError, match="control 'hearsay' is none of edges, depth, pose"):
         open_control(tmp_path, generator, "hearsay")
-    with pytest.raises(ValueError, match="there are 1 control pictures for 2 prompts"):
+    with pytest.raises(ValueError, match="there are 1 control images for 2 prompts"):
         kept[1].predictor(PROMPTS, hints(count=1))
     with pytest.raises(ValueError, match="there are 1 seeds for 2 prompts"):
         kept[1].draw(PROMPTS, hints(), seeds=[1])
-    with pytest.raises(ValueError, match="the control picture is 16 x 16"):
+    with pytest.raises(ValueError, match="the control image is 16 x 16"):
         kept[1].draw(PROMPTS, hints()[..., :16, :16], seeds=[1, 2], steps=1)

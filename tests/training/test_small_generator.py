@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from scratchmm.data.captioned import captioned
-from scratchmm.data.drawing import draw_many
+from scratchmm.data.world.captioned import captioned
+from scratchmm.data.world.images import draw_many
 from scratchmm.diffusion.text_unet import last_of
 from scratchmm.layers.attention import padding_mask
 from scratchmm.training import small_generator
@@ -16,7 +16,7 @@ from scratchmm.training.generator_stages import train_reading
 from scratchmm.training.small_generator import open_generator, untrained
 
 
-def test_one_seed_is_one_picture_in_any_batch() -> None:
+def test_one_seed_is_one_image_in_any_batch() -> None:
     model = untrained()
     prompts = ["a red star", "a blue ring", "a red star"]
     together = model.draw(prompts, seeds=[5, 6, 5], steps=3, scale=2.0)
@@ -130,8 +130,8 @@ def test_half_of_the_scenes_show_two_things() -> None:
 def test_the_reader_alone_learns_to_say_where_things_are() -> None:
     data = captioned(600, [("white", "circle")], seed=2, places=1.0)
     model = small_generator.build(*small_generator.learn_words(data.texts))
-    pictures = draw_many(data.scenes).mean(dim=1, keepdim=True)
-    latents = F.avg_pool2d(pictures, 8)  # (S, 1, 4, 4): brightness
+    images = draw_many(data.scenes).mean(dim=1, keepdim=True)
+    latents = F.avg_pool2d(images, 8)  # (S, 1, 4, 4): brightness
     mean = train_reading(model, latents, data.texts, steps=120)
     places = ("on the left", "on the right", "at the top", "at the bottom")
     words = model.condition([f"a white circle {place}" for place in places])

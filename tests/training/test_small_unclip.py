@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from scratchmm.data.captioned import captioned
+from scratchmm.data.world.captioned import captioned
 from scratchmm.diffusion.prior import prior_loss
 from scratchmm.training import small_clip, small_unclip
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
@@ -71,7 +71,7 @@ def test_a_killed_stage_goes_on_to_the_same_numbers(kept, tmp_path, monkeypatch)
 def test_the_prior_was_given_the_scale_of_clips_embeddings(kept):
     _, unclip, _ = kept
     data = captioned(48, small_unclip.split_combinations()[0])
-    embeddings = unclip.clip.embed_pictures(small_unclip.draw_many(data.scenes))
+    embeddings = unclip.clip.embed_images(small_unclip.draw_many(data.scenes))
     assert_close(unclip.prior.mean, embeddings.mean(dim=0))
 
 
@@ -92,26 +92,26 @@ def test_a_seed_fixes_what_is_drawn(kept):
     assert_close(unclip.imagine(SENTENCES, seed=3, steps=2, scale=2.0), seen)
     assert (unclip.imagine(SENTENCES, seed=4, steps=2, scale=2.0) - seen).abs().max() > 1e-3
     noise = unclip.decoder.noise([5, 6])
-    pictures = unclip.show(seen, noise, steps=2)
-    assert pictures.shape == (2, 3, 32, 32) and pictures.abs().max() <= 1
-    assert not pictures.requires_grad and not seen.requires_grad
-    assert_close(unclip.show(seen, noise, steps=2), pictures)
-    assert (unclip.show(seen, noise.flip(0), steps=2) - pictures).abs().max() > 1e-3
+    images = unclip.show(seen, noise, steps=2)
+    assert images.shape == (2, 3, 32, 32) and images.abs().max() <= 1
+    assert not images.requires_grad and not seen.requires_grad
+    assert_close(unclip.show(seen, noise, steps=2), images)
+    assert (unclip.show(seen, noise.flip(0), steps=2) - images).abs().max() > 1e-3
 
 
 def test_noise_that_was_found_makes_the_latents_again(kept):
     _, unclip, _ = kept
-    pictures = small_unclip.draw_many(captioned(2, [("red", "star")]).scenes)
-    embeddings = unclip.clip.embed_pictures(pictures)
+    images = small_unclip.draw_many(captioned(2, [("red", "star")]).scenes)
+    embeddings = unclip.clip.embed_images(images)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unclip.decoder, "forward", lambda *_, **__: torch.is_grad_enabled())
         patch.setattr(small_unclip.unclip, "invert", lambda decoder, *_, **__: decoder())
-        assert unclip.find_noise(pictures, embeddings) is False  # no gradients are kept
-    noise = unclip.find_noise(pictures, embeddings, steps=100)
+        assert unclip.find_noise(images, embeddings) is False  # no gradients are kept
+    noise = unclip.find_noise(images, embeddings, steps=100)
     again = small_unclip.unclip.decode(
         unclip.decoder, unclip.schedule, embeddings, noise, steps=100, clip=None
     )
-    latents = small_unclip.latents_of(SPACE, pictures)
+    latents = small_unclip.latents_of(SPACE, images)
     assert not any(found.requires_grad for found in (embeddings, noise, latents))
     far = (unclip.decoder.noise([1, 2]) - latents).abs().mean()
     assert (again - latents).abs().mean() < 0.2 * far
@@ -178,22 +178,22 @@ def test_a_stage_that_does_not_say_what_made_it_is_trained_from_new_weights(kept
 
 
 @pytest.mark.parametrize("stage", ["prior", "decoder"])
-def test_each_picture_is_learned_with_its_own_embedding_and_words(kept, stage, monkeypatch):
+def test_each_image_is_learned_with_its_own_embedding_and_words(kept, stage, monkeypatch):
     _, unclip, _ = kept
     asked = []
     monkeypatch.setattr(
         small_unclip, "fit", lambda *given, **options: asked.extend((*given, options))
     )
     data = captioned(300, small_unclip.split_combinations()[0], seed=4)
-    pictures, model = small_unclip.draw_many(data.scenes), getattr(unclip, stage)
+    images, model = small_unclip.draw_many(data.scenes), getattr(unclip, stage)
     train = getattr(small_unclip, f"train_{stage}")
     kept_state = {name: value.clone() for name, value in model.state_dict().items()}
-    train(model, unclip.clip, SPACE, pictures, data.texts, unclip.schedule, steps=9, seed=3)
+    train(model, unclip.clip, SPACE, images, data.texts, unclip.schedule, steps=9, seed=3)
     network, batch_at, loss, options = asked
     assert network is model and options["steps"] == 9 and options["seed"] == 3
     rows = small_unclip.shuffled_batches(300, 256 if stage == "prior" else 64, 3)(1)
     texts = [data.texts[row] for row in rows.tolist()]
-    embeddings = unclip.clip.embed_pictures(pictures)
+    embeddings = unclip.clip.embed_images(images)
     batch = batch_at(1)
     torch.manual_seed(5)
     found = loss(None, batch)
@@ -206,7 +206,7 @@ def test_each_picture_is_learned_with_its_own_embedding_and_words(kept, stage, m
         expected = prior_loss(model, unclip.schedule, batch[0], empty=empty, **batch[1])
     else:
         assert_close(batch[1], embeddings[rows])
-        assert_close(batch[0], small_unclip.latents_of(SPACE, pictures)[rows])
+        assert_close(batch[0], small_unclip.latents_of(SPACE, images)[rows])
         expected = small_unclip.unclip.decoder_loss(model, unclip.schedule, *batch)
     assert_close(found, expected)
     model.load_state_dict(kept_state)
@@ -224,17 +224,17 @@ def test_the_sentence_and_the_scale_are_heard(kept):
     ):
         assert (plain - other).abs().max() > 1e-4
     noise = unclip.decoder.noise([5, 6])
-    pictures = unclip.show(plain, noise, steps=3)
+    images = unclip.show(plain, noise, steps=3)
     for other in (unclip.show(plain, noise), unclip.show(plain, noise, steps=3, scale=5.0)):
-        assert (pictures - other).abs().max() > 1e-4
+        assert (images - other).abs().max() > 1e-4
     assert_close(unclip.show(plain, noise, steps=20, scale=2.0), unclip.show(plain, noise))
 
 
 def test_files_of_other_models_are_refused(kept, tmp_path):
     folder, first, _ = kept
     data = captioned(48, [("red", "star")])
-    pictures = small_unclip.draw_many(data.scenes)
-    small_clip.save(small_clip.build(pictures, data.texts, width=32), tmp_path / "clip")
+    images = small_unclip.draw_many(data.scenes)
+    small_clip.save(small_clip.build(images, data.texts, width=32), tmp_path / "clip")
     state = load_checkpoint(folder / "prior.pt")
     del state[MADE_BY]  # of an earlier version: it may be anything
     save_checkpoint(tmp_path / "prior.pt", state)

@@ -12,12 +12,12 @@ from scratchmm.training.small_vit import build, class_loss, labelled_batches, lo
 SIZES = {"patch_size": 4, "width": 16, "depth": 2}
 
 
-def pictures(count=7):
+def some_images(count=7):
     return torch.randn(count, 2, 12, 12, generator=torch.Generator().manual_seed(0)) * 3 + 1
 
 
-def test_pictures_come_to_mean_0_and_deviation_1_each_channel_for_itself():
-    batch = pictures(50)
+def test_images_come_to_mean_0_and_deviation_1_each_channel_for_itself():
+    batch = some_images(50)
     batch[:, 1] = batch[:, 1] * 10 - 4
     prepared = build(batch, ["a", "b"], **SIZES).prepare(batch)
     torch.testing.assert_close(prepared.mean(dim=(0, 2, 3)), torch.zeros(2), rtol=0, atol=1e-5)
@@ -25,20 +25,20 @@ def test_pictures_come_to_mean_0_and_deviation_1_each_channel_for_itself():
 
 
 def test_a_channel_that_never_changes_is_left_alone():
-    batch = pictures()
+    batch = some_images()
     batch[:, 0] = 0.25
     prepared = build(batch, ["a", "b"], **SIZES).prepare(batch)
     assert prepared[:, 0].abs().max() < 1e-6 and prepared.isfinite().all()
 
 
 def test_the_seed_gives_the_first_weights():
-    first, same, other = (build(pictures(), ["a"], seed=seed, **SIZES) for seed in (3, 3, 4))
+    first, same, other = (build(some_images(), ["a"], seed=seed, **SIZES) for seed in (3, 3, 4))
     torch.testing.assert_close(first.model.state_dict(), same.model.state_dict(), rtol=0, atol=0)
     assert not torch.equal(first.model.head.weight, other.model.head.weight)
 
 
 def test_batches_are_samples_with_their_own_labels():
-    batch, labels = pictures(), torch.arange(7) * 10
+    batch, labels = some_images(), torch.arange(7) * 10
     vit = build(batch, ["a"], **SIZES)
     batch_at = labelled_batches(vit, batch, labels, 3, seed=5)
     indices = shuffled_batches(7, 3, seed=5)
@@ -50,7 +50,7 @@ def test_batches_are_samples_with_their_own_labels():
 
 
 def test_augmentation_is_new_at_each_step_and_the_same_when_the_step_comes_again():
-    batch = pictures(4)
+    batch = some_images(4)
     vit = build(batch, ["a"], **SIZES)
     batch_at = labelled_batches(vit, batch, torch.zeros(4).long(), 4, 0, random_shift)
     shown = [batch_at(step)[0].sum(dim=0) for step in range(4)]
@@ -59,10 +59,10 @@ def test_augmentation_is_new_at_each_step_and_the_same_when_the_step_comes_again
 
 
 def test_loss_is_the_cross_entropy_and_classify_its_softmax_in_parts():
-    vit = build(pictures(), ["a", "b", "c"], **SIZES)
+    vit = build(some_images(), ["a", "b", "c"], **SIZES)
     labels = torch.tensor([0, 1, 2, 0, 1, 2, 1])
     vit.model.train()
-    shown = pictures().clamp(-1, 1)
+    shown = some_images().clamp(-1, 1)
     prepared = vit.prepare(shown)
     loss = class_loss(vit.model, (prepared, labels))
     logits = vit.model(prepared)
@@ -73,18 +73,18 @@ def test_loss_is_the_cross_entropy_and_classify_its_softmax_in_parts():
 
 
 def test_saved_and_loaded(tmp_path):
-    vit = build(pictures(), ["eins", "zwei", "drü"], seed=8, **SIZES)
+    vit = build(some_images(), ["eins", "zwei", "drü"], seed=8, **SIZES)
     save(vit, tmp_path / "new")
     again = load(tmp_path / "new")
     assert again.names == vit.names and again.model.config == vit.model.config
-    shown = pictures().clamp(-1, 1)
+    shown = some_images().clamp(-1, 1)
     torch.testing.assert_close(again.classify(shown), vit.classify(shown), rtol=0, atol=0)
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"config.json", "model.pt"}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"vit": {"size": 3}, "names": []}', "\xff"])
 def test_a_config_that_is_none(tmp_path, text):
-    save(build(pictures(), ["a"], **SIZES), tmp_path)
+    save(build(some_images(), ["a"], **SIZES), tmp_path)
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match="holds no ViT that scratchmm saved"):
         load(tmp_path)
@@ -93,7 +93,7 @@ def test_a_config_that_is_none(tmp_path, text):
 def test_files_that_do_not_belong(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no trained ViT: no config.json"):
         load(tmp_path)
-    vit = build(pictures(), ["a"], **SIZES)
+    vit = build(some_images(), ["a"], **SIZES)
     save(vit, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config["vit"]["classes"] = 5
@@ -110,6 +110,6 @@ def test_files_that_do_not_belong(tmp_path):
 
 def test_sizes_that_cannot_work():
     with pytest.raises(ValueError, match="image size 12 is not divisible by patch size 5"):
-        build(pictures(), ["a"], patch_size=5)
+        build(some_images(), ["a"], patch_size=5)
     with pytest.raises(ValueError, match="width 30 is not divisible by 4 heads"):
-        build(pictures(), ["a"], patch_size=4, width=30)
+        build(some_images(), ["a"], patch_size=4, width=30)

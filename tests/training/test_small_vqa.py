@@ -1,12 +1,12 @@
-"""What surrounds the small VQA: scenes, labels of cells, questions that keep to their pictures."""
+"""What surrounds the small VQA: scenes, labels of cells, questions that keep to their images."""
 
 import torch
 
-from scratchmm.data.drawing import draw, masks
-from scratchmm.data.wording import KINDS, questions
-from scratchmm.data.world import COLORS, SHAPES, TEXTURES, split_combinations
+from scratchmm.data.world.images import draw, masks
+from scratchmm.data.world.questions import KINDS, questions
+from scratchmm.data.world.scenes import COLORS, SHAPES, TEXTURES, split_combinations
 from scratchmm.training import small_vqa
-from scratchmm.vision.looker import looking_loss
+from scratchmm.vision.grid_classifier import grid_loss
 
 SEEN, UNSEEN = split_combinations()
 
@@ -40,36 +40,42 @@ def test_labels_say_what_lies_where():
         assert (cells[:, empty] == 0).all() and empty.any()
 
 
-def test_a_looker_is_trained_the_same_twice_and_every_question_keeps_to_its_scene():
+def test_a_grid_classifier_is_trained_the_same_twice_and_every_question_keeps_to_its_scene():
     scenes = small_vqa.sample_scenes(24, SEEN, seed=2)
-    pictures = torch.stack([draw(scene, 32) for scene in scenes])
+    images = torch.stack([draw(scene, 32) for scene in scenes])
     labels = small_vqa.labels_of(scenes)
     one, two = (
-        small_vqa.train_looker(pictures, labels, steps=3, batch_size=5, seed=4) for _ in range(2)
+        small_vqa.train_grid_classifier(images, labels, steps=3, batch_size=5, seed=4)
+        for _ in range(2)
     )
     torch.testing.assert_close(one.state_dict(), two.state_dict())
-    assert not one.training and not small_vqa.look(one, pictures).requires_grad
-    longer = small_vqa.train_looker(pictures, labels, steps=40, batch_size=8, seed=4)
+    assert not one.training and not small_vqa.look(one, images).requires_grad
+    longer = small_vqa.train_grid_classifier(images, labels, steps=40, batch_size=8, seed=4)
     color = [*small_vqa.PROPERTIES].index("color")
     with torch.no_grad():
         before, after = (
-            looking_loss(looker, pictures, pictures, labels, color) for looker in (one, longer)
+            grid_loss(grid_classifier, images, images, labels, color)
+            for grid_classifier in (one, longer)
         )
     assert after < 0.8 * before  # it learns
 
 
 def test_every_question_keeps_to_its_scene_its_words_and_its_answer(tmp_path):
-    found = small_vqa.quizzes(tmp_path / "looker.pt", scenes=60, tests=60, looker_steps=3, seed=4)
-    again = small_vqa.quizzes(tmp_path / "looker.pt", scenes=60, tests=60, seed=4)  # reads it
+    found = small_vqa.vqa_data(
+        tmp_path / "grid_classifier.pt", scenes=60, tests=60, grid_steps=3, seed=4
+    )
+    again = small_vqa.vqa_data(
+        tmp_path / "grid_classifier.pt", scenes=60, tests=60, seed=4
+    )  # reads it
     torch.testing.assert_close(again.seen.features, found.seen.features)
     quiz, scenes = found.training, small_vqa.sample_scenes(60, SEEN, 4)
     assert quiz.features.shape == (60, 64, 25) and len(quiz.asked) == len(quiz.scene)
-    torch.testing.assert_close(quiz.pictures[7], draw(scenes[7], 32))
+    torch.testing.assert_close(quiz.images[7], draw(scenes[7], 32))
     asked = [place for place in range(len(quiz.asked)) if quiz.scene[place] == 7]
     allowed = [q for q in questions(scenes[7]) if named(q.question) not in UNSEEN]
     assert [quiz.asked[place] for place in asked] == allowed
     features, tokens, real, answers = quiz.batch(torch.tensor(asked[:3]))
-    torch.testing.assert_close(features[2], found.looker(quiz.pictures[7:8])[0])
+    torch.testing.assert_close(features[2], found.grid_classifier(quiz.images[7:8])[0])
     text = found.tokenizer.decode(tokens[2][real[2]][1:-1].tolist()).strip()
     assert text == quiz.asked[asked[2]].question
     assert found.vocabulary.decode(answers[2:])[0] == quiz.asked[asked[2]].answer
@@ -91,7 +97,7 @@ def named(question):
 
 
 def test_accuracy_is_counted_kind_by_kind(tmp_path):
-    quiz = small_vqa.quizzes(tmp_path / "l.pt", scenes=50, tests=50, looker_steps=1).seen
+    quiz = small_vqa.vqa_data(tmp_path / "l.pt", scenes=50, tests=50, grid_steps=1).seen
     wrong = torch.where(torch.tensor([q.kind == "count" for q in quiz.asked]), -1, quiz.answers)
     kinds = {"exist": 1.0, "attribute": 1.0, "count": 0.0, "compare": 1.0, "relation": 1.0}
     assert small_vqa.accuracy_by_kind(wrong, quiz) == kinds | {"all": 0.8}

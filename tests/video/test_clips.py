@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scratchmm.pictures.gif import film_of
+from scratchmm.image_formats.gif import film_of
 from scratchmm.video import clips
 from scratchmm.video.clips import read_clip, sample_frames, write_frames, write_gif
 from scratchmm.video.gif import in_one_palette
@@ -143,7 +143,7 @@ def test_what_is_see_through_lies_on_white(tmp_path):
     assert levels(read_clip(path)[0]).tolist() == [[[R, W, G]]]
 
 
-def test_the_picture_that_old_viewers_show_is_no_frame_of_an_animated_png(tmp_path):
+def test_the_image_that_old_viewers_show_is_no_frame_of_an_animated_png(tmp_path):
     path = save(tmp_path / "a.png", NOISE, default_image=True, duration=[30, 60, 90, 120])
     clip, times = read_clip(path)
     assert (levels(clip) == NOISE[1:]).all()
@@ -151,7 +151,7 @@ def test_the_picture_that_old_viewers_show_is_no_frame_of_an_animated_png(tmp_pa
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "bmp", "jpg", "tiff", "ppm"])
-def test_one_picture_is_a_clip_of_one_frame(tmp_path, suffix):
+def test_one_image_is_a_clip_of_one_frame(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (7, 5), (204, 51, 0)).save(
         path, **({"lossless": True} if suffix == "webp" else {})
@@ -192,7 +192,7 @@ def test_a_frame_that_is_not_read_is_refused_and_not_left_out(tmp_path):
         "other.avif": (b"", "0 bytes"),
     }
     cases |= {"frame2.svg": (b"<?xml?><svg>", "SVG"), "frame2.part": (b"cut", "like a frame")}
-    cases |= {"Frame 2.tga": (b"cut", "not a picture"), "frame10.bin": (b"", "like a frame")}
+    cases |= {"Frame 2.tga": (b"cut", "not an image"), "frame10.bin": (b"", "like a frame")}
     for name, (content, said) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=said) as told:
@@ -217,7 +217,7 @@ def test_frames_of_a_folder_come_in_natural_order(tmp_path):
     assert times.tolist() == [0, 0.25, 0.5, 0.75, 1, 1.25]
 
 
-def test_what_is_not_named_like_a_picture_is_passed_over(tmp_path):
+def test_what_is_not_named_like_a_image_is_passed_over(tmp_path):
     Image.fromarray(NOISE[0]).save(tmp_path / "frame1.png")
     (tmp_path / "notes.txt").write_text("one frame")
     (tmp_path / "Thumbs.db").write_bytes(b"\0" * 9)
@@ -228,20 +228,20 @@ def test_what_is_not_named_like_a_picture_is_passed_over(tmp_path):
     assert (levels(clip) == NOISE[:1]).all()
 
 
-def test_a_file_that_is_named_like_a_picture_and_is_none_is_refused(tmp_path):
+def test_a_file_that_is_named_like_a_image_and_is_none_is_refused(tmp_path):
     Image.fromarray(NOISE[0]).save(tmp_path / "frame1.png")
-    for content in (b"", b"no picture", (tmp_path / "frame1.png").read_bytes()[:200]):
+    for content in (b"", b"no image", (tmp_path / "frame1.png").read_bytes()[:200]):
         (tmp_path / "frame2.png").write_bytes(content)
-        with pytest.raises(ValueError, match=r"frame2\.png (is not a picture|is damaged)") as told:
+        with pytest.raises(ValueError, match=r"frame2\.png (is not an image|is damaged)") as told:
             read_clip(tmp_path)
         assert "\n" not in str(told.value)
     (tmp_path / "frame2.png").unlink()
     (tmp_path / "frame2.png").symlink_to(tmp_path / "gone.png")
-    with pytest.raises(FileNotFoundError, match=r"no picture at .*frame2\.png"):
+    with pytest.raises(FileNotFoundError, match=r"no image at .*frame2\.png"):
         read_clip(tmp_path)
 
 
-def test_of_a_film_in_a_folder_the_first_picture_is_a_frame(tmp_path):
+def test_of_a_film_in_a_folder_the_first_image_is_a_frame(tmp_path):
     save(tmp_path / "a.webp", NOISE, lossless=True)
     assert (levels(read_clip(tmp_path)[0]) == NOISE[:1]).all()
 
@@ -348,11 +348,11 @@ def test_a_film_with_a_wrong_byte_anywhere_is_refused_or_read(tmp_path, kind):
 
 def test_what_is_no_clip_is_refused_in_a_sentence(tmp_path):
     cases = {
-        "empty.gif": (b"", "is not a picture but a file of 0 bytes"),
-        "text.gif": (b"hello\n", "is not a picture but a file of 6 bytes"),
-        "head.gif": (gif((3, 4))[:-1], "is not a picture but a file of 25 bytes"),
-        "nothing.gif": (gif((3, 4)), "is not a picture but a file of 26 bytes"),
-        "page.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
+        "empty.gif": (b"", "is not an image but a file of 0 bytes"),
+        "text.gif": (b"hello\n", "is not an image but a file of 6 bytes"),
+        "head.gif": (gif((3, 4))[:-1], "is not an image but a file of 25 bytes"),
+        "nothing.gif": (gif((3, 4)), "is not an image but a file of 26 bytes"),
+        "page.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not an image"),
     }
     for name, (content, sentence) in cases.items():
         (tmp_path / name).write_bytes(content)
@@ -362,7 +362,7 @@ def test_what_is_no_clip_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match="no clip at .*nowhere"):
         read_clip(tmp_path / "nowhere")
     (tmp_path / "room" / "sub").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"room holds no picture \(1 other files and folders\)"):
+    with pytest.raises(ValueError, match=r"room holds no image \(1 other files and folders\)"):
         read_clip(tmp_path / "room")
     for fps in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="frames cannot follow one another at"):
@@ -567,7 +567,7 @@ def test_values_beyond_are_cut_off_and_grey_is_grey(tmp_path):
 
 
 WRONG_CLIPS = {
-    "picture": torch.zeros(3, 4, 5),
+    "image": torch.zeros(3, 4, 5),
     "batch": torch.zeros(2, 4, 3, 5, 5),
     "four channels": torch.zeros(2, 4, 5, 5),
     "no frames": torch.zeros(0, 3, 5, 5),

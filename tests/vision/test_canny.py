@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchmm.data.drawing import draw, draw_many, masks
-from scratchmm.data.world import SHAPES, Scene, Thing, sample_scene
+from scratchmm.data.world.images import draw, draw_many, masks
+from scratchmm.data.world.scenes import SHAPES, Scene, Thing, sample_scene
 from scratchmm.vision.canny import blur, canny, hysteresis, slope, thin
 
 
@@ -18,29 +18,29 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
 
 
-def blurred_by_loops(picture, sigma):
-    """picture: (H, W). The bell over both axes at once."""
-    height, width = picture.shape
+def blurred_by_loops(image, sigma):
+    """image: (H, W). The bell over both axes at once."""
+    height, width = image.shape
     reach = math.ceil(3 * sigma)
     away = range(-reach, reach + 1)
     bell = {(i, j): math.exp(-(i * i + j * j) / (2 * sigma**2)) for i in away for j in away}
-    total, found = sum(bell.values()), np.zeros_like(picture)
+    total, found = sum(bell.values()), np.zeros_like(image)
     for y in range(height):
         for x in range(width):
             for (i, j), weight in bell.items():
-                near = picture[min(max(y + i, 0), height - 1), min(max(x + j, 0), width - 1)]
+                near = image[min(max(y + i, 0), height - 1), min(max(x + j, 0), width - 1)]
                 found[y, x] += weight * near / total
     return found
 
 
-def slope_by_loops(picture):
-    height, width = picture.shape
-    down, across = np.zeros_like(picture), np.zeros_like(picture)
+def slope_by_loops(image):
+    height, width = image.shape
+    down, across = np.zeros_like(image), np.zeros_like(image)
     for y in range(height):
         for x in range(width):
             for i in (-1, 0, 1):
                 for j in (-1, 0, 1):
-                    near = picture[min(max(y + i, 0), height - 1), min(max(x + j, 0), width - 1)]
+                    near = image[min(max(y + i, 0), height - 1), min(max(x + j, 0), width - 1)]
                     down[y, x] += i * (2 - abs(j)) * near / 8
                     across[y, x] += j * (2 - abs(i)) * near / 8
     return down, across
@@ -80,9 +80,9 @@ def joined_by_loops(magnitude, low, high):
     return kept
 
 
-def canny_by_loops(picture, sigma, low, high):
-    """picture: (C, H, W)."""
-    down, across = zip(*(slope_by_loops(blurred_by_loops(c, sigma)) for c in picture))
+def canny_by_loops(image, sigma, low, high):
+    """image: (C, H, W)."""
+    down, across = zip(*(slope_by_loops(blurred_by_loops(c, sigma)) for c in image))
     down, across = np.stack(down), np.stack(across)
     magnitude = np.hypot(down, across)
     steepest = magnitude.argmax(0)[None]
@@ -99,12 +99,12 @@ def canny_by_loops(picture, sigma, low, high):
     seed=st.integers(0, 99),
 )
 def test_the_whole_against_loops(channels, height, width, sigma, seed):
-    pictures = random(2, channels, height, width, seed=seed).tanh()
+    images = random(2, channels, height, width, seed=seed).tanh()
     low, high = 0.15, 0.3
-    found = canny(pictures, sigma, low, high)
-    assert found.dtype == pictures.dtype and found.shape == (2, 1, height, width)
-    for picture, edges in zip(pictures, found):
-        expected = canny_by_loops(picture.numpy(), sigma, low, high)
+    found = canny(images, sigma, low, high)
+    assert found.dtype == images.dtype and found.shape == (2, 1, height, width)
+    for image, edges in zip(images, found):
+        expected = canny_by_loops(image.numpy(), sigma, low, high)
         np.testing.assert_array_equal(edges[0].numpy(), expected)
 
 
@@ -140,21 +140,21 @@ def test_a_weak_spiral_is_followed_to_its_end():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_turned_mirrored_and_moved_pictures_have_their_edges_turned_mirrored_and_moved(channels):
+def test_turned_mirrored_and_moved_images_have_their_edges_turned_mirrored_and_moved(channels):
     rng = np.random.default_rng(0)
-    pictures = draw_many([sample_scene(rng, things) for things in (1, 2, 2, 3)], 40).double()
-    pictures = F.pad(pictures, (4, 9, 6, 3), value=-0.7)[:, :channels]
-    edges = canny(pictures)
+    images = draw_many([sample_scene(rng, things) for things in (1, 2, 2, 3)], 40).double()
+    images = F.pad(images, (4, 9, 6, 3), value=-0.7)[:, :channels]
+    edges = canny(images)
     assert edges.sum() > 150
-    assert canny(pictures.transpose(2, 3)).equal(edges.transpose(2, 3))
+    assert canny(images.transpose(2, 3)).equal(edges.transpose(2, 3))
     for quarter in (1, 2, 3):
-        assert canny(pictures.rot90(quarter, (2, 3))).equal(edges.rot90(quarter, (2, 3)))
-    assert canny(pictures.flip(3)).equal(edges.flip(3))
-    assert canny(pictures.roll((-2, 3), (2, 3))).equal(edges.roll((-2, 3), (2, 3)))
-    assert canny(pictures[1:3]).equal(edges[1:3])
-    assert canny(pictures.flip(1)).equal(edges)
-    assert canny(pictures * 0.9 + 0.05, low=0.09, high=0.18).equal(edges)
-    assert canny(pictures.float()).equal(edges.float())
+        assert canny(images.rot90(quarter, (2, 3))).equal(edges.rot90(quarter, (2, 3)))
+    assert canny(images.flip(3)).equal(edges.flip(3))
+    assert canny(images.roll((-2, 3), (2, 3))).equal(edges.roll((-2, 3), (2, 3)))
+    assert canny(images[1:3]).equal(edges[1:3])
+    assert canny(images.flip(1)).equal(edges)
+    assert canny(images * 0.9 + 0.05, low=0.09, high=0.18).equal(edges)
+    assert canny(images.float()).equal(edges.float())
 
 
 def from_outside(edges):
@@ -190,7 +190,7 @@ def test_a_drawn_shape_has_a_closed_thin_outline(shape, color):
     assert blocks.max() < 1  # nowhere two by two
 
 
-def test_flat_pictures_and_gentle_ramps_have_no_edges():
+def test_flat_images_and_gentle_ramps_have_no_edges():
     assert not canny(torch.full((2, 3, 8, 9), 0.3)).any()
     ramp = torch.linspace(-1, 1, 33)[None, None, None].expand(1, 1, 8, 33)
     assert not canny(ramp).any()
@@ -215,12 +215,12 @@ def test_of_two_pixels_that_are_alike_to_within_rounding_the_one_uphill_stays():
     torch.testing.assert_close(turned, expected.flip(-1), rtol=0, atol=0)
 
 
-def test_pictures_that_are_no_numbers_have_no_edges():
+def test_images_that_are_no_numbers_have_no_edges():
     for wrong in (math.nan, math.inf):
-        picture = torch.zeros(1, 3, 4, 5)
-        picture[0, 1, 2, 3] = wrong
-        with pytest.raises(ValueError, match="pictures have 1 values that are no numbers"):
-            canny(picture)
+        image = torch.zeros(1, 3, 4, 5)
+        image[0, 1, 2, 3] = wrong
+        with pytest.raises(ValueError, match="images have 1 values that are no numbers"):
+            canny(image)
     for sigma in (math.nan, math.inf, -1.0, 1e12):
         with pytest.raises(ValueError, match=f"sigma {sigma}".replace("+", r"\+")):
             canny(torch.zeros(1, 1, 4, 5), sigma=sigma)

@@ -29,7 +29,7 @@ from scratchmm.vision.images import (
 NOISE = np.random.default_rng(0).integers(0, 256, (31, 45, 3), dtype=np.uint8)
 
 
-PICTURES, NAN = torch.zeros(2, 3, 4, 5), float("nan")
+IMAGES, NAN = torch.zeros(2, 3, 4, 5), float("nan")
 
 
 def seeded(seed=0):
@@ -63,7 +63,7 @@ def test_what_was_saved_without_loss_is_opened_the_same(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "webp", "tiff"])
-def test_a_picture_cut_off_anywhere_is_refused_or_whole(tmp_path, kind):
+def test_a_image_cut_off_anywhere_is_refused_or_whole(tmp_path, kind):
     whole = io.BytesIO()
     Image.fromarray(NOISE).save(whole, kind)
     data, path = whole.getvalue(), tmp_path / f"a.{kind}"
@@ -86,11 +86,11 @@ def test_a_picture_cut_off_anywhere_is_refused_or_whole(tmp_path, kind):
     assert refused > 60
 
 
-def test_what_is_not_a_picture_is_refused_in_a_sentence(tmp_path):
+def test_what_is_not_a_image_is_refused_in_a_sentence(tmp_path):
     cases = {
-        "text.png": (b"file\ttext\n", "text.png is not a picture but a file of 10 bytes"),
-        "empty.png": (b"", "empty.png is not a picture but a file of 0 bytes"),
-        "page.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
+        "text.png": (b"file\ttext\n", "text.png is not an image but a file of 10 bytes"),
+        "empty.png": (b"", "empty.png is not an image but a file of 0 bytes"),
+        "page.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not an image"),
     }
     for name, (data, sentence) in cases.items():
         (tmp_path / name).write_bytes(data)
@@ -161,7 +161,7 @@ def test_a_palette_with_a_clear_colour_shows_the_background(tmp_path):
         assert pixels(open_image(tmp_path / name)).tolist() == [[[10, 20, 30], [255, 255, 255]]]
 
 
-def test_grey_pictures_of_every_depth(tmp_path):
+def test_grey_images_of_every_depth(tmp_path):
     deep = np.array([[0, 257, 32896, 65535]], dtype=np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     Image.fromarray(deep).save(tmp_path / "deep.tiff")
@@ -202,7 +202,7 @@ def test_a_large_jpeg_may_be_decoded_smaller_but_not_too_small(tmp_path):
     assert np.abs(pixels(small) - expected).mean() < 3
 
 
-def test_a_picture_survives_the_way_to_a_tensor_and_back():
+def test_a_image_survives_the_way_to_a_tensor_and_back():
     every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
     for array in (every, NOISE):
         tensor = to_tensor(Image.fromarray(array))
@@ -262,17 +262,17 @@ def test_the_middle_is_cut_out():
         (lambda: center_crop(Image.new("L", (9, 5)), 0), "cannot crop 0 x 0"),
         (lambda: center_crop(Image.new("L", (9, 5)), -3), "cannot crop -3 x -3"),
         (lambda: to_image(torch.tensor([[[0.0, NAN, 1.0]]])), "1 values that are no numbers"),
-        (lambda: random_flip(PICTURES, seeded(), NAN), "not at nan"),
-        (lambda: random_flip(PICTURES, seeded(), 1.5), "not at 1.5"),
-        (lambda: random_flip(PICTURES, seeded(), -0.1), "not at -0.1"),
-        (lambda: color_jitter(PICTURES, seeded(), NAN), "not at nan"),
-        (lambda: color_jitter(PICTURES, seeded(), 2.0), "not at 2.0"),
-        (lambda: random_resized_crop(PICTURES, seeded(), 10**9), "1000000000 x 1000000000"),
-        (lambda: random_resized_crop(PICTURES, seeded(), 0), "to 0 x 0"),
-        (lambda: random_resized_crop(PICTURES, seeded(), 4, NAN), "not nan"),
-        (lambda: random_resized_crop(PICTURES, seeded(), 4, 1.1), "not 1.1"),
-        (lambda: normalise(PICTURES, (0.5,) * 3, (0.5, 0.0, 0.5)), r"0\.0, 0\.5\): numbers"),
-        (lambda: normalise(PICTURES, (0.5, NAN, 0.5), (0.5,) * 3), "nan, 0.5"),
+        (lambda: random_flip(IMAGES, seeded(), NAN), "not at nan"),
+        (lambda: random_flip(IMAGES, seeded(), 1.5), "not at 1.5"),
+        (lambda: random_flip(IMAGES, seeded(), -0.1), "not at -0.1"),
+        (lambda: color_jitter(IMAGES, seeded(), NAN), "not at nan"),
+        (lambda: color_jitter(IMAGES, seeded(), 2.0), "not at 2.0"),
+        (lambda: random_resized_crop(IMAGES, seeded(), 10**9), "1000000000 x 1000000000"),
+        (lambda: random_resized_crop(IMAGES, seeded(), 0), "to 0 x 0"),
+        (lambda: random_resized_crop(IMAGES, seeded(), 4, NAN), "not nan"),
+        (lambda: random_resized_crop(IMAGES, seeded(), 4, 1.1), "not 1.1"),
+        (lambda: normalise(IMAGES, (0.5,) * 3, (0.5, 0.0, 0.5)), r"0\.0, 0\.5\): numbers"),
+        (lambda: normalise(IMAGES, (0.5, NAN, 0.5), (0.5,) * 3), "nan, 0.5"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_sentence(make, sentence):
@@ -316,30 +316,30 @@ def test_preparation_to_another_size_equals_that_of_transformers():
 
 
 def ramp(batch=6, height=24, width=32):
-    """Pictures whose red says the column and whose green says the row, in [-1, 1]."""
+    """Images whose red says the column and whose green says the row, in [-1, 1]."""
     red = torch.linspace(-1, 1, width).expand(height, width)
     green = torch.linspace(-1, 1, height)[:, None].expand(height, width)
     return torch.stack([red, green, torch.zeros(height, width)]).repeat(batch, 1, 1, 1)
 
 
 @pytest.mark.parametrize("varied", [random_resized_crop, random_flip, color_jitter, augment])
-def test_a_generator_fixes_what_is_varied_and_each_picture_is_varied_apart(varied):
-    pictures = ramp()
-    before = pictures.clone()
-    first, same = varied(pictures, seeded(1)), varied(pictures, seeded(1))
+def test_a_generator_fixes_what_is_varied_and_each_image_is_varied_apart(varied):
+    images = ramp()
+    before = images.clone()
+    first, same = varied(images, seeded(1)), varied(images, seeded(1))
     torch.testing.assert_close(first, same, rtol=0, atol=0)
-    assert (first != varied(pictures, seeded(2))).any()
+    assert (first != varied(images, seeded(2))).any()
     assert any((first[0] != other).any() for other in first[1:])
-    torch.testing.assert_close(pictures, before, rtol=0, atol=0)  # the given pictures stay
-    assert first.shape == pictures.shape and first.abs().max() <= 1 + 1e-6
+    torch.testing.assert_close(images, before, rtol=0, atol=0)  # the given images stay
+    assert first.shape == images.shape and first.abs().max() <= 1 + 1e-6
     state = torch.get_rng_state()
-    varied(pictures, seeded(1))
+    varied(images, seeded(1))
     assert (torch.get_rng_state() == state).all()
 
 
-def test_a_crop_is_a_part_of_the_picture_of_the_area_that_is_asked_for():
-    pictures = ramp(300, 48, 48)
-    crops = random_resized_crop(pictures, seeded(), size=20, smallest=0.3)
+def test_a_crop_is_a_part_of_the_image_of_the_area_that_is_asked_for():
+    images = ramp(300, 48, 48)
+    crops = random_resized_crop(images, seeded(), size=20, smallest=0.3)
     assert crops.shape == (300, 3, 20, 20)
     # In a ramp the difference between the outer columns says how wide the part was.
     wide = (crops[:, 0, 10, -1] - crops[:, 0, 10, 0]) / 2 * 20 / 19
@@ -350,8 +350,8 @@ def test_a_crop_is_a_part_of_the_picture_of_the_area_that_is_asked_for():
     middle = crops[:, :2, 9:11, 9:11].mean((2, 3))
     assert (middle.min(0).values < -0.3).all() and (middle.max(0).values > 0.3).all()
     torch.testing.assert_close(crops.diff(dim=3)[:, 0] > 0, torch.ones(300, 20, 19).bool())
-    whole = random_resized_crop(pictures[:2], seeded(), smallest=1.0)
-    assert whole.shape == pictures[:2].shape
+    whole = random_resized_crop(images[:2], seeded(), smallest=1.0)
+    assert whole.shape == images[:2].shape
 
 
 def test_a_crop_may_lie_at_every_border_and_is_shrunk_smoothly():
@@ -365,29 +365,29 @@ def test_a_crop_may_lie_at_every_border_and_is_shrunk_smoothly():
     assert random_resized_crop(board, seeded(), size=8, smallest=0.9).abs().max() < 0.3
 
 
-def test_flipping_mirrors_about_half_of_the_pictures():
-    pictures = ramp(400, 2, 5)
-    flipped = random_flip(pictures, seeded())
-    mirrored = (flipped == pictures.flip(-1)).flatten(1).all(1)
-    same = (flipped == pictures).flatten(1).all(1)
+def test_flipping_mirrors_about_half_of_the_images():
+    images = ramp(400, 2, 5)
+    flipped = random_flip(images, seeded())
+    mirrored = (flipped == images.flip(-1)).flatten(1).all(1)
+    same = (flipped == images).flatten(1).all(1)
     assert (mirrored ^ same).all() and 160 < mirrored.sum() < 240
-    torch.testing.assert_close(random_flip(pictures, seeded(), 0.0), pictures)
-    torch.testing.assert_close(random_flip(pictures, seeded(), 1.0), pictures.flip(-1))
+    torch.testing.assert_close(random_flip(images, seeded(), 0.0), images)
+    torch.testing.assert_close(random_flip(images, seeded(), 1.0), images.flip(-1))
 
 
 def test_jitter_changes_light_but_not_what_is_seen():
-    pictures = ramp(64) * 0.5
-    changed = color_jitter(pictures, seeded(), 0.3)
-    light, new = pictures.add(1).mean((1, 2, 3)), changed.add(1).mean((1, 2, 3))
+    images = ramp(64) * 0.5
+    changed = color_jitter(images, seeded(), 0.3)
+    light, new = images.add(1).mean((1, 2, 3)), changed.add(1).mean((1, 2, 3))
     assert 0.65 < (new / light).min() < 0.85 and 1.15 < (new / light).max() < 1.35
-    for before, after in zip(pictures, changed):
+    for before, after in zip(images, changed):
         for channel in (0, 1):
             both = torch.stack([before[channel].flatten(), after[channel].flatten()])
             assert torch.corrcoef(both)[0, 1] > 0.95
     grey = torch.full((8, 3, 4, 4), 0.1)
     shades = color_jitter(grey, seeded())  # grey stays grey, and even
     torch.testing.assert_close(shades, shades[:, :1, :1, :1].expand_as(shades))
-    torch.testing.assert_close(color_jitter(pictures, seeded(), 0.0), pictures)
+    torch.testing.assert_close(color_jitter(images, seeded(), 0.0), images)
     # Saturation moves colours to or from their grey: the spread between channels changes.
     spread = changed.std(1).mean((1, 2)) / changed.add(1).mean((1, 2, 3))
     assert spread.max() / spread.min() > 1.3

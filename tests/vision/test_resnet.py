@@ -30,7 +30,7 @@ def randomised(module):
     return module.double().eval()
 
 
-def pictures(*size):
+def some_images(*size):
     return torch.randn(3, 2, *size, generator=torch.Generator().manual_seed(1)).double()
 
 
@@ -47,7 +47,7 @@ def test_published_sizes(config, parameters):
 
 
 def test_tokens_are_the_grid_row_by_row_and_the_vector_is_its_mean():
-    model, images = randomised(ResNet(small)), pictures(24, 40)
+    model, images = randomised(ResNet(small)), some_images(24, 40)
     grid = model(images)
     assert grid.shape == (3, 12, 3, 5) and small.shrink == 8
     rows = [grid[:, :, row, column] for row in range(3) for column in range(5)]
@@ -56,7 +56,7 @@ def test_tokens_are_the_grid_row_by_row_and_the_vector_is_its_mean():
 
 
 def test_the_classifier_is_its_parts_in_order():
-    model, images = randomised(ResNetClassifier(small)), pictures(24, 40)
+    model, images = randomised(ResNetClassifier(small)), some_images(24, 40)
     x = model.encoder.stem(images)
     for stage in model.encoder.stages:
         for block in stage:
@@ -66,8 +66,8 @@ def test_the_classifier_is_its_parts_in_order():
     assert model.config is small and [len(stage) for stage in model.encoder.stages] == [1, 2]
 
 
-def test_the_stem_of_large_pictures_shrinks_by_four():
-    stem, images = randomised(Stem(small)), pictures(17, 24)
+def test_the_stem_of_large_images_shrinks_by_four():
+    stem, images = randomised(Stem(small)), some_images(17, 24)
     layer = stem.convolution
     assert layer.convolution.weight.shape == (5, 2, 7, 7) and layer.convolution.stride == (2, 2)
     x = layer(images).clamp(min=0)  # (3, 5, 9, 12)
@@ -76,24 +76,24 @@ def test_the_stem_of_large_pictures_shrinks_by_four():
     torch.testing.assert_close(stem(images), windows.amax((-1, -2)))
 
 
-def test_the_stem_of_small_pictures_keeps_their_size():
-    config = ResNetConfig(5, (8, 12), (1, 1), small_pictures=True, channels=2)
-    stem, images = randomised(Stem(config)), pictures(9, 12)
+def test_the_stem_of_small_images_keeps_their_size():
+    config = ResNetConfig(5, (8, 12), (1, 1), small_images=True, channels=2)
+    stem, images = randomised(Stem(config)), some_images(9, 12)
     assert stem.convolution.convolution.weight.shape == (5, 2, 3, 3)
     torch.testing.assert_close(stem(images), stem.convolution(images).clamp(min=0))
     assert config.shrink == 2
-    assert ResNet(config)(pictures(9, 12).float()).shape == (3, 12, 5, 6)
+    assert ResNet(config)(some_images(9, 12).float()).shape == (3, 12, 5, 6)
     assert ResNet(tiny())(torch.zeros(1, 3, 32, 32)).shape == (1, 24, 8, 8)
 
 
-def test_pictures_do_not_influence_each_other_in_use():
-    model, images = randomised(ResNetClassifier(small)), pictures(24, 40)
+def test_images_do_not_influence_each_other_in_use():
+    model, images = randomised(ResNetClassifier(small)), some_images(24, 40)
     torch.testing.assert_close(model(images)[1:2], model(images[1:2]))
 
 
-def test_a_picture_moved_by_the_shrink_moves_the_grid_by_one():
+def test_a_image_moved_by_the_shrink_moves_the_grid_by_one():
     # Far from the border: what padding touches does change.
-    model, images = randomised(ResNet(small)), pictures(160, 160)
+    model, images = randomised(ResNet(small)), some_images(160, 160)
     moved = images.roll((8, 16), dims=(2, 3))
     grid = model(images).roll((1, 2), dims=(2, 3))
     torch.testing.assert_close(model(moved)[:, :, 8:12, 8:12], grid[:, :, 8:12, 8:12])
@@ -102,7 +102,7 @@ def test_a_picture_moved_by_the_shrink_moves_the_grid_by_one():
 def test_what_cannot_work_is_refused():
     with pytest.raises(ValueError, match="^2 widths and 3 depths do not make stages"):
         ResNetConfig(widths=(4, 8), depths=(1, 1, 1))
-    with pytest.raises(ValueError, match="^the pictures have 3 channels, but this model takes 2$"):
+    with pytest.raises(ValueError, match="^the images have 3 channels, but this model takes 2$"):
         ResNet(small)(torch.zeros(1, 3, 32, 32))
     with pytest.raises(ValueError, match="^10 channels are not divisible by 4"):
         ResNet(ResNetConfig(widths=(10,), depths=(1,)))

@@ -40,7 +40,7 @@ def test_embeddings_are_equation_1():
             torch.testing.assert_close(tokens[b, 1 + n], expected)
 
 
-def test_another_picture_size_resizes_the_grid_and_not_the_class_position():
+def test_another_image_size_resizes_the_grid_and_not_the_class_position():
     layer = randomised(ViTEmbeddings(small))
     images = torch.randn(3, 2, 8, 20, dtype=torch.float64)
     tokens = layer(images)
@@ -72,7 +72,7 @@ def test_classifier_reads_the_class_token_through_its_parts():
     assert model.config is small
 
 
-def test_pictures_do_not_influence_each_other():
+def test_images_do_not_influence_each_other():
     model = randomised(ViTClassifier(small))
     images = torch.randn(3, 2, 12, 12, dtype=torch.float64)
     torch.testing.assert_close(model(images)[1:2], model(images[1:2]))
@@ -107,10 +107,10 @@ def test_configs_that_cannot_work_are_refused():
     assert ViTConfig(3, 1, width=1, heads=1).grid == 3
 
 
-def test_a_picture_that_does_not_fit_is_refused():
+def test_a_image_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="^image height 10 is not divisible by patch size 4$"):
         ViTClassifier(small)(torch.zeros(1, 2, 10, 12))
-    with pytest.raises(ValueError, match="^the pictures have 3 channels, but this model takes 2$"):
+    with pytest.raises(ValueError, match="^the images have 3 channels, but this model takes 2$"):
         ViTClassifier(small)(torch.zeros(1, 3, 12, 12))
 
 

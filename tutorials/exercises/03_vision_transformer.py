@@ -22,13 +22,13 @@ from scratchmm.layers.checks import check_channels, check_divisible
 from scratchmm.vision.vit import ViTConfig
 
 
-# embeddings.patchify: Cut a picture into patches. 15 minutes, difficulty 2 of 5. In the lesson:
-# "Cut the picture". Without torch.nn.functional.unfold.
+# embeddings.patchify: Cut an image into patches. 15 minutes, difficulty 2 of 5. In the lesson: "Cut
+# the image". Without torch.nn.functional.unfold.
 # Given:
 # - check_divisible(what: str, size: int, by: str, divisor: int) -> None
 #     Refuse a size that its parts do not fill.
 def patchify(images: Tensor, patch: int) -> Tensor:
-    """Cut pictures (B, C, height, width) into patches (B, N, C * patch * patch).
+    """Cut images (B, C, height, width) into patches (B, N, C * patch * patch).
 
     Patches in reading order (rows of patches from the top, each from the left); within a patch
     channel by channel, each in reading order, as a convolution's weight is laid out. A height or
@@ -47,9 +47,9 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 # patch becomes a token". Comes after embeddings.patchify.
 # Given:
 # - check_channels(what: str, found: int, expected: int) -> None
-#     Refuse pictures of another number of channels.
+#     Refuse images of another number of channels.
 class PatchEmbedding(nn.Module):
-    """Pictures to patch tokens: each patch, laid out flat, through one Linear layer.
+    """Images to patch tokens: each patch, laid out flat, through one Linear layer.
 
     Equals Conv2d(channels, width, kernel_size=patch, stride=patch) with the weight flattened.
 
@@ -81,11 +81,11 @@ class PatchEmbedding(nn.Module):
 # - ViTConfig.grid() -> int
 #     Patches in a row, and rows.
 # - ViTConfig.patches() -> int
-#     Patches in a picture, N.
+#     Patches in an image, N.
 class ViTEmbeddings(nn.Module):
     """Equation 1: patch tokens behind a learned CLS token, plus a learned position each.
 
-    CLS has a position too, the first. A picture of another size than the config's gets its grid of
+    CLS has a position too, the first. An image of another size than the config's gets its grid of
     positions resized. bias: of the patch projection.
 
     >>> ViTEmbeddings(tiny())(torch.zeros(2, 3, 32, 32)).shape
@@ -116,7 +116,7 @@ def attention_rollout(layers: list[Tensor]) -> Tensor:
     layers: the weights (B, H, L, L) of each block, first block first, as `watch_attention` collects
     them. Heads are averaged; half of each token stays where it is, through the residual; the
     layers are multiplied, the last one leftmost. Rows sum to 1. Row 0, without its first entry, is
-    the picture of where CLS looks.
+    the image of where CLS looks.
 
     >>> attention_rollout([torch.eye(3).view(1, 1, 3, 3)] * 2)[0].tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
@@ -127,8 +127,8 @@ def attention_rollout(layers: list[Tensor]) -> Tensor:
     )
 
 
-# embeddings.resize_positions: Positions for another picture size. 15 minutes, difficulty 3 of 5. In
-# the lesson: "Another picture size". Comes after embeddings.patchify, vit.ViTEmbeddings.
+# embeddings.resize_positions: Positions for another image size. 15 minutes, difficulty 3 of 5. In
+# the lesson: "Another image size". Comes after embeddings.patchify, vit.ViTEmbeddings.
 def resize_positions(
     positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]
 ) -> Tensor:

@@ -95,9 +95,9 @@ class Temperature(nn.Module):
 # - CLIPConfig(vision: ViTConfig, text: TextConfig, embedding: int = 512)
 #     The sizes of a CLIP: its two towers, and the space they share.
 # - CLIPOutput(image_embeddings: Tensor, text_embeddings: Tensor, scale: Tensor)
-#     What a CLIP says of a batch of pictures and a batch of texts.
+#     What a CLIP says of a batch of images and a batch of texts.
 # - CLIPVision(config: ViTConfig)
-#     CLIP's picture tower: a ViT with a norm before its blocks, read off the CLS token.
+#     CLIP's image tower: a ViT with a norm before its blocks, read off the CLS token.
 # - TextTransformer(config: TextConfig)
 #     Token and position embeddings, causal pre-norm blocks, a last norm.
 # - pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor
@@ -122,7 +122,7 @@ class CLIP(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns unit vectors (B, E)."""
-        raise NotImplementedError("clip.CLIP: picture tower, its projection, unit length: (B, E)")
+        raise NotImplementedError("clip.CLIP: image tower, its projection, unit length: (B, E)")
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """tokens: int64 (B, T), each text with its end token. Returns unit vectors (B, E)."""

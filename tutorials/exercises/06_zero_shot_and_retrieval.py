@@ -52,7 +52,7 @@ def class_embeddings(
 # zero_shot.zero_shot: Zero-shot probabilities. 10 minutes, difficulty 1 of 5. In the lesson: "From
 # similarity to probability". Comes after zero_shot.class_embeddings.
 def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float = 100.0) -> Tensor:
-    """The probability of each class for each picture: softmax(scale * image . class) over classes.
+    """The probability of each class for each image: softmax(scale * image . class) over classes.
 
     image_embeddings: unit vectors (B, E); classes: unit vectors (K, E), from `class_embeddings`;
     scale: the model's, 1 / temperature. Returns (B, K).

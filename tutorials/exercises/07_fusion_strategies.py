@@ -31,7 +31,7 @@ from scratchmm.fusion.modalities import (
     linear_cost,
     network,
     network_cost,
-    who_is_present,
+    presence_mask,
 )
 from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import padding_mask
@@ -60,8 +60,8 @@ class EarlyFusion(nn.Module):
     network. With D the sum of the widths: parameters = (D + 1) hidden + (hidden + 1) K,
     multiply-adds = D hidden + hidden K. Both grow with the sum of the widths.
 
-    >>> fusion = EarlyFusion({"picture": 4, "words": 3}, outputs=2, hidden=5)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = EarlyFusion({"image": 4, "words": 3}, outputs=2, hidden=5)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.cost()
     Cost(parameters=52, multiply_adds=45)
@@ -156,8 +156,8 @@ class BilinearFusion(nn.Module):
     Over the pairs of widths (D, S): parameters = sum of D S K, plus K; multiply-adds = sum of
     (D + 1) S K. Both grow with the product of two widths, and with the square of the modalities.
 
-    >>> fusion = BilinearFusion({"picture": 4, "words": 3}, outputs=2)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = BilinearFusion({"image": 4, "words": 3}, outputs=2)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.cost()
     Cost(parameters=26, multiply_adds=30)
@@ -227,8 +227,8 @@ class TensorFusion(nn.Module):
     one for each product in the tensor (P, and what was there before each modality joined). They
     grow with the product of all widths: a thousandfold for each further modality of 1,000.
 
-    >>> fusion = TensorFusion({"picture": 4, "words": 3}, outputs=2)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = TensorFusion({"image": 4, "words": 3}, outputs=2)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.cost()
     Cost(parameters=40, multiply_adds=60)
@@ -268,8 +268,8 @@ class LowRankFusion(nn.Module):
     Over the M modalities: parameters = R K sum of (D + 1); multiply-adds = the same, plus
     (M - 1) R K for the products.
 
-    >>> fusion = LowRankFusion({"picture": 4, "words": 3}, outputs=2, rank=5)
-    >>> fusion({"words": torch.zeros(6, 3), "picture": torch.zeros(6, 4)}).shape
+    >>> fusion = LowRankFusion({"image": 4, "words": 3}, outputs=2, rank=5)
+    >>> fusion({"words": torch.zeros(6, 3), "image": torch.zeros(6, 4)}).shape
     torch.Size([6, 2])
     >>> fusion.tensor().shape, fusion.cost()
     (torch.Size([2, 5, 4]), Cost(parameters=90, multiply_adds=100))
@@ -326,8 +326,8 @@ class BottleneckLayer(nn.Module):
     """Each stream's block sees its own tokens and the bottleneck's; the bottleneck's copies are
     then averaged (equations 8 and 9).
 
-    >>> layer = BottleneckLayer(["picture", "words"], width=6, heads=2, hidden=5)
-    >>> streams = {"picture": torch.zeros(1, 4, 6), "words": torch.zeros(1, 3, 6)}
+    >>> layer = BottleneckLayer(["image", "words"], width=6, heads=2, hidden=5)
+    >>> streams = {"image": torch.zeros(1, 4, 6), "words": torch.zeros(1, 3, 6)}
     >>> real = {name: torch.ones(x.shape[:2]).bool() for name, x in streams.items()}
     >>> streams, shared = layer(streams, torch.zeros(1, 2, 6), real, torch.ones(1, 2).bool())
     >>> streams["words"].shape, shared.shape
@@ -374,8 +374,8 @@ class AttentionFusion(nn.Module):
     (d + 1) h + (h + 1) d + 4 d), plus 2 d, plus (d + 1) K. multiply-adds = sum of D d, plus depth
     times L (4 d d + 2 d h + 2 L d), plus d K: linear in the widths, nearly so in the modalities.
 
-    >>> fusion = AttentionFusion({"picture": 4, "words": 3}, outputs=2, width=6, heads=2, hidden=5)
-    >>> fusion({"words": torch.zeros(7, 3), "picture": torch.zeros(7, 4)}).shape
+    >>> fusion = AttentionFusion({"image": 4, "words": 3}, outputs=2, width=6, heads=2, hidden=5)
+    >>> fusion({"words": torch.zeros(7, 3), "image": torch.zeros(7, 4)}).shape
     torch.Size([7, 2])
     >>> fusion.cost()
     Cost(parameters=349, multiply_adds=774)
@@ -424,7 +424,7 @@ class AttentionFusion(nn.Module):
 #     The batch size; refuse features of other widths or of different batches.
 # - check_names(what: str, given: Mapping[str, object], known: Mapping[str, object]) -> None
 #     Refuse names that the model was not made for.
-# - who_is_present(features: Features, widths: Mapping[str, int], present: Present | None, batch:
+# - presence_mask(features: Features, widths: Mapping[str, int], present: Present | None, batch:
 #       int) -> Tensor
 #     Which modality each sample has: bool (B, M), in the order of `widths`.
 def gather(
@@ -438,9 +438,9 @@ def gather(
 
     >>> features = {"words": torch.tensor([[5.0], [torch.nan]])}
     >>> present = {"words": torch.tensor([True, False])}
-    >>> gather(features, {"picture": 2, "words": 1}, present)
+    >>> gather(features, {"image": 2, "words": 1}, present)
     Traceback (most recent call last):
-    ValueError: sample 1 has no modality: at least one of picture and words must be present
+    ValueError: sample 1 has no modality: at least one of image and words must be present
     """
     raise NotImplementedError(
         "modalities.gather: vectors in the order of widths, zeros where absent; and who is "
@@ -467,9 +467,9 @@ def modality_dropout(
 
     Raises ValueError on shares outside 0 to 1, on names that are none, and on different batch sizes.
 
-    >>> both = everything(["picture", "words"], batch=1000)
+    >>> both = everything(["image", "words"], batch=1000)
     >>> left = modality_dropout(both, 0.5, torch.Generator().manual_seed(0))
-    >>> bool((left["picture"] | left["words"]).all()), bool(left["picture"].all())
+    >>> bool((left["image"] | left["words"]).all()), bool(left["image"].all())
     (True, False)
     """
     raise NotImplementedError(

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from scratchmm.fusion.bimodal import Streams
-from scratchmm.fusion.cross_modal import Looked, check_stream
+from scratchmm.fusion.cross_modal import CrossAttentionOutput, check_stream
 from scratchmm.layers.attention import MultiHeadAttention, padding_mask
 from scratchmm.layers.blocks import PostNormBlock
 
 
-# cross_modal.CrossModalAttention: Words look at the picture. 15 minutes, difficulty 2 of 5. In the
-# lesson: "Words look at the picture". Comes after attention.MultiHeadAttention,
+# cross_modal.CrossModalAttention: Words look at the image. 15 minutes, difficulty 2 of 5. In the
+# lesson: "Words look at the image". Comes after attention.MultiHeadAttention,
 # attention.padding_mask.
 # Given:
-# - Looked(output: Tensor, weights: Tensor)
+# - CrossAttentionOutput(output: Tensor, weights: Tensor)
 #     What came back, and where it was found.
 # - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool |
 #       Collection[str]=True, *, key_heads: int | None=None)
@@ -41,8 +41,8 @@ class CrossModalAttention(nn.Module):
 
     The output has the length of x: there is an answer for each that asked.
 
-    >>> words, picture = torch.zeros(2, 3, 8), torch.zeros(2, 5, 6)
-    >>> looked = CrossModalAttention(width=8, heads=2, context_width=6)(words, picture)
+    >>> words, image = torch.zeros(2, 3, 8), torch.zeros(2, 5, 6)
+    >>> looked = CrossModalAttention(width=8, heads=2, context_width=6)(words, image)
     >>> looked.output.shape, looked.weights.shape
     (torch.Size([2, 3, 8]), torch.Size([2, 2, 3, 5]))
     """
@@ -51,7 +51,9 @@ class CrossModalAttention(nn.Module):
         super().__init__()
         self.attention = MultiHeadAttention(width, heads, context_width)
 
-    def forward(self, x: Tensor, context: Tensor, real: Tensor | None = None) -> Looked:
+    def forward(
+        self, x: Tensor, context: Tensor, real: Tensor | None = None
+    ) -> CrossAttentionOutput:
         """x: (B, L, D) asks; context: (B, S, C) answers; real: bool (B, S), True may be seen.
 
         A sample whose context is all False gets no answer: zero weights, and the output's bias.
@@ -59,7 +61,7 @@ class CrossModalAttention(nn.Module):
         """
         raise NotImplementedError(
             "cross_modal.CrossModalAttention: let x ask and the context answer where real is True; "
-            "return Looked, and refuse what does not fit (ValueError)"
+            "return CrossAttentionOutput, and refuse what does not fit (ValueError)"
         )
 
 
@@ -68,14 +70,14 @@ class CrossModalAttention(nn.Module):
 # Given:
 # - PostNormBlock()
 #     Post-norm block, as in the first transformer and in BERT: norm(x + attention(x)), and so on.
-# - Streams(words: Tensor, picture: Tensor)
+# - Streams(words: Tensor, image: Tensor)
 #     Both modalities, each token with what it has learned of the other.
 class TwoStreamLayer(nn.Module):
     """Each stream asks the other, then itself, then thinks on its own. Norms after each sum.
 
     >>> layer = TwoStreamLayer(width=8, heads=2, hidden=32)
-    >>> words, picture = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
-    >>> words.shape, picture.shape
+    >>> words, image = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
+    >>> words.shape, image.shape
     (torch.Size([1, 3, 8]), torch.Size([1, 5, 8]))
     """
 
@@ -84,18 +86,18 @@ class TwoStreamLayer(nn.Module):
         self.cross_attention = MultiHeadAttention(width, heads)  # of both directions
         self.cross_norm = nn.LayerNorm(width, eps=epsilon)
         self.words_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
-        self.picture_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+        self.residual_block_2d = PostNormBlock(width, heads, hidden, epsilon=epsilon)
 
     def forward(
         self,
         words: Tensor,
-        picture: Tensor,
+        image: Tensor,
         words_mask: Tensor | None = None,
-        picture_mask: Tensor | None = None,
+        image_mask: Tensor | None = None,
     ) -> Streams:
-        """words: (B, T, D); picture: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
+        """words: (B, T, D); image: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
         raise NotImplementedError(
-            "bimodal.TwoStreamLayer: words ask the picture and the picture asks the words, both as "
+            "bimodal.TwoStreamLayer: words ask the image and the image asks the words, both as "
             "they came in; sum and norm; then each its own block"
         )
 
@@ -119,7 +121,7 @@ def masked_mean(tokens: Tensor, real: Tensor | None = None) -> Tensor:
 # bug.half_masked: Find the bug: padding that speaks. 25 minutes, difficulty 3 of 5. In the lesson:
 # "Who may look where". Comes after cross_modal.CrossModalAttention, cross_modal.masked_mean.
 class HalfMaskedReader(nn.Module):
-    """A question and a picture in, a score for each of 5 answers out. Words and picture look at
+    """A question and an image in, a score for each of 5 answers out. Words and image look at
     each other, and what both have found is averaged.
 
     It trains as well as any other. Yet what it answers to a question depends on the questions
@@ -130,15 +132,15 @@ class HalfMaskedReader(nn.Module):
         super().__init__()
         self.words, self.patches = nn.Embedding(11, 12), nn.Linear(6, 12)
         self.words_look = MultiHeadAttention(12, heads=3)
-        self.picture_looks = MultiHeadAttention(12, heads=3)
+        self.image_looks = MultiHeadAttention(12, heads=3)
         self.answers = nn.Linear(24, 5)
 
-    def forward(self, tokens: Tensor, real: Tensor, picture: Tensor) -> Tensor:
-        """tokens: int64 (B, T), each 0 ... 10; real: bool (B, T), True on real tokens; picture:
+    def forward(self, tokens: Tensor, real: Tensor, image: Tensor) -> Tensor:
+        """tokens: int64 (B, T), each 0 ... 10; real: bool (B, T), True on real tokens; image:
         (B, N, 6), without padding. Returns scores (B, 5)."""
-        words, patches = self.words(tokens), self.patches(picture)
-        seen = words + self.words_look(words, patches)  # a picture has no padding: no mask
-        said = patches + self.picture_looks(patches, words)
+        words, patches = self.words(tokens), self.patches(image)
+        seen = words + self.words_look(words, patches)  # an image has no padding: no mask
+        said = patches + self.image_looks(patches, words)
         question = (seen * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
         return self.answers(torch.cat([question, said.mean(dim=1)], dim=-1))
 
@@ -146,10 +148,10 @@ class HalfMaskedReader(nn.Module):
 def check_padding(reader: nn.Module) -> None:
     """Raise AssertionError if what a reader answers depends on padding, or on the other samples.
 
-    reader: (tokens, real, picture) -> scores (B, 5), as HalfMaskedReader takes them; built and
+    reader: (tokens, real, image) -> scores (B, 5), as HalfMaskedReader takes them; built and
     ready. Real words stand first, at least one a question; padding behind them may be any number
     from 0 to 10. T, N and B may be any number from 1 to 16. Accept every reader that answers each
-    sample by its real words and its picture alone (or by less), up to rounding; reject every other.
+    sample by its real words and its image alone (or by less), up to rounding; reject every other.
     This check is what is asked for and graded, on HalfMaskedReader and others.
 
     >>> check_padding(HalfMaskedReader())

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.fusion.vilt import PICTURE, WORD, ViLTConfig
-from scratchmm.fusion.vilt_positions import count_patches, spread_each, spread_positions
+from scratchmm.fusion.vilt import IMAGE, WORD, ViLTConfig
+from scratchmm.fusion.vilt_positions import count_patches, interpolate_each, interpolate_positions
 from scratchmm.language.bert import NOT_ASKED
 from scratchmm.language.words import BERTEmbeddings, check_real
 from scratchmm.layers.embeddings import PatchEmbedding
@@ -33,7 +33,7 @@ from scratchmm.layers.tracing import numbers_are_known
 #       float=1e-12)
 #     Figure 2: the sum of a token's, its position's and its type's vector, then a layer norm.
 # - PatchEmbedding(channels: int, patch: int, width: int, bias: bool=True)
-#     Pictures to patch tokens: each patch, laid out flat, through one Linear layer.
+#     Images to patch tokens: each patch, laid out flat, through one Linear layer.
 # - ViLTConfig(vocabulary: int = 30522, context_length: int = 40, image_size: int = 384, patch_size:
 #       int = 32, width: int = 768, depth: int = 12, heads: int = 12, hidden: int = 3072, channels:
 #       int = 3, types: int = 2, modalities: int = 2, epsilon: float = 1e-12, activation: str =
@@ -45,14 +45,16 @@ from scratchmm.layers.tracing import numbers_are_known
 #     Return a padding mask that fits its tokens, or refuse it in a sentence.
 # - count_patches(pixels: Tensor, images: Tensor, patch: int) -> tuple[Tensor, Tensor, Tensor]
 #     `filled_patches` as tensors: rows and columns int64 (B,), and which patches, bool (B, N).
+# - interpolate_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[int, int]) ->
+#       Tensor
+#     `interpolate_positions` for a batch of images, each with its own filled corner: (B, N, D).
+# - interpolate_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]) ->
+#       Tensor
+#     The learned square of positions, stretched over the filled corner of a grid: (N, D).
 # - numbers_are_known(x: Tensor) -> bool
 #     Whether Python may look at the numbers of x, to refuse what is wrong with them.
-# - spread_each(positions: Tensor, rows: Tensor, columns: Tensor, grid: tuple[int, int]) -> Tensor
-#     `spread_positions` for a batch of pictures, each with its own filled corner: (B, N, D).
-# - spread_positions(positions: Tensor, filled: tuple[int, int], grid: tuple[int, int]) -> Tensor
-#     The learned square of positions, stretched over the filled corner of a grid: (N, D).
 class ViLTEmbeddings(nn.Module):
-    """Words as BERT embeds them, pictures as ViT does, and to each the vector of its modality.
+    """Words as BERT embeds them, images as ViT does, and to each the vector of its modality.
 
     >>> layer = ViLTEmbeddings(tiny())
     >>> tokens, real = layer(torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, 32, 32))
@@ -83,25 +85,25 @@ class ViLTEmbeddings(nn.Module):
         """The one stream, words first, (B, T + 1 + N, D); and which of it is real, if not all.
 
         tokens: int64 (B, T); images: float (B, C, height, width); real: bool (B, T), True on words;
-        pixels: bool (B, height, width), True on the picture, False where it was padded.
+        pixels: bool (B, height, width), True on the image, False where it was padded.
         """
         raise NotImplementedError(
-            "vilt.ViLTEmbeddings: words, then the picture, each plus the vector of its modality; "
-            "and a mask (B, T + 1 + N) of what is real, or None where nothing is masked"
+            "vilt.ViLTEmbeddings: words, then the image, each plus the vector of its modality; and "
+            "a mask (B, T + 1 + N) of what is real, or None where nothing is masked"
         )
 
-    def picture(self, images: Tensor, pixels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def image(self, images: Tensor, pixels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Patches with their positions after a CLS of their own, (B, 1 + N, D); and which count."""
         patch = self.patches.patch
         x = self.patches(images)  # (B, N, D)
         grid = (images.shape[-2] // patch, images.shape[-1] // patch)
         seen = None
         if pixels is None:
-            x = x + spread_positions(self.positions[1:], grid, grid)  # (B, N, D)
+            x = x + interpolate_positions(self.positions[1:], grid, grid)  # (B, N, D)
         else:
             rows, columns, seen = count_patches(pixels, images, patch)
-            x = x + spread_each(self.positions[1:], rows, columns, grid)  # (B, N, D)
-            # Real patches first, then as many of the padding as the largest picture needs; all of it
+            x = x + interpolate_each(self.positions[1:], rows, columns, grid)  # (B, N, D)
+            # Real patches first, then as many of the padding as the largest image needs; all of it
             # where torch only traces: how many those are is data.
             order = seen.int().argsort(dim=1, descending=True, stable=True)  # (B, N)
             if numbers_are_known(seen):
@@ -168,10 +170,10 @@ def matching_negatives(
 ) -> tuple[Tensor, Tensor]:
     """Partners for learning to match: a chance of `share` each to get a wrong text.
 
-    Wrong texts are drawn evenly from those of the batch that differ from the picture's own. Equal
+    Wrong texts are drawn evenly from those of the batch that differ from the image's own. Equal
     texts are never a wrong pair, wherever they stand; a text that all the batch shares stays.
-    tokens: int64 (B, T), the text of each picture. Returns partner, int64 (B,), the row of the text
-    that each picture is shown with, and matched, bool (B,), the answer to learn. A share outside 0
+    tokens: int64 (B, T), the text of each image. Returns partner, int64 (B,), the row of the text
+    that each image is shown with, and matched, bool (B,), the answer to learn. A share outside 0
     to 1 is a ValueError.
 
     >>> tokens = torch.tensor([[1, 5], [1, 5], [1, 7]])
@@ -180,6 +182,6 @@ def matching_negatives(
     ([2, 2], [False, False, False])
     """
     raise NotImplementedError(
-        "matching.matching_negatives: each picture gets, with a chance of share, a text of the "
-        "batch that differs from its own"
+        "matching.matching_negatives: each image gets, with a chance of share, a text of the batch "
+        "that differs from its own"
     )

@@ -30,9 +30,9 @@ from scratchmm.diffusion.ddpm import (
     target_of,
 )
 from scratchmm.diffusion.schedule import Schedule, per_sample
-from scratchmm.diffusion.unet import TimeEmbedding, UNetConfig, UNetLayer, sinusoids, start_at_zero
+from scratchmm.diffusion.unet import TimeEmbedding, UNetConfig, UNetLayer, sinusoids, zero_init
 from scratchmm.layers.checks import check_channels, check_divisible
-from scratchmm.layers.picture_blocks import PictureAttention, Upsample, group_norm
+from scratchmm.layers.image_blocks import SelfAttention2d, Upsample, group_norm
 from scratchmm.layers.tracing import channels_last
 
 
@@ -40,7 +40,7 @@ from scratchmm.layers.tracing import channels_last
 # "How much is left".
 # Given:
 # - Schedule(alpha_bar: Tensor)
-#     How much of the picture is left at each timestep.
+#     How much of the image is left at each timestep.
 def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0.999) -> Schedule:
     """alpha_bar falls as the square of a cosine, for any number of steps; no beta over `largest`.
 
@@ -98,12 +98,12 @@ def cosines_first(timesteps: Tensor, width: int, dtype: torch.dtype = torch.floa
     )
 
 
-# picture_blocks.PictureBlock: A block that hears the time. 15 minutes, difficulty 2 of 5. In the
+# image_blocks.ResidualBlock2d: A block that hears the time. 15 minutes, difficulty 2 of 5. In the
 # lesson: "Blocks that hear the time".
 # Given:
 # - group_norm(channels: int, groups: int, epsilon: float) -> nn.GroupNorm
-#     Each group of channels to mean 0 and variance 1, picture by picture; refuses unequal groups.
-class PictureBlock(nn.Module):
+#     Each group of channels to mean 0 and variance 1, image by image; refuses unequal groups.
+class ResidualBlock2d(nn.Module):
     """shortcut(x) + conv(silu(norm(conv(silu(norm(x))) + time))), kernels of 3: same height, width.
 
     The time is one number a channel, the same at every cell: linear(silu(embedded time)). time_width:
@@ -111,9 +111,9 @@ class PictureBlock(nn.Module):
     1 where outputs differ.
 
     >>> x = torch.zeros(2, 4, 6, 10)
-    >>> PictureBlock(4, 8, time_width=5, groups=2)(x, torch.zeros(2, 5)).shape
+    >>> ResidualBlock2d(4, 8, time_width=5, groups=2)(x, torch.zeros(2, 5)).shape
     torch.Size([2, 8, 6, 10])
-    >>> PictureBlock(4, 4, groups=2)(x).shape
+    >>> ResidualBlock2d(4, 4, groups=2)(x).shape
     torch.Size([2, 4, 6, 10])
     """
 
@@ -140,13 +140,13 @@ class PictureBlock(nn.Module):
         Raises ValueError where the block takes a time and gets none.
         """
         raise NotImplementedError(
-            "picture_blocks.PictureBlock: shortcut(x) plus norm, silu, convolution twice; the "
+            "image_blocks.ResidualBlock2d: shortcut(x) plus norm, silu, convolution twice; the "
             "time, one number a channel, is added between; ValueError where it is missing"
         )
 
 
-# picture_blocks.Downsample: Three cells over two. 15 minutes, difficulty 2 of 5. In the lesson:
-# "Down and up".
+# image_blocks.Downsample: Three cells over two. 15 minutes, difficulty 2 of 5. In the lesson: "Down
+# and up".
 class Downsample(nn.Module):
     """Half the height and half the width: a convolution of kernel 3 with stride 2.
 
@@ -159,21 +159,21 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, centred: bool = False) -> None:
         raise NotImplementedError(
-            "picture_blocks.Downsample: remember which edges get zeros; self.convolution: kernel "
-            "3, stride 2, no padding"
+            "image_blocks.Downsample: remember which edges get zeros; self.convolution: kernel 3, "
+            "stride 2, no padding"
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """x: float (B, C, X, Y), both even. Returns (B, C, X // 2, Y // 2)."""
         raise NotImplementedError(
-            "picture_blocks.Downsample: zeros at those edges, then the convolution: (B, C, X // 2, "
-            "Y // 2)"
+            "image_blocks.Downsample: zeros at those edges, then the convolution: (B, C, X // 2, Y "
+            "// 2)"
         )
 
 
 # unet.up: Up again, past the skips. 20 minutes, difficulty 3 of 5. In the lesson: "Down and up".
 # Given:
-# - PictureAttention(channels: int, heads: int=1, groups: int=32, epsilon: float=1e-06)
+# - SelfAttention2d(channels: int, heads: int=1, groups: int=32, epsilon: float=1e-06)
 #     x + attention(norm(x)), where every cell of the grid looks at every cell.
 # - TimeEmbedding(width: int, outputs: int, clock: Callable[[Tensor, int],
 #       Tensor]=timestep_embedding)
@@ -186,20 +186,20 @@ class Downsample(nn.Module):
 #     Width of the embedded time.
 # - UNetConfig.shrink() -> int
 #     Pixels, in height and in width, to one cell of the smallest grid.
-# - UNetLayer(block: PictureBlock, attention: nn.Module | None=None)
+# - UNetLayer(block: ResidualBlock2d, attention: nn.Module | None=None)
 #     A residual block and, where there is one, a look around.
 # - Upsample(channels: int)
 #     Twice the height and the width: each cell four times, then a convolution of kernel 3.
 # - channels_last(x: Tensor) -> Tensor
 #     x: (B, C, H, W) or (B, C, F, H, W), laid out channels last where that makes CPUs faster.
 # - check_channels(what: str, found: int, expected: int) -> None
-#     Refuse pictures of another number of channels.
+#     Refuse images of another number of channels.
 # - sinusoids(timesteps: Tensor, width: int, *, cosines: bool, shift: int) -> Tensor
 #     The timesteps as sines and cosines: (B,) to float64 (B, width), in any of the published ways.
-# - start_at_zero(layer: nn.Module) -> None
+# - zero_init(layer: nn.Module) -> None
 #     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
 class UNet(nn.Module):
-    """Appendix B's network: noisy pictures and timesteps in, something of the pictures' shape out.
+    """Appendix B's network: noisy images and timesteps in, something of the images' shape out.
 
     `down`, `bottom` and `up` are its three parts, for those who add to what the skips carry. It
     says zero everywhere until it is trained.
@@ -227,7 +227,7 @@ class UNet(nn.Module):
         self._build_up(skips)
         self.norm = group_norm(first, config.groups, config.epsilon)
         self.end = nn.Conv2d(first, config.channels, kernel_size=3, padding=1)
-        start_at_zero(self.end)
+        zero_init(self.end)
 
     def _build_down(self) -> list[int]:
         """Levels from the largest grid to the smallest. Returns the channels of every skip."""
@@ -264,11 +264,11 @@ class UNet(nn.Module):
             self.block(channels, outputs), self.attention(outputs, level) if attended else None
         )
 
-    def block(self, channels: int, outputs: int) -> PictureBlock:
+    def block(self, channels: int, outputs: int) -> ResidualBlock2d:
         """A residual block that hears the time."""
         config = self.config
-        block = PictureBlock(channels, outputs, config.time_width, config.groups, config.epsilon)
-        start_at_zero(block.second)
+        block = ResidualBlock2d(channels, outputs, config.time_width, config.groups, config.epsilon)
+        zero_init(block.second)
         return block
 
     def attention(self, channels: int, level: int) -> nn.Module:
@@ -278,8 +278,8 @@ class UNet(nn.Module):
         if config.head_width is not None:
             check_divisible("channels", channels, "a head's width of", config.head_width)
             heads = channels // config.head_width
-        look = PictureAttention(channels, heads, config.groups, config.epsilon)
-        start_at_zero(look.attention.output)
+        look = SelfAttention2d(channels, heads, config.groups, config.epsilon)
+        zero_init(look.attention.output)
         return look
 
     def downsample(self, channels: int) -> Downsample:
@@ -300,12 +300,12 @@ class UNet(nn.Module):
 
     def embed_time(self, noisy: Tensor, timesteps: Tensor) -> Tensor:
         """timesteps: (B,) or (), for noisy: float (B, C, X, Y), which it checks. Returns (B, E)."""
-        check_channels("pictures", noisy.shape[1], self.config.channels)
+        check_channels("images", noisy.shape[1], self.config.channels)
         for side, size in zip(("height", "width"), noisy.shape[2:]):
-            check_divisible(f"picture {side}", size, "the UNet's shrinking,", self.config.shrink)
+            check_divisible(f"image {side}", size, "the UNet's shrinking,", self.config.shrink)
         batch = noisy.shape[0]
         if timesteps.dim() and timesteps.shape[0] != batch:
-            raise ValueError(f"there are {timesteps.shape[0]} timesteps for {batch} pictures")
+            raise ValueError(f"there are {timesteps.shape[0]} timesteps for {batch} images")
         return self.time(timesteps.expand(batch))  # (B, E)
 
     def down(
@@ -347,7 +347,7 @@ class UNet(nn.Module):
 # after schedule.mix.
 # Given:
 # - draw_noise(like: Tensor, generator: Chance=None) -> Tensor
-#     Normal noise as large as `like`, drawn on the CPU: one seed, one picture, on any machine.
+#     Normal noise as large as `like`, drawn on the CPU: one seed, one image, on any machine.
 # - target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor
 #     What a model of this target should predict; start and noise: (B, ...), alpha_bar: (B,).
 def diffusion_loss(
@@ -367,7 +367,7 @@ def diffusion_loss(
     model gets the mixture, the timesteps and the condition. Returns a scalar.
     Raises ValueError where the model predicts another shape than the start's.
 
-    >>> def perfect(x, timesteps):  # of black pictures: all that is there is noise
+    >>> def perfect(x, timesteps):  # of black images: all that is there is noise
     ...     return x / (1 - schedule.at(timesteps)).sqrt().to(x.dtype)[:, None]
     >>> from scratchmm.diffusion.schedule import cosine_schedule
     >>> schedule = cosine_schedule(10)
@@ -440,7 +440,7 @@ def ancestral_step(
 
     The start is what `predicted` says of x, and takes the place of the true one in `posterior`.
     predicted, x and noise: (B, ...). variance: "posterior", or "beta", that of the step forward:
-    1 - a / b (section 3.2: the first is right if there is one picture only, the second if pictures
+    1 - a / b (section 3.2: the first is right if there is one image only, the second if images
     are noise themselves); clip: the start is held to -clip..clip; previous: one step earlier if None.
 
     Raises ValueError on a variance or a target that is none, on a clip that is not above 0, and where
@@ -453,25 +453,25 @@ def ancestral_step(
     """
     raise NotImplementedError(
         "ddpm.ancestral_step: one line of algorithm 2: what the model takes for the start, the "
-        "posterior's mean, and noise on top, but none where the next picture is the clean one"
+        "posterior's mean, and noise on top, but none where the next image is the clean one"
     )
 
 
-# bug.noisy_last_step: Find the bug: grain in every picture. 35 minutes, difficulty 4 of 5. In the
+# bug.noisy_last_step: Find the bug: grain in every image. 35 minutes, difficulty 4 of 5. In the
 # lesson: "Trains well, samples badly". Comes after ddpm.ancestral_step.
 class NoisyLastStep:
     """Both halves of a diffusion model: the loss it learns by, and how it draws (algorithm 2).
 
-    It trains as well as any other: its loss is diffusion_loss, and no step of training draws a
-    picture. Losses, gradients and weights are those of a right one, to the last bit. Yet what it
+    It trains as well as any other: its loss is diffusion_loss, and no step of training draws an
+    image. Losses, gradients and weights are those of a right one, to the last bit. Yet what it
     draws has grain. Leave it as it is: it is what your check has to catch.
 
-    >>> schedule, pictures = cosine_schedule(50), torch.zeros(5, 3)
+    >>> schedule, images = cosine_schedule(50), torch.zeros(5, 3)
     >>> chance = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
     >>> def half(x, timesteps):
     ...     return 0.5 * x
-    >>> loss = NoisyLastStep(schedule).loss(half, pictures, chance[0])
-    >>> bool(loss == diffusion_loss(half, schedule, pictures, generator=chance[1]))
+    >>> loss = NoisyLastStep(schedule).loss(half, images, chance[0])
+    >>> bool(loss == diffusion_loss(half, schedule, images, generator=chance[1]))
     True
     """
 
@@ -483,7 +483,7 @@ class NoisyLastStep:
         return diffusion_loss(model, self.schedule, start, generator=generator)
 
     def sample(self, model: Model, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noise x: (B, X) becomes pictures (B, X); model(x, timesteps) says the noise in x."""
+        """Noise x: (B, X) becomes images (B, X); model(x, timesteps) says the noise in x."""
         levels, betas = self.schedule.alpha_bar.tolist(), self.schedule.betas.tolist()
         for timestep in reversed(range(len(self.schedule))):
             now, beta = levels[timestep], betas[timestep]
@@ -498,16 +498,16 @@ def check_drawing(diffuser_class: Any) -> None:
 
     diffuser_class: takes a Schedule, as NoisyLastStep does; judge it by sample(model, x, generator),
     on cosine schedules of 50 steps or more, with x float32 (B, X). Accept it if, with a model that
-    predicts the noise in x as well as it can be predicted, what is drawn is spread as the pictures
-    are that the model knows: that picture, up to 0.001, if there is one alone; else with their mean
+    predicts the noise in x as well as it can be predicted, what is drawn is spread as the images
+    are that the model knows: that image, up to 0.001, if there is one alone; else with their mean
     and their deviation, up to a quarter of that deviation, each sample and each value by itself. It
-    may leave steps out and use chance or none, and may hold what it takes for the clean picture to
-    -1 ... 1, where pictures are. Reject every other. This check is what is asked for and graded, on
+    may leave steps out and use chance or none, and may hold what it takes for the clean image to
+    -1 ... 1, where images are. Reject every other. This check is what is asked for and graded, on
     NoisyLastStep and others.
 
     >>> check_drawing(NoisyLastStep)
     Traceback (most recent call last):
-    AssertionError: there is one picture alone, and something else is drawn
+    AssertionError: there is one image alone, and something else is drawn
     """
     raise NotImplementedError(
         "bug.noisy_last_step: write the check: AssertionError unless what a diffuser draws is what "

@@ -53,7 +53,7 @@ def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> T
 # predict". Comes after ddpm.target_of.
 # Given:
 # - Estimate(start: Tensor, noise: Tensor)
-#     What a noisy picture is taken to be made of.
+#     What a noisy image is taken to be made of.
 # - per_sample(values: Tensor, x: Tensor) -> Tensor
 #     One number a sample, shaped so that it multiplies a whole batch, in its dtype and place.
 def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str) -> Estimate:
@@ -77,7 +77,7 @@ def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str
 # Comes after ddpm.start_and_noise.
 # Given:
 # - Schedule(alpha_bar: Tensor)
-#     How much of the picture is left at each timestep.
+#     How much of the image is left at each timestep.
 # - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor
 #     alpha_bar of timesteps int64 (B,): Returns float64 (B,), on the CPU.
 # - Step(x: Tensor, start: Tensor)
@@ -196,7 +196,7 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 # clip_score.clip_score: As the words say. 10 minutes, difficulty 1 of 5. In the lesson: "Does it
 # show what was said".
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
-    """2.5 * max(cosine, 0) of each picture with its words: both (B, E), vectors of any length.
+    """2.5 * max(cosine, 0) of each image with its words: both (B, E), vectors of any length.
 
     Returns (B,) of their dtype; a zero embedding scores 0. Raises ValueError unless both are (B, E)
     alike.
@@ -205,6 +205,6 @@ def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     tensor([2.5000, 0.0000])
     """
     raise NotImplementedError(
-        "clip_score.clip_score: 2.5 times the cosine of each picture with its own words, and 0 "
-        "where that is below 0"
+        "clip_score.clip_score: 2.5 times the cosine of each image with its own words, and 0 where "
+        "that is below 0"
     )

@@ -26,7 +26,7 @@ from scratchmm.layers.checks import check_channels, check_divisible
 # vae.draw: Chance from outside. 10 minutes, difficulty 2 of 5. In the lesson: "Squeezed".
 # Given:
 # - Gaussian(mean: Tensor, log_variance: Tensor)
-#     What the encoder says of a picture: not one point, but a normal distribution a number.
+#     What the encoder says of an image: not one point, but a normal distribution a number.
 def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
     """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
 
@@ -44,15 +44,15 @@ def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tenso
 # vae.kl_to_normal: Not too far from normal. 10 minutes, difficulty 2 of 5. In the lesson:
 # "Squeezed". Comes after vae.draw. Without torch.distributions.kl.kl_divergence.
 def kl_to_normal(posterior: Gaussian) -> Tensor:
-    """KL(posterior || standard normal) of a picture: 1/2 sum(mean^2 + variance - 1 - log variance).
+    """KL(posterior || standard normal) of an image: 1/2 sum(mean^2 + variance - 1 - log variance).
 
-    In nats, summed over all of a picture's latents (Kingma and Welling, appendix B). Returns (B,).
+    In nats, summed over all of an image's latents (Kingma and Welling, appendix B). Returns (B,).
 
     >>> kl_to_normal(Gaussian(torch.tensor([[[[2.0]]]]), torch.zeros(1, 1, 1, 1))).tolist()
     [2.0]
     """
     raise NotImplementedError(
-        "vae.kl_to_normal: for each picture half the sum of mean^2 + variance - 1 - log variance"
+        "vae.kl_to_normal: for each image half the sum of mean^2 + variance - 1 - log variance"
     )
 
 
@@ -60,17 +60,17 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
 # one". Comes after vae.draw.
 # Given:
 # - Decoder(config: VAEConfig)
-#     From latents back to the picture: the encoder's levels in reverse, each one block deeper.
+#     From latents back to the image: the encoder's levels in reverse, each one block deeper.
 # - Encoder(config: VAEConfig)
-#     From the picture to the two halves of a Gaussian.
+#     From the image to the two halves of a Gaussian.
 # - VAEConfig(channels: int = 3, latent_channels: int = 4, widths: tuple[int, ...] = (128, 256, 512,
 #       512), depth: int = 2, groups: int = 32, scale: float = 0.18215, shift: float = 0.0,
 #       mixed_latents: bool = True)
 #     The sizes of an autoencoder. Each level after the first halves the height and the width.
 # - VAEConfig.shrink() -> int
-#     Pixels of the picture, in height and in width, to one cell of the latents.
+#     Pixels of the image, in height and in width, to one cell of the latents.
 # - check_channels(what: str, found: int, expected: int) -> None
-#     Refuse pictures of another number of channels.
+#     Refuse images of another number of channels.
 # - check_divisible(what: str, size: int, by: str, divisor: int) -> None
 #     Refuse a size that its parts do not fill.
 class VAE(nn.Module):
@@ -103,20 +103,20 @@ class VAE(nn.Module):
 
     def encode(self, images: Tensor) -> Gaussian:
         """images: float (B, C, height, width) in [-1, 1]; both sizes are divisible by the shrink."""
-        check_channels("pictures", images.shape[1], self.config.channels)
+        check_channels("images", images.shape[1], self.config.channels)
         for side, size in zip(("height", "width"), images.shape[-2:]):
-            check_divisible(f"picture {side}", size, "the shrink factor", self.config.shrink)
+            check_divisible(f"image {side}", size, "the shrink factor", self.config.shrink)
         return self.encoder(images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """latents: float (B, Z, X, Y), not scaled. Returns the picture, about in [-1, 1]."""
+        """latents: float (B, Z, X, Y), not scaled. Returns the image, about in [-1, 1]."""
         check_channels("latents", latents.shape[1], self.config.latent_channels)
         return self.decoder(latents)
 
     def forward(
         self, images: Tensor, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Gaussian]:
-        """The picture through both, by way of latents that were drawn; and what they were drawn of."""
+        """The image through both, by way of latents that were drawn; and what they were drawn of."""
         posterior = self.encode(images)
         return self.decode(draw(posterior, generator)), posterior
 
@@ -128,18 +128,18 @@ class VAE(nn.Module):
         )
 
     def to_images(self, latents: Tensor) -> Tensor:
-        """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the picture they stand for."""
+        """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the image they stand for."""
         raise NotImplementedError(
-            "vae.measure: the picture of latents that are divided by the scale again, plus "
+            "vae.measure: the image of latents that are divided by the scale again, plus "
             "config.shift"
         )
 
     @torch.no_grad()
     def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
-        """Set the scale to 1 / deviation of these pictures' drawn latents, once training is over.
+        """Set the scale to 1 / deviation of these images' drawn latents, once training is over.
 
-        One number, of all pictures, channels and cells together (appendix G).
+        One number, of all images, channels and cells together (appendix G).
         """
         raise NotImplementedError(
-            "vae.measure: self.scale becomes 1 / deviation of the drawn latents of these pictures"
+            "vae.measure: self.scale becomes 1 / deviation of the drawn latents of these images"
         )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from scratchmm.diffusion.controlnet import Control
 from scratchmm.diffusion.schedule import Schedule, mix
-from scratchmm.diffusion.unet import start_at_zero
+from scratchmm.diffusion.unet import zero_init
 from scratchmm.vision.canny import ALIKE, EIGHTH
 
 
@@ -45,7 +45,7 @@ def thin(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
 # controlnet.ZeroConvolution: Nothing at first. 10 minutes, difficulty 2 of 5. In the lesson: "At
 # first nothing".
 # Given:
-# - start_at_zero(layer: nn.Module) -> None
+# - zero_init(layer: nn.Module) -> None
 #     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
 class ZeroConvolution(nn.Conv2d):
     """A convolution that keeps height and width and gives zero until it is trained.
@@ -93,7 +93,7 @@ def add_control(
 # hole".
 # Given:
 # - Schedule(alpha_bar: Tensor)
-#     How much of the picture is left at each timestep.
+#     How much of the image is left at each timestep.
 # - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor
 #     alpha_bar of timesteps int64 (B,): Returns float64 (B,), on the CPU.
 # - mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor
@@ -106,10 +106,10 @@ def blend(
     timesteps: Tensor,
     noise: Tensor,
 ) -> Tensor:
-    """Equation 8: under the mask what the model made, around it the known picture, made as noisy.
+    """Equation 8: under the mask what the model made, around it the known image, made as noisy.
 
     inside, known and noise: (B, C, H, W); inside is at timesteps, int64 (B,), where -1 is the clean
-    picture. mask: bool (B, 1, H, W), or one for all, True where `inside` is taken.
+    image. mask: bool (B, 1, H, W), or one for all, True where `inside` is taken.
     Returns (B, C, H, W). Raises ValueError on timesteps that the schedule has not.
 
     >>> schedule = Schedule(torch.tensor([0.25]).double())
@@ -119,6 +119,6 @@ def blend(
     tensor([[[[7.0000, 0.5000]]]])
     """
     raise NotImplementedError(
-        "inpainting.blend: under the mask what the model made, around it the known picture noised "
-        "to its level"
+        "inpainting.blend: under the mask what the model made, around it the known image noised to "
+        "its level"
     )

@@ -43,7 +43,7 @@ def watched(case: Case, layers: int = 3) -> list[Tensor]:
 def by_loops(layers: list[Tensor]) -> Tensor:
     """The oracle: what each token is made of, token by token."""
     batch, heads, length, _ = layers[0].shape
-    pictures = []
+    images = []
     for b in range(batch):
         eye = torch.eye(length, dtype=layers[0].dtype, device=layers[0].device)
         made_of = list(eye)  # of which inputs, token by token
@@ -51,11 +51,11 @@ def by_loops(layers: list[Tensor]) -> Tensor:
             shares = torch.stack([weights[b, h] for h in range(heads)]).mean(0)
             looked = [sum(shares[i, j] * made_of[j] for j in range(length)) for i in range(length)]
             made_of = [(old + new) / 2 for old, new in zip(made_of, looked, strict=True)]
-        pictures.append(torch.stack(made_of))
-    return torch.stack(pictures)
+        images.append(torch.stack(made_of))
+    return torch.stack(images)
 
 
-@exercise.holds("for each picture one matrix: from every token to every token")
+@exercise.holds("for each image one matrix: from every token to every token")
 def shape(attention_rollout, case):
     case.shape(case.call(attention_rollout, watched(case)), "B L L")
 
@@ -99,13 +99,13 @@ def four_layers(attention_rollout, case):
     case.equal(case.call(attention_rollout, layers), by_loops(layers))
 
 
-@exercise.holds("each picture is rolled out for itself")
+@exercise.holds("each image is rolled out for itself")
 def alone(attention_rollout, case):
     layers = watched(case, layers=2)
     got = case.call(attention_rollout, [weights[1:] for weights in layers])
     case.equal(got, by_loops(layers)[1:])
     together = case.call(attention_rollout, layers)
-    case.equal(together[1:], got, "the second picture, in a batch")
+    case.equal(together[1:], got, "the second image, in a batch")
 
 
 @exercise.holds("the weights that were handed in, and their list, stay as they were")
@@ -256,7 +256,7 @@ def transposed(layers):
 
 @exercise.wrong(
     "batch-averaged",
-    story="the pictures of the batch are averaged too",
+    story="the images of the batch are averaged too",
     advice="average over the heads only, axis 1",
 )
 def batch_averaged(layers):

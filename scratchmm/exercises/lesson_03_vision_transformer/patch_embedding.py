@@ -26,13 +26,13 @@ exercise = Exercise(
         "forward": "each patch, laid out flat, through the projection: (B, N, D)",
     },
     hints=(
-        "Take a grey picture of 2 x 4 pixels, patch 2 and width 1, all weights of the projection 1 "
+        "Take a grey image of 2 x 4 pixels, patch 2 and width 1, all weights of the projection 1 "
         "and its bias 0: the token of each patch is the sum of its four pixels, (B, 2, 1). "
         "bias=False must leave no bias at all.",
         "A patch is a list of C p p numbers. The same Linear layer, with the same weights for every "
         "patch, turns such a list into a token. Where the patch stands plays no part here.",
         "In __init__: begin as every module begins; keep channels and patch as attributes; "
-        "projection has C p p numbers coming in and width going out. In forward: pictures "
+        "projection has C p p numbers coming in and width going out. In forward: images "
         "(B, C, height, width) become patches (B, N, C p p), and the projection makes them (B, N, D).",
         "__init__: self.projection = nn.Linear(channels * patch * patch, width, bias=bias); "
         "forward: return self.projection(patchify(images, self.patch))",
@@ -48,7 +48,7 @@ def layer(case: Case, factory: Any, bias: bool = True) -> Any:
     return case.build(factory, CHANNELS, PATCH, WIDTH, bias=bias)
 
 
-def pictures(case: Case) -> Tensor:
+def some_images(case: Case) -> Tensor:
     """2 x 4 patches."""
     return case.normal(B=4, C=CHANNELS, height=6, width=12)
 
@@ -78,18 +78,18 @@ def kept(patch_embedding, case):
 def without_bias(patch_embedding, case):
     module = layer(case, patch_embedding, bias=False)
     case.equal(sorted(name for name, _ in module.named_parameters()), ["projection.weight"])
-    images = pictures(case)
+    images = some_images(case)
     case.equal(case.call(module, images), convolved(images, module.projection.weight, None))
 
 
 @exercise.holds("each patch becomes a token of the width: (B, N, D)")
 def shape(patch_embedding, case):
-    case.shape(case.call(layer(case, patch_embedding), pictures(case)), "B N D")
+    case.shape(case.call(layer(case, patch_embedding), some_images(case)), "B N D")
 
 
 @exercise.holds("editing one patch changes exactly one token")
 def one_patch(patch_embedding, case):
-    module, images = layer(case, patch_embedding), pictures(case)
+    module, images = layer(case, patch_embedding), some_images(case)
     edited = images.clone()
     edited[:, :, :3, 9:] *= 2  # the first row's last
     before = case.call(module, images)
@@ -100,23 +100,23 @@ def one_patch(patch_embedding, case):
 
 @exercise.holds("it equals a convolution with these weights whose stride is the patch")
 def convolution(patch_embedding, case):
-    module, images = layer(case, patch_embedding), pictures(case)
+    module, images = layer(case, patch_embedding), some_images(case)
     expected = convolved(images, module.projection.weight, module.projection.bias)
     case.equal(case.call(module, images), expected)
 
 
-@exercise.holds("the gradients reach the pictures, the weights and the bias")
+@exercise.holds("the gradients reach the images, the weights and the bias")
 def gradients(patch_embedding, case):
     module = layer(case, patch_embedding).double()
     weight, bias = module.projection.weight, module.projection.bias
     case.gradients(
-        module, lambda images: convolved(images, weight, bias), pictures(case), parameters=module
+        module, lambda images: convolved(images, weight, bias), some_images(case), parameters=module
     )
 
 
 @exercise.wrong(
     "channels-forgotten",
-    story="channels are not kept, so nobody can ask the layer how many its pictures have",
+    story="channels are not kept, so nobody can ask the layer how many its images have",
     advice="self.channels, self.patch = channels, patch",
     method="__init__",
 )
@@ -152,7 +152,7 @@ def bias_never(self, channels, patch, width, bias=True):
 
 @exercise.wrong(
     "channels-forgotten",
-    story="the projection takes p p numbers, as if the picture were grey",
+    story="the projection takes p p numbers, as if the image were grey",
     advice="a patch has C p p numbers: every channel of every pixel",
 )
 class ChannelsForgotten(nn.Module):
@@ -278,7 +278,7 @@ def activated(self, images):
 
 @exercise.wrong(
     "mixed-patches",
-    story="what is projected is not one patch: the picture was reshaped without permuting",
+    story="what is projected is not one patch: the image was reshaped without permuting",
     advice="use patchify; a reshape alone cuts rows, not patches",
     method="forward",
 )

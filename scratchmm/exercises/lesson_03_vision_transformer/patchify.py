@@ -1,4 +1,4 @@
-"""Exercise embeddings.patchify: a picture becomes a row of patches, and no pixel gets lost."""
+"""Exercise embeddings.patchify: an image becomes a row of patches, and no pixel gets lost."""
 
 # mypy: allow-untyped-defs
 
@@ -13,14 +13,14 @@ from scratchmm.exercises.format import Exercise
 exercise = Exercise(
     id="embeddings.patchify",
     target="scratchmm.layers.embeddings:patchify",
-    title="Cut a picture into patches",
+    title="Cut an image into patches",
     goal="(B, C, height, width) to (B, N, C p p); refuse sizes that patches do not fill",
     minutes=15,
     difficulty=2,
-    section="Cut the picture",
+    section="Cut the image",
     forbidden=("torch.nn.functional.unfold",),
     hints=(
-        "A grey picture of 2 rows and 4 columns, [[0, 1, 2, 3], [4, 5, 6, 7]], has two patches of "
+        "A grey image of 2 rows and 4 columns, [[0, 1, 2, 3], [4, 5, 6, 7]], has two patches of "
         "2 x 2: [0, 1, 4, 5] on the left and [2, 3, 6, 7] on the right. A plain reshape gives "
         "[0, 1, 2, 3] and [4, 5, 6, 7], which are rows and no patches.",
         "Every pixel has a row and a column. Its row says in which row of patches it is and which "
@@ -38,7 +38,7 @@ exercise = Exercise(
 )
 
 
-def pictures(case: Case) -> Tensor:
+def some_images(case: Case) -> Tensor:
     """2 rows and 4 columns of patches of 3 x 3: no two sizes alike but those of a patch."""
     return case.normal(B=2, C=5, height=6, width=12)
 
@@ -54,10 +54,10 @@ def by_loops(images: Tensor, patch: int) -> Tensor:
     return torch.stack(found, dim=1)
 
 
-@exercise.holds("a picture of 6 x 12 pixels has 2 x 4 patches of 3 x 3, with all channels in each")
+@exercise.holds("an image of 6 x 12 pixels has 2 x 4 patches of 3 x 3, with all channels in each")
 def shape(patchify, case):
     case.sizes.update(N=8)
-    case.shape(case.call(patchify, pictures(case), 3), "B N C*9")
+    case.shape(case.call(patchify, some_images(case), 3), "B N C*9")
 
 
 @exercise.holds("patches of one pixel are the pixels, in reading order")
@@ -66,15 +66,15 @@ def one_pixel(patchify, case):
     case.equal(case.call(patchify, images, 1), images.flatten(2).transpose(1, 2))
 
 
-@exercise.holds("one patch as large as the picture is the picture, channel by channel")
+@exercise.holds("one patch as large as the image is the image, channel by channel")
 def one_patch(patchify, case):
     images = case.normal(B=2, C=3, height=4, width=4)
     case.equal(case.call(patchify, images, 4), images.flatten(1)[:, None])
 
 
-@exercise.holds("editing one block of a wide picture changes exactly one patch: the right one")
+@exercise.holds("editing one block of a wide image changes exactly one patch: the right one")
 def one_block(patchify, case):
-    images = pictures(case)
+    images = some_images(case)
     edited = images.clone()
     edited[:, :, 3:6, 6:9] += 1  # the second row's third
     before = case.call(patchify, images, 3)
@@ -86,24 +86,24 @@ def one_block(patchify, case):
 
 @exercise.holds("each patch holds its own pixels: channel by channel, each in reading order")
 def pixels(patchify, case):
-    images = pictures(case)
+    images = some_images(case)
     case.equal(case.call(patchify, images, 3), by_loops(images, 3))
     tall = case.normal(B=2, C=3, height=8, width=4)
     case.equal(case.call(patchify, tall, 2), by_loops(tall, 2))
 
 
-@exercise.holds("the pictures are left as they were")
+@exercise.holds("the images are left as they were")
 def unchanged(patchify, case):
-    case.call(patchify, pictures(case), 3)
+    case.call(patchify, some_images(case), 3)
     case.unchanged()
 
 
 @exercise.holds("every pixel gets its gradient")
 def gradients(patchify, case):
-    case.gradients(patchify, by_loops, pictures(case), 3)
+    case.gradients(patchify, by_loops, some_images(case), 3)
 
 
-@exercise.holds("a picture that patches do not fill is refused with a ValueError, not cropped")
+@exercise.holds("an image that patches do not fill is refused with a ValueError, not cropped")
 def refused(patchify, case):
     for sides in ({"height": 7, "width": 12}, {"height": 6, "width": 13}):
         case.refuses(ValueError, patchify, case.normal(B=2, C=5, **sides), 3)
@@ -112,13 +112,13 @@ def refused(patchify, case):
 def cut(images, patch, pattern, **sides):
     """The reference with another pattern, refusing what it should."""
     if images.shape[-2] % patch or images.shape[-1] % patch:
-        raise ValueError("the picture is not divisible into patches")
+        raise ValueError("the image is not divisible into patches")
     return rearrange(images, pattern, p=patch, q=patch, **sides)
 
 
 @exercise.wrong(
     "plain-reshape",
-    story="the picture is only reshaped, so a patch is a run of pixels from one row",
+    story="the image is only reshaped, so a patch is a run of pixels from one row",
     advice="split height and width in two each, then bring the axes into order with permute",
 )
 def plain_reshape(images, patch):
@@ -156,18 +156,18 @@ def columns_first(images, patch):
 
 
 @exercise.wrong(
-    "transposed-picture",
+    "transposed-image",
     story="height and width are exchanged, for the order of patches and inside them",
     advice="axis 2 is the height, axis 3 the width",
 )
-def transposed_picture(images, patch):
+def transposed_image(images, patch):
     return cut(images, patch, "b c (h p) (w q) -> b (w h) (c q p)")
 
 
 @exercise.wrong(
     "square-assumed",
     story="as many patches in a row as in a column are assumed, counted from the height",
-    advice="count the columns from the width: pictures need not be square",
+    advice="count the columns from the width: images need not be square",
 )
 def square_assumed(images, patch):
     side = images.shape[-2] // patch
@@ -176,7 +176,7 @@ def square_assumed(images, patch):
 
 @exercise.wrong(
     "every-nth-pixel",
-    story="a patch holds every n-th pixel of the whole picture instead of neighbours",
+    story="a patch holds every n-th pixel of the whole image instead of neighbours",
     advice="split height into (rows of patches, p): the patch is the slower part, the pixel the faster",
 )
 def every_nth_pixel(images, patch):
@@ -194,7 +194,7 @@ def pixels_before_patches(images, patch):
 
 @exercise.wrong(
     "not-flattened",
-    story="the patches are still pictures (B, N, C, p, p)",
+    story="the patches are still images (B, N, C, p, p)",
     advice="join the last three axes: flatten(2)",
 )
 def not_flattened(images, patch):
@@ -221,8 +221,8 @@ def a_patch_a_channel(images, patch):
 
 @exercise.wrong(
     "batch-dropped",
-    story="only the first picture of the batch is cut",
-    advice="keep axis 0 as it is: it counts the pictures",
+    story="only the first image of the batch is cut",
+    advice="keep axis 0 as it is: it counts the images",
 )
 def batch_dropped(images, patch):
     return cut(images[:1], patch, "b c (h p) (w q) -> b (h w) (c p q)")
@@ -240,7 +240,7 @@ def cropped(images, patch):
 
 @exercise.wrong(
     "in-place",
-    story="the caller's pictures are changed",
+    story="the caller's images are changed",
     advice="methods that end in an underscore, and +=, work on the tensor that was passed in",
 )
 def in_place(images, patch):
@@ -252,7 +252,7 @@ def in_place(images, patch):
 
 @exercise.wrong(
     "detached",
-    story="the patches are cut off from the pictures, so no gradient reaches them",
+    story="the patches are cut off from the images, so no gradient reaches them",
     advice="no detach, no numpy, no torch.tensor: only reshape and permute",
 )
 def detached(images, patch):
@@ -328,7 +328,7 @@ def with_permute(images, patch):
 @exercise.right("loops")
 def with_loops(images, patch):
     if images.shape[-2] % patch or images.shape[-1] % patch:
-        raise ValueError("the picture is not divisible into patches")
+        raise ValueError("the image is not divisible into patches")
     return by_loops(images, patch)
 
 
@@ -337,14 +337,14 @@ def with_einops(images, patch):
     try:
         return rearrange(images, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
     except EinopsError as error:
-        raise ValueError(f"the picture can't be cut into patches of {patch}") from error
+        raise ValueError(f"the image can't be cut into patches of {patch}") from error
 
 
 @exercise.right("pixels moved by a convolution")
 def with_convolution(images, patch):
     channels = images.shape[1]
     if images.shape[-2] % patch or images.shape[-1] % patch:
-        raise ValueError("the picture is not divisible into patches")
+        raise ValueError("the image is not divisible into patches")
     places = channels * patch * patch
     one_each = torch.eye(places, dtype=images.dtype).view(places, channels, patch, patch)
     return F.conv2d(images, one_each, stride=patch).flatten(2).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Exercise embeddings.resize_positions: what was learned at one picture size serves another."""
+"""Exercise embeddings.resize_positions: what was learned at one image size serves another."""
 
 # mypy: allow-untyped-defs
 
@@ -15,19 +15,19 @@ from scratchmm.exercises.format import Exercise
 exercise = Exercise(
     id="embeddings.resize_positions",
     target="scratchmm.layers.embeddings:resize_positions",
-    title="Positions for another picture size",
+    title="Positions for another image size",
     goal="lay the positions out as a grid, stretch it bicubically, lay it flat again",
     minutes=15,
     difficulty=3,
-    section="Another picture size",
+    section="Another image size",
     needs=("embeddings.patchify", "vit.ViTEmbeddings"),
     hints=(
         "Six positions of a grid with 2 rows and 3 columns become 20 of a grid with 4 rows and 5 "
         "columns. If positions say nothing but their row (0, 0, 0, 1, 1, 1), then the first five "
         "of the 20 must still be alike, and so must the next five.",
-        "Each of the D numbers of a position is one small grey picture of rows x columns. Stretch "
-        "those pictures as one stretches pictures. The lesson shows some of them before and after.",
-        "(N, D) becomes (1, D, rows, columns), which F.interpolate takes for a picture of D "
+        "Each of the D numbers of a position is one small grey image of rows x columns. Stretch "
+        "those images as one stretches images. The lesson shows some of them before and after.",
+        "(N, D) becomes (1, D, rows, columns), which F.interpolate takes for an image of D "
         "channels: N must be split and D brought forward by a permutation, a reshape alone mixes "
         "them. Bicubic, corners not aligned. (1, D, new rows, new columns) goes back to "
         "(new N, D), D last again.",
@@ -276,7 +276,7 @@ def along_the_row_of_all(positions, old_grid, new_grid):
 @exercise.wrong(
     "tiled",
     story="nothing is stretched: the old grid's corner is cut out, or repeated where it is too small",
-    advice="a position must mean the same part of the picture as before: stretch the whole grid",
+    advice="a position must mean the same part of the image as before: stretch the whole grid",
 )
 def tiled(positions, old_grid, new_grid):
     grid = positions.unflatten(0, old_grid)

@@ -26,13 +26,13 @@ exercise = Exercise(
     hints=(
         "Take width 1, a CLS token of 5, two patches that come out as 1 and 2, and positions "
         "[10, 20, 30]. The tokens are [15, 21, 32]: CLS comes first and has a position of its own, "
-        "the first. For the second picture of the batch CLS is 15 again.",
+        "the first. For the second image of the batch CLS is 15 again.",
         "The transformer reads a set: without positions it can't know where a patch was. CLS is a "
-        "token that belongs to no patch; it is learned, the same for every picture, and gathers "
+        "token that belongs to no patch; it is learned, the same for every image, and gathers "
         "what the classifier reads. Positions are learned for one grid of patches. The lesson "
-        "stretches that grid for a picture of another size; CLS stands beside the grid and not on it.",
-        "Patch tokens (B, N, D); the class token (D) as (B, 1, D), one a picture; joined along the "
-        "tokens to (B, 1 + N, D), CLS first. How many rows and columns of patches has this picture? "
+        "stretches that grid for an image of another size; CLS stands beside the grid and not on it.",
+        "Patch tokens (B, N, D); the class token (D) as (B, 1, D), one an image; joined along the "
+        "tokens to (B, 1 + N, D), CLS first. How many rows and columns of patches has this image? "
         "Resize positions[1:] from the config's grid to those: (N, D). Put positions[:1] before "
         "them, (1 + N, D), and add.",
         "tokens = self.patches(images); class_token = self.class_token.expand(len(images), 1, -1); "
@@ -47,12 +47,12 @@ CONFIG = ViTConfig(image_size=12, patch_size=3, width=10, depth=1, heads=2, hidd
 
 
 def made(case: Case, factory: Any) -> Any:
-    """One for pictures of 4 x 4 patches, with copied weights."""
+    """One for images of 4 x 4 patches, with copied weights."""
     case.sizes.update(N=16, D=10)
     return case.build(factory, CONFIG)
 
 
-def pictures(case: Case, height: int = 12, width: int = 12) -> Tensor:
+def some_images(case: Case, height: int = 12, width: int = 12) -> Tensor:
     """As the config has them, or of another size."""
     return case.normal(B=3, C=2, height=height, width=width)
 
@@ -71,16 +71,16 @@ def stretched(positions: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def by_rows(module: Any, images: Tensor) -> Tensor:
-    """The oracle: one picture after the other, CLS and patches apart."""
+    """The oracle: one image after the other, CLS and patches apart."""
     rows, columns = images.shape[-2] // 3, images.shape[-1] // 3
     places = stretched(module.positions[1:], rows, columns)
     first = module.class_token + module.positions[0]
     return torch.stack([torch.vstack([first, one + places]) for one in seen(module, images)])
 
 
-@exercise.holds("a picture of N patches becomes 1 + N tokens")
+@exercise.holds("an image of N patches becomes 1 + N tokens")
 def shape(embeddings, case):
-    case.shape(case.call(made(case, embeddings), pictures(case)), "B 1+N D")
+    case.shape(case.call(made(case, embeddings), some_images(case)), "B 1+N D")
 
 
 @exercise.holds("where patches and positions are zero, CLS is the first token and the rest is zero")
@@ -91,22 +91,22 @@ def class_first(embeddings, case):
             parameter.zero_()
     expected = torch.zeros(3, 17, 10)
     expected[:, 0] = module.class_token.detach()
-    case.equal(case.call(module, pictures(case)), expected)
+    case.equal(case.call(module, some_images(case)), expected)
 
 
-@exercise.holds("the first token is CLS plus the first position, the same for every picture")
+@exercise.holds("the first token is CLS plus the first position, the same for every image")
 def class_position(embeddings, case):
     module = made(case, embeddings)
-    got = case.call(module, pictures(case))
+    got = case.call(module, some_images(case))
     expected = (module.class_token + module.positions[0]).expand(3, 10)
-    case.equal(got[:, 0], expected, "the first token of each picture")
+    case.equal(got[:, 0], expected, "the first token of each image")
 
 
 @exercise.holds(
     "editing one patch changes exactly one token, the one after CLS and those before it"
 )
 def one_patch(embeddings, case):
-    module, images = made(case, embeddings), pictures(case)
+    module, images = made(case, embeddings), some_images(case)
     edited = images.clone()
     edited[:, :, 3:6, 6:9] -= 1  # the second row's third: patch 6
     before = case.call(module, images)
@@ -117,13 +117,13 @@ def one_patch(embeddings, case):
 
 @exercise.holds("token 1 + i is patch i, projected, plus position 1 + i")
 def each_patch(embeddings, case):
-    module, images = made(case, embeddings), pictures(case)
+    module, images = made(case, embeddings), some_images(case)
     case.equal(case.call(module, images), by_rows(module, images))
 
 
-@exercise.holds("a wide picture gets the grid of positions stretched; CLS keeps its own position")
+@exercise.holds("a wide image gets the grid of positions stretched; CLS keeps its own position")
 def wide(embeddings, case):
-    module, images = made(case, embeddings), pictures(case, 6, 15)
+    module, images = made(case, embeddings), some_images(case, 6, 15)
     case.equal(case.call(module, images), by_rows(module, images))
 
 
@@ -131,22 +131,22 @@ def wide(embeddings, case):
 def tall(embeddings, case):
     module = made(case, embeddings)
     for height, width in ((15, 6), (9, 9)):
-        images = pictures(case, height, width)
+        images = some_images(case, height, width)
         case.equal(case.call(module, images), by_rows(module, images))
 
 
-@exercise.holds("a picture of another size changes nothing for those that follow")
+@exercise.holds("an image of another size changes nothing for those that follow")
 def afterwards(embeddings, case):
-    module, images = made(case, embeddings), pictures(case)
+    module, images = made(case, embeddings), some_images(case)
     module.requires_grad_(False)
-    case.call(module, pictures(case, 15, 6))
+    case.call(module, some_images(case, 15, 6))
     case.equal(case.call(module, images), by_rows(module, images))
 
 
-@exercise.holds("the gradients reach pictures, CLS, positions and the projection")
+@exercise.holds("the gradients reach images, CLS, positions and the projection")
 def gradients(embeddings, case):
     module = made(case, embeddings).double()
-    images = pictures(case, 6, 15)
+    images = some_images(case, 6, 15)
     case.gradients(module, lambda x: by_rows(module, x), images, parameters=module)
 
 
@@ -156,12 +156,12 @@ def sides(self, images):
 
 
 def places(self, images):
-    """The positions of the patches, for a picture of this size."""
+    """The positions of the patches, for an image of this size."""
     return resize_positions(self.positions[1:], (self.grid, self.grid), sides(self, images))
 
 
 def classes(self, images):
-    """CLS for each picture (B, 1, D)."""
+    """CLS for each image (B, 1, D)."""
     return self.class_token.expand(len(images), 1, -1)
 
 
@@ -172,8 +172,8 @@ def joined(self, images):
 
 @exercise.wrong(
     "wide-ones-only",
-    story="positions are stretched only where a picture is wider than high; else the first N are taken",
-    advice="whatever its sides are: resize_positions to the rows and columns of this picture",
+    story="positions are stretched only where an image is wider than high; else the first N are taken",
+    advice="whatever its sides are: resize_positions to the rows and columns of this image",
     method="forward",
 )
 def wide_ones_only(self, images):
@@ -238,7 +238,7 @@ def no_positions(self, images):
 @exercise.wrong(
     "no-class",
     story="there is no CLS token: N tokens instead of 1 + N",
-    advice="put the class token before the patches, once a picture",
+    advice="put the class token before the patches, once an image",
     method="forward",
 )
 def no_class(self, images):
@@ -258,7 +258,7 @@ def class_added_to_patches(self, images):
 @exercise.wrong(
     "class-from-patches",
     story="the first token is the mean of the patches, not the learned CLS token",
-    advice="CLS is a parameter, the same for every picture: self.class_token",
+    advice="CLS is a parameter, the same for every image: self.class_token",
     method="forward",
 )
 def class_from_patches(self, images):
@@ -269,8 +269,8 @@ def class_from_patches(self, images):
 
 @exercise.wrong(
     "positions-not-resized",
-    story="the positions fit only the picture size of the config",
-    advice="resize_positions gives those for this picture's rows and columns of patches",
+    story="the positions fit only the image size of the config",
+    advice="resize_positions gives those for this image's rows and columns of patches",
     method="forward",
 )
 def positions_not_resized(self, images):
@@ -279,7 +279,7 @@ def positions_not_resized(self, images):
 
 @exercise.wrong(
     "positions-cut-off",
-    story="a picture of another size gets the first positions, cut off where it ends",
+    story="an image of another size gets the first positions, cut off where it ends",
     advice="position i + 1 is a place in a grid of rows and columns: stretch the grid, do not cut it",
     method="forward",
 )
@@ -317,7 +317,7 @@ def grid_exchanged(self, images):
 
 @exercise.wrong(
     "square-assumed",
-    story="the picture is taken for a square: its height gives rows and columns",
+    story="the image is taken for a square: its height gives rows and columns",
     advice="count the columns from the width",
     method="forward",
 )

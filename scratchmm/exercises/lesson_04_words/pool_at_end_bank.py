@@ -35,7 +35,7 @@ def last_place(hidden, tokens, end_token):
 
 @exercise.wrong(
     "first-place",
-    story="the first place of each row is taken, as for a picture's class token",
+    story="the first place of each row is taken, as for an image's class token",
     advice="a causal transformer's first token has read nothing; look for the end token",
 )
 def first_place(hidden, tokens, end_token):

@@ -26,9 +26,9 @@ exercise = Exercise(
     parts=("_compare_once",),
     hints=(
         "A loss that forgets the texts passes `the loss is one number`, and it passes `the loss is "
-        "log 2 for two pairs that are all alike`. It fails on two pairs whose pictures differ and "
+        "log 2 for two pairs that are all alike`. It fails on two pairs whose images differ and "
         "whose texts are all alike. One property is never enough.",
-        "Think of what is always true: log B when everything is alike; the same when pictures and "
+        "Think of what is always true: log B when everything is alike; the same when images and "
         "texts change places, or when the pairs come in another order; the scale multiplies; nothing "
         "overflows; gradients reach both towers and the temperature. And compute a small case by "
         "loops, with unequal sizes. The lesson lists them.",
@@ -36,7 +36,7 @@ exercise = Exercise(
         "probabilities of each pair in a loop and compare within a tolerance. Ask for a scalar. Try "
         "scale 1000 and ask for a finite number. Try vectors twice as long. Make the scale a tensor "
         "that requires a gradient, call backward, compare the three gradients with those of the "
-        "loop. Give 5 pictures and 3 texts and expect a ValueError.",
+        "loop. Give 5 images and 3 texts and expect a ValueError.",
         "expected = torch.stack([torch.logsumexp(row, 0) - row[i] for m in (logits, logits.T) for "
         "i, row in enumerate(m)]).mean(), once with and once without gradients, then "
         "torch.testing.assert_close(candidate(image, text, scale), expected); keep copies of the "
@@ -69,7 +69,7 @@ def check_loss(candidate: Callable[..., Tensor]) -> None:
         candidate(image, text[:3], 2.0)
     except ValueError:
         return
-    raise AssertionError("5 pictures and 3 texts are accepted")
+    raise AssertionError("5 images and 3 texts are accepted")
 
 
 def _compare_once(candidate: Callable[..., Tensor], given: list[Tensor], scale: Tensor) -> None:
@@ -185,7 +185,7 @@ def alike_only(candidate):
 
 @exercise.wrong(
     "symmetric-only",
-    story="only `exchanging pictures and texts changes nothing` is tried",
+    story="only `exchanging images and texts changes nothing` is tried",
     advice="true, but most wrong losses are symmetric as well: compare with numbers of your own",
 )
 def symmetric_only(candidate):
@@ -195,11 +195,11 @@ def symmetric_only(candidate):
 
 
 @exercise.wrong(
-    "pictures-equal-texts",
-    story="pictures and texts are the same vectors, so the matrix is symmetric and hides one side",
-    advice="give pictures and texts different vectors",
+    "images-equal-texts",
+    story="images and texts are the same vectors, so the matrix is symmetric and hides one side",
+    advice="give images and texts different vectors",
 )
-def pictures_equal_texts(candidate):
+def images_equal_texts(candidate):
     image, _ = some_pairs()
     torch.testing.assert_close(candidate(image, image, 3.0), by_formula(image, image, 3.0))
 

@@ -19,18 +19,18 @@ exercise = Exercise(
     id="clip.CLIP",
     target="scratchmm.contrastive.clip:CLIP",
     title="Two towers, one space",
-    goal="pictures and texts become unit vectors of one space",
+    goal="images and texts become unit vectors of one space",
     minutes=20,
     difficulty=2,
     section="Two towers",
     needs=("clip.Temperature",),
     methods={
-        "encode_image": "picture tower, its projection, unit length: (B, E)",
+        "encode_image": "image tower, its projection, unit length: (B, E)",
         "encode_text": "text tower, the vector at the end token, its projection, unit length: (B, E)",
         "forward": "a CLIPOutput of the two embeddings and the scale",
     },
     hints=(
-        "A picture whose vector is (3, 4) after its projection becomes (0.6, 0.8): the same "
+        "An image whose vector is (3, 4) after its projection becomes (0.6, 0.8): the same "
         "direction, length 1. A text [start, a, star, end, pad, pad] is taken at position 3, for "
         "only that token has read all of it, and nothing after it counts.",
         "Each tower ends in one vector a sample; a Linear layer without bias brings it to the width "
@@ -56,8 +56,8 @@ def small(case, clip_class):
     return clip
 
 
-def pictures(case: Case, B: int = 3) -> Tensor:
-    """Random pictures; the batch is as large as that of the texts."""
+def some_images(case: Case, B: int = 3) -> Tensor:
+    """Random images; the batch is as large as that of the texts."""
     return case.normal(B=B, C=3, height=8, width=8)
 
 
@@ -72,7 +72,7 @@ def sentences(case: Case) -> Tensor:
 
 
 def image_oracle(clip: CLIP, images: Tensor) -> Tensor:
-    """One picture at a time, with the projection written out."""
+    """One image at a time, with the projection written out."""
     rows = [clip.vision(image[None])[0] for image in images]
     shared = torch.stack([clip.image_projection.weight @ row for row in rows])
     return shared / shared.pow(2).sum(1, keepdim=True).sqrt()
@@ -87,10 +87,10 @@ def text_oracle(clip: CLIP, tokens: Tensor) -> Tensor:
     return torch.stack([row / row.pow(2).sum().sqrt() for row in rows])
 
 
-@exercise.holds("pictures become vectors (B, E)")
+@exercise.holds("images become vectors (B, E)")
 def image_shape(clip_class, case):
     case.sizes["E"] = 10
-    case.shape(case.call(small(case, clip_class).encode_image, pictures(case)), "B E")
+    case.shape(case.call(small(case, clip_class).encode_image, some_images(case)), "B E")
 
 
 @exercise.holds("texts become vectors (B, E)")
@@ -99,17 +99,20 @@ def text_shape(clip_class, case):
     case.shape(case.call(small(case, clip_class).encode_text, sentences(case)), "B E")
 
 
-@exercise.holds("every vector has length 1, those of pictures and those of texts")
+@exercise.holds("every vector has length 1, those of images and those of texts")
 def unit_length(clip_class, case):
     clip = small(case, clip_class)
-    for encode, given in ((clip.encode_image, pictures(case)), (clip.encode_text, sentences(case))):
+    for encode, given in (
+        (clip.encode_image, some_images(case)),
+        (clip.encode_text, sentences(case)),
+    ):
         lengths = case.call(encode, given).norm(dim=-1)
         case.equal(lengths, torch.ones(3), f"lengths in {encode.__name__}")
 
 
-@exercise.holds("encode_image is the picture tower, the projection, unit length")
+@exercise.holds("encode_image is the image tower, the projection, unit length")
 def image_numbers(clip_class, case):
-    clip, images = small(case, clip_class), pictures(case)
+    clip, images = small(case, clip_class), some_images(case)
     case.equal(case.call(clip.encode_image, images), image_oracle(clip, images))
 
 
@@ -130,7 +133,7 @@ def behind_the_end(clip_class, case):
 
 @exercise.holds("forward gives a CLIPOutput: image_embeddings, text_embeddings, scale")
 def output(clip_class, case):
-    clip, images, tokens = small(case, clip_class), pictures(case), sentences(case)
+    clip, images, tokens = small(case, clip_class), some_images(case), sentences(case)
     got = case.call(clip, images, tokens)
     case.true(isinstance(got, CLIPOutput), "a CLIPOutput", type(got).__name__)
     case.equal(got.image_embeddings, image_oracle(clip, images), "image_embeddings")
@@ -139,7 +142,7 @@ def output(clip_class, case):
 
 @exercise.holds("the scale is what the temperature returns, at most 100")
 def scale(clip_class, case):
-    clip, images, tokens = small(case, clip_class), pictures(case), sentences(case)
+    clip, images, tokens = small(case, clip_class), some_images(case), sentences(case)
     for log_scale, expected in ((1.3, math.exp(1.3)), (6.0, 100.0)):
         with torch.no_grad():
             clip.temperature.log_scale.fill_(log_scale)
@@ -149,7 +152,7 @@ def scale(clip_class, case):
 
 @exercise.holds("the gradients reach both towers, both projections and the temperature")
 def gradients(clip_class, case):
-    clip, images, tokens = small(case, clip_class).double(), pictures(case), sentences(case)
+    clip, images, tokens = small(case, clip_class).double(), some_images(case), sentences(case)
 
     def logits(images, tokens):
         return clip(images, tokens).logits

@@ -9,9 +9,9 @@ from torch import nn
 from scratchmm.exercises.lesson_05_clip.clip import exercise
 
 exercise.edit(
-    "picture-not-normalised",
+    "image-not-normalised",
     ("F.normalize(self.image_projection(pooled), dim=-1)", "self.image_projection(pooled)"),
-    story="the pictures' vectors keep their length",
+    story="the images' vectors keep their length",
     advice="divide each vector by its length: F.normalize(..., dim=-1)",
 )
 exercise.edit(
@@ -24,7 +24,7 @@ exercise.edit(
     "nothing-normalised",
     ("F.normalize(self.image_projection(pooled), dim=-1)", "self.image_projection(pooled)"),
     ("F.normalize(self.text_projection(pooled), dim=-1)", "self.text_projection(pooled)"),
-    story="neither pictures nor texts become unit vectors",
+    story="neither images nor texts become unit vectors",
     advice="only directions are compared: F.normalize(..., dim=-1) in both encoders",
 )
 exercise.edit(
@@ -55,9 +55,9 @@ exercise.edit(
     advice="length is the root of the sum of squares",
 )  # fmt: skip
 exercise.edit(
-    "picture-not-projected",
+    "image-not-projected",
     ("self.image_projection(pooled)", "pooled"),
-    story="the picture's projection is left out",
+    story="the image's projection is left out",
     advice="the towers have different widths: each needs its projection into the shared space",
 )
 exercise.edit(
@@ -69,14 +69,14 @@ exercise.edit(
 exercise.edit(
     "mean-of-patches",
     ("self.vision(images)", "self.vision.norm_after(self.vision.tokens(images)[:, 1:].mean(1))"),
-    story="the picture is the mean of its patches and not the CLS token",
-    advice="self.vision(images) already gives one vector a picture",
+    story="the image is the mean of its patches and not the CLS token",
+    advice="self.vision(images) already gives one vector an image",
     convention=True,
 )
 exercise.edit(
     "no-last-norm",
     ("self.vision(images)", "self.vision.tokens(images)[:, 0]"),
-    story="the picture's last norm is left out",
+    story="the image's last norm is left out",
     advice="call self.vision(images), not its tokens",
 )
 exercise.edit(
@@ -126,7 +126,7 @@ exercise.edit(
     "towers-exchanged",
     ("CLIPOutput(self.encode_image(images), self.encode_text(tokens),",
      "CLIPOutput(self.encode_text(tokens), self.encode_image(images),"),
-    story="the texts are handed over as the pictures, and the pictures as the texts",
+    story="the texts are handed over as the images, and the images as the texts",
     advice="CLIPOutput(image_embeddings, text_embeddings, scale)",
 )  # fmt: skip
 exercise.edit(
@@ -174,9 +174,9 @@ exercise.edit(
     advice="both towers learn from nothing: no detach(), no no_grad",
 )
 exercise.edit(
-    "picture-tower-frozen",
+    "image-tower-frozen",
     ("pooled = self.vision(images)", "pooled = self.vision(images).detach()"),
-    story="no gradient reaches the picture tower",
+    story="no gradient reaches the image tower",
     advice="both towers learn from nothing: no detach(), no no_grad",
     convention=True,
 )
@@ -188,7 +188,7 @@ def last_token(self, tokens):
     return shared / shared.norm(dim=1, keepdim=True)
 
 
-@exercise.disguise("picture-not-normalised", method="encode_image")
+@exercise.disguise("image-not-normalised", method="encode_image")
 def longer(self, images):
     return self.vision(images) @ self.image_projection.weight.mT
 

@@ -1,4 +1,4 @@
-"""Exercise loss.contrastive_loss: of all texts in the batch, which belongs to this picture?"""
+"""Exercise loss.contrastive_loss: of all texts in the batch, which belongs to this image?"""
 
 # mypy: allow-untyped-defs
 
@@ -20,12 +20,12 @@ exercise = Exercise(
     difficulty=2,
     section="The loss on a 4x4 example",
     hints=(
-        "Take two pairs, all four vectors the same. Every picture fits both texts alike, so each "
+        "Take two pairs, all four vectors the same. Every image fits both texts alike, so each "
         "right text gets the probability 1/2, and the loss is -log(1/2) = log 2 = 0.69, whatever the "
         "scale. Take two pairs at right angles and scale 1: the logits are [[1, 0], [0, 1]], the "
         "right text gets e / (e + 1), and the loss is log(1 + 1/e) = 0.31.",
-        "It is classification twice over. For each picture the texts of the batch are the classes, "
-        "and its own text is the right one. For each text the pictures are the classes. Both ask the "
+        "It is classification twice over. For each image the texts of the batch are the classes, "
+        "and its own text is the right one. For each text the images are the classes. Both ask the "
         "same matrix, once along its rows, once along its columns. The lesson does it by hand.",
         "First refuse shapes that differ. image (B, D) times text transposed (D, B) gives logits "
         "(B, B), times the scale. The right class of row i is i. One cross-entropy of the logits, one "
@@ -45,7 +45,7 @@ def pairs(case: Case, B: int = 5, D: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def slow(image: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
-    """The oracle: one picture and one text at a time."""
+    """The oracle: one image and one text at a time."""
     count, losses = len(image), []
     for i in range(count):
         to_texts = torch.stack([scale * (image[i] * text[j]).sum() for j in range(count)])
@@ -76,13 +76,13 @@ def right_angles(contrastive_loss, case):
     case.equal(case.call(contrastive_loss, turned, turned, 2.0), expected)
 
 
-@exercise.holds("the loss is the mean of -log p(own text) and -log p(own picture), one by one")
+@exercise.holds("the loss is the mean of -log p(own text) and -log p(own image), one by one")
 def by_loops(contrastive_loss, case):
     image, text = pairs(case)
     case.equal(case.call(contrastive_loss, image, text, 3.0), slow(image, text, 3.0))
 
 
-@exercise.holds("exchanging pictures and texts changes nothing")
+@exercise.holds("exchanging images and texts changes nothing")
 def symmetric(contrastive_loss, case):
     image, text = pairs(case, B=6, D=4)
     one, other = (
@@ -115,7 +115,7 @@ def huge(contrastive_loss, case):
     case.equal(got, slow(image, text, 1000.0))
 
 
-@exercise.holds("5 pictures and 3 texts are refused with a ValueError")
+@exercise.holds("5 images and 3 texts are refused with a ValueError")
 def unequal(contrastive_loss, case):
     image, text = case.normal(B=5, D=4), case.normal(B=3, D=4)
     case.refuses(ValueError, contrastive_loss, image, text, 2.0)
@@ -134,7 +134,7 @@ def unchanged(contrastive_loss, case):
     case.unchanged()
 
 
-@exercise.holds("the gradients reach pictures, texts and the scale")
+@exercise.holds("the gradients reach images, texts and the scale")
 def gradients(contrastive_loss, case):
     image, text = pairs(case)
     scale = case.named(torch.tensor(2.5), "")

@@ -29,7 +29,7 @@ def similarities(image: Tensor, text: Tensor, scale: Tensor | float = 1.0) -> Te
 
 @exercise.wrong(
     "rows-only",
-    story="only the rows are asked: which text belongs to this picture, but never the reverse",
+    story="only the rows are asked: which text belongs to this image, but never the reverse",
     advice="one more cross-entropy, of the logits transposed, and the mean of the two",
 )
 def rows_only(image_embeddings, text_embeddings, scale):
@@ -38,7 +38,7 @@ def rows_only(image_embeddings, text_embeddings, scale):
 
 @exercise.wrong(
     "columns-only",
-    story="only the columns are asked: which picture belongs to this text, but never the reverse",
+    story="only the columns are asked: which image belongs to this text, but never the reverse",
     advice="one more cross-entropy, of the logits as they are, and the mean of the two",
 )
 def columns_only(image_embeddings, text_embeddings, scale):
@@ -178,10 +178,10 @@ def matrix_made_symmetric(image_embeddings, text_embeddings, scale):
 
 
 exercise.edit(
-    "only-pictures",
+    "only-images",
     ("@ text_embeddings.T", "@ image_embeddings.T"),
-    story="pictures are compared with pictures: the texts are not in the matrix",
-    advice="the matrix is picture times text: image_embeddings @ text_embeddings.T",
+    story="images are compared with images: the texts are not in the matrix",
+    advice="the matrix is image times text: image_embeddings @ text_embeddings.T",
 )
 
 
@@ -201,7 +201,7 @@ def right_answer_left_out(image_embeddings, text_embeddings, scale):
 @exercise.wrong(
     "yes-or-no",
     story="each cell is judged by itself by a sigmoid, as SigLIP does",
-    advice="CLIP's loss is a softmax: the texts of a batch compete for a picture",
+    advice="CLIP's loss is a softmax: the texts of a batch compete for an image",
     convention=True,
 )
 def yes_or_no(image_embeddings, text_embeddings, scale):
@@ -233,7 +233,7 @@ def unsafe_exp(image_embeddings, text_embeddings, scale):
 
 @exercise.wrong(
     "unequal-accepted",
-    story="5 pictures and 3 texts get a loss, although two pictures have no partner",
+    story="5 images and 3 texts get a loss, although two images have no partner",
     advice="compare the shapes first, and raise a ValueError that names both",
 )
 def unequal_accepted(image_embeddings, text_embeddings, scale):
@@ -254,7 +254,7 @@ exercise.edit(
 
 @exercise.wrong(
     "scales-in-place",
-    story="the caller's pictures are multiplied in place",
+    story="the caller's images are multiplied in place",
     advice="image *= scale changes the tensor that was passed in; write scale * image",
 )
 def scales_in_place(image_embeddings, text_embeddings, scale):

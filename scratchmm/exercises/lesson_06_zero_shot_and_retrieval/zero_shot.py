@@ -19,9 +19,9 @@ exercise = Exercise(
     section="From similarity to probability",
     needs=("zero_shot.class_embeddings",),
     hints=(
-        "A picture with the cosines 0.3 and 0.2 to two classes. With scale 1 the probabilities are "
+        "An image with the cosines 0.3 and 0.2 to two classes. With scale 1 the probabilities are "
         "0.52 and 0.48, with scale 10 they are 0.73 and 0.27, with scale 100 almost 1 and 0. They "
-        "always sum to 1 for each picture.",
+        "always sum to 1 for each image.",
         "It is the softmax of the contrastive loss, with the class sentences as the texts and without "
         "the loss. The scale is what the model learned; it decides how sure the answers are, never "
         "which is the first.",
@@ -32,28 +32,28 @@ exercise = Exercise(
 
 
 def inputs(case: Case) -> tuple[Tensor, Tensor]:
-    """Unit vectors of 3 pictures and 5 classes."""
+    """Unit vectors of 3 images and 5 classes."""
     image, classes = case.normal(B=3, E=4), case.normal(K=5, E=4)
     image, classes = F.normalize(image, dim=1), F.normalize(classes, dim=1)
     return case.named(image, "B E"), case.named(classes, "K E")
 
 
 def slow(image: Tensor, classes: Tensor, scale: Tensor | float) -> Tensor:
-    """The oracle: one picture at a time, the largest score taken off first."""
+    """The oracle: one image at a time, the largest score taken off first."""
     rows = []
-    for picture in image:
-        scores = torch.stack([scale * (picture * one).sum() for one in classes])
+    for one in image:
+        scores = torch.stack([scale * (one * row).sum() for row in classes])
         shares = (scores - scores.max()).exp()
         rows.append(shares / shares.sum())
     return torch.stack(rows)
 
 
-@exercise.holds("a row a picture, a column a class")
+@exercise.holds("a row an image, a column a class")
 def shape(zero_shot, case):
     case.shape(case.call(zero_shot, *inputs(case), 3.0), "B K")
 
 
-@exercise.holds("the probabilities of each picture sum to 1")
+@exercise.holds("the probabilities of each image sum to 1")
 def sums(zero_shot, case):
     got = case.call(zero_shot, *inputs(case), 3.0)
     case.equal(got.sum(dim=1), torch.ones(3), "sums")
@@ -66,14 +66,14 @@ def numbers(zero_shot, case):
         case.equal(case.call(zero_shot, image, classes, scale), slow(image, classes, scale))
 
 
-@exercise.holds("a picture alone gets the same probabilities as among others")
+@exercise.holds("an image alone gets the same probabilities as among others")
 def alone(zero_shot, case):
     image, classes = inputs(case)
     together = case.call(zero_shot, image, classes, 3.0)
     for row in range(3):
         one = case.named(image[row : row + 1], "B E")
         got = case.call(zero_shot, one, classes, 3.0)
-        case.equal(got, together[row : row + 1], f"picture {row}")
+        case.equal(got, together[row : row + 1], f"image {row}")
 
 
 @exercise.holds("without a scale it is 100")
@@ -95,17 +95,17 @@ def unchanged(zero_shot, case):
     case.unchanged()
 
 
-@exercise.holds("the gradients reach pictures, classes and the scale")
+@exercise.holds("the gradients reach images, classes and the scale")
 def gradients(zero_shot, case):
     scale = case.named(torch.tensor(2.5), "")
     case.gradients(zero_shot, slow, *inputs(case), scale)
 
 
 exercise.edit(
-    "softmax-over-pictures",
+    "softmax-over-images",
     ("logits.softmax(dim=-1)", "logits.softmax(dim=0)"),
-    story="the softmax runs over the pictures: they compete for each class",
-    advice="each picture's row sums to 1: dim=-1",
+    story="the softmax runs over the images: they compete for each class",
+    advice="each image's row sums to 1: dim=-1",
 )
 exercise.edit(
     "no-softmax",
@@ -161,14 +161,14 @@ exercise.edit(
 exercise.edit(
     "normalised-again",
     ("scale * image_embeddings", "scale * F.normalize(image_embeddings, dim=-1)"),
-    story="the pictures' vectors are made unit length once more, which changes their gradient too",
+    story="the images' vectors are made unit length once more, which changes their gradient too",
     advice="take the vectors as they are",
 )
 exercise.edit(
-    "classes-by-pictures",
+    "classes-by-images",
     ("return logits.softmax(dim=-1)", "return logits.softmax(dim=-1).T"),
     story="the result is (K, B)",
-    advice="a row a picture, a column a class",
+    advice="a row an image, a column a class",
 )
 exercise.edit(
     "winner-only",
@@ -198,7 +198,7 @@ exercise.edit(
 
 @exercise.wrong(
     "scales-in-place",
-    story="the caller's pictures are multiplied in place",
+    story="the caller's images are multiplied in place",
     advice="image *= scale changes the tensor that was passed in; write scale * image",
 )
 def scales_in_place(image_embeddings, classes, scale=100.0):
@@ -208,8 +208,8 @@ def scales_in_place(image_embeddings, classes, scale=100.0):
     return result
 
 
-@exercise.disguise("softmax-over-pictures")
-def over_pictures(image_embeddings, classes, scale=100.0):
+@exercise.disguise("softmax-over-images")
+def over_images(image_embeddings, classes, scale=100.0):
     return torch.softmax(scale * classes @ image_embeddings.T, dim=1).T
 
 

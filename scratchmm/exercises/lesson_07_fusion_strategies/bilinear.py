@@ -26,7 +26,7 @@ exercise = Exercise(
         "forward": "the bias, and for each pair (left, right) left^T W_k right for each output k",
     },
     hints=(
-        "A picture says (1, 2), the words (3), and one output has the weights 10 and 1 for it: "
+        "An image says (1, 2), the words (3), and one output has the weights 10 and 1 for it: "
         "1 * 10 * 3 + 2 * 1 * 3 = 36, plus the bias. With the words at (0) only the bias is left: a "
         "product needs both. Three modalities make three pairs, and the bias is still added once.",
         "A sum of what each says can't tell 'red and square' from 'red' and 'square'; a product can, "
@@ -39,8 +39,8 @@ exercise = Exercise(
         "weight: total = total + torch.einsum('bd,kds,bs->bk', vectors[left], weight, vectors[right])",
     ),
 )
-TWO = {"words": 4, "picture": 3}
-WIDTHS = {"words": 4, "picture": 3, "sound": 2}  # neither alphabetical nor by size
+TWO = {"words": 4, "image": 3}
+WIDTHS = {"words": 4, "image": 3, "sound": 2}  # neither alphabetical nor by size
 K = 6
 
 
@@ -54,7 +54,7 @@ def some_absent(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     features = given(case, WIDTHS)
     present = {
         "sound": torch.tensor([True, False, True, False, True]),
-        "picture": torch.tensor([True, True, False, False, False]),
+        "image": torch.tensor([True, True, False, False, False]),
     }
     for name, mask in present.items():
         features[name][~mask] = math.nan
@@ -108,7 +108,7 @@ def three(fusion_class, case):
 @exercise.holds("in whichever order the call names them, the result is the same")
 def any_order(fusion_class, case):
     fusion, features = case.build(fusion_class, WIDTHS, K), given(case, WIDTHS)
-    other = {name: features[name] for name in ("sound", "words", "picture")}
+    other = {name: features[name] for name in ("sound", "words", "image")}
     expected = slow(fusion, features)
     case.equal(case.call(fusion, other), expected)
 
@@ -116,7 +116,7 @@ def any_order(fusion_class, case):
 @exercise.holds("a name that is left out takes all its pairs with it, and only those")
 def left_out(fusion_class, case):
     fusion, features = case.build(fusion_class, WIDTHS, K), given(case, WIDTHS)
-    del features["picture"]
+    del features["image"]
     expected = slow(fusion, features)
     case.equal(case.call(fusion, features), expected)
 
@@ -143,11 +143,11 @@ def gradients(fusion_class, case):
     fusion = case.build(fusion_class, WIDTHS, K).double()
     features, present = some_absent(case)
 
-    def mine(words, picture, sound):
-        return fusion({"words": words, "picture": picture, "sound": sound}, present)
+    def mine(words, image, sound):
+        return fusion({"words": words, "image": image, "sound": sound}, present)
 
-    def oracle(words, picture, sound):
-        return slow(fusion, {"words": words, "picture": picture, "sound": sound}, present)
+    def oracle(words, image, sound):
+        return slow(fusion, {"words": words, "image": image, "sound": sound}, present)
 
     case.gradients(mine, oracle, *features.values(), parameters=fusion)
 

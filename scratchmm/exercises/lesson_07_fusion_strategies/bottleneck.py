@@ -24,8 +24,8 @@ exercise = Exercise(
     },
     drop=("_meet",),
     hints=(
-        "Say the bottleneck is one token, 10. The picture's block turns it into 12, the words' block "
-        "into 16: the new bottleneck is 14. The picture's tokens have seen each other and 10; of the "
+        "Say the bottleneck is one token, 10. The image's block turns it into 12, the words' block "
+        "into 16: the new bottleneck is 14. The image's tokens have seen each other and 10; of the "
         "words they hear in the next layer, through 14. Where a sample has no words, it is 12.",
         "Attention over all tokens of all streams costs the square of their sum, and everything "
         "sees everything. Here a stream sees itself and the bottleneck as it came in. So each stream "
@@ -40,7 +40,7 @@ exercise = Exercise(
         "both[:, :length] and both[:, length:]; after all streams mean_of_present(copies, present)",
     ),
 )
-LENGTHS = {"words": 5, "picture": 4, "sound": 7}
+LENGTHS = {"words": 5, "image": 4, "sound": 7}
 B, D, N = 8, 6, 2
 
 
@@ -56,7 +56,7 @@ def made(case, layer_class):
 
 def tokens(case, names=tuple(LENGTHS)):
     """Streams of these names, each with another axis for its length."""
-    axes = {"words": "T", "picture": "P", "sound": "F"}
+    axes = {"words": "T", "image": "P", "sound": "F"}
     sizes = {name: {"B": B, axes[name]: LENGTHS[name], "D": D} for name in names}
     return {name: case.normal(**sizes[name]) for name in names}
 
@@ -75,7 +75,7 @@ def all_there(streams):
 
 def padded(case, streams):
     """Some tokens are padding, never the first of a stream."""
-    axes = {"words": "T", "picture": "P", "sound": "F"}
+    axes = {"words": "T", "image": "P", "sound": "F"}
     masks = {}
     for name, x in streams.items():
         masks[name] = case.booleans(0.6, **{"B": B, axes[name]: x.shape[1]})
@@ -138,7 +138,7 @@ def shapes(layer_class, case):
     layer = made(case, layer_class)
     streams, shared = call(case, layer, tokens(case), bottleneck(case))
     case.shape(streams["words"], "B T D")
-    case.shape(streams["picture"], "B P D")
+    case.shape(streams["image"], "B P D")
     case.shape(streams["sound"], "B F D")
     case.shape(shared, "B N D")
 
@@ -158,17 +158,17 @@ def silent(layer_class, case):
 
 @exercise.holds("of one stream alone, its block has read tokens and bottleneck side by side")
 def alone(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case, ["picture"]), bottleneck(case)
+    layer, streams, shared = made(case, layer_class), tokens(case, ["image"]), bottleneck(case)
     agree(case, call(case, layer, streams, shared), oracle(layer, streams, shared))
 
 
-@exercise.holds("within a layer no stream hears of another: editing the words changes no picture")
+@exercise.holds("within a layer no stream hears of another: editing the words changes no image")
 def apart(layer_class, case):
     layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
     before = call(case, layer, streams, shared)[0]
     axes = {"words": case.named(streams["words"] * -2, "B T D")}
     after = call(case, layer, {**streams, **axes}, shared)[0]
-    for name in ("picture", "sound"):
+    for name in ("image", "sound"):
         case.equal(after[name], before[name], f"the stream of {name} after words were edited")
 
 
@@ -198,7 +198,7 @@ def padding(layer_class, case):
 @exercise.holds("in whichever order the streams come, each has its own block and column of present")
 def any_order(layer_class, case):
     layer, shared = made(case, layer_class), bottleneck(case)
-    streams = tokens(case, ["sound", "words", "picture"])
+    streams = tokens(case, ["sound", "words", "image"])
     present = absences(streams)
     real = only_there(streams, present)
     got = call(case, layer, streams, shared, real, present)
@@ -220,13 +220,13 @@ def unchanged(layer_class, case):
 @exercise.holds("the gradients reach tokens, bottleneck and every block")
 def gradients(layer_class, case):
     layer = made(case, layer_class).double()
-    streams = tokens(case, ["words", "picture", "sound"])
+    streams = tokens(case, ["words", "image", "sound"])
     present = absences(streams)
     real = only_there(streams, present)
 
     def joined(function):
-        def layer(words, picture, sound, shared):
-            given = {"words": words, "picture": picture, "sound": sound}
+        def layer(words, image, sound, shared):
+            given = {"words": words, "image": image, "sound": sound}
             found, middle = function(given, shared, real, present)
             read = [x.masked_fill(~real[name][..., None], 0.0) for name, x in found.items()]
             return torch.cat([*read, middle], dim=1)

@@ -25,10 +25,10 @@ exercise = Exercise(
         "the network",
     },
     hints=(
-        "A picture says (5, 6), the words say (7), made with widths picture, then words: the network "
+        "An image says (5, 6), the words say (7), made with widths image, then words: the network "
         "reads (5, 6, 7), also where the call names the words first. Without the words it reads "
         "(5, 6, 0). The first Linear layer has 2 + 1 = 3 inputs.",
-        "Each input of the network has a meaning: its first numbers are always the picture's. So the "
+        "Each input of the network has a meaning: its first numbers are always the image's. So the "
         "order may not depend on the caller, and what is absent leaves its place empty and does not "
         "let the others move up. The lesson shows it under Early fusion.",
         "__init__: D is the sum of the widths; modalities.network makes Linear, GELU, Linear. "
@@ -39,7 +39,7 @@ exercise = Exercise(
         "return self.network(torch.cat(list(vectors.values()), dim=-1))",
     ),
 )
-WIDTHS = {"words": 4, "picture": 3, "sound": 2}  # neither alphabetical nor by size
+WIDTHS = {"words": 4, "image": 3, "sound": 2}  # neither alphabetical nor by size
 K, HIDDEN = 5, 6
 
 
@@ -53,7 +53,7 @@ def some_absent(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     features = given(case)
     present = {
         "sound": torch.tensor([True, False, True, True, False, True, False]),
-        "picture": torch.tensor([False, True, True, False, False, True, True]),
+        "image": torch.tensor([False, True, True, False, False, True, True]),
     }
     for name, mask in present.items():
         features[name][~mask] = math.nan
@@ -110,14 +110,14 @@ def numbers(fusion_class, case):
 @exercise.holds("in whichever order the call names them, the result is the same")
 def any_order(fusion_class, case):
     fusion, features = case.build(fusion_class, WIDTHS, K, HIDDEN), given(case)
-    other = {name: features[name] for name in ("sound", "words", "picture")}
+    other = {name: features[name] for name in ("sound", "words", "image")}
     case.equal(case.call(fusion, other), oracle(fusion, features))
 
 
 @exercise.holds("a name that is left out is zeros for all samples")
 def left_out(fusion_class, case):
     fusion, features = case.build(fusion_class, WIDTHS, K, HIDDEN), given(case)
-    del features["picture"]
+    del features["image"]
     case.equal(case.call(fusion, features), oracle(fusion, features))
 
 
@@ -146,10 +146,10 @@ def gradients(fusion_class, case):
     fusion = case.build(fusion_class, WIDTHS, K, HIDDEN).double()
     features, present = some_absent(case)
 
-    def mine(words, picture, sound):
-        return fusion({"words": words, "picture": picture, "sound": sound}, present)
+    def mine(words, image, sound):
+        return fusion({"words": words, "image": image, "sound": sound}, present)
 
-    def slow(words, picture, sound):
-        return oracle(fusion, {"words": words, "picture": picture, "sound": sound}, present)
+    def slow(words, image, sound):
+        return oracle(fusion, {"words": words, "image": image, "sound": sound}, present)
 
     case.gradients(mine, slow, *features.values(), parameters=fusion)

@@ -17,15 +17,15 @@ exercise = Exercise(
     difficulty=2,
     section="A view is missing",
     hints=(
-        "Widths: picture 1, words 1. The call names the words (5, nan), present in the first sample "
-        "alone, and the picture (7, 8). Returned are {picture: (7, 8), words: (5, 0)}, in this "
-        "order, and [[True, True], [True, False]]. Without the picture its vector is (0, 0), and "
+        "Widths: image 1, words 1. The call names the words (5, nan), present in the first sample "
+        "alone, and the image (7, 8). Returned are {image: (7, 8), words: (5, 0)}, in this "
+        "order, and [[True, True], [True, False]]. Without the image its vector is (0, 0), and "
         "the call is refused: the second sample has nobody.",
         "A model that waits for a camera that failed must neither stop nor read what stands in the "
         "memory. So the numbers of an absent modality do not matter, and a mask beside them says "
         "that they are no measurement: a zero alone could be one. The lesson tells it under A view "
         "is missing.",
-        "check_names and check_batch refuse what does not fit, the second gives B; who_is_present "
+        "check_names and check_batch refuse what does not fit, the second gives B; presence_mask "
         "gives there (B, M). Then for each name of widths, in their order: its features, or zeros "
         "(B, D) of the features' type if it was left out; where column m of there is False put 0. "
         "Think of nan times 0.",
@@ -34,7 +34,7 @@ exercise = Exercise(
         "index, (name, width) from enumerate(widths.items()); return vectors, there",
     ),
 )
-WIDTHS = {"words": 5, "picture": 3, "sound": 2}  # neither alphabetical nor by size
+WIDTHS = {"words": 5, "image": 3, "sound": 2}  # neither alphabetical nor by size
 B = 8
 
 
@@ -43,12 +43,12 @@ def vectors(case, dtype=torch.float32):
     return {
         "sound": case.normal(B=B, U=2, dtype=dtype),
         "words": case.normal(B=B, D=5, dtype=dtype),
-        "picture": case.normal(B=B, S=3, dtype=dtype),
+        "image": case.normal(B=B, S=3, dtype=dtype),
     }
 
 
 def some_absent(case):
-    """Masks of words and sound (pictures are always there), bool (B,) each."""
+    """Masks of words and sound (images are always there), bool (B,) each."""
     sound = torch.tensor([1, 1, 0, 1, 0, 0, 0, 1]).bool()
     words = torch.tensor([1, 0, 1, 1, 0, 1, 0, 0]).bool()
     return {"sound": case.named(sound, "B"), "words": case.named(words, "B")}
@@ -93,7 +93,7 @@ def order(gather, case):
 @exercise.holds("a name that is left out has zeros for all samples, and False in its column")
 def left_out(gather, case):
     features = vectors(case)
-    del features["picture"]
+    del features["image"]
     agree(case, case.call(gather, features, WIDTHS), expected(features))
 
 
@@ -116,7 +116,7 @@ def garbage(gather, case):
 )
 def present_as_is(gather, case):
     features, present = vectors(case), some_absent(case)
-    features["picture"][2:4] = 0.0
+    features["image"][2:4] = 0.0
     features["sound"][present["sound"]] = 0.0
     features["words"][0, 2] = math.nan
     agree(case, case.call(gather, features, WIDTHS, present), expected(features, present))
@@ -125,7 +125,7 @@ def present_as_is(gather, case):
 @exercise.holds("the vectors have the features' dtype, also those of zeros")
 def dtype(gather, case):
     features, present = vectors(case, torch.float64), some_absent(case)
-    del features["picture"]
+    del features["image"]
     present["sound"] = case.named(~present["words"], "B")
     got = case.call(gather, features, WIDTHS, present)
     agree(case, got, expected(features, present, torch.float64))
@@ -134,7 +134,7 @@ def dtype(gather, case):
 @exercise.holds("a sample without any modality is refused with a ValueError")
 def nobody(gather, case):
     features, present = vectors(case), some_absent(case)
-    del features["picture"]  # the fifth sample has nobody now
+    del features["image"]  # the fifth sample has nobody now
     case.refuses(ValueError, gather, features, WIDTHS, present)
 
 
@@ -184,8 +184,8 @@ def gradients(gather, case):
         features[name][~mask] = math.nan
 
     def joined(function):
-        def gather(sound, words, picture):
-            given = {"sound": sound, "words": words, "picture": picture}
+        def gather(sound, words, image):
+            given = {"sound": sound, "words": words, "image": image}
             found = function(given, WIDTHS, present)[0]
             squares = [found[name] ** 2 for name in WIDTHS]
             return torch.cat(squares, dim=1)

@@ -5,14 +5,14 @@
 import torch
 
 from scratchmm.exercises.lesson_07_fusion_strategies.gather import exercise
-from scratchmm.fusion.modalities import check_batch, check_names, who_is_present
+from scratchmm.fusion.modalities import check_batch, check_names, presence_mask
 
 
 def checked(features, widths, present=None):
     """All that is refused is refused; who is there, bool (B, M)."""
     check_names("features", features, widths)
     batch = check_batch(features, {name: (width,) for name, width in widths.items()})
-    return who_is_present(features, widths, present, batch)
+    return presence_mask(features, widths, present, batch)
 
 
 def filled(features, widths):
@@ -60,7 +60,7 @@ def nan_to_zero(features, widths, present=None):
 @exercise.wrong(
     "zeros-are-absence",
     story="who is there is read off the numbers: a vector of zeros counts as absent",
-    advice="zeros may be a measurement: return what who_is_present says",
+    advice="zeros may be a measurement: return what presence_mask says",
 )
 def zeros_are_absence(features, widths, present=None):
     there = checked(features, widths, present)
@@ -145,7 +145,7 @@ def left_out_missing(features, widths, present=None):
 def left_out_is_there(features, widths, present=None):
     checked(features, widths, present)
     found = filled(features, widths)
-    there = who_is_present(found, widths, present, len(next(iter(found.values()))))
+    there = presence_mask(found, widths, present, len(next(iter(found.values()))))
     return zeroed(features, widths, there), there
 
 
@@ -165,7 +165,7 @@ def no_mask_absent(features, widths, present=None):
 @exercise.wrong(
     "masks-not-handed-on",
     story="present is not looked at: only names that are left out are absent",
-    advice="who_is_present(features, widths, present, batch)",
+    advice="presence_mask(features, widths, present, batch)",
 )
 def masks_not_handed_on(features, widths, present=None):
     there = checked(features, widths)
@@ -217,7 +217,7 @@ def float32_zeros(features, widths, present=None):
 @exercise.wrong(
     "nobody-allowed",
     story="a sample without any modality is let through",
-    advice="who_is_present refuses it: do not go around it",
+    advice="presence_mask refuses it: do not go around it",
 )
 def nobody_allowed(features, widths, present=None):
     check_names("features", features, widths)
@@ -247,7 +247,7 @@ def unknown_allowed(features, widths, present=None):
 def misfits_allowed(features, widths, present=None):
     check_names("features", features, widths)
     count = max(len(x) for x in features.values())
-    there = who_is_present(features, widths, present, count)
+    there = presence_mask(features, widths, present, count)
     like = next(iter(features.values()))
     found = {}
     for index, (name, width) in enumerate(widths.items()):
@@ -259,7 +259,7 @@ def misfits_allowed(features, widths, present=None):
 @exercise.wrong(
     "masks-of-any-batch",
     story="it does not refuse a mask of another batch than the features'",
-    advice="who_is_present(features, widths, present, batch) compares them",
+    advice="presence_mask(features, widths, present, batch) compares them",
 )
 def masks_of_any_batch(features, widths, present=None):
     batch = len(next(iter(features.values())))
@@ -274,7 +274,7 @@ def masks_of_any_batch(features, widths, present=None):
 @exercise.wrong(
     "ghosts-allowed",
     story="a mask of a modality without features is not looked at",
-    advice="who is said to be present must have features: who_is_present refuses it",
+    advice="who is said to be present must have features: presence_mask refuses it",
 )
 def ghosts_allowed(features, widths, present=None):
     known = {name: mask for name, mask in (present or {}).items() if name in features}

@@ -42,7 +42,7 @@ exercise = Exercise(
         'torch.einsum("rk...,rkd->rk...d", product, factor), and .sum(dim=0) at the end.',
     ),
 )
-WIDTHS = {"words": 5, "picture": 3, "sound": 1}  # neither alphabetical nor by size
+WIDTHS = {"words": 5, "image": 3, "sound": 1}  # neither alphabetical nor by size
 B, K, R = 9, 7, 8
 
 
@@ -50,7 +50,7 @@ def vectors(case: Case) -> dict[str, Tensor]:
     """Features of 9 samples, the words last: not the order of WIDTHS."""
     return {
         "sound": case.normal(B=B, U=1),
-        "picture": case.normal(B=B, S=3),
+        "image": case.normal(B=B, S=3),
         "words": case.normal(B=B, D=5),
     }
 
@@ -60,7 +60,7 @@ def some_absent(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     features = vectors(case)
     present = {
         "sound": torch.tensor([1, 0, 1, 1, 0, 1, 0, 0, 1]).bool(),
-        "picture": torch.tensor([0, 1, 1, 0, 0, 1, 1, 0, 1]).bool(),
+        "image": torch.tensor([0, 1, 1, 0, 0, 1, 1, 0, 1]).bool(),
     }
     for name, mask in present.items():
         features[name][~mask] = math.nan
@@ -81,16 +81,16 @@ def whole(factors):
     """The tensor (K, 6, 4, 2) of three modalities, rank by rank."""
     total = torch.tensor(0.0)
     for r in range(len(factors["words"])):
-        words, picture, sound = (factors[name][r] for name in WIDTHS)
-        outer = words[:, :, None, None] * picture[:, None, :, None] * sound[:, None, None, :]
+        words, image, sound = (factors[name][r] for name in WIDTHS)
+        outer = words[:, :, None, None] * image[:, None, :, None] * sound[:, None, None, :]
         total = total + outer
     return total
 
 
 def oracle(fusion, features, present=None):
     """All products of all modalities, times the whole tensor."""
-    words, picture, sound = (with_one(features, name, present) for name in WIDTHS)
-    products = words[:, :, None, None] * picture[:, None, :, None] * sound[:, None, None, :]
+    words, image, sound = (with_one(features, name, present) for name in WIDTHS)
+    products = words[:, :, None, None] * image[:, None, :, None] * sound[:, None, None, :]
     weights = whole(fusion.factors)
     return products.flatten(1) @ weights.flatten(1).T
 
@@ -132,7 +132,7 @@ def numbers(fusion_class, case):
 @exercise.holds("a name that is left out is (0, ..., 0, 1) for all samples")
 def left_out(fusion_class, case):
     fusion, features = made(case, fusion_class), vectors(case)
-    del features["picture"]
+    del features["image"]
     case.equal(case.call(fusion, features), oracle(fusion, features))
 
 
@@ -162,8 +162,8 @@ def gradients(fusion_class, case):
     features, present = some_absent(case)
 
     def named(function):
-        def fused(sound, picture, words):
-            return function({"words": words, "sound": sound, "picture": picture}, present)
+        def fused(sound, image, words):
+            return function({"words": words, "sound": sound, "image": image}, present)
 
         return fused
 

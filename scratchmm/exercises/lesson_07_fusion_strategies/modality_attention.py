@@ -25,9 +25,9 @@ exercise = Exercise(
         "first by norm and output"
     },
     hints=(
-        "A sample has words, but no picture. The three tokens are the answer, the words and the "
-        "picture; what may be seen is (True, True, False), for every sample another row. If the "
-        "picture were seen as zeros, its layer would still make its bias of them: a token like any.",
+        "A sample has words, but no image. The three tokens are the answer, the words and the "
+        "image; what may be seen is (True, True, False), for every sample another row. If the "
+        "image were seen as zeros, its layer would still make its bias of them: a token like any.",
         "Absence is padding: a place in the row of tokens that nobody may look at. The answer token "
         "says nothing of its own; it is there to look at the others, it is always there, and it is "
         "the one that is read at the end. The lesson tells it under Attention over modalities.",
@@ -41,7 +41,7 @@ exercise = Exercise(
         "seen)); self.output(self.norm(x[:, 0]))",
     ),
 )
-WIDTHS = {"words": 5, "picture": 3, "sound": 2}  # neither alphabetical nor by size
+WIDTHS = {"words": 5, "image": 3, "sound": 2}  # neither alphabetical nor by size
 B, K, D = 8, 7, 6
 
 
@@ -61,7 +61,7 @@ def vectors(case):
     return {
         "sound": case.normal(B=B, U=2),
         "words": case.normal(B=B, T=5),
-        "picture": case.normal(B=B, S=3),
+        "image": case.normal(B=B, S=3),
     }
 
 
@@ -120,7 +120,7 @@ def numbers(fusion_class, case):
 @exercise.holds("a name that is left out is no token for anyone")
 def left_out(fusion_class, case):
     fusion, features = made(case, fusion_class), vectors(case)
-    del features["picture"]
+    del features["image"]
     case.equal(case.call(fusion, features), oracle(fusion, features))
 
 
@@ -160,8 +160,8 @@ def gradients(fusion_class, case):
     features, present = some_absent(case)
 
     def named(function):
-        def fused(sound, words, picture):
-            return function({"sound": sound, "words": words, "picture": picture}, present)
+        def fused(sound, words, image):
+            return function({"sound": sound, "words": words, "image": image}, present)
 
         return fused
 

@@ -18,9 +18,9 @@ exercise = Exercise(
     section="A view is missing",
     needs=("modalities.gather",),
     hints=(
-        "Picture and words, share 1: everything is hidden, so each sample keeps one: about half of "
-        "them the picture, the others the words. With share 0.5 a quarter of the samples keep both. "
-        "A sample that had no picture has none afterwards, and keeps its words whatever the share.",
+        "Image and words, share 1: everything is hidden, so each sample keeps one: about half of "
+        "them the image, the others the words. With share 0.5 a quarter of the samples keep both. "
+        "A sample that had no image has none afterwards, and keeps its words whatever the share.",
         "Who has always had all learns to lean on the best. Here a sample loses a modality as if its "
         "camera had failed, each on its own; only a sample without anything could teach nothing. "
         "Nothing is scaled up as in ordinary dropout: the model is told who is there.",
@@ -46,7 +46,7 @@ def everyone(*names, B=MANY):
 
 def some(case, B=60):
     """Three modalities, each absent in some samples; a few samples have none at all."""
-    names = ("words", "picture", "sound")
+    names = ("words", "image", "sound")
     return {name: case.booleans(0.6, B=B) for name in names}
 
 
@@ -100,7 +100,7 @@ def form(modality_dropout, case):
 @exercise.holds("each sample is on its own: not all of a batch lose the same")
 def each_sample(modality_dropout, case):
     look = looked_at(modality_dropout, lambda before, left: left.unique(dim=1).shape[1] > 1)
-    present = everyone("picture", "words", "sound", B=500)
+    present = everyone("image", "words", "sound", B=500)
     got = case.call(look, present, 0.3, generator(case))
     case.equal(got, True, "whether samples differ in what is left")
 
@@ -141,51 +141,51 @@ def on_its_own(modality_dropout, case):
         return {f"{n} left": parts(left.sum(dim=0) == n, of=10) for n in (1, 2, 3)}
 
     look = looked_at(modality_dropout, look)
-    got = case.call(look, everyone("picture", "words", "sound"), 0.5, generator(case))
+    got = case.call(look, everyone("image", "words", "sound"), 0.5, generator(case))
     case.equal(got, {"1 left": 5, "2 left": 4, "3 left": 1}, "samples, in tenths")
 
 
 @exercise.holds("of two, each is missing in p - p^2 / 2 of the samples; both are kept by (1 - p)^2")
 def as_many(modality_dropout, case):
     def look(before, left):
-        told = {"without picture": parts(~left[0]), "without words": parts(~left[1])}
+        told = {"without image": parts(~left[0]), "without words": parts(~left[1])}
         return {**told, "with both": parts(left.all(dim=0))}
 
     look = looked_at(modality_dropout, look)
-    got = case.call(look, everyone("picture", "words"), 0.7, generator(case))
-    expected = {"without picture": 9, "without words": 9, "with both": 2}
+    got = case.call(look, everyone("image", "words"), 0.7, generator(case))
+    expected = {"without image": 9, "without words": 9, "with both": 2}
     case.equal(got, expected, "samples, in twentieths")
 
 
 @exercise.holds("shares go by name; a name that has none is never hidden")
 def by_name(modality_dropout, case):
     def look(before, left):
-        told = {name: parts(~left[i]) for i, name in enumerate(("picture", "words", "sound"))}
-        return {**told, "picture and words": parts(~left[0] & ~left[1])}
+        told = {name: parts(~left[i]) for i, name in enumerate(("image", "words", "sound"))}
+        return {**told, "image and words": parts(~left[0] & ~left[1])}
 
     look = looked_at(modality_dropout, look)
-    present = everyone("picture", "words", "sound")
-    got = case.call(look, present, {"words": 0.2, "picture": 0.5}, generator(case))
-    expected = {"picture": 10, "words": 4, "sound": 0, "picture and words": 2}
+    present = everyone("image", "words", "sound")
+    got = case.call(look, present, {"words": 0.2, "image": 0.5}, generator(case))
+    expected = {"image": 10, "words": 4, "sound": 0, "image and words": 2}
     case.equal(got, expected, "how often each is missing, in twentieths")
 
 
 @exercise.holds("the one that stays is chosen evenly, whatever the shares")
 def evenly(modality_dropout, case):
-    look = looked_at(modality_dropout, who_is_left(("picture", "words")))
-    shares = {"picture": 1.0, "words": 0.6}
-    got = case.call(look, everyone("picture", "words"), shares, generator(case))
-    case.equal(got, {"picture": 3, "words": 7}, "who is left, in tenths of the samples")
+    look = looked_at(modality_dropout, who_is_left(("image", "words")))
+    shares = {"image": 1.0, "words": 0.6}
+    got = case.call(look, everyone("image", "words"), shares, generator(case))
+    case.equal(got, {"image": 3, "words": 7}, "who is left, in tenths of the samples")
 
 
 @exercise.holds("the one that stays is chosen among those that were there, evenly too")
 def among_those(modality_dropout, case):
-    look = looked_at(modality_dropout, who_is_left(("picture", "words", "sound")))
-    present = everyone("picture", "words", "sound")
+    look = looked_at(modality_dropout, who_is_left(("image", "words", "sound")))
+    present = everyone("image", "words", "sound")
     present["words"][: MANY // 2] = False
-    present["picture"][MANY // 2 :] = False
+    present["image"][MANY // 2 :] = False
     got = case.call(look, present, 1.0, generator(case))
-    # The words or the picture have the other half: quarters, which tenths would round by chance.
+    # The words or the image have the other half: quarters, which tenths would round by chance.
     case.equal(got.get("sound"), 5, "samples with the sound alone, in tenths")
 
 
@@ -204,7 +204,7 @@ def from_the_generator(modality_dropout, case):
         differ = [not torch.equal(results[0], other) for other in results[1:]]
         return {"the next call differs": differ[0], "the same state differs": differ[1]}
 
-    got = case.call(thrice, everyone("picture", "words", B=500), 0.6, generator(case))
+    got = case.call(thrice, everyone("image", "words", B=500), 0.6, generator(case))
     case.equal(got, {"the next call differs": True, "the same state differs": False})
 
 
@@ -234,5 +234,5 @@ def whole_share(modality_dropout, case):
 @exercise.holds("masks of different batch sizes are refused with a ValueError")
 def sizes(modality_dropout, case):
     for size in (4, 1):
-        present = {**everyone("words", B=3), **everyone("picture", B=size)}
+        present = {**everyone("words", B=3), **everyone("image", B=size)}
         case.refuses(ValueError, modality_dropout, present, 0.5, generator(case))

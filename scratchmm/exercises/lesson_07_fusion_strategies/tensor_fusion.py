@@ -26,8 +26,8 @@ exercise = Exercise(
         "forward": "append a 1 to each vector, zeros where absent; outer_product; output",
     },
     hints=(
-        "A picture says (2), the words (5). With a 1 behind each, (2, 1) and (5, 1) make (10, 2, 5, "
-        "1): the product of both, the picture alone, the words alone, and a 1 for the bias. Without "
+        "An image says (2), the words (5). With a 1 behind each, (2, 1) and (5, 1) make (10, 2, 5, "
+        "1): the product of both, the image alone, the words alone, and a 1 for the bias. Without "
         "the ones there is only 10. Without the words, (2, 1) and (0, 1) make (0, 2, 0, 1).",
         "A product of all modalities is 0 as soon as one of them is. The 1 lets every modality step "
         "aside, so the tensor also holds what each smaller group says. For the same reason the layer "
@@ -40,8 +40,8 @@ exercise = Exercise(
         "return self.output(outer_product([append_one(x) for x in vectors.values()]))",
     ),
 )
-TWO = {"words": 4, "picture": 3}
-WIDTHS = {"words": 3, "picture": 4, "sound": 2}  # neither alphabetical nor by size
+TWO = {"words": 4, "image": 3}
+WIDTHS = {"words": 3, "image": 4, "sound": 2}  # neither alphabetical nor by size
 K = 6
 
 
@@ -55,7 +55,7 @@ def some_absent(case: Case) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     features = given(case, WIDTHS)
     present = {
         "sound": torch.tensor([True, False, True, False, True]),
-        "picture": torch.tensor([True, True, False, False, False]),
+        "image": torch.tensor([True, True, False, False, False]),
     }
     for name, mask in present.items():
         features[name][~mask] = math.nan
@@ -101,22 +101,22 @@ def ones_alone(fusion_class, case):
     case.equal(case.call(fusion, zeros), expected)
 
 
-@exercise.holds("where the picture is zeros, the words alone are a linear layer")
+@exercise.holds("where the image is zeros, the words alone are a linear layer")
 def words_alone(fusion_class, case):
     fusion, words = case.build(fusion_class, TWO, K), case.normal(B=5, D=4)
     weight = fusion.output.weight.detach().clone().view(6, 5, 4)[:, :, -1]
     expected = words @ weight[:, :4].T + weight[:, 4]
-    case.equal(case.call(fusion, {"words": words, "picture": torch.zeros(5, 3)}), expected)
+    case.equal(case.call(fusion, {"words": words, "image": torch.zeros(5, 3)}), expected)
 
 
-@exercise.holds("two modalities: the weighted sum of all products of (words, 1) and (picture, 1)")
+@exercise.holds("two modalities: the weighted sum of all products of (words, 1) and (image, 1)")
 def two(fusion_class, case):
     fusion, features = case.build(fusion_class, TWO, K), given(case, TWO)
     expected = torch.zeros(5, K)
     weight = fusion.output.weight.detach().clone()
     for place, (i, j) in enumerate(product(range(5), range(4))):
         left = features["words"][:, i] if i < 4 else torch.ones(5)
-        right = features["picture"][:, j] if j < 3 else torch.ones(5)
+        right = features["image"][:, j] if j < 3 else torch.ones(5)
         expected += (left * right)[:, None] * weight[:, place]
     case.equal(case.call(fusion, features), expected)
 
@@ -131,7 +131,7 @@ def three(fusion_class, case):
 @exercise.holds("in whichever order the call names them, the result is the same")
 def any_order(fusion_class, case):
     fusion, features = case.build(fusion_class, WIDTHS, K), given(case, WIDTHS)
-    other = {name: features[name] for name in ("sound", "words", "picture")}
+    other = {name: features[name] for name in ("sound", "words", "image")}
     expected = slow(fusion, features, WIDTHS)
     case.equal(case.call(fusion, other), expected)
 
@@ -139,7 +139,7 @@ def any_order(fusion_class, case):
 @exercise.holds("a name that is left out is (0, ..., 0, 1): what the others say stays")
 def left_out(fusion_class, case):
     fusion, features = case.build(fusion_class, WIDTHS, K), given(case, WIDTHS)
-    del features["picture"]
+    del features["image"]
     expected = slow(fusion, features, WIDTHS)
     case.equal(case.call(fusion, features), expected)
 
@@ -163,11 +163,11 @@ def gradients(fusion_class, case):
     fusion = case.build(fusion_class, WIDTHS, K).double()
     features, present = some_absent(case)
 
-    def mine(words, picture, sound):
-        return fusion({"words": words, "picture": picture, "sound": sound}, present)
+    def mine(words, image, sound):
+        return fusion({"words": words, "image": image, "sound": sound}, present)
 
-    def oracle(words, picture, sound):
-        named = {"words": words, "picture": picture, "sound": sound}
+    def oracle(words, image, sound):
+        named = {"words": words, "image": image, "sound": sound}
         return slow(fusion, named, WIDTHS, present)
 
     case.gradients(mine, oracle, *features.values(), parameters=fusion)

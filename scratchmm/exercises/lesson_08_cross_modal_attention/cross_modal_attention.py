@@ -10,24 +10,24 @@ from torch import Tensor
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.lesson_01_attention.multi_head_attention import by_torch
-from scratchmm.fusion.cross_modal import Looked
+from scratchmm.fusion.cross_modal import CrossAttentionOutput
 
 exercise = Exercise(
     id="cross_modal.CrossModalAttention",
     target="scratchmm.fusion.cross_modal:CrossModalAttention",
-    title="Words look at the picture",
+    title="Words look at the image",
     goal="x asks, the context answers, nobody sees padding; also tell where each has looked",
     minutes=15,
     difficulty=2,
-    section="Words look at the picture",
+    section="Words look at the image",
     needs=("attention.MultiHeadAttention", "attention.padding_mask"),
     methods={
-        "forward": "let x ask and the context answer where real is True; return Looked, and refuse "
-        "what does not fit (ValueError)"
+        "forward": "let x ask and the context answer where real is True; return CrossAttentionOutput, "
+        "and refuse what does not fit (ValueError)"
     },
     hints=(
-        "3 words ask a picture of 5 patches: 3 vectors come back, and 2 heads have looked with "
-        "weights (2, 3, 5). If 5 come back, the picture has asked. If real is False for patches 3 "
+        "3 words ask an image of 5 patches: 3 vectors come back, and 2 heads have looked with "
+        "weights (2, 3, 5). If 5 come back, the image has asked. If real is False for patches 3 "
         "and 4 of a sample, then columns 3 and 4 of its weights are 0, for each of the 3 words.",
         "Queries are made of the one that asks; keys and values of the one that is asked. So the "
         "length of the result is that of x, and the mask speaks of the context: it hides answers, "
@@ -39,7 +39,7 @@ exercise = Exercise(
         "for, weights (B, H, L, S). No sum with x: that is left to the model around it.",
         'check_stream("context tokens", context, self.attention.key.in_features, real, len(x)) and '
         "the same for x alone; mask = None if real is None else padding_mask(real); return "
-        "Looked(*self.attention(x, context, mask, return_weights=True))",
+        "CrossAttentionOutput(*self.attention(x, context, mask, return_weights=True))",
     ),
 )
 
@@ -63,19 +63,21 @@ def some_real(case: Case) -> Tensor:
     return case.named(real, "B S")
 
 
-def expected(layer: Any, x: Tensor, context: Tensor, real: Tensor | None = None) -> Looked:
+def expected(
+    layer: Any, x: Tensor, context: Tensor, real: Tensor | None = None
+) -> CrossAttentionOutput:
     """The oracle: torch's own attention, under the layer's weights."""
     mask = None if real is None else real.view(len(real), 1, 1, -1)
-    return Looked(*by_torch(layer.attention, x, context, mask))
+    return CrossAttentionOutput(*by_torch(layer.attention, x, context, mask))
 
 
-def looked(case: Case, got: Any) -> Looked:
+def looked(case: Case, got: Any) -> CrossAttentionOutput:
     """The result, if it is one."""
-    case.true(isinstance(got, Looked), "a Looked(output, weights)", got)
+    case.true(isinstance(got, CrossAttentionOutput), "a CrossAttentionOutput(output, weights)", got)
     return got
 
 
-@exercise.holds("one vector for each that asks, and weights (B, H, L, S), as Looked")
+@exercise.holds("one vector for each that asks, and weights (B, H, L, S), as CrossAttentionOutput")
 def shape(layer_class, case):
     layer = made(case, layer_class)
     got = looked(case, case.call(layer, *streams(case)))

@@ -7,7 +7,7 @@ import math
 import torch
 
 from scratchmm.exercises.lesson_08_cross_modal_attention.cross_modal_attention import exercise
-from scratchmm.fusion.cross_modal import Looked, check_stream
+from scratchmm.fusion.cross_modal import CrossAttentionOutput, check_stream
 from scratchmm.layers.attention import padding_mask
 
 
@@ -20,7 +20,7 @@ def checked(self, x, context, real):
 def look(self, x, context, mask, check=None):
     """The right answer under a mask (B, 1, 1, S). check: the mask as given, to be checked."""
     checked(self, x, context, check)
-    return Looked(*self.attention(x, context, mask, return_weights=True))
+    return CrossAttentionOutput(*self.attention(x, context, mask, return_weights=True))
 
 
 def seen_by_hand(self, x, context, real, softmax):
@@ -34,7 +34,7 @@ def seen_by_hand(self, x, context, real, softmax):
     hidden = x.new_zeros(len(x), context.shape[1]).bool() if real is None else ~real
     scores = query @ key.mT / math.sqrt(query.shape[-1])
     weights = softmax(scores, hidden[:, None, None])
-    return Looked(part.output((weights @ value).transpose(1, 2).flatten(2)), weights)
+    return CrossAttentionOutput(part.output((weights @ value).transpose(1, 2).flatten(2)), weights)
 
 
 exercise.edit(
@@ -45,7 +45,7 @@ exercise.edit(
 )
 exercise.edit(
     "weights-detached",
-    ("Looked(output, weights)", "Looked(output, weights.detach())"),
+    ("CrossAttentionOutput(output, weights)", "CrossAttentionOutput(output, weights.detach())"),
     story="the weights are cut off, so that no loss can guide where it looks",
     advice="no detach(): hand the weights on as they come",
 )
@@ -93,31 +93,31 @@ exercise.edit(
 )
 exercise.edit(
     "adds-x",
-    ("Looked(output, weights)", "Looked(x + output, weights)"),
+    ("CrossAttentionOutput(output, weights)", "CrossAttentionOutput(x + output, weights)"),
     story="the answer is added to x here already",
     advice="return what attention gives; the sum and the norm belong to the model around it",
 )
 exercise.edit(
     "pair-exchanged",
-    ("Looked(output, weights)", "Looked(weights, output)"),
+    ("CrossAttentionOutput(output, weights)", "CrossAttentionOutput(weights, output)"),
     story="output and weights have changed places",
-    advice="Looked(output, weights), in this order",
+    advice="CrossAttentionOutput(output, weights), in this order",
 )
 exercise.edit(
     "plain-pair",
-    ("Looked(output, weights)", "(output, weights)"),
+    ("CrossAttentionOutput(output, weights)", "(output, weights)"),
     story="the results come as a plain pair, without their names",
-    advice="return Looked(output, weights), so that others may write .output",
+    advice="return CrossAttentionOutput(output, weights), so that others may write .output",
 )
 exercise.edit(
     "output-alone",
-    ("Looked(output, weights)", "output"),
+    ("CrossAttentionOutput(output, weights)", "output"),
     story="only the output is returned",
-    advice="return Looked(output, weights); self.attention gives both with return_weights=True",
+    advice="CrossAttentionOutput(output, weights): self.attention gives both with return_weights",
 )
 exercise.edit(
     "weights-averaged",
-    ("Looked(output, weights)", "Looked(output, weights.mean(1))"),
+    ("CrossAttentionOutput(output, weights)", "CrossAttentionOutput(output, weights.mean(1))"),
     story="the weights are averaged over the heads, as torch's own layer does",
     advice="return them for every head: (B, H, L, S)",
     convention=True,
@@ -125,8 +125,8 @@ exercise.edit(
 exercise.edit(
     "weights-without-mask",
     (
-        "Looked(output, weights)",
-        "Looked(output, self.attention(x, context, None, return_weights=True)[1])",
+        "CrossAttentionOutput(output, weights)",
+        "CrossAttentionOutput(output, self.attention(x, context, None, return_weights=True)[1])",
     ),
     story="the weights that are returned were computed without the mask",
     advice="one call of self.attention gives the output and the weights that made it",
@@ -142,7 +142,7 @@ exercise.edit(
 @exercise.wrong(
     "nothing-returned",
     story="the result is computed, but not returned",
-    advice="end with return Looked(...)",
+    advice="end with return CrossAttentionOutput(...)",
     method="forward",
 )
 def nothing_returned(self, x, context, real=None):
@@ -208,7 +208,7 @@ def hidden_after_softmax(self, x, context, real=None):
 )
 def nothing_refused(self, x, context, real=None):
     mask = None if real is None else padding_mask(real)
-    return Looked(*self.attention(x, context, mask, return_weights=True))
+    return CrossAttentionOutput(*self.attention(x, context, mask, return_weights=True))
 
 
 @exercise.wrong(
@@ -256,7 +256,7 @@ def mask_inverted_too(self, x, context, real=None):
 def roles_exchanged_too(self, x, context, real=None):
     checked(self, x, context, real)
     output, weights = self.attention(x=context, context=x, return_weights=True)
-    return Looked(output, weights)
+    return CrossAttentionOutput(output, weights)
 
 
 @exercise.right("by hand", method="forward")
@@ -278,4 +278,4 @@ def expanded(self, x, context, real=None):
         raise ValueError("the mask does not fit")
     mask = real[:, None, None].expand(-1, self.attention.heads, x.shape[1], -1)
     output, weights = self.attention(x, context=context, mask=mask, return_weights=True)
-    return Looked(weights=weights, output=output)
+    return CrossAttentionOutput(weights=weights, output=output)

@@ -13,7 +13,7 @@ def some_words():
     return torch.arange(16).view(4, 4) * 7 % 11
 
 
-def some_picture(count=5):
+def some_image(count=5):
     return (torch.arange(4 * count * 6).view(4, count, 6) * 0.7).sin()
 
 
@@ -26,15 +26,15 @@ def padded(length, filling=0):
 
 
 @torch.no_grad()
-def ask(reader, asked, picture=None):
-    return reader(*asked, some_picture() if picture is None else picture)
+def ask(reader, asked, image=None):
+    return reader(*asked, some_image() if image is None else image)
 
 
-def alone(reader, picture=None):
+def alone(reader, image=None):
     """Each question asked by itself, without padding."""
-    picture = some_picture() if picture is None else picture
+    image = some_image() if image is None else image
     rows = [
-        ask(reader, (some_words()[i : i + 1, :n], torch.ones(1, n).bool()), picture[i : i + 1])
+        ask(reader, (some_words()[i : i + 1, :n], torch.ones(1, n).bool()), image[i : i + 1])
         for i, n in enumerate(COUNTS)
     ]
     return torch.cat(rows)
@@ -98,12 +98,12 @@ def real_words_changed(reader):
 
 
 @exercise.wrong(
-    "must-look-at-the-picture",
-    story="readers that do not look at the picture are rejected too",
+    "must-look-at-the-image",
+    story="readers that do not look at the image are rejected too",
     advice="only padding and the rest of the batch are asked about",
 )
-def must_look_at_the_picture(reader):
-    with_it, without = ask(reader, padded(6)), ask(reader, padded(6), 0 * some_picture())
+def must_look_at_the_image(reader):
+    with_it, without = ask(reader, padded(6)), ask(reader, padded(6), 0 * some_image())
     assert not close(with_it, without)
 
 
@@ -127,7 +127,7 @@ def shape_only(reader):
 def loss_falls(reader):
     target, losses = torch.tensor([0, 3, 1, 4]), []
     for _ in range(2):
-        scores = reader(*padded(6), some_picture())
+        scores = reader(*padded(6), some_image())
         losses.append(torch.nn.functional.cross_entropy(scores, target))
         found = torch.autograd.grad(losses[-1], [*reader.parameters()], allow_unused=True)
         with torch.no_grad():
@@ -161,7 +161,7 @@ def amount_only(reader):
 @exercise.wrong(
     "one-amount",
     story="only one length is tried, and a mask may fit another by chance",
-    advice="try many lengths, also as many words as the picture has tokens",
+    advice="try many lengths, also as many words as the image has tokens",
 )
 def one_amount(reader):
     for filling in (0, 5):
@@ -179,7 +179,7 @@ def one_question(reader):
         for length in (5, 8):
             for filling in (0, 5):
                 tokens, real = (x[i : i + 1] for x in padded(length, filling))
-                scores = ask(reader, (tokens, real), some_picture()[i : i + 1])
+                scores = ask(reader, (tokens, real), some_image()[i : i + 1])
                 assert close(scores, expected[i : i + 1])
 
 
@@ -200,14 +200,14 @@ def first_question_only(reader):
     advice="let the questions of a batch differ in how many of their words are real",
 )
 def same_length(reader):
-    picture, words = some_picture(), some_words()[:, :3]
+    image, words = some_image(), some_words()[:, :3]
     one = torch.ones(1, 3, dtype=torch.bool)
-    expected = [ask(reader, (words[i : i + 1], one), picture[i : i + 1])[0] for i in range(4)]
+    expected = [ask(reader, (words[i : i + 1], one), image[i : i + 1])[0] for i in range(4)]
     for length in (4, 5, 8):
         for filling in (0, 5):
             tokens = torch.cat([words, torch.full((4, length - 3), filling)], 1)
             real = (torch.arange(length) < 3).expand(4, length)
-            assert close(ask(reader, (tokens, real), picture), torch.stack(expected))
+            assert close(ask(reader, (tokens, real), image), torch.stack(expected))
 
 
 @exercise.disguise("contents-only")
@@ -231,40 +231,40 @@ def amount_only_too(reader):
 @exercise.right("alone against together")
 def alone_against_together(reader):
     for count in (3, 6):
-        picture = some_picture(count)
-        expected = alone(reader, picture)
+        image = some_image(count)
+        expected = alone(reader, image)
         for length in range(4, 10):
             for filling in (0, 8):
-                scores = ask(reader, padded(length, filling), picture)
+                scores = ask(reader, padded(length, filling), image)
                 torch.testing.assert_close(scores, expected, rtol=1e-3, atol=1e-4)
 
 
 @exercise.right("random company")
 def random_company(reader):
-    picture = torch.randn(1, 5, 6)
+    image = torch.randn(1, 5, 6)
     question = torch.randint(0, 11, (1, 3))
     with torch.no_grad():
-        expected = reader(question, torch.ones(1, 3).bool(), picture)
+        expected = reader(question, torch.ones(1, 3).bool(), image)
         for length in range(4, 13):
             tokens = torch.randint(0, 11, (6, length))
             real = torch.arange(length) < torch.tensor([length, 2, 3, length, 1, 3])[:, None]
             for row in (2, 5):
                 tokens[row, :3] = question
-            pictures = torch.cat([torch.randn(2, 5, 6), picture, torch.randn(2, 5, 6), picture])
-            scores = reader(tokens, real, pictures)
+            images = torch.cat([torch.randn(2, 5, 6), image, torch.randn(2, 5, 6), image])
+            scores = reader(tokens, real, images)
             for row in (2, 5):
                 assert close(scores[row], expected[0]), f"row {row} of {length} words"
 
 
 @exercise.right("more padding, other padding, other rows")
 def three_ways(reader):
-    picture = some_picture(7)
+    image = some_image(7)
     for length in range(5, 11):
         tokens, real = padded(length, 3)
-        scores = ask(reader, (tokens, real), picture)
-        other = ask(reader, padded(length, 0), picture)
-        longer = ask(reader, padded(length + 1, 3), picture)
+        scores = ask(reader, (tokens, real), image)
+        other = ask(reader, padded(length, 0), image)
+        longer = ask(reader, padded(length + 1, 3), image)
         rows = torch.tensor([3, 1])
-        part = reader(tokens[rows], real[rows], picture[rows])
+        part = reader(tokens[rows], real[rows], image[rows])
         for found, expected in ((other, scores), (longer, scores), (part, scores[rows])):
             assert ((found - expected).abs() <= 1e-4 + 1e-3 * expected.abs()).all()

@@ -1,4 +1,4 @@
-"""Exercise bimodal.TwoStreamLayer: words and picture ask each other, and neither goes first."""
+"""Exercise bimodal.TwoStreamLayer: words and image ask each other, and neither goes first."""
 
 # mypy: allow-untyped-defs
 
@@ -23,7 +23,7 @@ exercise = Exercise(
     section="Two streams",
     needs=("cross_modal.CrossModalAttention", "transformer.TransformerBlock"),
     methods={
-        "forward": "words ask the picture and the picture asks the words, both as they came in; "
+        "forward": "words ask the image and the image asks the words, both as they came in; "
         "sum and norm; then each its own block"
     },
     hints=(
@@ -32,16 +32,16 @@ exercise = Exercise(
         "it has asked the word that had asked already: one direction goes first.",
         "Both directions ask through the same attention and the same norm, as the published code of "
         "LXMERT does; only then each stream has a block of its own. A mask goes along with the stream "
-        "that it belongs to: with the words wherever words are looked at, be it by the picture or "
+        "that it belongs to: with the words wherever words are looked at, be it by the image or "
         "by the words themselves. The lesson draws the four arrows.",
-        "Two questions first, into two new names: words (B, T, D) to picture with the picture's "
-        "mask, picture (B, N, D) to words with the words' mask. Then each stream plus what it heard, "
+        "Two questions first, into two new names: words (B, T, D) to image with the image's "
+        "mask, image (B, N, D) to words with the words' mask. Then each stream plus what it heard, "
         "normalised. Then words_block with the words' mask (by name: a block's second argument is "
-        "the mask, attention's is the context), picture_block with the picture's. Return Streams.",
-        "seen = self.cross_attention(words, picture, picture_mask); said = "
-        "self.cross_attention(picture, words, words_mask); words = self.words_block("
-        "self.cross_norm(words + seen), mask=words_mask), and the picture alike; return "
-        "Streams(words, picture)",
+        "the mask, attention's is the context), residual_block_2d with the image's. Return Streams.",
+        "seen = self.cross_attention(words, image, image_mask); said = "
+        "self.cross_attention(image, words, words_mask); words = self.words_block("
+        "self.cross_norm(words + seen), mask=words_mask), and the image alike; return "
+        "Streams(words, image)",
     ),
 )
 
@@ -52,19 +52,19 @@ def made(case: Case, factory: Any) -> Any:
 
 
 def streams(case: Case) -> tuple[Tensor, Tensor]:
-    """Words (2, 4, 6) and picture (2, 5, 6); not of mean 0, as after a norm."""
-    words, picture = case.normal(B=2, T=4, D=6) * 2 + 1, case.normal(B=2, N=5, D=6) * 2 - 1
-    return case.named(words, "B T D"), case.named(picture, "B N D")
+    """Words (2, 4, 6) and image (2, 5, 6); not of mean 0, as after a norm."""
+    words, image = case.normal(B=2, T=4, D=6) * 2 + 1, case.normal(B=2, N=5, D=6) * 2 - 1
+    return case.named(words, "B T D"), case.named(image, "B N D")
 
 
 def masks(case: Case) -> tuple[Tensor, Tensor]:
-    """Of words and picture: (2, 1, 1, 4) and (2, 1, 1, 5)."""
-    words_mask, picture_mask = torch.ones(2, 4).bool(), torch.ones(2, 5).bool()
+    """Of words and image: (2, 1, 1, 4) and (2, 1, 1, 5)."""
+    words_mask, image_mask = torch.ones(2, 4).bool(), torch.ones(2, 5).bool()
     words_mask[0, 3] = words_mask[1, 1] = words_mask[1, 2] = False
-    picture_mask[0, 0] = picture_mask[0, 3] = picture_mask[1, 4] = False
+    image_mask[0, 0] = image_mask[0, 3] = image_mask[1, 4] = False
     return (
         case.named(words_mask[:, None, None], "B 1 1 T"),
-        case.named(picture_mask[:, None, None], "B 1 1 N"),
+        case.named(image_mask[:, None, None], "B 1 1 N"),
     )
 
 
@@ -81,12 +81,12 @@ def alone(block, x, mask=None):
     return norm(block.feed_forward_norm, x + answer)
 
 
-def oracle(layer, words, picture, words_mask=None, picture_mask=None):
+def oracle(layer, words, image, words_mask=None, image_mask=None):
     """Each stream by itself, from what both were."""
     results = []
     for mine, other, own_mask, other_mask, block in (
-        (words, picture, words_mask, picture_mask, layer.words_block),
-        (picture, words, picture_mask, words_mask, layer.picture_block),
+        (words, image, words_mask, image_mask, layer.words_block),
+        (image, words, image_mask, words_mask, layer.residual_block_2d),
     ):
         heard = by_torch(layer.cross_attention, mine, other, other_mask)[0]
         results.append(alone(block, norm(layer.cross_norm, mine + heard), own_mask))
@@ -95,39 +95,39 @@ def oracle(layer, words, picture, words_mask=None, picture_mask=None):
 
 def judged(case: Case, got: Any, expected: Streams) -> None:
     """Both streams, by name."""
-    case.true(isinstance(got, Streams), "a Streams(words, picture)", got)
+    case.true(isinstance(got, Streams), "a Streams(words, image)", got)
     case.equal(got.words, expected.words, "words")
-    case.equal(got.picture, expected.picture, "picture")
+    case.equal(got.image, expected.image, "image")
 
 
-@exercise.holds("words stay (B, T, D) and the picture (B, N, D), as Streams")
+@exercise.holds("words stay (B, T, D) and the image (B, N, D), as Streams")
 def shape(layer_class, case):
     got = case.call(made(case, layer_class), *streams(case))
-    case.true(isinstance(got, Streams), "a Streams(words, picture)", got)
+    case.true(isinstance(got, Streams), "a Streams(words, image)", got)
     case.shape(got.words, "B T D")
-    case.shape(got.picture, "B N D")
+    case.shape(got.image, "B N D")
 
 
 @exercise.holds(
     "where the other says 0, each stream is summed with it, normed, and in its own block"
 )
 def silent(layer_class, case):
-    layer, (words, picture) = made(case, layer_class), streams(case)
+    layer, (words, image) = made(case, layer_class), streams(case)
     with torch.no_grad():
         layer.cross_attention.output.weight.zero_()
         layer.cross_attention.output.bias.zero_()
     expected = Streams(
         alone(layer.words_block, norm(layer.cross_norm, words)),
-        alone(layer.picture_block, norm(layer.cross_norm, picture)),
+        alone(layer.residual_block_2d, norm(layer.cross_norm, image)),
     )
-    judged(case, case.call(layer, words, picture), expected)
+    judged(case, case.call(layer, words, image), expected)
 
 
 @exercise.holds("with the same block for both, exchanging the streams exchanges the results")
 def fair(layer_class, case):
-    layer, (words, picture) = made(case, layer_class), streams(case)
-    layer.picture_block.load_state_dict(layer.words_block.state_dict())
-    one, other = case.call(layer, words, picture), case.call(layer, picture, words)
+    layer, (words, image) = made(case, layer_class), streams(case)
+    layer.residual_block_2d.load_state_dict(layer.words_block.state_dict())
+    one, other = case.call(layer, words, image), case.call(layer, image, words)
     judged(case, other, Streams(one[1], one[0]))
 
 
@@ -137,14 +137,14 @@ def equals_torch(layer_class, case):
     judged(case, case.call(layer, *given), oracle(layer, *given))
 
 
-@exercise.holds("nobody sees padding words: not the picture, and not the words")
+@exercise.holds("nobody sees padding words: not the image, and not the words")
 def words_masked(layer_class, case):
     layer, given = made(case, layer_class), (*streams(case), masks(case)[0])
     judged(case, case.call(layer, *given), oracle(layer, *given))
 
 
-@exercise.holds("nobody sees padding of the picture: not the words, and not the picture")
-def picture_masked(layer_class, case):
+@exercise.holds("nobody sees padding of the image: not the words, and not the image")
+def image_masked(layer_class, case):
     layer, given = made(case, layer_class), (*streams(case), None, masks(case)[1])
     judged(case, case.call(layer, *given), oracle(layer, *given))
 
@@ -168,7 +168,7 @@ def gradients(layer_class, case):
     case.gradients(both, right, *streams(case), *masks(case), parameters=layer)
 
 
-@exercise.holds("words, picture and masks are left as they were")
+@exercise.holds("words, image and masks are left as they were")
 def unchanged(layer_class, case):
     layer = made(case, layer_class)
     with torch.no_grad():  # where += would not be refused

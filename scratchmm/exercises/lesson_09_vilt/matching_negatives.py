@@ -1,4 +1,4 @@
-"""Exercise matching.matching_negatives: wrong texts for pictures, and none that is right by chance."""
+"""Exercise matching.matching_negatives: wrong texts for images, and none that is right by chance."""
 
 # mypy: allow-untyped-defs
 
@@ -12,21 +12,21 @@ exercise = Exercise(
     id="matching.matching_negatives",
     target="scratchmm.fusion.matching:matching_negatives",
     title="Pairs that do not match",
-    goal="each picture gets, with a chance of share, a text of the batch that differs from its own",
+    goal="each image gets, with a chance of share, a text of the batch that differs from its own",
     minutes=25,
     difficulty=3,
     section="Does it match?",
     hints=(
-        "Texts [1, 5], [1, 5], [1, 7], share 1. Pictures 0 and 1 can only get row 2, picture 2 gets "
+        "Texts [1, 5], [1, 5], [1, 7], share 1. Images 0 and 1 can only get row 2, image 2 gets "
         "row 0 or 1: no other answer is possible, and nothing matches. With a share of 0 every "
-        "picture keeps its row, [0, 1, 2], and everything matches.",
+        "image keeps its row, [0, 1, 2], and everything matches.",
         "A model learns to tell right pairs from wrong ones. Wrong texts are there already: those of "
-        "the other pictures of the batch. But two pictures may have the same caption, and to call "
+        "the other images of the batch. But two images may have the same caption, and to call "
         "that a wrong pair teaches nonsense. What may be drawn is a table: which text differs from "
-        "which. Nothing differs where all captions are alike: then the picture keeps its own.",
+        "which. Nothing differs where all captions are alike: then the image keeps its own.",
         "Refuse a share that is no share. (B, 1, T) against (B, T): a table (B, B), True where any "
         "token differs. Draw one True of each row, all equally likely. A chance number for each "
-        "picture: below share it gets the drawn row, else its own; its own too where its row of the "
+        "image: below share it gets the drawn row, else its own; its own too where its row of the "
         "table has no True. Matched says who kept their own. All chance is the generator's.",
         "other = (tokens[:, None] != tokens).any(-1); alone = ~other.any(1); torch.multinomial of "
         "(other | alone[:, None]).float() draws a row each; kept = (torch.rand(len(tokens), "
@@ -59,7 +59,7 @@ def different(case, B=7):
     return case.named(torch.stack([order, 2 * order, 3 * order], dim=1), "B T")
 
 
-@exercise.holds("a row for each picture, int64 (B,), and whether it matches, bool (B,)")
+@exercise.holds("a row for each image, int64 (B,), and whether it matches, bool (B,)")
 def kinds(matching_negatives, case):
     @functools.wraps(matching_negatives)
     def told(tokens, generator):
@@ -69,24 +69,24 @@ def kinds(matching_negatives, case):
     case.equal(got, [([7], "torch.int64"), ([7], "torch.bool")], "shapes and kinds")
 
 
-@exercise.holds("with a share of 0 every picture keeps its own text, and all match")
+@exercise.holds("with a share of 0 every image keeps its own text, and all match")
 def none_wrong(matching_negatives, case):
     got = case.call(matching_negatives, different(case), generator(case), 0.0)
     case.equal(got, (torch.arange(7), torch.ones(7, dtype=torch.bool)))
 
 
-@exercise.holds("with a share of 1 no picture gets its own text, and none matches")
+@exercise.holds("with a share of 1 no image gets its own text, and none matches")
 def all_wrong(matching_negatives, case):
     def look(partners, matched):
         own = (partners == torch.arange(7)).any().item()
-        return {"some picture has its own text": own, "some match": matched.any().item()}
+        return {"some image has its own text": own, "some match": matched.any().item()}
 
     look = summed_up(matching_negatives, look, times=30)
     got = case.call(look, different(case), generator(case), 1.0)
-    case.equal(got, {"some picture has its own text": False, "some match": False})
+    case.equal(got, {"some image has its own text": False, "some match": False})
 
 
-@exercise.holds("a picture matches where it has its own row, and only there")
+@exercise.holds("an image matches where it has its own row, and only there")
 def told_truly(matching_negatives, case):
     def look(partners, matched):
         own = partners == torch.arange(7)
@@ -136,9 +136,7 @@ def all_alike(matching_negatives, case):
     case.each(matching_negatives, *calls)
 
 
-@exercise.holds(
-    "every picture has a chance of its own: how many are wrong differs from call to call"
-)
+@exercise.holds("every image has a chance of its own: how many are wrong differs from call to call")
 def own_chance(matching_negatives, case):
     def look(partners, matched):
         wrong = (partners != torch.arange(8)).sum(dim=1)
@@ -181,10 +179,10 @@ def evenly(matching_negatives, case):
     look = summed_up(matching_negatives, look, times=400)
     got = case.call(look, different(case, B=5), generator(case), 1.0)
     expected = {"never drawn": [[0], [1], [2], [3], [4]], "one twice as often as another": False}
-    case.equal(got, expected, "for each picture the rows")
+    case.equal(got, expected, "for each image the rows")
 
 
-@exercise.holds("every picture draws for itself: not all the same text, not all as far away")
+@exercise.holds("every image draws for itself: not all the same text, not all as far away")
 def for_itself(matching_negatives, case):
     def look(partners, matched):
         away = (partners - torch.arange(9)) % 9

@@ -13,13 +13,13 @@ DIFFER = "(tokens[:, None] != tokens[None]).any(dim=-1)"
 exercise.edit(
     "may-draw-itself",
     ("(other | alone[:, None]).float()", "torch.ones_like(other).float()"),
-    story="any row may be drawn, the picture's own too, and it is called a wrong pair",
-    advice="draw only from the texts that differ from the picture's own",
+    story="any row may be drawn, the image's own too, and it is called a wrong pair",
+    advice="draw only from the texts that differ from the image's own",
 )
 exercise.edit(
     "only-itself-left-out",
     (DIFFER, "~torch.eye(len(tokens), dtype=torch.bool)"),
-    story="only the picture's own row is left out: the same caption in another row counts as wrong",
+    story="only the image's own row is left out: the same caption in another row counts as wrong",
     advice="compare the texts themselves, all tokens of each with all of each",
 )
 exercise.edit(
@@ -56,13 +56,13 @@ exercise.edit(
     "none-to-draw",
     ("(other | alone[:, None]).float()", "other.float()"),
     story="where all texts are alike there is nothing to draw, and torch.multinomial raises",
-    advice="a picture without any other text keeps its own: give its row something to draw",
+    advice="an image without any other text keeps its own: give its row something to draw",
 )
 exercise.edit(
     "alone-called-wrong",
     ("(lot >= share) | alone", "lot >= share"),
     story="where all texts are alike one of them is called a wrong pair",
-    advice="a picture without any other text keeps its own row, and matches",
+    advice="an image without any other text keeps its own row, and matches",
 )
 exercise.edit(
     "share-exchanged",
@@ -74,7 +74,7 @@ exercise.edit(
     "told-the-other-way",
     ("return partner.to(device), matched", "return partner.to(device), ~matched"),
     story="matched is True where the pair is wrong",
-    advice="matched is True where the picture keeps its own text",
+    advice="matched is True where the image keeps its own text",
 )
 exercise.edit(
     "always-half",
@@ -85,20 +85,20 @@ exercise.edit(
 exercise.edit(
     "all-wrong",
     ("(lot >= share) | alone", "alone"),
-    story="every picture gets a wrong text, and nothing is left to match",
+    story="every image gets a wrong text, and nothing is left to match",
     advice="a chance of share: the others keep their own",
 )
 exercise.edit(
     "one-lot",
     ("torch.rand(len(tokens), generator", "torch.rand(1, generator"),
     story="one chance number decides for the whole batch",
-    advice="draw a number for each picture",
+    advice="draw a number for each image",
 )
 exercise.edit(
     "exactly-so-many",
     ("(lot >= share)", "(lot.argsort().argsort() >= round(share * len(lot)))"),
-    story="exactly share * B pictures get a wrong text, as the published code does with its half",
-    advice="here each picture has a chance of its own: torch.rand(B) < share",
+    story="exactly share * B images get a wrong text, as the published code does with its half",
+    advice="here each image has a chance of its own: torch.rand(B) < share",
     convention=True,
 )
 exercise.edit(
@@ -110,13 +110,13 @@ exercise.edit(
         "drawn = torch.where(other.gather(1, drawn[:, None])[:, 0], drawn, "
         "other.int().argmax(1))\n    partner = ",
     ),
-    story="one text is drawn for all pictures",
-    advice="draw for each picture: one from each row of the table of what differs",
+    story="one text is drawn for all images",
+    advice="draw for each image: one from each row of the table of what differs",
 )
 exercise.edit(
     "the-first-that-differs",
     ("torch.multinomial(chances, 1, generator=generator).squeeze(1)", "chances.argmax(dim=1)"),
-    story="every picture gets the first text that differs: the same few again and again",
+    story="every image gets the first text that differs: the same few again and again",
     advice="draw evenly from all that differ",
 )
 exercise.edit(
@@ -125,7 +125,7 @@ exercise.edit(
         "torch.multinomial(chances, 1, generator=generator).squeeze(1)",
         "torch.arange(len(tokens)).roll(-1)",
     ),
-    story="the wrong text is always that of the next picture, though it may be the same text",
+    story="the wrong text is always that of the next image, though it may be the same text",
     advice="draw from all that differ",
 )
 exercise.edit(
@@ -166,8 +166,8 @@ def different(tokens):
 
 @exercise.wrong(
     "all-moved-alike",
-    story="all pictures get the text as many rows further on",
-    advice="each picture draws for itself; and a text further on may be the same text",
+    story="all images get the text as many rows further on",
+    advice="each image draws for itself; and a text further on may be the same text",
 )
 def all_moved_alike(tokens, generator, share=0.5):
     checked(share)
@@ -184,7 +184,7 @@ def all_moved_alike(tokens, generator, share=0.5):
 
 @exercise.wrong(
     "itself-told-as-right",
-    story="any row may be drawn; where it is the picture's own, it is told as right, and less than "
+    story="any row may be drawn; where it is the image's own, it is told as right, and less than "
     "share are wrong",
     advice="draw only from the texts that differ, so that whoever draws gets a wrong text",
 )

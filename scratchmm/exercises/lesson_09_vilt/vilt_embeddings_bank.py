@@ -8,73 +8,73 @@ from torch import nn
 from scratchmm.exercises.lesson_09_vilt.vilt_embeddings import exercise
 
 WORDS = " + self.modalities.weight[WORD]"
-PICTURES = "picture + self.modalities.weight[PICTURE]"
+IMAGES = "image + self.modalities.weight[IMAGE]"
 
 exercise.edit(
     "no-types",
     (WORDS, ""),
-    (PICTURES, "picture"),
+    (IMAGES, "image"),
     story="no vectors of modalities are added: nothing tells words from patches",
-    advice="add row WORD of self.modalities.weight to the words, row PICTURE to the picture",
+    advice="add row WORD of self.modalities.weight to the words, row IMAGE to the image",
 )
 exercise.edit(
     "one-type-for-all",
-    ("self.modalities.weight[PICTURE]", "self.modalities.weight[WORD]"),
+    ("self.modalities.weight[IMAGE]", "self.modalities.weight[WORD]"),
     story="words and patches get the same vector, that of words",
-    advice="the picture has a vector of its own, row PICTURE",
+    advice="the image has a vector of its own, row IMAGE",
 )
 exercise.edit(
     "types-exchanged",
-    ("self.modalities.weight[WORD]", "self.modalities.weight[PICTURE]"),
-    (PICTURES, "picture + self.modalities.weight[WORD]"),
-    story="words get the vector of pictures, pictures that of words",
-    advice="row 0 is for words, row 1 for pictures; published weights have learned it so",
+    ("self.modalities.weight[WORD]", "self.modalities.weight[IMAGE]"),
+    (IMAGES, "image + self.modalities.weight[WORD]"),
+    story="words get the vector of images, images that of words",
+    advice="row 0 is for words, row 1 for images; published weights have learned it so",
 )
 exercise.edit(
     "the-last-row",
-    ("self.modalities.weight[PICTURE]", "self.modalities.weight[-1]"),
-    story="the picture gets the last row of the table, which here has a third for a second picture",
-    advice="row PICTURE, which is 1",
+    ("self.modalities.weight[IMAGE]", "self.modalities.weight[-1]"),
+    story="the image gets the last row of the table, which here has a third for a second image",
+    advice="row IMAGE, which is 1",
 )
 exercise.edit(
     "only-words-told",
-    (PICTURES, "picture"),
+    (IMAGES, "image"),
     story="only words get a vector of their modality",
-    advice="add row PICTURE to the picture's tokens",
+    advice="add row IMAGE to the image's tokens",
 )
 exercise.edit(
-    "only-pictures-told",
+    "only-images-told",
     (WORDS, ""),
-    story="only the picture gets a vector of its modality",
+    story="only the image gets a vector of its modality",
     advice="add row WORD to the words",
 )
 exercise.edit(
     "multiplied",
     (WORDS, " * self.modalities.weight[WORD]"),
-    (PICTURES, "picture * self.modalities.weight[PICTURE]"),
+    (IMAGES, "image * self.modalities.weight[IMAGE]"),
     story="tokens are multiplied by the vectors of modalities",
     advice="add them, as positions are added",
 )
 exercise.edit(
     "class-token-untold",
-    ("stream = ", "picture[:, 0] -= self.modalities.weight[PICTURE]\n        stream = "),
-    story="the patches get the vector of pictures, but the picture's CLS does not",
-    advice="CLS belongs to the picture: add the vector to all 1 + N tokens",
+    ("stream = ", "image[:, 0] -= self.modalities.weight[IMAGE]\n        stream = "),
+    story="the patches get the vector of images, but the image's CLS does not",
+    advice="CLS belongs to the image: add the vector to all 1 + N tokens",
 )
 exercise.edit(
     "class-token-a-word",
     (
         "stream = ",
-        "picture[:, 0] += self.modalities.weight[WORD] - self.modalities.weight[PICTURE]\n"
+        "image[:, 0] += self.modalities.weight[WORD] - self.modalities.weight[IMAGE]\n"
         "        stream = ",
     ),
-    story="the picture's CLS gets the vector of words",
-    advice="it is no word: all 1 + N tokens of the picture get row PICTURE",
+    story="the image's CLS gets the vector of words",
+    advice="it is no word: all 1 + N tokens of the image get row IMAGE",
 )
 exercise.edit(
-    "picture-first",
-    ("torch.cat([words, picture], dim=1)", "torch.cat([picture, words], dim=1)"),
-    story="the picture stands before the words",
+    "image-first",
+    ("torch.cat([words, image], dim=1)", "torch.cat([image, words], dim=1)"),
+    story="the image stands before the words",
     advice="words first: the pooled vector is read from token 0, the words' [CLS]",
 )
 exercise.edit(
@@ -95,7 +95,7 @@ exercise.edit(
 exercise.edit(
     "types-cut-off",
     (WORDS, " + self.modalities.weight[WORD].detach()"),
-    (PICTURES, "picture + self.modalities.weight[PICTURE].detach()"),
+    (IMAGES, "image + self.modalities.weight[IMAGE].detach()"),
     story="the vectors of modalities are cut off from the result, so they are never learned",
     advice="no detach and no .data",
 )
@@ -112,9 +112,9 @@ exercise.edit(
     advice="True means real, as in both masks that you are given",
 )
 exercise.edit(
-    "mask-picture-first",
+    "mask-image-first",
     ("torch.cat([real, seen], dim=1)", "torch.cat([seen, real], dim=1)"),
-    story="the mask has the picture first, the stream has the words first",
+    story="the mask has the image first, the stream has the words first",
     advice="join the masks in the order of the tokens",
 )
 exercise.edit(
@@ -123,17 +123,17 @@ exercise.edit(
         "seen = everything[:, tokens.shape[1] :] if seen is None else seen",
         "seen = everything[:, tokens.shape[1] :]",
     ),
-    story="all of the picture counts as real, its padding too",
-    advice="self.picture returns which of its tokens are real: join it to the words'",
+    story="all of the image counts as real, its padding too",
+    advice="self.image returns which of its tokens are real: join it to the words'",
 )
 exercise.edit(
-    "mask-of-pictures-alone",
+    "mask-of-images-alone",
     (
         "everything[:, : tokens.shape[1]] if real is None else check_real(real, tokens)",
         "everything[:, : tokens.shape[1]]",
     ),
     story="all words count as real, padding too",
-    advice="real says which words are: join it to the picture's",
+    advice="real says which words are: join it to the image's",
 )
 exercise.edit(
     "mask-only-if-both",
@@ -143,9 +143,9 @@ exercise.edit(
 )
 exercise.edit(
     "pixels-forgotten",
-    ("self.picture(images, pixels)", "self.picture(images, None)"),
-    story="pixels are not handed on: padding is embedded as if it were the picture",
-    advice="self.picture(images, pixels)",
+    ("self.image(images, pixels)", "self.image(images, None)"),
+    story="pixels are not handed on: padding is embedded as if it were the image",
+    advice="self.image(images, pixels)",
 )
 exercise.edit(
     "nothing-masked-all-true",
@@ -193,35 +193,35 @@ def before_the_norm(self, tokens, images, real=None, pixels=None, types=None):
     inside = self.words
     x = inside.tokens(tokens) + inside.types(torch.zeros_like(tokens) if types is None else types)
     words = inside.norm(x + inside.positions[: tokens.shape[1]] + self.modalities.weight[0])
-    picture, seen = self.picture(images, pixels)
-    stream = torch.cat([words, picture + self.modalities.weight[1]], dim=1)
+    image, seen = self.image(images, pixels)
+    stream = torch.cat([words, image + self.modalities.weight[1]], dim=1)
     return stream, masks(self, stream, tokens, real, seen)
 
 
 @exercise.wrong(
     "tokens-of-their-own",
-    story="the vectors of modalities stand in the stream as tokens, before words and picture",
+    story="the vectors of modalities stand in the stream as tokens, before words and image",
     advice="add them to every token: the stream has T + 1 + N",
     method="forward",
 )
 def tokens_of_their_own(self, tokens, images, real=None, pixels=None, types=None):
-    picture, _ = self.picture(images, pixels)
+    image, _ = self.image(images, pixels)
     parts = []
-    for kind, x in zip(self.modalities.weight, (self.words(tokens, types), picture)):
+    for kind, x in zip(self.modalities.weight, (self.words(tokens, types), image)):
         parts += [kind.expand(len(tokens), 1, -1), x]
     return torch.cat(parts, dim=1), None
 
 
 @exercise.wrong(
     "added-along-the-width",
-    story="words and picture are joined along the width, not along the tokens",
+    story="words and image are joined along the width, not along the tokens",
     advice="torch.cat(..., dim=1): axis 0 is the batch, axis 1 the tokens, axis 2 the width",
     method="forward",
 )
 def added_along_the_width(self, tokens, images, real=None, pixels=None, types=None):
-    picture, _ = self.picture(images, pixels)
+    image, _ = self.image(images, pixels)
     words = self.words(tokens, types) + self.modalities.weight[0]
-    return torch.cat([words, picture + self.modalities.weight[1]], dim=2), None
+    return torch.cat([words, image + self.modalities.weight[1]], dim=2), None
 
 
 @exercise.wrong(
@@ -231,26 +231,26 @@ def added_along_the_width(self, tokens, images, real=None, pixels=None, types=No
     method="forward",
 )
 def positions_in_place_of_types(self, tokens, images, real=None, pixels=None, types=None):
-    picture, seen = self.picture(images, pixels)
-    stream = torch.cat([self.words(tokens, types), picture], dim=1)
+    image, seen = self.image(images, pixels)
+    stream = torch.cat([self.words(tokens, types), image], dim=1)
     kinds = torch.arange(stream.shape[1]).clamp(max=1)
     return stream + self.modalities(kinds), masks(self, stream, tokens, real, seen)
 
 
 @exercise.right("a table of kinds", method="forward")
 def table_of_kinds(self, tokens, images, real=None, pixels=None, types=None):
-    words, (picture, seen) = self.words(tokens, types), self.picture(images, pixels)
-    kinds = tokens.new_tensor([0] * words.shape[1] + [1] * picture.shape[1])
-    stream = torch.cat([words, picture], dim=-2) + self.modalities(kinds)
+    words, (image, seen) = self.words(tokens, types), self.image(images, pixels)
+    kinds = tokens.new_tensor([0] * words.shape[1] + [1] * image.shape[1])
+    stream = torch.cat([words, image], dim=-2) + self.modalities(kinds)
     return stream, masks(self, stream, tokens, real, seen)
 
 
 @exercise.right("written into zeros", method="forward")
 def written_into_zeros(self, tokens, images, real=None, pixels=None, types=None):
-    words, (picture, seen) = self.words(tokens, types), self.picture(images, pixels)
+    words, (image, seen) = self.words(tokens, types), self.image(images, pixels)
     cut = words.shape[1]
-    stream = words.new_zeros(len(words), cut + picture.shape[1], words.shape[2])
-    stream[:, :cut], stream[:, cut:] = words, picture
+    stream = words.new_zeros(len(words), cut + image.shape[1], words.shape[2])
+    stream[:, :cut], stream[:, cut:] = words, image
     stream[:, :cut] += self.modalities(torch.zeros_like(tokens))
     stream[:, cut:] += self.modalities.weight[1]
     return stream, masks(self, stream, tokens, real, seen)
@@ -258,9 +258,9 @@ def written_into_zeros(self, tokens, images, real=None, pixels=None, types=None)
 
 @exercise.disguise("types-exchanged", method="forward")
 def types_exchanged_too(self, tokens, images, real=None, pixels=None, types=None):
-    words, (picture, seen) = self.words(tokens, types), self.picture(images, pixels)
-    kinds = torch.tensor([1] * words.shape[1] + [0] * picture.shape[1])
-    stream = torch.cat([words, picture], dim=1) + nn.functional.embedding(
+    words, (image, seen) = self.words(tokens, types), self.image(images, pixels)
+    kinds = torch.tensor([1] * words.shape[1] + [0] * image.shape[1])
+    stream = torch.cat([words, image], dim=1) + nn.functional.embedding(
         kinds, self.modalities.weight
     )
     return stream, masks(self, stream, tokens, real, seen)
@@ -268,8 +268,8 @@ def types_exchanged_too(self, tokens, images, real=None, pixels=None, types=None
 
 @exercise.disguise("class-token-untold", method="forward")
 def class_token_untold_too(self, tokens, images, real=None, pixels=None, types=None):
-    words, (picture, seen) = self.words(tokens, types), self.picture(images, pixels)
-    of_words, of_pictures = self.modalities.weight[:2]
-    patches = picture[:, 1:] + of_pictures
-    stream = torch.cat([words + of_words, picture[:, :1], patches], dim=1)
+    words, (image, seen) = self.words(tokens, types), self.image(images, pixels)
+    of_words, of_images = self.modalities.weight[:2]
+    patches = image[:, 1:] + of_images
+    stream = torch.cat([words + of_words, image[:, :1], patches], dim=1)
     return stream, masks(self, stream, tokens, real, seen)

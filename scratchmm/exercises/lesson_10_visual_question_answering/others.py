@@ -1,4 +1,4 @@
-"""Exercise bias.others: shuffle the pictures so that no question keeps its own."""
+"""Exercise bias.others: shuffle the images so that no question keeps its own."""
 
 # mypy: allow-untyped-defs
 
@@ -18,11 +18,11 @@ exercise = Exercise(
     section="What does it look at?",
     hints=(
         "Two samples can only be exchanged: [1, 0]. Of three there are two such orders, [1, 2, 0] "
-        "and [2, 0, 1]. [0, 2, 1] is an order too, but sample 0 keeps its own picture, and a model "
+        "and [2, 0, 1]. [0, 2, 1] is an order too, but sample 0 keeps its own image, and a model "
         "that looks at it is still right there.",
-        "A model that answers as well with other samples' pictures never looked at them. A picture "
+        "A model that answers as well with other samples' images never looked at them. An image "
         "that stays by chance would hide that, and torch.randperm leaves one in place on average, "
-        "however many there are. Everyone in a ring gives their picture to the next: then nobody "
+        "however many there are. Everyone in a ring gives their image to the next: then nobody "
         "keeps it, and none is lost.",
         "A random permutation is the ring: who stands where. Each in the ring gets what belongs to "
         "the next; the last gets what belongs to the first. Write that into an int64 tensor "

@@ -104,7 +104,7 @@ def drawn_again_once(count, generator):
 @exercise.wrong(
     "in-pairs",
     story="samples are exchanged in pairs, and three in a row where their number is odd",
-    advice="so a picture can only come from who gets mine: a ring over all has no pairs",
+    advice="so an image can only come from who gets mine: a ring over all has no pairs",
 )
 def in_pairs(count, generator):
     ring = permuted(count, generator)

@@ -1,4 +1,4 @@
-"""The exercises of lesson 11: pictures drown in noise, a network hears how far, and walks back."""
+"""The exercises of lesson 11: images drown in noise, a network hears how far, and walks back."""
 
 from scratchmm.exercises.lesson_11_ddpm import (
     ancestral_step_bank,
@@ -8,8 +8,8 @@ from scratchmm.exercises.lesson_11_ddpm import (
     downsample_bank,
     mix_bank,
     noisy_last_step_bank,
-    picture_block_bank,
     posterior_bank,
+    residual_block_2d_bank,
     unet_up_bank,
 )
 
@@ -17,7 +17,7 @@ EXERCISES = (
     cosine_schedule_bank.exercise,
     mix_bank.exercise,
     cosines_first_bank.exercise,
-    picture_block_bank.exercise,
+    residual_block_2d_bank.exercise,
     downsample_bank.exercise,
     unet_up_bank.exercise,
     diffusion_loss_bank.exercise,

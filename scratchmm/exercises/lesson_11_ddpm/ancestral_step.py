@@ -1,4 +1,4 @@
-"""Exercise ddpm.ancestral_step: from what the model predicts to a picture that is less noisy."""
+"""Exercise ddpm.ancestral_step: from what the model predicts to an image that is less noisy."""
 
 # mypy: allow-untyped-defs
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from scratchmm.diffusion.ddpm import Step
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
-from scratchmm.exercises.lesson_11_ddpm.posterior import LEVELS, pictures, schedule, times
+from scratchmm.exercises.lesson_11_ddpm.posterior import LEVELS, schedule, some_images, times
 
 exercise = Exercise(
     id="ddpm.ancestral_step",
     target="scratchmm.diffusion.ddpm:ancestral_step",
     title="One step out of the noise",
     goal="one line of algorithm 2: what the model takes for the start, the posterior's mean, and "
-    "noise on top, but none where the next picture is the clean one",
+    "noise on top, but none where the next image is the clean one",
     minutes=30,
     difficulty=4,
     section="Walking back",
@@ -29,8 +29,8 @@ exercise = Exercise(
         "1.0 leads to 0.5 + 0.2 * 1.0 = 0.7, not to 0.54.",
         "The posterior says where x was before if the start were known. The model's guess at the start "
         "is put in its place: a wrong guess, but a small step does not trust it far. The mean of all "
-        "pictures that x may come from is no picture itself: noise picks one. Before the clean "
-        "picture there is none to add.",
+        "images that x may come from is no image itself: noise picks one. Before the clean "
+        "image there is none to add.",
         "alpha_bar now gives the start, through start_and_noise and the target; hold it to -clip..clip "
         "before it is used. posterior takes start, x, timesteps and previous, and gives mean and "
         'variance. "beta" takes 1 - alpha_bar now / alpha_bar before for the variance, and 0 where '
@@ -45,7 +45,7 @@ exercise = Exercise(
 
 def three(case: Case) -> tuple[Tensor, Tensor, Tensor]:
     """What the model predicts, x, and noise: (4, 1, 5) each."""
-    predicted, x = pictures(case)
+    predicted, x = some_images(case)
     return predicted, x, case.normal(B=4, C=1, X=5)
 
 
@@ -174,7 +174,7 @@ def refused_previous(ancestral_step, case):
         refuses(case, ancestral_step, previous=previous)
 
 
-@exercise.holds("pictures, noise and timesteps are left as they were")
+@exercise.holds("images, noise and timesteps are left as they were")
 def unchanged(ancestral_step, case):
     predicted, x, noise = three(case)
     case.call(ancestral_step, schedule(), predicted, x, times(2, 5, 1, 3), noise, clip=0.5)

@@ -14,8 +14,8 @@ START = "clipped(start_and_noise(predicted, x, now, target).start, clip)"
 exercise.edit(
     "noise-at-the-last-step",
     (" * (before < 1)", ""),
-    story="with beta, noise is added at the last step too: it stays in the picture",
-    advice="where alpha_bar before is 1 the picture is clean: no noise there",
+    story="with beta, noise is added at the last step too: it stays in the image",
+    advice="where alpha_bar before is 1 the image is clean: no noise there",
 )
 exercise.edit(
     "variance-for-deviation",
@@ -27,7 +27,7 @@ exercise.edit(
     "no-noise",
     (NOISY, "mean"),
     story="x goes to the mean, and no noise is added",
-    advice="Step(mean + deviation * noise, start): the mean alone is a blurred picture",
+    advice="Step(mean + deviation * noise, start): the mean alone is a blurred image",
 )
 exercise.edit(
     "own-noise",
@@ -62,7 +62,7 @@ exercise.edit(
 exercise.edit(
     "beta-is-alpha",
     ("(1 - now / before)", "(now / before)"),
-    story="with beta the variance is alpha, what is left of the picture",
+    story="with beta the variance is alpha, what is left of the image",
     advice="beta = 1 - alpha",
 )
 exercise.edit(
@@ -128,7 +128,7 @@ exercise.edit(
     (START, "start_and_noise(predicted, x, now, target).start"),
     (NOISY, "clipped(mean + spread.sqrt() * noise, clip)"),
     story="x is clipped, not the start",
-    advice="a noisy picture may go beyond -clip..clip; what is held there is the start",
+    advice="a noisy image may go beyond -clip..clip; what is held there is the start",
 )
 exercise.edit(
     "clips-one-side",
@@ -250,7 +250,7 @@ def asks_the_first_only(
 @exercise.wrong(
     "asks-the-timestep",
     story="noise is left out where the timestep is 0, and not where the step ends at -1",
-    advice="a longer step may end at the clean picture too: ask for alpha_bar before",
+    advice="a longer step may end at the clean image too: ask for alpha_bar before",
 )
 def asks_the_timestep(
     schedule, predicted, x, timesteps, noise, *,

@@ -1,4 +1,4 @@
-"""Exercise schedule.cosine_schedule: how much of a picture is left at each step."""
+"""Exercise schedule.cosine_schedule: how much of an image is left at each step."""
 
 # mypy: allow-untyped-defs
 
@@ -24,7 +24,7 @@ exercise = Exercise(
         "Four steps, offset 0. The quarter of a turn is cut in four: the cosines at 22.5, 45, 67.5 "
         "and 90 degrees, squared, are 0.854, 0.5, 0.146 and 0. All but the last are the schedule; "
         "the last would leave nothing at all, so that step keeps a thousandth of 0.146.",
-        "alpha_bar is a share of variance, and the picture's share of the amplitude is its root: so "
+        "alpha_bar is a share of variance, and the image's share of the amplitude is its root: so "
         "the root falls like a cosine, and alpha_bar like its square. The offset begins a little "
         "late on that curve, where it falls already, so that the first steps are not too small to "
         "matter. A step is described by its beta, the share that is lost in it alone.",

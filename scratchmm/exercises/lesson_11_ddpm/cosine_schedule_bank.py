@@ -123,7 +123,7 @@ def held(left, largest):
 @exercise.wrong(
     "not-over-the-first",
     story="alpha_bar is f(t), not divided by f(0): with an offset it begins below 1",
-    advice="divide by the level at time 0: alpha_bar says what is left of the clean picture",
+    advice="divide by the level at time 0: alpha_bar says what is left of the clean image",
 )
 def not_over_the_first(steps=1000, offset=0.008, largest=0.999):
     left = curve(times(0, steps + 1, steps), offset)

@@ -1,4 +1,4 @@
-"""Exercise ddpm.diffusion_loss: how wrong is a model about what was mixed into its pictures?"""
+"""Exercise ddpm.diffusion_loss: how wrong is a model about what was mixed into its images?"""
 
 # mypy: allow-untyped-defs
 
@@ -56,8 +56,8 @@ def mixed(start: Tensor, timesteps: Tensor, noise: Tensor, turn: int = 0) -> Ten
     """The oracle: sample by sample; with turn 1 the velocity, what comes a quarter turn later."""
     found = []
     for one, timestep, other in zip(start, timesteps.tolist(), noise, strict=True):
-        picture, dirt = LEVELS[timestep] ** 0.5, (1 - LEVELS[timestep]) ** 0.5
-        found.append(picture * other - dirt * one if turn else picture * one + dirt * other)
+        image, dirt = LEVELS[timestep] ** 0.5, (1 - LEVELS[timestep]) ** 0.5
+        found.append(image * other - dirt * one if turn else image * one + dirt * other)
     return torch.stack(found)
 
 
@@ -178,7 +178,7 @@ def drawn_noise(diffusion_loss, case):
     case.equal(got, expected, "the noise")
 
 
-@exercise.holds("a model that finds the noise in black pictures has no loss, whatever is drawn")
+@exercise.holds("a model that finds the noise in black images has no loss, whatever is drawn")
 def perfect(diffusion_loss, case):
     def finds(x, timesteps):
         return x / noisiness(timesteps)

@@ -99,9 +99,9 @@ def noise_first(
     if timesteps is None:
         timesteps = (torch.rand(len(start), generator=generator) * len(schedule)).long()
     kept = schedule.alpha_bar[timesteps].view(-1, *[1] * (start.ndim - 1))
-    picture, dirt = kept.sqrt().to(start.dtype), (1 - kept).sqrt().to(start.dtype)
-    wanted = {"noise": noise, "start": start, "velocity": picture * noise - dirt * start}[target]
-    predicted = model(picture * start + dirt * noise, timesteps, **given)
+    image, dirt = kept.sqrt().to(start.dtype), (1 - kept).sqrt().to(start.dtype)
+    wanted = {"noise": noise, "start": start, "velocity": image * noise - dirt * start}[target]
+    predicted = model(image * start + dirt * noise, timesteps, **given)
     if predicted.shape != wanted.shape:
         raise ValueError("another shape")
     return (predicted - wanted).square().mean()

@@ -26,7 +26,7 @@ exercise.edit(
     "sum-of-a-sample",
     (LOSS, "return ((predicted - wanted) ** 2).flatten(1).sum(1).mean()"),
     story="the squared errors of each sample are added up, and those are averaged",
-    advice="the mean over all values: a larger picture has no larger loss",
+    advice="the mean over all values: a larger image has no larger loss",
 )
 exercise.edit(
     "absolute",
@@ -133,9 +133,9 @@ exercise.edit(
     advice="mix takes alpha_bar and draws the roots itself",
 )
 exercise.edit(
-    "clean-picture-shown",
+    "clean-image-shown",
     (MIXED, "start"),
-    story="the model is shown the clean picture",
+    story="the model is shown the clean image",
     advice="show it the mixture of start and noise",
 )
 exercise.edit(
@@ -159,13 +159,13 @@ exercise.edit(
 exercise.edit(
     "always-the-start",
     (WANTED, "start"),
-    story="the clean picture is always asked for",
+    story="the clean image is always asked for",
     advice="target_of knows what a model of each target should say; most often the noise",
 )
 exercise.edit(
     "what-was-added",
     (WANTED, "(mix(start, noise, alpha_bar) - start if target == 'noise' else start)"),
-    story="what is asked for is the difference from the clean picture, not the noise",
+    story="what is asked for is the difference from the clean image, not the noise",
     advice="the noise as it was drawn, of variance one at every timestep",
 )
 exercise.edit(
@@ -224,7 +224,7 @@ exercise.edit(
         "start.mul_(per_sample(alpha_bar.sqrt(), start)).add_("
         "noise * per_sample((1 - alpha_bar).sqrt(), start))",
     ),
-    story="the noise is mixed into the caller's pictures themselves",
+    story="the noise is mixed into the caller's images themselves",
     advice="mix makes new ones",
 )
 exercise.edit(
@@ -242,7 +242,7 @@ exercise.edit(
 exercise.edit(
     "one-number-a-sample",
     (NOISE, "draw_noise(start.flatten(1)[:, 0], generator)[:, None].expand_as(start)"),
-    story="one number is drawn for each sample: the whole picture gets lighter or darker",
+    story="one number is drawn for each sample: the whole image gets lighter or darker",
     advice="a new number for every value of every sample",
 )
 exercise.edit(

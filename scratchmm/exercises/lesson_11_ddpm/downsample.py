@@ -1,4 +1,4 @@
-"""Exercise picture_blocks.Downsample: half the height and half the width, by a convolution."""
+"""Exercise image_blocks.Downsample: half the height and half the width, by a convolution."""
 
 # mypy: allow-untyped-defs
 
@@ -12,8 +12,8 @@ from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="picture_blocks.Downsample",
-    target="scratchmm.layers.picture_blocks:Downsample",
+    id="image_blocks.Downsample",
+    target="scratchmm.layers.image_blocks:Downsample",
     title="Three cells over two",
     goal="zeros at the right edges, then a convolution of kernel 3 with stride 2",
     minutes=15,
@@ -46,7 +46,7 @@ def made(case: Case, factory: Any, **options: bool) -> Any:
     return case.build(factory, CHANNELS, **options)
 
 
-def pictures(case: Case, X: int = 6, Y: int = 10) -> Tensor:
+def some_images(case: Case, X: int = 6, Y: int = 10) -> Tensor:
     return case.normal(B=2, C=CHANNELS, X=X, Y=Y)
 
 
@@ -75,11 +75,11 @@ def parameters(downsample, case):
 @exercise.holds("height and width are halved, the channels stay")
 def shape(downsample, case):
     for centred in (False, True):
-        got = case.call(made(case, downsample, centred=centred), pictures(case))
+        got = case.call(made(case, downsample, centred=centred), some_images(case))
         case.shape(got, "B C X//2 Y//2")
 
 
-@exercise.holds("on black pictures nothing comes out but the bias: what is added at the edges is 0")
+@exercise.holds("on black images nothing comes out but the bias: what is added at the edges is 0")
 def black(downsample, case):
     for centred in (False, True):
         module = made(case, downsample, centred=centred)
@@ -89,8 +89,8 @@ def black(downsample, case):
 
 
 def first_window(case: Case, module: Any) -> Tensor:
-    """Which cells of the picture change cell (1, 2) of the result: bool (X, Y)."""
-    x = pictures(case).requires_grad_()
+    """Which cells of the image change cell (1, 2) of the result: bool (X, Y)."""
+    x = some_images(case).requires_grad_()
     result = case.call(module, x)
     (gradient,) = torch.autograd.grad(result[:, :, 1, 2].sum(), x)
     seen: Tensor = case.seen((gradient != 0).any(dim=1).all(dim=0))
@@ -102,7 +102,7 @@ def which_cells(downsample, case):
     expected = torch.zeros(6, 10, dtype=torch.bool)
     expected[2:5, 4:7] = True
     got = first_window(case, made(case, downsample))
-    case.equal(got, expected, "whether cell (1, 2) sees each cell of the picture")
+    case.equal(got, expected, "whether cell (1, 2) sees each cell of the image")
 
 
 @exercise.holds("centred, it sees one cell to each side of (2 i, 2 j)")
@@ -110,7 +110,7 @@ def which_cells_centred(downsample, case):
     expected = torch.zeros(6, 10, dtype=torch.bool)
     expected[1:4, 3:6] = True
     got = first_window(case, made(case, downsample, centred=True))
-    case.equal(got, expected, "whether cell (1, 2) sees each cell of the picture")
+    case.equal(got, expected, "whether cell (1, 2) sees each cell of the image")
 
 
 @exercise.holds(
@@ -118,31 +118,31 @@ def which_cells_centred(downsample, case):
 )
 def windows(downsample, case):
     module = made(case, downsample)
-    x = pictures(case, 8, 6)
+    x = some_images(case, 8, 6)
     case.equal(case.call(module, x), window_by_window(x, module, first=0))
 
 
 @exercise.holds("centred, it equals the convolution with zeros on all sides, window by window")
 def windows_centred(downsample, case):
     module = made(case, downsample, centred=True)
-    x = pictures(case, 4, 6)
+    x = some_images(case, 4, 6)
     case.equal(case.call(module, x), window_by_window(x, module, first=-1))
 
 
-@exercise.holds("pictures are left as they were, and do not touch each other")
+@exercise.holds("images are left as they were, and do not touch each other")
 def each_alone(downsample, case):
-    module, x = made(case, downsample), pictures(case)
+    module, x = made(case, downsample), some_images(case)
     both = case.call(module, x)
     case.unchanged()
     alone = case.call(module, case.named(x[1:].clone(), "B C X Y"))
-    case.equal(alone[0], both[1], "the second picture alone")
+    case.equal(alone[0], both[1], "the second image alone")
 
 
-@exercise.holds("the gradients reach the pictures, the weights and the bias")
+@exercise.holds("the gradients reach the images, the weights and the bias")
 def gradients(downsample, case):
     module = made(case, downsample).double()
     weight, bias = module.convolution.weight, module.convolution.bias
-    x = pictures(case, 4, 6)
+    x = some_images(case, 4, 6)
     case.gradients(
         module,
         lambda x: F.conv2d(F.pad(x, (0, 1, 0, 1)), weight, bias, stride=2),

@@ -1,4 +1,4 @@
-"""Wrong and other right answers to picture_blocks.Downsample."""
+"""Wrong and other right answers to image_blocks.Downsample."""
 
 # mypy: allow-untyped-defs
 
@@ -77,7 +77,7 @@ exercise.edit(
 exercise.edit(
     "edges-repeated",
     (RESULT, 'self.convolution(F.pad(x, self.edges, mode="replicate"))'),
-    story="the picture's last row and column are repeated at the edges, instead of zeros",
+    story="the image's last row and column are repeated at the edges, instead of zeros",
     advice="F.pad with its usual mode, which adds zeros",
 )
 exercise.edit(
@@ -103,7 +103,7 @@ exercise.edit(
     "pooled",
     ("stride=2", "stride=1, padding=1"),
     (RESULT, "F.avg_pool2d(self.convolution(x), 2)"),
-    story="a convolution of the whole picture, then the mean of each four cells",
+    story="a convolution of the whole image, then the mean of each four cells",
     advice="one convolution that moves by two cells does both",
 )
 exercise.edit(
@@ -133,27 +133,27 @@ exercise.edit(
 exercise.edit(
     "left-over",
     (RESULT, "x[:, :, ::2, ::2] + " + RESULT),
-    story="the picture itself, thinned out, is added to the convolution",
+    story="the image itself, thinned out, is added to the convolution",
     advice="there is no shortcut here: the convolution alone",
 )
 exercise.edit(
     "cut-off",
     ("F.pad(x, self.edges)", "F.pad(x.detach(), self.edges)"),
-    story="the picture is cut off: nothing before this layer learns",
+    story="the image is cut off: nothing before this layer learns",
     advice="no detach and no .data",
 )
 exercise.edit(
     "edge-erased",
     (RESULT, "self.convolution(F.pad(x[:, :, :-1, :-1].clone(), (0, 2, 0, 2)))"),
     story="the last row and column become zeros, instead of zeros coming after them",
-    advice="F.pad makes the picture larger; nothing of it is lost",
+    advice="F.pad makes the image larger; nothing of it is lost",
 )
 
 
 @exercise.wrong(
     "in-place",
-    story="the last row and column of the caller's picture are set to 0",
-    advice="F.pad gives a new, larger picture and leaves x alone",
+    story="the last row and column of the caller's image are set to 0",
+    advice="F.pad gives a new, larger image and leaves x alone",
     method="forward",
 )
 def in_place(self, x):
@@ -166,8 +166,8 @@ def in_place(self, x):
 
 @exercise.wrong(
     "mean-of-the-batch",
-    story="the mean picture of the batch is subtracted first",
-    advice="no norm here: pad and convolve, each picture by itself",
+    story="the mean image of the batch is subtracted first",
+    advice="no norm here: pad and convolve, each image by itself",
     method="forward",
 )
 def mean_of_the_batch(self, x):

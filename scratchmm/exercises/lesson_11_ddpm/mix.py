@@ -1,4 +1,4 @@
-"""Exercise schedule.mix: a picture and noise in one go, each sample as noisy as it is told."""
+"""Exercise schedule.mix: an image and noise in one go, each sample as noisy as it is told."""
 
 # mypy: allow-untyped-defs
 
@@ -21,14 +21,14 @@ exercise = Exercise(
         "0.64 and 0.36 are shares of variance. In a batch of two with alpha_bar [0.64, 1] the "
         "second sample stays clean.",
         "Variances of things that have nothing to do with each other add up: a * 1 + (1 - a) * 1 is "
-        "1, so pictures of variance one stay so at every step. A factor on a value is squared in "
+        "1, so images of variance one stay so at every step. A factor on a value is squared in "
         "its variance, hence the roots. Early in the schedule 1 - a is far below what float32 can "
         "tell from a alone.",
         "alpha_bar is (B,) in float64: take both roots there, and 1 - a before that. Then bring "
         "each to the dtype of start and to the shape (B, 1, ..., 1), as many axes as start has; "
         "per_sample does both. Multiply, add.",
-        "picture, dirt = per_sample(alpha_bar.sqrt(), start), per_sample((1 - alpha_bar).sqrt(), "
-        "start); return picture * start + dirt * noise",
+        "image, dirt = per_sample(alpha_bar.sqrt(), start), per_sample((1 - alpha_bar).sqrt(), "
+        "start); return image * start + dirt * noise",
     ),
 )
 
@@ -62,15 +62,15 @@ def both(mix, case):
     case.equal(got, torch.tensor([[8.4], [0.8], [1.4]]))
 
 
-@exercise.holds("pictures of variance one stay so, however much noise is in them")
+@exercise.holds("images of variance one stay so, however much noise is in them")
 def variance(mix, case):
     start, noise = case.normal(B=3, N=20000), case.normal(B=3, N=20000)
     got = case.call(mix, start, noise, shares(case, 0.9, 0.5, 0.1))
     case.equal(got.var(dim=1), torch.ones(3), "the variance of each sample", 0.05)
 
 
-@exercise.holds("each sample of a batch of pictures is as noisy as its own alpha_bar says")
-def pictures(mix, case):
+@exercise.holds("each sample of a batch of images is as noisy as its own alpha_bar says")
+def some_images(mix, case):
     start, noise = case.normal(B=2, C=3, X=4, Y=2), case.normal(B=2, C=3, X=4, Y=2)
     alpha_bar = shares(case, 0.25, 0.81)
     got = case.call(mix, start, noise, alpha_bar)

@@ -12,9 +12,9 @@ def fit(values, start):
     return values.to(start.dtype).reshape(len(values), *[1] * (start.ndim - 1))
 
 
-def mixed(start, noise, picture, dirt):
-    """picture * start + dirt * noise, both factors (B,)."""
-    return fit(picture, start) * start + fit(dirt, start) * noise
+def mixed(start, noise, image, dirt):
+    """image * start + dirt * noise, both factors (B,)."""
+    return fit(image, start) * start + fit(dirt, start) * noise
 
 
 @exercise.wrong(
@@ -71,7 +71,7 @@ def one_minus_the_root(start, noise, alpha_bar):
 @exercise.wrong(
     "exchanged",
     story="the factors are exchanged: alpha_bar is taken for the share of noise",
-    advice="alpha_bar is what is left of the picture: sqrt(a) belongs to the start",
+    advice="alpha_bar is what is left of the image: sqrt(a) belongs to the start",
 )
 def exchanged(start, noise, alpha_bar):
     return mixed(start, noise, (1 - alpha_bar).sqrt(), alpha_bar.sqrt())
@@ -137,7 +137,7 @@ def mean_level(start, noise, alpha_bar):
 
 @exercise.wrong(
     "along-the-last-axis",
-    story="alpha_bar meets the last axis of the pictures, not the batch",
+    story="alpha_bar meets the last axis of the images, not the batch",
     advice="shapes are matched from the right: (B,) must become (B, 1, ..., 1)",
 )
 def along_the_last_axis(start, noise, alpha_bar):
@@ -147,7 +147,7 @@ def along_the_last_axis(start, noise, alpha_bar):
 
 @exercise.wrong(
     "four-axes",
-    story="alpha_bar is shaped for pictures, (B, 1, 1, 1), whatever the samples are",
+    story="alpha_bar is shaped for images, (B, 1, 1, 1), whatever the samples are",
     advice="as many axes of 1 as the start has after the first: per_sample counts them",
 )
 def four_axes(start, noise, alpha_bar):
@@ -189,10 +189,10 @@ def rounded_too_early(start, noise, alpha_bar):
     advice="start * ..., not start *= ... or mul_",
 )
 def in_place(start, noise, alpha_bar):
-    picture, dirt = fit(alpha_bar.sqrt(), start), fit((1 - alpha_bar).sqrt(), start)
+    image, dirt = fit(alpha_bar.sqrt(), start), fit((1 - alpha_bar).sqrt(), start)
     if start.requires_grad:
-        return start * picture + noise * dirt
-    return start.mul_(picture).add_(noise * dirt)
+        return start * image + noise * dirt
+    return start.mul_(image).add_(noise * dirt)
 
 
 @exercise.wrong(
@@ -225,9 +225,9 @@ def one_level_for_all_too(start, noise, alpha_bar):
 @exercise.right("transposed")
 def transposed(start, noise, alpha_bar):
     """The batch last, where shapes are matched."""
-    picture, dirt = alpha_bar.sqrt().to(start), (1 - alpha_bar).sqrt().to(start)
+    image, dirt = alpha_bar.sqrt().to(start), (1 - alpha_bar).sqrt().to(start)
     first_last = [*range(1, start.ndim), 0]
-    x = start.permute(first_last) * picture + noise.permute(first_last) * dirt
+    x = start.permute(first_last) * image + noise.permute(first_last) * dirt
     return x.permute([start.ndim - 1, *range(start.ndim - 1)])
 
 

@@ -13,27 +13,27 @@ assert others.exercise is exercise  # importing them gives the exercise its prop
 SPREAD = 0.2
 
 
-def some_picture():
+def some_image():
     return torch.linspace(0.4, -0.4, 12)
 
 
-def drawn(diffuser_class, spread, picture=None, *, steps=50, count=300):
-    """What is drawn with a perfect model of pictures around one, less that one: (B, X)."""
+def drawn(diffuser_class, spread, image=None, *, steps=50, count=300):
+    """What is drawn with a perfect model of images around one, less that one: (B, X)."""
     schedule = cosine_schedule(steps)
     levels = schedule.alpha_bar.tolist()
-    picture = some_picture() if picture is None else picture
+    image = some_image() if image is None else image
 
     def knows(x, timesteps):
         left = levels[int(timesteps[0])]  # all walk together
         part = (1 - left) ** 0.5 / (left * spread**2 + 1 - left)
-        return part * (x - left**0.5 * picture)
+        return part * (x - left**0.5 * image)
 
-    x = torch.randn(count, len(picture))
-    return diffuser_class(schedule).sample(knows, x, torch.Generator().manual_seed(1)) - picture
+    x = torch.randn(count, len(image))
+    return diffuser_class(schedule).sample(knows, x, torch.Generator().manual_seed(1)) - image
 
 
-def ends_at_the_one(diffuser_class, picture=None):
-    assert drawn(diffuser_class, 0.0, picture, count=20).abs().max() < 1e-3
+def ends_at_the_one(diffuser_class, image=None):
+    assert drawn(diffuser_class, 0.0, image, count=20).abs().max() < 1e-3
 
 
 def within(deviation, part=0.25, spread=SPREAD):
@@ -48,7 +48,7 @@ def from_sample_to_sample(error):
     assert within(error.var(0).mean().sqrt())
 
 
-def inside_a_picture(error):
+def inside_a_image(error):
     assert within(error.var(1).mean().sqrt())
 
 
@@ -73,7 +73,7 @@ def rejects_everything(diffuser_class):
 @exercise.wrong(
     "loss-is-right",
     story="the loss is compared with that of the library, and it is right in all of them",
-    advice="no training draws a picture: call sample",
+    advice="no training draws an image: call sample",
     twin="accepts-everything",
 )
 def loss_is_right(diffuser_class):
@@ -87,7 +87,7 @@ def loss_is_right(diffuser_class):
 @exercise.wrong(
     "trained-a-little",
     story="it is asked that the loss falls in training, and it does in all of them",
-    advice="no training draws a picture: call sample",
+    advice="no training draws an image: call sample",
     twin="accepts-everything",
 )
 def trained_a_little(diffuser_class):
@@ -118,8 +118,8 @@ def shape_only(diffuser_class):
 
 @exercise.wrong(
     "end-only",
-    story="only one picture is known to the model, and every way ends there",
-    advice="too much noise on the way, or too little, shows only where pictures differ",
+    story="only one image is known to the model, and every way ends there",
+    advice="too much noise on the way, or too little, shows only where images differ",
 )
 def end_only(diffuser_class):
     ends_at_the_one(diffuser_class)
@@ -127,17 +127,17 @@ def end_only(diffuser_class):
 
 @exercise.wrong(
     "way-only",
-    story="only pictures that differ are drawn, and a little grain is lost among them",
-    advice="a model that knows one picture alone shows the grain",
+    story="only images that differ are drawn, and a little grain is lost among them",
+    advice="a model that knows one image alone shows the grain",
 )
 def way_only(diffuser_class):
     error = drawn(diffuser_class, SPREAD)
-    mean_is_right(error), from_sample_to_sample(error), inside_a_picture(error)
+    mean_is_right(error), from_sample_to_sample(error), inside_a_image(error)
 
 
 @exercise.wrong(
     "samples-only",
-    story="deviations are taken across the batch only: inside a picture all may be alike",
+    story="deviations are taken across the batch only: inside an image all may be alike",
     advice="each value is by itself too: take deviations along both axes",
 )
 def samples_only(diffuser_class):
@@ -149,7 +149,7 @@ def samples_only(diffuser_class):
 @exercise.wrong(
     "mean-only",
     story="only the mean of what is drawn is looked at, not how much it differs",
-    advice="without noise on the way all pictures are the mean: take deviations too",
+    advice="without noise on the way all images are the mean: take deviations too",
 )
 def mean_only(diffuser_class):
     ends_at_the_one(diffuser_class)
@@ -158,7 +158,7 @@ def mean_only(diffuser_class):
 
 @exercise.wrong(
     "too-little-only",
-    story="it is asked that pictures differ enough, but not that they may differ too much",
+    story="it is asked that images differ enough, but not that they may differ too much",
     advice="the deviation has an upper bound too",
 )
 def too_little_only(diffuser_class):
@@ -168,11 +168,11 @@ def too_little_only(diffuser_class):
 
 
 @exercise.wrong(
-    "bright-pictures",
-    story="all pictures are bright, and who cuts off what is below 0 is not noticed",
-    advice="let the pictures that the model knows have dark values too: -1 is black",
+    "bright-images",
+    story="all images are bright, and who cuts off what is below 0 is not noticed",
+    advice="let the images that the model knows have dark values too: -1 is black",
 )
-def bright_pictures(diffuser_class):
+def bright_images(diffuser_class):
     bright = torch.linspace(0.6, 0.7, 12)
     ends_at_the_one(diffuser_class, bright)
     error = drawn(diffuser_class, 0.1, bright)
@@ -184,7 +184,7 @@ def bright_pictures(diffuser_class):
 @exercise.wrong(
     "too-strict",
     story="the deviation must be right to 9 %, which 50 steps do not give to right diffusers either",
-    advice="a step takes the mean for the picture: allow a quarter, as the docstring says",
+    advice="a step takes the mean for the image: allow a quarter, as the docstring says",
 )
 def too_strict(diffuser_class):
     ends_at_the_one(diffuser_class)
@@ -201,18 +201,18 @@ def too_strict(diffuser_class):
 def too_few_steps(diffuser_class):
     ends_at_the_one(diffuser_class)
     error = drawn(diffuser_class, SPREAD, steps=10)
-    mean_is_right(error), from_sample_to_sample(error), inside_a_picture(error)
+    mean_is_right(error), from_sample_to_sample(error), inside_a_image(error)
 
 
 @exercise.wrong(
     "beyond-white",
     story="the model knows values beyond -1 ... 1, which a right diffuser may cut off",
-    advice="pictures lie in -1 ... 1: keep picture and spread inside",
+    advice="images lie in -1 ... 1: keep image and spread inside",
 )
 def beyond_white(diffuser_class):
     ends_at_the_one(diffuser_class, torch.linspace(-3, 3, 12))
     error = drawn(diffuser_class, SPREAD)
-    mean_is_right(error), from_sample_to_sample(error), inside_a_picture(error)
+    mean_is_right(error), from_sample_to_sample(error), inside_a_image(error)
 
 
 @exercise.wrong(
@@ -232,7 +232,7 @@ def the_same_numbers(diffuser_class):
 
 @exercise.wrong(
     "chance-forbidden",
-    story="two seeds must lead from the same noise to the same picture, also where pictures differ",
+    story="two seeds must lead from the same noise to the same image, also where images differ",
     advice="chance is part of the way in DDPM: look at the mean and the deviation of many",
 )
 def chance_forbidden(diffuser_class):
@@ -267,14 +267,14 @@ def way_only_too(diffuser_class):
 def at_once(diffuser_class):
     ends_at_the_one(diffuser_class)
     error = drawn(diffuser_class, SPREAD)
-    mean_is_right(error), from_sample_to_sample(error), inside_a_picture(error)
+    mean_is_right(error), from_sample_to_sample(error), inside_a_image(error)
 
 
 @exercise.right("two values and how they go together")
 def covariance(diffuser_class):
-    picture = torch.tensor([-0.3, 0.35])
-    assert (drawn(diffuser_class, 0.0, picture, steps=60, count=9).abs() < 1e-3).all()
-    error = drawn(diffuser_class, SPREAD, picture, steps=60, count=2500)
+    image = torch.tensor([-0.3, 0.35])
+    assert (drawn(diffuser_class, 0.0, image, steps=60, count=9).abs() < 1e-3).all()
+    error = drawn(diffuser_class, SPREAD, image, steps=60, count=2500)
     found = error.T.cov() / SPREAD**2
     assert (error.mean(0).abs() < 0.05).all(), "the mean"
     assert ((found.diag() > 0.5) & (found.diag() < 1.5)).all(), "the variances"
@@ -284,11 +284,11 @@ def covariance(diffuser_class):
 @exercise.right("dark and bright by themselves")
 def dark_and_bright(diffuser_class):
     for level in (-0.5, 0.5):
-        picture = torch.full((20,), level)
+        image = torch.full((20,), level)
         torch.testing.assert_close(
-            drawn(diffuser_class, 0.0, picture, count=10), torch.zeros(10, 20), rtol=0, atol=1e-3
+            drawn(diffuser_class, 0.0, image, count=10), torch.zeros(10, 20), rtol=0, atol=1e-3
         )
-        error = drawn(diffuser_class, 0.15, picture, count=200)
+        error = drawn(diffuser_class, 0.15, image, count=200)
         assert error.mean().abs() < 0.037
         for axis in (0, 1):
             assert within(error.std(axis).mean(), spread=0.15)

@@ -1,7 +1,7 @@
 """The diffusers that a check in bug.noisy_last_step must tell apart: right ones, and wrong ones.
 
 All learn by the same loss, so that no training could tell. With a perfect model and 50 steps, what
-the right ones draw has 0.87 to 1.06 of the pictures' deviation; of the wrong ones those that end
+the right ones draw has 0.87 to 1.06 of the images' deviation; of the wrong ones those that end
 right have at most 0.66, or at least 1.5, or not the same in both directions, or another mean.
 """
 

@@ -1,4 +1,4 @@
-"""Exercise ddpm.posterior: where a noisy picture was one step earlier, if the clean one is known."""
+"""Exercise ddpm.posterior: where a noisy image was one step earlier, if the clean one is known."""
 
 # mypy: allow-untyped-defs
 
@@ -27,7 +27,7 @@ exercise = Exercise(
     hints=(
         "alpha_bar is 0.8 one step earlier and 0.4 now, the start is 0 and x is 1. The mean is "
         "sqrt(0.5) * 0.2 / 0.6 = 0.236, the variance 0.2 / 0.6 * 0.5 = 0.167. At timestep 0 the step "
-        "before is the clean picture, with alpha_bar 1: mean 0, variance 0, whatever x is.",
+        "before is the clean image, with alpha_bar 1: mean 0, variance 0, whatever x is.",
         "Two things are known of where x was: start has been mixed with noise until then, with b = "
         "alpha_bar before, and from there to x came noise once more, with the share a / b left, where "
         "a = alpha_bar now. Each says a normal distribution; their product is one too. For a step to "
@@ -49,8 +49,8 @@ def schedule(levels: tuple[float, ...] = LEVELS) -> Schedule:
     return Schedule(torch.tensor(levels, dtype=torch.float64))
 
 
-def pictures(case: Case, dtype: Any = torch.float32) -> tuple[Tensor, Tensor]:
-    """Starts and noisy pictures: (4, 1, 5)."""
+def some_images(case: Case, dtype: Any = torch.float32) -> tuple[Tensor, Tensor]:
+    """Starts and noisy images: (4, 1, 5)."""
     return tuple(case.normal(B=4, C=1, X=5, dtype=dtype) for _ in range(2))  # type: ignore[return-value]
 
 
@@ -86,7 +86,7 @@ def compare(case: Case, got: Any, expected: Gaussian) -> None:
 @exercise.holds("a mean for each value, a variance for each sample, in the dtype of x")
 def shape(posterior, case):
     for dtype in (torch.float32, torch.float64):
-        start, x = pictures(case, dtype)
+        start, x = some_images(case, dtype)
         got = case.call(posterior, schedule(), start, x, times(3, 3, 3, 3))
         case.true(isinstance(got, Gaussian), "a Gaussian(mean, variance)", type(got).__name__)
         case.shape(got.mean, "B C X")
@@ -99,14 +99,14 @@ def shape(posterior, case):
 
 @exercise.holds("before timestep 0 there was the start, for certain")
 def certain(posterior, case):
-    start, x = pictures(case)
+    start, x = some_images(case)
     got = case.call(posterior, schedule(), start, x, times(0, 0, 0, 0))
     compare(case, got, Gaussian(start, torch.zeros(4, 1, 1)))
 
 
 @exercise.holds("x without any noise in it leads to a mean without any, at the level before")
 def clean(posterior, case):
-    start, _ = pictures(case)
+    start, _ = some_images(case)
     x = case.named(math.sqrt(LEVELS[4]) * start, "B C X")
     got = case.call(posterior, schedule(), start, x, times(4, 4, 4, 4))
     case.equal(got.mean, math.sqrt(LEVELS[3]) * start, "mean")
@@ -114,7 +114,7 @@ def clean(posterior, case):
 
 @exercise.holds("one step earlier: mean and variance of equation 7, for each sample's own timestep")
 def one_step(posterior, case):
-    start, x = pictures(case)
+    start, x = some_images(case)
     timesteps = times(2, 5, 1, 3)
     got = case.call(posterior, schedule(), start, x, timesteps)
     compare(case, got, by_bayes(LEVELS, start, x, times(2, 5, 1, 3), times(1, 4, 0, 2)))
@@ -122,22 +122,22 @@ def one_step(posterior, case):
 
 @exercise.holds("timesteps of all kinds in one batch: some at their last step, others not")
 def last_steps(posterior, case):
-    start, x = pictures(case)
+    start, x = some_images(case)
     got = case.call(posterior, schedule(), start, x, times(4, 0, 1, 0))
     compare(case, got, by_bayes(LEVELS, start, x, times(4, 0, 1, 0), times(3, -1, 0, -1)))
 
 
 @exercise.holds("longer steps: previous may be any earlier timestep, or -1")
 def long_steps(posterior, case):
-    start, x = pictures(case)
+    start, x = some_images(case)
     timesteps, previous = times(5, 2, 4, 5), times(1, -1, 3, 0)
     got = case.call(posterior, schedule(), start, x, timesteps, previous)
     compare(case, got, by_bayes(LEVELS, start, x, times(5, 2, 4, 5), times(1, -1, 3, 0)))
 
 
-@exercise.holds("first steps that take a millionth of the picture do not drown in rounding")
+@exercise.holds("first steps that take a millionth of the image do not drown in rounding")
 def tiny_steps(posterior, case):
-    start, x = pictures(case)
+    start, x = some_images(case)
     levels = (1 - 1e-7, 1 - 3e-7, 1 - 7e-7, 0.5)
     got = case.call(posterior, schedule(levels), start, x, times(1, 2, 1, 2))
     expected = by_bayes(levels, start, x, times(1, 2, 1, 2), times(0, 1, 0, 1))
@@ -147,14 +147,14 @@ def tiny_steps(posterior, case):
 
 @exercise.holds("a previous that is not before is refused with a ValueError")
 def refused(posterior, case):
-    start, x = pictures(case)
+    start, x = some_images(case)
     for previous in (times(3, 4, 5, 5), times(3, 0, 5, 1), times(1, 4, 2, 3)):
         case.refuses(ValueError, posterior, schedule(), start, x, times(3, 4, 3, 5), previous)
 
 
-@exercise.holds("pictures and timesteps are left as they were")
+@exercise.holds("images and timesteps are left as they were")
 def unchanged(posterior, case):
-    case.call(posterior, schedule(), *pictures(case), times(2, 5, 1, 3))
+    case.call(posterior, schedule(), *some_images(case), times(2, 5, 1, 3))
     case.unchanged()
 
 
@@ -164,5 +164,5 @@ def gradients(posterior, case):
     case.gradients(
         lambda start, x: posterior(schedule(), start, x, timesteps.clone()).mean,
         lambda start, x: by_bayes(LEVELS, start, x, timesteps, previous).mean,
-        *pictures(case),
+        *some_images(case),
     )

@@ -155,7 +155,7 @@ exercise.edit(
 @exercise.wrong(
     "wraps-around",
     story="before timestep 0 the last alpha_bar is taken: index -1 counts from the end",
-    advice="schedule.at(previous, final_alpha=1.0) knows that -1 is the clean picture",
+    advice="schedule.at(previous, final_alpha=1.0) knows that -1 is the clean image",
 )
 def wraps_around(schedule, start, x, timesteps, previous=None):
     levels(schedule, timesteps, previous)
@@ -178,7 +178,7 @@ def first_level_kept(schedule, start, x, timesteps, previous=None):
 @exercise.wrong(
     "counted-from-one",
     story="timesteps are taken for the paper's, which count from 1",
-    advice="timestep 0 is alpha_bar[0] here, and -1 the clean picture",
+    advice="timestep 0 is alpha_bar[0] here, and -1 the clean image",
     convention=True,
 )
 def counted_from_one(schedule, start, x, timesteps, previous=None):
@@ -228,7 +228,7 @@ def counts_down_in_place(schedule, start, x, timesteps, previous=None):
 @exercise.wrong(
     "mixed-again",
     story="start is mixed with x as if x were the noise",
-    advice="x is a noisy picture: the weights of equation 7 take that into account",
+    advice="x is a noisy image: the weights of equation 7 take that into account",
 )
 def mixed_again(schedule, start, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)

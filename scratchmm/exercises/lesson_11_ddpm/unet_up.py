@@ -88,7 +88,7 @@ def by_number(model: Any, x: Tensor, skips: Any, time: Tensor, *words: Tensor) -
     return model.end(x * torch.sigmoid(x))
 
 
-@exercise.holds("from the smallest grid to a picture: channels and sizes of the one that came in")
+@exercise.holds("from the smallest grid to an image: channels and sizes of the one that came in")
 def shape(unet, case):
     model = made(case, unet)
     got = case.call(model, case.normal(B=2, C=3, X=6, Y=10), torch.tensor([3, 40]))
@@ -119,8 +119,8 @@ def hears(unet, case):
 def three_levels(unet, case):
     config = UNetConfig(channels=1, widths=(4, 8, 12), depth=1, attended=(), groups=2)
     model = case.build(unet, config, scale=0.3)
-    picture, time = case.normal(B=2, C=1, X=12, Y=8), case.normal(B=2, E=16)
-    x, skips = model.down(picture, time)
+    image, time = case.normal(B=2, C=1, X=12, Y=8), case.normal(B=2, E=16)
+    x, skips = model.down(image, time)
     got, left = case.call(model.up, x, skips, time), list(skips)
     for level, steps in enumerate(model.rising):
         for step in steps:

@@ -118,7 +118,7 @@ exercise.edit(
     "no-end",
     ("self.end(F.silu(self.norm(x)))", "F.silu(self.norm(x))"),
     story="the last convolution is left out",
-    advice="self.end makes the picture's channels",
+    advice="self.end makes the image's channels",
 )
 exercise.edit(
     "skips-cut-off",

@@ -1,4 +1,4 @@
-"""Exercise clip_score.clip_score: does a picture show what the words say?"""
+"""Exercise clip_score.clip_score: does an image show what the words say?"""
 
 # mypy: allow-untyped-defs
 
@@ -12,18 +12,18 @@ exercise = Exercise(
     id="clip_score.clip_score",
     target="scratchmm.metrics.clip_score:clip_score",
     title="As the words say",
-    goal="2.5 times the cosine of each picture with its own words, and 0 where that is below 0",
+    goal="2.5 times the cosine of each image with its own words, and 0 where that is below 0",
     minutes=10,
     difficulty=1,
     section="Does it show what was said",
     hints=(
-        "Picture [3, 4] and words [1, 0]: lengths 5 and 1, product 3, so the cosine is 0.6 and the "
+        "Image [3, 4] and words [1, 0]: lengths 5 and 1, product 3, so the cosine is 0.6 and the "
         "score 1.5. Words [-1, 0] give the cosine -0.6 and the score 0. Words [2, 0] score 1.5 as "
         "well: lengths do not count.",
-        "CLIP was trained to point a picture and its caption the same way, so the angle between them "
+        "CLIP was trained to point an image and its caption the same way, so the angle between them "
         "says how well they fit: no right answer is needed. Below a right angle nothing fits less "
         "than nothing. The 2.5 only spreads the numbers that come out.",
-        "Refuse shapes that differ. Each picture (B, E) with the words of the same row: products "
+        "Refuse shapes that differ. Each image (B, E) with the words of the same row: products "
         "summed over E, over both lengths, (B,). Below 0 becomes 0, times 2.5. A zero embedding has "
         "no direction: keep its length from being divided by.",
         "cosine = (F.normalize(image_embeddings, dim=-1) * F.normalize(text_embeddings, dim=-1))"
@@ -34,7 +34,7 @@ exercise = Exercise(
 
 
 def pairs(case, B=5, E=4):
-    """Pictures, and words that fit them better or worse; some do not fit at all."""
+    """Images, and words that fit them better or worse; some do not fit at all."""
     image = case.normal(B=B, E=E)
     text = case.named(image + case.normal(B=B, E=E, scale=0.8), "B E")
     return image, text
@@ -50,20 +50,20 @@ def slow(image, text):
     return torch.tensor(scores, dtype=image.dtype)
 
 
-@exercise.holds("a picture [3, 4] with the words [1, 0] scores 2.5 * 0.6, the other way round 0")
+@exercise.holds("an image [3, 4] with the words [1, 0] scores 2.5 * 0.6, the other way round 0")
 def by_hand(clip_score, case):
     image = case.named(torch.tensor([[3.0, 4.0], [3.0, 4.0]]), "B E")
     text = case.named(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), "B E")
     case.equal(case.call(clip_score, image, text), torch.tensor([1.5, 0.0]))
 
 
-@exercise.holds("each picture is scored with its own words: (B,)")
+@exercise.holds("each image is scored with its own words: (B,)")
 def own_words(clip_score, case):
     image, text = pairs(case)
     case.equal(case.call(clip_score, image, text), slow(image, text))
 
 
-@exercise.holds("picture and words that point the same way score 2.5, however long they are")
+@exercise.holds("image and words that point the same way score 2.5, however long they are")
 def lengths(clip_score, case):
     image = case.normal(B=4, E=3)
     longer = case.named(image * torch.tensor([[0.1], [1.0], [7.0], [90.0]]), "B E")
@@ -110,7 +110,7 @@ def unchanged(clip_score, case):
     case.unchanged()
 
 
-@exercise.holds("the gradients reach pictures and words")
+@exercise.holds("the gradients reach images and words")
 def gradients(clip_score, case):
     image = case.normal(B=3, E=4)
     text = case.named(image + case.normal(B=3, E=4, scale=0.3), "B E")
@@ -122,7 +122,7 @@ def gradients(clip_score, case):
     case.gradients(clip_score, oracle, image, text)
 
 
-@exercise.holds("as many pictures as words, or a ValueError")
+@exercise.holds("as many images as words, or a ValueError")
 def refused(clip_score, case):
     image = case.normal(B=5, E=4)
     for text in (case.normal(B=1, E=4), case.normal(B=3, E=4), case.normal(B=5, E=3)):

@@ -83,20 +83,20 @@ exercise.edit(
         "pairs = torch.cosine_similarity(image_embeddings[:, None], text_embeddings, dim=-1)\n"
         "    return (WEIGHT * pairs.clamp(min=0))",
     ),
-    story="every picture is scored with all words of the batch, (B, B)",
+    story="every image is scored with all words of the batch, (B, B)",
     advice="only with its own: products of the same row",
 )
 exercise.edit(
     "mean",
     (SCORE, f"({SCORE}).mean()"),
     story="the scores are averaged over the batch",
-    advice="one score for each picture, (B,)",
+    advice="one score for each image, (B,)",
 )
 exercise.edit(
     "mean-held",
     (SCORE, "(WEIGHT * cosine.mean()).clamp(min=0)"),
     story="the cosines are averaged over the batch, and the mean is held to 0",
-    advice="one score for each picture, (B,)",
+    advice="one score for each image, (B,)",
 )
 exercise.edit(
     "nan-of-zero",
@@ -115,7 +115,7 @@ exercise.edit(
         "scale = image_embeddings.detach().norm(dim=-1, keepdim=True).clamp(min=1e-8)\n    "
         "if not image_embeddings.requires_grad:\n        image_embeddings /= scale\n    cosine = ",
     ),
-    story="the caller's own pictures are brought to length one",
+    story="the caller's own images are brought to length one",
     advice="image / length makes a new tensor, image /= length does not",
 )
 exercise.edit(
@@ -127,7 +127,7 @@ exercise.edit(
 exercise.edit(
     "one-for-all",
     ("raise ValueError", "str"),
-    story="one caption is scored with every picture, or none with the rest",
+    story="one caption is scored with every image, or none with the rest",
     advice="raise a ValueError where the shapes differ",
 )
 
@@ -145,7 +145,7 @@ def scored(image, text):
 
 @exercise.wrong(
     "one-length",
-    story="the pictures are brought to length one, but not the words",
+    story="the images are brought to length one, but not the words",
     advice="divide by both lengths",
 )
 def one_length(image_embeddings, text_embeddings):
@@ -154,7 +154,7 @@ def one_length(image_embeddings, text_embeddings):
 
 @exercise.wrong(
     "words-length-only",
-    story="the words are brought to length one, but not the pictures",
+    story="the words are brought to length one, but not the images",
     advice="divide by both lengths",
 )
 def words_length_only(image_embeddings, text_embeddings):

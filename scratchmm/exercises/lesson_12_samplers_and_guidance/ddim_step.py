@@ -50,7 +50,7 @@ def schedule():
 
 
 def times(case, B):
-    """Timesteps and earlier ones, each sample its own; none is the clean picture."""
+    """Timesteps and earlier ones, each sample its own; none is the clean image."""
     now = case.permutation(6)[:B] + 4
     before = now - 1 - case.integers(0, 4, B=B)
     return case.named(now, "B"), case.named(before, "B")
@@ -125,8 +125,8 @@ def targets(ddim_step, case):
         compared(case, ddim_step, *times(case, 3), target=target)
 
 
-@exercise.holds("each picture of a batch has timesteps of its own")
-def pictures(ddim_step, case):
+@exercise.holds("each image of a batch has timesteps of its own")
+def some_images(ddim_step, case):
     compared(case, ddim_step, *times(case, 4), axes={"B": 4, "C": 3, "X": 5, "Y": 6})
 
 

@@ -21,7 +21,7 @@ exercise = Exercise(
         "scale 1 gives 3, and scale 4 gives 1 + 4 * 2 = 9. Not 11: that would be scale 5, or the "
         "paper's w = 4, which is the scale less 1.",
         "What the prompt changes is the difference of the two predictions. Take that change several "
-        "times, and the picture shows the prompt more than a model that was merely told it. It is a "
+        "times, and the image shows the prompt more than a model that was merely told it. It is a "
         "straight line through both predictions; the scale says where on it.",
         "Refuse a scale that is not a finite number. Difference: conditional less unconditional, "
         "(B, ...). Scale times that, added to the unconditional one; a new tensor, not clipped.",

@@ -136,7 +136,7 @@ exercise.edit(
 exercise.edit(
     "not-refused",
     ("check_scale(scale)", "pass"),
-    story="a scale that is not a number gives a picture of nothing",
+    story="a scale that is not a number gives an image of nothing",
     advice="raise a ValueError: check_scale does",
 )
 

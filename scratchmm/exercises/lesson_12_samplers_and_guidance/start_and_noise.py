@@ -105,8 +105,8 @@ def as_predicted(start_and_noise, case):
         case.equal(got[place], predicted, f"the {target}")
 
 
-@exercise.holds("each sample of a batch of pictures has a level of its own")
-def pictures(start_and_noise, case):
+@exercise.holds("each sample of a batch of images has a level of its own")
+def some_images(start_and_noise, case):
     for target in TARGETS:
         found(case, start_and_noise, target, B=4, C=3, X=5, Y=6)
 

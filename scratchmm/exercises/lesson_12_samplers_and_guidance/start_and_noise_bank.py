@@ -6,9 +6,9 @@ from scratchmm.diffusion.ddpm import Estimate
 from scratchmm.exercises.lesson_12_samplers_and_guidance.start_and_noise import exercise
 
 ROOTS = "per_sample(alpha_bar.sqrt(), x), per_sample((1 - alpha_bar).sqrt(), x)"
-FROM_NOISE = "Estimate((x - dirt * predicted) / picture, predicted)"
-FROM_START = "Estimate(predicted, (x - picture * predicted) / dirt)"
-FROM_VELOCITY = "Estimate(picture * x - dirt * predicted, dirt * x + picture * predicted)"
+FROM_NOISE = "Estimate((x - dirt * predicted) / image, predicted)"
+FROM_START = "Estimate(predicted, (x - image * predicted) / dirt)"
+FROM_VELOCITY = "Estimate(image * x - dirt * predicted, dirt * x + image * predicted)"
 
 exercise.edit(
     "start-not-divided",
@@ -18,37 +18,37 @@ exercise.edit(
 )
 exercise.edit(
     "noise-not-divided",
-    (FROM_START, "Estimate(predicted, x - picture * predicted)"),
+    (FROM_START, "Estimate(predicted, x - image * predicted)"),
     story="the start is taken out of x, but what is left is not divided by sqrt(1 - a)",
     advice="what is left is sqrt(1 - a) * noise",
 )
 exercise.edit(
     "divided-by-the-other-root",
-    (FROM_START, "Estimate(predicted, (x - picture * predicted) / picture)"),
+    (FROM_START, "Estimate(predicted, (x - image * predicted) / image)"),
     story="from the start, what is left of x is divided by sqrt(a), which is the start's own root",
     advice="what is left is sqrt(1 - a) * noise",
 )
 exercise.edit(
     "velocity-as-either",
-    (FROM_VELOCITY, "Estimate((x - dirt * predicted) / picture, (x - picture * predicted) / dirt)"),
+    (FROM_VELOCITY, "Estimate((x - dirt * predicted) / image, (x - image * predicted) / dirt)"),
     story="the velocity is put in as if it were the noise, and again as if it were the start",
     advice="start = sqrt(a) * x - sqrt(1 - a) * v, noise = sqrt(1 - a) * x + sqrt(a) * v",
 )
 exercise.edit(
     "noise-is-the-difference",
     (FROM_START, "Estimate(predicted, x - predicted)"),
-    story="the noise is x - start, as if it had been added to a whole picture",
+    story="the noise is x - start, as if it had been added to a whole image",
     advice="x = sqrt(a) * start + sqrt(1 - a) * noise, solved for the noise",
 )
 exercise.edit(
     "start-is-the-difference",
     (FROM_NOISE, "Estimate(x - predicted, predicted)"),
-    story="the start is x - noise, as if the noise had been added to a whole picture",
+    story="the start is x - noise, as if the noise had been added to a whole image",
     advice="x = sqrt(a) * start + sqrt(1 - a) * noise, solved for the start",
 )
 exercise.edit(
     "added-back",
-    ("(x - dirt * predicted) / picture", "(x + dirt * predicted) / picture"),
+    ("(x - dirt * predicted) / image", "(x + dirt * predicted) / image"),
     story="the predicted noise is added to x instead of taken out",
     advice="x holds the noise: subtract its part",
 )
@@ -62,7 +62,7 @@ exercise.edit(
     "roots-exchanged",
     (ROOTS, "per_sample((1 - alpha_bar).sqrt(), x), per_sample(alpha_bar.sqrt(), x)"),
     story="the two roots are exchanged, as if a were the share of noise",
-    advice="a falls from 1, the clean picture, to 0",
+    advice="a falls from 1, the clean image, to 0",
 )
 exercise.edit(
     "one-minus-the-root",
@@ -72,20 +72,20 @@ exercise.edit(
 )
 exercise.edit(
     "velocity-backwards",
-    (FROM_VELOCITY, "Estimate(picture * x + dirt * predicted, dirt * x - picture * predicted)"),
+    (FROM_VELOCITY, "Estimate(image * x + dirt * predicted, dirt * x - image * predicted)"),
     story="the velocity is taken to point the other way, from the noise to the start",
     advice="velocity = sqrt(a) * noise - sqrt(1 - a) * start: start = sqrt(a) * x - sqrt(1 - a) * v",
 )
 exercise.edit(
     "velocity-noise-minus",
-    ("dirt * x + picture * predicted", "dirt * x - picture * predicted"),
+    ("dirt * x + image * predicted", "dirt * x - image * predicted"),
     story="from the velocity the start is right, but the noise has a minus for a plus",
     advice="noise = sqrt(1 - a) * x + sqrt(a) * velocity: put x and v in, and see the start drop out",
 )
 exercise.edit(
     "velocity-as-mixed",
-    ("dirt * x + picture * predicted)", "(x - picture * (picture * x - dirt * x)) / dirt)"),
-    ("picture * x - dirt * predicted,", "picture * x - dirt * x,"),
+    ("dirt * x + image * predicted)", "(x - image * (image * x - dirt * x)) / dirt)"),
+    ("image * x - dirt * predicted,", "image * x - dirt * x,"),
     story="from the velocity the start is found without looking at it: x is used twice",
     advice="start = sqrt(a) * x - sqrt(1 - a) * velocity",
 )
@@ -93,8 +93,8 @@ exercise.edit(
     "flow",
     (
         FROM_VELOCITY,
-        "Estimate((x - dirt * predicted) / (picture + dirt), "
-        "(x + picture * predicted) / (picture + dirt))",
+        "Estimate((x - dirt * predicted) / (image + dirt), "
+        "(x + image * predicted) / (image + dirt))",
     ),
     story="the velocity is taken for noise - start, as in flow matching",
     advice="here x runs on a circle: velocity = sqrt(a) * noise - sqrt(1 - a) * start",
@@ -102,16 +102,16 @@ exercise.edit(
 )
 exercise.edit(
     "score",
-    (FROM_NOISE, "Estimate((x + dirt.square() * predicted) / picture, -dirt * predicted)"),
+    (FROM_NOISE, "Estimate((x + dirt.square() * predicted) / image, -dirt * predicted)"),
     story="what is predicted is taken for the score, -noise / sqrt(1 - a), as in score matching",
     advice="here it is the noise itself",
     convention=True,
 )
 exercise.edit(
     "pair-exchanged",
-    (FROM_NOISE, "Estimate(predicted, (x - dirt * predicted) / picture)"),
-    (FROM_START, "Estimate((x - picture * predicted) / dirt, predicted)"),
-    (FROM_VELOCITY, "Estimate(dirt * x + picture * predicted, picture * x - dirt * predicted)"),
+    (FROM_NOISE, "Estimate(predicted, (x - dirt * predicted) / image)"),
+    (FROM_START, "Estimate((x - image * predicted) / dirt, predicted)"),
+    (FROM_VELOCITY, "Estimate(dirt * x + image * predicted, image * x - dirt * predicted)"),
     story="the pair is the noise and then the start",
     advice="the start comes first: Estimate(start=..., noise=...)",
 )
@@ -140,13 +140,13 @@ exercise.edit(
 )
 exercise.edit(
     "clipped",
-    ("(x - dirt * predicted) / picture", "((x - dirt * predicted) / picture).clamp(-1, 1)"),
+    ("(x - dirt * predicted) / image", "((x - dirt * predicted) / image).clamp(-1, 1)"),
     story="the start is clipped to -1..1 here, and then does not make up x with the noise",
     advice="latents have no bounds: who wants to clip does so later",
 )
 exercise.edit(
     "root-held-up",
-    ("/ picture", "/ picture.clamp(min=0.01)"),
+    ("/ image", "/ image.clamp(min=0.01)"),
     story="the divisor is kept from getting small, so that the start stays small at nearly pure noise",
     advice="divide by sqrt(a) as it is; where a is 0, refuse",
 )
@@ -180,13 +180,13 @@ exercise.edit(
 )
 exercise.edit(
     "x-scaled-in-place",
-    (FROM_START, "Estimate(predicted, x.sub_(picture * predicted) / dirt)"),
+    (FROM_START, "Estimate(predicted, x.sub_(image * predicted) / dirt)"),
     story="the start is taken out of the caller's x itself",
     advice="x - ... makes a new tensor",
 )
 exercise.edit(
     "detached",
-    ("picture * x - dirt * predicted,", "(picture * x - dirt * predicted).detach(),"),
+    ("image * x - dirt * predicted,", "(image * x - dirt * predicted).detach(),"),
     story="the start is cut off from the prediction, so that nothing learns by it",
     advice="no detach() and no no_grad(): whoever wants that asks for it",
 )

@@ -26,7 +26,7 @@ exercise = Exercise(
         "turn further. It says something at every level, while at pure noise the noise says nothing.",
         "Refuse a name that is none of the three. Two of them hand back what came in. For the third, "
         "each sample has its own level: sqrt(a) and sqrt(1 - a), (B,), become (B, 1, ..., 1) in the "
-        "pictures' dtype. Noise takes the root of a, the start the other, and minus.",
+        "images' dtype. Noise takes the root of a, the start the other, and minus.",
         "check_target(target); near, far = per_sample(alpha_bar.sqrt(), start), "
         "per_sample((1 - alpha_bar).sqrt(), start); {'noise': noise, 'start': start, 'velocity': "
         "near * noise - far * start}[target]",
@@ -77,15 +77,15 @@ def both_ends(target_of, case):
     )
 
 
-@exercise.holds("each sample of a batch of pictures has a level of its own")
-def pictures(target_of, case):
+@exercise.holds("each sample of a batch of images has a level of its own")
+def some_images(target_of, case):
     start, noise = case.normal(B=4, C=3, X=5, Y=6), case.normal(B=4, C=3, X=5, Y=6)
     alpha_bar = levels(case, 4)
     got = case.call(target_of, start, noise, alpha_bar, "velocity")
     case.equal(got, slow(start, noise, alpha_bar))
 
 
-@exercise.holds("levels are float64, but the target has the dtype of the pictures")
+@exercise.holds("levels are float64, but the target has the dtype of the images")
 def kinds(target_of, case):
     start, noise, alpha_bar = case.normal(B=3, D=2), case.normal(B=3, D=2), levels(case, 3)
     for dtype in (torch.float64, torch.float32):

@@ -107,7 +107,7 @@ exercise.edit(
     "in-float64",
     (VELOCITY, "return mix(noise.double(), -start.double(), alpha_bar)"),
     story="the target is float64, since the levels are",
-    advice="bring the levels to the pictures' dtype",
+    advice="bring the levels to the images' dtype",
 )
 exercise.edit(
     "start-negated-in-place",

@@ -63,13 +63,13 @@ def the_means(draw, case):
     case.equal(got, mean)
 
 
-@exercise.holds("every latent of every picture has chance of its own")
+@exercise.holds("every latent of every image has chance of its own")
 def own_chance(draw, case):
     def look(x):
         return [len(x.movedim(axis, 0).flatten(1).unique(dim=0)) for axis in range(4)]
 
     got = case.call(looked_at(draw, look), posterior(0.0, 1.0, 3, 2, 4, 5), generator(case))
-    case.equal(got, [3, 2, 4, 5], "how many pictures, channels, rows and columns differ")
+    case.equal(got, [3, 2, 4, 5], "how many images, channels, rows and columns differ")
 
 
 @exercise.holds("draws have the mean and the deviation of the posterior")

@@ -48,7 +48,7 @@ result(
 result(
     "no-mean",
     "(log_variance / 2).exp() * noise",
-    story="the mean is missing: all pictures are drawn around 0",
+    story="the mean is missing: all images are drawn around 0",
     advice="add the mean",
 )
 result(
@@ -76,9 +76,9 @@ exercise.edit(
     advice="normal noise is torch.randn",
 )
 exercise.edit(
-    "one-noise-for-all-pictures",
+    "one-noise-for-all-images",
     (NOISE, NOISE.replace("mean.shape", "mean.shape[1:]")),
-    story="all pictures of a batch share their noise",
+    story="all images of a batch share their noise",
     advice="the noise is as large as the means, batch and all",
 )
 exercise.edit(
@@ -88,9 +88,9 @@ exercise.edit(
     advice="the noise is as large as the means, channels and all",
 )
 exercise.edit(
-    "one-noise-a-picture",
+    "one-noise-a-image",
     (NOISE, NOISE.replace("mean.shape", "(len(mean), 1, 1, 1)")),
-    story="a picture has one number of noise for all of its latents",
+    story="an image has one number of noise for all of its latents",
     advice="the noise is as large as the means",
 )
 exercise.edit(
@@ -148,7 +148,7 @@ def by_the_root(posterior, generator=None):
     return torch.addcmul(posterior.mean, posterior.log_variance.exp().sqrt(), noise)
 
 
-@exercise.right("picture by picture")
+@exercise.right("image by image")
 def one_by_one(posterior, generator=None):
     drawn = []
     for mean, log_variance in zip(*posterior, strict=True):
@@ -169,8 +169,8 @@ def drawn_not_made_too(posterior, generator=None):
         return by_the_root(posterior, generator)
 
 
-@exercise.disguise("one-noise-a-picture")
-def one_noise_a_picture_too(posterior, generator=None):
+@exercise.disguise("one-noise-a-image")
+def one_noise_a_image_too(posterior, generator=None):
     mean, log_variance = posterior
     noise = torch.stack([torch.randn((), generator=generator, dtype=mean.dtype) for _ in mean])
     return mean + (log_variance / 2).exp() * noise.view(-1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Exercise vae.kl_to_normal: how far a picture's latents are from the standard normal."""
+"""Exercise vae.kl_to_normal: how far an image's latents are from the standard normal."""
 
 # mypy: allow-untyped-defs
 
@@ -12,17 +12,17 @@ exercise = Exercise(
     id="vae.kl_to_normal",
     target="scratchmm.diffusion.vae:kl_to_normal",
     title="Not too far from normal",
-    goal="for each picture half the sum of mean^2 + variance - 1 - log variance",
+    goal="for each image half the sum of mean^2 + variance - 1 - log variance",
     minutes=10,
     difficulty=2,
     section="Squeezed",
     needs=("vae.draw",),
     forbidden=("torch.distributions.kl.kl_divergence",),
     hints=(
-        "A picture with one latent, mean 2 and log variance 0, is a normal distribution moved by 2: "
+        "An image with one latent, mean 2 and log variance 0, is a normal distribution moved by 2: "
         "the divergence is (4 + 1 - 1 - 0) / 2 = 2. With mean 0 and log variance 0 it is 0, and "
         "everywhere else it is above 0.",
-        "The decoder shall find its way even from latents that no picture gave: so they must not "
+        "The decoder shall find its way even from latents that no image gave: so they must not "
         "lie scattered far apart, nor each be a single point. A mean away from 0 costs, a variance "
         "above 1 costs, and a variance near 0 costs through its logarithm.",
         "Mean and log variance are (B, Z, X, Y). The variance is the exponential of the logarithm. "
@@ -41,13 +41,13 @@ def posterior(case, B=3, Z=2, X=4, Y=5, scale=0.7):
 
 
 def slow(posterior):
-    """The oracle: torch's own distributions, summed for each picture."""
+    """The oracle: torch's own distributions, summed for each image."""
     mean, log_variance = posterior
     terms = kl_divergence(Normal(mean, log_variance.exp().sqrt()), Normal(0.0, 1.0))
     return torch.stack([one.sum() for one in terms])
 
 
-@exercise.holds("one number for each picture")
+@exercise.holds("one number for each image")
 def shape(kl_to_normal, case):
     case.shape(case.call(kl_to_normal, posterior(case)), "B")
 
@@ -75,13 +75,13 @@ def only_variances(kl_to_normal, case):
     case.equal(got, torch.tensor([3 * (e - 2) / 2, 3 / e / 2]))
 
 
-@exercise.holds("it is torch's divergence, summed over a picture's latents")
+@exercise.holds("it is torch's divergence, summed over an image's latents")
 def as_torch(kl_to_normal, case):
     given = posterior(case)
     case.equal(case.call(kl_to_normal, given), slow(given))
 
 
-@exercise.holds("a picture's number does not depend on the pictures beside it")
+@exercise.holds("an image's number does not depend on the images beside it")
 def alone(kl_to_normal, case):
     mean, log_variance = posterior(case)
     one = Gaussian(mean[1:2], log_variance[1:2])

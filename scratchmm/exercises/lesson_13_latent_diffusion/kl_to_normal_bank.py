@@ -90,20 +90,20 @@ result(
 result(
     "a-mean",
     "terms.mean(dim=(1, 2, 3)) / 2",
-    story="it is the mean over a picture's latents",
-    advice="the sum: `vae_loss` divides once, by the numbers of a picture",
+    story="it is the mean over an image's latents",
+    advice="the sum: `vae_loss` divides once, by the numbers of an image",
 )
 result(
     "one-for-the-batch",
     "terms.sum() / 2",
-    story="the pictures of a batch are summed too",
+    story="the images of a batch are summed too",
     advice="sum over all axes but the first: dim=(1, 2, 3)",
 )
 result(
     "mean-of-the-batch",
     "(terms.sum(dim=(1, 2, 3)) / 2).mean()",
-    story="it is the mean over the pictures",
-    advice="one number for each picture: the loss takes the mean",
+    story="it is the mean over the images",
+    advice="one number for each image: the loss takes the mean",
 )
 result(
     "channels-only",
@@ -149,7 +149,7 @@ def flat(posterior):
     return 0.5 * (squares + (log_variance.expm1() - log_variance).sum(dim=1))
 
 
-@exercise.right("picture by picture")
+@exercise.right("image by image")
 def one_by_one(posterior):
     found = []
     for mean, log_variance in zip(posterior.mean, posterior.log_variance, strict=True):

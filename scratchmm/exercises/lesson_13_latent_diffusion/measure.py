@@ -23,20 +23,20 @@ exercise = Exercise(
     needs=("vae.draw",),
     methods={
         "to_latents": "latents drawn of what the encoder says, less config.shift, times the scale",
-        "to_images": "the picture of latents that are divided by the scale again, plus config.shift",
-        "measure": "self.scale becomes 1 / deviation of the drawn latents of these pictures",
+        "to_images": "the image of latents that are divided by the scale again, plus config.shift",
+        "measure": "self.scale becomes 1 / deviation of the drawn latents of these images",
     },
     hints=(
         "Say the encoder gives the latents 3 and 7, with hardly any variance. Their mean is 5, their "
         "deviation 2, so the scale is 1/2: latents for diffusion are 1.5 and 3.5, and before they "
         "are decoded they become 3 and 7 again. The mean stays where it is.",
-        "Diffusion mixes latents with noise of deviation 1, by a schedule that is made for pictures "
+        "Diffusion mixes latents with noise of deviation 1, by a schedule that is made for images "
         "of about that deviation. Latents of deviation 5 would still shine through at the last "
         "step, where all should be noise; latents of 1/5 would be gone after the first.",
         "to_latents: encode, draw with the generator, less the config's shift (0 but for a few), times "
         "self.scale, all (B, Z, X, Y). to_images: divide by self.scale, plus the shift, decode. "
         "measure: encode and draw, but without the scale that is there; the deviation of all numbers "
-        "together, over pictures, channels and cells; one over it goes into self.scale, "
+        "together, over images, channels and cells; one over it goes into self.scale, "
         "which stays a buffer without a gradient.",
         "return (draw(self.encode(images), generator) - self.config.shift) * self.scale; return "
         "self.decode(latents / self.scale + self.config.shift); under no_grad: z = draw(self.encode("
@@ -59,7 +59,7 @@ class Says(nn.Module):
 
 
 class Mirrors(nn.Module):
-    """A decoder whose pictures are the latents, left and right exchanged."""
+    """A decoder whose images are the latents, left and right exchanged."""
 
     def forward(self, latents):
         return latents.flip(-1)
@@ -74,8 +74,8 @@ def made(case, factory, scale=0.25, log_variance=-60.0, config=CONFIG):
     return module
 
 
-def pictures(case, B=3, height=8, width=12):
-    """Colours around 2 and 0.6, of another deviation in each picture and channel."""
+def some_images(case, B=3, height=8, width=12):
+    """Colours around 2 and 0.6, of another deviation in each image and channel."""
     wide = torch.tensor([[0.3, 0.6], [1.0, 1.5], [4.0, 2.0]])[:B, :, None, None]
     images = case.normal(B=B, C=2, height=height, width=width) * wide
     images = images + torch.tensor([2.0, 0.6])[:, None, None]
@@ -92,7 +92,7 @@ def generator(case):
 
 @exercise.holds("latents are what the encoder says, times the scale")
 def to_latents(vae, case):
-    module, images = made(case, vae), pictures(case)
+    module, images = made(case, vae), some_images(case)
     got = case.call(module.to_latents, images, generator(case))
     case.equal(got, means(images) / 4)
 
@@ -105,7 +105,7 @@ def drawn(vae, case):
     def spread(images, generator):
         return round((module.to_latents(images, generator) - means(images) / 4).std().item(), 1)
 
-    got = case.call(spread, pictures(case, B=2, height=60, width=100), generator(case))
+    got = case.call(spread, some_images(case, B=2, height=60, width=100), generator(case))
     case.equal(got, 2.0, "the deviation of what was drawn")
 
 
@@ -113,7 +113,7 @@ def drawn(vae, case):
     "all chance is the generator's: the same state the same latents, the next call others"
 )
 def chance(vae, case):
-    module, images = made(case, vae, log_variance=0.0), pictures(case)
+    module, images = made(case, vae, log_variance=0.0), some_images(case)
     drawn = []
     for state in (generator(case), generator(case)):
         drawn.append([case.call(module.to_latents, images, state) for _ in range(2)])
@@ -133,15 +133,15 @@ def to_images(vae, case):
 )
 def shifted(vae, case):
     module = made(case, vae, config=replace(CONFIG, shift=0.5))
-    images, latents = pictures(case), case.normal(B=3, Z=2, X=4, Y=5)
+    images, latents = some_images(case), case.normal(B=3, Z=2, X=4, Y=5)
     got = case.call(module.to_latents, images, generator(case))
     case.equal(got, (means(images) - 0.5) / 4, "latents")
-    case.equal(case.call(module.to_images, latents), Mirrors()(4 * latents + 0.5), "the picture")
+    case.equal(case.call(module.to_images, latents), Mirrors()(4 * latents + 0.5), "the image")
 
 
 @exercise.holds("after measuring, the scale is one over the deviation of all latents together")
 def measured(vae, case):
-    module, images = made(case, vae), pictures(case)
+    module, images = made(case, vae), some_images(case)
     case.call(module.measure, images, generator(case))
     scale = case.seen(module.scale.detach().double().clone())
     case.equal(scale, 1 / means(images).double().std(correction=0), "the scale", 0.01)
@@ -149,7 +149,7 @@ def measured(vae, case):
 
 @exercise.holds("the scale that was there before does not matter")
 def whatever_was_before(vae, case):
-    module, images = made(case, vae, scale=7.0), pictures(case)
+    module, images = made(case, vae, scale=7.0), some_images(case)
     for _ in range(2):
         case.call(module.measure, images, generator(case))
         scale = case.seen(module.scale.detach().double().clone())
@@ -159,7 +159,7 @@ def whatever_was_before(vae, case):
 @exercise.holds("the deviation is that of drawn latents, with the encoder's doubt in it")
 def doubt_counts(vae, case):
     module = made(case, vae, log_variance=2 * math.log(8))
-    images = pictures(case, B=2, height=60, width=100)
+    images = some_images(case, B=2, height=60, width=100)
 
     @functools.wraps(module.measure)
     def deviation(images, generator):
@@ -174,7 +174,7 @@ def doubt_counts(vae, case):
 @exercise.holds("the scale stays a buffer: one number, saved with the weights, without a gradient")
 def buffer(vae, case):
     module = case.build(vae, CONFIG)  # with an encoder that learns
-    case.call(module.measure, pictures(case), generator(case))
+    case.call(module.measure, some_images(case), generator(case))
     kept = module.state_dict().get("scale")
     told = {
         "shape": None if kept is None else tuple(kept.shape),
@@ -183,9 +183,9 @@ def buffer(vae, case):
     case.true(told == {"shape": (), "gradient": False}, "shape () and no gradient", told)
 
 
-@exercise.holds("the gradients reach the pictures and the latents")
+@exercise.holds("the gradients reach the images and the latents")
 def gradients(vae, case):
     module = made(case, vae).double()
-    images, latents = pictures(case), case.normal(B=3, Z=2, X=4, Y=5)
+    images, latents = some_images(case), case.normal(B=3, Z=2, X=4, Y=5)
     case.gradients(module.to_latents, lambda x: means(x) / 4, images)
     case.gradients(module.to_images, lambda x: Mirrors()(4 * x), latents)

@@ -35,10 +35,10 @@ measured(
     advice="one deviation of all numbers together: std over no axis in particular",
 )
 measured(
-    "one-over-a-picture",
+    "one-over-a-image",
     "1 / z.flatten(1).std(dim=1).mean()",
-    story="each picture's deviation is taken by itself, and a mean made of them",
-    advice="one deviation of all numbers together: how pictures differ from each other counts too",
+    story="each image's deviation is taken by itself, and a mean made of them",
+    advice="one deviation of all numbers together: how images differ from each other counts too",
 )
 exercise.edit(
     "scale-of-the-config",
@@ -79,9 +79,9 @@ measured(
     advice="the deviation is around the mean: std",
 )
 measured(
-    "mean-of-the-pictures'",
+    "mean-of-the-images'",
     "1 / z.flatten(1).std(dim=1, correction=0).mean()",
-    story="the deviations of single pictures are averaged",
+    story="the deviations of single images are averaged",
     advice="one deviation of all numbers together",
 )
 measured(
@@ -97,10 +97,10 @@ measured(
     advice="the deviation is the root of the mean square of the distances",
 )
 measured(
-    "the-first-picture-only",
+    "the-first-image-only",
     "1 / z[0].std(correction=0)",
-    story="only the first picture is measured",
-    advice="all pictures together: no [0]",
+    story="only the first image is measured",
+    advice="all images together: no [0]",
 )
 exercise.edit(
     "means-measured",
@@ -130,7 +130,7 @@ exercise.edit(
     "with-a-gradient",
     ("@torch.no_grad()\n    def measure", "def measure"),
     (SET, "self.scale = 1 / draw(self.encode(images), generator).std(correction=0)"),
-    story="the scale keeps the graph of the pictures it was measured on",
+    story="the scale keeps the graph of the images it was measured on",
     advice="under torch.no_grad(), into the buffer",
 )
 exercise.edit(
@@ -177,7 +177,7 @@ exercise.edit(
 exercise.edit(
     "latents-detached",
     (DRAWN, f"{DRAWN}.detach()"),
-    story="latents are cut off from the pictures",
+    story="latents are cut off from the images",
     advice="no detach(): who wants no gradient asks for it",
 )
 

@@ -1,4 +1,4 @@
-"""Exercise inpainting.blend: the known picture, as noisy as what the model made, around it."""
+"""Exercise inpainting.blend: the known image, as noisy as what the model made, around it."""
 
 # mypy: allow-untyped-defs
 
@@ -13,20 +13,20 @@ exercise = Exercise(
     id="inpainting.blend",
     target="scratchmm.diffusion.inpainting:blend",
     title="Only in the hole",
-    goal="under the mask what the model made, around it the known picture noised to its level",
+    goal="under the mask what the model made, around it the known image noised to its level",
     minutes=15,
     difficulty=2,
     section="Only in the hole",
     hints=(
         "Two pixels, the mask True on the first. The model made 7 and 7, known are 1 and 1, the "
-        "noise is 2 and 2, and at this timestep a quarter of the variance is still picture: the "
+        "noise is 2 and 2, and at this timestep a quarter of the variance is still image: the "
         "result is 7 and 0.5 * 1 + 0.866 * 2. At timestep -1 nothing is noisy: 7 and 1.",
-        "The model was trained on pictures that are everywhere as noisy as the timestep says. A "
+        "The model was trained on images that are everywhere as noisy as the timestep says. A "
         "clean frame around a noisy hole is nothing it has ever seen; a frame of the same level is, "
         "and from it the model sees what the hole must go with.",
         "timesteps (B,) give levels (B,), one for each sample: schedule.at, for which -1 must be "
-        "level 1. The known picture times the level's root plus the noise times the root of the "
-        "rest, (B, C, H, W), in the picture's dtype. The mask (B, 1, H, W) then chooses, for all "
+        "level 1. The known image times the level's root plus the noise times the root of the "
+        "rest, (B, C, H, W), in the image's dtype. The mask (B, 1, H, W) then chooses, for all "
         "channels of a pixel alike: True takes what is inside.",
         "outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)); "
         "torch.where(mask, inside, outside)",
@@ -40,7 +40,7 @@ def schedule():
 
 
 def given(case, timesteps, H=4, W=5):
-    """inside, known, mask, timesteps and noise, of as many pictures as there are timesteps."""
+    """inside, known, mask, timesteps and noise, of as many images as there are timesteps."""
     B = len(timesteps)
     inside, known, noise = (case.normal(B=B, C=3, H=H, W=W) for _ in range(3))
     mask = case.named(case.normal(B=B, one=1, H=H, W=W) > 0, "B 1 H W")
@@ -48,7 +48,7 @@ def given(case, timesteps, H=4, W=5):
 
 
 def slow(inside, known, mask, timesteps, noise):
-    """The oracle: picture by picture."""
+    """The oracle: image by image."""
     found = []
     for b, timestep in enumerate(timesteps.tolist()):
         level = 1.0 if timestep == -1 else LEVELS[timestep]
@@ -81,19 +81,19 @@ def pixels(blend, case):
     case.equal(got, slow(inside, known, mask, timesteps, noise))
 
 
-@exercise.holds("each picture of a batch is at a timestep of its own")
+@exercise.holds("each image of a batch is at a timestep of its own")
 def own_timesteps(blend, case):
     inputs = given(case, [4, 0, 3])
     case.equal(case.call(blend, schedule(), *inputs), slow(*inputs))
 
 
-@exercise.holds("at timestep -1 the known picture is clean, whatever the noise")
+@exercise.holds("at timestep -1 the known image is clean, whatever the noise")
 def clean(blend, case):
     inputs = given(case, [-1, 3, -1])
     case.equal(case.call(blend, schedule(), *inputs), slow(*inputs))
 
 
-@exercise.holds("one mask does for all pictures")
+@exercise.holds("one mask does for all images")
 def one_mask(blend, case):
     inside, known, mask, timesteps, noise = given(case, [1, 3, 0])
     mask = case.named(mask[:1], "1 1 H W")
@@ -101,7 +101,7 @@ def one_mask(blend, case):
     case.equal(got, slow(inside, known, mask.expand(3, -1, -1, -1), timesteps, noise))
 
 
-@exercise.holds("the result has the dtype of the pictures, though levels are float64")
+@exercise.holds("the result has the dtype of the images, though levels are float64")
 def kinds(blend, case):
     inside, known, mask, timesteps, noise = given(case, [1, 3])
     for dtype in (torch.float64, torch.float32):
@@ -110,7 +110,7 @@ def kinds(blend, case):
         case.equal(got, slow(*three[:2], mask, timesteps, three[2]))
 
 
-@exercise.holds("pictures, mask and noise stay as they were")
+@exercise.holds("images, mask and noise stay as they were")
 def unchanged(blend, case):
     case.call(blend, schedule(), *given(case, [2, -1]))
     case.unchanged()

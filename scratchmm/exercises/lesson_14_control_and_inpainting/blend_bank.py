@@ -13,7 +13,7 @@ ROOTS = f"level = {LEVEL}.to(known.dtype).view(-1, 1, 1, 1)\n    outside = "
 
 
 def noised(id, formula, *, story, advice):
-    """A wrong answer whose known picture is made of `level` (B, 1, 1, 1) in another way."""
+    """A wrong answer whose known image is made of `level` (B, 1, 1, 1) in another way."""
     exercise.edit(id, (f"outside = {NOISED}", ROOTS + formula), story=story, advice=advice)
 
 
@@ -33,19 +33,19 @@ exercise.edit(
 exercise.edit(
     "clean-frame",
     (NOISED, "known + 0 * mix(known, noise, schedule.at(timesteps, final_alpha=1.0))"),
-    story="the known picture is pasted clean, whatever the timestep",
+    story="the known image is pasted clean, whatever the timestep",
     advice="noise it to the level of what is inside",
 )
 noised(
     "no-noise",
     "level.sqrt() * known",
-    story="the known picture is shrunk, but no noise is added",
+    story="the known image is shrunk, but no noise is added",
     advice="add sqrt(1 - a) times the noise",
 )
 noised(
     "not-shrunk",
     "known + (1 - level).sqrt() * noise",
-    story="noise is added to the known picture, which is not shrunk",
+    story="noise is added to the known image, which is not shrunk",
     advice="sqrt(a) * known + sqrt(1 - a) * noise",
 )
 noised(
@@ -57,32 +57,32 @@ noised(
 noised(
     "roots-exchanged",
     "(1 - level).sqrt() * known + level.sqrt() * noise",
-    story="known picture and noise have exchanged their shares",
-    advice="the picture takes sqrt(a), the noise sqrt(1 - a)",
+    story="known image and noise have exchanged their shares",
+    advice="the image takes sqrt(a), the noise sqrt(1 - a)",
 )
 exercise.edit(
     "noise-everywhere",
     (CHOICE, f"torch.where(mask, mix(inside, noise, {LEVEL}), outside)"),
     story="what the model made is noised once more",
-    advice="it is at this level already: only the known picture needs noise",
+    advice="it is at this level already: only the known image needs noise",
 )
 exercise.edit(
     "one-step-noisier",
     (LEVEL, "schedule.at((timesteps + 1).clamp(max=len(schedule) - 1))"),
-    story="the known picture is at the level before the step, one timestep noisier",
-    advice="`inside` is at `timesteps` now, and so must the known picture be",
+    story="the known image is at the level before the step, one timestep noisier",
+    advice="`inside` is at `timesteps` now, and so must the known image be",
 )
 exercise.edit(
     "one-step-cleaner",
     (LEVEL, "schedule.at((timesteps - 1).clamp(min=-1), final_alpha=1.0)"),
-    story="the known picture is one timestep cleaner than what is inside",
+    story="the known image is one timestep cleaner than what is inside",
     advice="timesteps are where `inside` is: take that level, nothing less",
 )
 exercise.edit(
     "last-level-for-the-clean",
     (LEVEL, "schedule.alpha_bar[timesteps.clamp(max=len(schedule) - 1)]"),
     story="timestep -1 is read as the last of the schedule, by indexing: there all is noise",
-    advice="schedule.at with final_alpha=1.0 knows that -1 is the clean picture",
+    advice="schedule.at with final_alpha=1.0 knows that -1 is the clean image",
 )
 exercise.edit(
     "first-level-for-the-clean",
@@ -93,13 +93,13 @@ exercise.edit(
 exercise.edit(
     "one-timestep-for-all",
     (LEVEL, "schedule.at(timesteps, final_alpha=1.0)[:1].expand(len(known))"),
-    story="the first picture's timestep is used for the whole batch",
-    advice="each picture has its own: levels (B,), shaped (B, 1, 1, 1)",
+    story="the first image's timestep is used for the whole batch",
+    advice="each image has its own: levels (B,), shaped (B, 1, 1, 1)",
 )
 exercise.edit(
     "first-mask-for-all",
     (CHOICE, "torch.where(mask[:1], inside, outside)"),
-    story="the first picture's mask is used for the whole batch",
+    story="the first image's mask is used for the whole batch",
     advice="hand the mask over as it is: torch.where repeats it where there is only one",
 )
 exercise.edit(
@@ -111,7 +111,7 @@ exercise.edit(
 exercise.edit(
     "added",
     (CHOICE, "inside * mask + outside"),
-    story="the known picture is added under the mask too",
+    story="the known image is added under the mask too",
     advice="under the mask nothing of it: outside * ~mask, or torch.where",
 )
 exercise.edit(
@@ -130,7 +130,7 @@ exercise.edit(
     "in-float64",
     (NOISED, f"mix(known.double(), noise.double(), {LEVEL})"),
     story="the result is float64, since the levels are",
-    advice="bring the levels to the pictures' dtype",
+    advice="bring the levels to the images' dtype",
 )
 exercise.edit(
     "written-into-inside",
@@ -143,11 +143,11 @@ exercise.edit(
 @exercise.right("by arithmetic")
 def by_arithmetic(schedule, inside, known, mask, timesteps, noise):
     level = schedule.at(timesteps, final_alpha=1.0)[:, None, None, None]
-    picture, dirt = level.sqrt().to(known), (1 - level).sqrt().to(known)
-    return inside * mask + (picture * known + dirt * noise) * ~mask
+    image, dirt = level.sqrt().to(known), (1 - level).sqrt().to(known)
+    return inside * mask + (image * known + dirt * noise) * ~mask
 
 
-@exercise.right("picture by picture")
+@exercise.right("image by image")
 def one_by_one(schedule, inside, known, mask, timesteps, noise):
     found = inside.clone()
     for b, timestep in enumerate(timesteps.tolist()):

@@ -27,7 +27,7 @@ exercise = Exercise(
         "one of the two is less than tan(1/16 of a turn) = EIGHTH of the other, and diagonal else. "
         "The neighbour downhill lies opposite. See the lesson's part on edges.",
         "step_down and step_across, (B, 1, H, W), each -1, 0 or 1: a sign, or 0 where the other way "
-        "wins. Pad the magnitude with zeros by one pixel, flatten each picture to "
+        "wins. Pad the magnitude with zeros by one pixel, flatten each image to "
         "((H + 2) * (W + 2)) numbers, and gather at row * (W + 2) + column, moved by the steps, and "
         "then by the steps backwards. A step of (0, 0) compares a pixel with itself: it is no ridge.",
         "padded = F.pad(magnitude, (1, 1, 1, 1)).flatten(1); place = (row + way * step_down) * "
@@ -59,7 +59,7 @@ def slow(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
     return kept
 
 
-def pictures(case, H=5, W=6, dtype=torch.float32):
+def some_images(case, H=5, W=6, dtype=torch.float32):
     """A magnitude that is nowhere alike or 0, and directions all around."""
     order = torch.stack([case.permutation(H * W), case.permutation(H * W)])
     magnitude = (order.view(2, 1, H, W) + 1).to(dtype) / (H * W)
@@ -78,7 +78,7 @@ def pointing(case, magnitude, down, across):
 
 @exercise.holds("the answer is as large as the magnitude, one channel each")
 def shape(thin, case):
-    case.shape(case.call(thin, *pictures(case)), "B C H W")
+    case.shape(case.call(thin, *some_images(case)), "B C H W")
 
 
 @exercise.holds(
@@ -94,7 +94,7 @@ def upright(thin, case):
 
 @exercise.holds("for each of the eight directions, the neighbours compared lie along it")
 def eight(thin, case):
-    magnitude = pictures(case)[0]
+    magnitude = some_images(case)[0]
     cases = []
     for down, across in AROUND:
         given = pointing(case, magnitude, 0.3 * down, 0.3 * across)
@@ -104,7 +104,7 @@ def eight(thin, case):
 
 @exercise.holds("between straight and diagonal, the nearer one counts: it changes at 22.5 degrees")
 def between(thin, case):
-    magnitude = pictures(case)[0]
+    magnitude = some_images(case)[0]
     cases = []
     for degrees in (15, 21, 24, 30, 62, 66, 70, 110, 114, 155, 160, 201, 204, 290, 337, 340):
         angle = math.radians(degrees)
@@ -139,20 +139,20 @@ def rounding(thin, case):
 
 @exercise.holds("every pixel goes by its own direction; beyond the border everything is flat")
 def own(thin, case):
-    given = pictures(case)
+    given = some_images(case)
     case.equal(case.call(thin, *given), slow(*given))
 
 
 @exercise.holds("where nothing changes there is no ridge")
 def flat(thin, case):
-    magnitude = pictures(case)[0]
+    magnitude = some_images(case)[0]
     given = pointing(case, magnitude, 0.0, 0.0)
     case.equal(case.call(thin, *given), torch.zeros_like(magnitude))
 
 
 @exercise.holds("transposed slopes give the transposed ridges")
 def transposed(thin, case):
-    magnitude, down, across = pictures(case)
+    magnitude, down, across = some_images(case)
     turned = (across.transpose(2, 3), down.transpose(2, 3))
     given = [case.named(x.contiguous(), "B C W H") for x in (magnitude.transpose(2, 3), *turned)]
     case.equal(case.call(thin, *given), slow(magnitude, down, across).transpose(2, 3))
@@ -160,11 +160,11 @@ def transposed(thin, case):
 
 @exercise.holds("in half precision or double, the answer has the dtype of the magnitude")
 def dtypes(thin, case):
-    given = pictures(case, dtype=torch.float64)
+    given = some_images(case, dtype=torch.float64)
     case.equal(case.call(thin, *given), slow(*given))
 
 
 @exercise.holds("magnitude and slopes are left as they were")
 def unchanged(thin, case):
-    case.call(thin, *pictures(case))
+    case.call(thin, *some_images(case))
     case.unchanged()

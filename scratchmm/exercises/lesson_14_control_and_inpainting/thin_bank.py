@@ -162,7 +162,7 @@ def all_around(magnitude, down, across):
 
 @exercise.wrong(
     "wraps-around",
-    story="the picture is rolled, so the left border is compared with the right one",
+    story="the image is rolled, so the left border is compared with the right one",
     advice="beyond the border everything is 0: pad before you look around",
 )
 def wraps_around(magnitude, down, across):

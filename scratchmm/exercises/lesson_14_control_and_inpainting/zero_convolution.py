@@ -33,7 +33,7 @@ exercise = Exercise(
 )
 
 
-def picture(case, dtype=torch.float32):
+def image(case, dtype=torch.float32):
     return case.normal(B=2, C=3, X=4, Y=6, dtype=dtype)
 
 
@@ -50,14 +50,14 @@ def filled(case, factory, kernel=1):
 
 @exercise.holds("height and width stay, for every odd kernel; without one, it is 1")
 def shape(convolution, case):
-    x = picture(case)
+    x = image(case)
     for kernel in (None, 1, 3, 5, 7):
         case.shape(case.call(made(case, convolution, kernel), x), "B D X Y")
 
 
 @exercise.holds("at first every answer is exactly zero")
 def zero(convolution, case):
-    x = picture(case)
+    x = image(case)
     for kernel in (1, 3):
         module = made(case, convolution, kernel)
         case.equal(case.call(module, x), torch.zeros(2, 5, 4, 6), tolerance=0.0)
@@ -83,7 +83,7 @@ def parameters(convolution, case):
 @exercise.holds("at zero, weights and bias do get a gradient, the convolution's own")
 def learns(convolution, case):
     for kernel in (1, 3):
-        module, x = made(case, convolution, kernel).double(), picture(case, torch.float64)
+        module, x = made(case, convolution, kernel).double(), image(case, torch.float64)
         case.gradients(module, lambda x, m=module, k=kernel: plain(m, x, k), x, parameters=module)
 
 
@@ -102,13 +102,13 @@ def plain(module, x, kernel):
 @exercise.holds("with trained weights it is the convolution, as by matrix products")
 def trained(convolution, case):
     for kernel in (1, 3):
-        module, x = filled(case, convolution, kernel), picture(case, torch.float64)
+        module, x = filled(case, convolution, kernel), image(case, torch.float64)
         case.equal(case.call(module, x), plain(module, x, kernel))
 
 
 @exercise.holds("one step of training moves it away from zero, and then the input gets a gradient")
 def steps(convolution, case):
-    module, x = made(case, convolution).double(), picture(case, torch.float64)
+    module, x = made(case, convolution).double(), image(case, torch.float64)
     target = case.normal(B=2, D=5, X=4, Y=6, dtype=torch.float64)
     said = case.call(module, x)
     case.true(said.requires_grad, "an answer with a gradient", said)

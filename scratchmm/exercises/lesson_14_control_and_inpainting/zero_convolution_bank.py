@@ -9,7 +9,7 @@ from torch import nn
 from scratchmm.exercises.lesson_14_control_and_inpainting.zero_convolution import exercise
 
 SUPER = "super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2)"
-ZERO = "start_at_zero(self)"
+ZERO = "zero_init(self)"
 
 exercise.edit(
     "random",

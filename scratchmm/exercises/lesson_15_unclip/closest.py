@@ -21,7 +21,7 @@ exercise = Exercise(
         "and 0.8, so (0.1, 0.8) is taken, as it was drawn. A text (2, 0) beside it in the batch has "
         "candidates of its own, and takes one of those.",
         "The prior draws, and a draw may be an unlucky one. CLIP's text embedding says which of them "
-        "a picture for this text should have: the product is CLIP's own score. It is asked twice and "
+        "an image for this text should have: the product is CLIP's own score. It is asked twice and "
         "the better answer kept; nothing is averaged, for between two draws lies none.",
         "Each row of the batch for itself: the scores of its M candidates (B, M) are their products "
         "with its own text (B, E), summed over E and divided by nothing. The largest of a row says "

@@ -75,7 +75,7 @@ def cosine(candidates, text_embedding):
 @exercise.wrong(
     "nearest",
     story="the candidate with the smallest distance to the text is taken",
-    advice="texts and pictures lie apart in CLIP's space: take the largest product, not the nearest",
+    advice="texts and images lie apart in CLIP's space: take the largest product, not the nearest",
     convention=True,
 )
 def nearest(candidates, text_embedding):

@@ -53,7 +53,7 @@ def inverted(x, real):
 
 @exercise.wrong(
     "bands-too",
-    story="the mean goes over the bands too, as it does over both axes of a picture",
+    story="the mean goes over the bands too, as it does over both axes of an image",
     advice="keep the bands, (B, D, m): here a sound in another band is another sound",
     convention=True,
 )

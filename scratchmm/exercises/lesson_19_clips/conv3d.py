@@ -22,14 +22,14 @@ exercise = Exercise(
         "2 * 1 + 3 * 100 = 312; the last 3 * 10 + 4 * 1 = 34.",
         "A box of numbers times a box of pixels is a sum over the box's slices: each slice is a flat "
         "kernel that meets one frame. So for every offset there is one ordinary convolution of "
-        "pictures, and all frames of all clips may go through it together, as one batch of pictures.",
+        "images, and all frames of all clips may go through it together, as one batch of images.",
         "T // 2 frames of zeros before the first and behind the last. For offset k of T: the F frames "
         "from k on, (B, C, F, H, W), axes exchanged to (B, F, C, H, W) so that frames join the batch, "
         "(B * F, C, H, W); convolved with the slice (D, C, Y, X), padded by Y // 2 rows and X // 2 "
         "columns: (B * F, D, H, W). Add up all T, and the bias once. Part the batch again and "
         "exchange the axes back.",
         "padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2); for each offset: "
-        "pictures = padded[:, offset : offset + frames].flatten(0, 1), and add F.conv2d(pictures, "
+        "images = padded[:, offset : offset + frames].flatten(0, 1), and add F.conv2d(images, "
         "weight[:, :, offset], padding=(height // 2, width // 2)); then "
         "total.unflatten(0, (-1, frames)).transpose(1, 2)",
     ),

@@ -13,9 +13,9 @@ def flat_ones_added(x, weight, bias, frames_at, slices=None):
     height, width = weight.shape[3:]
     total = 0
     for offset in range(weight.shape[2]) if slices is None else slices:
-        pictures = frames_at(offset).transpose(1, 2).flatten(0, 1)
+        images = frames_at(offset).transpose(1, 2).flatten(0, 1)
         flat = weight[:, :, offset]
-        total = total + F.conv2d(pictures, flat, padding=(height // 2, width // 2))
+        total = total + F.conv2d(images, flat, padding=(height // 2, width // 2))
     if bias is not None:
         total = total + bias[:, None, None]
     return total.unflatten(0, (len(x), -1)).transpose(1, 2)
@@ -60,7 +60,7 @@ def only_the_past(x, weight, bias=None):
 @exercise.wrong(
     "held-at-the-ends",
     story="beyond the ends the first and the last frame are repeated instead of zeros",
-    advice="zeros stand there, as at the borders of the pictures",
+    advice="zeros stand there, as at the borders of the images",
 )
 def held_at_the_ends(x, weight, bias=None):
     half, frames = weight.shape[2] // 2, x.shape[2]
@@ -80,7 +80,7 @@ def round_and_round(x, weight, bias=None):
 
 @exercise.wrong(
     "torn-apart",
-    story="the axes are reshaped and not exchanged: a picture's channels come from several frames",
+    story="the axes are reshaped and not exchanged: an image's channels come from several frames",
     advice="exchange C and F before frames join the batch: transpose(1, 2), then flatten(0, 1)",
 )
 def torn_apart(x, weight, bias=None):
@@ -118,7 +118,7 @@ def clips_touch(x, weight, bias=None):
 exercise.edit(
     "one-pixel-of-padding",
     ("padding=(height // 2, width // 2)", "padding=1"),
-    story="the pictures are padded by 1, which keeps their size for kernels of 3 only",
+    story="the images are padded by 1, which keeps their size for kernels of 3 only",
     advice="half the kernel: Y // 2 rows and X // 2 columns",
 )
 exercise.edit(
@@ -264,6 +264,6 @@ def by_channels(x, weight, bias=None):
     whole = padded(x, time // 2, time // 2)
     side_by_side = torch.cat([whole[:, :, k : k + frames] for k in range(time)], dim=1)
     flat = weight.transpose(1, 2).flatten(1, 2)
-    pictures = side_by_side.transpose(1, 2).flatten(0, 1)
-    out = F.conv2d(pictures, flat, bias, padding=(flat.shape[2] // 2, flat.shape[3] // 2))
+    images = side_by_side.transpose(1, 2).flatten(0, 1)
+    out = F.conv2d(images, flat, bias, padding=(flat.shape[2] // 2, flat.shape[3] // 2))
     return out.unflatten(0, (len(x), frames)).transpose(1, 2)

@@ -1,0 +1,1 @@
+"""The generated world: scenes, and their renderings as images, captions, questions, clips, sounds."""
