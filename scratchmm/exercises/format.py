@@ -9,13 +9,17 @@ import functools
 import importlib
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, TypeVar
 
+from scratchmm.exercises.patches import edited, patched_answer, patched_texts, replaced_text
+from scratchmm.exercises.texts import read_hints, read_mistakes
+
 Answer = TypeVar("Answer", bound=Callable[..., Any])
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class BankAnswer:
 
     twin: the id of a wrong answer that no input tells from this one. mistake: for a disguise, the
     id of the wrong answer that it writes in another way. convention: not a mistake, but another
-    field's way. fresh: built anew each time, because it keeps a state that it should not. changes:
-    for an edit of the library's source, each (old, new).
+    field's way. fresh: built anew each time, because it keeps a state that it should not. texts: for
+    a patch of the library's source, that source and the patched one.
 
     >>> BankAnswer("seven", build=lambda: 7).answer
     7
@@ -51,7 +55,7 @@ class BankAnswer:
     convention: bool = False
     fresh: bool = False
     build: Callable[[], Any] = field(default=lambda: None, repr=False)
-    changes: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    texts: Callable[[], tuple[str, str]] | None = field(default=None, repr=False)
 
     @property
     def answer(self) -> Any:
@@ -71,12 +75,13 @@ class Exercise:
     stay. drop: methods that the stub leaves out. forbidden: dotted names that raise while the
     learner's code runs. parts: helpers in the target's module that belong to the solution: learners
     may not call the library's. shown: names in that module whose source the stub repeats whole.
-    adapt: (learner's, library's) -> what `learn run --mine` puts into the library.
+    adapt: (learner's, library's) -> what `learn run --mine` puts into the library. hints: one text,
+    each of the four begun with its number, as in `1. what fails`; kept as a tuple.
 
     >>> exercise = Exercise("math.floor", "math:floor", title="", goal="round down", minutes=1,
-    ...     difficulty=1, section="", hints=("a", "b", "c", "d"))
-    >>> exercise.name, exercise.reference(2.5)
-    ('floor', 2)
+    ...     difficulty=1, section="", hints="1. a\\n2. b\\n3. c\\n4. d")
+    >>> exercise.name, exercise.reference(2.5), exercise.hints
+    ('floor', 2, ('a', 'b', 'c', 'd'))
     """
 
     id: str
@@ -86,7 +91,7 @@ class Exercise:
     minutes: int
     difficulty: int
     section: str
-    hints: tuple[str, str, str, str]
+    hints: str | Sequence[str]
     needs: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     methods: Mapping[str, str] = field(default_factory=dict)
@@ -101,6 +106,10 @@ class Exercise:
     wrongs: list[BankAnswer] = field(default_factory=list)
     rights: list[BankAnswer] = field(default_factory=list)
     disguises: list[BankAnswer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.hints, str):
+            self.hints = self._read(read_hints, self.hints)
 
     @property
     def name(self) -> str:
@@ -169,8 +178,35 @@ class Exercise:
         def build() -> Any:
             return edited(self, id, changes)
 
+        def texts() -> tuple[str, str]:
+            whole = textwrap.dedent(inspect.getsource(self.reference))
+            return whole, replaced_text(self, id, changes)
+
         told = (id, story, advice, twin, "", convention, False)
-        self.wrongs.append(BankAnswer(*told, build, changes))
+        self.wrongs.append(BankAnswer(*told, build, texts))
+
+    def mistakes(self, text: str) -> None:
+        """Wrong answers as patches of the library's own source; `texts.py` has the format.
+
+        Raises ValueError on a block that is none. That a patch fits the library is found out when
+        its answer is wanted, as `verify` does for all.
+        """
+        for one in self._read(read_mistakes, text):
+            build, texts = partial(patched_answer, self, one), partial(patched_texts, self, one)
+            if "of" in one.marks:
+                self._disguise(one.marks["of"], build)
+                continue
+            if one.id in {other.id for other in self.wrongs}:
+                raise ValueError(f"{self.id}: two mistakes are called {one.id!r}")
+            told = (one.id, one.story, one.advice, one.marks.get("twin", ""), "")
+            kinds = ("convention" in one.marks, "fresh" in one.marks)
+            self.wrongs.append(BankAnswer(*told, *kinds, build, texts))
+
+    def _read(self, reader: Callable[[str], Read], text: str) -> Read:
+        try:
+            return reader(text)
+        except ValueError as error:
+            raise ValueError(f"{self.id}: {error}") from None
 
     def right(self, id: str, *, method: str = "") -> Callable[[Answer], Answer]:
         """Decorator: another correct way to write it, which the check must accept."""
@@ -185,12 +221,14 @@ class Exercise:
         """Decorator: the wrong answer `mistake`, written differently; it must be named as that."""
 
         def keep(answer: Answer) -> Answer:
-            id = f"{mistake} in disguise {len(self.disguises) + 1}"
-            build = self._building(answer, method)
-            self.disguises.append(BankAnswer(id, mistake=mistake, build=build))
+            self._disguise(mistake, self._building(answer, method))
             return answer
 
         return keep
+
+    def _disguise(self, mistake: str, build: Callable[[], Any]) -> None:
+        id = f"{mistake} in disguise {len(self.disguises) + 1}"
+        self.disguises.append(BankAnswer(id, mistake=mistake, build=build))
 
     def refusing(self, guard: Answer) -> Answer:
         """Decorator: raises for the arguments that the docstring refuses.
@@ -223,36 +261,3 @@ def guarded(answer: Callable[..., Any], guard: Callable[..., None]) -> Callable[
         return answer(*args, **kwargs)
 
     return asked
-
-
-def edited(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) -> Any:
-    """The target, compiled from its source with each (old, new) of `changes` replaced.
-
-    Raises ValueError where `old` does not occur exactly once: the library has been reworded.
-    """
-    return compiled(exercise, replaced_text(exercise, id, changes), f"wrong answer {id}")
-
-
-def replaced_text(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) -> str:
-    """The source of the target with each (old, new) replaced. Raises ValueError as `edited` does."""
-    source = textwrap.dedent(inspect.getsource(exercise.reference))
-    for old, new in changes:
-        if source.count(old) != 1:
-            raise ValueError(
-                f"{exercise.id}: the wrong answer {id!r} edits {old!r}, which occurs "
-                f"{source.count(old)} times in the library's source, not once"
-            )
-        source = source.replace(old, new)
-    return source
-
-
-def compiled(
-    exercise: Exercise, source: str, name: str, more: Mapping[str, Any] | None = None
-) -> Any:
-    """The target, compiled from other source among the names of the library's module.
-
-    name: what the code is called in a traceback. more: names that the source uses besides.
-    """
-    namespace = dict(vars(exercise.module)) | dict(more or {})
-    exec(compile(source, f"<{exercise.id}, {name}>", "exec"), namespace)
-    return namespace[exercise.name]

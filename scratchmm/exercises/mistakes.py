@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import textwrap
 from typing import Any
 
-from scratchmm.exercises.format import BankAnswer, Exercise, replaced_text
+from scratchmm.exercises.format import BankAnswer, Exercise
 
 WIDTH = 96
 
 
 def page(exercise: Exercise) -> list[dict[str, Any]]:
     """Every wrong answer of the bank: id, story, advice, whether it is another field's convention,
-    and, where it is an edit of the library's answer, the lines that differ, with - and +."""
+    and, where it is a patch of the library's answer, the lines that differ, with - and +."""
     return [
         dict(
             id=wrong.id,
             story=wrong.story,
             advice=wrong.advice,
             convention=wrong.convention,
-            lines=changed_lines(exercise, wrong),
+            lines=changed_lines(wrong),
         )
         for wrong in exercise.wrongs
     ]
 
 
-def changed_lines(exercise: Exercise, wrong: BankAnswer) -> list[str]:
+def changed_lines(wrong: BankAnswer) -> list[str]:
     """The library's lines that a mistake changes, each with a -, and what stands there with a +."""
-    if not wrong.changes:
+    if wrong.texts is None:
         return []
-    source = textwrap.dedent(inspect.getsource(exercise.reference))
-    edited = replaced_text(exercise, wrong.id, wrong.changes)
-    found = difflib.unified_diff(source.split("\n"), edited.split("\n"), n=0, lineterm="")
+    source, patched = wrong.texts()
+    found = difflib.unified_diff(source.split("\n"), patched.split("\n"), n=0, lineterm="")
     kept = [line for line in [*found][2:] if not line.startswith("@@")]
     bare = textwrap.dedent("\n".join(line[1:] for line in kept)).split("\n")
     return [f"{line[0]} {rest}" for line, rest in zip(kept, bare, strict=True)]

@@ -8,8 +8,6 @@ and prove a check: it must reject every one that is not the right answer in othe
 from __future__ import annotations
 
 import ast
-import inspect
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +17,9 @@ from torch import Tensor
 
 from scratchmm.exercises import mutant_calls, mutant_lines, mutant_operators
 from scratchmm.exercises.copies import mapped
-from scratchmm.exercises.format import Exercise, compiled
+from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.mutant_text import Change, Scope, Text, name_of, unique
+from scratchmm.exercises.patches import compiled, solution
 
 MOST = 60  # an exercise
 Rule = Callable[..., Iterator[Change]]
@@ -95,14 +94,6 @@ def _made(exercise: Exercise) -> list[Mutant]:
     changes = (one for node in _functions(text, exercise) for one in _changes(node, text, exercise))
     made = unique(changes, text, exercise.id)
     return _thinned([Mutant(c.kind, c.place, c.told, source, exercise) for c, source in made])
-
-
-def solution(exercise: Exercise) -> str:
-    """The source of the parts and of the target, in that order."""
-    parts = [getattr(exercise.module, name) for name in exercise.parts]
-    return "\n\n\n".join(
-        textwrap.dedent(inspect.getsource(x)) for x in [*parts, exercise.reference]
-    )
 
 
 def _functions(text: Text, exercise: Exercise) -> Iterator[ast.FunctionDef]:

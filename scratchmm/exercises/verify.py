@@ -77,6 +77,9 @@ def verify_one(id: str) -> Findings:
 
 def _bank_job(id: str, say: Callable[[str], None]) -> Findings:
     exercise, findings = catalogue.find(id), Findings(id)
+    bank = [*exercise.wrongs, *exercise.disguises]
+    if not _all_made(bank, findings):
+        return findings
     try:
         say("the library's own answer")
         findings.reference = all(
@@ -88,7 +91,6 @@ def _bank_job(id: str, say: Callable[[str], None]) -> Findings:
             findings.accepted += all(
                 _passes(exercise, right.answer, s, findings, right.id) for s in range(3)
             )
-        bank = [*exercise.wrongs, *exercise.disguises]
         failures = [_rejected(exercise, wrong, findings, say) for wrong in bank]
         say("the diagnosis")
         for wrong, graded in zip(bank, failures, strict=True):
@@ -98,6 +100,16 @@ def _bank_job(id: str, say: Callable[[str], None]) -> Findings:
     except ValueError as error:
         findings.fault(str(error))
     return findings
+
+
+def _all_made(bank: Sequence[BankAnswer], findings: Findings) -> bool:
+    """Whether every patch fits the library's source and compiles; each that does not is a fault."""
+    for wrong in bank:
+        try:
+            _ = wrong.answer
+        except ValueError as error:
+            findings.faults.append(str(error))
+    return not findings.faults
 
 
 def _passes(

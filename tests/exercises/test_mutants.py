@@ -14,7 +14,8 @@ from scratchmm.exercises.diagnosis import look
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import Grade, grade
 from scratchmm.exercises.mutant_guess import guess
-from scratchmm.exercises.mutants import MOST, mutants, solution
+from scratchmm.exercises.mutants import MOST, mutants
+from scratchmm.exercises.patches import solution
 
 SUM = "kept.sum(dim=1)"
 COUNT = "mask.sum(dim=1, keepdim=True)"
