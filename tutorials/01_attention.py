@@ -1,9 +1,9 @@
-"""Lesson 01, attention: how one word finds the words that it needs.
+"""Lesson 01, attention: how one token finds the tokens that it needs.
 
-Question: a sentence is a set of vectors. How can one of them ask all others something, get an answer
-from the right one, and learn all of that by gradient descent?
+Question: a sentence is a set of vectors. How can one of them query all others, get the value of the
+right one, and learn all of that by gradient descent?
 
-Time: about half a minute on two cores (`--quick`: about 10 s). Images go to runs/01_attention/
+Time: about half a minute on two cores (`--quick`: about 10 s). Figures go to runs/01_attention/
 (`--quick`: to runs/01_attention_quick/).
 Read beside it: scratchmm/layers/attention.py, then scratchmm/layers/fast_attention.py.
 Exercises: attention.attend, attention.causal_mask, attention.padding_mask,
@@ -17,9 +17,9 @@ softmax (arXiv 1805.02867); FlashAttention (arXiv 2205.14135).
 # # Attention
 #
 # By the end you can say what a query, a key and a value are, why scores are divided by the root of
-# the width, what two heads can do that one can't, how a mask keeps the future out, and how a
-# million scores can be computed without ever being stored. At the end a single attention layer
-# learns to look things up, and you will see where it looks.
+# the width, what two heads can do that one can't, how a mask hides later tokens, and how a million
+# scores can be computed without ever being stored. At the end a single attention layer learns a
+# key-value lookup, and you will see its attention weights.
 
 # %%
 import math
@@ -59,14 +59,14 @@ def save(figure, name):
 
 
 # %% [markdown]
-# ## One query looks around
+# ## One query, five keys
 #
-# Five things lie on a table. Each has a **key**: what it says about itself, here two numbers,
-# how edible and how sharp it is. Each has a **value**: what it hands over when asked, here its
-# colour. Somebody comes with a **query**: an arrow towards "edible".
+# Five things lie on a table. Each has a **key**: the vector that a query is compared with, here two
+# numbers, how edible and how sharp it is. Each has a **value**: the vector that is returned, here
+# its colour. The **query** is one more vector: an arrow towards "edible".
 #
-# A dot product says how well a query fits a key. Softmax turns the five scores into five shares
-# that sum to 1. The answer is the mix of the values in these shares.
+# The dot product of a query and a key is their **score**. Softmax turns the five scores into five
+# **weights** that sum to 1. The output is the sum of the values with these weights.
 #
 # **Guess before you run:** which colour does the query get if its arrow has length 0? And what
 # happens as the arrow grows?
@@ -107,18 +107,18 @@ for share, color in zip(shares.T, colors.tolist(), strict=True):
     start = start + share
 right.barh(range(len(lengths)), [0.12] * len(lengths), left=1.06, color=mix.tolist())
 right.set_yticks(range(len(lengths)), [f"arrow of length {length:.0f}" for length in lengths])
-right.set_xticks([0, 0.5, 1, 1.12], ["0", "0.5", "1", "mix"])
+right.set_xticks([0, 0.5, 1, 1.12], ["0", "0.5", "1", "sum"])
 right.invert_yaxis()
-right.set_title("the share of each thing, and the colour that comes home")
+right.set_title("the weight of each thing, and the weighted sum of colours")
 save(figure, "one_query.png")
 
 # %% [markdown]
-# With length 0 all scores are 0, all shares 1/5, and the query takes home the average of all
-# colours: a muddy brown. As the arrow grows the answer turns to the apple's red: softmax is a
-# **soft** choice of the maximum, and the arrow's length says how soft. Nothing jumps on the way,
-# which is why it can be learned by gradient descent. That is all there is to attention: the rest of
-# this lesson makes it fast, safe and large. You will write `attend` yourself as soon as two more
-# things are told: why the division, and what a mask does.
+# With length 0 all scores are 0, all weights 1/5, and the output is the average of all colours: a
+# muddy brown. As the arrow grows the output turns to the apple's red: softmax is a **soft** choice
+# of the maximum, and the arrow's length says how soft. Nothing jumps on the way, which is why it
+# can be learned by gradient descent. That is all there is to attention: the rest of this lesson
+# makes it fast, safe and large. You will write `attend` yourself as soon as two more things are
+# explained: why the division, and what a mask does.
 
 # %% [markdown]
 # ## Why divide by the root of D?
@@ -126,31 +126,31 @@ save(figure, "one_query.png")
 # Above the scores were divided by sqrt(2). A dot product of D random numbers is a sum of D
 # terms, each as often positive as negative, so it spreads like sqrt(D).
 #
-# **Guess before you run:** 64 keys of width 512 and no division. How many keys does an average
-# query look at?
+# **Guess before you run:** 64 keys of width 512 and no division. Over how many keys does an average
+# query spread its weight?
 
 
 # %%
-def looked_at(width, scale):
-    """How many of 64 keys a random query looks at, and the gradient that reaches the scores."""
+def attended_keys(width, scale):
+    """How many of 64 keys a random query attends to, and the gradient at the scores."""
     query, key = torch.randn(200, width), torch.randn(64, width)
     scores = (query @ key.T * scale).requires_grad_()  # (200, 64)
     weights = scores.softmax(-1)
     entropy = -(weights * weights.clamp_min(1e-30).log()).sum(-1)
-    # What a loss would send back: any values, and a random gradient at each number of the answers.
+    # What a loss would send back: random values, a random gradient at each number of the output.
     (weights @ torch.randn(64, 8) * torch.randn(200, 8)).sum().backward()
     return entropy.exp().mean().item(), scores.grad.norm(dim=-1).median().item()
 
 
 widths = [2**n for n in range(11)]
-plain = [looked_at(width, 1.0) for width in widths]
-scaled = [looked_at(width, width**-0.5) for width in widths]
+plain = [attended_keys(width, 1.0) for width in widths]
+scaled = [attended_keys(width, width**-0.5) for width in widths]
 print(f"width 512: {plain[9][0]:.1f} keys without the division, {scaled[9][0]:.1f} with it")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="tight")
 for index, (axis, title) in enumerate(
-    zip(axes, ("keys looked at, of 64 (exp of the entropy)", "gradient at the scores (median)"))
+    zip(axes, ("keys attended to, of 64 (exp of the entropy)", "gradient at the scores (median)"))
 ):
     axis.plot(widths, [row[index] for row in plain], "o-", color=plots.LINES[1], label="q·k")
     label = "q·k / sqrt(D)"
@@ -163,16 +163,16 @@ axes[0].legend(frameon=False)
 save(figure, "why_divide.png")
 
 # %% [markdown]
-# Without the division a wide query sees almost one key only, before anything was learned; and where
-# softmax is that sure of itself its gradient dies: the network could not even learn that it looks
-# at the wrong key. At width 64, that of a usual head, the gradient is still alive; at 512 it is
-# not. With the division, width changes nothing. That is the whole reason for the root.
+# Without the division a wide query attends to almost one key only, before anything was learned; and
+# where the softmax is saturated like that its gradient vanishes: the network could not even learn
+# that it attends to the wrong key. At width 64, that of a usual head, there still is a gradient; at
+# 512 there is not. With the division, width changes nothing. That is the whole reason for the root.
 
 # %% [markdown]
 # ## Order does not matter
 #
 # **Guess before you run:** we shuffle the keys (and their values along). What happens to the
-# answers? And if we shuffle the queries?
+# outputs? And if we shuffle the queries?
 
 # %%
 query, key, value = torch.randn(1, 1, 4, 8), torch.randn(1, 1, 6, 8), torch.randn(1, 1, 6, 5)
@@ -181,40 +181,39 @@ shuffled = attend(query, key[:, :, order], value[:, :, order])
 torch.testing.assert_close(shuffled, attend(query, key, value))
 turned = attend(query.flip(2), key, value)
 torch.testing.assert_close(turned, attend(query, key, value).flip(2))
-print("keys shuffled: the same answers; queries shuffled: the same answers, shuffled")
+print("keys shuffled: the same outputs; queries shuffled: the same outputs, shuffled")
 
 # %% [markdown]
-# A query looks at a **set**. "Dog bites man" and "man bites dog" are the same to it. So far, a
-# strength: it will find a card wherever it lies. For sentences positions must be added to the
-# vectors; lesson 02 does that and measures what is lost without.
+# A query attends to a **set**. "Dog bites man" and "man bites dog" give it the same output. So far,
+# a strength: the cards below are found wherever they lie. For sentences positions must be added to
+# the vectors; lesson 02 does that and measures what is lost without.
 
 # %% [markdown]
-# ## Looking back only
+# ## The causal mask
 #
-# A model that writes must predict each word from the words before it. In training the whole
-# sentence is there, so the future must be hidden. A **mask** says who may see whom: bool, True =
-# may be seen. Hidden scores become minus infinity *before* the softmax, so that the other shares
-# still sum to 1. And a query that may see nothing at all? Its row is nothing but minus infinity,
-# and softmax makes 0/0 = nan of it, which would spread through the whole network. Such a **blind**
-# query gets zeros: its weights are filled with 0 once more after the softmax.
+# A language model must predict each word from the words before it. In training the whole
+# sentence is the input, so later words must be hidden. A **mask** says which query may attend to
+# which key: bool, True = may be attended to. Masked scores become minus infinity *before* the
+# softmax, so that the other weights still sum to 1. And a query whose keys are all masked? Its row
+# is nothing but minus infinity, and softmax makes 0/0 = nan of it, which would spread through the
+# whole network. Such a query gets zeros: its weights are filled with 0 once more after the softmax.
+# ## The padding mask
 #
-# ## Padding
-#
-# Sentences of a batch have different lengths; the short ones are filled up. Nobody may look at
-# the filling. The two masks are joined by `&`.
+# Sentences of a batch have different lengths; the short ones are padded. No query may attend to the
+# padding. The two masks are joined by `&`.
 
 # %%
 words = ["the", "cat", "sat", "down", "(pad)", "(pad)"]
 real = torch.tensor([[True, True, True, True, False, False]])
 x = torch.randn(1, 1, 6, 16)
-asks, shows = x @ torch.randn(16, 16) / 4, x @ torch.randn(16, 16) / 4  # queries and keys of x
+query, key = x @ torch.randn(16, 16) / 4, x @ torch.randn(16, 16) / 4  # queries and keys of x
 masks = {
     "no mask": torch.ones(1, 1, 6, 6, dtype=torch.bool),
     "padding_mask": padding_mask(real),
     "causal_mask": causal_mask(6),
     "both": padding_mask(real) & causal_mask(6),
 }
-maps = {name: attention_weights(asks, shows, mask)[0, 0] for name, mask in masks.items()}
+maps = {name: attention_weights(query, key, mask)[0, 0] for name, mask in masks.items()}
 
 # %%
 figure, axes = plt.subplots(1, 4, figsize=(11, 3.4), layout="tight", sharey=True)
@@ -224,15 +223,15 @@ for axis, (name, weights) in zip(axes, maps.items(), strict=True):
         axis.text(j, i, "×", ha="center", va="center", color=plots.QUIET)
     axis.set_xticks(range(6), words, rotation=60)
     axis.set_yticks(range(6), words)
-    axis.set(title=name, xlabel="is looked at")
-axes[0].set_ylabel("looks")
+    axis.set(title=name, xlabel="key")
+axes[0].set_ylabel("query")
 save(figure, "masks.png")
 
 # %% [markdown]
-# Rows look, columns are looked at; a cross is a weight of exactly 0; darker is more. In the
-# causal image the first word sees only itself, with weight 1.
+# Rows are queries, columns are keys; a cross is a weight of exactly 0; darker is more. Under the
+# causal mask the first word attends only to itself, with weight 1.
 #
-# **Guess before you run:** we replace the last real word by another. Which answers change without
+# **Guess before you run:** we replace the last real word by another. Which outputs change without
 # the causal mask, and which with it?
 
 # %%
@@ -244,24 +243,25 @@ for name in ("padding_mask", "both"):
     print(f"{name:13s} changed: {', '.join(changed)}")
 
 # %% [markdown]
-# With the causal mask nothing before the changed word moved. (What padded rows say is never read.)
+# With the causal mask nothing before the changed word moved. (The outputs at padded positions are
+# never used.)
 #
 # Your turn: `learn check attention.attend`, `learn check attention.causal_mask`,
 # `learn check attention.padding_mask`.
 
 # %% [markdown]
-# ## Learning to look something up
+# ## Learning a key-value lookup
 #
 # Enough by hand. We lay out eight cards, each with a letter and a digit, and ask: what is the
-# digit of the letter Q? Each deck is new, so nothing can be learned by heart: the layer must
-# learn *how to find*. The query is made of the letter asked for, keys and values of the cards.
+# digit of the letter Q? Each deck is new, so nothing can be memorised: the layer must learn *how to
+# find*. The query is computed from the letter asked for, keys and values from the cards.
 
 # %%
 LETTERS, DIGITS, CARDS, WIDTH = 26, 10, 8, 48
 
 
 def deal(step, count=256, cards=CARDS, asked=1):
-    """Decks of one step: letters and digits (B, S), letters asked for and right answers (B, Q)."""
+    """Decks of one step: letters and digits (B, S), letters asked for and their digits (B, Q)."""
     generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
     letters = torch.rand(count, LETTERS, generator=generator).argsort(1)[:, :cards]
     digits = torch.randint(DIGITS, (count, cards), generator=generator)
@@ -282,8 +282,8 @@ class CardReader(nn.Module):
 
     def forward(self, letters, digits, question):
         cards = self.letters(letters) + self.digits(digits)  # (B, S, D)
-        asks = (self.letters(question) + self.turns).relu().sum(1, keepdim=True)  # (B, 1, D)
-        found, weights = self.attention(asks, context=cards, return_weights=True)
+        query = (self.letters(question) + self.turns).relu().sum(1, keepdim=True)  # (B, 1, D)
+        found, weights = self.attention(query, context=cards, return_weights=True)
         logits = [answer(found[:, 0]) for answer in self.answers]
         return torch.stack(logits, 1), weights  # (B, Q, 10), (B, H, 1, S)
 
@@ -296,15 +296,15 @@ def loss(model, deck):
 
 @torch.no_grad()
 def accuracy(model, cards=CARDS, asked=1):
-    """The share of fresh decks in which every question is answered rightly."""
+    """The share of fresh decks in which every digit is predicted rightly."""
     deck = deal(999_983, count=4000, cards=cards, asked=asked)
     logits, _ = model(*deck[:3])
     return (logits.argmax(-1) == deck[3]).all(1).double().mean().item()
 
 
 # %% [markdown]
-# **Guess before you run:** how good is it before training? And after 400 steps, on eight cards?
-# And on decks of 26 cards, which it never saw?
+# **Guess before you run:** how good is it before training? And after 400 steps, on eight cards? And
+# on decks of 26 cards, which training never had?
 
 # %%
 reader = CardReader()
@@ -330,7 +330,7 @@ for axis, weights, title in zip(axes, (untrained, trained), ("before", "after tr
     axis.imshow(weights, vmin=0, vmax=1, cmap="Blues")
     axis.set_xticks(range(CARDS), cards)
     axis.set_yticks(range(CARDS), [f"{card[0]}?" for card in cards])
-    axis.set(title=title, xlabel="card", ylabel="asked for")
+    axis.set(title=title, xlabel="card (key)", ylabel="letter asked for (query)")
 axes[2].plot([row["loss"] for row in curve], color=plots.LINES[0])
 axes[2].axhline(math.log(10), color=plots.QUIET, ls="--")
 axes[2].text(steps, math.log(10), "guessing: log 10", ha="right", va="bottom", color=plots.QUIET)
@@ -338,25 +338,25 @@ axes[2].set(title="loss", xlabel="step", ylim=(0, None))
 save(figure, "cards.png")
 
 # %% [markdown]
-# Nobody told the layer that letters matter for finding and digits for answering. It learned key
-# vectors that show the letter, values that carry the digit, and queries long enough to choose.
-# And because it looks at a set, a deck three times as long is no harder.
+# Nothing in the loss says that letters are keys and digits are values. The layer learned key
+# vectors that hold the letter, values that hold the digit, and queries long enough to choose. And
+# because it attends to a set, a deck three times as long is no harder.
 
 # %%
 fresh = deal(999_961, count=2000)
 with torch.no_grad():
-    looks = reader(*fresh[:3])[1][:, 0, 0]  # (B, S)
+    weights = reader(*fresh[:3])[1][:, 0, 0]  # (B, S)
 asked_card = (fresh[0] == fresh[2]).double()
-on_card = (looks * asked_card).sum(1).mean().item()
-print(f"share of the attention that lies on the card asked for: {on_card:.3f}")
+on_card = (weights * asked_card).sum(1).mean().item()
+print(f"attention weight on the card asked for: {on_card:.3f}")
 
 # %% [markdown]
 # ## Many heads
 #
-# One softmax makes one mix. Now we ask for **two** letters at once and want both digits, the first
-# and the second, from a single query.
+# One softmax gives one weighted sum. Now we ask for **two** letters at once and want both digits,
+# the first and the second, from a single query.
 #
-# **Guess before you run:** one head can look at both cards, half and half. Is that enough?
+# **Guess before you run:** one head can attend to both cards, half and half. Is that enough?
 
 # %%
 results = {}
@@ -369,22 +369,22 @@ for heads in (1, 2, 4):
     count = sum(parameter.numel() for parameter in pair_reader.parameters())
     results[f"heads: {heads}"] = accuracy(pair_reader, asked=2)
     print(f"heads: {heads}, parameters: {count:,}, both right: {results[f'heads: {heads}']:.3f}")
-path = plots.bars(results, out / "heads.png", heading="two questions at once: both answers right")
+path = plots.bars(results, out / "heads.png", heading="two letters at once: both digits right")
 print("figure:", path)
 
 # %% [markdown]
-# One head finds both cards, and brings home one mix of two digits: 3 and 7, but which came first?
-# It is right where both are the same, which is one deck in ten. With two heads each has a slice of
-# the width, scores of its own and a mix of its own. The number of parameters is the same: heads cut
-# the same vectors into more, thinner slices. What they cost is memory: the plain formula keeps one
-# matrix of weights (L, S) for each head.
+# One head finds both cards, and returns one mean of two digits: 3 and 7, but which came first? It
+# is right where both are the same, which is one deck in ten. With two heads each has a slice of the
+# width, scores of its own and a weighted sum of its own. The number of parameters is the same:
+# heads cut the same vectors into more, thinner slices. What they cost is memory: the plain formula
+# keeps one matrix of weights (L, S) for each head.
 
 # %% [markdown]
-# ## Writing word by word
+# ## Decoding with a cache
 #
-# A model that writes calls attention again for every new word. The causal mask has a gift for it:
-# old words never look at new ones, so their keys and values stay what they are. Keep them: that
-# is the **cache**.
+# A model that writes text word by word calls attention again for every new word. The causal mask
+# saves it work: earlier words never attend to later ones, so their keys and values stay what they
+# are. Keep them: that is the **cache**.
 #
 # **Guess before you run:** 100 words, without a cache. How many keys are computed in all?
 
@@ -437,11 +437,11 @@ save(figure, "cache.png")
 # each is needed once. Can we do without storing them? Softmax seems to need the whole row: its sum
 # and, so that exp does not overflow, its maximum.
 #
-# It does not. Go through the keys tile by tile, and remember per query three things: the largest
-# score so far, the sum of exp(score - maximum), and that same sum with the values. When a larger
-# maximum turns up, multiply what you have by exp(old - new). `OnlineSoftmax` holds the three:
-# `maximum`, `total` (the sum of exp) and `output` (that sum with the values). Before the first tile
-# the maximum is minus infinity and both sums are 0; after the last, output / total is the answer.
+# It does not. Go through the keys tile by tile, and keep three things per query: the largest score
+# so far, the sum of exp(score - maximum), and that same sum with the values. When a larger maximum
+# turns up, multiply what you have by exp(old - new). `OnlineSoftmax` holds the three: `maximum`,
+# `total` (the sum of exp) and `output` (that sum with the values). Before the first tile the
+# maximum is minus infinity and both sums are 0; after the last, output / total is the result.
 
 # %%
 query, key, value = torch.randn(1, 1, 1, 8), 2 * torch.randn(1, 1, 12, 8), torch.randn(1, 1, 12, 1)
@@ -454,13 +454,13 @@ for start in range(0, 12, 4):
     state = online_softmax_step(state, scores, value[:, :, tile])
     so_far = (state.output / state.total).item()
     print(f"after {start + 4:2d} keys: maximum {state.maximum.item():.3f}, sum of exp "
-          f"{state.total.item():.3f}, answer so far {so_far:+.4f}")  # fmt: skip
+          f"{state.total.item():.3f}, output so far {so_far:+.4f}")  # fmt: skip
 print(f"all at once:{exact:+.4f}".rjust(60))
 torch.testing.assert_close(so_far, exact, rtol=1e-5, atol=1e-6)
 
 # %% [markdown]
 # The same trick in square tiles is FlashAttention (this library's are 512 x 512; a GPU's are as
-# large as its on-chip memory). Now weigh it: the most memory held at once, forward and backward,
+# large as its on-chip memory). Now measure it: the most memory held at once, forward and backward,
 # plain against tiled.
 #
 # **Guess before you run:** twice the length: how much more memory for the plain formula? For tiles?
@@ -502,10 +502,10 @@ right.spines[:].set_visible(False)
 save(figure, "tiles.png")
 
 # %% [markdown]
-# Plain: four times the memory for twice the length. Tiles: a fixed price for the tile that is held,
-# and a little that grows with the length. Backward needs the weights once more: plain keeps them,
-# tiled computes them again, tile by tile. Work for memory is a good trade, because on a GPU moving
-# numbers costs more than multiplying them.
+# Plain: four times the memory for twice the length. Tiles: a fixed amount for the tile that is
+# held, and a little that grows with the length. The backward pass needs the weights once more:
+# plain keeps them, tiled computes them again, tile by tile. Computing more to store less is a good
+# trade, because on a GPU moving numbers costs more than multiplying them.
 #
 # The four backends of `attend` must agree, masks and gradients included. Do they?
 
@@ -513,7 +513,7 @@ save(figure, "tiles.png")
 parts = [torch.randn(2, 3, length, 16, dtype=torch.float64) for length in (700, 600, 600)]
 parts = [part.requires_grad_() for part in parts]
 mask = torch.rand(2, 1, 700, 600) < 0.5
-mask[:, :, 5] = False  # one query that may see nothing: it gets zeros
+mask[:, :, 5] = False  # one query whose keys are all masked: it gets zeros
 above = torch.randn(2, 3, 700, 16, dtype=torch.float64)
 found = {}
 for name in ("plain", "tiled", "torch") if options.quick else ("plain", "tiled", "fused", "torch"):
@@ -530,21 +530,22 @@ for name, tensors in found.items():
 # %% [markdown]
 # ## In the field's words
 #
-# Scaled dot-product attention of **query, key and value**; the shares are **attention weights**,
+# Scaled dot-product attention of **query, key and value**; the weights are **attention weights**,
 # the scores before the softmax are **attention logits**. Queries from one sequence and keys from
 # another: **cross-attention**; all from one: **self-attention**. The cards are a **key-value
 # lookup** (associative recall). A causal model is **autoregressive**, and the cache is the **KV
 # cache**. Time and memory of the plain formula grow as **O(L^2 D)** and O(L^2); tiles need O(L)
 # memory and the same O(L^2 D) time; with their running maximum and sum they are an **online
-# softmax**. Looking back only is a **causal mask**, hiding the filling a **padding mask**.
+# softmax**. The masks are the **causal mask** and the **padding mask**.
 #
 # **Left out here:** **Grouped-query attention** (several heads of queries share one of keys and
-# values) and its extreme, multi-query attention; **rotary positions** (queries and keys are turned
-# by their place); dropout on the weights, sparse and linear attention. The tiles here save memory,
-# not time: on a CPU they take about twice as long as the plain formula (`docs/benchmarks.md`);
-# FlashAttention is fast because its tiles stay in a GPU's on-chip memory.
+# values) and its extreme, multi-query attention; **rotary positions** (queries and keys are rotated
+# by an angle that depends on their position); dropout on the weights, sparse and linear attention.
+# The tiles here save memory, not time: on a CPU they take about twice as long as the plain formula
+# (`docs/benchmarks.md`); FlashAttention is fast because its tiles stay in a GPU's on-chip memory.
 #
-# All terms, with their files: [glossary](glossary.md).
+# All terms, with their files: [glossary](glossary.md). Used here, explained elsewhere:
+# [token](glossary.md#t) (lesson 02).
 
 # %% [markdown]
 # ## Three questions
@@ -557,19 +558,22 @@ for name, tensors in found.items():
 # 2. A layer has width 512 and 8 heads. How many parameters has it with 16 heads? What else changes
 #    with the number of heads?
 #
-# 3. Someone hides padding by adding -10,000 to the scores instead of minus infinity. In which two
+# 3. Somebody masks padding by adding -10,000 to the scores instead of minus infinity. In which two
 #    cases does that go wrong?
 
 # %% [markdown]
 # ## What to take home
 #
-# - Query, key, value: who asks, who fits, what is handed over. Softmax over the keys, a mix of values.
+# - Query and key give the score; softmax over the keys gives the weights; the output is the
+#   weighted sum of the values.
 # - Divide by the root of the width, or softmax saturates before it has learned anything.
-# - Attention looks at a set. Masks say who may see whom, positions (lesson 02) say who stands where.
-# - One head makes one mix. More heads cost no parameters, but each keeps weights (L, S) of its own.
+# - Attention is over a set. Masks say which key a query may attend to; positions (lesson 02) say
+#   where a token stands.
+# - One head gives one weighted sum. More heads cost no parameters, but each keeps weights (L, S) of
+#   its own.
 # - Keys and values of the past never change: cache them. Scores need not be stored: tile them.
 #
-# Next: `tutorials/02_transformer.py` puts a network around this layer and lets it write.
+# Next: `tutorials/02_transformer.py` puts a network around this layer and lets it generate text.
 
 # %%
 report("digits found in fresh decks", recall, 0.99, unjudged=options.unjudged)

@@ -1,9 +1,9 @@
-"""Lesson 02, transformer: a stack of blocks learns to add numbers by reading sums.
+"""Lesson 02, transformer: a stack of blocks learns to add numbers from examples.
 
-Question: attention only mixes what is there. What has to stand around it so that a network can
-think, so that it can be deep, and so that it still trains?
+Question: attention only averages what is there. What has to stand around it so that a network can
+compute more than means, so that it can be deep, and so that it still trains?
 
-Time: under two minutes on two cores (`--quick`: about 10 s). Images: runs/02_transformer/
+Time: under two minutes on two cores (`--quick`: about 10 s). Figures: runs/02_transformer/
 (`--quick`: runs/02_transformer_quick/).
 Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/sinusoids.py,
 scratchmm/training/optimizer.py, then scratchmm/training/fit.py.
@@ -19,9 +19,8 @@ that become the same; Decoupled Weight Decay Regularization (arXiv 1711.05101).
 # # The transformer
 #
 # By the end you can draw a transformer block, say what each of its parts is worth, and why the norm
-# stands where it stands. You will have trained a small language model that reads 385 + 947 and
-# writes 1332, though nobody told it what adding is, and met a bug that makes training go
-# wonderfully.
+# stands where it stands. You will have trained a small language model that completes 385 + 947 with
+# 1332, though it was given examples and no rule, and met a bug that makes training go wonderfully.
 
 # %%
 
@@ -60,52 +59,52 @@ def save(figure, name):
 
 
 # %% [markdown]
-# ## Thinking: the feed-forward network
+# ## The feed-forward network
 #
 # Attention takes means of values. A mean of two vectors is as far as it gets: it can fetch a 7 and
-# an 8 and bring home their average, but that 7 + 8 leaves 5 and carries 1 is no mean. So after
-# each attention comes a small network that works on every position alone: widen, bend, narrow.
+# an 8 and return their average, but that 7 + 8 leaves 5 and carries 1 is no mean. So after each
+# attention comes a small network that is applied to every position alone: a linear layer to a
+# larger width, a nonlinearity, a linear layer back.
 #
-# **Guess before you run:** what can the two layers do if the bend between them is left out?
+# **Guess before you run:** what can the two layers compute if the nonlinearity between them is left
+# out?
 
 # %%
 network = FeedForward(width=8, hidden=32)
 x = torch.randn(2, 5, 8)
-flat = FeedForward(8, 32, activation=lambda x: x)  # nothing is bent
+flat = FeedForward(8, 32, activation=lambda x: x)  # no nonlinearity
 matrix = flat.contract.weight @ flat.expand.weight
 offset = flat.contract(flat.expand.bias)
 torch.testing.assert_close(flat(x), x @ matrix.T + offset)
-print("without the bend, both layers together are one matrix of 8 x 8")
+print("without the nonlinearity, both layers together are one matrix of 8 x 8")
 
 # %%
 other = x.clone()
 other[:, 2] = torch.randn(2, 8)
 moved = (network(other) - network(x)).abs().amax((0, 2)) > 0
-print(
-    "position 2 was changed; these positions answer otherwise:", moved.nonzero().flatten().tolist()
-)
+print("position 2 was changed; the output moves at positions", moved.nonzero().flatten().tolist())
 block = TransformerBlock(width=64, heads=4, hidden=256)
 parts = {name: sum(p.numel() for p in part.parameters()) for name, part in block.named_children()}
 print("parameters of a block:", parts)
 
 # %% [markdown]
 # Two thirds of a transformer's parameters are in these networks. Attention moves information
-# between positions; here it is worked on.
+# between positions; these networks transform it at each position.
 #
 # Your turn: `learn check transformer.FeedForward`.
 
 # %% [markdown]
 # ## The block: add, don't replace
 #
-# A block is four lines: normalise, look around, add; normalise, think, add. `x` runs through the
-# whole stack like a stream, and every part only adds to it. So the last vector is a sum: the
-# embedding, plus what each part had to say.
+# A block is four lines: normalise, attend, add; normalise, feed forward, add. `x` runs through the
+# whole stack, and every part only adds to it: this is the residual stream. So the last vector is a
+# sum: the embedding, plus the output of each part.
 
 # %%
 calm = block.attention_norm(x := torch.randn(2, 5, 64))
-x_looked = x + block.attention(calm)
-x_thought = x_looked + block.feed_forward(block.feed_forward_norm(x_looked))
-torch.testing.assert_close(block(x), x_thought)
+attended = x + block.attention(calm)
+transformed = attended + block.feed_forward(block.feed_forward_norm(attended))
+torch.testing.assert_close(block(x), transformed)
 
 # %% [markdown]
 # What if a part replaced the stream instead? Attention averages, and an average of averages is more
@@ -117,7 +116,7 @@ torch.testing.assert_close(block(x), x_thought)
 
 # %%
 class Replaces(TransformerBlock):
-    """No sums: what a part says replaces the stream."""
+    """No sums: the output of a part replaces the stream."""
 
     def forward(self, x, mask=None, cache=None):
         x = self.attention(self.attention_norm(x), mask=mask, cache=cache)
@@ -146,17 +145,18 @@ axis.set_xticks(range(0, 13, 3))
 save(figure, "add_or_replace.png")
 
 # %% [markdown]
-# After two blocks nobody can tell which word stood where. The sum also carries the gradient down:
-# its derivative is 1, whatever the parts do.
+# After two blocks the vectors no longer tell which word stood where. The sum also carries the
+# gradient back: its derivative is 1, whatever the parts do.
 #
 # Your turn: `learn check transformer.TransformerBlock`.
 
 # %% [markdown]
-# ## Where am I? Positions
+# ## Positions
 #
-# Lesson 01: attention looks at a set. Something must say where each token stands. The first
-# transformer added a fixed pattern: each position shows the hands of many clocks, from one that
-# turns a radian a step to one that hardly moves.
+# Lesson 01: attention is over a set. Something must tell the model where each token stands. The
+# first transformer added a fixed vector for each position: sines and cosines of the position at
+# many frequencies, like the hands of many clocks, from one that turns a radian a step to one that
+# hardly moves.
 #
 # **Guess before you run:** how similar (dot product) are two positions 10 apart: at the start of
 # the text, and at its end?
@@ -165,7 +165,7 @@ save(figure, "add_or_replace.png")
 table = sinusoidal_positions(64, 32)
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="tight")
 shown = left.imshow(table.T, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
-left.set(xlabel="position", ylabel="dimension", title="sine and cosine in turn, fast clocks on top")
+left.set(xlabel="position", ylabel="dimension", title="sine and cosine in turn, fast ones on top")
 figure.colorbar(shown, ax=left).outline.set_visible(False)
 similar = table @ table.T / 16
 for position, color in zip((8, 32, 56), plots.LINES):
@@ -176,7 +176,7 @@ save(figure, "positions.png")
 
 # %% [markdown]
 # The same hill wherever it stands: distance is all that counts. Many models today learn a vector
-# for each place instead (CLIP and ViT do, and so does ours below). What is lost without any?
+# for each position instead (CLIP and ViT do, and so does ours below). What is lost without any?
 
 # %%
 mask = causal_mask(10)
@@ -184,20 +184,20 @@ tokens = torch.randn(1, 10, 64)
 shuffled = tokens.clone()
 shuffled[:, :9] = tokens[:, torch.randperm(9)]
 gap = (block(tokens, mask=mask)[:, -1] - block(shuffled, mask=mask)[:, -1]).abs().max()
-print(f"the nine words before the last one were shuffled; its answer moved by {gap:.0e}")
+print(f"the nine tokens before the last one were shuffled; its output moved by {gap:.0e}")
 
 # %% [markdown]
 # Nothing (but rounding): to one block "12+34" and "43+21" are the same. (Several *causal* blocks
-# can work out a little, because the first word sees one word and the last sees all.)
+# can recover a little, because the first token attends to one token and the last to all.)
 #
 # Your turn: `learn check sinusoids.sinusoidal_positions`.
 
 # %% [markdown]
 # ## A language model that adds
 #
-# Now the whole: embed tokens, add positions, run the blocks under a causal mask, and read off a
-# score for each possible next token. The text it will read are sums, written as we work them out on
-# paper: ones first. 385 + 947 = 1332 becomes `583+749=2331`.
+# Now the whole: embed tokens, add positions, run the blocks under a causal mask, and compute a
+# logit for each possible next token. Its text are sums, written as we work them out on paper: ones
+# first. 385 + 947 = 1332 becomes `583+749=2331`.
 
 
 # %%
@@ -208,7 +208,7 @@ class Writer(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(12, width)
         self.positions = nn.Parameter(0.02 * torch.randn(12, width))
-        nn.init.normal_(self.tokens.weight, std=0.02)  # as large as positions: neither drowns
+        nn.init.normal_(self.tokens.weight, std=0.02)  # as large as positions: neither dominates
         self.stack = Transformer(block(width, 4, 4 * width) for _ in range(depth))
         self.norm, self.logits = nn.LayerNorm(width), nn.Linear(width, 12)
 
@@ -221,8 +221,8 @@ class Writer(nn.Module):
 
 
 # %% [markdown]
-# There are a million pairs of three-digit numbers. One in twenty is kept for the exam: training
-# never sees those.
+# There are a million pairs of three-digit numbers. One in twenty is held out for the exam: they are
+# never in training.
 
 # %%
 PLUS, EQUALS, DIGITS = 10, 11, 3
@@ -238,7 +238,7 @@ def spell(a, b):
 
 
 def sums(step, count=128, exam=False):
-    """The sums of one training step, or of the exam."""
+    """The sums of one training step, or of the exam (held out)."""
     generator = torch.Generator().manual_seed(options.seed * 1_000_003 + step)
     a, b = torch.randint(10**DIGITS, (2, count * (25 if exam else 2)), generator=generator)
     kept_back = (a + 3 * b) % 20 == 0
@@ -247,15 +247,15 @@ def sums(step, count=128, exam=False):
 
 
 # %% [markdown]
-# The loss: at every place from the `=` on, how surprised is the model by the next token? It is
-# told the right beginning each time ("teacher forcing"), so all places learn at once.
+# The loss: the cross-entropy of the next token, at every position from the `=` on. The input is the
+# correct prefix each time ("teacher forcing"), so all positions are trained at once.
 #
 # **Guess before you run:** which of the four digits of the answer will it learn first? Which last?
 
 
 # %%
 def loss(model, batch):
-    logits = model(batch[:, :-1])[:, QUESTION - 1 :]  # what is said at = and at the digits after it
+    logits = model(batch[:, :-1])[:, QUESTION - 1 :]  # at = and at the digits after it
     target = batch[:, QUESTION:]
     history.append((logits.argmax(-1) == target).double().mean(0).tolist())  # right, for each digit
     return F.cross_entropy(logits.flatten(0, 1), target.flatten())
@@ -283,14 +283,15 @@ right.legend(frameon=False)
 save(figure, "learning_to_add.png")
 
 # %% [markdown]
-# The thousands come first, because they are only 0 or 1. Then for a long time it only knows that
+# The thousands come first, because they are only 0 or 1. Then for a long time it predicts only that
 # digits come after the =, until the ones click; tens and hundreds, which need a carry, follow. A
-# plateau is not the end of learning: something is being put together that does not pay yet.
+# plateau is not the end of learning: something is being put together that does not lower the loss
+# yet.
+# ## Decoding
 #
-# ## Writing
-#
-# Training told it the right beginning. In the exam it must live with what it wrote itself. The
-# caches keep the keys and values of what is read: each token passes through the blocks once.
+# In training the prefix was always correct. In the exam the model must continue from its own
+# predictions. The caches keep the keys and values of earlier tokens: each token passes through the
+# blocks once.
 
 
 # %%
@@ -305,7 +306,7 @@ def write(model, tokens, count=DIGITS + 1):
 
 
 def score(model):
-    """The share of exam sums that it writes without any mistake."""
+    """The share of exam sums that it completes without any mistake."""
     exam = sums(999_983, count=2000, exam=True)
     return (write(model.eval(), exam[:, :QUESTION]) == exam).all(1).double().mean().item()
 
@@ -333,9 +334,9 @@ with torch.no_grad():
 print("whole, one by one, in pieces: the same numbers")
 
 # %% [markdown]
-# ## Where does it look?
+# ## The attention weights
 #
-# **Guess before you run:** to write the tens, which tokens does it need?
+# **Guess before you run:** to predict the tens, which tokens does it need?
 
 # %%
 with torch.no_grad():
@@ -357,28 +358,28 @@ for row, weights in zip(axes, maps):
         axis.set_xticks(range(11), names, rotation=90)
         axis.set_yticks(range(4), ["ones", "tens", "hundreds", "thousands"])
 for number, axis in enumerate(axes[:, 0], start=1):
-    axis.set_ylabel(f"block {number}\nwrites")
+    axis.set_ylabel(f"block {number}\npredicts")
 for number, axis in enumerate(axes[0], start=1):
     axis.set_title(f"head {number}")
-save(figure, "where_it_looks.png")
+save(figure, "attention_weights.png")
 
 # %% [markdown]
-# In the first block there are heads that look at exactly two tokens: the digits of the place that
-# is being written. Others look at the place before it, from which a carry may come. Nobody wrote
-# that rule down: it was the shortest way to a smaller loss.
+# In the first block there are heads that attend to exactly two tokens: the digits of the place that
+# is being predicted. Others attend to the place before it, from which a carry may come. Nobody
+# wrote that rule down: it was the shortest way to a smaller loss.
 
 # %% [markdown]
 # ## A bug that trains wonderfully
 #
-# One character in the mask: `tril(1)` instead of `tril()`. Every position sees one token too many:
-# the very one that it should predict. The shapes are right, no error is raised.
+# One character in the mask: `tril(1)` instead of `tril()`. Every position attends to one token too
+# many: the very one that it should predict. The shapes are right, no error is raised.
 #
-# **Guess before you run:** what happens to the loss? And to what it writes?
+# **Guess before you run:** what happens to the loss? And to its outputs in the exam?
 
 
 # %%
 class Leaking(TransformerBlock):
-    """A block whose mask leaks: the token after each one can be seen too."""
+    """A block whose mask leaks: each token attends to the next one too."""
 
     def forward(self, x, mask=None, cache=None):
         future = torch.ones_like(mask).tril(mask.shape[1] - mask.shape[0] + 1)
@@ -409,9 +410,9 @@ right.set(ylim=(0, 1.12), title="exam sums written rightly")
 save(figure, "leaking_mask.png")
 
 # %% [markdown]
-# The best loss you ever saw, and it can't write a single sum: in the exam there is no future to
-# copy from. Neither the loss nor a validation loss tells. What tells is a test: change the future,
-# and nothing before it may move.
+# The best loss you ever saw, and it can't write a single sum: in the exam there is no next token to
+# copy from. Neither the loss nor a validation loss shows it. What shows it is a test: change later
+# tokens, and no output before them may move.
 #
 # Your turn: `learn check bug.leaking_mask`.
 
@@ -419,8 +420,8 @@ save(figure, "leaking_mask.png")
 # ## Norm before or after?
 #
 # The first transformer normalised *after* each sum: norm(x + part(x)), so the stream itself goes
-# through every norm. Most models since normalise *before*: x + part(norm(x)). Both look
-# innocent. We initialise as in 2017 (Xavier) and ask how large the gradient is at the last block.
+# through every norm. Most models since normalise *before*: x + part(norm(x)). Both look innocent.
+# We initialise as in 2017 (Xavier) and measure how large the gradient is at the last block.
 #
 # **Guess before you run:** as the stack grows from 2 to 24 blocks, what does that gradient do?
 
@@ -497,11 +498,11 @@ save(figure, "norm_before_or_after.png")
 # there for the old models.
 
 # %% [markdown]
-# ## How fast to walk: the learning rate
+# ## The learning rate
 #
-# A warm-up is cheap insurance for the other kind too: AdamW divides by the size of past gradients,
-# and at step 0 it has seen none. Afterwards long steps, and at the end short ones to settle: half a
-# cosine down. `fit` asks `warmup_cosine` at every step.
+# A warm-up is cheap insurance for pre-norm too: AdamW divides by the size of past gradients,
+# and at step 0 there are none. Afterwards long steps, and at the end short ones to settle: half a
+# cosine down. `fit` calls `warmup_cosine` at every step.
 
 # %%
 figure, axis = plt.subplots(figsize=(8.5, 3), layout="tight")
@@ -519,10 +520,10 @@ save(figure, "schedule.png")
 # Your turn: `learn check optimizer.warmup_cosine`.
 
 # %% [markdown]
-# ## What may shrink: weight decay
+# ## Weight decay
 #
-# AdamW pulls weights towards 0 at each step: a small matrix is a simple function. But a norm's
-# gain of 0 silences its layer, and a position at 0 is no position.
+# AdamW pulls weights towards 0 at each step: a small matrix is a simple function. But a norm's gain
+# of 0 switches its layer off, and a position at 0 is no position.
 #
 # **Guess before you run:** how many of the model's parameter tensors are decayed, how many of its
 # numbers?
@@ -557,12 +558,12 @@ save(figure, "weight_decay.png")
 #
 # Leave out one part at a time, train for as many steps, and sit the same exam.
 #
-# **Guess before you run:** put them in order, the most painful loss first: feed-forward, sums,
-# norms, positions, two of the three blocks.
+# **Guess before you run:** put them in order, the largest loss of accuracy first: feed-forward,
+# sums, norms, positions, two of the three blocks.
 
 
 # %%
-class OnlyLooks(TransformerBlock):
+class AttentionOnly(TransformerBlock):
     def forward(self, x, mask=None, cache=None):
         return x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
 
@@ -585,7 +586,7 @@ variants = {
     "no norms": lambda: Writer(NoNorm),
     "no positions": placeless,
     "no sums": lambda: Writer(Replaces),
-    "no feed-forward": lambda: Writer(OnlyLooks),
+    "no feed-forward": lambda: Writer(AttentionOnly),
     "one block": lambda: Writer(depth=1),
 }
 worth = {"everything": right_sums}
@@ -607,17 +608,17 @@ print("figure:", path)
 # %% [markdown]
 # ## In the field's words
 #
-# An item of a sequence is a **token**, its vector an **embedding**. A block has
-# **self-attention**, a **feed-forward network** (MLP), and before each a **layer normalisation**.
-# The stream is the **residual stream**, the sums are **residual (skip) connections**. Positions
-# that become the same are **rank collapse** (or oversmoothing). Norm before or after: **pre-norm**
-# and **post-norm** (pre-LN, post-LN). Clock hands: **sinusoidal position encoding**. Training on
-# the right beginning: **teacher forcing**; that the exam has another input than training is
-# **exposure bias**. The loss is **next-token cross-entropy**; its exponential is the
-# **perplexity**. Leaving out one part at a time is an **ablation**. A mask that leaks is **label
-# leakage**. The learning rate has a **warm-up** and a **cosine decay**. `fit` also scales down a
-# gradient whose norm is above 1 (**gradient clipping**), and can multiply matrices in bfloat16
-# (**mixed precision**).
+# An item of a sequence is a **token**, its vector an **embedding**. A block has **self-attention**,
+# a **feed-forward network** (MLP), and before each a **layer normalisation**. The sums are
+# **residual (skip) connections**, what they add to is the **residual stream**. Positions that
+# become the same are **rank collapse** (or oversmoothing). Norm before or after: **pre-norm** and
+# **post-norm** (pre-LN, post-LN). Sines and cosines of the position: **sinusoidal position
+# encoding**. Training on correct prefixes: **teacher forcing**; that the exam has another input
+# than training is **exposure bias**. The loss is **next-token cross-entropy**; its exponential is
+# the **perplexity**. Leaving out one part at a time is an **ablation**. A mask that leaks is
+# **label leakage**. The learning rate has a **warm-up** and a **cosine decay**. `fit` also scales
+# down a gradient whose norm is above 1 (**gradient clipping**), and can multiply matrices in
+# bfloat16 (**mixed precision**).
 #
 # **Left out here:** Dropout, rotary and relative positions, RMSNorm, gated feed-forward networks
 # (SwiGLU), weight tying, sampling with a temperature, beam search, and scaling laws: how loss
@@ -636,19 +637,21 @@ print("figure:", path)
 #
 # 2. Why do pre-norm stacks need one more norm behind the last block, and post-norm stacks none?
 #
-# 3. A causal mask hides the future. Does a causal language model without any position encoding
-#    still know something about order? From how many blocks on?
+# 3. A causal mask hides the future. Can a causal language model without any position encoding still
+#    use the order of its tokens? From how many blocks on?
 
 # %% [markdown]
 # ## What to take home
 #
-# - A block adds to the stream: look around, then think. Sums keep positions apart and gradients alive.
-# - Attention is blind to order: positions are added to the tokens.
+# - A block adds to the residual stream: attention, then a feed-forward network. Sums keep positions
+#   apart and gradients from vanishing.
+# - Attention ignores order: positions are added to the tokens.
 # - Norm before the part: trains at high learning rates, without a warm-up if need be.
-# - A causal mask that leaks gives the best loss and the worst model. Test it by changing the future.
+# - A causal mask that leaks gives the best loss and the worst model. Test it by changing later
+#   tokens.
 # - Decay matrices, spare the rest. Warm up in a line, cool down on a cosine.
 #
-# Next: `tutorials/03_vision_transformer.py` feeds the same blocks with pieces of images.
+# Next: `tutorials/03_vision_transformer.py` feeds the same blocks with patches of images.
 
 # %%
 report("exam sums written without a mistake", right_sums, 0.99, unjudged=options.unjudged)

@@ -32,7 +32,7 @@ from scratchmm.sentences import check_count
 
 
 # attention.attend: Scaled dot-product attention. 20 minutes, difficulty 2 of 5. In the lesson: "One
-# query looks around". Without torch.nn.functional.scaled_dot_product_attention,
+# query, five keys". Without torch.nn.functional.scaled_dot_product_attention,
 # scratchmm.layers.fast_attention.tiled_attention, scratchmm.layers.fast_attention.fused_attention,
 # scratchmm.layers.fast_attention.torch_attention, the library's attention_weights.
 # Given:
@@ -71,8 +71,8 @@ def attend(
     )
 
 
-# attention.causal_mask: Nobody looks ahead. 10 minutes, difficulty 2 of 5. In the lesson: "Looking
-# back only". Comes after attention.attend.
+# attention.causal_mask: Nobody looks ahead. 10 minutes, difficulty 2 of 5. In the lesson: "The
+# causal mask". Comes after attention.attend.
 def causal_mask(length: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
     """Each position sees itself and what came before it: bool (length, past + length).
 
@@ -87,8 +87,8 @@ def causal_mask(length: int, past: int = 0, device: torch.device | str | None = 
     )
 
 
-# attention.padding_mask: Nobody looks at padding. 5 minutes, difficulty 1 of 5. In the lesson:
-# "Padding". Comes after attention.attend.
+# attention.padding_mask: Nobody looks at padding. 5 minutes, difficulty 1 of 5. In the lesson: "The
+# padding mask". Comes after attention.attend.
 def padding_mask(real: Tensor) -> Tensor:
     """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
 
@@ -190,7 +190,7 @@ class MultiHeadAttention(nn.Module):
 
 
 # attention.KeyValueCache: A cache of keys and values. 15 minutes, difficulty 2 of 5. In the lesson:
-# "Writing word by word". Comes after attention.attend, attention.causal_mask.
+# "Decoding with a cache". Comes after attention.attend, attention.causal_mask.
 # Given:
 # - check_rows(rows: Tensor) -> None
 #     Refuse what does not name rows of a batch.

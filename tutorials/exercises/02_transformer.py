@@ -27,7 +27,7 @@ from scratchmm.training.optimizer import UNDECAYED
 
 
 # transformer.FeedForward: Every position thinks for itself. 10 minutes, difficulty 1 of 5. In the
-# lesson: "Thinking: the feed-forward network".
+# lesson: "The feed-forward network".
 class FeedForward(nn.Module):
     """Two Linear layers with an activation between: the same small network at every position.
 
@@ -103,7 +103,7 @@ class TransformerBlock(nn.Module):
 
 
 # sinusoids.sinusoidal_positions: The hands of many clocks. 15 minutes, difficulty 2 of 5. In the
-# lesson: "Where am I? Positions".
+# lesson: "Positions".
 # Given:
 # - check_divisible(what: str, size: int, by: str, divisor: int) -> None
 #     Refuse a size that its parts do not fill.
@@ -171,8 +171,8 @@ def check_no_peeking(decoder: nn.Module) -> None:
     )
 
 
-# optimizer.decay_groups: What may shrink. 15 minutes, difficulty 2 of 5. In the lesson: "What may
-# shrink: weight decay".
+# optimizer.decay_groups: What may shrink. 15 minutes, difficulty 2 of 5. In the lesson: "Weight
+# decay".
 # Given:
 # - check_number(name: str, value: object, *, above: float=-math.inf, least: float=-math.inf, most:
 #       float=math.inf) -> None
@@ -201,7 +201,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 # optimizer.warmup_cosine: Warm up in a line, cool down on a cosine. 15 minutes, difficulty 2 of 5.
-# In the lesson: "How fast to walk: the learning rate".
+# In the lesson: "The learning rate".
 def warmup_cosine(step: int, steps: int, warmup: int, peak: float, floor: float = 0.0) -> float:
     """The learning rate at a step (0, 1, ... steps - 1): up in a line, then down half a cosine.
 

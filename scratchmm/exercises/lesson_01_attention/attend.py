@@ -32,7 +32,7 @@ exercise = Exercise(
     "backend unused",
     minutes=20,
     difficulty=2,
-    section="One query looks around",
+    section="One query, five keys",
     forbidden=(
         "torch.nn.functional.scaled_dot_product_attention",
         "torch._C._nn.scaled_dot_product_attention",

@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="bool (length, past + length): position i sees the past, itself and what came before",
     minutes=10,
     difficulty=2,
-    section="Looking back only",
+    section="The causal mask",
     needs=("attention.attend",),
     hints=(
         "For length 2 and no past: the first position sees itself only, the second both: "

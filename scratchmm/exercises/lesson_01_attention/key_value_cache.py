@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="append new keys and values along the length, and return all so far",
     minutes=15,
     difficulty=2,
-    section="Writing word by word",
+    section="Decoding with a cache",
     needs=("attention.attend", "attention.causal_mask"),
     methods={
         "__len__": "the number of positions that lie in the cache, 0 at first",

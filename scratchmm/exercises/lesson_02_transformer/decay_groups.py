@@ -15,7 +15,7 @@ exercise = Exercise(
     "with none",
     minutes=15,
     difficulty=2,
-    section="What may shrink: weight decay",
+    section="Weight decay",
     hints=(
         "nn.Linear(3, 2) has a weight (2, 3) and a bias (2,): the weight belongs in the first group, "
         "the bias in the second. nn.LayerNorm(2) has a weight (2,) and a bias (2,): both belong in "

@@ -17,7 +17,7 @@ exercise = Exercise(
     goal="widen each position, bend it, narrow it again",
     minutes=10,
     difficulty=1,
-    section="Thinking: the feed-forward network",
+    section="The feed-forward network",
     methods={
         "__init__": "keep the activation, and two Linear layers with biases: expand (width to "
         "hidden) and contract (hidden to width)",

@@ -16,7 +16,7 @@ exercise = Exercise(
     "odd width by a ValueError",
     minutes=15,
     difficulty=2,
-    section="Where am I? Positions",
+    section="Positions",
     hints=(
         "For width 4 there are two clocks, with speeds 1 and 1/100. Position 0 is (0, 1, 0, 1). "
         "Position 1 is (sin 1, cos 1, sin 0.01, cos 0.01) = (0.841, 0.540, 0.010, 1.000).",

@@ -13,7 +13,7 @@ exercise = Exercise(
     goal="the learning rate of one step: a line up to peak, then half a cosine down to floor",
     minutes=15,
     difficulty=2,
-    section="How fast to walk: the learning rate",
+    section="The learning rate",
     hints=(
         "With 6 steps, 2 of them warm-up, and peak 1: steps 0 and 1 have 0.5 and 1.0. Then the "
         "cosine: step 2 has 1.0, step 4 (half way from 2 to 6) has 0.5, step 6 and all later ones "
