@@ -18,6 +18,8 @@ FLOORS = [
 ]
 MODELS = set().union(*FLOORS)
 SERVANTS = {"data", "training", "metrics", "checkpoints", "exercises", "apps", "commands", "bench"}
+BESIDE = {"data", "training", "metrics", "checkpoints", "recipes"}  # above models, below apps
+ABOVE_APPS = {"commands", "exercises", "bench"}
 EXTRAS = {"matplotlib", "tqdm", "transformers", "diffusers", "tokenizers", "safetensors", "librosa"}
 EXTRAS |= {"scipy", "pytest"}
 CORE = {"torch", "numpy", "einops", "PIL", "soundfile", "scratchmm"}
@@ -74,6 +76,15 @@ def test_imports_point_one_way(path: Path) -> None:
         assert there is not None and there <= here, f"{relative(path)} looks up to {name}"
         if there == here and here == 1:
             assert words[1] == room(path), f"{relative(path)} looks into its neighbour {name}"
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room(f) in {*BESIDE, "apps"}], ids=relative)
+def test_apps_stand_above_data_training_and_recipes_and_below_commands(path: Path) -> None:
+    above = ABOVE_APPS | ({"apps"} if room(path) in BESIDE else set())
+    for name in imports(path):
+        words = name.split(".")
+        looks_up = words[0] == "scratchmm" and bool(above.intersection(words[1:2]))
+        assert not looks_up, f"{relative(path)} looks up to {name}"
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) == "layers"], ids=relative)

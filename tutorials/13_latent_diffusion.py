@@ -35,7 +35,7 @@ import torch
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.generate import cache_folder
+from scratchmm.apps.image_studio.models import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.world.captioned import captioned

@@ -6,7 +6,7 @@ order among a hundred images, and how would one know that they got better?
 Time: about 2 minutes on two cores where the generator and its judge of the earlier lessons are
 there, and longer where they are trained first (`--quick`: about 20 s). Images go to
 runs/16_text_to_image_workbench/ (`--quick`: to runs/16_text_to_image_workbench_quick/).
-Read beside it: scratchmm/diffusion/workbench.py and scratchmm/diffusion/manifest.py, then
+Read beside it: scratchmm/apps/image_studio/batch.py and scratchmm/apps/image_studio/manifest.py, then
 scratchmm/metrics/image_quality.py and scratchmm/diffusion/style.py.
 Exercises: none; `python -m scratchmm generate --help` is the workbench on the command line.
 Papers: SDEdit (arXiv 2108.01073); Arbitrary Style Transfer in Real-time with Adaptive Instance
@@ -30,16 +30,17 @@ import torch
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.generate import cache_folder
+from scratchmm.apps.image_studio.batch import run_batch
+from scratchmm.apps.image_studio.jobs import Job, prompts_of, variations
+from scratchmm.apps.image_studio.manifest import manifest_of
+from scratchmm.apps.image_studio.models import cache_folder
 from scratchmm.commands.lesson_options import LessonParser
 from scratchmm.commands.lessons import report
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.inpainting import edit
-from scratchmm.diffusion.manifest import manifest_of
 from scratchmm.diffusion.style import in_colours_of, match_colours, refine
-from scratchmm.diffusion.workbench import Job, prompts_of, run_batch, variations
 from scratchmm.metrics.clip_score import clip_score
 from scratchmm.metrics.image_quality import image_quality
 from scratchmm.training import small_clip
@@ -197,7 +198,7 @@ drawn, plug = [], [len(jobs) // 2]
 
 
 def draw(prompts, **settings):
-    """What the workbench calls, and somebody who may stop it."""
+    """What the batch calls, and somebody who may stop it."""
     images = generator.draw(prompts, **settings)  # refuses the elephant
     if len(drawn) >= plug[0]:
         raise KeyboardInterrupt

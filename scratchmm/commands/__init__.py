@@ -41,7 +41,8 @@ LONGEST_WORD, LONGEST_SENTENCE = 200, 800  # letters; what is longer is shortene
 # Here the library reads what its user gives: a ValueError that comes through is a refusal of that.
 READERS = (
     "commands/", "data/", "checkpoints/", "vision/images.py", "files.py",
-    "training/checkpoint.py", "training/curve.py",
+    "training/checkpoint.py", "training/curve.py", "apps/image_studio/inputs.py",
+    "apps/image_studio/models.py", "apps/image_studio/output.py", "apps/image_studio/prompt_table.py",
 )  # fmt: skip
 
 

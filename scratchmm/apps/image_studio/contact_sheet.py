@@ -1,7 +1,4 @@
-"""A contact sheet: many images on one, with their names, drawn by Pillow alone.
-
-Dimensions: none; images are Pillow's images here.
-"""
+"""A contact sheet: many images in one, a title under each, drawn by Pillow alone."""
 
 import math
 import textwrap
@@ -16,9 +13,10 @@ HIGHEST = 16_000  # pixels; a sheet of more images gets wider
 def contact_sheet(
     images: Sequence[Image.Image], titles: Sequence[str] | None = None, columns: int = 8
 ) -> Image.Image:
-    """Images in rows of at most `columns`, each as large as its cell, a title under each.
+    """Images in rows of at most `columns`, each scaled to its cell, a title under each.
 
-    Small images are enlarged by whole pixels, so that one sees them as they are.
+    Small images are enlarged by a whole factor without interpolation. Raises ValueError without an
+    image, and if there are more or fewer titles than images.
 
     >>> contact_sheet([Image.new("RGB", (32, 32))] * 3, ["a", "b", "c"]).size
     (416, 180)
@@ -43,7 +41,7 @@ def contact_sheet(
 
 
 def fitted(image: Image.Image) -> Image.Image:
-    """An image that fits a cell: enlarged by a whole number, or made smaller smoothly.
+    """An image scaled to fit a cell: enlarged by a whole factor, or reduced by bicubic filtering.
 
     >>> fitted(Image.new("RGB", (50, 30))).size, fitted(Image.new("RGB", (512, 256))).size
     ((100, 60), (128, 64))
@@ -52,13 +50,13 @@ def fitted(image: Image.Image) -> Image.Image:
     if larger >= 1:
         size = (image.width * larger, image.height * larger)
         return image.resize(size, Image.Resampling.NEAREST)
-    share = CELL / max(image.size)
-    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    factor = CELL / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def _write(sheet: Image.Image, title: str, corner: tuple[int, int]) -> None:
-    """A title in short lines, the rest of it cut off."""
+    """A title, wrapped to LINES lines and cut off after them."""
     lines = textwrap.wrap(title, CELL // 6, max_lines=LINES, placeholder=" ...")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default()
     for number, line in enumerate(lines):

@@ -1,6 +1,5 @@
-"""What `generate` reads of images that are given: squares, masks, outlines, depths and poses."""
+"""Images to start from: squares, masks, outlines, depth images and poses."""
 
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scratchmm.commands.generate_draw import (
+from scratchmm.apps.image_studio.inputs import (
     is_outline,
     read_control,
     read_inputs,
@@ -91,17 +90,16 @@ def test_controls_are_read_as_they_are(tmp_path: Path) -> None:
 
 def test_what_was_read_is_told_and_another_image_is_another_content(tmp_path: Path) -> None:
     init = saved(tmp_path / "i.png", NOISE)
-    names = dict.fromkeys(("mask", "strength", "colours", "control", "kind"))
-    found = read_inputs(Namespace(**names | {"init": init}), print)
+    found = read_inputs(init=init, log=print)
     assert torch.equal(found.init, to_tensor(Image.fromarray(NOISE))[None])
     assert found.strength == 0.6 and (found.mask, found.colours, found.control) == (None,) * 3
-    assert {"init": str(init), "strength": 0.6}.items() <= found.told.items()
-    assert len(found.told["images"]) == 8
+    assert {"init": str(init), "strength": 0.6}.items() <= found.settings.items()
+    assert len(found.settings["images"]) == 8
     mask = saved(tmp_path / "m.png", np.full((32, 32), 255))
-    masked = read_inputs(Namespace(**names | {"init": init, "mask": mask}), print)
+    masked = read_inputs(init=init, mask=mask, log=print)
     assert masked.strength == 1.0 and masked.mask.all()
     other = saved(tmp_path / "o.png", 255 - NOISE)
-    again = read_inputs(Namespace(**names | {"init": other, "strength": 0.25}), print)
-    assert again.strength == 0.25 and again.told["images"] != found.told["images"]
-    nothing = read_inputs(Namespace(**names | {"init": None}), print)
-    assert nothing.told == {} and nothing.init is None
+    again = read_inputs(init=other, strength=0.25, log=print)
+    assert again.strength == 0.25 and again.settings["images"] != found.settings["images"]
+    nothing = read_inputs(log=print)
+    assert nothing.settings == {} and nothing.init is None

@@ -1,4 +1,4 @@
-"""Batches: what is finished stays, what failed is told, whatever happens to the disk or the process."""
+"""Batches: finished images are kept and failures recorded, whatever happens to disk or process."""
 
 import errno
 import json
@@ -13,14 +13,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from scratchmm.diffusion import manifest, workbench
-from scratchmm.diffusion.contact_sheet import CELL, GAP, HIGHEST, LINE, LINES, contact_sheet, fitted
-from scratchmm.diffusion.manifest import add_entry, begin_manifest, manifest_of
-from scratchmm.diffusion.workbench import Job, file_names, prompts_of, run_batch, variations
+from scratchmm.apps.image_studio import manifest
+from scratchmm.apps.image_studio.batch import run_batch
+from scratchmm.apps.image_studio.contact_sheet import CELL, GAP, LINE, LINES
+from scratchmm.apps.image_studio.jobs import Job, file_names, variations
+from scratchmm.apps.image_studio.manifest import begin_manifest
 from scratchmm.files import atomic_write
-from scratchmm.vision.images import open_image, to_image, to_tensor
+from scratchmm.vision.images import open_image, to_image
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -271,40 +271,11 @@ def test_a_full_disk_keeps_what_is_finished(writes, tmp_path, monkeypatch):
     assert len(draw.drawn) == 6 - finished and len(entries_and_files(tmp_path)[0]) == 6
 
 
-def test_half_a_line_is_taken_back(tmp_path, monkeypatch):
-    """A raw write to a full disk writes what fits and only says how much."""
-    begin_manifest(tmp_path, [{"file": "a.png"}])
-    path_open = type(tmp_path).open
-
-    def half(path, *arguments, **options):
-        file = path_open(path, *arguments, **options)
-        if arguments != ("ab",):
-            return file
-
-        class Half:
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *error):
-                file.close()
-
-            def write(self, line):
-                return file.write(line[: len(line) // 2])
-
-            fileno = file.fileno
-
-        return Half()
-
-    monkeypatch.setattr(type(tmp_path), "open", half)
-    with pytest.raises(OSError, match="No space left"):
-        add_entry(tmp_path, {"file": "b.png"})
-    assert (tmp_path / "manifest.jsonl").read_bytes() == b'{"file": "a.png"}\n'
-
-
 def test_a_killed_batch_goes_on(tmp_path):
     code = f"""
 import time, torch
-from scratchmm.diffusion.workbench import Job, run_batch
+from scratchmm.apps.image_studio.batch import run_batch
+from scratchmm.apps.image_studio.jobs import Job
 def draw(prompts, *, seeds, **rest):
     time.sleep(0.05)
     return torch.stack([torch.full((3, 4, 4), seed / 100) for seed in seeds])
@@ -356,88 +327,3 @@ def test_a_folder_that_cannot_be(tmp_path):
     with pytest.raises(OSError, match="could not be written"):
         atomic_write(tmp_path, b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_prompts_are_the_product():
-    styles, qualities = ["striped", "dotted", ""], ["", "small"]
-    found = prompts_of("a red ring", styles, qualities)
-    assert len(found) == 6 and found[0] == "a red ring, striped" and found[4] == "a red ring"
-    for style in styles:
-        for quality in qualities:
-            words = [word for word in (style, quality) if word]
-            assert ", ".join(["a red ring", *words]) in found
-    assert prompts_of("a {quality} ring", ["dotted"], ["big"]) == ["a big ring, dotted"]
-    assert prompts_of("a  ring") == ["a ring"]
-    assert prompts_of("a ring", ["big", "big "]) == ["a ring, big"]
-    with pytest.raises(ValueError, match="without a word"):
-        prompts_of("{style}", ["", "a"])
-
-
-def test_jobs_refuse_what_nobody_can_draw():
-    wrong = [
-        {"prompt": " "},
-        {"prompt": "a", "steps": 0},
-        {"prompt": "a", "steps": 2.5},
-        {"prompt": "a", "scale": float("nan")},
-        {"prompt": "a", "scale": float("inf")},
-        {"prompt": "a", "seed": -1},
-        {"prompt": "a", "seed": 2**32},
-    ]
-    for arguments in wrong:
-        with pytest.raises(ValueError):
-            Job(**arguments)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.text(min_size=1, max_size=60), st.integers(0, 2)), max_size=12))
-def test_every_job_has_a_name_of_its_own(pairs):
-    jobs = [Job("x" + text, seed=seed) for text, seed in pairs]
-    named = file_names(jobs)
-    assert set(named.values()) == set(jobs) and len(named) == len(set(jobs))
-    for name in named:
-        assert name.isascii() and len(name) < 80
-        assert not set(name) & set('/\\:*?"<>| \n') and not name.startswith((".", "-"))
-
-
-def test_manifests_of_many_entries(tmp_path):
-    assert manifest_of(tmp_path) == []
-    begin_manifest(tmp_path, [])
-    for n in range(5):
-        add_entry(tmp_path, {"file": f"{n}.png", "prompt": "ein Stück\nKreide"})
-    assert [entry["file"] for entry in manifest_of(tmp_path)] == [f"{n}.png" for n in range(5)]
-    assert manifest_of(tmp_path)[0]["prompt"] == "ein Stück\nKreide"
-
-
-def test_a_contact_sheet_shows_every_image_as_it_is():
-    colours = [(20 * n, 255 - 20 * n, 90) for n in range(11)]
-    sheet = contact_sheet([Image.new("RGB", (32, 32), c) for c in colours], columns=4)
-    assert sheet.size == (4 * (CELL + GAP) + GAP, 3 * (CELL + GAP) + GAP)
-    for index, colour in enumerate(colours):
-        row, column = divmod(index, 4)
-        left, top = GAP + column * (CELL + GAP), GAP + row * (CELL + GAP)
-        cell = np.array(sheet)[top : top + CELL, left : left + CELL]
-        assert (cell == colour).all()
-    titled = contact_sheet([Image.new("RGB", (32, 32))] * 2, ["one two three " * 9, ""])
-    below = np.array(titled)[GAP + CELL + 2 :, : GAP + CELL]
-    assert (below < 128).any(), "nothing is written under the first image"
-    assert (np.array(titled)[GAP + CELL + 2 :, 2 * GAP + CELL :] == 255).all()
-    many = contact_sheet([Image.new("RGB", (8, 8))] * 3000)
-    assert many.height <= HIGHEST + GAP
-    with pytest.raises(ValueError, match="0 images"):
-        contact_sheet([])
-    with pytest.raises(ValueError, match="1 titles for 2 images"):
-        contact_sheet([Image.new("RGB", (8, 8))] * 2, ["a"])
-
-
-def test_images_that_fit_are_enlarged_by_whole_pixels():
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 32, 3), np.uint8))
-    np.testing.assert_array_equal(np.array(fitted(image))[::4, ::4], np.array(image))
-    assert max(fitted(Image.new("RGB", (700, 1))).size) == CELL
-
-
-def test_what_is_written_is_what_was_drawn(tmp_path):
-    image = 2 * torch.rand(3, 7, 5) - 1
-    atomic_write(tmp_path / "a.png", workbench.png(to_image(image)))
-    torch.testing.assert_close(
-        to_tensor(open_image(tmp_path / "a.png")), image, rtol=0, atol=1 / 255 + 1e-5
-    )

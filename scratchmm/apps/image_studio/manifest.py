@@ -1,6 +1,6 @@
-"""manifest.jsonl: one line an image, and files that are written whole or not at all.
+"""manifest.jsonl: the provenance of the images in a folder, one JSON object a line.
 
-A line is added when its image stands on the disk. A disk that fills up leaves both as they were.
+A line is appended after its image was written. A disk that fills up leaves both as they were.
 """
 
 import errno
@@ -19,8 +19,8 @@ MANIFEST = "manifest.jsonl"
 def manifest_of(folder: str | Path) -> list[Entry]:
     """The entries of a folder's manifest.jsonl; none where there is none.
 
-    A last line that was cut off in the middle is left out, as if it had never been begun.
-    Raises ValueError if another one can't be read.
+    An incomplete last line, as a killed process leaves it, is ignored.
+    Raises ValueError if another line can't be read.
 
     >>> manifest_of("no such folder")
     []
@@ -41,7 +41,7 @@ def manifest_of(folder: str | Path) -> list[Entry]:
 
 
 def begin_manifest(folder: str | Path, entries: Iterable[Entry]) -> None:
-    """Write a folder's manifest with these entries and no others.
+    """Write a folder's manifest anew, with these entries.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -54,7 +54,7 @@ def begin_manifest(folder: str | Path, entries: Iterable[Entry]) -> None:
 
 
 def add_entry(folder: str | Path, entry: Entry) -> None:
-    """Put an entry at the end of a folder's manifest, or leave the manifest as it was.
+    """Append an entry to a folder's manifest; on an error the manifest stays as it was.
 
     >>> add_entry("no such folder", {"file": "a.png"})
     Traceback (most recent call last):

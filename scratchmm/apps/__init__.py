@@ -1,0 +1,1 @@
+"""Applications: what a user does with trained models, one folder each."""
