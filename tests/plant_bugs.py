@@ -40,7 +40,7 @@ def rooms() -> dict[str, list[Path]]:
     found = defaultdict(list)
     for path in sorted((ROOT / "scratchmm").rglob("*.py")):
         parts = path.relative_to(ROOT / "scratchmm").parts
-        if not any(part.startswith("lesson_") for part in parts):
+        if parts[:2] != ("exercises", "lessons"):
             found[parts[0] if len(parts) > 1 else "top"].append(path.relative_to(ROOT))
     return found
 

@@ -1,48 +1,68 @@
-"""All exercises, found by the names of this folder's modules: `lesson_NN_topic`."""
+"""All exercises, found in the files `lessons/NN_topic/NAME.py`, each with an `exercise`."""
 
 from __future__ import annotations
 
 import difflib
 import functools
-import importlib
+import itertools
 import os
-import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
 
-import scratchmm.exercises as folder
-from scratchmm.exercises.format import Exercise
+from scratchmm.exercises.format import Exercise, exercise_file
 from scratchmm.sentences import shortened
+
+LESSONS = Path(__file__).parent / "lessons"
 
 
 @functools.cache
 def exercises() -> dict[str, Exercise]:
-    """Every exercise by its id, lesson after lesson, in the order of their `EXERCISES`.
+    """Every exercise by its id, lesson after lesson, each in its order.
 
     The variable SCRATCHMM_LESSONS ("01,05") leaves others out, while one of them is half written;
     a number that no lesson has is refused (ValueError).
     """
     found: dict[str, Exercise] = {}
-    names = sorted(item.name for item in pkgutil.iter_modules(folder.__path__))
+    names = sorted(path.name for path in LESSONS.iterdir())
     wanted = wanted_lessons(os.environ.get("SCRATCHMM_LESSONS"), names)
-    for module in names:
-        if module[7:9] in wanted:
-            content = importlib.import_module(f"{folder.__name__}.{module}")
-            for exercise in content.EXERCISES:
+    for lesson in names:
+        if lesson[:2] in wanted:
+            for exercise in in_order(lesson, _modules(lesson)):
                 if exercise.id in found:
                     raise ValueError(f"two exercises have the id {exercise.id}")
-                exercise.lesson = module.removeprefix("lesson_")
+                exercise.lesson = lesson
                 found[exercise.id] = exercise
     return found
+
+
+def _modules(lesson: str) -> list[ModuleType]:
+    paths = sorted((LESSONS / lesson).glob("*.py"))
+    return [exercise_file(f"{lesson}/{path.stem}") for path in paths]
+
+
+def in_order(lesson: str, modules: Iterable[ModuleType]) -> list[Exercise]:
+    """The exercises of a lesson's files, by the numbers that they give themselves.
+
+    Raises ValueError where two give the same.
+    """
+    found = {id(one.exercise): one.exercise for one in modules if hasattr(one, "exercise")}
+    ordered = sorted(found.values(), key=lambda exercise: exercise.order)
+    for one, other in itertools.pairwise(ordered):
+        if one.order == other.order:
+            both = f"{one.id} and {other.id} have the order {one.order}"
+            raise ValueError(f"{both} in lesson {lesson}: one of them needs another")
+    return ordered
 
 
 def wanted_lessons(listed: str | None, names: list[str]) -> set[str]:
     """The numbers of the lessons that a list such as "01,5" names; None names all.
 
-    >>> sorted(wanted_lessons("5, 01", ["lesson_01_a", "lesson_05_b", "lesson_06_c"]))
+    >>> sorted(wanted_lessons("5, 01", ["01_a", "05_b", "06_c"]))
     ['01', '05']
     """
-    there = {name[7:9] for name in names if re.fullmatch(r"lesson_\d\d_\w+", name)}
+    there = {name[:2] for name in names if re.fullmatch(r"\d\d_\w+", name)}
     if listed is None:
         return there
     wanted = {word.strip().zfill(2) for word in listed.split(",") if word.strip()}

@@ -71,12 +71,13 @@ class BankAnswer:
 class Exercise:
     """A function or class of the library that a learner writes again, with all that judges it.
 
-    target: "module:name". methods: for a class, each method to blank and its goal; the others
-    stay. drop: methods that the stub leaves out. forbidden: dotted names that raise while the
-    learner's code runs. parts: helpers in the target's module that belong to the solution: learners
-    may not call the library's. shown: names in that module whose source the stub repeats whole.
-    adapt: (learner's, library's) -> what `learn run --mine` puts into the library. hints: one text,
-    each of the four begun with its number, as in `1. what fails`; kept as a tuple.
+    order: its place in the lesson, after those of smaller numbers. target: "module:name". methods:
+    for a class, each method to blank and its goal; the others stay. drop: methods that the stub
+    leaves out. forbidden: dotted names that raise while the learner's code runs. parts: helpers in
+    the target's module that belong to the solution: learners may not call the library's. shown:
+    names in that module whose source the stub repeats whole. adapt: (learner's, library's) -> what
+    `learn run --mine` puts into the library. hints: one text, each of the four begun with its
+    number, as in `1. what fails`; kept as a tuple.
 
     >>> exercise = Exercise("math.floor", "math:floor", title="", goal="round down", minutes=1,
     ...     difficulty=1, section="", hints="1. a\\n2. b\\n3. c\\n4. d")
@@ -92,6 +93,7 @@ class Exercise:
     difficulty: int
     section: str
     hints: str | Sequence[str]
+    order: int = 0
     needs: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     methods: Mapping[str, str] = field(default_factory=dict)
@@ -245,6 +247,16 @@ class Exercise:
                 answer = guarded(answer, self.guard)
             return lambda: answer
         return lambda: type(self.name, (self.reference,), {method: answer})
+
+
+def exercise_file(place: str) -> ModuleType:
+    """The module of an exercise's file, which no import statement can name: its folder begins with a
+    digit.
+
+    >>> exercise_file("01_attention/padding_mask").exercise.id
+    'attention.padding_mask'
+    """
+    return importlib.import_module(f"scratchmm.exercises.lessons.{place.replace('/', '.')}")
 
 
 def guarded(answer: Callable[..., Any], guard: Callable[..., None]) -> Callable[..., Any]:

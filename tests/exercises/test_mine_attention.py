@@ -38,7 +38,7 @@ assert attention.causal_mask.__module__ == sys.argv[2], attention.causal_mask.__
 @pytest.mark.parametrize(
     "passed, layer, mask",
     [
-        ("all", "scratchmm.exercises.lesson_01_attention.multi_head_attention", "learner_01_attention"),
+        ("all", "scratchmm.exercises.lessons.01_attention.multi_head_attention", "learner_01_attention"),
         ("attention.attend", "scratchmm.layers.attention", "scratchmm.layers.attention"),
         ("attention.causal_mask", "scratchmm.layers.attention", "learner_01_attention"),
     ],

@@ -1,0 +1,153 @@
+"""Exercise attention.attend: the formula that everything else rests on."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scratchmm.exercises.case import Case
+from scratchmm.exercises.format import Exercise
+from scratchmm.layers import attention
+
+
+def with_backends(mine, library):
+    """For `learn run --mine`: the learner's formula is the plain backend, the others stay."""
+
+    def attend(query, key, value, mask=None, *, bias=None, backend=None):
+        if (backend or attention._backend) != "plain" or bias is not None:
+            return library(query, key, value, mask, bias=bias, backend=backend)
+        return mine(query, key, value, mask)
+
+    return attend
+
+
+exercise = Exercise(
+    id="attention.attend",
+    order=10,
+    target="scratchmm.layers.attention:attend",
+    title="Scaled dot-product attention",
+    goal="softmax over the keys of query key^T / sqrt(D), times value; leave bias and "
+    "backend unused",
+    minutes=20,
+    difficulty=2,
+    section="One query, five keys",
+    forbidden=(
+        "torch.nn.functional.scaled_dot_product_attention",
+        "torch._C._nn.scaled_dot_product_attention",
+        "scratchmm.layers.fast_attention.tiled_attention",
+        "scratchmm.layers.fast_attention.fused_attention",
+        "scratchmm.layers.fast_attention.torch_attention",
+    ),
+    parts=("attention_weights",),
+    hints=(
+        "Take two queries and two keys of width 1: query 0 and 2, key 0 and 1, value 10 and 20. The "
+        "first query scores both keys 0, looks at both alike and takes home 15. The second scores "
+        "them 0 and 2: it takes home mostly 20, and never more than 20, because the weights of one "
+        "query sum to 1.",
+        "Each query asks every key how well they fit (a dot product), turns the answers into shares "
+        "that sum to 1, and takes that mix of the values. Long vectors have large dot products, so "
+        "they are tamed first. A key that may not be seen must get a share of exactly 0, as if it "
+        "were not there. The lesson shows it for one query first.",
+        "Scores have shape (B, H, L, S): the keys need their last two axes exchanged. Divide by the "
+        "root of D, the last axis of query. Where the mask is False, put minus infinity. Softmax "
+        "over S. A row that may see nothing is nan now: make it zeros. (B, H, L, S) times "
+        "(B, H, S, D) gives (B, H, L, D).",
+        "scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5; if there is a mask: "
+        "scores = scores.masked_fill(~mask, -math.inf); weights = scores.softmax(-1), and with a "
+        "mask weights = weights.masked_fill(~mask, 0); return weights @ value",
+    ),
+    adapt=with_backends,
+)
+
+
+def inputs(case: Case) -> tuple[Tensor, Tensor, Tensor]:
+    """Every axis of another size, so that none can stand for another."""
+    query = case.normal(B=2, H=3, L=5, D=7)
+    return query, case.normal(B=2, H=3, S=6, D=7), case.normal(B=2, H=3, S=6, D=7)
+
+
+def slow(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The oracle: attention by loops, one query at a time, only over the keys that it may see."""
+    batch, heads, length, _ = query.shape
+    shape = (batch, heads, length, key.shape[-2])
+    seen = torch.ones(shape, dtype=torch.bool) if mask is None else mask.expand(shape)
+    rows = []
+    for b, h, i in torch.cartesian_prod(*map(torch.arange, shape[:3])).tolist():
+        keys, values = key[b, h, seen[b, h, i]], value[b, h, seen[b, h, i]]
+        shares = torch.softmax(keys @ query[b, h, i] / math.sqrt(query.shape[-1]), 0)
+        rows.append(shares @ values)
+    return torch.stack(rows).view(batch, heads, length, -1)
+
+
+@exercise.holds("the result has a row of width D for each query")
+def shape(attend, case):
+    case.shape(case.call(attend, *inputs(case)), "B H L D")
+
+
+@exercise.holds("with query = 0 every key counts the same, so the result is the mean of the values")
+def mean(attend, case):
+    query, key, value = inputs(case)
+    query = case.named(torch.zeros_like(query), "B H L D")
+    expected = value.mean(-2, keepdim=True).expand_as(query)
+    case.equal(case.call(attend, query, key, value), expected)
+
+
+@exercise.holds("with value = identity the result is softmax(query key^T / sqrt(D)) itself")
+def weights(attend, case):
+    query, key, _ = inputs(case)
+    value = case.named(torch.eye(6).expand(2, 3, 6, 6), "B H S S")
+    scores = torch.einsum("bhld,bhsd->bhls", query, key) / math.sqrt(7)
+    case.equal(case.call(attend, query, key, value), F.softmax(scores, 3))
+
+
+@exercise.holds("where one key may be seen, the result is that key's value (True = may be seen)")
+def one_key(attend, case):
+    query, key, value = inputs(case)
+    chosen = case.integers(0, 6, B=2, H=3, L=5)
+    mask = case.named(F.one_hot(chosen, 6).bool(), "B H L S")
+    expected = value.gather(2, chosen[..., None].expand(2, 3, 5, 7))
+    case.equal(case.call(attend, query, key, value, mask), expected)
+
+
+@exercise.holds("a mask (1, 1, L, S) for all, or (B, 1, 1, S), leaves a query only what it may see")
+def masked(attend, case):
+    query, key, value = inputs(case)
+    for mask in (case.booleans(**{"1": 1, "L": 5, "S": 6}), case.booleans(B=2, S=6)):
+        mask = mask[:, None] if mask.dim() == 3 else mask[:, None, None]
+        mask = mask.clone()
+        mask[..., 0] = True  # nobody is blind here
+        mask = case.named(mask, "1 1 L S" if mask.shape[0] == 1 else "B 1 1 S")
+        got = case.call(attend, query, key, value, mask)
+        case.equal(got, slow(query, key, value, mask))
+
+
+@exercise.holds("a query that may see nothing gets zeros, not nan")
+def blind(attend, case):
+    query, key, value = inputs(case)
+    mask = case.booleans(0.6, B=2, H=3, L=5, S=6)
+    mask[:, :, 2] = False
+    mask[0, 1, 4] = False
+    case.equal(case.call(attend, query, key, value, mask), slow(query, key, value, mask))
+
+
+@exercise.holds("huge scores overflow nowhere: the best key takes all")
+def huge(attend, case):
+    query, key, value = inputs(case)
+    query, key = case.named(query * 300, "B H L D"), case.named(key * 300, "B H S D")
+    case.equal(case.call(attend, query, key, value), slow(query, key, value))
+
+
+@exercise.holds("query, key, value and mask are left as they were")
+def unchanged(attend, case):
+    mask = case.booleans(B=2, H=3, L=5, S=6)
+    case.call(attend, *inputs(case), mask)
+    case.unchanged()
+
+
+@exercise.holds("the gradients reach query, key and value, also past a blind query")
+def gradients(attend, case):
+    query, key, value = inputs(case)
+    mask = case.booleans(0.6, B=2, H=3, L=5, S=6)
+    mask[:, :, 3] = False
+    case.gradients(attend, slow, query, key, value, mask)

@@ -1,0 +1,140 @@
+"""Exercise fast_attention.online_softmax_step: a softmax that never sees all its numbers at once."""
+
+import math
+
+import torch
+
+from scratchmm.exercises.format import Exercise
+from scratchmm.layers.fast_attention import OnlineSoftmax
+
+exercise = Exercise(
+    id="fast_attention.online_softmax_step",
+    order=60,
+    target="scratchmm.layers.fast_attention:online_softmax_step",
+    title="Softmax in one pass",
+    goal="new maximum, sum and output after one more tile of scores and values",
+    minutes=30,
+    difficulty=4,
+    section="Attention in tiles",
+    needs=("attention.attend",),
+    forbidden=("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"),
+    hints=(
+        "One query, scores 0 then 2, one at a time, values 10 and 20. After the first: maximum 0, "
+        "total 1, output 10. After the second the maximum is 2, so the old total and output count "
+        "e^-2 of what they did: total 1.135, output 21.35, and 21.35 / 1.135 = 18.8.",
+        "Softmax subtracts the maximum so that exp cannot overflow. In tiles the maximum is only "
+        "known so far; when a larger one comes, all that was summed under the old one is scaled "
+        "down by the same factor. The lesson walks through three tiles.",
+        "maximum (B, H, M, 1): the larger of the old one and the tile's, over N. Weights "
+        "(B, H, M, N): exp of score minus new maximum. Old total and output are scaled by exp of "
+        "old minus new maximum; add the sum over N of the weights, and weights times value "
+        "(B, H, N, D). Where all is -inf so far, subtract 0 instead: -inf minus -inf is nan.",
+        "maximum = torch.maximum(state.maximum, scores.amax(-1, keepdim=True)); "
+        "origin = where(maximum == -inf, 0, maximum); weights = exp(scores - origin); "
+        "rescale = exp(state.maximum - origin); total = state.total * rescale + weights.sum(-1, "
+        "keepdim=True); output = state.output * rescale + weights @ value",
+    ),
+)
+
+
+def empty(batch=2, heads=3, rows=4, width=5, dtype=torch.float32):
+    """The state before any key: maximum -inf, total and output 0."""
+    one = torch.zeros(batch, heads, rows, 1, dtype=dtype)
+    wide = torch.zeros(batch, heads, rows, width, dtype=dtype)
+    return OnlineSoftmax(one - math.inf, one.clone(), wide)
+
+
+def tile(case, columns, scale=1.0):
+    """Scores and values of one tile."""
+    return case.normal(B=2, H=3, M=4, N=columns, scale=scale), case.normal(B=2, H=3, N=columns, D=5)
+
+
+def walk(step, case, tiles):
+    """All tiles, one after the other."""
+    state = empty()
+    for scores, value in tiles:
+        state = OnlineSoftmax(*case.call(step, state, scores, value))
+    return state
+
+
+def direct(tiles):
+    """The oracle: the same three results from all scores at once."""
+    scores = torch.cat([scores for scores, _ in tiles], -1).double()
+    values = torch.cat([value for _, value in tiles], -2).double()
+    maximum = scores.amax(-1, keepdim=True)
+    weights = torch.where(scores == -math.inf, 0.0, (scores - maximum).exp())
+    return tuple(x.float() for x in (maximum, weights.sum(-1, keepdim=True), weights @ values))
+
+
+@exercise.holds("maximum and total have one number a query, output has D")
+def shape(step, case):
+    state = OnlineSoftmax(*case.call(step, empty(), *tile(case, 6)))
+    case.shape(state.maximum, "B H M 1")
+    case.shape(state.total, "B H M 1")
+    case.shape(state.output, "B H M D")
+
+
+@exercise.holds("after the first tile, output / total is the attention over that tile")
+def first(step, case):
+    scores, value = tile(case, 6)
+    state = walk(step, case, [(scores, value)])
+    weights = (scores - scores.amax(-1, keepdim=True)).exp()
+    case.equal(state.output / state.total, weights / weights.sum(-1, keepdim=True) @ value)
+
+
+@exercise.holds("maximum is the largest score so far, total and output are measured from it")
+def exact(step, case):
+    tiles = [tile(case, columns) for columns in (6, 2, 7)]
+    for count in (1, 2, 3):
+        state, expected = walk(step, case, tiles[:count]), direct(tiles[:count])
+        for name, got, right in zip(state._fields, state, expected, strict=True):
+            case.equal(got, right, f"{name} after tile {count}")
+
+
+@exercise.holds("the order of the tiles does not matter")
+def order(step, case):
+    tiles = [tile(case, columns, scale=3.0) for columns in (6, 2, 7)]
+    there, back = walk(step, case, tiles), walk(step, case, tiles[::-1])
+    case.equal(there.output / there.total, back.output / back.total)
+
+
+@exercise.holds("scores of a thousand overflow nowhere, whether they rise or fall")
+def huge(step, case):
+    for sign in (1, -1):
+        tiles = [(scores + sign * 400.0 * i, v) for i, (scores, v) in enumerate(
+            [tile(case, 6), tile(case, 2), tile(case, 7)], 1)]  # fmt: skip
+        state, expected = walk(step, case, tiles), direct(tiles)
+        case.equal(tuple(state), expected, "maximum, total, output")
+
+
+@exercise.holds("while a query has seen nothing: maximum -inf, total and output 0, and no nan")
+def nothing(step, case):
+    scores, value = tile(case, 6)
+    scores[:, :, 1] = -math.inf
+    state = walk(step, case, [(scores, value)])
+    row = tuple(part[:, :, 1] for part in state)
+    case.equal(row[0], torch.full((2, 3, 1), -math.inf), "maximum of a query that sees nothing")
+    case.equal(row[1], torch.zeros(2, 3, 1), "total of a query that sees nothing")
+    case.equal(row[2], torch.zeros(2, 3, 5), "output of a query that sees nothing")
+
+
+@exercise.holds(
+    "a query that saw nothing in one tile still sees the next, and the last may be blind"
+)
+def later(step, case):
+    tiles = [tile(case, columns) for columns in (6, 2, 7)]
+    tiles[0][0][:, :, 1] = -math.inf
+    tiles[2][0][:, :, 3] = -math.inf
+    state = walk(step, case, tiles)
+    expected = direct(tiles)
+    case.equal(state.output / state.total, expected[2] / expected[1])
+
+
+@exercise.holds("the old state, the scores and the values are left as they were")
+def unchanged(step, case):
+    state = walk(step, case, [tile(case, 6)])
+    copies = [part.clone() for part in state]
+    case.call(step, state, *tile(case, 2))
+    case.unchanged()
+    changed = [a for a, b in zip(state, copies, strict=True) if not torch.equal(a, b)]
+    case.true(not changed, "the old state as it was", "another one")

@@ -1,0 +1,326 @@
+"""Exercise sinusoids.sinusoidal_positions: each position as the hands of many clocks."""
+
+import math
+
+import torch
+
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="sinusoids.sinusoidal_positions",
+    order=30,
+    target="scratchmm.layers.sinusoids:sinusoidal_positions",
+    title="The hands of many clocks",
+    goal="float32 (length, width): sin and cos of pos / 10000^(2i / width), interleaved; refuse an "
+    "odd width by a ValueError",
+    minutes=15,
+    difficulty=2,
+    section="Positions",
+    hints=(
+        "For width 4 there are two clocks, with speeds 1 and 1/100. Position 0 is (0, 1, 0, 1). "
+        "Position 1 is (sin 1, cos 1, sin 0.01, cos 0.01) = (0.841, 0.540, 0.010, 1.000).",
+        "A clock's hand is a point on a circle: a sine and a cosine. The first clock turns one "
+        "radian a step, each following one more slowly by the same factor, the last almost not at "
+        "all: near positions differ in fast hands, far ones in slow ones. The lesson draws them.",
+        "pos is (L, 1), the speeds are (D // 2,): one for each i = 0 ... D/2 - 1, 10000 to the power "
+        "-2i/D. Their product is (L, D // 2). Take sine and cosine, and lay them out so that column "
+        "2i is the sine and column 2i + 1 the cosine: stack on a new last axis, then flatten. "
+        "An odd width leaves a sine without its cosine: refuse it first.",
+        "angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width); "
+        "then torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)",
+    ),
+)
+
+
+def slow(length, width):
+    """Number by number, as the paper writes it."""
+    table = torch.zeros(length, width)
+    for pos in range(length):
+        for i in range(width // 2):
+            table[pos, 2 * i] = math.sin(pos / 10000 ** (2 * i / width))
+            table[pos, 2 * i + 1] = math.cos(pos / 10000 ** (2 * i / width))
+    return table
+
+
+@exercise.holds("a row for each position and a column for each dimension, float32")
+def shape(sinusoidal_positions, case):
+    case.sizes.update(L=5, D=6)
+    got = case.call(sinusoidal_positions, 5, 6)
+    case.shape(got, "L D")
+    case.equal(got.dtype, torch.float32)
+
+
+@exercise.holds("position 0 has every hand at its start: sin 0 and cos 0 in turn, 0 1 0 1 ...")
+def start(sinusoidal_positions, case):
+    got = case.call(sinusoidal_positions, 1, 6)
+    case.equal(got, torch.tensor([[0.0, 1.0, 0.0, 1.0, 0.0, 1.0]]))
+
+
+@exercise.holds("the first clock turns one radian a step")
+def fastest(sinusoidal_positions, case):
+    got = case.call(sinusoidal_positions, 7, 8)
+    expected = [[math.sin(pos), math.cos(pos)] for pos in range(7)]
+    case.equal(got[:, :2], torch.tensor(expected))
+
+
+@exercise.holds("clock i turns 1 / 10000^(2i / width) radians a step")
+def every_hand(sinusoidal_positions, case):
+    for length, width in ((5, 2), (11, 6), (3, 14)):
+        case.equal(case.call(sinusoidal_positions, length, width), slow(length, width))
+
+
+@exercise.holds("two positions are as similar as their distance says, wherever they stand")
+def distance(sinusoidal_positions, case):
+    got = case.call(sinusoidal_positions, 9, 10)
+    for apart in range(1, 5):
+        similar = (got[apart:] * got[:-apart]).sum(-1)
+        case.equal(similar, similar[:1].expand_as(similar), f"similarity at distance {apart}")
+
+
+@exercise.holds("a longer table begins with the shorter one")
+def prefix(sinusoidal_positions, case):
+    short, long = case.call(sinusoidal_positions, 4, 6), case.call(sinusoidal_positions, 9, 6)
+    case.equal(long[:4], short, "the first 4 of 9 positions")
+
+
+@exercise.holds("far positions are told apart too: 256 from 257, 999 from 1000, 2048 from 2049")
+def far(sinusoidal_positions, case):
+    places = [256, 257, 999, 1000, 2048, 2049]
+    angles = [[pos / 100**i for i in (0, 1)] for pos in places]
+    expected = [[f(x) for x in row for f in (math.sin, math.cos)] for row in angles]
+    got = case.call(sinusoidal_positions, 2050, 4)[places]
+    case.equal(got, torch.tensor(expected), tolerance=3e-3)  # as exact as float32 angles are
+
+
+@exercise.holds("an odd width is refused by a ValueError")
+def odd(sinusoidal_positions, case):
+    case.refuses(ValueError, sinusoidal_positions, 4, 7)
+
+
+def clocks(length, width, base=10000.0, first=0):
+    """The angles (L, D // 2)."""
+    if width % 2:
+        raise ValueError(f"width {width} is odd")
+    return torch.arange(first, first + length)[:, None] * base ** (
+        -torch.arange(0, width, 2) / width
+    )
+
+
+def interleave(sines, cosines):
+    return torch.stack([sines, cosines], -1).flatten(-2).float()
+
+
+@exercise.wrong(
+    "halves",
+    story="all sines come before all cosines, as in diffusion models; here they are interleaved",
+    advice="column 2i is a sine and column 2i + 1 its cosine",
+    convention=True,
+)
+def halves(length, width):
+    angle = clocks(length, width)
+    return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+@exercise.wrong(
+    "last-clock-exact",
+    story="the exponent runs to exactly 1 (i / (half - 1)), as in tensor2tensor and in DDPM's "
+    "timesteps",
+    advice="the paper's exponent is 2i / width, which ends a little before 1",
+    convention=True,
+)
+def last_clock_exact(length, width):
+    if width % 2:
+        raise ValueError(f"width {width} is odd")
+    half = width // 2
+    speed = 10000.0 ** (-torch.arange(half) / max(half - 1, 1))
+    angle = torch.arange(length)[:, None] * speed
+    return interleave(angle.sin(), angle.cos())
+
+
+def coarse(length, width, dtype):
+    places = torch.arange(length).to(dtype).float()[:, None]
+    angle = places * clocks(1, width, first=1).float()
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "brain-floats",
+    story="the positions go through bfloat16, in which 257 is 256 and 999 is 1000",
+    advice="count in whole numbers or float32, and make the result float32 at the end",
+)
+def brain_floats(length, width):
+    return coarse(length, width, torch.bfloat16)
+
+
+@exercise.wrong(
+    "half-precision",
+    story="the positions go through float16, in which 2049 is 2048",
+    advice="count in whole numbers or float32, and make the result float32 at the end",
+)
+def half_precision(length, width):
+    return coarse(length, width, torch.float16)
+
+
+@exercise.wrong(
+    "cosine-first",
+    story="the cosine comes before its sine",
+    advice="even columns are sines, odd ones cosines",
+)
+def cosine_first(length, width):
+    angle = clocks(length, width)
+    return interleave(angle.cos(), angle.sin())
+
+
+@exercise.wrong(
+    "only-sines",
+    story="every column is a sine",
+    advice="one sine can't tell a hand going up from one going down: a clock needs its cosine too",
+)
+def only_sines(length, width):
+    angle = clocks(length, width)
+    return interleave(angle.sin(), angle.sin())
+
+
+@exercise.wrong(
+    "half-exponent",
+    story="the exponent is i / width instead of 2i / width",
+    advice="i counts the pairs, from 0 to width / 2 - 1, and the exponent is 2i / width",
+)
+def half_exponent(length, width):
+    angle = clocks(length, width, base=100.0)
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "column-exponent",
+    story="every column has a speed of its own, so a sine and its cosine belong to two clocks",
+    advice="columns 2i and 2i + 1 share one speed",
+)
+def column_exponent(length, width):
+    clocks(0, width)
+    angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(width) / width)
+    return interleave(angle[:, 0::2].sin(), angle[:, 1::2].cos())
+
+
+@exercise.wrong(
+    "double-exponent",
+    story="the exponent is 4i / width: the index is doubled twice",
+    advice="torch.arange(0, width, 2) is 2i already",
+)
+def double_exponent(length, width):
+    angle = clocks(length, width, base=10000.0**2)
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "base-1000",
+    story="the slowest clock has base 1000",
+    advice="the paper's base is 10000",
+)
+def base_1000(length, width):
+    angle = clocks(length, width, base=1000.0)
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "multiplied",
+    story="the position is multiplied by 10000^(2i / width), so every clock is faster than the last",
+    advice="divide: after the first, each clock is slower",
+)
+def multiplied(length, width):
+    angle = clocks(length, width, base=1e-4)
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "from-one",
+    story="positions are counted from 1",
+    advice="the first position is 0",
+)
+def from_one(length, width):
+    angle = clocks(length, width, first=1)
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "share-of-length",
+    story="the position is a share of the length, so a longer text moves everyone",
+    advice="use the position itself: 0, 1, 2, ...",
+)
+def share_of_length(length, width):
+    angle = clocks(length, width) / length
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "by-length",
+    story="the speeds depend on the length instead of the width",
+    advice="the exponent is 2i / width",
+)
+def by_length(length, width):
+    clocks(0, width)
+    angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / length)
+    return interleave(angle.sin(), angle.cos())
+
+
+@exercise.wrong(
+    "transposed",
+    story="positions are columns and dimensions are rows",
+    advice="(length, width): a row for each position",
+)
+def transposed(length, width):
+    angle = clocks(length, width)
+    return interleave(angle.sin(), angle.cos()).T.contiguous()
+
+
+@exercise.wrong(
+    "wide",
+    story="the result is float64",
+    advice="compute as finely as you like and return .float()",
+)
+def wide(length, width):
+    angle = clocks(length, width)
+    return interleave(angle.sin(), angle.cos()).double()
+
+
+@exercise.wrong(
+    "odd-allowed",
+    story="an odd width is not refused: its last sine loses its cosine",
+    advice="raise ValueError where width % 2 is not 0",
+)
+def odd_allowed(length, width):
+    pairs = torch.arange(0, width, 2)
+    angle = torch.arange(length)[:, None] * 10000.0 ** (-pairs / width)
+    return interleave(angle.sin(), angle.cos())[:, :width]
+
+
+@exercise.disguise("half-exponent")
+def half_exponent_too(length, width):
+    if width % 2:
+        raise ValueError("odd")
+    speed = torch.tensor([1 / 10000 ** (i / width) for i in range(width // 2)])
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(torch.outer(torch.arange(length).float(), speed))
+    table[:, 1::2] = torch.cos(torch.outer(torch.arange(length).float(), speed))
+    return table
+
+
+@exercise.right("outer product and slices")
+def by_slices(length, width):
+    if width % 2 != 0:
+        raise ValueError(f"width {width} is odd")
+    speed = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(torch.outer(torch.arange(length).float(), speed))
+    table[:, 1::2] = torch.cos(torch.outer(torch.arange(length).float(), speed))
+    return table
+
+
+@exercise.right("complex numbers")
+def by_complex(length, width):
+    if width & 1:
+        raise ValueError(f"width {width} is odd")
+    pos = torch.arange(length, dtype=torch.float64)[:, None]
+    angle = pos / 10000 ** (2 * torch.arange(width // 2) / width)
+    hands = torch.view_as_real(torch.polar(torch.ones_like(angle), math.pi / 2 - angle))
+    return hands.flatten(1).float()

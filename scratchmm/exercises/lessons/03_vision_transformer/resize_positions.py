@@ -1,0 +1,351 @@
+"""Exercise embeddings.resize_positions: what was learned at one image size serves another."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from scratchmm.exercises.case import Case
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="embeddings.resize_positions",
+    order=50,
+    target="scratchmm.layers.embeddings:resize_positions",
+    title="Positions for another image size",
+    goal="lay the positions out as a grid, stretch it bicubically, lay it flat again",
+    minutes=15,
+    difficulty=3,
+    section="Another image size",
+    needs=("embeddings.patchify", "vit.ViTEmbeddings"),
+    hints=(
+        "Six positions of a grid with 2 rows and 3 columns become 20 of a grid with 4 rows and 5 "
+        "columns. If positions say nothing but their row (0, 0, 0, 1, 1, 1), then the first five "
+        "of the 20 must still be alike, and so must the next five.",
+        "Each of the D numbers of a position is one small grey image of rows x columns. Stretch "
+        "those images as one stretches images. The lesson shows some of them before and after.",
+        "(N, D) becomes (1, D, rows, columns), which F.interpolate takes for an image of D "
+        "channels: N must be split and D brought forward by a permutation, a reshape alone mixes "
+        "them. Bicubic, corners not aligned. (1, D, new rows, new columns) goes back to "
+        "(new N, D), D last again.",
+        "grid = positions.T.reshape(1, -1, *old_grid); grid = F.interpolate(grid, size=new_grid, "
+        "mode='bicubic', align_corners=False); return grid.flatten(2)[0].T",
+    ),
+)
+
+OLD, LARGER, SMALLER = (2, 6), (5, 7), (3, 4)  # rows and columns
+
+
+def learned(case: Case) -> Tensor:
+    """Positions for the old grid."""
+    return case.normal(N=12, D=5)
+
+
+def stretching(old: int, new: int) -> Tensor:
+    """The matrix (new, old) of bicubic interpolation along one axis, from its formula.
+
+    New cell i lies at (i + 0.5) old / new - 0.5 among the old ones. It takes from the four cells
+    around it; a cell beyond the border is the one at the border.
+    """
+
+    def share(distance: float) -> float:
+        a, x = -0.75, abs(distance)
+        if x <= 1:
+            return (a + 2) * x**3 - (a + 3) * x**2 + 1
+        return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+
+    matrix = torch.zeros(new, old, dtype=torch.float64)
+    for cell in range(new):
+        place = (cell + 0.5) * old / new - 0.5
+        for near in range(math.floor(place) - 1, math.floor(place) + 3):
+            matrix[cell, min(max(near, 0), old - 1)] += share(place - near)
+    return matrix
+
+
+def by_matrices(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
+    """The oracle: one matrix for the rows and one for the columns."""
+    down, across = (
+        stretching(old, new).to(positions.dtype)
+        for old, new in zip(old_grid, new_grid, strict=True)
+    )
+    grid = positions.unflatten(0, old_grid)
+    return torch.einsum("ir,jc,rcd->ijd", down, across, grid).flatten(0, 1)
+
+
+@exercise.holds("a grid of 2 x 6 becomes one of 5 x 7: 35 positions, as wide as before")
+def shape(resize_positions, case):
+    got = case.call(resize_positions, learned(case), OLD, LARGER)
+    case.sizes.update(N=35)
+    case.shape(got, "N D")
+
+
+@exercise.holds("to the same grid, nothing changes")
+def same_grid(resize_positions, case):
+    positions = learned(case)
+    case.equal(case.call(resize_positions, positions, OLD, OLD), positions)
+
+
+@exercise.holds("positions that are the same everywhere stay the same")
+def constant(resize_positions, case):
+    one = case.normal(D=5)
+    positions = case.named(one.expand(12, 5).contiguous(), "N D")
+    case.equal(case.call(resize_positions, positions, OLD, LARGER), one.expand(35, 5))
+
+
+@exercise.holds("what depends on the row only still does so, and likewise for the column")
+def rows_and_columns(resize_positions, case):
+    rows, columns = case.normal(R=2, D=5), case.normal(C=6, D=5)
+    for grid in (rows[:, None].expand(2, 6, 5), columns[None].expand(2, 6, 5)):
+        positions = case.named(grid.flatten(0, 1).contiguous(), "N D")
+        got = case.call(resize_positions, positions, OLD, LARGER)
+        case.equal(got, by_matrices(positions, OLD, LARGER))
+
+
+@exercise.holds("a larger grid is the old one stretched: bicubic, corners not aligned")
+def larger(resize_positions, case):
+    positions = learned(case)
+    got = case.call(resize_positions, positions, OLD, LARGER)
+    case.equal(got, by_matrices(positions, OLD, LARGER))
+
+
+@exercise.holds("a grid with fewer columns works as well, with the same four neighbours each")
+def smaller(resize_positions, case):
+    positions = learned(case)
+    got = case.call(resize_positions, positions, OLD, SMALLER)
+    case.equal(got, by_matrices(positions, OLD, SMALLER))
+
+
+@exercise.holds("a grid of 11 rows becomes one of 15: no row is lost by rounding")
+def no_row_lost(resize_positions, case):
+    positions = case.normal(N=33, D=2)
+    got = case.call(resize_positions, positions, (11, 3), (15, 4))
+    case.equal(got, by_matrices(positions, (11, 3), (15, 4)))
+
+
+@exercise.holds("as many positions as the old grid has places, or a ValueError")
+def refused(resize_positions, case):
+    for count in (14, 24, 11):
+        case.refuses(ValueError, resize_positions, case.normal(N=count, D=5), OLD, LARGER)
+
+
+@exercise.holds("the positions that were handed in stay as they were")
+def unchanged(resize_positions, case):
+    case.call(resize_positions, learned(case), OLD, LARGER)
+    case.unchanged()
+
+
+@exercise.holds("gradients reach the positions, so that training at the new size goes on")
+def gradients(resize_positions, case):
+    case.gradients(resize_positions, by_matrices, learned(case), OLD, LARGER)
+
+
+exercise.edit(
+    "any-number",
+    ("if len(positions) != rows * columns:", "if False:"),
+    story="it does not refuse another number of positions than the old grid has places",
+    advice="compare len(positions) with rows * columns, and raise a ValueError that names them",
+)
+
+
+@exercise.refusing
+def refuse(positions, old_grid, new_grid):
+    if len(positions) != old_grid[0] * old_grid[1]:
+        raise ValueError(f"{len(positions)} positions for {old_grid}")
+
+
+def stretched(positions, old_grid, new_grid, **how):
+    """The formula with its knobs out."""
+    how = {"mode": "bicubic", "align_corners": False} | how
+    if how["align_corners"] is None:
+        del how["align_corners"]
+    grid = rearrange(positions, "(h w) d -> 1 d h w", h=old_grid[0])
+    return rearrange(F.interpolate(grid, size=new_grid, **how), "1 d h w -> (h w) d")
+
+
+@exercise.wrong(
+    "corners-aligned",
+    story="align_corners=True: the corners of both grids lie on each other",
+    advice="a cell has a width: published models stretch with align_corners=False",
+    convention=True,
+)
+def corners_aligned(positions, old_grid, new_grid):
+    return stretched(positions, old_grid, new_grid, align_corners=True)
+
+
+@exercise.wrong(
+    "bilinear",
+    story="the grid is stretched bilinearly",
+    advice='published models use mode="bicubic"',
+    convention=True,
+)
+def bilinear(positions, old_grid, new_grid):
+    return stretched(positions, old_grid, new_grid, mode="bilinear")
+
+
+@exercise.wrong(
+    "nearest",
+    story="each new place takes the nearest old position (the default of F.interpolate)",
+    advice='neighbours should differ a little: mode="bicubic"',
+)
+def nearest(positions, old_grid, new_grid):
+    return stretched(positions, old_grid, new_grid, mode="nearest", align_corners=None)
+
+
+@exercise.wrong(
+    "antialiased",
+    story="the grid is smoothed before it shrinks (antialias=True)",
+    advice="leave antialias off: published models do not smooth their positions",
+    convention=True,
+)
+def antialiased(positions, old_grid, new_grid):
+    return stretched(positions, old_grid, new_grid, antialias=True)
+
+
+@exercise.wrong(
+    "reshaped-not-permuted",
+    story="the positions are reshaped to (1, D, rows, columns), which mixes width and place",
+    advice="D is the last axis and must come forward: transpose or permute before you reshape",
+)
+def reshaped_not_permuted(positions, old_grid, new_grid):
+    grid = positions.reshape(1, -1, *old_grid)
+    grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
+    return grid.reshape(-1, positions.shape[1])
+
+
+@exercise.wrong(
+    "width-first-at-the-end",
+    story="at the end the D maps are reshaped to (new N, D) without moving D to the back",
+    advice="(1, D, rows, columns) to (N, D) needs a transpose, not only a reshape",
+)
+def width_first_at_the_end(positions, old_grid, new_grid):
+    result = stretched(positions, old_grid, new_grid)
+    return result.T.reshape(result.shape)
+
+
+@exercise.wrong(
+    "width-first",
+    story="the result is (D, new N)",
+    advice="one row a position, as it came in: (new N, D)",
+)
+def width_first(positions, old_grid, new_grid):
+    return stretched(positions, old_grid, new_grid).T
+
+
+@exercise.wrong(
+    "old-grid-exchanged",
+    story="rows and columns of the old grid are exchanged",
+    advice="a grid is (rows, columns), and the positions stand in reading order",
+)
+def old_grid_exchanged(positions, old_grid, new_grid):
+    return stretched(positions, old_grid[::-1], new_grid)
+
+
+@exercise.wrong(
+    "new-grid-exchanged",
+    story="rows and columns of the new grid are exchanged",
+    advice="F.interpolate's size is (rows, columns), like new_grid",
+)
+def new_grid_exchanged(positions, old_grid, new_grid):
+    return stretched(positions, old_grid, new_grid[::-1])
+
+
+@exercise.wrong(
+    "square-assumed",
+    story="the old grid is taken for a square: its side is the root of N",
+    advice="read rows and columns from old_grid",
+)
+def square_assumed(positions, old_grid, new_grid):
+    side = math.isqrt(len(positions))
+    return stretched(positions[: side * side], (side, side), new_grid)
+
+
+@exercise.wrong(
+    "along-the-row-of-all",
+    story="the positions are stretched as one long row, so neighbours above and below are lost",
+    advice="lay them out as rows x columns first",
+)
+def along_the_row_of_all(positions, old_grid, new_grid):
+    size = new_grid[0] * new_grid[1]
+    row = F.interpolate(positions.T[None], size=size, mode="linear", align_corners=False)
+    return row[0].T
+
+
+@exercise.wrong(
+    "tiled",
+    story="nothing is stretched: the old grid's corner is cut out, or repeated where it is too small",
+    advice="a position must mean the same part of the image as before: stretch the whole grid",
+)
+def tiled(positions, old_grid, new_grid):
+    grid = positions.unflatten(0, old_grid)
+    rows = torch.arange(new_grid[0]) % old_grid[0]
+    columns = torch.arange(new_grid[1]) % old_grid[1]
+    return grid[rows][:, columns].flatten(0, 1)
+
+
+@exercise.wrong(
+    "by-a-factor",
+    story="the grid is stretched by a factor (scale_factor), which rounding may leave a row short",
+    advice="F.interpolate takes the size itself: size=new_grid",
+)
+def by_a_factor(positions, old_grid, new_grid):
+    factors = tuple(new / old for new, old in zip(new_grid, old_grid, strict=True))
+    grid = rearrange(positions, "(h w) d -> 1 d h w", h=old_grid[0])
+    grid = F.interpolate(grid, scale_factor=factors, mode="bicubic")
+    return rearrange(grid, "1 d h w -> (h w) d")
+
+
+@exercise.wrong(
+    "in-place",
+    story="the positions that were handed in are changed",
+    advice="make new tensors; a learned parameter must not change in a forward pass",
+)
+def in_place(positions, old_grid, new_grid):
+    result = stretched(positions, old_grid, new_grid).clone()
+    with torch.no_grad():
+        positions.zero_()
+    return result
+
+
+@exercise.wrong(
+    "detached",
+    story="the result is cut off from the positions",
+    advice="no detach, .data or no_grad: at the new size they go on learning",
+)
+def detached(positions, old_grid, new_grid):
+    return stretched(positions.detach(), old_grid, new_grid)
+
+
+@exercise.disguise("corners-aligned")
+def corners_aligned_too(positions, old_grid, new_grid):
+    grid = positions.view(*old_grid, -1).permute(2, 0, 1).unsqueeze(0)
+    grid = F.interpolate(grid, new_grid, mode="bicubic", align_corners=True)
+    return grid.squeeze(0).permute(1, 2, 0).reshape(-1, positions.shape[-1])
+
+
+@exercise.disguise("old-grid-exchanged")
+def old_grid_exchanged_too(positions, old_grid, new_grid):
+    grid = positions.T.reshape(1, -1, old_grid[1], old_grid[0])
+    grid = F.interpolate(grid, new_grid, mode="bicubic", align_corners=False)
+    return grid.flatten(2)[0].T
+
+
+@exercise.right("permute")
+def with_permute(positions, old_grid, new_grid):
+    grid = positions.reshape(*old_grid, -1).permute(2, 0, 1)[None]
+    grid = F.interpolate(grid, size=tuple(new_grid), mode="bicubic")
+    return grid[0].permute(1, 2, 0).reshape(-1, positions.shape[1])
+
+
+@exercise.right("matrices")
+def with_matrices(positions, old_grid, new_grid):
+    return by_matrices(positions, old_grid, new_grid)
+
+
+@exercise.right("rows, then columns")
+def rows_then_columns(positions, old_grid, new_grid):
+    grid = positions.T.reshape(1, -1, *old_grid)
+    for size in ((new_grid[0], old_grid[1]), new_grid):
+        grid = F.interpolate(grid, size=size, mode="bicubic", align_corners=False)
+    return grid.flatten(2)[0].T

@@ -1,0 +1,119 @@
+"""Exercise schedule.cosine_schedule: how much of an image is left at each step."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scratchmm.diffusion.schedule import Schedule
+from scratchmm.exercises.case import Case
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="schedule.cosine_schedule",
+    order=10,
+    target="scratchmm.diffusion.schedule:cosine_schedule",
+    title="The square of a cosine",
+    goal="a Schedule whose alpha_bar falls as cos^2 from 1 to 0, no step steeper than `largest`",
+    minutes=20,
+    difficulty=3,
+    section="How much is left",
+    hints=(
+        "Four steps, offset 0. The quarter of a turn is cut in four: the cosines at 22.5, 45, 67.5 "
+        "and 90 degrees, squared, are 0.854, 0.5, 0.146 and 0. All but the last are the schedule; "
+        "the last would leave nothing at all, so that step keeps a thousandth of 0.146.",
+        "alpha_bar is a share of variance, and the image's share of the amplitude is its root: so "
+        "the root falls like a cosine, and alpha_bar like its square. The offset begins a little "
+        "late on that curve, where it falls already, so that the first steps are not too small to "
+        "matter. A step is described by its beta, the share that is lost in it alone.",
+        "steps + 1 times from 0 to 1 in float64; their levels, cos^2 of ((time + offset) / (1 + "
+        "offset)) quarter turns. Each level over the one before: what that step keeps; one minus "
+        "that is its beta, held to at most `largest`. What is left after t steps is the product of "
+        "what each of them keeps: (steps,).",
+        "time = torch.arange(steps + 1, dtype=torch.float64) / steps; level = torch.cos((time + "
+        "offset) / (1 + offset) * math.pi / 2) ** 2; betas = (1 - level[1:] / level[:-1])"
+        ".clamp(max=largest); return Schedule(torch.cumprod(1 - betas, dim=0))",
+    ),
+)
+
+
+def levels(case: Case, cosine_schedule: Any, steps: int, **options: float) -> Tensor:
+    """alpha_bar of the schedule that the candidate makes."""
+    schedule = case.call(cosine_schedule, steps, **options)
+    case.true(isinstance(schedule, Schedule), "a Schedule", type(schedule).__name__)
+    alpha_bar: Tensor = case.seen(schedule.alpha_bar)
+    return alpha_bar
+
+
+def slow(steps: int, offset: float = 0.008, largest: float = 0.999) -> Tensor:
+    """The oracle: one step after the other."""
+
+    def curve(step: int) -> float:
+        return math.cos((step / steps + offset) / (1 + offset) * math.pi / 2) ** 2
+
+    left, found = 1.0, []
+    for step in range(steps):
+        left *= 1 - min(1 - curve(step + 1) / curve(step), largest)
+        found.append(left)
+    return torch.tensor(found, dtype=torch.float64)
+
+
+@exercise.holds("it has a level for each step, the first of them after one step")
+def one_a_step(cosine_schedule, case):
+    for steps in (7, 4):
+        got = levels(case, cosine_schedule, steps)
+        case.equal(tuple(got.shape), (steps,), "the shape of alpha_bar")
+
+
+@exercise.holds("without an offset, half-way half of the variance is left: cos^2 of 45 degrees")
+def half_way(cosine_schedule, case):
+    got = levels(case, cosine_schedule, 4, offset=0.0)
+    expected = [math.cos(math.pi / 8) ** 2, 0.5, math.sin(math.pi / 8) ** 2]
+    expected = torch.tensor(expected, dtype=torch.float64)
+    case.equal(got[:3], expected, "the first 3 of 4 levels", 1e-5)
+
+
+@exercise.holds("twice as many steps pass through the same levels, at every second of them")
+def any_number(cosine_schedule, case):
+    few, many = (levels(case, cosine_schedule, steps) for steps in (6, 12))
+    case.equal(many[1:10:2], few[:5], "every second of the first 10 of 12 levels", 1e-5)
+
+
+@exercise.holds("with an offset the curve begins later, but still from 1 and still ends at 0")
+def late(cosine_schedule, case):
+    got = levels(case, cosine_schedule, 5, offset=0.25)
+    expected = slow(5, offset=0.25)
+    case.equal(got[:4], expected[:4], "the first 4 of 5 levels", 1e-5)
+
+
+def betas(alpha_bar: Tensor) -> Tensor:
+    """What each step takes away."""
+    before = torch.cat([torch.ones_like(alpha_bar[:1]), alpha_bar[:-1]])
+    return 1 - alpha_bar / before
+
+
+@exercise.holds("the last step takes 0.999 of what is left, not everything")
+def last_step(cosine_schedule, case):
+    got = betas(levels(case, cosine_schedule, 5, offset=0.1))
+    case.equal(got, betas(slow(5, offset=0.1)), "the share that each step takes", 1e-5)
+
+
+@exercise.holds("no step takes more than `largest`, and the next goes on from what is left then")
+def largest_step(cosine_schedule, case):
+    for largest in (0.5, 0.3):
+        got = betas(levels(case, cosine_schedule, 8, largest=largest))
+        expected = betas(slow(8, largest=largest))
+        case.equal(got, expected, "the share that each step takes", 1e-5)
+
+
+@exercise.holds("it is computed in float64: the first of 1000 steps takes 0.0000413, to ten digits")
+def fine(cosine_schedule, case):
+    got = levels(case, cosine_schedule, 1000)
+    case.equal(got, slow(1000), "alpha_bar", 1e-10)
+
+
+@exercise.holds("steps below 1 are refused with a ValueError")
+def refused(cosine_schedule, case):
+    for steps in (0, -5):
+        case.refuses(ValueError, cosine_schedule, steps)

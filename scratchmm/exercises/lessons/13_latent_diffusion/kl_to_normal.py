@@ -1,0 +1,113 @@
+"""Exercise vae.kl_to_normal: how far an image's latents are from the standard normal."""
+
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from scratchmm.diffusion.vae import Gaussian
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="vae.kl_to_normal",
+    order=20,
+    target="scratchmm.diffusion.vae:kl_to_normal",
+    title="Not too far from normal",
+    goal="for each image half the sum of mean^2 + variance - 1 - log variance",
+    minutes=10,
+    difficulty=2,
+    section="Squeezed",
+    needs=("vae.draw",),
+    forbidden=("torch.distributions.kl.kl_divergence",),
+    hints=(
+        "An image with one latent, mean 2 and log variance 0, is a normal distribution moved by 2: "
+        "the divergence is (4 + 1 - 1 - 0) / 2 = 2. With mean 0 and log variance 0 it is 0, and "
+        "everywhere else it is above 0.",
+        "The decoder shall find its way even from latents that no image gave: so they must not "
+        "lie scattered far apart, nor each be a single point. A mean away from 0 costs, a variance "
+        "above 1 costs, and a variance near 0 costs through its logarithm.",
+        "Mean and log variance are (B, Z, X, Y). The variance is the exponential of the logarithm. "
+        "Four terms for each number, (B, Z, X, Y); then the sum over all axes but the batch, (B,), "
+        "and half of it.",
+        "mean, log_variance = posterior; half the sum over dim=(1, 2, 3) of "
+        "mean**2 + log_variance.exp() - 1 - log_variance",
+    ),
+)
+
+
+def posterior(case, B=3, Z=2, X=4, Y=5, scale=0.7):
+    """Means and log variances, both of either sign."""
+    mean = case.normal(B=B, Z=Z, X=X, Y=Y)
+    return Gaussian(mean, case.normal(B=B, Z=Z, X=X, Y=Y, scale=scale))
+
+
+def slow(posterior):
+    """The oracle: torch's own distributions, summed for each image."""
+    mean, log_variance = posterior
+    terms = kl_divergence(Normal(mean, log_variance.exp().sqrt()), Normal(0.0, 1.0))
+    return torch.stack([one.sum() for one in terms])
+
+
+@exercise.holds("one number for each image")
+def shape(kl_to_normal, case):
+    case.shape(case.call(kl_to_normal, posterior(case)), "B")
+
+
+@exercise.holds("0 for the standard normal itself")
+def nothing(kl_to_normal, case):
+    zeros = torch.zeros(3, 2, 4, 5)
+    case.equal(case.call(kl_to_normal, Gaussian(zeros, zeros.clone())), torch.zeros(3))
+
+
+@exercise.holds("half of the means' squares, where the variances are 1")
+def only_means(kl_to_normal, case):
+    mean = case.normal(B=3, Z=2, X=4, Y=5)
+    got = case.call(kl_to_normal, Gaussian(mean, torch.zeros_like(mean)))
+    case.equal(got, torch.stack([(one * one).sum() / 2 for one in mean]))
+
+
+@exercise.holds(
+    "with mean 0 a variance of e costs (e - 2) / 2 a latent, and one of 1 / e costs 1 / 2e"
+)
+def only_variances(kl_to_normal, case):
+    zeros, e = torch.zeros(2, 1, 1, 3), torch.e
+    variances = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1).expand(2, 1, 1, 3)
+    got = case.call(kl_to_normal, Gaussian(zeros, variances.contiguous()))
+    case.equal(got, torch.tensor([3 * (e - 2) / 2, 3 / e / 2]))
+
+
+@exercise.holds("it is torch's divergence, summed over an image's latents")
+def as_torch(kl_to_normal, case):
+    given = posterior(case)
+    case.equal(case.call(kl_to_normal, given), slow(given))
+
+
+@exercise.holds("an image's number does not depend on the images beside it")
+def alone(kl_to_normal, case):
+    mean, log_variance = posterior(case)
+    one = Gaussian(mean[1:2], log_variance[1:2])
+    case.equal(case.call(kl_to_normal, one), slow(one))
+
+
+@exercise.holds("it stays finite where the variance is as small as the encoder lets it be")
+def tiny_variances(kl_to_normal, case):
+    mean = case.normal(B=2, Z=2, X=3, Y=1)
+    got = case.call(kl_to_normal, Gaussian(mean, torch.full_like(mean, -30.0)))
+    case.finite(got)
+    expected = torch.stack([((one * one).double().sum() + 6 * 29) / 2 for one in mean])
+    case.equal(got, expected.float())
+
+
+@exercise.holds("means and log variances stay as they were")
+def unchanged(kl_to_normal, case):
+    given = posterior(case)
+    before = [x.clone() for x in given]
+    case.call(kl_to_normal, given)
+    for name, now, old in zip(given._fields, given, before, strict=True):
+        case.equal(case.seen(now), old, name)
+
+
+@exercise.holds("the gradients reach means and log variances")
+def gradients(kl_to_normal, case):
+    def of_both(mean, log_variance):
+        return kl_to_normal(Gaussian(mean, log_variance))
+
+    case.gradients(of_both, lambda mean, v: slow(Gaussian(mean, v)), *posterior(case))

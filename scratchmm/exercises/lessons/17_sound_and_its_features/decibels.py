@@ -1,0 +1,163 @@
+"""Exercise spectrum.decibels: power on the scale of the ear, silence included."""
+
+import functools
+import math
+
+import torch
+
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="spectrum.decibels",
+    order=40,
+    target="scratchmm.audio.spectrum:decibels",
+    title="Silence has a logarithm too",
+    goal="10 log10(power / reference), held up at the floor and at `span` below the loudest",
+    minutes=15,
+    difficulty=2,
+    section="Silence has a logarithm too",
+    needs=("spectrum.stft",),
+    hints=(
+        "Power 100 is 20 decibels, 1 is 0, and 0 would be minus infinity: it counts as the floor, "
+        "1e-10, which is -100. The loudest of the three is 20, so with a span of 80 nothing may lie "
+        "below -60, and the silence is raised to there.",
+        "A logarithm of 0 is infinite, and so is its slope: hold the power up before the logarithm is "
+        "taken, not after, or silence has gradients that are no numbers. What is loudest is another "
+        "question for each sound of a batch: its answer must not depend on the neighbours.",
+        "Refuse a floor or reference that is not above 0 and a span below 0. Hold the power up at the "
+        "floor, take 10 log10 of it, subtract 10 log10 of the reference (held up as well). Unless span "
+        "is None or there is nothing to look at: the maximum over the last two axes, kept as axes of "
+        "1, less the span, holds the result up. A list (F,) or a number have fewer axes than two.",
+        "level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor)); "
+        "loudest = level.amax(dim=(-2, -1), keepdim=True); return level.maximum(loudest - span), with "
+        "tuple(range(-min(2, level.dim()), 0)) for those axes",
+    ),
+)
+
+
+def written_out(power, reference=1.0, floor=1e-10, span=80.0):
+    """The oracle: number by number, spectrogram by spectrogram."""
+    sounds = power.reshape(-1, math.prod(power.shape[-2:]))
+    rows = []
+    for sound in sounds.tolist():
+        row = [10 * math.log10(max(x, floor) / max(reference, floor)) for x in sound]
+        rows.append(row if span is None else [max(x, max(row) - span) for x in row])
+    return torch.tensor(rows, dtype=power.dtype).view(power.shape)
+
+
+def powers(case, spread=2.0, dtype=torch.float32, **axes):
+    """Powers that lie some 10 * spread decibels around 1."""
+    return case.named((case.normal(**axes, dtype=dtype) * spread * 2.3).exp(), " ".join(axes))
+
+
+@exercise.holds("1 is 0 decibels, 100 is 20, a thousandth is -30")
+def known(decibels, case):
+    power = case.named(torch.tensor([[1.0, 100.0, 0.001]]), "Q F")
+    case.equal(case.call(decibels, power), torch.tensor([[0.0, 20.0, -30.0]]))
+
+
+@exercise.holds("it is 10 times the logarithm to 10 of each power")
+def plain(decibels, case):
+    power = powers(case, Q=4, F=5)
+    case.equal(case.call(decibels, power, 1.0, 1e-10, None), written_out(power, span=None))
+
+
+@exercise.holds("relative to a reference: power equal to it is 0")
+def relative(decibels, case):
+    power = powers(case, Q=3, F=4)
+    choices = [(power, reference, 1e-10, None) for reference in (0.02, 7.0)]
+    case.each(decibels, *[(given, written_out(*given)) for given in choices])
+
+
+@exercise.holds("silence counts as the floor")
+def silence(decibels, case):
+    power = case.named(torch.tensor([[0.0, 1e-12, 1e-9, 1e-3], [2e-3, 1e-2, 0.1, 0.0]]), "Q F")
+    choices = [(power, 1.0, floor, None) for floor in (1e-10, 2e-3)]
+    case.each(decibels, *[(given, written_out(*given)) for given in choices])
+
+
+@exercise.holds("a reference below the floor counts as the floor too")
+def low_reference(decibels, case):
+    power = powers(case, Q=3, F=4)
+    given = (power, 1e-6, 1e-3, None)
+    case.equal(case.call(decibels, *given), written_out(*given))
+
+
+@exercise.holds("what lies more than span below the loudest is raised to there")
+def spans(decibels, case):
+    power = powers(case, Q=4, F=5)
+    choices = [(power, 3.0, 1e-10, span) for span in (20.0, 7.5, 0.0)]
+    quiet = case.named(1e-6 * power, "Q F")  # all of it far below 0 decibels
+    choices.append((quiet, 1.0, 1e-10, 12.0))
+    case.each(decibels, *[(given, written_out(*given)) for given in choices])
+
+
+@exercise.holds("the span is 80 unless another is given")
+def eighty(decibels, case):
+    power = case.named(torch.tensor([[1e3, 1.0, 1e-4], [1e-5, 1e-6, 1e-9]]), "Q F")
+    case.equal(case.call(decibels, power), written_out(power))
+
+
+@exercise.holds("the loudest of each sound counts: no sound depends on its neighbours")
+def neighbours(decibels, case):
+    loudness = torch.tensor([1.0, 1e4, 1e-3])[:, None, None]
+    batch = case.named(powers(case, B=3, Q=4, F=5) * loudness, "B Q F")
+    channels = powers(case, B=2, C=3, Q=2, F=3)
+    case.each(
+        decibels,
+        ((batch, 1.0, 1e-10, 15.0), written_out(batch, span=15.0)),
+        ((channels, 1.0, 1e-10, 9.0), written_out(channels, span=9.0)),
+    )
+
+
+@exercise.holds("a list of powers (F,) and a single number do as well, and so does nothing at all")
+def few_axes(decibels, case):
+    row, one = powers(case, F=5), case.named(torch.tensor(4.0), "")
+    nothing = case.named(torch.zeros(3, 0), "Q F")
+    case.each(
+        decibels,
+        ((row, 1.0, 1e-10, 12.0), written_out(row, span=12.0)),
+        ((one,), written_out(one)),
+        ((nothing,), nothing),
+    )
+
+
+@exercise.holds("the dtype is the power's own")
+def precise(decibels, case):
+    power = powers(case, Q=3, F=4, dtype=torch.float64)
+    case.equal(case.call(decibels, power), written_out(power))
+
+
+@exercise.holds("the gradient is 10 / (ln 10 * power)")
+def gradients(decibels, case):
+    power = powers(case, Q=3, F=4)
+
+    @functools.wraps(decibels)
+    def whole(power):
+        return decibels(power, 2.0, 1e-10, None)
+
+    case.gradients(whole, lambda x: 10 / math.log(10) * x.log() - 10 * math.log10(2), power)
+
+
+@exercise.holds("where the power is 0 the gradient is a number, and it is 0")
+def gradient_of_silence(decibels, case):
+    power = case.named(torch.zeros(3, 4), "Q F").requires_grad_()
+    level = case.call(decibels, power, 1.0, 1e-10, None)
+    case.true(level.requires_grad, "a result with a gradient", "one cut off from the power")
+    (slope,) = torch.autograd.grad(level.sum(), power)
+    case.equal(case.seen(slope), torch.zeros(3, 4), "the gradient")
+
+
+@exercise.holds("the powers are left as they were")
+def unchanged(decibels, case):
+    case.call(decibels, case.named(torch.tensor([[0.0, 0.1, 5.0]]), "Q F"), 1.0, 0.5)
+    case.unchanged()
+
+
+@exercise.holds(
+    "a floor or reference not above 0, and a span below 0, are refused with a ValueError"
+)
+def refused(decibels, case):
+    power = powers(case, Q=2, F=3)
+    for choices in ((1.0, 0.0), (1.0, -1e-3), (0.0, 1e-10), (-2.0, 1e-10), (1.0, 1e-10, -1.0)):
+        case.refuses(ValueError, decibels, power, *choices)

@@ -1,0 +1,188 @@
+"""Exercise rhythm.tempo: which of the beats that repeat people would tap."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="rhythm.tempo",
+    order=80,
+    target="scratchmm.audio.rhythm:tempo",
+    title="The tempo that people tap",
+    goal="60 * rate / (hop * lag) for the best lag: alike, near 120, below 320; 0 without onsets",
+    minutes=20,
+    difficulty=3,
+    section="The beat",
+    hints=(
+        "At 8000 Hz and a hop of 200 there are 2400 frames a minute. Onsets every 10 frames are 240 "
+        "beats a minute. They are alike 10 frames later, and 20, and 30: 240, 120 and 80. All three "
+        "have nearly the same likeness, and 120 is what people tap, so 120 is the answer.",
+        "likeness(onsets, lags) says for each lag how alike the onsets are to themselves so many "
+        "frames later; at lag 0 that is 1 and says nothing. Its logarithm is a score, and the guess "
+        "that people make before they hear anything is another: a bell over log2(tempo) around 120. "
+        "Add them. The lesson plots all three.",
+        "8 s are int(8 * rate) // hop frames: lags (..., L) from 1 to one less. Tempos (L), prior "
+        "(L), minus infinity where the tempo is 320 or more. argmax over the last axis gives (...), "
+        "indices into the tempos. Without onsets the answer is 0; an empty axis has no argmax, so "
+        "look at that first.",
+        "alike = likeness(onsets, longest)[..., 1:]; tempos = 60 * rate / (hop * torch.arange(1, "
+        "longest)); prior = -0.5 * torch.log2(tempos / LIKELY) ** 2; prior[tempos >= FASTEST] = "
+        "-torch.inf; best = (torch.log1p(1e6 * alike) + prior).argmax(-1); torch.where("
+        "(onsets > 0).any(-1), tempos[best], 0)",
+    ),
+)
+
+
+def alike_by_lags(onsets: Tensor, lags: int) -> Tensor:
+    """How alike float64 onsets (N, F) are to themselves, lag by lag: (N, lags)."""
+    half = lags // 2
+    ramp = torch.arange(half, dtype=torch.float64) / half
+    longer = torch.cat([onsets[:, :1] * ramp, onsets, onsets[:, -1:] * ramp.flip(0)], dim=1)
+    bell = torch.hann_window(lags, dtype=torch.float64)
+    windows = longer.unfold(1, lags, 1)[:, : onsets.shape[1]] * bell
+    sums = [(windows[..., : lags - lag] * windows[..., lag:]).sum(-1) for lag in range(lags)]
+    energy = sums[0].clamp(min=1e-300)
+    return torch.stack([(one / energy).mean(1) for one in sums], dim=1)
+
+
+def tapped(onsets: Tensor, rate: int, hop: int) -> Tensor:
+    """The oracle: every sound and every lag in turn."""
+    longest = int(8.0 * rate) // hop
+    rows = onsets.double().reshape(-1, onsets.shape[-1])
+    found = []
+    for row, alike in zip(rows, alike_by_lags(rows, longest).tolist(), strict=True):
+        scores = {}
+        for lag in range(1, longest):
+            beats = 60 * rate / (hop * lag)
+            if beats < 320:
+                guess = -0.5 * math.log2(beats / 120) ** 2
+                scores[beats] = math.log(1 + 1e6 * max(alike[lag], 0)) + guess
+        found.append(max(scores, key=scores.__getitem__) if (row > 0).any() else 0.0)
+    return torch.tensor(found, dtype=torch.float64).view(onsets.shape[:-1]).to(onsets.dtype)
+
+
+def pulses(case, *steps, F=90):
+    """Onsets (B, F), in each sound one every so many frames."""
+    onsets = torch.zeros(len(steps), F)
+    for row, step in zip(onsets, steps, strict=True):
+        row[step // 2 :: step] = 1.0
+    return case.named(onsets, "B F")
+
+
+def pairs(case, *places, F=100):
+    """Onsets (B, F), weak everywhere and strong at these places."""
+    onsets = torch.full((len(places), F), 1e-3)
+    for row, strong in zip(onsets, places, strict=True):
+        row[list(strong)] = 1.0
+    return case.named(onsets, "B F")
+
+
+# 4000 Hz and a hop of 200 are 1200 frames a minute: a lag of 10 is 120, and lags go up to 159.
+
+
+@exercise.holds("a beat every 0.5 s is 120 a minute, whatever the rate and the hop")
+def clear(tempo, case):
+    cases = []
+    for rate, hop in ((4000, 200), (8000, 400), (3000, 100), (4000, 250)):
+        step = rate // (2 * hop)
+        cases.append(((pulses(case, step, step), rate, hop), torch.full((2,), 120.0)))
+    case.each(tempo, *cases)
+
+
+@exercise.holds("slower and faster beats have their own tempo, one for each sound")
+def others(tempo, case):
+    onsets = pulses(case, 12, 10, 8, 14)
+    expected = torch.tensor([100.0, 120.0, 150.0, 1200 / 14])
+    case.equal(case.call(tempo, onsets, 4000, 200), expected)
+
+
+@exercise.holds("every other beat is alike too: the likelier tempo, nearer to 120, is tapped")
+def octaves(tempo, case):
+    onsets = pulses(case, 5, 4, 18, 21)
+    case.equal(case.call(tempo, onsets, 4000, 200), tapped(onsets, 4000, 200))
+
+
+@exercise.holds("nearer is by octaves: 60 and 240 a minute are as far from 120")
+def by_octaves(tempo, case):
+    onsets = pairs(case, (30, 36, 60, 77), (30, 35, 60, 70), (20, 24, 70, 85))
+    onsets[1, 60:] *= 0.75  # the pair at 120 a minute is less alike than that at 240
+    case.equal(case.call(tempo, onsets, 4000, 200), tapped(onsets, 4000, 200))
+
+
+@exercise.holds("no tempo is 320 or more, however alike the onsets are at that lag")
+def limit(tempo, case):
+    onsets = pairs(case, (40, 43), (40, 42), (40, 44))
+    cases = [((onsets, rate, 200), tapped(onsets, rate, 200)) for rate in (4000, 5000, 3200)]
+    case.each(tempo, *cases)
+
+
+@exercise.holds("of any onsets, the lag with the best sum of both scores is taken")
+def best(tempo, case):
+    cases = []
+    for rate, hop in ((2000, 160), (1500, 100), (2000, 200)):
+        onsets = case.normal(B=3, F=40, dtype=torch.float64).clamp(min=0)
+        onsets = case.named(onsets, "B F")
+        cases.append(((onsets, rate, hop), tapped(onsets, rate, hop)))
+    case.each(tempo, *cases)
+
+
+@exercise.holds("where there are no onsets the tempo is 0, beside sounds that have some")
+def silence(tempo, case):
+    onsets = pulses(case, 10, 12, 15)
+    onsets[1] = 0
+    nothing = case.named(torch.zeros(2, 40), "B F")
+    case.each(
+        tempo,
+        ((nothing, 4000, 200), torch.zeros(2)),
+        ((onsets, 4000, 200), torch.tensor([120.0, 0.0, 80.0])),
+    )
+
+
+@exercise.holds("quiet onsets have the tempo that loud ones have")
+def quiet(tempo, case):
+    onsets = case.named(1e-4 * pulses(case, 12, 10), "B F")
+    case.equal(case.call(tempo, onsets, 4000, 200), torch.tensor([100.0, 120.0]))
+
+
+@exercise.holds("where 8 s hold 2 frames there is one lag, and its tempo is the answer")
+def one_lag(tempo, case):
+    onsets = case.named(case.normal(B=2, F=9).abs(), "B F")
+    case.equal(case.call(tempo, onsets, 1000, 4000), torch.full((2,), 15.0))
+
+
+@exercise.holds("onsets that are nan are refused with a ValueError")
+def not_numbers(tempo, case):
+    for places in ((1, 7), (slice(None), 0)):
+        onsets = pulses(case, 12, 10)
+        onsets[places] = torch.nan
+        case.refuses(ValueError, tempo, onsets, 4000, 200)
+
+
+@exercise.holds("a sound without any frame is refused")
+def empty(tempo, case):
+    case.refuses(ValueError, tempo, torch.zeros(2, 0), 4000, 200)
+
+
+@exercise.holds("a single sound (F,) and channels (B, C, F) do as well")
+def axes(tempo, case):
+    one, many = pulses(case, 12)[0], pulses(case, 10, 12, 8, 15, 7, 9).view(2, 3, -1)
+    case.each(
+        tempo,
+        ((case.named(one, "F"), 4000, 200), torch.tensor(100.0)),
+        ((case.named(many, "B C F"), 4000, 200), tapped(many, 4000, 200)),
+    )
+
+
+@exercise.holds("a hop so long that 8 s hold less than 2 frames is refused")
+def refused(tempo, case):
+    for rate, hop in ((8000, 40000), (100, 512)):
+        case.refuses(ValueError, tempo, pulses(case, 4, 5), rate, hop)
+
+
+@exercise.holds("the onsets are left as they were")
+def unchanged(tempo, case):
+    case.call(tempo, case.normal(B=2, F=40).abs(), 4000, 400)
+    case.unchanged()

@@ -1,0 +1,128 @@
+"""Exercise augment.mix_noise: noise as loud as it is asked to be, in decibels."""
+
+import math
+
+import torch
+
+from scratchmm.exercises.format import Exercise
+
+exercise = Exercise(
+    id="augment.mix_noise",
+    order=30,
+    target="scratchmm.audio.augment:mix_noise",
+    title="Noise that is measured",
+    goal="the sound plus noise, scaled so that the sound's power lies so many decibels above its own",
+    minutes=20,
+    difficulty=3,
+    section="Noise that is measured",
+    parts=("mean_square",),
+    hints=(
+        "A sound of power 0.25 and noise of power 9, to be mixed at 20 decibels: the noise in the "
+        "result must have the power 0.0025, a hundredth of the sound's. So the noise, +3 and +3, "
+        "becomes +0.05 and +0.05.",
+        "Decibels compare powers: 10 log10(sound / noise), and power is the mean of the squares. The "
+        "noise comes as loud as it happens to be, so its power is measured as well. A short sound in "
+        "a long batch is mostly silent padding: counted in, it would make the sound seem quiet.",
+        "Powers of sound and noise, (B,), over the real samples only. The power that the noise has to "
+        "have is the sound's divided by 10^(decibels / 10). What multiplies samples is the root of "
+        "what multiplies power. Noise without power stays as it is, and so does all that is padding.",
+        "p, q = mean_square(sounds, real), mean_square(noise, real); gain = (p / 10 ** (decibels / "
+        "10) / q).sqrt(), 0 where q is 0; sounds + gain[:, None] * noise.masked_fill(~real, 0.0)",
+    ),
+)
+LENGTHS = (7, 3, 5)
+
+
+def given(case, lengths=LENGTHS, S=7, dtype=torch.float32):
+    """Sounds of these lengths with zeros behind them, noise everywhere, decibels, and the mask."""
+    B = len(lengths)
+    real = case.named(torch.arange(S) < torch.tensor(lengths)[:, None], "B S")
+    sounds = case.normal(B=B, S=S, dtype=dtype) + 0.5
+    sounds = case.named(sounds.masked_fill(~real, 0.0), "B S")
+    noise = case.named(3 * case.normal(B=B, S=S, dtype=dtype) - 1, "B S")
+    decibels = torch.tensor([3.0, 11.0, -4.0], dtype=dtype)[:B]
+    return sounds, noise, case.named(decibels, "B"), real
+
+
+def slow(sounds, noise, decibels, real=None):
+    """The oracle: sound by sound, with the formula turned round in logarithms."""
+    found = sounds.clone()
+    for b, row in enumerate(sounds):
+        there = torch.ones_like(row, dtype=torch.bool) if real is None else real[b]
+        one, other = (x[b][there].double().square().sum().item() for x in (sounds, noise))
+        if one > 0 and other > 0:
+            missing = 10 * math.log10(one / other) - decibels[b].item()
+            found[b, there] += 10 ** (missing / 20) * noise[b][there]
+    return found
+
+
+@exercise.holds("0.5, -0.5 with the noise 3, 3 at 20 decibels is 0.55, -0.45")
+def example(mix_noise, case):
+    sounds = case.named(torch.tensor([[0.5, -0.5]]), "B S")
+    noise, decibels = torch.tensor([[3.0, 3.0]]), torch.tensor([20.0])
+    got = case.call(mix_noise, sounds, case.named(noise, "B S"), case.named(decibels, "B"))
+    case.equal(got, torch.tensor([[0.55, -0.45]]))
+
+
+@exercise.holds("at 0 decibels the noise is as strong as the sound")
+def as_strong(mix_noise, case):
+    sounds, noise, decibels, _ = given(case, (7, 7))
+    decibels = case.named(torch.zeros_like(decibels), "B")
+    got = case.call(mix_noise, sounds, noise, decibels)
+    case.equal(got, slow(sounds, noise, decibels))
+
+
+@exercise.holds("each sound has its own decibels, and its own power")
+def own_decibels(mix_noise, case):
+    sounds, noise, decibels, _ = given(case, (7, 7, 7))
+    sounds = case.named(sounds * torch.tensor([[1.0], [0.1], [5.0]]), "B S")
+    case.equal(case.call(mix_noise, sounds, noise, decibels), slow(sounds, noise, decibels))
+
+
+@exercise.holds("how loud the noise came makes no difference")
+def loudness_of_noise(mix_noise, case):
+    sounds, noise, decibels, _ = given(case, (7, 7, 7))
+    expected = slow(sounds, noise, decibels)
+    noise = case.named(noise * torch.tensor([[20.0], [1e-5], [1.0]]), "B S")
+    case.equal(case.call(mix_noise, sounds, noise, decibels), expected)
+
+
+@exercise.holds("powers are those of the real samples, and noise goes to them only")
+def padding(mix_noise, case):
+    inputs = given(case)
+    case.equal(case.call(mix_noise, *inputs), slow(*inputs))
+
+
+@exercise.holds("padding stays as it is, and what stands in it is in no power")
+def garbage(mix_noise, case):
+    sounds, noise, decibels, real = given(case)
+    sounds = case.named(sounds.masked_fill(~real, 9.0), "B S")
+    case.equal(
+        case.call(mix_noise, sounds, noise, decibels, real), slow(sounds, noise, decibels, real)
+    )
+
+
+@exercise.holds("silence stays silent; noise of nothing but zeros adds nothing")
+def silence(mix_noise, case):
+    sounds, noise, decibels, real = given(case, (7, 0, 5))
+    sounds = case.named(sounds * torch.tensor([[0.0], [1.0], [1.0]]), "B S")
+    noise = case.named(noise * torch.tensor([[1.0], [1.0], [0.0]]), "B S")
+    case.equal(
+        case.call(mix_noise, sounds, noise, decibels, real), slow(sounds, noise, decibels, real)
+    )
+
+
+@exercise.holds("loud sounds may pass 1: nothing is cut or made quieter")
+def loud(mix_noise, case):
+    sounds, noise, decibels, real = given(case)
+    sounds = case.named(4 * sounds, "B S")
+    case.equal(
+        case.call(mix_noise, sounds, noise, decibels, real), slow(sounds, noise, decibels, real)
+    )
+
+
+@exercise.holds("the dtype is the sound's, and sounds and noise stay as they were")
+def kinds(mix_noise, case):
+    inputs = given(case, dtype=torch.float64)
+    case.equal(case.call(mix_noise, *inputs), slow(*inputs))
+    case.unchanged()
