@@ -16,15 +16,14 @@ from scratchmm.source_code import bare_lines, parsed
 
 PACKAGE = "scratchmm"
 # They print, draw and write, and cannot change a figure.
-BYSTANDERS = {
-    f"commands/{name}.py"
-    for name in ("__init__", "lessons", "lesson_options", "lesson_run", "sources")
-}
+BYSTANDERS = {f"commands/{name}.py" for name in ("__init__", "lessons", "lesson_run", "sources")}
 BYSTANDERS |= {
     "claims.py",
     "plots.py",
     "plot_style.py",
     "files.py",
+    "lesson.py",
+    "refusals.py",
     "sentences.py",
     "source_code.py",
     "needed_code.py",

@@ -32,8 +32,6 @@ from torch import nn
 # %%
 from scratchmm import plots
 from scratchmm.bench.measure import peak_mib
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.layers.attention import (
     MultiHeadAttention,
     attend,
@@ -43,6 +41,7 @@ from scratchmm.layers.attention import (
 )
 from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.fit import fit
 
 # %%
@@ -51,7 +50,6 @@ options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("01_attention")
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way
-plt.rcParams.update(plots.STYLE)
 
 
 def save(figure, name):

@@ -31,8 +31,6 @@ from torch import nn
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.layers.attention import causal_mask
 from scratchmm.layers.blocks import PostNormBlock
 from scratchmm.layers.sinusoids import sinusoidal_positions
@@ -42,6 +40,7 @@ from scratchmm.layers.transformer import (
     TransformerBlock,
     hidden_states,
 )
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.fit import fit
 from scratchmm.training.optimizer import decay_groups, warmup_cosine
 
@@ -51,7 +50,6 @@ options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("02_transformer")
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way
-plt.rcParams.update(plots.STYLE)
 
 
 def save(figure, name):

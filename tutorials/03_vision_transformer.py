@@ -32,13 +32,12 @@ from einops import rearrange
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.sets.mnist import load_mnist
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import SHAPES, sample_scene, split_combinations
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.embeddings import PatchEmbedding, patchify, resize_positions
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.augment import random_shift
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import shuffled_batches
@@ -55,7 +54,6 @@ out = options.folder("03_vision_transformer") / options.data
 out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(options.seed)
 torch.set_num_threads(1)  # for a model this small a second core is more trouble than help
-plt.rcParams.update(plots.STYLE)
 
 
 # %% [markdown]

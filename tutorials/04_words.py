@@ -33,8 +33,6 @@ from torch import nn
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.captions import relation, wordings
 from scratchmm.data.world.questions import OPPOSITE
 from scratchmm.data.world.scenes import COLORS, SHAPES, Scene, sample_scene, split_combinations
@@ -42,6 +40,7 @@ from scratchmm.language.bpe import BytePairEncoding, decode, merge_word, replace
 from scratchmm.language.cleaning import byte_to_symbol, clip_words, gpt2_words, spell
 from scratchmm.language.text_transformer import TextConfig, TextTransformer, pool_at_end
 from scratchmm.layers.attention import watch_attention
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import shuffled_batches
 

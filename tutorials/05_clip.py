@@ -37,8 +37,6 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.commands.train import RECIPES
 from scratchmm.commands.training_sets import check_name, read_set
 from scratchmm.contrastive.clip import Temperature
@@ -47,6 +45,7 @@ from scratchmm.contrastive.retrieval import top_k
 from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
 from scratchmm.data.world.scenes import split_combinations
 from scratchmm.language.text_transformer import pool_at_end
+from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.recall import recall_at_k
 from scratchmm.training import augment, small_clip
 from scratchmm.training.fit import fit
@@ -59,7 +58,6 @@ options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 check_name(options.data)
 name = options.data if ("clip", options.data) in RECIPES else "pairs"
 out = options.folder("05_clip" + f"_{name}" * (name != "world"))
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # ## Images and sentences, nothing else

@@ -34,8 +34,6 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.commands.train import RECIPES
 from scratchmm.commands.training_sets import read_set
 from scratchmm.contrastive.retrieval import top_k
@@ -44,6 +42,7 @@ from scratchmm.data.world.captions import describe, wordings
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import COLORS, combinations, sample_scene, split_combinations
 from scratchmm.layers.attention import watch_attention
+from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.recall import recall_at_k
 from scratchmm.training import small_clip
 from scratchmm.training.fit import fit
@@ -54,7 +53,6 @@ parser = LessonParser(__doc__)
 parser.add_argument("--model", type=Path, default=Path("runs/05_clip"), help="a trained CLIP")
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("06_zero_shot_and_retrieval")
-plt.rcParams.update(plots.STYLE)
 rng = np.random.default_rng(options.seed + 1000)  # other scenes than lesson 05 has trained on
 
 # %% [markdown]

@@ -42,8 +42,6 @@ from torch import nn
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.sets.multifeature import load_multifeature, split, standardise
 from scratchmm.data.world.balanced_questions import ask_scenes
 from scratchmm.data.world.blind_baselines import blind_ceilings, cell
@@ -65,6 +63,7 @@ from scratchmm.fusion.tensor_fusion import TensorFusion, append_one, outer_produ
 from scratchmm.language.words import BERTEmbeddings
 from scratchmm.layers.attention import padding_mask, watch_attention
 from scratchmm.layers.transformer import TransformerBlock
+from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.bias import bias_by_group
 from scratchmm.training import small_vqa
 from scratchmm.training.adaptive_loss import LossRatio, UncertaintyWeights
@@ -79,7 +78,6 @@ parser.add_argument("--root", help="folder with the real sets (or SCRATCHMM_DATA
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick, seed = options.quick, options.seed
 out = options.folder("07_fusion_strategies")
-plt.rcParams.update(plots.STYLE)
 WIDTH, HIDDEN, STEPS = 64, 128, options.training_steps(500, quick=12)
 settings = {"learning_rate": 2e-3, "seed": seed, "device": options.device}
 

@@ -38,8 +38,6 @@ from torch import nn
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.balanced_questions import ask_scenes
 from scratchmm.data.world.images import draw_many, masks
 from scratchmm.data.world.scenes import split_combinations
@@ -50,6 +48,7 @@ from scratchmm.fusion.vision_language import VisionLanguageConfig, VisionLanguag
 from scratchmm.fusion.vqa import CrossAttentionLayer
 from scratchmm.layers.attention import padding_mask, watch_attention
 from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training import small_vqa
 from scratchmm.training.fit import fit
 
@@ -60,7 +59,6 @@ parser.add_argument(
 )
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("08_cross_modal_attention")
-plt.rcParams.update(plots.STYLE)
 before = Path("runs/07_fusion_strategies/grid_classifier.pt")
 classifier_path = options.grid_classifier or (
     before if before.exists() else out / "grid_classifier.pt"

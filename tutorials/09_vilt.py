@@ -40,8 +40,6 @@ from torch import nn
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.sets.nlvr import load_boxes, load_nlvr
 from scratchmm.data.world.captions import wordings
 from scratchmm.data.world.images import draw_many
@@ -58,6 +56,7 @@ from scratchmm.fusion.vilt import IMAGE, WORD, ViLT, ViLTConfig, ViLTForMaskedLM
 from scratchmm.language.bert import NOT_ASKED, mask_tokens, masked_loss
 from scratchmm.language.wordpiece import WordPiece
 from scratchmm.layers.attention import watch_attention
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training import small_vqa
 from scratchmm.training.augment import mirror
 from scratchmm.training.fit import fit
@@ -71,7 +70,6 @@ options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 world, quick = options.data == "world", options.quick
 short = quick or not world  # with NLVR, all that comes before it runs on little
 out = options.folder("09_vilt" + "_nlvr" * (not world))
-plt.rcParams.update(plots.STYLE)
 rng = np.random.default_rng(options.seed)
 
 # %% [markdown]

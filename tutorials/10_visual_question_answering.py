@@ -35,13 +35,12 @@ from torch import nn
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.balanced_questions import ask_scenes
 from scratchmm.data.world.blind_baselines import blind_ceilings
 from scratchmm.data.world.questions import KINDS
 from scratchmm.data.world.scenes import split_combinations
 from scratchmm.fusion.vqa import VQA, VQAConfig
+from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.bias import bias_by_group
 from scratchmm.metrics.vqa import vqa_accuracies, vqa_accuracy
 from scratchmm.training import small_vqa
@@ -51,7 +50,6 @@ from scratchmm.training.fit import fit
 parser = LessonParser(__doc__)
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("10_visual_question_answering")
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # ## First see

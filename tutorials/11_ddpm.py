@@ -39,8 +39,6 @@ from torch import nn
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.sets.mnist import load_fashion_mnist
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import sample_scene
@@ -48,6 +46,7 @@ from scratchmm.diffusion import ddpm, schedule
 from scratchmm.diffusion.unet import UNet, UNetConfig
 from scratchmm.layers import sinusoids
 from scratchmm.layers.image_blocks import Downsample, ResidualBlock2d
+from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.fid import fid
 from scratchmm.training.attribute_classifier import open_attribute_classifier
 from scratchmm.training.average import Averaged
@@ -69,7 +68,6 @@ if size != 32 and not world:
     parser.error("--size 64 draws the world anew; the clothes are 32 x 32")
 larger = f"_{size}" * (size != 32)
 out = options.folder("11_ddpm" + "_fashion_mnist" * (not world) + larger)
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # The images: one large plain thing of the world each. Half of them stay aside, to be compared with.

@@ -42,13 +42,12 @@ import torch
 # %%
 from scratchmm import plots
 from scratchmm.apps.image_studio.models import cache_folder
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.captions import article
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import sample_scene, split_combinations
 from scratchmm.diffusion import ddim, ddpm, guidance
 from scratchmm.diffusion.schedule import mix
+from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics import clip_score, fid
 from scratchmm.training import attribute_classifier, placed_colors
 from scratchmm.training.precision import fast_precision
@@ -60,7 +59,6 @@ parser = LessonParser(__doc__, devices=False)
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
 out = options.folder("12_samplers_and_guidance")
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # ## Three things to predict

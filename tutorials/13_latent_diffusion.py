@@ -36,8 +36,6 @@ import torch
 # %%
 from scratchmm import plots
 from scratchmm.apps.image_studio.models import cache_folder
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.captioned import captioned
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import split_combinations
@@ -46,6 +44,7 @@ from scratchmm.diffusion.latent import LatentSpace, TextToImage
 from scratchmm.diffusion.schedule import cosine_schedule, mix
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training import attribute_classifier, generator_stages, small_generator
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
@@ -56,7 +55,6 @@ parser = LessonParser(__doc__, devices=False)
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
 out = options.folder("13_latent_diffusion")
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # The generator of lesson 12, and the judge: a classifier of real images, which says what an image

@@ -28,7 +28,6 @@ section 3; RePaint (arXiv 2201.09865), algorithm 1; SDEdit (arXiv 2108.01073).
 # %%
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -36,8 +35,6 @@ import torch.nn.functional as F
 # %%
 from scratchmm import plots
 from scratchmm.apps.image_studio.models import cache_folder
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.captions import article
 from scratchmm.data.world.control_images import KINDS, control_images
 from scratchmm.data.world.images import draw_many, masks
@@ -45,6 +42,7 @@ from scratchmm.data.world.scenes import COLORS, SHAPES, sample_scene, split_comb
 from scratchmm.diffusion.ddim import spaced_timesteps
 from scratchmm.diffusion.inpainting import edit, grow_mask, inpaint, paste, shrink_mask
 from scratchmm.diffusion.relevance import mask_of, relevance_by_occlusion
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.attribute_classifier import open_attribute_classifier
 from scratchmm.training.sampling import seeded
 from scratchmm.training.small_control import build, open_control
@@ -57,7 +55,6 @@ parser = LessonParser(__doc__, devices=False)
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 short = "_quick" * options.quick
 out = options.folder("14_control_and_inpainting")
-plt.rcParams.update(plots.STYLE)
 count = 8 if options.quick else 64  # images of each trial
 
 # %% [markdown]

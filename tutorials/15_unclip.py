@@ -37,13 +37,12 @@ import torch.nn.functional as F
 # %%
 from scratchmm import plots
 from scratchmm.apps.image_studio.models import cache_folder
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.captioned import captioned
 from scratchmm.data.world.captions import article
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import COLORS, sample_scene, split_combinations
 from scratchmm.diffusion import unclip
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.attribute_classifier import PROPERTIES, accuracy, open_attribute_classifier
 from scratchmm.training.small_generator import open_generator
 from scratchmm.training.small_unclip import open_unclip
@@ -53,7 +52,6 @@ parser = LessonParser(__doc__, devices=False)
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
 out = options.folder("15_unclip")
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # The decoder does not work in pixels but in the latents of lesson 13's autoencoder, a grid of 4 x

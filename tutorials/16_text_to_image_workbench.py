@@ -34,13 +34,12 @@ from scratchmm.apps.image_studio.batch import run_batch
 from scratchmm.apps.image_studio.jobs import Job, prompts_of, variations
 from scratchmm.apps.image_studio.manifest import manifest_of
 from scratchmm.apps.image_studio.models import cache_folder
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.inpainting import edit
 from scratchmm.diffusion.style import in_colours_of, match_colours, refine
+from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.clip_score import clip_score
 from scratchmm.metrics.image_quality import image_quality
 from scratchmm.training import small_clip
@@ -53,7 +52,6 @@ parser = LessonParser(__doc__, devices=False)
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 quick = "_quick" * options.quick
 out = options.folder("16_text_to_image_workbench")
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # The generator is the one of the lessons before; so is the judge, a classifier of real images

@@ -39,8 +39,6 @@ import torch
 # %%
 from scratchmm import plots
 from scratchmm.audio import augment, features, mel, rhythm, spectrum, waveform
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.sets.folders import data_root
 from scratchmm.data.world import sounds as world_sounds
 from scratchmm.data.world.images import draw, draw_many
@@ -53,6 +51,7 @@ from scratchmm.data.world.scenes import (
     sample_scene,
     split_combinations,
 )
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.sampling import seeded
 
 # %%
@@ -61,7 +60,6 @@ parser.add_argument("--sound", help="a recording of yours: WAV, FLAC or OGG")
 parser.add_argument("--root", help="the folder with ljspeech or fsdd (default: SCRATCHMM_DATA)")
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("17_sound_and_its_features")
-plt.rcParams.update(plots.STYLE)
 rate = 16000  # samples a second, of everything that follows
 
 

@@ -37,8 +37,6 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.audio import audio_cnn, augment, mel, waveform
 from scratchmm.audio.audio_cnn import AudioCNN, AudioCNNConfig
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.sets.spoken_digits import (
     SpokenDigits,
     leave_one_speaker_out,
@@ -47,6 +45,7 @@ from scratchmm.data.sets.spoken_digits import (
 )
 from scratchmm.data.world.scenes import COLORS, SHAPES, Scene, Thing
 from scratchmm.data.world.sounds import sound_of_scene
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.fit import fit
 from scratchmm.training.length_buckets import length_buckets
 from scratchmm.training.precision import fast_precision
@@ -95,7 +94,6 @@ if not world:
 if world:
     data = hear_world()
 out = options.folder("18_audio_cnn" + "_world" * world)
-plt.rcParams.update(plots.STYLE)
 who, what = ("colour", "shape") if world else ("speaker", "digit")
 
 # %%

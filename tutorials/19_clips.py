@@ -38,8 +38,6 @@ from PIL import Image, ImageDraw
 # %%
 from scratchmm import plots
 from scratchmm.audio.waveform import write_sound
-from scratchmm.commands.lesson_options import LessonParser
-from scratchmm.commands.lessons import report
 from scratchmm.data.sets.mnist import load_mnist
 from scratchmm.data.sets.moving_mnist import direction_names, sample_moving_digits
 from scratchmm.data.world.clips import describe_clip, draw_clip, draw_clips, sample_clip
@@ -47,6 +45,7 @@ from scratchmm.data.world.motion import WAYS, way
 from scratchmm.data.world.scenes import COLORS
 from scratchmm.data.world.sounds import sound_of_clip
 from scratchmm.layers import lstm
+from scratchmm.lesson import LessonParser, report
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.video import clips as films
@@ -68,7 +67,6 @@ if not world:
         print(f"{error}\nSo the world's own clips are used.")
         world = True
 out = options.folder("19_clips" + "_mnist" * (not world))
-plt.rcParams.update(plots.STYLE)
 
 # %% [markdown]
 # The clips: one thing of the world on a plain ground, 8 frames of 32 x 32. It stands still, goes

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scratchmm.commands import check_seed
+from scratchmm.refusals import check_seed
 
 MOST_SCENES, MOST_PIXELS = 10_000, 1_024  # to look at; more would only fill the memory
 

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         return actions[arguments.action](arguments)
     except (ValueError, OSError) as error:
         if arguments.action in ("check", "watch"):  # 1 would mean a wrong answer
-            from scratchmm.commands import sentence
+            from scratchmm.refusals import sentence
 
             if arguments.json:
                 print(json.dumps([dict(status="error", note=sentence(error))], indent=1))

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scratchmm.commands.lesson_options import MINE
-from scratchmm.commands.lesson_run import FIGURE_FILE
+from scratchmm.lesson import FIGURE_FILE, MINE
 
 
 def run_lesson(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """One lesson in a process of its own: shown as it runs, kept in a log, and told as a row.
 
-The lesson leaves its result in the file that FIGURE_FILE names, see `lessons.report`.
+The lesson leaves its result in the file that FIGURE_FILE names, see `lesson.report`.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-FIGURE_FILE = "SCRATCHMM_FIGURE_FILE"  # where a lesson leaves its result for the runner
+from scratchmm.lesson import FIGURE_FILE
 
 
 def run_lesson(

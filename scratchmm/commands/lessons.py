@@ -8,16 +8,14 @@ nowhere else. With --record, for those who maintain the library, results at full
 import argparse
 import json
 import math
-import os
 import re
 import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from scratchmm.commands import refused, sentence
 from scratchmm.commands.lesson_budget import told, within
-from scratchmm.commands.lesson_run import FIGURE_FILE, Screen, run_lesson
+from scratchmm.commands.lesson_run import Screen, run_lesson
 from scratchmm.commands.sources import replace_between, write_atomically
 from scratchmm.files import read_json
 from scratchmm.needed_code import code_hash
@@ -25,53 +23,6 @@ from scratchmm.needed_code import code_hash
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_SECONDS = 3600  # a lesson that hangs must not hold the others up
 QUICK_SECONDS = 20  # what a quick run may take
-
-
-def in_a_sentence(kind: Any, error: BaseException, trace: Any) -> None:
-    """Shows an error that ends a lesson: a sentence for what its user gave, else a traceback."""
-    if isinstance(error, Exception) and refused(error):
-        print(f"error: {sentence(error)}", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)
-
-
-if Path(sys.argv[0]).resolve().parent == ROOT / "tutorials":  # python tutorials/NN_topic.py
-    sys.excepthook = in_a_sentence
-
-
-def report(
-    name: str,
-    reached: float,
-    expected: float,
-    *,
-    quick: bool = False,
-    unjudged: str = "",
-    unit: str = "",
-    higher_is_better: bool = True,
-) -> None:
-    """The last line of a lesson: what was reached beside what was expected.
-
-    At full length a result that falls short (or is not a number) ends the script with status 1.
-    A quick run, or one of fewer steps, trains too little to be judged: it proves only that the
-    lesson runs. `unjudged` says which (see `LessonOptions`); quick=True is "quick run".
-
-    >>> report("accuracy", 0.98, 0.97)
-    accuracy: reached 0.98, expected at least 0.97
-    >>> report("seconds", 3.0, 2.5, unjudged="quick run", unit=" s", higher_is_better=False)
-    seconds: reached 3 s, expected at most 2.5 s (quick run: not judged)
-    """
-    unjudged = unjudged or "quick run" * quick
-    reached, expected = float(reached), float(expected)
-    side = "at least" if higher_is_better else "at most"
-    line = f"{name}: reached {reached:.4g}{unit}, expected {side} {expected:.4g}{unit}"
-    print(line + (f" ({unjudged}: not judged)" if unjudged else ""), flush=True)
-    if FIGURE_FILE in os.environ:
-        figure = {"name": name, "reached": reached, "expected": expected, "unit": unit}
-        figure["higher_is_better"] = higher_is_better
-        Path(os.environ[FIGURE_FILE]).write_text(json.dumps(figure), encoding="utf-8")
-    enough = reached >= expected if higher_is_better else reached <= expected
-    if not unjudged and not enough:  # written so that nan is not enough
-        raise SystemExit(f"{name} fell short of what the lesson expects")
 
 
 def add(subparsers: Any) -> None:

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from scratchmm.commands import Parser, check_seed, guarded, refused
+from scratchmm.commands import guarded
+from scratchmm.refusals import Parser, check_seed, refused
 from scratchmm.training.threads import patient_threads
 
 

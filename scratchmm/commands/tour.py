@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scratchmm.commands import check_seed
+from scratchmm.refusals import check_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +109,7 @@ def _train(
         save_every=100,
         resume=not arguments.fresh,
         progress=True,
-        say=say,
+        log=say,
         seed=arguments.seed,
         settings=settings,
     )

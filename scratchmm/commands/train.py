@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scratchmm.commands import check_seed
+from scratchmm.refusals import check_seed
 
 if TYPE_CHECKING:
     from torch import nn
@@ -234,7 +234,7 @@ def _fit(
         save_every=arguments.save_every,
         resume=not arguments.fresh,
         progress=not arguments.json,
-        say=say,
+        log=say,
         seed=arguments.seed,
         settings={"model": arguments.model, **settings, DATA: data.content()},
     )

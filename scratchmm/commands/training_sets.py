@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.commands import check_seed
+from scratchmm.refusals import check_seed
 from scratchmm.training.fingerprint import content_of
 
 SETS = ("world", "mnist", "fashion_mnist", "emoji")

@@ -95,12 +95,12 @@ def draw_curve(rows: Sequence[Row], path: str | Path) -> bool:
     return True
 
 
-def plot_curve(rows: Sequence[Row], path: Path, say: Callable[[str], None] | None = None) -> None:
+def plot_curve(rows: Sequence[Row], path: Path, log: Callable[[str], None] | None = None) -> None:
     """`draw_curve`; where that fails, it is said, and the run that ended well goes on."""
     try:
         draw_curve(rows, path)
     except (OSError, ValueError, RuntimeError) as error:
-        (say or _tell)(f"There is no image of the curve: {error}")
+        (log or _tell)(f"There is no image of the curve: {error}")
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def fit(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.05,
     warmup: float = 0.1,
-    clip: float = 1.0,
+    max_grad_norm: float = 1.0,
     precision: str = "float32",
     device: str | torch.device = "cpu",
     folder: str | Path | None = None,
@@ -54,15 +54,16 @@ def fit(
     progress: bool = False,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
-    rates: Mapping[str, float] | None = None,
-    say: Callable[[str], None] | None = None,
+    lr_factors: Mapping[str, float] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Train `model` in place for `steps` steps and return the curve, one row a step.
 
     batch_at(step) gives the batch of step 0, 1, ... steps - 1 and must be a pure function of it;
-    loss(model, batch) gives a scalar. `warmup` is the share of the steps that warms up; `clip` the
-    largest norm of the whole gradient (inf: no clipping). `precision` is "float32", or "bfloat16"
-    for matrix products in autocast: faster on GPUs and on CPUs with AMX, and slower on the rest.
+    loss(model, batch) gives a scalar. `warmup` is the share of the steps that warms up;
+    `max_grad_norm` the largest norm of the whole gradient (inf: no clipping). `precision` is
+    "float32", or "bfloat16" for matrix products in autocast: faster on GPUs and on CPUs with AMX,
+    and slower on the rest.
 
     With a `folder` it keeps checkpoint.pt (every `save_every` steps and at the end), curve.csv and
     curve.png there, and goes on from the checkpoint it finds (unless resume=False). `settings` are
@@ -70,8 +71,9 @@ def fit(
     checkpoint of other settings is refused; so is one of other code of the model, the loss or the
     batches. Whoever reads data puts what was read among the settings (`content_of`). The seed fixes
     dropout and the like, in the global generators of torch, numpy and Python; the model's first
-    weights are the caller's to seed. `rates` multiplies the learning rate of parts of the model, by
-    name (`training.parts`). `say` is told, say print, when a run goes on.
+    weights are the caller's to seed. `lr_factors` multiplies the learning rate of parts of the
+    model, by name (`training.param_groups`). `log` is called with a message, such as print, when a
+    run goes on.
 
     Raises ValueError on a checkpoint of other settings or of another model, and when the loss or
     the gradient is no longer a finite number: the last good checkpoint stays. Raises OSError where
@@ -84,28 +86,27 @@ def fit(
     >>> len(curve), curve[-1]["loss"] < 0.01
     (300, True)
     """
-    _check(steps, warmup, precision, save_every, settings or {})
-    _check_rates(learning_rate, weight_decay, clip)
-    asked: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "clip": clip}
-    asked |= {"weight_decay": weight_decay, "warmup": warmup, "precision": precision}
-    asked |= {"seed": seed, **(settings or {})}
-    asked |= {f"rate of {part}": rate for part, rate in (rates or {}).items()}
-    place = None if folder is None else Path(folder)
-    asked |= {CODE: code_of_run(model, loss, batch_at)} if place else {}
+    run: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate}
+    run |= {"max_grad_norm": max_grad_norm, "weight_decay": weight_decay, "warmup": warmup}
+    run |= {"precision": precision, "seed": seed}
+    _check(**run, save_every=save_every, settings=settings or {})
+    run |= {**(settings or {})}
+    run |= {f"learning rate of {part}": factor for part, factor in (lr_factors or {}).items()}
+    folder = None if folder is None else Path(folder)
+    run |= {CODE: code_of_run(model, loss, batch_at)} if folder else {}
     device = pick_device(device)
     model.to(device).train()
-    groups = param_groups(model, rates, weight_decay) if rates else None
+    groups = param_groups(model, lr_factors, weight_decay) if lr_factors else None
     optimizer = adamw(model, learning_rate, weight_decay, groups)
     seed_everything(seed)
-    curve = _restore(place, asked, model, optimizer, resume) if place else []
-    if curve and say:
-        say(f"Going on where the last run in {place} stopped, after {len(curve):,} steps.")
+    curve = _restore(folder, run, model, optimizer, resume) if folder else []
+    if curve and log:
+        log(f"Going on where the last run in {folder} stopped, after {len(curve):,} steps.")
     start = time.perf_counter() - (curve[-1]["seconds"] if curve else 0.0)
 
-    done = len(curve)
-    bar = progress_bar(steps, done, progress)
-    with patient_threads(), curve_file(place, curve) as write, bar as show:
-        for step in range(done, steps):
+    bar = progress_bar(steps, len(curve), progress)
+    with patient_threads(), curve_file(folder, curve) as write, bar as show:
+        for step in range(len(curve), steps):
             rate = warmup_cosine(step, steps, round(warmup * steps), learning_rate)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group.get("factor", 1.0)
@@ -114,46 +115,54 @@ def fit(
                 value = loss(model, batch)
             optimizer.zero_grad()
             value.backward()
-            norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
-            if not math.isfinite(value.item()) or not math.isfinite(norm.item()):
-                raise ValueError(_not_finite(step, value.item(), norm.item(), place))
+            norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+            # The one wait for a GPU: what is no number must not reach the weights.
+            reached, length = torch.stack([value.detach(), norm]).tolist()
+            if not math.isfinite(reached) or not math.isfinite(length):
+                raise ValueError(_not_finite(step, reached, length, folder))
             optimizer.step()
 
             seconds = time.perf_counter() - start
-            row = {"step": step, "loss": value.item(), "learning_rate": rate, "seconds": seconds}
+            row = {"step": step, "loss": reached, "learning_rate": rate, "seconds": seconds}
             curve.append(row)
             write(row)
             show(row)
-            if place and ((step + 1) % save_every == 0 or step + 1 == steps):
-                _save(place, asked, model, optimizer, curve)
-    if place:
-        plot_curve(curve, place / "curve.png", say)
+            if folder and ((step + 1) % save_every == 0 or step + 1 == steps):
+                _save(folder, run, model, optimizer, curve)
+    if folder:
+        plot_curve(curve, folder / "curve.png", log)
     return curve
 
 
 def _check(
-    steps: int, warmup: float, precision: str, save_every: int, settings: Mapping[str, Any]
+    *,
+    steps: int,
+    learning_rate: float,
+    weight_decay: float,
+    warmup: float,
+    max_grad_norm: float,
+    precision: str,
+    save_every: int,
+    settings: Mapping[str, Any],
+    **rest: Any,
 ) -> None:
+    """A rate below 0 would train uphill, and nan trains nothing: all without a word."""
     for name, value in (("steps", steps), ("save_every", save_every)):
         check_count(name, value, most=MOST_STEPS)
     if not 0 <= warmup <= 1:
         raise ValueError(f"warmup is {warmup} and must be a share of the steps, from 0 to 1")
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision {precision!r} is neither 'float32' nor 'bfloat16'")
-    for name, value in settings.items():
-        plain = isinstance(value, (str, int, float, type(None)))
-        if not plain:  # a checkpoint with anything else would not be read back
-            raise ValueError(f"setting {name!r} is a {type(value).__name__}, not text or a number")
-
-
-def _check_rates(learning_rate: float, weight_decay: float, clip: float) -> None:
-    """Below 0 each of them would train uphill, and nan trains nothing: all without a word."""
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate is {learning_rate} and must be a number above 0")
     if not 0 <= weight_decay < math.inf:
         raise ValueError(f"weight_decay is {weight_decay} and must be a number from 0 on")
-    if not clip > 0:
-        raise ValueError(f"clip is {clip} and must be above 0 (inf clips nothing)")
+    if not max_grad_norm > 0:
+        raise ValueError(f"max_grad_norm is {max_grad_norm} and must be above 0 (inf: no clipping)")
+    for name, value in settings.items():
+        plain = isinstance(value, (str, int, float, type(None)))
+        if not plain:  # a checkpoint with anything else would not be read back
+            raise ValueError(f"setting {name!r} is a {type(value).__name__}, not text or a number")
 
 
 def _not_finite(step: int, loss: float, norm: float, place: Path | None) -> str:

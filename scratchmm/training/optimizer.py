@@ -59,7 +59,7 @@ def adamw(
 ) -> torch.optim.AdamW:
     """AdamW over `decay_groups`, with beta_2 = 0.98: short runs need a shorter memory than 0.999.
 
-    Groups of one's own (`training.parts`) take the place of decay_groups.
+    Groups of one's own (`training.param_groups`) take the place of decay_groups.
 
     >>> adamw(nn.Linear(3, 2), learning_rate=1e-3, weight_decay=0.05).param_groups[0]["lr"]
     0.001

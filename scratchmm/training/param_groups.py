@@ -17,12 +17,13 @@ from scratchmm.training.optimizer import decay_groups
 
 
 def param_groups(
-    model: nn.Module, rates: Mapping[str, float], weight_decay: float = 0.05
+    model: nn.Module, lr_factors: Mapping[str, float], weight_decay: float = 0.05
 ) -> list[dict[str, Any]]:
     """Groups for torch.optim.AdamW, each with a "factor" that its learning rate is multiplied by.
 
-    Parts that `rates` does not name have the factor 1. Who decays is decided as in `decay_groups`;
-    frozen parameters are in no group. `training.fit(..., rates=...)` makes and uses these groups.
+    Parts that `lr_factors` does not name have the factor 1. Who decays is decided as in
+    `decay_groups`; frozen parameters are in no group. `training.fit(..., lr_factors=...)` makes and
+    uses these groups.
 
     Raises ValueError on parts that are not there and on factors of 0 or less.
 
@@ -30,15 +31,15 @@ def param_groups(
     >>> [(group["factor"], len(group["params"])) for group in param_groups(model, {"0": 0.1})]
     [(0.1, 1), (1.0, 1), (0.1, 1), (1.0, 1)]
     """
-    for part, rate in rates.items():
+    for part, factor in lr_factors.items():
         _names(model, part)
-        check_number(f"rate of part {part!r}", rate, above=0)  # or freeze it
-    factor = {id(p): _rate(name, rates) for name, p in model.named_parameters()}
+        check_number(f"learning rate factor of {part!r}", factor, above=0)  # or freeze it
+    factors = {id(p): _factor(name, lr_factors) for name, p in model.named_parameters()}
     groups = []
     for group in decay_groups(model, weight_decay):
         by_factor: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
-            by_factor.setdefault(factor[id(parameter)], []).append(parameter)
+            by_factor.setdefault(factors[id(parameter)], []).append(parameter)
         for value, parameters in sorted(by_factor.items()):
             groups.append({**group, "params": parameters, "factor": value})
     return groups
@@ -102,9 +103,9 @@ def _names(model: nn.Module, part: str) -> list[str]:
     return found
 
 
-def _rate(name: str, rates: Mapping[str, float]) -> float:
-    fitting = [part for part in rates if _belongs(name, part)]
-    return rates[max(fitting, key=len)] if fitting else 1.0
+def _factor(name: str, lr_factors: Mapping[str, float]) -> float:
+    fitting = [part for part in lr_factors if _belongs(name, part)]
+    return lr_factors[max(fitting, key=len)] if fitting else 1.0
 
 
 def _parameters(model: nn.Module, parts: tuple[str, ...]) -> list[nn.Parameter]:

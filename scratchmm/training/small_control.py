@@ -179,7 +179,7 @@ def open_control(
     settings: dict[str, Any] = {
         "settings": {"base": base, "scenes": recipe["scenes"]},
         "progress": progress,
-        "say": say,
+        "log": say,
         "folder": place,
     }
     train_control(control, **settings | recipe)

@@ -183,7 +183,7 @@ def train_generator(
     data = captioned(asked["scenes"], split_combinations()[0], **data_of)
     images = draw_many(data.scenes, SIZE)
     generator = build(*learn_words(data.texts), seed=asked["seed"])
-    options: dict[str, Any] = {"progress": progress, "seed": asked["seed"], "say": say}
+    options: dict[str, Any] = {"progress": progress, "seed": asked["seed"], "log": say}
     options |= {"precision": fast_precision()}
     options["settings"] = {name: asked[name] for name in ("scenes", "pairs", "places")}
 

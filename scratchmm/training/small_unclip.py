@@ -144,9 +144,9 @@ def open_unclip(
     code or another recipe has made, or that knows another CLIP or (the decoder) autoencoder.
     """
     folder, say = Path(folder), say or (lambda text: None)
-    options: dict[str, Any] = {"progress": progress, "seed": seed, "say": say}
+    options: dict[str, Any] = {"progress": progress, "seed": seed}
     own = folder / "clip"
-    seer = open_clip([own, *others], scenes=scenes, steps=clip_steps, **options)
+    seer = open_clip([own, *others], scenes=scenes, steps=clip_steps, say=say, **options)
     if not (
         own / "model.pt"
     ).exists():  # the others may change, and prior and decoder know this one
@@ -171,7 +171,12 @@ def open_unclip(
         if kept is not None:
             return kept
         say(f"Training the {name}, {count} steps ...")
-        settings = options | {"steps": count, "folder": folder / name, "settings": knows}
+        settings = options | {
+            "log": say,
+            "steps": count,
+            "folder": folder / name,
+            "settings": knows,
+        }
         train(model, seer, space, *pairs(), schedule, **settings)
         save_checkpoint(path, {"model": model.state_dict(), MADE_BY: made})
         return model

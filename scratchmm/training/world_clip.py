@@ -51,7 +51,7 @@ def open_clip(
     with torch.enable_grad():
         fit(
             clip.model, batches, small_clip.clip_loss, steps=steps, learning_rate=3e-3,
-            weight_decay=0.5, seed=seed, progress=progress, folder=folders[0], say=say,
+            weight_decay=0.5, seed=seed, progress=progress, folder=folders[0], log=say,
             settings={"scenes": scenes},
         )  # fmt: skip
     small_clip.save(clip, folders[0], made)

@@ -11,15 +11,15 @@ import pytest
 
 from scratchmm.commands import lesson_run, lessons, main
 from scratchmm.commands.lesson_budget import GENERATOR_SECONDS, within
-from scratchmm.commands.lessons import report
 from scratchmm.commands.sources import replace_between
+from scratchmm.lesson import report
 from scratchmm.needed_code import code_hash
 from scratchmm.source_code import code_of
 
 ROOT = Path(__file__).parents[2]
 LESSON = """
 import sys
-from scratchmm.commands.lessons import report
+from scratchmm.lesson import report
 import scratchmm.little
 report("accuracy", {reached}, 0.9, quick="--quick" in sys.argv)
 """
@@ -102,8 +102,8 @@ def test_a_reader_that_leaves_ends_the_lesson(house: Path) -> None:
 
 def test_flags_are_handed_to_the_lesson(house: Path, capsys) -> None:
     (house / "tutorials" / "03_flags.py").write_text(
-        "from scratchmm.commands.lesson_options import LessonParser\n"
-        "from scratchmm.commands.lessons import report\n"
+        "from scratchmm.lesson import LessonParser\n"
+        "from scratchmm.lesson import report\n"
         "options = LessonParser('Flags.').read()\n"
         "print(options.training_steps(400, quick=9), options.seed, options.device)\n"
         "report('accuracy', 0.1, 0.9, unjudged=options.unjudged)\n"
@@ -261,7 +261,7 @@ def test_a_lesson_without_a_name_is_not_all_lessons(house: Path, capsys, word: s
 
 READING = """
 import argparse
-from scratchmm.commands.lessons import report
+from scratchmm.lesson import report
 from scratchmm.commands.training_sets import read_set
 parser = argparse.ArgumentParser()
 parser.add_argument("--data")

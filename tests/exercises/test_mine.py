@@ -133,8 +133,8 @@ def test_only_what_the_lesson_calls_is_named(room, fake, capsys):
 
 def test_mine_has_folders_of_its_own_and_the_library_s_figure_beside_it(room, fake, capsys):
     (room / "01_attention.py").write_text(
-        "from scratchmm.commands.lesson_options import LessonParser\n"
-        "from scratchmm.commands.lessons import report\n"
+        "from scratchmm.lesson import LessonParser\n"
+        "from scratchmm.lesson import report\n"
         "print(LessonParser('x').read('').folder('01'))\n"
         "report('digits found', 0.5, 0.25)\n"
     )

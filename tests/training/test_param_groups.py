@@ -62,7 +62,7 @@ def test_fit_walks_each_part_at_its_rate():
     before = [p.detach().clone() for p in model.parameters()]
     x = torch.rand(8, 3) + 0.5
     arguments = dict(steps=1, learning_rate=0.01, weight_decay=0.0, warmup=0.0)
-    curve = fit(model, lambda s: x, lambda m, x: m(x).sum(), rates={"1": 0.1}, **arguments)
+    curve = fit(model, lambda s: x, lambda m, x: m(x).sum(), lr_factors={"1": 0.1}, **arguments)
     rate = curve[0]["learning_rate"]
     moved = [(p - b).abs().max().item() for p, b in zip(model.parameters(), before)]
     assert moved == pytest.approx([rate, rate, 0.1 * rate, 0.1 * rate], rel=1e-3)
@@ -72,7 +72,7 @@ def test_a_checkpoint_of_other_rates_is_refused_and_one_of_the_same_goes_on(tmp_
     def run(folder, steps, rates, model):
         loss = lambda m, x: m(x).square().mean()  # noqa: E731
         return fit(model, lambda s: torch.full((2, 3), s + 1.0), loss, steps=steps,
-                   folder=folder, rates=rates, save_every=2, learning_rate=0.1)  # fmt: skip
+                   folder=folder, lr_factors=rates, save_every=2, learning_rate=0.1)  # fmt: skip
 
     torch.manual_seed(0)
     start = nn.Linear(3, 2).state_dict()
@@ -80,7 +80,7 @@ def test_a_checkpoint_of_other_rates_is_refused_and_one_of_the_same_goes_on(tmp_
     for model in models:
         model.load_state_dict(start)
     run(tmp_path / "a", 4, {"bias": 0.5}, models[0])
-    with pytest.raises(ValueError, match="'?rate of bias'?=0.5"):
+    with pytest.raises(ValueError, match="'?learning rate of bias'?=0.5"):
         run(tmp_path / "a", 4, {"bias": 0.25}, models[1])
     with pytest.raises(ValueError, match="rate of bias"):
         run(tmp_path / "a", 4, None, models[1])
@@ -151,11 +151,11 @@ def test_refusals():
     model = Two()
     for ask in (freeze, unfreeze, lambda m, part: param_groups(m, {part: 0.5})):
         with pytest.raises(
-            ValueError, match="^the model has no part 'pic' with parameters, but pict"
+            ValueError, match="^the model has no part 'pic' with parameters, but image, "
         ):
             ask(model, "pic")
     for rate in (0, -0.1):
         with pytest.raises(
-            ValueError, match=f"^rate of part 'words' is {rate} and must be a number abo"
+            ValueError, match=f"^learning rate factor of 'words' is {rate} and must be a number abo"
         ):
             param_groups(model, {"words": rate})

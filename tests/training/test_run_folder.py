@@ -112,7 +112,7 @@ def test_a_image_of_the_curve_that_fails_is_said_and_no_more(tmp_path):
     pytest.importorskip("matplotlib")
     (tmp_path / "curve.png").mkdir()
     said = []
-    assert len(run(tmp_path, say=said.append)) == 4
+    assert len(run(tmp_path, log=said.append)) == 4
     assert len(said) == 1 and said[0].startswith("There is no image of the curve: ")
     assert str(tmp_path / "curve.png") in said[0]
 

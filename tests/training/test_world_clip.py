@@ -70,5 +70,6 @@ def test_it_is_trained_as_it_is_asked_to_and_as_train_clip_trains(
     wanted = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     wanted |= {"batch": recipe.batch, "folder": tmp_path / "new", "gradients": True}
     wanted |= {"settings": {"scenes": 140}}
-    assert asked == {**options, **wanted}
+    wanted |= {"steps": 7, "seed": 3, "progress": True, "log": said.append}
+    assert asked == wanted
     assert said == ["Training a CLIP, 7 steps ..."] and not clip.model.training

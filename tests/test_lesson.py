@@ -7,27 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from scratchmm.commands import lesson_options, main
-from scratchmm.commands.lesson_options import LessonParser
+from scratchmm import lesson, plots
+from scratchmm.commands import main
+from scratchmm.lesson import LessonParser
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 LESSONS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
 
 
 def test_a_notebook_takes_flags_from_the_cell_or_the_environment(monkeypatch) -> None:
     monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
-    monkeypatch.setenv(lesson_options.FLAGS, "--quick --seed 4")
+    monkeypatch.setenv(lesson.FLAGS, "--quick --seed 4")
     assert LessonParser("A lesson.").read().seed == 4
     options = LessonParser("A lesson.").read("--steps 7")  # what stands in the cell counts
     assert (options.steps, options.seed, options.quick) == (7, 0, False)
-    monkeypatch.delenv(lesson_options.FLAGS)
+    monkeypatch.delenv(lesson.FLAGS)
     assert LessonParser("A lesson.").read().unjudged == ""
 
 
 def test_a_script_takes_its_command_line_even_beside_the_environment(tmp_path: Path) -> None:
     script = tmp_path / "mine.py"
     script.write_text(
-        "from scratchmm.commands.lesson_options import LessonParser\n"
+        "from scratchmm.lesson import LessonParser\n"
         "options = LessonParser('Mine.').read('--seed 1')\nprint(options.seed, options.quick)\n"
     )
     words = [sys.executable, str(script), "--quick", "--seed", "2"]
@@ -106,3 +107,41 @@ def test_what_a_lesson_cannot_do_is_one_sentence(capsys) -> None:
         assert main(["learn", "run", sound, *flags]) != 0
         err = capsys.readouterr().err
         assert err.startswith(f"error: {sentence}") and err.count("\n") == 1
+
+
+def test_importing_it_changes_nothing_and_a_script_that_reads_its_flags_ends_in_a_sentence(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import sys\nbefore = sys.excepthook\nfrom scratchmm.lesson import LessonParser\n"
+        "assert sys.excepthook is before\noptions = LessonParser('Mine.').read()\n"
+        "if options.quick:\n    raise ValueError('of my own code')\n"
+        "from scratchmm.files import read_json\nread_json(__file__)\n"
+    )
+
+    def ends(*flags: str) -> str:
+        words = [sys.executable, str(script), *flags]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and not done.stdout
+        return done.stderr
+
+    assert ends("--steps", "0") == "error: --steps 0 trains nothing: at least 1\n"
+    assert ends().startswith("error: line 1 of ") and ends().count("\n") == 1
+    assert ends("--quick").startswith("Traceback") and "of my own code" in ends("--quick")
+
+
+def test_a_notebook_keeps_its_way_to_show_errors(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    before = sys.excepthook
+    LessonParser("A lesson.").read("--quick")
+    assert sys.excepthook is before
+
+
+def test_the_folder_comes_with_the_style(tmp_path: Path, monkeypatch) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    with matplotlib.rc_context():
+        matplotlib.rcParams["figure.dpi"] = 33
+        LessonParser("A lesson.").read("").folder("05_clip")
+        assert matplotlib.rcParams["figure.dpi"] == plots.STYLE["figure.dpi"] != 33

@@ -1,25 +1,30 @@
-"""The flags of a lesson: the same in a shell, in a notebook and in an editor's cells.
+"""What every lesson begins and ends with: its flags, its folder, the style of its plots, its result.
 
     parser = LessonParser(__doc__)
     options = parser.read("")  # in a notebook, flags go here: "--quick --device cuda"
     out = options.folder("01_attention")
     steps = options.training_steps(400, quick=150)
+    ...
+    report("digits found", recall, 0.99, unjudged=options.unjudged)
 
 In a shell the command line counts. Elsewhere the lesson is no script and has none: the text given
 to `read` counts, and where it is empty the environment variable SCRATCHMM_FLAGS.
 """
 
 import argparse
+import json
 import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from scratchmm.commands import Parser, check_seed
+from scratchmm.plot_style import STYLE
+from scratchmm.refusals import Parser, check_seed, refused, sentence
 
 FLAGS = "SCRATCHMM_FLAGS"  # where a notebook's flags may stand, for all lessons
 MINE = "SCRATCHMM_MINE"  # set while a lesson runs on a learner's answers
+FIGURE_FILE = "SCRATCHMM_FIGURE_FILE"  # where a lesson leaves its result for who runs it
 
 
 class LessonOptions(argparse.Namespace):
@@ -66,9 +71,14 @@ class LessonOptions(argparse.Namespace):
         return Path(path + "_quick" * self.quick + steps + "_mine" * (MINE in os.environ))
 
     def folder(self, name: str) -> Path:
-        """The folder runs/NAME for the images of this run; it is made where it is missing."""
+        """The folder runs/NAME for the images of this run; it is made where it is missing.
+
+        Images are drawn in the library's style from here on, if matplotlib is in use.
+        """
         folder = self.place(f"runs/{name}")
         folder.mkdir(parents=True, exist_ok=True)
+        if "matplotlib" in sys.modules:
+            sys.modules["matplotlib"].rcParams.update(STYLE)
         return folder
 
 
@@ -97,10 +107,14 @@ class LessonParser(Parser):
     def read(self, flags: str = "") -> LessonOptions:
         """The options of this run: a script's from its command line, else those in `flags`.
 
-        Raises ValueError on a seed, a number of steps or a device that cannot be.
+        From here on a script ends in a sentence, not a traceback, where its user gave what cannot
+        be. Raises ValueError on a seed, a number of steps or a device that cannot be.
         """
         file = sys._getframe(1).f_globals.get("__file__")  # the lesson's
-        words = None if is_script(file) else shlex.split(flags or os.environ.get(FLAGS, ""))
+        script = is_script(file)
+        if script:
+            sys.excepthook = in_a_sentence
+        words = None if script else shlex.split(flags or os.environ.get(FLAGS, ""))
         options = self.parse_args(words, LessonOptions())
         check_seed(options.seed)
         self._check(options)
@@ -128,3 +142,46 @@ def is_script(file: str | None) -> bool:
     (False, True)
     """
     return bool(file and sys.argv[0]) and Path(file or "").resolve() == Path(sys.argv[0]).resolve()
+
+
+def in_a_sentence(kind: Any, error: BaseException, trace: Any) -> None:
+    """Shows an error that ends a lesson: a sentence for what its user gave, else a traceback."""
+    if isinstance(error, Exception) and refused(error):
+        print(f"error: {sentence(error)}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def report(
+    name: str,
+    reached: float,
+    expected: float,
+    *,
+    quick: bool = False,
+    unjudged: str = "",
+    unit: str = "",
+    higher_is_better: bool = True,
+) -> None:
+    """The last line of a lesson: what was reached beside what was expected.
+
+    At full length a result that falls short (or is not a number) ends the script with status 1.
+    A quick run, or one of fewer steps, trains too little to be judged: it proves only that the
+    lesson runs. `unjudged` says which (see `LessonOptions`); quick=True is "quick run".
+
+    >>> report("accuracy", 0.98, 0.97)
+    accuracy: reached 0.98, expected at least 0.97
+    >>> report("seconds", 3.0, 2.5, unjudged="quick run", unit=" s", higher_is_better=False)
+    seconds: reached 3 s, expected at most 2.5 s (quick run: not judged)
+    """
+    unjudged = unjudged or "quick run" * quick
+    reached, expected = float(reached), float(expected)
+    side = "at least" if higher_is_better else "at most"
+    line = f"{name}: reached {reached:.4g}{unit}, expected {side} {expected:.4g}{unit}"
+    print(line + (f" ({unjudged}: not judged)" if unjudged else ""), flush=True)
+    if FIGURE_FILE in os.environ:
+        figure = {"name": name, "reached": reached, "expected": expected, "unit": unit}
+        figure["higher_is_better"] = higher_is_better
+        Path(os.environ[FIGURE_FILE]).write_text(json.dumps(figure), encoding="utf-8")
+    enough = reached >= expected if higher_is_better else reached <= expected
+    if not unjudged and not enough:  # written so that nan is not enough
+        raise SystemExit(f"{name} fell short of what the lesson expects")
