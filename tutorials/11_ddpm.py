@@ -1,9 +1,10 @@
-"""Lesson 11, DDPM: images drown in noise, and a network walks back.
+"""Lesson 11, DDPM: images are turned into noise, and a network learns the way back.
 
-Question: how can a network that only ever learned to see noise draw images that nobody has drawn?
+Question: how can a network that only ever learned to predict noise generate images that nobody has
+drawn?
 
-Time: about 3 minutes on two cores (`--quick`: about 15 s). Images go to runs/11_ddpm/ (`--quick`: to
-runs/11_ddpm_quick/; with `--data fashion_mnist` to runs/11_ddpm_fashion_mnist/).
+Time: about 3 minutes on two cores (`--quick`: about 15 s). Images go to runs/11_ddpm/ (`--quick`:
+to runs/11_ddpm_quick/; with `--data fashion_mnist` to runs/11_ddpm_fashion_mnist/).
 On real clothes: `--data fashion_mnist --root FOLDER` (or SCRATCHMM_DATA), about 3 minutes.
 Read beside it: scratchmm/diffusion/schedule.py and ddpm.py, then layers/image_blocks.py and
 diffusion/unet.py.
@@ -18,13 +19,14 @@ Denoising Diffusion Probabilistic Models (arXiv 2102.09672), section 3.2; U-Net 
 # # DDPM: from noise to images
 #
 # To turn an image into noise is easy: add a little, and again, until nothing is left to see (the
-# forward process). To go back (the reverse process) is hard, for it must be known what images look
-# like. But each step back is a small one, and
-# what it takes is one thing: to see how much of what lies there is noise. That can be learned from
-# examples without end, since everybody can add noise.
+# forward process). To go back (the reverse process) is hard, for it takes a model of what images
+# look like. But each step back is a small one, and it needs one thing only: a prediction of the
+# noise in the noisy image. That can be learned from examples without end, since noise can be added
+# to any image.
 #
-# By the end you can say how much of an image is left at each step, train a network that sees the
-# noise, walk back with it, and tell a sampler that is wrong from a network that is bad.
+# By the end you can say how much of an image is left at each step, train a network that predicts
+# the noise, run the reverse process with it, and tell a sampler that is wrong from a network that
+# is bad.
 
 # %%
 import math
@@ -70,7 +72,8 @@ larger = f"_{size}" * (size != 32)
 out = options.folder("11_ddpm" + "_fashion_mnist" * (not world) + larger)
 
 # %% [markdown]
-# The images: one large plain thing of the world each. Half of them stay aside, to be compared with.
+# The images: one large plain thing of the world each. 400 of them are held out, to be compared
+# with.
 
 
 # %%
@@ -88,25 +91,27 @@ count = 800 if quick else 8000
 images = draw_things(count) if world else load_fashion_mnist(options.root)[0][: 2 * count]
 aside, images = images[:400], images[400:]
 path = plots.image_grid(images[:16], None, out / "real.png", heading="real images")
-print(f"{len(images)} images {tuple(images.shape[1:])}; image: {path}")
+print(f"{len(images)} images {tuple(images.shape[1:])}; figure: {path}")
 
 # %% [markdown]
 # ## How much is left
 #
-# At step t a noisy image is x = sqrt(a) * image + sqrt(1 - a) * noise. One number, a (alpha-bar,
-# in the papers), says how much is left: its share of the variance. It falls from 1 to 0. A schedule
-# is the list of these numbers. What a single step takes is its **beta**: the share of noise that it
-# mixes in, so that of the image 1 - beta is left, and a is the product of all 1 - beta until there.
+# At timestep t a noisy image is x = sqrt(a) * image + sqrt(1 - a) * noise. One number, a
+# (alpha-bar, in the papers), says how much of the image is left: its share of the variance. It
+# falls from 1 to 0. The noise schedule is the list of these numbers; sqrt(a) is the signal rate,
+# sqrt(1 - a) the noise rate. A single step has its **beta**: the variance of the noise that it
+# mixes in, so that 1 - beta of the image's variance is left, and a is the product of all 1 - beta
+# up to there.
 #
-# **Question.** The first paper takes 1000 steps, and lets beta grow on a line, from 0.0001 to 0.02.
-# What happens if we take the same line in 100 steps? (The right figure is in decibels: 10 more are
-# ten times as much image to the noise, and 0 is as much of both.)
+# **Question.** The first paper takes 1000 steps, and lets beta grow linearly, from 0.0001 to 0.02.
+# What happens if we use the same linear schedule with 100 steps? (The right figure is in decibels:
+# 10 dB more is ten times the signal-to-noise ratio, and at 0 dB there is as much signal as noise.)
 
 # %%
 steps = 100
 schedules = {
-    "line, 1000 steps": schedule.linear_schedule(1000),
-    "line, 100 steps": schedule.linear_schedule(100),
+    "linear, 1000 steps": schedule.linear_schedule(1000),
+    "linear, 100 steps": schedule.linear_schedule(100),
     "cosine, 100 steps": schedule.cosine_schedule(steps),
 }
 
@@ -117,24 +122,24 @@ for (name, each), color in zip(schedules.items(), plots.LINES):
     axes[0].plot(way, each.alpha_bar, color=color, label=name)
     axes[1].plot(way, 10 * each.signal_to_noise.log10(), color=color)
     print(f"{name:18} left at the end: {each.alpha_bar[-1]:.2g} of the variance")
-axes[0].set(xlabel="share of the way", ylabel="a", title="how much is left")
-axes[1].set(xlabel="share of the way", ylabel="decibels", title="signal to noise")
+axes[0].set(xlabel="t / T", ylabel="alpha-bar", title="how much of the image is left")
+axes[1].set(xlabel="t / T", ylabel="decibels", title="signal-to-noise ratio")
 axes[1].axhline(0, color=plots.QUIET, linewidth=0.8, linestyle="--")
 axes[0].legend(frameon=False)
 print("figure:", plots.save(figure, out / "schedules.png"))
 
 # %% [markdown]
-# **Answer.** With the same line a third of the variance is still image at the end. Who would start
-# to walk back from pure noise would start in a place where training has never been. The line is
-# made for 1000 steps. The cosine fits any number, since it gives a itself, as the square of a
-# cosine over the way: it spends its steps evenly, and below the dashed line, where there is more
-# noise than image, it stays half of the way.
+# **Answer.** With the same linear schedule a third of the variance is still image at the end. A
+# sampler that starts from pure noise would give the network inputs that never occurred in training.
+# The linear schedule is made for 1000 steps. The cosine schedule fits any number, since it defines
+# a itself, as the square of a cosine of t / T: it spends its steps evenly, and half of them lie
+# below the dashed line, where there is more noise than image.
 #
 # ## Noise in one go
 #
-# Noise upon noise is noise: normal numbers add up to normal numbers, and their variances add up. So
-# nobody has to walk there; any step is reached in one go. **Question.** Take 60 small steps, and
-# take one go to step 60: will the two agree in mean and deviation?
+# Noise plus noise is noise: sums of Gaussians are Gaussian, and their variances add up. So the
+# small steps need not be taken one by one; any timestep is reached in one go. **Question.** Take 60
+# small steps, and go to step 60 at once: will the two agree in mean and deviation?
 
 # %%
 cosine = schedules["cosine, 100 steps"]
@@ -159,40 +164,42 @@ path = plots.image_grid(rows["noised"], titles, out / "noising.png", columns=len
 print("figure:", path)
 
 # %% [markdown]
-# **Answer.** They agree. Look at the film strip from the right: at which step do you first see a
-# thing? And at which one could you say which? What is large is drowned last, so it is what the walk
-# back decides first.
+# **Answer.** They agree. Look at the strip from the right: at which step do you first see a thing?
+# And at which one could you say which? Large structures are lost last, so the reverse process
+# decides them first.
 #
 # ## What time it is
 #
-# The network must know how much noise to expect. The number 57 alone is hard to hear: next to 58 it
-# is almost the same, and next to pixels it is huge. So a step is told as the hands of many clocks,
-# fast and slow, as positions were in lesson 02. (Here all cosines come before all sines; the UNet
-# below takes DDPM's own order, sines first. To a network that learns it is all the same.)
-# **Question.** Which hands tell 57 from 58, and which tell 20 from 80?
+# The network is conditioned on the timestep, since the timestep fixes how much noise there is. The
+# number 57 alone is a poor input: it is almost the same as 58, and it is huge beside pixels. So the
+# timestep is embedded as cosines and sines of many frequencies, fast and slow, as positions were in
+# lesson 02. (Here all cosines come before all sines; the UNet below takes DDPM's own order, sines
+# first. A network learns equally well from either.) **Question.** Which frequencies tell 57 from
+# 58, and which tell 20 from 80?
 
 # %%
-hands = sinusoids.cosines_first(torch.arange(steps) * 10, 64)  # 1000 ticks, however many steps
+hands = sinusoids.cosines_first(torch.arange(steps) * 10, 64)  # scaled to 0 ... 1000
 figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
 shown_hands = axis.imshow(hands.T, aspect="auto", vmin=-1, vmax=1)
-axis.set(xlabel="step", ylabel="hand", title="cosines above, sines below; fast to slow")
+axis.set(xlabel="timestep", ylabel="channel", title="cosines above, sines below; fast to slow")
 figure.colorbar(shown_hands, ax=axis).outline.set_visible(False)
 for hand in (0, 8, 16, 24, 31):
     turns = 1000 * 10_000 ** (-hand / 32) / (2 * math.pi)
-    print(f"hand {hand:2} turns {turns:6.2f} times on the whole way")
+    print(f"frequency {hand:2}: {turns:6.2f} periods over all timesteps")
 print("figure:", plots.save(figure, out / "clocks.png"))
 
 # %% [markdown]
-# **Answer.** Hands that turn often tell neighbours apart, but stand in the same place many times on
-# the way. Those that turn less than once tell early from late, and hardly move from one step to the
-# next. Together they tell everything. The slowest are made for longer ways than this one.
+# **Answer.** High frequencies tell neighbours apart, but take the same value at many timesteps.
+# Those of less than one period tell early from late, and hardly change from one timestep to the
+# next. Together they identify every timestep. The slowest are made for more timesteps than these.
 #
-# ## Blocks that hear the time
+# ## Blocks conditioned on the timestep
 #
-# The UNet, the network that will see the noise, is built of residual blocks: norm, silu,
-# convolution, and the same once more. (The norm is of groups: some channels of one image at a time
-# are brought to mean 0 and deviation 1. silu is x * sigmoid(x), a smooth relu.) The time is a
-# vector, the image a grid. **Question.** Where is there room for a vector in a grid?
+# The UNet, the network that will predict the noise, is built of residual blocks: group
+# normalisation, SiLU, convolution, and the same once more. (Group normalisation brings a group of
+# channels of one image at a time to mean 0 and deviation 1. SiLU is x * sigmoid(x), a smooth ReLU.)
+# The timestep embedding is a vector, the features are a grid. **Question.** How can a grid be
+# conditioned on a vector?
 
 # %%
 torch.manual_seed(seed)
@@ -201,23 +208,24 @@ block.second_norm.register_forward_hook(lambda layer, given, result: heard.appen
 grid = torch.randn(1, 8, 6, 6)
 for moment in torch.randn(2, 1, 16):
     block(grid, moment)
-change = heard[0] - heard[1]  # of what the second half of the block is given
+change = heard[0] - heard[1]  # of the input to the second norm
 print(
     "how much it changes, channel by channel:", [round(c, 2) for c in change[0, :, 3, 3].tolist()]
 )
 print(f"largest difference between two cells of a channel: {change.std(dim=(2, 3)).max():.1e}")
 
 # %% [markdown]
-# **Answer.** Between the two convolutions, one number a channel, the same at each cell: the time goes
-# through silu and a linear layer that makes as many numbers as there are channels. It says *how* to
-# look at things; it has nothing to say about *where*.
+# **Answer.** Between the two convolutions a bias is added, one number a channel, the same at each
+# cell: the timestep embedding goes through SiLU and a linear layer with as many outputs as there
+# are channels. It changes *how* features are computed; it carries nothing about *where*.
 #
 # ## Down and up
 #
-# A convolution of kernel 3 sees its neighbours only. To see a whole thing, the grid is made
-# smaller: half as high, half as wide, more channels. What is small is lost on the way. So on the
-# way up each block gets, beside its input, what the way down had at that size: the skip. The way up
-# begins where the way down ended, so the skip that was put aside last is taken first.
+# A convolution of kernel 3 covers neighbouring cells only. For a receptive field as large as a
+# whole thing, the grid is downsampled: half as high, half as wide, more channels. Small details are
+# lost by that. So each of the up blocks gets, beside its input, the features that the down blocks
+# had at that resolution: the skip connection. The up blocks begin where the down blocks ended, so
+# the skip that was stored last is used first.
 #
 # To save time, four pixels make one cell here (`F.pixel_unshuffle`): an image of 32 x 32 has 16 x
 # 16 cells of 12 numbers.
@@ -231,19 +239,19 @@ moment = unet.embed_time(cells[:2], torch.tensor([3, 70]))
 bottom, skips = unet.down(cells[:2], moment)
 for number, skip in enumerate(skips):
     print(f"skip {number}: {tuple(skip.shape[1:])}")
-print(f"bottom {tuple(bottom.shape[1:])}; {sum(p.numel() for p in unet.parameters()):,} parameters")
+print(f"middle {tuple(bottom.shape[1:])}; {sum(p.numel() for p in unet.parameters()):,} parameters")
 print("one Downsample:", tuple(Downsample(32)(skips[0]).shape[1:]))
 
 # %% [markdown]
 # ## One loss
 #
-# Training takes an image, a step at random, and noise at random; mixes them; and asks the network
-# for the noise. Its squared error is the whole loss, a simplified form of the bound on the
+# Training takes an image, a random timestep, and random noise; mixes them; and lets the network
+# predict the noise. The squared error is the whole loss, a simplified form of the bound on the
 # likelihood (the ELBO) that the paper derives. Nothing is sampled from the model in training.
 #
-# Before images, something that can be checked exactly: points in the plane that lie along a spiral,
-# a little beside it. Here we know what the *best possible* answer is: a formula. **Question.** Will
-# the loss of the best possible answer be zero?
+# Before images, something that can be checked exactly: points in the plane along a spiral, with a
+# little Gaussian noise of their own. Here the *best possible* prediction is known: a formula.
+# **Question.** Will the loss of the best possible prediction be zero?
 
 # %%
 angle = math.pi * torch.linspace(0.7**2, 3.5**2, 200).sqrt()
@@ -253,13 +261,13 @@ beside = 0.05  # deviation of a point from its place
 
 
 def real_points(count, generator):
-    """Points (count, 2): a place at random, and a little beside it."""
+    """Points (count, 2): a random place on the spiral, plus Gaussian noise."""
     places = torch.randint(len(curve), (count,), generator=generator)
     return curve[places] + beside * torch.randn(count, 2, generator=generator)
 
 
 def best(x, timesteps):
-    """The noise in x, as well as it can be known: the mean over all places it may come from."""
+    """The best prediction of the noise in x: its posterior mean over all places on the spiral."""
     left = cosine.at(timesteps).float()[:, None]
     variance = left * beside**2 + 1 - left
     apart = (x[:, None] - left.sqrt()[..., None] * curve).square().sum(dim=-1)
@@ -269,7 +277,7 @@ def best(x, timesteps):
 
 # %%
 class PointModel(nn.Module):
-    """Noisy points (B, 2) and their timesteps in, the noise (B, 2) out."""
+    """Noisy points (B, 2) and their timesteps in, the predicted noise (B, 2) out."""
 
     def __init__(self, width=128):
         super().__init__()
@@ -307,7 +315,7 @@ tests = real_points(1000 if quick else 4000, seeded(seed, 1))
 
 @torch.no_grad()
 def losses_at(model, moments, told=None):
-    """The loss at each of these timesteps; told: the timestep that the model hears instead."""
+    """The loss at each of these timesteps; told: a wrong timestep given to the model instead."""
     found = []
     for moment in moments:
         times = torch.full((len(tests),), moment)
@@ -326,30 +334,30 @@ print({name: round(each.mean().item(), 3) for name, each in loss.items()})
 figure, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 for (name, each), color in zip(loss.items(), plots.LINES):
     axes[0].plot(moments, each, color=color, label=name)
-axes[0].set(xlabel="step", ylabel="loss", title="how well noise can be seen", ylim=(0, 1.05))
+axes[0].set(xlabel="timestep", ylabel="loss", title="loss by timestep", ylim=(0, 1.05))
 axes[0].legend(frameon=False)
 wrong = torch.stack([losses_at(points, moments, told) for told in moments])
 excess = (wrong - loss["network"]).clamp(min=1e-3).log10()
 drawn = axes[1].imshow(excess, origin="lower", extent=(0, steps, 0, steps), vmin=-2, vmax=0.5)
-axes[1].set(xlabel="true step", ylabel="step it was told", title="loss added (log 10)")
+axes[1].set(xlabel="true timestep", ylabel="timestep given", title="loss added (log 10)")
 figure.colorbar(drawn, ax=axes[1]).outline.set_visible(False)
 print("figure:", plots.save(figure, out / "points_loss.png"))
 
 # %% [markdown]
 # **Answer.** No. Where a point has hardly any noise, the noise cannot be told from the point's own
-# place beside the curve, and even the best answer errs. A loss of diffusion does not go to zero,
-# and says little by itself; what counts is how far it is above the best. On the right: the same
-# network, told a wrong time. It costs most where there is little noise and much is expected, or
-# much and little is expected.
+# distance to the curve, and even the best prediction errs. A diffusion loss does not go to zero,
+# and means little by itself; what counts is how far it is above the best possible. On the right:
+# the same network, given a wrong timestep. It costs most where there is little noise and the
+# timestep stands for much, or the other way round.
 #
-# Images are trained by the same line. Two things are different. The network is asked for the
-# *velocity*, a mixture of noise and image, from which each of the two can be had: lesson 12 says
-# why, and with a cell of 12 numbers it learns faster. And beside the weights that learn, an
-# **exponential moving average** (EMA) of them is kept, which does not: after each step it goes a
-# small part of the way to where they are now. Each batch pulls the weights its own way, since it
-# has noise of its own; the average lies in the middle. Published models draw with it.
+# Images use the same loss. Two things are different. The network predicts the *velocity*, a mixture
+# of noise and clean image, from which each of the two can be computed: lesson 12 says why, and with
+# cells of 12 channels training is faster. And beside the trained weights an **exponential moving
+# average** (EMA) of them is kept: after each step it moves a small fraction of the way towards the
+# current weights. Each batch pulls the weights its own way, since it has noise of its own; the
+# average lies in the middle. Published models sample with it.
 #
-# **Question.** Which of the two will draw the better images? And does the loss know?
+# **Question.** Which of the two will generate the better images? And does the loss show it?
 
 # %%
 config = UNetConfig(channels=cells.shape[1], **sizes)
@@ -382,21 +390,21 @@ with torch.no_grad():
         )
         fresh, settled = F.pixel_unshuffle(aside, 2), {"noise": noise, "timesteps": times % steps}
         loss = ddpm.diffusion_loss(model, cosine, fresh, target="velocity", **settled)
-        print(f"{name} weights: loss {loss:.4f} on images that it has not seen")
+        print(f"{name} weights: loss {loss:.4f} on held-out images")
 means = [{"step": r["step"], "loss": sum(s["loss"] for s in rows[i : i + 20]) / 20}
          for i, r in enumerate(rows[:-20]) if i % 10 == 0]  # fmt: skip
 path = plots.curve(means or rows, out / "training.png", heading="UNet, mean of 20 steps")
 print("figure:", path)
 
 # %% [markdown]
-# **Question.** What is each skip worth? We take one away after the other from the trained network and
-# look at the loss on images that it has not seen, at little noise and at much.
+# **Question.** What is each skip connection worth? We zero one after the other in the trained
+# network and measure the loss on held-out images, at little noise and at much.
 
 
 # %%
 @torch.no_grad()
 def without(gone, moment):
-    """Loss at a timestep where skip number `gone` is zeros; None: all are there."""
+    """Loss at a timestep with skip number `gone` set to zero; None: with all of them."""
     kept = F.pixel_unshuffle(aside[:100], 2)
     times = torch.full((len(kept),), moment)
     noise = torch.randn(kept.shape, generator=seeded(seed, moment))
@@ -416,17 +424,17 @@ for gone in (None, *range(len(skips))):
     )
 
 # %% [markdown]
-# **Answer.** Those of the full grid are worth most: they carry what each cell looked like, and the
-# noise in it is exactly that.
+# **Answer.** Those of the full resolution are worth most: they carry the features of each cell, and
+# the noise is exactly what differs from cell to cell.
 #
 # ## Walking back
 #
-# If image and noisy image are both known, it is known where the noisy one was a step earlier: a
-# normal distribution, the posterior (its equation: `ddpm.posterior`). Its mean takes a part of each
-# of the two. The image is not known, but the network has a guess. So: guess the image, step to the
-# posterior's mean, add its noise, and guess anew. The cell below does one such step by hand, on one
-# number: it is 2.0, its guess 0. **Question.** Where does the first guess of all lie, when there is
-# nothing but noise to see?
+# If the clean image x0 and the noisy image are both given, the noisy image one step earlier has a
+# known distribution: a Gaussian, the posterior (its equation: `ddpm.posterior`). Its mean is a
+# weighted sum of the two. The clean image is not known, but the network predicts it. So: predict
+# x0, step to the posterior's mean, add its noise, and predict again. The cell below does one such
+# step by hand, on one number: x is 2.0, the predicted x0 is 0. **Question.** Where does the first
+# prediction of x0 lie, when the input is nothing but noise?
 
 # %%
 x, guess = torch.tensor([[2.0]]), torch.tensor([[0.0]])
@@ -439,7 +447,7 @@ for moment in (99, 75, 50, 25, 5, 0):
 
 # %%
 def scatter(axis, found, color):
-    """Points (count, 2), all panels to the same scale; a crowd in one place is shown large."""
+    """Points (count, 2), all panels to the same scale; many points in one place are shown large."""
     size = 0.6 if found.std() > 0.1 else 8
     axis.scatter(*found.T, s=size, color=color, linewidth=0)
     axis.set(xticks=[], yticks=[], xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), aspect="equal")
@@ -454,26 +462,26 @@ for column, moment in enumerate((90, 60, 40, 20, 8, 0)):
     step = film[steps - 1 - moment]
     for row, each in enumerate((step.x, step.start)):
         scatter(axes[row, column], each, plots.LINES[row])
-    axes[0, column].set_title(f"step {moment}")
-axes[0, 0].set_ylabel("the points")
-axes[1, 0].set_ylabel("the guess")
+    axes[0, column].set_title(f"timestep {moment}")
+axes[0, 0].set_ylabel("x")
+axes[1, 0].set_ylabel("predicted x0")
 print("figure:", plots.save(figure, out / "points_film.png"))
 spread = {
     moment: round(film[steps - 1 - moment].start.std().item(), 2) for moment in (99, 90, 60, 0)
 }
-print("deviation of the guesses, by step:", spread)
+print("deviation of the predicted x0, by timestep:", spread)
 
 # %% [markdown]
-# **Answer.** At step 90 they lie close together, near the middle of all points: who knows nothing
-# says the mean. Then they part, again and again, and the last steps only tidy up. Before that, at
-# step 99, they are wild: the network knows the noise almost exactly, but to have the guess from it
-# the little that is wrong is divided by the root of a, which is nearly nothing. The step hardly
-# heeds it yet.
+# **Answer.** At timestep 90 they lie close together, near the middle of all points: where the input
+# carries no information, the best prediction is the mean. Then they part, again and again, and the
+# last steps only refine. Before that, at timestep 99, they are wild: the predicted noise is almost
+# exact, but to compute x0 from it the small error is divided by the root of a, which is nearly
+# zero. The posterior's mean gives this x0 hardly any weight yet.
 #
 # Is the spiral right? For points this can be counted: the share that lies within three deviations
-# of the curve; how far a drawn point is from it, on average; and how far the whole crowd is from a
-# crowd of real points (the energy distance: 0 if both are spread alike, but for chance: what it is
-# between two real crowds stands in the first row).
+# of the curve; how far a sampled point is from it, on average; and how far the whole sample is from
+# a sample of real points (the energy distance: 0 if both have the same distribution; what chance
+# makes of it between two real samples stands in the first row).
 
 
 # %%
@@ -488,7 +496,7 @@ def away(found):
 
 
 def energy(found):
-    """Energy distance of points from real ones: twice the mean distance, less those inside."""
+    """Energy distance from real points: twice the mean distance between, less those within."""
     others = tests[len(tests) // 2 :]
     pairs = ((found, others), (found, found), (others, others))
     between, inside, outside = (torch.cdist(*pair).mean().item() for pair in pairs)
@@ -517,19 +525,19 @@ for name, found in crowds.items():
     tell(name, found)
 
 # %% [markdown]
-# What the network draws lies near the curve, if not as near as it should be. Look at the two last
-# rows: even with the best possible answers the points lie *too* close to the curve. The posterior's
-# noise is a bit too little where steps are large, since it takes the guess for certain. The other
-# choice of the paper, the variance beta of the step forward, is a bit more, and here it is closer
-# to the truth.
+# The network's samples lie near the curve, if not as near as they should. Look at the two last
+# rows: even with the best possible predictions the points lie *too* close to the curve. The
+# posterior's variance is a bit too small where steps are large, since it treats the predicted x0 as
+# certain. The other choice of the paper, the variance beta of the forward step, is a bit larger,
+# and here it is closer to the truth.
 #
-# Now images. **Question.** At which step will it be decided what is drawn?
+# Now images. **Question.** At which timestep is it decided what the image shows?
 
 # %%
 many = 6 if quick else 160
 shape = (many, *cells.shape[1:])
 noise_cells = torch.randn(shape, generator=seeded(seed, 4))
-velocity = {"target": "velocity", "clip": 1.0}  # images have bounds, so guesses are held to them
+velocity = {"target": "velocity", "clip": 1.0}  # images lie in [-1, 1], so predicted x0 is clamped
 started = time.perf_counter()
 walk = ddpm.ancestral_path(unet, cosine, noise_cells, generator=seeded(seed, 5), **velocity)
 film = [ddpm.Step(*(F.pixel_shuffle(part, 2) for part in step)) for step in walk]
@@ -545,25 +553,27 @@ for who in range(3):
     for row in ("x", "start"):
         for moment in (95, 80, 65, 50, 35, 20, 10, 0):
             strip.append(getattr(film[steps - 1 - moment], row)[who].clamp(-1, 1))
-            titles.append(f"step {moment}" if row == "x" else "its guess")
+            titles.append(f"step {moment}" if row == "x" else "predicted x0")
 path = plots.image_grid(torch.stack(strip), titles, out / "film.png")
 print("figure:", path)
-path = plots.image_grid(drawn[:48], None, out / "drawn.png", columns=12, heading="drawn")
+path = plots.image_grid(drawn[:48], None, out / "drawn.png", columns=12, heading="generated")
 print("figure:", path)
 strip = torch.cat([other[:8], drawn[:8]])
 titles = ["last weights"] * len(other[:8]) + ["average"] * len(drawn[:8])
 print("figure:", plots.image_grid(strip, titles, out / "average.png", columns=len(other[:8])))
 
 # %% [markdown]
-# **Answer.** The place stands in the guess while the image still shows nothing; then the colour;
-# the outline comes last. Each guess before is blurred: a mean of the images that could still be
-# meant. On the sheet colours and grounds are mostly right. Of the outlines many are between two
-# shapes: to agree on one across the whole image is what this network has learned least.
+# **Answer.** The predicted x0 has the place while the noisy image still shows nothing; then the
+# colour; the outline comes last. Each earlier prediction is blurred: a mean of the images that are
+# still possible. Among the generated images colours and backgrounds are mostly right. Of the
+# outlines many are between two shapes: one consistent shape across the whole image is what this
+# network has learned least.
 #
-# How good is a sheet? Eyes are kind. So a judge looks at it, a classifier of real images which has
-# never met this network (training/attribute_classifier.py): how far is the crowd of its features
-# from that of real images (FID, lesson 12)? Real against other real images are the floor, noise is
-# the ceiling. For clothes, which the judge does not know, the features are coarse pixels.
+# How good are they? The eye is lenient. So they are measured with an attribute classifier, trained
+# on real images only (training/attribute_classifier.py): how far is the distribution of its
+# features from that of real images (FID, lesson 12)? Real against other real images are the floor,
+# noise is the ceiling. For clothes, on which the classifier was not trained, the features are
+# coarse pixels.
 
 # %%
 if world:
@@ -573,20 +583,20 @@ if world:
 
 
 def features(found):
-    """What an image is told by: the judge's features, or for clothes the means of 4 x 4 pixels."""
+    """Features of an image: the classifier's, or for clothes the means of 4 x 4 pixels."""
     return judge.features(found) if world else F.avg_pool2d(found, 4).flatten(1)
 
 
 reference = features(aside[:200])
 chance = torch.randn(aside[:many].shape, generator=seeded(seed, 6)).clamp(-1, 1)
-crowds = {"real": aside[200 : 200 + many], "drawn": drawn, "last weights": other}
+crowds = {"real": aside[200 : 200 + many], "generated": drawn, "last weights": other}
 crowds["noise"] = chance
 distance = {name: fid(features(found), reference) for name, found in crowds.items()}
 ends = distance["noise"], distance["real"]
 
 
 def share_of_the_way(name):
-    """How far the FID of a crowd has come on the way from noise (0) to real images (1)."""
+    """Where the FID lies between that of noise (0) and that of real images (1)."""
     return (ends[0] - distance[name]) / (ends[0] - ends[1])
 
 
@@ -602,22 +612,23 @@ bars = axis.barh(list(distance), list(distance.values()), color=plots.LINES[0], 
 labels = [f"{value:.3g} ({share_of_the_way(name):.0%})" for name, value in distance.items()]
 axis.bar_label(bars, labels, padding=3, fontsize=8)
 axis.invert_yaxis()
-axis.set(xscale="log", xlabel="FID, each line ten times the one before (share of the way)")
-axis.set(title="how far from real images", xlim=(ends[1] / 3, ends[0] * 8))
+axis.set(xscale="log", xlabel="FID, log scale (in brackets: share of the way from noise)")
+axis.set(title="distance from real images", xlim=(ends[1] / 3, ends[0] * 8))
 axis.grid(axis="x", color=plots.QUIET, linewidth=0.4)
 print("figure:", plots.save(figure, out / "fid.png"))
 
 # %% [markdown]
-# **Answer.** Read the axis: it is logarithmic, since noise is hundreds of times as far as any image.
-# The share of the way counts from noise, so it is kind: at 0.98 a sheet is still eight times as far
-# from real images as other real ones are, and that is what the eye sees. The average wins nothing
-# here (in our run 30.9 against 29.5 for the last weights; compare average.png): the learning rate
-# has fallen to zero along a cosine, so that the last weights hardly moved and are nearly an average
-# themselves. It is where a long training keeps its rate that the average is the better one.
+# **Answer.** Read the axis: it is logarithmic, since noise is hundreds of times as far as any
+# image. The share of the way counts from noise, so it is lenient: at 0.98 the generated images are
+# still eight times as far from real images as other real ones are, and that is what the eye sees.
+# The average gains nothing here (in our run 30.9 against 29.5 for the last weights; compare
+# average.png): the learning rate has fallen to zero along a cosine, so that the last weights hardly
+# moved and are nearly an average themselves. The average is better where a long training keeps its
+# learning rate.
 
 # %% [markdown]
-# And what does the judge say that was drawn? The most certain ones and the least certain, with what
-# it takes them for.
+# And what does the attribute classifier predict for the generated images? The most certain ones and
+# the least certain, with the predicted colour and shape.
 
 # %%
 if world:
@@ -628,32 +639,32 @@ if world:
     chosen = line[:8] + line[-8:]
     titles = [f"{named['color'][i]} {named['shape'][i]} {sure[i]:.2f}" for i in chosen]
     path = plots.image_grid(drawn[chosen], titles, out / "judged.png")
-    print(f"sure of the shape (over 0.9): {(sure > 0.9).float().mean():.2f} of the drawn,")
-    print(f"{(real_sure > 0.9).float().mean():.2f} of the real; image: {path}")
+    print(f"certain of the shape (over 0.9): {(sure > 0.9).float().mean():.2f} of the generated,")
+    print(f"{(real_sure > 0.9).float().mean():.2f} of the real; figure: {path}")
 
 # %% [markdown]
 # ## Trains well, samples badly
 #
-# Training never draws. So what is wrong in a sampler, no loss will tell. Here are four ways to walk
-# that are wrong in one place each; the network stays as it is, and so does its loss.
+# Training never samples. So no loss shows what is wrong in a sampler. Here are four samplers that
+# are wrong in one place each; the network stays as it is, and so does its loss.
 #
-# - noise at the last step, too: the step that ends at the clean image;
-# - no noise at all: each time to the mean;
-# - the network is told the time one tenth of the way too late;
-# - the schedule of the walk is not the one it was trained on.
+# - noise is added at the last step, too: the step that ends at the clean image;
+# - no noise at all: each step goes to the mean;
+# - the network is given a timestep that is too large by a tenth of all steps;
+# - the sampler's schedule is not the one of training.
 #
-# **Question.** Which of them will be seen at once, and which hardly?
+# **Question.** Which of them is visible at once, and which hardly?
 
 
 # %%
 @torch.no_grad()
 def walk_back(model, x, fault="", **how):
-    """ancestral_sample, with one thing wrong."""
+    """ancestral_sample with one fault."""
     chance, keep = seeded(seed, 3), 0 if fault == "no noise" else 1
-    levels = schedules["line, 100 steps"] if fault == "other schedule" else cosine
+    levels = schedules["linear, 100 steps"] if fault == "other schedule" else cosine
     for moment in reversed(range(steps)):
         now = torch.full((len(x),), moment)
-        told = (now + steps // 10).clamp(max=steps - 1) if fault == "told too late" else now
+        told = (now + steps // 10).clamp(max=steps - 1) if fault == "late timestep" else now
         noise = keep * torch.randn(x.shape, generator=chance)
         step = ddpm.ancestral_step(levels, model(x, told), x, now, noise, **how)
         grain = levels.betas[0].sqrt().float() * (moment == 0 and fault == "noise at the end")
@@ -662,7 +673,7 @@ def walk_back(model, x, fault="", **how):
 
 
 # %%
-faults = ("", "noise at the end", "no noise", "told too late", "other schedule")
+faults = ("", "noise at the end", "no noise", "late timestep", "other schedule")
 crowds = {fault: walk_back(best, noise, fault) for fault in faults}
 for fault, found in crowds.items():
     tell(fault or "right", found)
@@ -672,7 +683,7 @@ figure, axes = plt.subplots(1, 5, figsize=(8, 2), layout="constrained")
 for axis, (fault, found) in zip(axes, crowds.items()):
     scatter(axis, found, plots.WRONG if fault else plots.RIGHT)
     axis.set_title(fault or "right")
-figure.suptitle("the best possible network, walked back with", fontsize=9)
+figure.suptitle("samples with the best possible network and", fontsize=9)
 print("figure:", plots.save(figure, out / "faults_points.png"))
 
 # %%
@@ -685,33 +696,35 @@ print("figure:", path)
 
 # %%
 parts = walked.split(few)
-print(" " * 17 + "levels (of 255) from the right walk   deviation from image to image")
+print(" " * 17 + "levels (of 255) from the right sampler  deviation from image to image")
 for fault, found in zip(faults, parts):
     levels = 127.5 * (found - parts[0]).square().mean().sqrt()
     print(f"{fault or 'right':17}{levels:20.1f} {found.std(dim=0).mean():30.3f}")
 
 # %% [markdown]
 # **Answer.** Without noise all points end in *one*, and all images in nearly the same: the first
-# step forgets where each came from, and nothing makes them differ again. Look at its row: all
-# points are near the curve, and by that figure it is perfect. Only the energy, which compares crowd
-# with crowd, gives it away. Told too late, or with another schedule, points lie farther from the
-# curve than they should, and images are things still; look at their grounds. The noise of the last
-# step is a few levels of 255, which is hardly seen beside the network's own grain: it takes a model
-# whose answer is known to find it. That is this lesson's last exercise.
+# step removes nearly all of the initial noise, and nothing makes them differ again. Look at its
+# row: all points are near the curve, and by that figure it is perfect. Only the energy distance,
+# which compares distributions, gives it away. With too late a timestep, or with another schedule,
+# points lie farther from the curve than they should, and images are things still; look at their
+# backgrounds. The noise of the last step is a few levels of 255, hardly visible beside the
+# network's own errors: it takes a model whose answer is known to find it. That is this lesson's
+# last exercise.
 
 # %% [markdown]
 # ## In the field's words
 #
-# Adding noise is the **forward (diffusion) process** q, walking back the **reverse process** p.
-# Both are Markov chains of Gaussians. The loss comes from a variational bound on the likelihood,
-# the **evidence lower bound** (ELBO): each step adds a KL divergence between the posterior
-# q(x_{t-1} | x_t, x_0) and p, which is a weighted squared error of the noise; DDPM leaves the
-# weights out (L_simple), which gives the noisy steps more say and better samples. The predicted
-# noise is the **score function** (score) up to a factor: score = -noise / sqrt(1 - alpha_bar), so
-# training is **denoising score matching**. The share left is **alpha-bar**, its ratio to the noise
-# the **signal-to-noise ratio** (SNR). Walking back with fresh noise is **ancestral sampling**. A
-# norm of groups of channels is **group normalisation**. Weights averaged over training are an
-# **exponential moving average** (EMA).
+# Adding noise is the **forward (diffusion) process** q, removing it step by step the **reverse
+# process** p. Both are Markov chains of Gaussians. The loss comes from a variational bound on the
+# likelihood, the **evidence lower bound** (ELBO): each step adds a KL divergence between the
+# posterior q(x_{t-1} | x_t, x_0) and p, which is a weighted squared error of the noise; DDPM leaves
+# the weights out (L_simple), which gives the noisy timesteps more weight, and better samples. The
+# predicted noise is the **score function** (score) up to a factor: score = -noise / sqrt(1 -
+# alpha_bar), so training is **denoising score matching**. The share of the image's variance that is
+# left is **alpha-bar**, its ratio to that of the noise the **signal-to-noise ratio** (SNR). The
+# reverse process with fresh noise at each step is **ancestral sampling**. A norm over groups of
+# channels is **group normalisation**. Weights averaged over training are an **exponential moving
+# average** (EMA).
 #
 # **Left out here:** Learned variances and the full bound in bits a dimension, classifier guidance,
 # other parameterisations of time (continuous SDEs and ODEs), attention at several resolutions, and
@@ -732,7 +745,7 @@ for fault, found in zip(faults, parts):
 # 2. Why may training jump to any t at once although the forward process has t steps?
 #
 # 3. Without noise in the reverse steps all samples end alike in DDPM, but DDIM uses no noise and
-#    draws different images. Where does the difference lie?
+#    generates different images. Where does the difference lie?
 
 # %% [markdown]
 # ## What was reached
@@ -742,5 +755,5 @@ points_near = near(draw(points))
 print(f"points near the curve: {points_near:.3f}, expected at least 0.85")
 if points_near < 0.85 and not options.unjudged:
     raise SystemExit("too few points lie near the curve")
-share = share_of_the_way("drawn")
+share = share_of_the_way("generated")
 report("share of the way from noise to real images, by FID", share, 0.93, unjudged=options.unjudged)

@@ -1,13 +1,13 @@
-"""Lesson 12, samplers and guidance: a trained model can be asked in many ways.
+"""Lesson 12, samplers and guidance: one trained model, many ways to sample from it.
 
-Question: what may a model predict, how many steps does an image need, how is it made to listen to
-the prompt, and by what figures does one judge images that nobody has drawn before?
+Question: what may a model predict, how many steps does an image need, how is it made to follow the
+prompt, and by what figures does one evaluate images that nobody has drawn before?
 
-Time: about 2 minutes on two cores where the shared models are there, otherwise up to 9 more to train
-them (`--quick`: about 20 s). The generator is kept in runs/generator/ (one that `generate` has trained
-is taken; it is the same), the judge in runs/judge/, a small CLIP in runs/clip/ (lesson 05's is taken
-if it is there); images go to runs/12_samplers_and_guidance/ (`--quick`: all of these names end in
-_quick).
+Time: about 2 minutes on two cores where the shared models are there, otherwise up to 9 more to
+train them (`--quick`: about 20 s). The generator is kept in runs/generator/ (one that `generate`
+has trained is taken; it is the same), the attribute classifier in runs/judge/, a small CLIP in
+runs/clip/ (lesson 05's is taken if it is there); images go to runs/12_samplers_and_guidance/
+(`--quick`: all of these names end in _quick).
 Read beside it: scratchmm/diffusion/ddpm.py, scratchmm/diffusion/ddim.py and
 scratchmm/diffusion/guidance.py, then scratchmm/metrics/fid.py and scratchmm/metrics/clip_score.py.
 Exercises: ddpm.target_of, ddpm.start_and_noise, ddim.ddim_step, guidance.guide,
@@ -22,13 +22,14 @@ Trained by a Two Time-Scale Update Rule (arXiv 1706.08500), equation 6, for FID;
 # %% [markdown]
 # # Samplers and guidance
 #
-# Lesson 11 trained a model to tell noise from image, and walked back one small step at a time.
-# Nothing in the trained weights says how long the steps must be, or that the answer has to be taken
-# as it comes. This lesson changes only how the model is *asked*, and measures what comes of it.
+# Lesson 11 trained a model to separate noise from image, and ran the reverse process one small step
+# at a time. Nothing in the trained weights fixes how long the steps must be, or that the prediction
+# has to be used as it is. This lesson changes only how the model is *sampled*, and measures what
+# comes of it.
 #
-# By the end you can turn any of the three predictions into the others, draw with a tenth of the
-# steps, walk from an image back to its noise, make a prompt count for more and say what that costs,
-# and judge a crowd of generated images by three figures that see different things.
+# By the end you can turn any of the three predictions into the others, sample with a tenth of the
+# steps, invert an image to its noise, give a prompt more weight and say what that costs, and
+# evaluate a set of generated images by three figures that measure different things.
 
 # %%
 import time
@@ -63,13 +64,13 @@ out = options.folder("12_samplers_and_guidance")
 # %% [markdown]
 # ## Three things to predict
 #
-# A noisy image is x = sqrt(a) * image + sqrt(1 - a) * noise, where a, alpha_bar, says how much of
-# it is image. Who has x and one of the two ingredients has the other one. So a model may be trained
-# to predict either; or the **velocity**, sqrt(a) * noise - sqrt(1 - a) * image.
+# A noisy image is x = sqrt(a) * x0 + sqrt(1 - a) * noise, where x0 is the clean image and a,
+# alpha_bar, says how much of x is image. From x and one of the two parts the other follows. So a
+# model may be trained to predict either; or the **velocity**, sqrt(a) * noise - sqrt(1 - a) * x0.
 #
-# **Question.** At which end of the schedule does the velocity look like the noise, and at which like
-# the image? Which one of the three targets can be read off x itself when hardly any noise is there?
-# Which one when hardly any image is left?
+# **Question.** At which end of the schedule does the velocity look like the noise, and at which
+# like the clean image? Which one of the three targets can be read off x itself when hardly any
+# noise is there? Which one when hardly any image is left?
 
 # %%
 seen, unseen = split_combinations()
@@ -82,16 +83,17 @@ for level in (0.98, 0.5, 0.02):
     alpha_bar = torch.tensor([level])
     rows.append(mix(start, noise, alpha_bar))
     rows += [ddpm.target_of(start, noise, alpha_bar, target) for target in ddpm.TARGETS]
-    titles += [f"x, alpha_bar {level}", "noise", "start", "velocity"]
+    titles += [f"x, alpha_bar {level}", "noise", "x0", "velocity"]
 sheet = torch.cat(rows) / 1.5  # what is beyond 1.5 is cut off
 print("figure:", plots.image_grid(sheet, titles, out / "targets.png", columns=4))
 
 # %% [markdown]
-# **Answer.** With little noise the velocity is nearly the noise; with much it is nearly the image,
-# in opposite colours. The start can be read off x above, the noise below: there a model has an easy
-# task, and at the other end a guess. The velocity is never to be read off: it is what is missing.
+# **Answer.** With little noise the velocity is nearly the noise; with much it is nearly the clean
+# image, in opposite colours. x0 can be read off x in the top row, the noise in the bottom row:
+# there the model's task is easy, and at the other end it can only estimate. The velocity can be
+# read off nowhere: it is what x does not show.
 #
-# **Question.** Each prediction is wrong by 0.1. By how much is the image wrong that follows from
+# **Question.** Each prediction is wrong by 0.1. How large is the error of the x0 that follows from
 # it? At little noise, and at much? (`ddpm.start_and_noise` does the conversion.)
 
 # %%
@@ -103,8 +105,8 @@ for target, color in zip(ddpm.TARGETS, plots.LINES):
     estimate = ddpm.start_and_noise(right + 0.1, mix(one, one, levels), levels, target)
     for axis, part in zip(axes, estimate):
         axis.plot(levels, (part - one).abs(), color=color, label=target)
-axes[0].set(title="how wrong the start is", yscale="log", ylim=(1e-3, 10), ylabel="error")
-axes[1].set(title="how wrong the noise is")
+axes[0].set(title="error of x0", yscale="log", ylim=(1e-3, 10), ylabel="error")
+axes[1].set(title="error of the noise")
 for axis in axes:
     axis.set(xlabel="alpha_bar: 0 all noise, 1 all image")
     axis.yaxis.set_major_formatter("{x:g}")
@@ -113,18 +115,19 @@ axes[1].legend(frameon=False, title="predicted, 0.1 wrong")
 print("figure:", plots.save(figure, out / "errors.png"))
 
 # %% [markdown]
-# **Answer.** Where x is all noise, a small mistake about the noise is a huge one about the image:
-# it is divided by sqrt(a). And where x is all image, the same happens to the noise. A mistake
-# about the velocity is turned, never enlarged: neither part is ever more wrong than the prediction.
-# That is why the generator of this lesson predicts it.
+# **Answer.** Where x is all noise, a small error of the predicted noise is a huge error of x0: it
+# is divided by sqrt(a). And where x is all image, the same happens to the noise. An error of the
+# velocity is rotated, never enlarged: neither part is ever more wrong than the prediction. That is
+# why the generator of this lesson predicts the velocity.
 #
-# ### A generator and its judge
+# ### A generator and an attribute classifier
 #
-# The generator turns a sentence into an image; it works on a small grid of numbers that becomes an
-# image at the end, the *latents*, of which lesson 13 tells. Its training has seen 52 of the 64
-# combinations of colour and shape. How much the prompt counts is its *scale*, 4 unless told: that
-# is guidance, to which this lesson comes below. The **judge** is a classifier of real images that
-# has never met the generator: it says what an image shows. First of all: can the judge be trusted?
+# The generator turns a sentence into an image; it works on a small grid of numbers that is decoded
+# to an image at the end, the *latents* of lesson 13. 52 of the 64 combinations of colour and shape
+# were in its training set. How much weight the prompt gets is the guidance *scale*, 4 by default:
+# this lesson comes to guidance below. The **attribute classifier** was trained on real images only,
+# never on generated ones: it predicts which colour, shape, size and texture an image shows. First
+# of all: can the classifier be trusted?
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
@@ -135,20 +138,20 @@ generator = open_generator(folder, others=[cache_folder()], progress=True, say=p
 judge = attribute_classifier.open_attribute_classifier(
     Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging
 )
-torch.set_grad_enabled(False)  # what is trained is only asked from here on
+torch.set_grad_enabled(False)  # from here on nothing but CLIP is trained
 model, schedule = generator.model, generator.model.schedule
 scenes = [sample_scene(rng, combinations=seen) for _ in range(300 if options.quick else 2000)]
 real = draw_many(scenes)
 trusted = attribute_classifier.accuracy(judge, scenes, real)
-print("the judge is right on", {name: round(share, 4) for name, share in trusted.items()})
+print("accuracy of the classifier:", {name: round(share, 4) for name, share in trusted.items()})
 if not options.quick and min(trusted["color"], trusted["shape"]) < 0.99:
-    raise SystemExit("a judge that is wrong in more than 1 of 100 must not judge: train it longer")
+    raise SystemExit("the attribute classifier is wrong in more than 1 of 100: train it longer")
 print(f"the generator predicts the {model.target}, on a schedule of {len(schedule)} steps")
 
 # %% [markdown]
-# Before the end there is an image already: from each prediction follows what the model takes the
-# clean image to be. **Question.** What does the first of these guesses look like, made of noise
-# alone? Which will be settled first, the colour or the shape?
+# Before the end there is an image already: from each prediction follows a predicted x0.
+# **Question.** What does the first of these look like, predicted from noise alone? Which will be
+# settled first, the colour or the shape?
 
 
 # %%
@@ -167,7 +170,7 @@ def prompts_of(pairs):
 
 
 def right(images, pairs):
-    """The shares of images whose colour, and whose shape, is what was asked for."""
+    """The shares of images with the colour, and with the shape, of the prompt."""
     found = judge.names(images)
     told = [zip(found[name], asked) for name, asked in zip(("color", "shape"), zip(*pairs))]
     return [sum(said == asked for said, asked in pair) / len(pairs) for pair in told]
@@ -181,7 +184,7 @@ guesses = [model.space.to_images(step.start).clamp(-1, 1) for step in path]
 settled = [right(images, asked) for images in guesses]
 strip = [0, 1, 2, 4, 6, 9, 13, 19]
 chosen = [i for i in (5, 60) if i < len(asked)]
-parts = {"x": [step.x for step in path], "start": [step.start for step in path]}
+parts = {"x": [step.x for step in path], "predicted x0": [step.start for step in path]}
 rows = {}
 for i in chosen:
     for name, latents in parts.items():
@@ -211,22 +214,23 @@ figure, axis = plt.subplots(figsize=(5.2, 2.8), layout="constrained")
 for part, name, color in zip(zip(*settled), ("colour", "shape"), plots.LINES):
     axis.plot(range(1, len(path) + 1), part, color=color, label=name)
 axis.set(xlabel="step of 20", xticks=(1, 5, 10, 15, 20), ylabel="share right", ylim=(0, 1.02))
-axis.set(title="what the judge sees in the guesses on the way")
+axis.set(title="attributes of the predicted x0, by the classifier")
 axis.legend(frameon=False, loc="lower right")
 print("figure:", plots.save(figure, out / "settled.png"))
 
 # %% [markdown]
-# **Answer.** The first guess is the mean of all that could still come, a blur in the prompt's colour.
-# The colour is settled within a few steps, the shape later, and the last steps change only grain.
+# **Answer.** The first predicted x0 is the mean of all images that are still possible, a blur in
+# the prompt's colour. The colour is settled within a few steps, the shape later, and the last steps
+# change only fine detail.
 #
 # ## Fewer steps
 #
-# DDPM walks through the whole schedule, and rolls dice at each step. DDIM takes x apart into start
-# and noise and mixes both anew at an earlier level, as much earlier as one likes, and with no dice
-# at all. It is the same model: nothing is trained again.
+# DDPM goes through the whole schedule, and adds random noise at each step. DDIM separates x into x0
+# and noise and mixes both again at an earlier timestep, as much earlier as one likes, without any
+# random noise. It is the same model: nothing is trained again.
 #
-# **Question.** All 200 steps against 50, 20, 10 and 5, from the same noise. Where will it begin to
-# hurt? And will the images be the same?
+# **Question.** All 200 steps against 50, 20, 10 and 5, from the same noise. Where does quality
+# begin to fall? And will the images be the same?
 
 # %%
 per_pair = 1 if options.quick else 6
@@ -279,13 +283,13 @@ for place, name in enumerate(("colour", "shape")):
     print(f"difference {some - many:+.3f} with a standard error of {error:.3f}: {verdict}")
 
 # %% [markdown]
-# **Answer.** The dice of DDPM make other images of the same noise; DDIM draws much the same ones
-# with 50, 20 and 10 steps, as the last column says. 20 steps are a tenth of the work of 200. With 5
-# the pixels have moved most, but the judge has hardly begun to mind. And to tell a difference of a
+# **Answer.** With its random steps DDPM makes other images from the same noise; DDIM makes much the
+# same ones with 50, 20 and 10 steps, as the last column shows. 20 steps are a tenth of the work of
+# 200. With 5 the pixels have changed most, but the attributes hardly. And to tell a difference of a
 # point or two from none would take thousands of images.
 #
-# Between both lies **eta**: 0 rolls no dice, 1 rolls DDPM's. **Question.** One noise, four tries
-# each: which rows will show four times the same?
+# Between both lies **eta**: 0 adds no random noise, 1 as much as DDPM. **Question.** The same
+# initial noise, four samples each: which rows will show four times the same?
 
 # %%
 times = ddim.spaced_timesteps(len(schedule), 20)
@@ -297,45 +301,46 @@ for eta in (0.0, 0.5, 1.0):
     settings = {"eta": eta, "generator": dice, **model.sampling()}
     latents = ddim.ddim_sample(predictor, schedule, same, times, **settings)
     rows[f"eta {eta}"] = model.space.to_images(latents)
-    print(f"eta {eta}: the tries differ by {rows[f'eta {eta}'].std(dim=0).mean():.3f} a pixel")
-sheet(rows, ["try 1", "try 2", "try 3", "try 4"], out / "eta.png")
+    print(f"eta {eta}: the samples differ by {rows[f'eta {eta}'].std(dim=0).mean():.3f} a pixel")
+sheet(rows, ["sample 1", "sample 2", "sample 3", "sample 4"], out / "eta.png")
 
 # %% [markdown]
-# **Answer.** Without dice, an image is a function of its noise. And a function of many small steps
-# can be walked backwards: from an image to the noise that it comes from. **Question.** Going back
-# needs the prediction at the *next*, noisier point, which is not known yet, so the model is asked
-# at that step's level about the point here. Will that matter more with few steps or with many?
+# **Answer.** Without random noise in the steps, an image is a function of its initial noise. And a
+# function of many small steps can be inverted: from an image to the noise that it comes from.
+# **Question.** The inverse needs the prediction at the *next*, noisier point, which is not known
+# yet, so the model gets the current point with the next timestep. Will that matter more with few
+# steps or with many?
 
 # %%
 scenes_back = [sample_scene(rng, combinations=[pair]) for pair in few[:6]]
 images = draw_many(scenes_back)
 latents = model.space.to_latents(images, torch.Generator().manual_seed(options.seed))
 predictor = generator.predictor(prompts_of(few[:6]), scale=1.0)
-rows = {"a real image": images, "the grid,\nno steps": model.space.to_images(latents)}
+rows = {"a real image": images, "autoencoder\nonly": model.space.to_images(latents)}
 for steps in (5, 20) if options.quick else (5, 20, 100):
     times = ddim.spaced_timesteps(len(schedule), steps)
     found = ddim.ddim_invert(predictor, schedule, latents, times, target=model.target)
     back = ddim.ddim_sample(predictor, schedule, found, times, **model.sampling())
-    rows[f"there and back,\n{steps} steps"] = model.space.to_images(back)
+    rows[f"inverted and\nsampled, {steps} steps"] = model.space.to_images(back)
     lost = (back - latents).square().mean().sqrt()
-    print(f"{steps:3} steps: the grid comes back with an error of {lost:.3f}, ", end="")
+    print(f"{steps:3} steps: the latents come back with an error of {lost:.3f}, ", end="")
     print(f"its noise has a deviation of {found.std():.2f}")
 sheet(rows, titles[:6], out / "inversion.png")
 
 # %% [markdown]
-# **Answer.** More with few: the error falls with the steps. What is found with few of them is no
-# noise that a die would roll, for its deviation should be 1. The second row is the grid's own loss,
-# with which the steps have nothing to do. With many steps it is *this* image's noise: editing
-# begins here.
+# **Answer.** More with few: the error falls with the steps. What is found with few of them is not
+# Gaussian noise, for its deviation should be 1. The second row is the loss of lesson 13's
+# autoencoder alone, with which the steps have nothing to do. With many steps the result is *this*
+# image's noise: editing begins here.
 #
 # ## Guidance
 #
-# The model has learned what images go with a prompt, but it hedges: some share of its images are
-# only roughly what was said. Guidance asks twice, with the prompt and without, and goes on in the
-# direction of the difference: without + scale * (with - without). Scale 1 is no guidance, 0 no
-# prompt.
+# The model is trained on the distribution of images for a prompt, but it follows the prompt only
+# loosely: a share of its images are only roughly what the prompt describes. Classifier-free
+# guidance evaluates the model twice, with the prompt and without, and extrapolates the difference:
+# without + scale * (with - without). Scale 1 is no guidance, 0 no prompt.
 #
-# **Question.** At which noise does the prompt make a difference to the prediction at all?
+# **Question.** At which noise level does the prompt change the prediction at all?
 
 # %%
 print(
@@ -356,18 +361,18 @@ for timestep in range(0, len(schedule), 10 if not options.quick else 60):
 # %%
 figure, axis = plt.subplots(figsize=(5.2, 2.6), layout="constrained")
 axis.plot(*zip(*(row.values() for row in heard)), color=plots.LINES[0])
-axis.set(xlabel="timestep: 0 hardly noise, the last one all noise", ylim=(0, None))
+axis.set(xlabel="timestep: 0 hardly any noise, the last one all noise", ylim=(0, None))
 axis.set(ylabel="difference / prediction", title="what the prompt changes")
 print("figure:", plots.save(figure, out / "heard.png"))
 
 # %% [markdown]
-# **Answer.** Most where there is much noise: little can be seen in x, and much must be said. In the
-# end the image speaks for itself. (At timestep 0 the curve rises once more, but not because the
-# prompt is heard there: the prediction, by which is divided, gets small, since so little noise
-# cannot be told from the image.)
+# **Answer.** Most where there is much noise: x carries little information, so the prediction
+# depends on the prompt. At the end x determines it alone. (At timestep 0 the curve rises once more,
+# but not because of the prompt: the prediction, by which is divided, gets small, since so little
+# noise cannot be told from the image.)
 #
-# **Question.** Colour and shape over the scale, on combinations that training has seen and on those
-# that it has not. Where is the best scale? Does more always help?
+# **Question.** Colour and shape over the scale, on combinations of the training set and on held-out
+# ones. Where is the best scale? Does more always help?
 
 # %%
 scales = (1.0, 8.0) if options.quick else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -392,20 +397,20 @@ for axis, place, what in zip(axes, (0, 1), ("colour", "shape")):
         shares = [swept[name, scale][place] for scale in scales]
         axis.plot(scales, shares, color=color, marker="o", markersize=3, label=name)
     axis.set(title=f"right {what}", xlabel="guidance scale", ylim=(0, 1.03))
-axes[0].set_ylabel("share, by the judge")
+axes[0].set_ylabel("share, by the classifier")
 axes[0].legend(frameon=False, loc="lower right", title="combinations")
 print("figure:", plots.save(figure, out / "sweep.png"))
 rows = {f"scale {scale:g}": guided["seen", scale][places] for scale in scales}
 sheet(rows, titles, out / "scales.png")
 
 # %% [markdown]
-# **Answer.** The first steps of the scale win most, and for shapes more than for colours. Then
-# little is won, or lost again: the difference is stretched further than any image of the training
-# reached. Look at a column of the sheet from top to bottom: one seed, drawn more and more as the
-# prompt says.
+# **Answer.** The first steps of the scale gain most, and for shapes more than for colours. Then
+# little is gained, or lost again: the difference is extrapolated beyond all images of the training
+# set. Look at a column of the figure from top to bottom: one seed, following the prompt more and
+# more closely.
 #
-# The best scale, chosen by the shapes of seen combinations, is drawn anew with other seeds: the
-# best of seven is partly luck, and luck is not drawn twice.
+# The best scale, chosen by the shapes of seen combinations, is evaluated again with other seeds:
+# the best of seven is partly luck, and luck does not repeat.
 
 # %%
 best = max(scales, key=lambda scale: swept["seen", scale][1])
@@ -422,11 +427,11 @@ for place, (what, goal) in enumerate((("colour", 0.9), ("shape", 0.8))):
 # %% [markdown]
 # ### Where it was said to be
 #
-# "On the left": does the model obey? No classifier is needed for that. The world has eight colours,
-# so the pixels of a colour can be found and their mean place measured (training/placed_colors.py;
-# in real images that is right to a hundredth of the width). **Question.** Chance puts half of the
-# things on the side asked for. Which will be harder: "a red star on the left", or "a red star left
-# of a blue ring", and why?
+# "On the left": does the image follow the prompt? No classifier is needed for that. The world has
+# eight colours, so the pixels of a colour can be found and their mean position measured
+# (training/placed_colors.py; in real images that is right to a hundredth of the width).
+# **Question.** Chance puts half of the things on the side named in the prompt. Which will be
+# harder: "a red star on the left", or "a red star left of a blue ring", and why?
 
 # %%
 sides = [place for place in placed_colors.PLACES for _ in range(2 if options.quick else 24)]
@@ -439,7 +444,7 @@ for scale in (1.0, 4.0):
     obeyed = placed_colors.at_places(images, colors, sides).float().mean().item()
     placed[scale] = obeyed
     named = ", ".join(f"{share:.2f}" for share in right(images, things))
-    print(f"scale {scale}: on the side asked for {obeyed:.3f} of {len(sides)}; ", end="")
+    print(f"scale {scale}: on the side named {obeyed:.3f} of {len(sides)}; ", end="")
     print(f"colour, shape {named}")
 
 
@@ -467,7 +472,7 @@ for scale in (1.0, 4.0):
     there = torch.cat(found, dim=1).isfinite().all(dim=1).float().mean()
     related[scale] = placed_colors.in_relation(images, ones, ways, others).float().mean().item()
     print(f"scale {scale}: both colours there {there:.3f}, ", end="")
-    print(f"and as asked {related[scale]:.3f} of {len(ways)}")
+    print(f"and placed as described {related[scale]:.3f} of {len(ways)}")
 
 # %%
 columns = 6
@@ -481,22 +486,23 @@ drawn_there |= {
 sheet(drawn_there, [f"seed {i}" for i in range(columns)], out / "places.png")
 
 # %% [markdown]
-# **Answer.** The relation: both things must be there, each with its own colour, and the sentence must
-# be taken apart (who is left of whom?). A place is one more property of one thing. What it takes is
-# sentences that name places: of those that `captions.describe` picks about one thing, one in
-# fifteen does, and a generator trained on them drew the same image for "at the top" and "at the
-# bottom", seed by seed. Most sentences of this one's training say where things lie
-# (data/world/captioned.py). And a place must be able to mean something else in each cell: the
-# sentence is laid out over the grid (`PlacedWords` in diffusion/text_unet.py), besides being added
-# to the time, which is the same everywhere. Colours and sides of two things are as asked; their
-# shapes, half as large, are rough, and now and then one is there twice: look at the lower half of
-# the sheet.
+# **Answer.** The relation: both things must be there, each with its own colour, and the structure
+# of the sentence matters (which is left of which?). A place is one more property of one thing. What
+# it takes is captions that name places: of those that `captions.describe` picks about one thing,
+# one in fifteen does, and a generator trained on them generated the same image for "at the top" and
+# "at the bottom", seed by seed. Most captions of this one's training set name places
+# (data/world/captioned.py). And a place must have a different effect in each cell: the text
+# embedding is projected to every cell of the grid (`PlacedWords` in diffusion/text_unet.py),
+# besides being added to the timestep embedding, which is the same everywhere. Colours and sides of
+# two things are as described; their shapes, half as large, are rough, and now and then one is there
+# twice: look at the lower half of the figure.
 #
 # ### What to stay away from
 #
-# Guidance goes away from the empty prompt. Any other may stand there: a **negative prompt**, a
-# direction to avoid. **Question.** Things of the world are small or large. If `a blue square` is
-# drawn away from `a small blue square`, what will come? And away from `a large blue square`?
+# Guidance moves away from the prediction for the empty prompt. Any other prompt may take its place:
+# a **negative prompt**, a direction to avoid. **Question.** Things of the world are small or large.
+# What comes of the prompt `a blue square` with the negative prompt `a small blue square`? And with
+# `a large blue square`?
 
 # %%
 count = 8 if options.quick else 48
@@ -505,25 +511,25 @@ for size in ("", "small ", "large "):
     away = f"a {size}blue square" if size else ""
     images = draw(["a blue square"] * count, negative=away, scale=2.0, steps=SWEEP)
     found = {name: dict(Counter(told)) for name, told in judge.names(images).items()}
-    print(f"away from {away!r}: {found['size']}, {found['color'].get('blue', 0)} of {count} blue")
-    rows[f"away from\n{away or 'no prompt'}"] = images[:8]
+    print(f"negative {away!r}: {found['size']}, {found['color'].get('blue', 0)} of {count} blue")
+    rows[f"negative:\n{away or 'no prompt'}"] = images[:8]
 sheet(rows, [], out / "negative.png")
 
 # %% [markdown]
-# **Answer.** Away from the large ones mostly small ones come; away from the small ones nothing is
-# won, as hardly any were small. Blue stands on both sides of the difference and cancels, so that
+# **Answer.** Away from the large ones come mostly small ones; away from the small ones nothing is
+# gained, as hardly any were small. Blue stands on both sides of the difference and cancels, so that
 # guidance no longer pushes towards it: at this scale the colour holds all the same, as the last
-# number of each line says.
+# number of each line shows.
 #
 # ## Prompts left out
 #
-# The second question, the one without a prompt, is asked of the same model. Where does it know from
-# what images look like when nothing is said? In training, one prompt in ten was replaced by the
-# empty one (`guidance.prompt_dropout`).
+# The unconditional prediction, the one without a prompt, comes from the same model. How was it
+# trained to make one? In training, one prompt in ten was replaced by the empty one
+# (`guidance.prompt_dropout`).
 #
-# **Question.** A prompt is its tokens *and* the mask that says which of them are real. (The empty one
-# has two: the token at the start and the one at the end.) What if the tokens were replaced and the
-# mask was forgotten?
+# **Question.** A prompt is its tokens *and* the mask that says which of them are real. (The empty
+# one has two: the token at the start and the one at the end.) What if the tokens were replaced and
+# the mask was forgotten?
 
 # %%
 tokens, real_tokens = generator.tokens(prompts_of(pairs := seen[:20]))
@@ -548,27 +554,27 @@ for name, other in {"the prompt": told, "the mask alone": half}.items():
     print(f"{name} moves the prediction by {apart:.3f}")
 nothing_said = draw([""] * (8 if options.quick else 48), scale=1.0)
 found = judge.names(nothing_said)
-print("with nothing said:", dict(Counter(found["color"])), dict(Counter(found["shape"])))
+print("with the empty prompt:", dict(Counter(found["color"])), dict(Counter(found["shape"])))
 few_of = nothing_said[:16]
 names = [f"{color} {shape}" for color, shape in zip(found["color"], found["shape"])][:16]
-heading = "drawn of the empty prompt, and what the judge takes it for"
+heading = "generated from the empty prompt, and the predicted attributes"
 print("figure:", plots.image_grid(few_of, names, out / "empty_prompt.png", heading=heading))
 
 # %% [markdown]
-# **Answer.** With a forgotten mask the model listens to padding: a third thing, neither the prompt
-# nor nothing, and guidance would go away from that. (Here one in five was dropped, to see some.)
-# With the empty prompt it draws something or other, in many colours.
+# **Answer.** With a forgotten mask the model attends to padding: a third condition, neither the
+# prompt nor the empty one, and guidance would move away from that. (Here one in five was dropped,
+# to see some.) With the empty prompt it generates things of many kinds, in many colours.
 #
 # ## How far from real
 #
-# The judge counts what is right, image by image. It does not see that all stars are the same
-# star. FID compares crowds: means m and covariances C of the judge's features, 64 numbers an image,
-# of generated images and of real ones of the same kind. Both crowds are taken for normal
-# distributions, and the distance is |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)), where the root is
-# that of a matrix, not of its entries.
+# The attribute classifier counts what is right, image by image. It does not measure whether all
+# stars are the same star. FID compares distributions: means m and covariances C of the classifier's
+# features, 64 numbers an image, of generated images and of real ones of the same kind. Both are
+# taken for normal distributions, and the distance is |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)),
+# where the root is that of a matrix, not of its entries.
 #
 # **Question.** A distance has no unit. Between which two figures will it lie? And as guidance makes
-# images more right, will it make the crowd more like the real one?
+# more images right, will it bring their distribution closer to the real one?
 
 # %%
 crowd = len(tests["seen"])
@@ -576,7 +582,7 @@ reference = judge.features(real)
 
 
 def distance(images):
-    """FID of the first images, as many in each crowd, to the same real ones."""
+    """FID of the first images, as many in each set, to the same real ones."""
     return fid.fid(judge.features(images[:crowd]), reference)
 
 
@@ -585,15 +591,15 @@ again = [sample_scene(rng, combinations=[pair]) for pair in tests["seen"]]
 ends = {"real, other ones": distance(draw_many(again))}
 dirt = torch.rand(crowd, 3, 32, 32, generator=torch.Generator().manual_seed(options.seed))
 ends["noise"] = distance(2 * dirt - 1)
-print(f"each crowd has {crowd} images, the real one {len(real)}")
+print(f"each set has {crowd} images, the real one {len(real)}")
 figures = ends | {name: distance(images) for name, images in drawn.items()}
 print({name: round(value, 1) for name, value in figures.items()})
-print(f"|m1 - m2|^2 + trace(...) of a crowd to itself: {fid.fid(reference, reference):.2g}")
+print(f"|m1 - m2|^2 + trace(...) of a set to itself: {fid.fid(reference, reference):.2g}")
 
 
 # %%
 def spread(images, pairs):
-    """How far apart the judge's features of different images of the same combination are."""
+    """The mean distance of the features of different images of the same combination."""
     features, apart = judge.features(images), []
     for pair in dict.fromkeys(pairs):
         own = features[[i for i, other in enumerate(pairs) if other == pair]]
@@ -634,11 +640,11 @@ other.set_ylabel("spread / real", color=plots.LINES[1])
 print("figure:", plots.save(figure, out / "fid.png"))
 
 # %% [markdown]
-# **Answer.** Between other real images (not 0: few images make every crowd a little different)
-# and noise. Both ends belong beside any FID. And it disagrees with the judge: with more guidance
-# images are more often right, and the crowd is further from the real one. Most are large, and
-# alike: what the prompt leaves open is no longer left open. **Question.** Can you see it in eight
-# of them?
+# **Answer.** Between other real images (not 0: with few images every set is a little different) and
+# noise. Both ends belong beside any FID. And it disagrees with the attribute classifier: with more
+# guidance images are more often right, and their distribution is further from the real one. Most
+# are large, and alike: what the prompt leaves open no longer varies. **Question.** Can you see it
+# in eight of them?
 
 # %%
 rows = {}
@@ -649,15 +655,14 @@ rows["real ones"] = draw_many(examples)
 sheet(rows, [], out / "diversity.png")
 
 # %% [markdown]
-# **Answer.** Sizes and textures: real rings have all of them. And a scale too high may leave what
-# any image of the training looked like: colours inside out, light where there was none. Neither
-# figure alone says which scale is right; who wants one good image takes a higher scale than who
-# wants a crowd.
+# **Answer.** Sizes and textures: real rings have all of them. And too high a scale may lead outside
+# of the training distribution: inverted colours, light where there was none. Neither figure alone
+# says which scale is right; for one good image take a higher scale than for a varied set.
 #
 # ## Does it show what was said
 #
-# The judge knows only this world's 64 combinations. CLIPScore needs no list: a CLIP (lesson 05)
-# says how near an image is to any sentence, as 2.5 * max(cosine, 0).
+# The attribute classifier has only this world's 64 combinations. CLIPScore needs no list: it is the
+# similarity of an image and any sentence by a CLIP (lesson 05), 2.5 * max(cosine, 0).
 
 # %%
 smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
@@ -702,29 +707,28 @@ told = judge.names(images)["shape"]
 good = torch.tensor([said == shape for said, (_, shape) in zip(told, asked)])
 for name, chosen in {"right": good, "wrong": ~good}.items():
     mean = points["its prompt"][chosen].mean()
-    print(
-        f"where the judge finds the shape {name}: its prompt {mean:.2f}, {int(chosen.sum())} images"
-    )
+    print(f"shape {name} by the classifier: its prompt {mean:.2f}, {int(chosen.sum())} images")
 path = plots.bars(means, out / "clip_score.png", heading="CLIPScore with", label="0 to 2.5")
 print("figure:", path)
 
 # %% [markdown]
-# **Answer.** Its own prompt first, a wrong colour far below a wrong shape: this CLIP thinks in
-# colours first, as lesson 05 has shown. Compare the last two lines: where they differ, two models
-# that never met agree on which images have failed. But a CLIPScore is one CLIP's opinion, and
-# cannot be compared with that of another.
+# **Answer.** Its own prompt first, a wrong colour far below a wrong shape: this CLIP separates
+# colours better than shapes, as lesson 05 has shown. Compare the last two lines: where they differ,
+# two separately trained models agree on which images have failed. But a CLIPScore depends on its
+# CLIP, and cannot be compared with that of another.
 
 # %% [markdown]
 # ## In the field's words
 #
-# Noise, start and velocity: **epsilon-prediction**, **x0-prediction** and **v-prediction**. DDIM
-# walks an ordinary differential equation, the **probability-flow ODE**, in large steps; walking it
-# backwards is **DDIM inversion**. Asking twice is **classifier-free guidance** (CFG), its strength
-# the guidance scale; in two conventions, u + s (c - u) here, and c + w (c - u) in the paper, with
-# s = 1 + w. Leaving prompts out in training: **conditioning dropout** (unconditional training).
-# Right images, alike images: the trade of **fidelity against diversity** (precision and
-# recall). Crowds are distributions of features, compared by the **Fréchet Inception distance**
-# (FID); here the features are a small classifier's.
+# To predict the noise, the clean image or the velocity: **epsilon-prediction**, **x0-prediction**
+# and **v-prediction**. DDIM integrates an ordinary differential equation, the **probability-flow
+# ODE**, in large steps; integrating it in the other direction is **DDIM inversion**. Extrapolating
+# from the unconditional to the conditional prediction is **classifier-free guidance** (CFG), its
+# strength the guidance scale; in two conventions, u + s (c - u) here, and c + w (c - u) in the
+# paper, with s = 1 + w. Leaving prompts out in training: **conditioning dropout** (unconditional
+# training). More images right, but more of them alike: the trade of **fidelity against diversity**
+# (precision and recall). Distributions of features are compared by the **Fréchet Inception
+# distance** (FID); here the features are a small classifier's.
 #
 # **Left out here:** Higher-order solvers (DPM-Solver, Heun), distillation to one step, dynamic
 # thresholding and rescaled guidance, Inception features and the sample sizes (50,000) at which
@@ -747,15 +751,15 @@ print("figure:", path)
 # %% [markdown]
 # ## What was reached
 #
-# Go on with the exercises of this lesson: `python -m scratchmm learn list`. Lesson 13 opens the
-# grid of numbers that all of this happened in.
+# Go on with the exercises of this lesson: `python -m scratchmm learn list`. Lesson 13 explains the
+# grid of latents that all of this happened in.
 
 # %%
 for what, shares in {"seen": fresh, "held out": held}.items():
     print(f"{what:9} right colour {shares[0]:.3f}, right shape {shares[1]:.3f}, at scale {best:g}")
 if fresh[1] < 0.8 and not options.unjudged:
-    print(f"8 of 10 shapes were the goal; this generator draws {10 * fresh[1]:.1f} of 10 right")
+    print(f"8 of 10 shapes were the goal; this generator gets {10 * fresh[1]:.1f} of 10 right")
 report(f"right colour at scale {best:g}", fresh[0], 0.9, unjudged=options.unjudged)
 report(f"right shape at scale {best:g}", fresh[1], 0.8, unjudged=options.unjudged)
-report("on the side asked for, at scale 4", placed[4.0], 0.9, unjudged=options.unjudged)
-report("two things as asked, at scale 4", related[4.0], 0.7, unjudged=options.unjudged)
+report("on the side of the prompt, at scale 4", placed[4.0], 0.9, unjudged=options.unjudged)
+report("two things placed as prompted, at scale 4", related[4.0], 0.7, unjudged=options.unjudged)

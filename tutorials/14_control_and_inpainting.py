@@ -1,11 +1,11 @@
 """Lesson 14, control and inpainting: where a thing is to be, and where nothing may change.
 
-Question: a sentence says what, but hardly where. How is a model told where to draw, and how is it
+Question: a sentence says what, but hardly where. How is a model conditioned on where, and how is it
 kept from changing what is already there?
 
-Time: about 1 minute on two cores with the generator and the judge of lesson 12 there, 9 more where
-they must be trained first (`--quick`: about 20 s). Images go to runs/14_control_and_inpainting/
-(`--quick`: to ..._quick/).
+Time: about 1 minute on two cores with the generator and the attribute classifier of lesson 12
+there, 9 more where they must be trained first (`--quick`: about 20 s). Images go to
+runs/14_control_and_inpainting/ (`--quick`: to ..._quick/).
 Read beside it: scratchmm/vision/canny.py, scratchmm/diffusion/controlnet.py, then
 scratchmm/diffusion/inpainting.py and scratchmm/diffusion/relevance.py.
 Exercises: canny.thin, controlnet.ZeroConvolution, controlnet.add_control, inpainting.blend
@@ -17,12 +17,13 @@ section 3; RePaint (arXiv 2201.09865), algorithm 1; SDEdit (arXiv 2108.01073).
 # %% [markdown]
 # # Control and inpainting
 #
-# "A red star": on which side, how large, turned which way? Words leave that open, and an image of
-# lines would say it at once. So this lesson gives a trained generator a second input, without
-# spoiling what it can do. Then the opposite: an image is there, and only one part of it may change.
+# "A red star": on which side, how large, turned which way? Words leave that open, and a control
+# image of lines would fix it at once. So this lesson gives a trained generator a second input,
+# without losing what it can do. Then the opposite: an image is given, and only one part of it may
+# change.
 #
-# By the end you can find edges as Canny did, steer a frozen model, one whose weights stay as they
-# are, with a copy of its own half, paint in a hole and prove that nothing else moved, and find the
+# By the end you can find edges as Canny did, control a frozen model, one whose weights stay as they
+# are, with a copy of its own encoder, fill a hole and prove that nothing else changed, and find the
 # hole from words.
 
 # %%
@@ -60,17 +61,19 @@ count = 8 if options.quick else 64  # images of each trial
 # %% [markdown]
 # ## Edges
 #
-# An edge is where brightness changes fast. That is a slope, and a slope is broad: blurred a little,
-# so that noise has none of its own, the border of a thing is a hill some pixels wide. Canny keeps
-# its ridge: a pixel stays if it is steeper than its two neighbours *along the slope*. Last, two
-# thresholds: what is steep for certain is an edge, and what is less steep is one if it leads there.
+# An edge is where brightness changes fast: where the gradient is large. The gradient is broad: in
+# an image that is blurred a little, so that noise adds no edges of its own, the border of a thing
+# is a ridge some pixels wide. Canny keeps its crest: a pixel stays if its gradient is larger than
+# that of its two neighbours *along the gradient* (non-maximum suppression). Last, two thresholds: a
+# pixel above the higher one is an edge, and one above the lower is an edge if it is connected to
+# such a pixel.
 #
 # **Question.** Of the pixels above the lower threshold, how many will the thinning leave?
 
 
 # %%
 def scenes_of(number, things, seed, texture="plain"):
-    """Scenes of combinations that training has seen, all things of one texture."""
+    """Scenes of seen combinations, all things of one texture."""
     rng, found = np.random.default_rng(seed), []
     while len(found) < number:
         scene = sample_scene(rng, things, split_combinations()[0])
@@ -87,30 +90,30 @@ kept = hysteresis(ridge, low=0.1, high=0.2).float()
 
 # %%
 broad, narrow = float((hill.magnitude > 0.1).sum()), float((ridge > 0.1).sum())
-print(f"steep pixels {broad:.0f}, on a ridge {narrow:.0f}: one in {broad / narrow:.1f}")
+print(f"above the threshold {broad:.0f}, after thinning {narrow:.0f}: 1 in {broad / narrow:.1f}")
 row = next(i for i, scene in enumerate(scenes) if scene.things[0].shape in ("star", "heart"))
 grain = torch.randn(images.shape, generator=seeded(options.seed, 9))
-dirty = images + 0.15 * grain  # a photograph has some: here is what the thresholds are for
+dirty = images + 0.15 * grain  # as in photographs: this is what the thresholds are for
 steep = slope(blur(dirty, sigma=1.0))
 lines = thin(steep.magnitude, steep.down, steep.across)
 sure = hysteresis(lines, low=0.1, high=0.2).float()
 weak, left = int((lines[row] > 0).sum()), int(sure[row].sum())
-print(f"with grain: {weak} pixels on a ridge, {left} after two thresholds")
+print(f"with noise: {weak} pixels after thinning, {left} after two thresholds")
 steps = [dirty, blur(dirty, 1.0), steep.magnitude, lines.sqrt(), sure, asked]
 shown = [step[row].expand(3, -1, -1) for step in steps]
 shown[2:] = [2 * step / step.max() - 1 for step in shown[2:]]
-titles = ["with grain", "blurred", "its slope", "the ridges", "after two thresholds", "the facts"]
+titles = ["with noise", "blurred", "gradient", "thinned", "after two thresholds", "ground truth"]
 print("figure:", plots.image_grid(torch.stack(shown), titles, out / "canny.png", columns=6))
 
 # %% [markdown]
-# **Answer.** About one of four: the hill is three or four pixels wide, and its ridge is one. On clean
-# images nearly all of that ridge is steep for certain. With grain, as in canny.png, everything has
-# little ridges; what the two thresholds (hysteresis) leave is the border.
+# **Answer.** About one of four: the ridge is three or four pixels wide, and its crest is one. On
+# clean images nearly all of that crest is above the higher threshold. With noise, as in canny.png,
+# there are small ridges everywhere; what the two thresholds (hysteresis) leave is the border.
 #
-# In this world there is something to compare with: the facts know where a thing ends. The two need
-# not meet in the same pixel, since a border lies *between* two. So an edge counts as right if the
-# other image has one at most a pixel away. Precision: the share of the found edges that are right;
-# recall: the share of those asked for that were found; F: their harmonic mean.
+# In this world there is a ground truth: the scene gives the outline of each thing. The two need not
+# meet in the same pixel, since a border lies *between* two. So an edge counts as right if the other
+# image has one at most a pixel away. Precision: the share of the found edges that are right;
+# recall: the share of the true edges that were found; F: their harmonic mean.
 #
 # **Question.** Things may also be striped or dotted. What happens to each of the three?
 
@@ -134,18 +137,19 @@ told = agreement(canny(draw_many(others)), control_images(others, "edges"))
 say("Canny, striped and dotted", told)
 
 # %% [markdown]
-# **Answer.** Canny sees the stripes, and to the facts they are no edges: precision falls, recall
-# hardly, and F lies between. What follows uses plain things, so that the judging of edges by Canny
-# is not the weak point.
+# **Answer.** Canny finds the borders of the stripes, which are no edges in the ground truth:
+# precision falls, recall hardly, and F lies between. What follows uses plain things, so that Canny
+# is not the weak point of the evaluation.
 #
 # ## At first nothing
 #
-# The generator of lessons 12 and 13 draws from words. Its way down and its middle are copied; the
-# copy also sees the lines, and what it has to say is added to what the frozen original's skips
-# carry, and to what comes out of its middle. Before it is added, each goes through a convolution of
-# its own whose weights and bias are zero.
+# The generator of lessons 12 and 13 is conditioned on text. Its down blocks and its middle are
+# copied; the copy's input is also the control image, and its outputs are added to the frozen
+# original's skip connections, and to the output of its middle. Before it is added, each goes
+# through a convolution of its own whose weights and bias are zero: a zero convolution.
 #
-# **Question.** What does the model draw before the copy is trained? And can a layer of zeros learn?
+# **Question.** What does the model generate before the copy is trained? And can a layer of zeros
+# learn?
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
@@ -163,17 +167,17 @@ without = generator.draw(prompts, seeds=seeds)
 new = build(generator, "edges", seed=options.seed)
 alone = generator.draw(prompts[:8], seeds=seeds[:8])
 same = torch.equal(new.draw(prompts[:8], asked[:8], seeds=seeds[:8]), alone)
-print("untrained control draws what the generator draws, bit for bit:", same)
+print("untrained control gives the generator's own images, bit for bit:", same)
 if not same:
-    raise SystemExit("a control that has learned nothing changes what is drawn")
+    raise SystemExit("an untrained control changes the generated images")
 ours, base = (sum(p.numel() for p in m.parameters()) for m in (new.control, generator.model.unet))
 print(f"{ours} parameters to train beside {base} that stay as they are")
 
 # %% [markdown]
-# **Answer.** Exactly what it drew before. And it learns: the gradient of a weight is the gradient of
-# the output times the *input*, and the input is not zero. Only the copy before the zeros must wait
-# one step: what it would learn by comes back through them, times zero, until they are zeros no
-# more.
+# **Answer.** Exactly the same images as before. And it learns: the gradient of a weight is the
+# gradient of the output times the *input*, and the input is not zero. Only the copy before the
+# zeros must wait one step: its gradient comes back through them, times zero, until they are no
+# longer zero.
 
 # %%
 sizes = {"scenes": 200, "steps": 10} if options.quick else {}
@@ -185,12 +189,12 @@ drawn = control.draw(prompts, asked, seeds=seeds)
 # %% [markdown]
 # ## What edges decide
 #
-# Same prompts, same seeds: without control, and with. What was drawn is looked at by Canny, and its
-# edges are compared with those that were asked for.
+# Same prompts, same seeds: without control, and with. Canny finds the edges of the generated
+# images, and they are compared with those of the control images.
 
 # %%
 table = {"without control": without, "with control": drawn}
-table["the real images, squeezed"] = generator.model.space.to_images(
+table["real images, autoencoded"] = generator.model.space.to_images(
     generator.model.space.to_latents(images, seeded(options.seed, 0))
 ).detach()
 scores = {name: agreement(canny(batch), asked) for name, batch in table.items()}
@@ -199,15 +203,15 @@ for name, values in scores.items():
 
 # %%
 rows = torch.cat([2 * asked[:8].expand(-1, 3, -1, -1) - 1, without[:8], drawn[:8]])
-titles = [f"asked: {prompt}" for prompt in prompts[:8]]
+titles = [f"control: {prompt}" for prompt in prompts[:8]]
 titles += ["without"] * len(without[:8]) + ["with control"] * len(drawn[:8])
 print("figure:", plots.image_grid(rows, titles, out / "edges.png", columns=8))
 
 # %% [markdown]
-# The last row of the table is the ceiling: the real images, once through the autoencoder and back.
+# The last row of the table is the ceiling: the real images, encoded and decoded once.
 #
-# Lines have no colour, so that is the prompt's to decide. But both have a say in the shape.
-# **Question.** The lines are of one shape and the prompt asks for another. Whom does it obey?
+# Lines have no colour, so the prompt decides that. But both determine the shape. **Question.** The
+# lines are of one shape and the prompt names another. Which one does the model follow?
 
 # %%
 shift = [SHAPES[(SHAPES.index(scene.things[0].shape) + 3) % len(SHAPES)] for scene in scenes]
@@ -224,15 +228,15 @@ for scale in (1.0, 4.0):
     print(f"F of the edges {agreement(canny(torn), asked)[2]:.2f}")
 
 # %% [markdown]
-# **Answer.** Both, as the shares say: neither wins every time, and guidance shifts it towards the
-# prompt, since it stretches what the words change and leaves what the lines change as it is. Every
-# block hears the words, and the copy has learned from lines and words that never disagreed. The
-# edges are nearer to those asked for than they were without control: where the thing is and how
-# large, the lines decide.
+# **Answer.** Both, as the shares show: neither wins every time, and guidance shifts it towards the
+# prompt, since it enlarges the effect of the words and leaves that of the lines as it is. Every
+# block is conditioned on the words, and the copy was trained on lines and words that never
+# disagreed. The edges are closer to the control image than they were without control: where the
+# thing is and how large, the lines decide.
 #
-# Other images can steer as well, by the same network: depth, which in this flat world is a
-# silhouette, brighter the nearer it is, or a "pose", here a cross of lines that tells place and
-# size but not shape. `open_control(folder, generator, "pose")` trains that one.
+# Other control images work with the same network: depth, which in this flat world is a silhouette,
+# brighter the nearer it is, or a "pose", here a cross of lines that gives place and size but not
+# shape. `open_control(folder, generator, "pose")` trains that one.
 
 # %%
 kinds = torch.cat([control_images(scenes[:2], kind).expand(-1, 3, -1, -1) for kind in KINDS])
@@ -243,15 +247,16 @@ print("figure:", plots.image_grid(rows, titles, out / "kinds.png", columns=8))
 # %% [markdown]
 # ## Only in the hole
 #
-# Now an image is there, and one place in it is to show something else. The model knows nothing of
-# holes. So after every step, what lies outside is put back: the known image, with as much noise as
-# the step has left (`inpainting.blend`). The model sees it, and paints what goes with it.
+# Now an image is given, and one region of it is to show something else. The model was not trained
+# with holes. So after every step, what lies outside is put back: the known image, with the noise
+# level of that step (`inpainting.blend`). The next step is conditioned on it, and fills the hole
+# with what fits.
 #
 # All this happens in latents, where a cell stands for 8 x 8 pixels. A cell that the hole touches is
-# painted whole (`shrink_mask`), and in the end the original's pixels are pasted back (`paste`).
-# Were the hole not made of whole cells, the paste would cut off what was painted beyond its edge;
-# so here it is grown to whole ones first. And the generator's ground is a shade off: the painted
-# part is moved by the difference of medians on both sides of the hole's edge.
+# generated whole (`shrink_mask`), and in the end the original's pixels are pasted back (`paste`).
+# If the hole were not made of whole cells, the paste would cut off what was generated beyond its
+# edge; so here it is grown to whole cells first. And the generator's background is a shade off: the
+# generated part is shifted by the difference of medians on both sides of the hole's edge.
 #
 # **Question.** Is anything outside the hole changed, even by a little?
 
@@ -286,7 +291,7 @@ sampling = generator.model.sampling()
 
 # %%
 def shade_off(painted, images, holes):
-    """What to add to what was painted (B, 3, 1, 1) so that its edge goes on as the ground does."""
+    """What to add to the generated part (B, 3, 1, 1) so that its edge matches the background."""
     rims = grow_mask(holes, 2) & ~holes, holes & grow_mask(~holes, 2)
     medians = [
         kept.masked_fill(~rim, torch.nan).flatten(2).nanmedian(dim=2).values[..., None, None]
@@ -297,7 +302,7 @@ def shade_off(painted, images, holes):
 
 
 def fill(images, holes, prompts, repeats=2):
-    """What is under the holes (B, 1, 32, 32) painted anew, as the prompts say."""
+    """The images with their holes (B, 1, 32, 32) filled as the prompts say."""
     model, noise = generator.model, generator.noise(seeds[: len(images)])
     known = model.space.to_latents(images, seeded(options.seed, 1))
     cells = shrink_mask(holes, tuple(noise.shape[-2:]))
@@ -320,7 +325,7 @@ if not untouched:
 
 # %%
 def shown(images, wishes):
-    """The shares of images that show the colour, and the shape, that was wished for."""
+    """The shares of images with the colour, and with the shape, of the prompt."""
     told = judge.names(images)
     return [
         np.mean([said == wish[place] for said, wish in zip(told[name], wishes)])
@@ -330,27 +335,27 @@ def shown(images, wishes):
 
 for name, batch in (("before", before), ("after", after)):
     color, shape = shown(batch, wishes)
-    print(f"{name:7} the colour asked for {color:.2f}, the shape {shape:.2f}")
+    print(f"{name:7} the prompt's colour {color:.2f}, its shape {shape:.2f}")
 if color < 0.7 and not options.unjudged:
-    raise SystemExit(f"the hole shows the colour asked for in {color:.2f} of the images only")
+    raise SystemExit(f"the hole shows the prompt's colour in {color:.2f} of the images only")
 rows = torch.cat([before[:6], torch.where(holes[:6], 1.0, before[:6]), after[:6]])
 titles = ["before"] * len(before[:6]) + ["hole"] * len(before[:6]) + [f"{p}" for p in wanted[:6]]
 print("figure:", plots.image_grid(rows, titles, out / "holes.png", columns=len(before[:6])))
 
 # %% [markdown]
 # **Answer.** Nothing: what is pasted is the original, so this holds by construction, and is checked
-# all the same. Steps are walked twice here, with a jump back into noise between (`repeats=2`), so
-# that what is inside can follow what is around it. Inside, look for what fails: the model does not
-# know where the hole is, so a thing may lie across its edge and be cut there, and in a small hole a
-# ring ends as an arc. The colour is nearly always the one asked for, the shape less often (the
-# shares above): this generator draws whole images better than parts of them.
+# all the same. Each step is taken twice here, with a jump back to the noisier level between
+# (`repeats=2`), so that what is inside can adapt to what is around it. Inside, look for failures:
+# the mask is no input of the model, so a thing may lie across the hole's edge and be cut there, and
+# in a small hole a ring ends as an arc. The colour is nearly always that of the prompt, the shape
+# less often (the shares above): this generator makes whole images better than parts of them.
 #
 # ## A hole from words
 #
-# Who drew the hole? "The red star" says where it is to whoever can see. Here two things are in each
-# image, and one of them is named. The CLIP of lesson 05 scores how well an image goes with words.
-# Show it one window of the image after the other, all else covered with the ground's colour: where
-# the score rises, what the words speak of is seen.
+# Who draws the hole? "The red star" can say where it is, with a model that relates words and
+# images. Here two things are in each image, and one of them is named. The CLIP of lesson 05 scores
+# how well an image matches words. Give it one window of the image after the other, all else covered
+# with the background's colour: where the score rises, the window shows what the words name.
 
 # %%
 smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
@@ -360,7 +365,7 @@ clip = open_clip(
 
 
 def heat_of(image, words, patch=12):
-    """How much each pixel counts for the words."""
+    """The relevance of each pixel for the words."""
     meaning = clip.embed_texts([words])[0]
     return relevance_by_occlusion(
         lambda images: clip.embed_images(images) @ meaning, image, patch, alone=True
@@ -375,17 +380,17 @@ heats = [heat_of(image, name) for image, name in zip(crowded, names)]
 true = [masks(scene)[1] for scene in pairs]
 on_it = [bool(grow_mask(m[None, None], 1)[0, 0].flatten()[h.argmax()]) for h, m in zip(heats, true)]
 chance = float(torch.stack(true).float().mean())
-print(f"the warmest pixel lies on what the words name: {np.mean(on_it):.2f}, chance {chance:.2f}")
+print(f"the most relevant pixel lies on the thing named: {np.mean(on_it):.2f}, chance {chance:.2f}")
 
 # %%
 maps = torch.stack([2 * h.clamp(min=0) / h.max() - 1 for h in heats[:6]])[:, None]
 rows = torch.cat([crowded[:6], maps.expand(-1, 3, -1, -1)])
-titles = names[:6] + ["heat"] * len(maps)
+titles = names[:6] + ["relevance"] * len(maps)
 print("figure:", plots.image_grid(rows, titles, out / "words.png", columns=len(maps)))
 
 # %% [markdown]
-# And then what was found is painted anew, in images of one thing. Compare `found` with the thing:
-# where the heat has missed a part of it, the old colour stays beside the new one.
+# And then what was found is filled again, in images of one thing. Compare `found` with the thing:
+# where the relevance map has missed a part of it, the old colour stays beside the new one.
 
 # %%
 named = [article(f"{scene.things[0].color} {scene.things[0].shape}") for scene in old[:6]]
@@ -399,9 +404,9 @@ print("figure:", plots.image_grid(rows, titles, out / "replaced.png", columns=le
 # %% [markdown]
 # ## An image as the beginning
 #
-# There is a way without any hole: cover the whole image with noise, but not all the way, and let
-# the model clear it with another sentence. **Question.** With how much noise does the colour
-# change, and what else does?
+# There is a way without any hole: add noise to the whole image, but not up to the last timestep,
+# and let the model denoise it with another prompt. **Question.** With how much noise does the
+# colour change, and what else does?
 
 # %%
 start = generator.model.space.to_latents(images, seeded(options.seed, 3))
@@ -419,7 +424,7 @@ for strength, batch in zip(strengths, edited):
     color = np.mean([said == c for said, c in zip(judge.names(batch)["color"], turned)])
     lines = agreement(canny(batch), asked)[2]
     print(
-        f"strength {strength:.1f}: colour asked for {color:.2f}, F with the old edges {lines:.2f}"
+        f"strength {strength:.1f}: the prompt's colour {color:.2f}, F with the old edges {lines:.2f}"
     )
 few = min(4, count)
 rows = torch.stack([images[:few], *(batch[:few] for batch in edited)], dim=1).flatten(0, 1)
@@ -427,20 +432,19 @@ titles = [t for prompt in others[:few] for t in (f"to: {prompt}", *map(str, stre
 print("figure:", plots.image_grid(rows, titles, out / "strengths.png", columns=6))
 
 # %% [markdown]
-# **Answer.** At about half the strength. What has to be given up for the new colour is the old place
-# and shape: one number trades the one for the other. A hole keeps what is outside, and control
-# keeps the lines.
+# **Answer.** At about half the strength. The new colour costs the old place and shape: one number
+# trades the one for the other. A hole keeps what is outside, and control keeps the lines.
 
 # %% [markdown]
 # ## In the field's words
 #
 # **ControlNet**: a trainable copy of the encoder with **zero convolutions**, on a frozen base; the
-# kinds of hint are **conditioning maps** (edges, depth, pose). Edges by **Canny**: smoothing,
-# gradient, **non-maximum suppression**, double threshold with **hysteresis**. Filling a hole:
-# **inpainting**, here by **RePaint** (known pixels are noised and pasted at each step, with
+# kinds of control image are **conditioning maps** (edges, depth, pose). Edges by **Canny**:
+# smoothing, gradient, **non-maximum suppression**, double threshold with **hysteresis**. Filling a
+# hole: **inpainting**, here by **RePaint** (known pixels are noised and pasted at each step, with
 # **resampling jumps**). Starting from a noised image: **SDEdit** (image-to-image); its noise level
-# is the **denoising strength**. A mask from words is **text-driven segmentation** by differences
-# of predictions (as DiffEdit).
+# is the **denoising strength**. A mask from words is **text-driven segmentation** by differences of
+# predictions (as DiffEdit).
 #
 # **Left out here:** Real depth and pose estimators (here "depth" is a silhouette with a level a
 # thing, and "pose" a cross), models trained for inpainting with the mask as input, adapters
@@ -465,7 +469,7 @@ print("figure:", plots.image_grid(rows, titles, out / "strengths.png", columns=6
 
 # %%
 report(
-    "F of the edges asked for, with control",
+    "F of the edges, with control",
     scores["with control"][2],
     0.7,
     unjudged=options.unjudged,

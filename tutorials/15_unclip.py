@@ -1,13 +1,13 @@
-"""Lesson 15, unCLIP: from what an image means back to images.
+"""Lesson 15, unCLIP: from the embedding of an image back to images.
 
-Question: CLIP turns an image into a few numbers. What of the image is in them, can one draw it
-again from them, and can one guess them from a sentence?
+Question: CLIP encodes an image as a few numbers. What of the image is in them, can it be generated
+again from them, and can they be predicted from a sentence?
 
 Time: about 1 minute on two cores where all models are there; the CLIP, the prior and the decoder
-train for 2 to 3 minutes on the first run, the generator and the judge of lesson 12 for 9 more
-where they are missing (`--quick`: about 20 s). The models are kept in runs/unclip/, runs/generator/
-and runs/judge/ (lesson 05's CLIP is taken if it is there); images go to runs/15_unclip/
-(`--quick`: all of these names end in _quick).
+train for 2 to 3 minutes on the first run, the generator and the attribute classifier of lesson 12
+for 9 more where they are missing (`--quick`: about 20 s). The models are kept in runs/unclip/,
+runs/generator/ and runs/judge/ (lesson 05's CLIP is taken if it is there); images go to
+runs/15_unclip/ (`--quick`: all of these names end in _quick).
 Read beside it: scratchmm/diffusion/unclip.py, then scratchmm/diffusion/prior.py.
 Exercises: prior.slerp, prior.closest (`python -m scratchmm learn check prior.slerp`).
 Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2204.06125).
@@ -16,14 +16,14 @@ Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2
 # %% [markdown]
 # # unCLIP
 #
-# Lesson 05 trained CLIP to bring an image and its sentence to the same place: an **embedding** of
-# unit length. This lesson runs it backwards. A **decoder** draws images from an embedding. A
-# **prior** guesses, from a sentence, the embedding that an image of it would have. One after the
-# other they are a way from words to images; and as an image now has two halves, what CLIP sees in
-# it and the noise it was drawn from, each half can be changed without the other.
+# Lesson 05 trained CLIP to map an image and its sentence to nearby vectors: **embeddings** of unit
+# length. This lesson inverts that. A **decoder** generates images from an embedding. A **prior**
+# predicts, from a sentence, the embedding that an image of it would have. One after the other they
+# turn words into images; and as an image now has two halves, its CLIP embedding and the noise it
+# was generated from, each half can be changed without the other.
 #
-# By the end you can say what an embedding keeps and what it forgets, walk from one image to another
-# without leaving the sphere, and say what a prior is for.
+# By the end you can say what an embedding keeps and what it loses, interpolate from one image to
+# another without leaving the sphere, and say what a prior is for.
 
 # %%
 import textwrap
@@ -55,8 +55,8 @@ out = options.folder("15_unclip")
 
 # %% [markdown]
 # The decoder does not work in pixels but in the latents of lesson 13's autoencoder, a grid of 4 x
-# 4: of the generator nothing else is used here. All three models learn from images of one thing, in
-# the 52 combinations of colour and shape that are not held out.
+# 4: of the generator nothing else is used here. All three models are trained on images of one
+# thing, in the 52 combinations of colour and shape that are not held out.
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
@@ -81,7 +81,7 @@ for name in ("prior", "decoder"):
 torch.set_grad_enabled(False)  # all is trained
 seen, unseen = split_combinations()
 count = 16 if options.quick else 104
-data = captioned(count, seen, seed=5000 + options.seed)  # the training met none of these scenes
+data = captioned(count, seen, seed=5000 + options.seed)  # no scene of the training set
 images = draw_many(data.scenes)
 embeddings = model.clip.embed_images(images)  # (B, E)
 trusted = accuracy(judge, data.scenes, images)
@@ -90,9 +90,9 @@ squeezed = space.to_images(space.to_latents(images, chance))
 
 # %%
 print("an embedding has", embeddings.shape[1], "numbers, an image", images[0].numel())
-for name, of in (("real images", images), ("squeezed ones", squeezed)):
+for name, of in (("real images", images), ("autoencoded ones", squeezed)):
     found = accuracy(judge, data.scenes, of)
-    print(f"the judge on {name}:", {key: round(share, 3) for key, share in found.items()})
+    print(f"the classifier on {name}:", {key: round(share, 3) for key, share in found.items()})
 
 
 # %%
@@ -116,11 +116,11 @@ def sheet(rows, titles, path):
 # %% [markdown]
 # ## What CLIP keeps of an image
 #
-# Let CLIP look at an image, then draw its embedding many times, each time from other noise: the
+# Encode an image with CLIP, then decode its embedding many times, each time from other noise: the
 # paper calls these *variations*. What is the same in all of them was in the embedding. What changes
 # was not, and the noise decided it.
 #
-# **Question.** CLIP learned from sentences such as "a small red star". Which of these will stay:
+# **Question.** CLIP was trained on sentences such as "a small red star". Which of these will stay:
 # colour, shape, size, texture, the place?
 
 # %%
@@ -134,7 +134,7 @@ sheet(rows, [data.texts[i] for i in some], out / "variations.png")
 
 # %%
 def centre(images):
-    """Where the thing lies, (B, 2) in [0, 1]: the mean place of all that is not ground."""
+    """Where the thing lies, (B, 2) in [0, 1]: the mean position of the foreground's pixels."""
     ground = images.flatten(2).median(dim=2).values[..., None, None]
     thing = ((images - ground).abs().sum(dim=1) > 0.5).float() + 1e-6  # (B, H, W)
     steps = (torch.arange(images.shape[-1]) + 0.5) / images.shape[-1]
@@ -144,7 +144,7 @@ def centre(images):
 
 
 def kept(ours, others):
-    """The share of pairs of images in which the judge finds the same, by property."""
+    """The share of pairs of images with the same predicted attribute, by property."""
     ours, others = judge.names(ours), judge.names(others)
     return {name: np.mean(np.array(ours[name]) == np.array(others[name])) for name in PROPERTIES}
 
@@ -175,13 +175,13 @@ axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 print("figure:", plots.save(figure, out / "kept.png"))
 
 # %% [markdown]
-# **Answer.** Colour and size stay. The place does not: the thing lies nearly as far from its place as
-# in any other image. One sentence of fifteen in the training says something of it ("on the left"),
-# so CLIP had little reason to keep it.
+# **Answer.** Colour and size stay. The place does not: the thing lies nearly as far from its place
+# as in any other image. One training sentence in fifteen names it ("on the left"), so the loss gave
+# CLIP little reason to encode it.
 #
-# Shape and texture stay less often than CLIP's own eye would lead one to hope, and there one must
-# ask who forgot. Part of the texture was lost before, in the autoencoder (the judge on squeezed
-# images, above). And the shape? Let CLIP itself name it, by the nearest of 64 sentences.
+# Shape and texture stay less often than CLIP's own accuracy suggests, so which model lost them?
+# Part of the texture was lost before, in the autoencoder (the classifier on autoencoded images,
+# above). And the shape? Let CLIP itself classify it, by the nearest of 64 sentences.
 
 # %%
 names = [article(f"{color} {shape}") for color in COLORS for shape in PROPERTIES["shape"]]
@@ -190,21 +190,21 @@ wanted = [(scene.things[0].color, scene.things[0].shape) for scene in data.scene
 told = [names[i].split()[1:] for i in nearest]
 for place, name in enumerate(("colour", "shape")):
     share = sum(said[place] == pair[place] for said, pair in zip(told, wanted)) / count
-    print(f"CLIP names the {name} of the images: {share:.3f} right")
+    print(f"CLIP, zero-shot, on the {name} of the images: {share:.3f} right")
 
 # %% [markdown]
-# What CLIP can name is in the embedding. So it is the decoder, trained for a minute and a half,
-# that misses it now and then: colour and size it learned first, and outlines come late. A variation
-# shows what was kept *and* could be drawn; one must not blame the embedding for the rest.
+# What CLIP can classify is in the embedding. So it is the decoder, trained for a minute and a half,
+# that misses it now and then: it learned colour and size first, and outlines come late. A variation
+# shows what was kept *and* could be decoded; the rest is not the embedding's fault.
 #
 # ## On the arc
 #
-# Embeddings have length 1: they lie on a sphere. Between two of them a straight line leaves it. How
-# far, depends on the angle between them. `prior.slerp` goes along the sphere instead: at a share s
-# of the way it has turned by s of the angle.
+# Embeddings have length 1: they lie on a sphere. Between two of them a straight line leaves the
+# sphere. How far depends on the angle between them. `prior.slerp` goes along the sphere instead: at
+# a fraction s of the way it has rotated by s of the angle.
 #
-# **Question.** Seven points at equal shares of the way, on the line and on the arc. Are those on the
-# line at equal angles? How long is the one in the middle?
+# **Question.** Seven points at equal fractions of the way, on the line and on the arc. Are those on
+# the line at equal angles? How long is the one in the middle?
 
 # %%
 stations = [("red", "circle"), ("blue", "star"), ("yellow", "cross"), ("green", "ring")]
@@ -235,10 +235,10 @@ print("figure:", plots.save(figure, out / "arc.png"))
 
 # %% [markdown]
 # **Answer.** The line takes its largest turns in the middle, where it is shortest: as long as the
-# cosine of half the angle. On the arc, start counts sin((1 - s) angle) / sin(angle) and end sin(s
-# angle) / sin(angle). In the line's middle the decoder would be given what no image has: an
-# embedding that is too short. Here are both ways drawn, all from one noise, and what the judge
-# takes the things on the way for.
+# cosine of half the angle. On the arc, start has the weight sin((1 - s) angle) / sin(angle) and end
+# sin(s angle) / sin(angle). In the line's middle the decoder would get what no image has: an
+# embedding that is too short. Here both are decoded, all from one noise, with the attributes that
+# the classifier predicts.
 
 # %%
 noise = model.decoder.noise([1000 * options.seed + 3])
@@ -260,17 +260,17 @@ for label, row in rows.items():
 
 # %% [markdown]
 # **Answer.** The colour does not fade from one to the other: it jumps, somewhere around the middle,
-# at times by way of a third, and there what is drawn is faintest or most broken. There the
-# embedding is like that of no image the decoder has learned from, on the arc too: the sphere has
-# room for more than images. Arc and line look nearly the same here. This decoder goes by the
-# direction of an embedding; that one is too short matters little to it. What the arc gives for
-# certain is the even turning, which the figure before shows.
+# at times by way of a third, and there the image is faintest or most broken. There the embedding is
+# unlike that of any training image, on the arc too: the sphere has room for more than images. Arc
+# and line look nearly the same here. This decoder depends on the direction of an embedding, and
+# hardly on its length. What the arc gives for certain is the even rotation, which the figure before
+# shows.
 #
-# ## From words to what would be seen
+# ## From words to image embeddings
 #
-# A sentence has an embedding too. CLIP brings it near to its image: nearer than other sentences
-# are. That does not mean that it lies *where images lie*. Below are images and sentences on the
-# two directions in which all of them together differ most.
+# A sentence has an embedding too. CLIP brings it close to its image: closer than other sentences
+# are. That does not mean that it lies *where images lie*. Below are images and sentences, projected
+# on the two directions in which all of them together vary most.
 #
 # **Question.** Will sentences and images mix?
 
@@ -283,7 +283,7 @@ imagined = model.imagine(data.texts, seed=options.seed)
 
 # %%
 figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
-parts = {"images": embeddings, "sentences": texts, "drawn by the prior": imagined}
+parts = {"images": embeddings, "sentences": texts, "by the prior": imagined}
 paint = [{"white": "silver", "yellow": "gold"}.get(color, color) for color, _ in wanted]
 for (name, points), marker in zip(parts.items(), "ox^"):
     x, y = ((points - middle) @ directions.T).T
@@ -293,19 +293,20 @@ axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 print("figure:", plots.save(figure, out / "embeddings.png"))
 
 # %% [markdown]
-# **Answer.** They do, here: each colour has its clump, and in it lie images and sentences alike. A
+# **Answer.** They do, here: each colour is a cluster, and in it lie images and sentences alike. A
 # sentence about one thing says nearly all that CLIP keeps of its image. In a CLIP that was trained
 # on the web the two lie apart, each in a cone of its own (*Mind the Gap*, arXiv 2203.02053), and
-# there a sentence's embedding is like that of no image.
+# there a sentence's embedding is unlike that of any image.
 #
-# The **prior** brings sentences over. It is a diffusion again, not over pixels but over the numbers
-# of one embedding: a small transformer reads the words, their embedding, the time and the noisy
-# embedding, and says what the clean one is. From one sentence it can draw many: which of all red
-# stars, is left to the noise. The paper draws two and takes the one nearer to the sentence
-# (`prior.closest`).
+# The **prior** maps sentences to image embeddings. It is a diffusion model again, not over pixels
+# but over the numbers of one embedding: the input of a small transformer is the words, their
+# embedding, the timestep and the noisy embedding, and it predicts the clean one. From one sentence
+# it can sample many: which of all red stars is left to the noise. The paper samples two and takes
+# the one closer to the sentence (`prior.closest`).
 #
-# **Question.** How near, as a cosine, is what it draws to the embedding of the very image that the
-# sentence was about? It cannot know which one that was. What is the fair thing to compare it with?
+# **Question.** How close, by cosine similarity, is its sample to the embedding of the very image
+# that the sentence describes? The sentence fits many images. What is the fair thing to compare it
+# with?
 
 # %%
 alike = [
@@ -318,9 +319,9 @@ near = {
 }
 for candidates in (1, 2, 8):
     drawn = model.imagine(data.texts, seed=options.seed, candidates=candidates)
-    near[f"prior, {candidates} drawn"] = drawn
+    near[f"prior, {candidates} sampled"] = drawn
 for scale in (2.0, 4.0):
-    near[f"prior, 2 drawn, guidance {scale:.0f}"] = model.imagine(
+    near[f"prior, 2 sampled, guidance {scale:.0f}"] = model.imagine(
         data.texts, seed=options.seed, scale=scale
     )
 
@@ -332,19 +333,19 @@ for name, values in cosines.items():
     print(f"{name:34} to the image {values.mean():.3f} +- {error:.3f}, to the sentence {told:.3f}")
 
 # %% [markdown]
-# **Answer.** The fair measure is another image of that colour and shape. What the prior draws is
-# nearer than that, for many sentences also give the size or the texture, and about as near as the
-# sentence itself: as sentences lie where images lie, there is little left to bring over. The more
-# candidates, the nearer to the sentence; that is what they are chosen by. Guidance
-# gains little here, and too much of it loses.
+# **Answer.** The fair measure is another image of that colour and shape. The prior's samples are
+# closer than that, for many sentences also give the size or the texture, and about as close as the
+# sentence itself: as sentences lie where images lie, there is little left to gain. The more
+# candidates, the closer to the sentence; that is what they are chosen by. Guidance gains little
+# here, and too much of it loses.
 #
 # ## Words to images, with and without a prior
 #
 # All together now: the sentence, the prior, the decoder. The paper asks whether the prior is
-# needed: is the sentence's own embedding, given straight to the decoder, not good enough, as CLIP
-# brought it near to the images'?
+# needed: is the sentence's own embedding, given to the decoder directly, not good enough, as CLIP
+# brought it close to the images'?
 #
-# **Question.** What will the decoder, which has only met embeddings of images, make of it?
+# **Question.** What will the decoder, trained on embeddings of images only, make of it?
 
 
 # %%
@@ -355,12 +356,12 @@ def shown(prompts, first_seed=0):
     direct = model.show(model.clip.embed_texts(prompts), noise)
     return {
         "by the prior": model.show(model.imagine(prompts, seed=options.seed), noise),
-        "straight": direct,
+        "direct": direct,
     }
 
 
 def right(images, pairs):
-    """The shares of images whose colour, and whose shape, is what was asked for."""
+    """The shares of images with the colour, and with the shape, of the prompt."""
     found = judge.names(images)
     told = [zip(found[name], asked) for name, asked in zip(("color", "shape"), zip(*pairs))]
     return [sum(said == asked for said, asked in pair) / len(pairs) for pair in told]
@@ -396,26 +397,23 @@ for axis, (test, row) in zip(axes, table.items()):
     axis.set_xticks([0.27, 1.27], ["colour", "shape"])
     axis.set(title=f"combinations {test}", ylim=(0, 1.02))
 axes[0].set_ylabel("share right")
-axes[1].legend(
-    frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="drawn from embeddings"
-)
+axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), title="decoded embeddings")
 print("figure:", plots.save(figure, out / "with_and_without.png"))
 
 # %% [markdown]
-# **Answer.** Of combinations that were seen, little is lost without a prior, and the figure of
-# embeddings has said why. Of those never seen there are only 48: differences of less than some 15
-# points say nothing. The paper, whose CLIP met all the web, could use sentences straight as well,
-# but people preferred what came by the prior (section 5.1). See also who fails at shapes: the
-# embedding of a real image fares no better than a guessed one. It is the decoder, not the way to
-# its input.
+# **Answer.** On seen combinations little is lost without a prior, and the figure of embeddings has
+# shown why. Of unseen ones there are only 48: differences of less than some 15 points mean nothing.
+# The paper, whose CLIP was trained on the web, could use text embeddings directly as well, but
+# people preferred the images by the prior (section 5.1). Note also which model fails at shapes: the
+# embedding of a real image fares no better than a predicted one. It is the decoder, not its input.
 #
 # ## The other half of an image
 #
-# What the embedding does not say must be in the noise. DDIM rolls no dice, so it can be walked
-# backwards: from an image and its embedding to the noise that would have become it
+# What the embedding does not encode must be in the noise. DDIM adds no random noise, so it can be
+# inverted: from an image and its embedding to the noise that would have become it
 # (`unclip.invert`).
 #
-# **Question.** The embedding with the noise that was found: how near do both come to the image?
+# **Question.** The embedding with the noise that was found: how close do both come to the image?
 # Beside them stands the embedding with any other noise.
 
 # %%
@@ -426,29 +424,30 @@ found = model.find_noise(own, codes, steps=steps)
 
 
 def again(noise, codes):
-    """Images drawn from noise and embeddings with all care: no guidance, float32."""
+    """Images decoded from noise and embeddings precisely: no guidance, float32."""
     settings = {"steps": steps, "clip": None}
     return space.to_images(unclip.decode(model.decoder, model.schedule, codes, noise, **settings))
 
 
-rows = {"the image": own, "squeezed and back": space.to_images(space.to_latents(own, chance))}
+rows = {"the image": own, "autoencoded": space.to_images(space.to_latents(own, chance))}
 rows["its noise"] = again(found, codes)
 rows["other noise"] = again(model.decoder.noise([1000 * options.seed + i for i in few]), codes)
 sheet(rows, [data.texts[i] for i in few], out / "inversion.png")
 for name, row in list(rows.items())[1:]:
-    print(f"{name:18} is off by {(row.clamp(-1, 1) - own).abs().mean():.3f} a pixel")
+    print(f"{name:18} has an error of {(row.clamp(-1, 1) - own).abs().mean():.3f} a pixel")
 print(f"the noise that was found has mean {found.mean():.2f} and deviation {found.std():.2f}")
 
 # %% [markdown]
-# **Answer.** As near as the autoencoder itself can come: nothing else was lost on the way there and
-# back. Place, outline and ground were all in the noise. It has a mean and a deviation like any
-# other noise's; only this embedding turns it into this image.
+# **Answer.** As close as the autoencoder itself can come: inversion and sampling lost nothing else.
+# Place, outline and background were all in the noise. It has a mean and a deviation like any other
+# noise's; only this embedding turns it into this image.
 #
-# Now one half can be held while the other is turned. The paper's **text diffs**: take the
-# difference of two sentences' embeddings, "a blue star" less "a red star", and turn the image's
-# embedding that way, along the arc; draw from the image's own noise.
+# Now one half can be held while the other is changed. The paper's **text diffs**: take the
+# difference of two sentences' embeddings, "a blue star" less "a red star", and rotate the image's
+# embedding towards it, along the arc; decode from the image's own noise.
 #
-# **Question.** How far must one turn until the colour is the other one? What happens to the shape?
+# **Question.** How far must one rotate until the colour is the other one? What happens to the
+# shape?
 
 # %%
 turns = [0.0, 0.15, 0.3, 0.45, 0.6]
@@ -464,32 +463,33 @@ for i, thing in enumerate(things):
 turned = [again(noise, torch.stack([way[k] for way in ways])) for k in range(len(turns))]
 for turn, drawn in zip(turns, turned):
     new, shape = right(drawn.clamp(-1, 1), asked)
-    print(f"turned by {turn:.2f}: the colour asked for {new:.2f}, the shape as before {shape:.2f}")
+    print(f"rotated by {turn:.2f}: the new colour {new:.2f}, the shape as before {shape:.2f}")
 
 # %%
 six = range(0, len(things), max(1, len(things) // 6))[:6]
 rows = {"the image": images[list(six)]}
-rows |= {f"turned {turn:.2f}": drawn[list(six)] for turn, drawn in zip(turns, turned)}
+rows |= {f"rotated {turn:.2f}": drawn[list(six)] for turn, drawn in zip(turns, turned)}
 titles = [f"{things[i].color} to {asked[i][0]}" for i in six]
 sheet(rows, titles, out / "text_diffs.png")
 
 # %% [markdown]
-# **Answer.** Turned some way, most images have the new colour, and some have lost their shape. On
-# the way some take a third colour, and far from the image's own embedding its noise no longer holds
-# place and outline. The paper's range, 0.25 to 0.5, lies between turning too little for the new
-# colour and too much for the old shape.
+# **Answer.** Rotated far enough, most images have the new colour, and some have lost their shape.
+# On the way some take a third colour, and far from the image's own embedding its noise no longer
+# fixes place and outline. The paper's range, 0.25 to 0.5, lies between rotating too little for the
+# new colour and too much for the old shape.
 
 # %% [markdown]
 # ## In the field's words
 #
 # **unCLIP** (DALL-E 2): a **diffusion prior** from text to image embedding, and a diffusion
 # decoder. Decoding one embedding several times gives **variations**; an arc between two is
-# **spherical linear interpolation** (slerp); adding the difference of two texts is a **text
-# diff**. That text and image embeddings lie apart is the **modality gap**, the reason for a prior.
-# Going back to noise: **DDIM inversion**.
+# **spherical linear interpolation** (slerp); adding the difference of two texts is a **text diff**.
+# That text and image embeddings lie apart is the **modality gap**, the reason for a prior. Going
+# from an image back to its noise: **DDIM inversion**.
 #
 # **Left out here:** The autoregressive prior, the upsamplers of the paper, decoding with both the
-# text and the embedding, and what an embedding loses: text in images and who has which attribute.
+# text and the embedding, and what an embedding loses: text in images and which thing has which
+# attribute.
 #
 # All terms, with their files: [glossary](glossary.md).
 
@@ -503,15 +503,15 @@ sheet(rows, titles, out / "text_diffs.png")
 # 2. Straight interpolation of two unit vectors at right angles: how long is the middle, and why is
 #    that bad for a decoder?
 #
-# 3. Two draws of the decoder from one embedding agree in colour and shape and differ in texture.
+# 3. Two samples of the decoder from one embedding agree in colour and shape and differ in texture.
 #    What does that say about the embedding?
 
 # %% [markdown]
 # ## What was reached
 #
-# Go on with the exercises: `python -m scratchmm learn list`. Lesson 16 puts the generator to work.
+# Go on with the exercises: `python -m scratchmm learn list`. Lesson 16 puts the generator to use.
 
 # %%
 color, shape = table["seen"]["by the prior"]
-print(f"shape right, from words by the prior: {shape:.3f}; guessing would find {1 / 8:.3f}")
+print(f"shape right, from words by the prior: {shape:.3f}; chance {1 / 8:.3f}")
 report("colour right, from words by the prior", color, 0.85, unjudged=options.unjudged)

@@ -1,13 +1,13 @@
-"""Lesson 16, the text-to-image workbench: many images, and what can be said of them.
+"""Lesson 16, the text-to-image workbench: many images, and what can be concluded from them.
 
-Question: a model draws what a prompt says, mostly. Which words of a prompt help, how does one keep
-order among a hundred images, and how would one know that they got better?
+Question: a model generates what a prompt describes, mostly. Which words of a prompt help, how does
+one keep order among a hundred images, and how would one know that they got better?
 
-Time: about 2 minutes on two cores where the generator and its judge of the earlier lessons are
-there, and longer where they are trained first (`--quick`: about 20 s). Images go to
+Time: about 2 minutes on two cores where the generator and the attribute classifier of the earlier
+lessons are there, and longer where they are trained first (`--quick`: about 20 s). Images go to
 runs/16_text_to_image_workbench/ (`--quick`: to runs/16_text_to_image_workbench_quick/).
-Read beside it: scratchmm/apps/image_studio/batch.py and scratchmm/apps/image_studio/manifest.py, then
-scratchmm/metrics/image_quality.py and scratchmm/diffusion/style.py.
+Read beside it: scratchmm/apps/image_studio/batch.py and scratchmm/apps/image_studio/manifest.py,
+then scratchmm/metrics/image_quality.py and scratchmm/diffusion/style.py.
 Exercises: none; `python -m scratchmm generate --help` is the workbench on the command line.
 Papers: SDEdit (arXiv 2108.01073); Arbitrary Style Transfer in Real-time with Adaptive Instance
 Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
@@ -16,8 +16,8 @@ Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
 # %% [markdown]
 # # The text-to-image workbench
 #
-# An image that was chosen from a hundred proves little. By the end you can draw a hundred on
-# purpose, say with an error bar which word changed them, stop and go on without losing one, and
+# An image that was chosen from a hundred proves little. By the end you can generate a hundred in an
+# experiment, say with an error bar which word changed them, stop and go on without losing one, and
 # name a way to fool each number that is said to measure quality.
 
 # %%
@@ -54,8 +54,8 @@ quick = "_quick" * options.quick
 out = options.folder("16_text_to_image_workbench")
 
 # %% [markdown]
-# The generator is the one of the lessons before; so is the judge, a classifier of real images
-# that the generator never met. Whichever is not there yet is trained now.
+# The generator is the one of the lessons before; so is the attribute classifier, which was trained
+# on real images only. Whichever is not there yet is trained now.
 
 # %%
 sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
@@ -69,12 +69,12 @@ judge = open_attribute_classifier(
 )
 many, steps = (2, 3) if options.quick else (24, 20)
 seeds = [1000 * options.seed + i for i in range(many)]
-print(f"words it knows: {', '.join(sorted(generator.known))}")
+print(f"words of its vocabulary: {', '.join(sorted(generator.known))}")
 
 # %% [markdown]
 # ## Variations
 #
-# The noise an image begins with is fixed by its seed. **Question.** Of the same words with other
+# The noise an image begins with is fixed by its seed. **Question.** With the same words and other
 # seeds, what stays and what changes?
 
 # %%
@@ -84,23 +84,23 @@ said = judge.names(images)
 titles = [
     " ".join(words) for words in zip(said["size"], said["texture"], said["color"], said["shape"])
 ]
-path = plots.image_grid(images, titles, out / "variations.png", heading=f"{prompt!r}, as judged")
+path = plots.image_grid(images, titles, out / "variations.png", heading=repr(prompt))
 print("figure:", path)
 for name, names in said.items():
     print(f"{name:8} {', '.join(f'{n} {names.count(n)}' for n in dict.fromkeys(names))}")
 
 # %% [markdown]
-# **Answer.** What the words name should stay. What they leave open is the seed's to choose: place and
-# background above all; see in the lists how far it is so for size and texture, of which a model
-# under guidance likes to draw one kind only (lesson 12). A single seed shows one choice, so nothing
-# is concluded from one.
+# **Answer.** What the words name should stay. What they leave open depends on the seed: place and
+# background above all; see in the lists how far this holds for size and texture, of which a model
+# under guidance tends to generate one kind only (lesson 12). A single seed shows one choice, so
+# nothing is concluded from one.
 #
 # ## Prompt engineering
 #
-# People put words behind their prompts that are said to help. `prompts_of` makes the product of the
+# People add words to their prompts that are said to help. `prompts_of` makes the product of the
 # lists that you name. Here the styles are textures and the qualities are sizes. What is measured
-# below are single words: sizes, textures, places, and two that the model has never met, "beautiful"
-# and "sharp".
+# below are single words: sizes, textures, places, and two that are not in the training captions,
+# "beautiful" and "sharp".
 
 # %%
 prompts = prompts_of(
@@ -114,8 +114,9 @@ words |= {word: f"a {word} red ring" for word in ("beautiful", "sharp")}
 # %% [markdown]
 # **Question.** Which of these words does the model follow? Guess before you run. Each is measured
 # against the bare prompt *with the same seeds*: so the luck of the seeds falls out of the
-# difference, and what is left has a standard error from seed to seed. The judge says size, texture,
-# colour and shape; where the thing lies is the middle of the pixels that differ from the border.
+# difference, and what is left has a standard error from seed to seed. The attribute classifier
+# gives size, texture, colour and shape; the place of the thing is the centre of the pixels that
+# differ from the border.
 
 
 # %%
@@ -175,15 +176,15 @@ print("figure:", plots.save(figure, out / "words.png"))
 # **Answer.** Read each word's row at the column that it names; a change without a star may be luck.
 # In a table of so many cells a change of 2 standard errors somewhere is expected of words that do
 # nothing, so the star asks for 3. Where no seed changed, the error is 0 as well: that says that
-# these seeds did not show a change, not that there is none. A word that training never showed is
-# still cut into letters the model has numbers for: it can shift images, even out of their colour,
-# but not mean anything.
+# these seeds did not show a change, not that there is none. A word that is not in the training
+# captions is still split into tokens of the vocabulary: it can change images, even their colour,
+# but has no meaning for the model.
 #
 # ## A batch
 #
-# Each image of a batch is a job: prompt, seed, steps, scale. Each is written whole, and then a
-# line about it is put in manifest.jsonl. One of the prompts here cannot be drawn, and after some of
-# the images somebody pulls the plug.
+# Each image of a batch is a job: prompt, seed, steps, scale. Each is written whole, and then a line
+# about it is put in manifest.jsonl. One of the prompts here is refused, and after some of the
+# images the run is interrupted.
 
 # %%
 folder = out / "batch"
@@ -206,7 +207,7 @@ def draw(prompts, **settings):
 
 # %%
 def score(image, prompt):
-    """The numbers about an image that its line in the manifest is to have."""
+    """The scores of an image for its line in the manifest."""
     said = judge.names(image[None])
     found = {n: v.item() for n, v in image_quality(image[None])._asdict().items()}
     return found | {name: float(said[name][0] in prompt) for name in ("color", "shape")}
@@ -235,9 +236,9 @@ for name, value in share.items():
 # %% [markdown]
 # ## How good is an image?
 #
-# Three numbers need no model. *Contrast* is the deviation of light; *colourfulness* says how strong
-# and different colours are; *sharpness* is the variance of the Laplacian, much where there are
-# edges. **Question.** How would you make a bad image that scores well in each?
+# Three numbers need no model. *Contrast* is the deviation of brightness; *colourfulness* says how
+# strong and different colours are; *sharpness* is the variance of the Laplacian, much where there
+# are edges. **Question.** How would you make a bad image that scores well in each?
 
 # %%
 rng = np.random.default_rng(options.seed)
@@ -259,9 +260,9 @@ print("figure:", plots.image_grid(shown, titles, out / "quality.png", columns=6)
 
 # %% [markdown]
 # **Answer.** A chess board has all the contrast there can be, and noise is sharper than any real
-# image. None of the three knows what was asked. They are for comparing: as much as real images
-# have, of the same size, is a good sign, more is not better. *CLIPScore* does know the prompt. If
-# lesson 05 left its CLIP here, it is asked about images with their own prompt and another one.
+# image. None of the three depends on the prompt. They are for comparing: as much as real images
+# have, of the same size, is a good sign, more is not better. *CLIPScore* does depend on the prompt.
+# If lesson 05 left its CLIP here, it scores images with their own prompt and with another one.
 
 # %%
 place = Path("runs/05_clip" + quick)
@@ -276,15 +277,15 @@ else:
     print(f"no CLIP in {place}: run lesson 05 for CLIPScores")
 
 # %% [markdown]
-# It can be fooled by whatever its CLIP overlooks: see lesson 06 for the sentences it mixes up. (Its
-# unit: 2.5 * max(cosine, 0), so from 0 to 2.5; lesson 12.)
+# It can be fooled by whatever its CLIP does not encode: see lesson 06 for the sentences it
+# confuses. (Its unit: 2.5 * max(cosine, 0), so from 0 to 2.5; lesson 12.)
 #
 # ## The colours of another image
 #
 # Equation 8 of AdaIN gives each channel of the content the mean and deviation of the style.
-# `match_colours` does so once, to pixels. `in_colours_of` does so at every step, to what the model
-# takes the clean latents to be, and the model goes on from there. **Question.** Which of the two
-# comes closer to the style's colours, and which of them is still a ring?
+# `match_colours` does so once, to pixels. `in_colours_of` does so at every step, to the predicted
+# x0 (in latents), and sampling goes on from there. **Question.** Which of the two comes closer to
+# the style's colours, and which of them is still a ring?
 
 # %%
 style = draw_many([Scene((Thing("square", "cyan", zoom=1.5),), (0.1, 0.25, 0.12))])
@@ -298,25 +299,26 @@ with torch.no_grad():
 once = match_colours(images, style).clamp(-1, 1)
 
 # %%
-for name, batch in (("as drawn", images), ("matched once", once), ("on the way", on_the_way)):
+for name, batch in (("as generated", images), ("matched once", once), ("at each step", on_the_way)):
     far = (batch.mean((2, 3)) - style.mean((2, 3))).abs().mean()
     ring = judge.names(batch)["shape"].count("ring") / len(batch)
-    print(f"{name:14} mean colour off by {far:.3f}, still a ring: {ring:.2f}")
+    print(f"{name:14} error of the mean colour {far:.3f}, still a ring: {ring:.2f}")
 shown = torch.cat(
     [style, *(part[i : i + 1] for i in range(2) for part in (images, once, on_the_way))]
 )
-titles = ["style", *["as drawn", "matched once", "on the way"] * 2]
+titles = ["style", *["as generated", "matched once", "at each step"] * 2]
 print("figure:", plots.image_grid(shown, titles, out / "colours.png", columns=7))
 
 # %% [markdown]
-# **Answer.** Matched once, the colours are nearly those of the style, for that is what is done last;
-# but each pixel is moved without regard to what it shows, and rings suffer. On the way the model
-# has the last word: colours come only part of the way, and more rings stay rings.
+# **Answer.** Matched once, the colours are nearly those of the style, for that is what is done
+# last; but each pixel is changed without regard to what it shows, and rings suffer. Matched at each
+# step, the model still denoises afterwards: colours come only part of the way, and more rings stay
+# rings.
 #
 # ## An image and another prompt
 #
-# SDEdit puts noise over an image and walks back with a prompt. **Question.** At which strength is
-# a red ring turned into a blue star? Is there one where something of both is left?
+# SDEdit adds noise to an image and denoises it with a prompt. **Question.** At which strength does
+# a red ring become a blue star? Is there one where something of both is left?
 
 # %%
 things = [
@@ -342,7 +344,9 @@ figure, axis = plt.subplots(figsize=(5.5, 3), layout="constrained")
 for word, color in zip(rows[0], plots.LINES):
     kept = "-" if word in ("red", "ring") else "--"
     axis.plot(strengths, [row[word] for row in rows], kept, marker="o", color=color, label=word)
-axis.set(xlabel="strength", ylabel="share, as judged", title="content (solid) and prompt (dashed)")
+axis.set(
+    xlabel="strength", ylabel="share, as classified", title="content (solid) and prompt (dashed)"
+)
 axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 print("figure:", plots.save(figure, out / "strengths.png"))
 titles = ["content", *(f"strength {strength}" for strength in strengths)]
@@ -350,18 +354,18 @@ print("figure:", plots.image_grid(torch.stack(strip), titles, out / "edited.png"
 
 # %% [markdown]
 # **Answer.** Where the curves cross. Noise hides the colour only when it is strong, but this model
-# gives up colour and shape together, between strengths 0.2 and 0.4: there is little room for a blue
+# loses colour and shape together, between strengths 0.2 and 0.4: there is little room for a blue
 # ring or a red star.
 
 # %% [markdown]
 # ## In the field's words
 #
-# **Prompt engineering**: subject, **style modifiers**, **negative prompts**, seeds and the
-# guidance scale. Trying all combinations is a **grid search** (a prompt matrix). Drawing at low
-# strength over a first result is **refinement** (image-to-image). A file that tells how each image
-# came about is its **provenance** (metadata); the same line gives the same image:
-# **reproducibility**. Measures without a reference (sharpness, contrast, colourfulness) are
-# **no-reference image quality** metrics.
+# **Prompt engineering**: subject, **style modifiers**, **negative prompts**, seeds and the guidance
+# scale. Trying all combinations is a **grid search** (a prompt matrix). Denoising a first result
+# again at low strength is **refinement** (image-to-image). A file that records how each image was
+# made is its **provenance** (metadata); the same line gives the same image: **reproducibility**.
+# Measures without a reference (sharpness, contrast, colourfulness) are **no-reference image
+# quality** metrics.
 #
 # **Left out here:** Aesthetic predictors and preference models, prompt weighting, safety filters,
 # watermarks, and learned upscaling.
@@ -376,16 +380,16 @@ print("figure:", plots.image_grid(torch.stack(strip), titles, out / "edited.png"
 # 1. You compare two guidance scales with one image each. What is wrong, and what is the least that
 #    would do?
 #
-# 2. Which entries must a manifest hold so that an image can be drawn again, bit for bit?
+# 2. Which entries must a manifest hold so that an image can be generated again, bit for bit?
 #
 # 3. Sharpness rises with the guidance scale. Are the images better?
 
 # %% [markdown]
 # ## Refined by stages
 #
-# First drawn in few steps, then covered with a little noise and drawn on with more. **Question.**
-# Does a stage correct what the one before got wrong, or only polish it? Beside the stages stands an
-# image that was drawn in all the steps at once.
+# First generated in few steps, then noised a little and denoised again with more. **Question.**
+# Does a stage correct the errors of the one before, or only refine details? Beside the stages
+# stands an image that was generated with all the steps at once.
 
 # %%
 asked_now = [f"a {colour} {shape}" for colour in colours for shape in shapes][: max(2, many // 2)]
@@ -410,9 +414,10 @@ titles = [f"{name}: {asked_now[i]}" for i in range(some) for name in names]
 print("figure:", plots.image_grid(shown, titles, out / "stages.png", columns=4))
 
 # %% [markdown]
-# **Answer.** Hardly: between stages only part of the way is walked anew, and by then the shape is
-# settled. Compare the counts before you trust the look of one row: these are few images, and one
-# more or less is luck. Each stage costs its steps; the fair rival is the one drawn at once.
+# **Answer.** Hardly: each stage repeats only the last part of the sampling, and by then the shape
+# is settled. Compare the counts before you trust the look of one row: these are few images, and one
+# more or less is luck. Each stage costs its steps; the fair comparison is the one generated at
+# once.
 #
 # On the command line: `python -m scratchmm generate "a red ring" --styles striped,dotted
 # --qualities small,large --count 4`

@@ -99,7 +99,7 @@ def cosines_first(timesteps: Tensor, width: int, dtype: torch.dtype = torch.floa
 
 
 # image_blocks.ResidualBlock2d: A block that hears the time. 15 minutes, difficulty 2 of 5. In the
-# lesson: "Blocks that hear the time".
+# lesson: "Blocks conditioned on the timestep".
 # Given:
 # - group_norm(channels: int, groups: int, epsilon: float) -> nn.GroupNorm
 #     Each group of channels to mean 0 and variance 1, image by image; refuses unequal groups.

@@ -22,7 +22,7 @@ from scratchmm.sentences import check_number
 
 
 # prior.closest: The better of two draws. 10 minutes, difficulty 2 of 5. In the lesson: "From words
-# to what would be seen".
+# to image embeddings".
 def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
     """Of several embeddings drawn for each text, the one whose product with the text's is largest.
 

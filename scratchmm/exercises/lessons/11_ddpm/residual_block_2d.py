@@ -17,7 +17,7 @@ exercise = Exercise(
     goal="the shortcut plus norm, silu, convolution twice; the time is added between the two",
     minutes=15,
     difficulty=2,
-    section="Blocks that hear the time",
+    section="Blocks conditioned on the timestep",
     methods={
         "forward": "shortcut(x) plus norm, silu, convolution twice; the time, one number a channel, "
         "is added between; ValueError where it is missing"

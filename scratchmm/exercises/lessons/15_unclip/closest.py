@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="of M embeddings drawn for each text, the one with the largest product with the text's",
     minutes=10,
     difficulty=2,
-    section="From words to what would be seen",
+    section="From words to image embeddings",
     hints=(
         "A text (0, 1) and three candidates (5, 0), (0.9, 0.5), (0.1, 0.8): the products are 0, 0.5 "
         "and 0.8, so (0.1, 0.8) is taken, as it was drawn. A text (2, 0) beside it in the batch has "
