@@ -423,9 +423,7 @@ for strength in strengths:
 for strength, batch in zip(strengths, edited):
     color = np.mean([said == c for said, c in zip(judge.names(batch)["color"], turned)])
     lines = agreement(canny(batch), asked)[2]
-    print(
-        f"strength {strength:.1f}: the prompt's colour {color:.2f}, F with the old edges {lines:.2f}"
-    )
+    print(f"strength {strength:.1f}: new colour {color:.2f}, F of the old edges {lines:.2f}")
 few = min(4, count)
 rows = torch.stack([images[:few], *(batch[:few] for batch in edited)], dim=1).flatten(0, 1)
 titles = [t for prompt in others[:few] for t in (f"to: {prompt}", *map(str, strengths))]

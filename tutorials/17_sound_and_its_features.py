@@ -1,32 +1,33 @@
-"""Lesson 17, sound and its features: from samples to numbers that say what is heard.
+"""Lesson 17, sound and its features: from samples to numbers that describe a sound.
 
-Question: a second of sound is 16,000 numbers, and none of them sounds like anything. Which few
-numbers say what the ear hears?
+Question: a second of sound is 16,000 numbers, and no single one of them means anything. Which few
+numbers describe what the ear hears?
 
 Time: about 20 seconds on two cores (`--quick`: about 10). Images and sounds go to
-runs/17_sound_and_its_features/ (`--quick`: to ..._quick/).
-It listens to the world's own sounds, and to a recording where there is one: `--sound FILE` (WAV, FLAC
-or OGG) is yours; else LJSpeech or the spoken digits from `--root FOLDER` (or SCRATCHMM_DATA).
+runs/17_sound_and_its_features/ (`--quick`: to ..._quick/). It uses the world's own sounds, and a
+recording where there is one: `--sound FILE` (WAV, FLAC or OGG) is yours; else LJSpeech or the
+spoken digits from `--root FOLDER` (or SCRATCHMM_DATA).
 Read beside it: scratchmm/audio/spectrum.py, mel.py, features.py, rhythm.py and waveform.py in the
 same folder, then scratchmm/data/world/sounds.py.
 Exercises: spectrum.frame, spectrum.stft, mel.mel_filters, spectrum.decibels, mel.dct,
 features.spectral_centroid, features.zero_crossing_rate, rhythm.tempo, waveform.resample
 (`python -m scratchmm learn check spectrum.frame`).
-Papers: Signal Estimation from Modified Short-Time Fourier Transform (Griffin and Lim 1984), equation
-6; Comparison of Parametric Representations for Monosyllabic Word Recognition (Davis and Mermelstein
-1980); Beat Tracking by Dynamic Programming (Ellis 2007), section 3.2.
+Papers: Signal Estimation from Modified Short-Time Fourier Transform (Griffin and Lim 1984),
+equation 6; Comparison of Parametric Representations for Monosyllabic Word Recognition (Davis and
+Mermelstein 1980); Beat Tracking by Dynamic Programming (Ellis 2007), section 3.2.
 """
 
 # %% [markdown]
 # # Sound and its features
 #
-# Sound is air that is pressed together and let go. A microphone measures that pressure some
-# thousand times a second, and the row of numbers is all there is. Models of sound seldom see it so:
-# they see an image made of it, with time across and pitch upwards.
+# Sound is a change of air pressure. A microphone measures that pressure some thousand times a
+# second, and this sequence of samples, the waveform, is all there is. Models of sound seldom take
+# it as it is: their input is an image made of it, the spectrogram, with time across and frequency
+# upwards.
 #
-# By the end you can make that image and go back from it without loss, know what each of its
-# settings costs, describe a sound by a few numbers, find its beat, change its rate without making
-# tones that were never there, and read from the world's sounds which thing is heard, and where.
+# By the end you can compute that image and invert it without loss, know what each of its settings
+# costs, describe a sound by a few numbers, find its beat, change its sample rate without adding
+# tones that were never there, and compute from the world's sounds which thing sounds, and where.
 
 # %%
 import math
@@ -76,10 +77,11 @@ def keep(name, sound, rate=rate):
 # %% [markdown]
 # ## A row of numbers
 #
-# The world of the earlier lessons can be heard. Every thing plays a note: its shape is the timbre
-# (what tells a flute from a violin on the same note), its colour the pitch, its place the share of
-# the left and the right ear. Eight things, one after the other, make a tune. And there is a
-# recording of speech, if you have one: cut to five seconds, and its channels mixed to one.
+# The world of the earlier lessons has sounds, too. Every thing plays a note: its shape is the
+# timbre (what tells a flute from a violin on the same note), its colour the pitch, its place the
+# balance of the left and the right channel. Eight things, one after the other, make a tune. And
+# there is a recording of speech, if you have one: cut to five seconds, and its channels mixed to
+# one.
 
 
 # %%
@@ -114,9 +116,7 @@ tune = waveform.normalise(tune, 0.9)
 said = recording()
 name = said[1] if said else "the tune of the world"
 sound = said[0] if said else tune
-print(
-    "listening to", name, "" if said else "(no recording: --sound FILE, --root or SCRATCHMM_DATA)"
-)
+print("the sound:", name, "" if said else "(no recording: --sound FILE, --root or SCRATCHMM_DATA)")
 print(f"{len(sound)} samples at {rate} Hz are {len(sound) / rate:.2f} s")
 keep("tune.wav", tune)
 keep("sound.wav", sound)
@@ -143,9 +143,9 @@ save(figure, "waveform.png")
 # ## Cut into frames
 #
 # In 50 milliseconds of a vowel or a tone something repeats, and in five seconds hardly anything. So
-# a sound is cut into frames that are short enough to hold one thing, and long enough to tell how
-# often it repeats. They overlap: a new one begins every `hop` samples, and half a frame of silence
-# is put before and behind, so that frame f lies around sample f * hop.
+# a sound is cut into frames that are short enough for the sound to stay the same, and long enough
+# to measure how often it repeats. They overlap: a new one begins every `hop` samples, and half a
+# frame of silence is put before and behind, so that frame f lies around sample f * hop.
 #
 # **Question.** One second at 16,000 Hz, frames of 1,024 samples, a hop of 256: how many frames, and
 # how many numbers in all?
@@ -154,31 +154,34 @@ save(figure, "waveform.png")
 second = torch.cat([sound, torch.zeros(rate)])[:rate]
 frames = spectrum.frame(spectrum.pad_ends(second, 512, "constant"), 1024, 256)
 print(f"{len(second)} samples -> frames {tuple(frames.shape)}, {frames.numel()} numbers")
-print("one frame and the next share", int((frames[3, 256:] == frames[4, :-256]).sum()), "samples")
+print(
+    "one frame and the next overlap by", int((frames[3, 256:] == frames[4, :-256]).sum()), "samples"
+)
 
 # %% [markdown]
 # **Answer.** 1 + 16000 // 256 = 63 frames, and about four times as many numbers as before: with a
-# hop of a quarter, every sample stands in four frames. Nothing has been won yet; only put in order.
+# hop of a quarter, every sample is in four frames. So far the samples are only rearranged.
 #
 # ## Which frequencies
 #
-# A frame is compared with waves that turn 0, 1, 2 ... times in it. How well each fits is the
-# spectrum (the Fourier transform): of 1,024 samples it has 513 numbers, 15.6 Hz apart. They are
-# complex: the size of one says how strong its wave is, the angle where in its turn it begins. The
-# size squared is the power.
+# A frame is compared with waves of 0, 1, 2 ... periods. How well each fits is the spectrum (the
+# Fourier transform): of 1,024 samples it has 513 numbers, 15.6 Hz apart. They are complex: the
+# magnitude of one is the strength of its wave, the angle its phase. The squared magnitude is the
+# power.
 #
-# But a wave that turns 32.5 times fits none of them, and where the frame ends it breaks off.
-# **Question.** A loud tone, and one with a thousandth of its size far above it. In decibels, ten for
-# each factor of ten in power, the second has 60 less. Will the spectrum show both?
+# But a wave of 32.5 periods fits none of them, and it is cut off where the frame ends.
+# **Question.** A loud tone, and one with a thousandth of its amplitude at a much higher frequency.
+# In decibels, ten for each factor of ten in power, the second is 60 dB weaker. Will the spectrum
+# show both?
 
 # %%
 size, t = 512, torch.arange(512) / rate
 step = rate / size
 hertz = torch.arange(size // 2 + 1) * step
 tests = {
-    "32 turns, no window": (32.0, torch.ones(size)),
-    "32.5 turns, no window": (32.5, torch.ones(size)),
-    "32.5 turns, Hann window": (32.5, spectrum.hann(size)),
+    "32 periods, no window": (32.0, torch.ones(size)),
+    "32.5 periods, no window": (32.5, torch.ones(size)),
+    "32.5 periods, Hann window": (32.5, spectrum.hann(size)),
 }
 
 
@@ -205,9 +208,9 @@ axes[0].annotate(
 save(figure, "leakage.png")
 
 # %% [markdown]
-# **Answer.** With 32 whole turns it does. With half a turn more, the broken end sounds at all
-# frequencies (leakage), and louder than the weak tone. The Hann window fades every frame in and
-# out: the peak gets a little wider, and the weak tone stands free again. So frames are always
+# **Answer.** With 32 whole periods it does. With half a period more, the cut spreads power over all
+# frequencies (leakage), and more than the weak tone has. The Hann window fades every frame in and
+# out: the peak gets a little wider, and the weak tone is visible again. So frames are always
 # windowed.
 #
 # Frame by frame this is an image: the spectrogram. **Question.** What does a longer frame show
@@ -236,35 +239,35 @@ axes[0].set_ylabel("hertz")
 save(figure, "frame_sizes.png")
 
 # %% [markdown]
-# **Answer.** Long frames part tones that lie close together, and smear in time what happens within
+# **Answer.** Long frames separate tones of close frequencies, and smear in time what happens within
 # them; short ones do the opposite. Milliseconds times hertz is the same in all three: 1,000.
 #
-# And nothing is lost on the way back: every frame is windowed once more, all are laid on top of
-# each other again, and each sample is divided by the sum of the squared windows that lie there.
-# That is the sound.
+# And the inverse loses nothing: every frame is windowed once more, all are added where they
+# overlap, and each sample is divided by the sum of the squared windows there. That is the sound.
 
 # %%
 there = spectrum.stft(sound)
 back = spectrum.istft(there, length=len(sound))
 error = float((back - sound).abs().max())
-print(f"there {tuple(there.shape)} and back: the largest difference is {error:.1e} of 1")
+print(f"STFT {tuple(there.shape)} and its inverse: largest difference {error:.1e} of 1")
 if error > 1e-5:
-    raise SystemExit("the way back from the spectrum does not give the sound")
+    raise SystemExit("the inverse STFT does not give the sound")
 quiet = there * (torch.arange(513) * rate / 1024 < 1000)[:, None]
 keep("below_1000_hertz.wav", spectrum.istft(quiet, length=len(sound)))
 
 # %% [markdown]
-# The last file is the same sound with everything above 1,000 Hz set to zero: changed as an image,
-# and turned into sound again.
+# The last file is the same sound with everything above 1,000 Hz set to zero: changed in the
+# spectrogram, and turned into sound again.
 #
 # ## As the ear hears pitch
 #
 # 100 and 200 Hz are an octave apart, 5,000 and 5,100 sound alike. A mel is a step of pitch that the
-# ear hears as equally large everywhere. Triangles of equal width in mels add up neighbouring
-# frequencies: 513 numbers become 40 or 80. Two scales are in use, and both are called mel.
+# ear hears as equally large everywhere. Triangular filters of equal width in mels sum neighbouring
+# frequencies to mel bands: 513 numbers become 40 or 80. Two scales are in use, and both are called
+# mel.
 #
-# **Question.** With features of the one, a model trained on the other is of little use. How far are
-# they apart?
+# **Question.** A model trained on one of them is of little use with features of the other. How far
+# are they apart?
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(10, 2.8), layout="constrained")
@@ -284,22 +287,22 @@ save(figure, "mel_filters.png")
 for scale in ("slaney", "htk"):
     points = mel.mel_points(42, 0, rate / 2, scale)[1:-1]
     low = int((points < 1000).sum())
-    print(f"{scale:7} of 40 bands {low} have their middle below 1000 Hz; ", end="")
+    print(f"{scale:7} of 40 bands {low} have their centre below 1000 Hz; ", end="")
     print("numbers 10, 20, 30 at", *points[[9, 19, 29]].round().int().tolist(), "Hz")
 empty = int((mel.mel_filters(rate, 256, 128).sum(1) == 0).sum())
-print(f"128 bands over frames of 256 samples: {empty} of them hold no frequency at all")
+print(f"128 bands over frames of 256 samples: {empty} of them contain no frequency bin")
 
 # %% [markdown]
 # **Answer.** Both give about a third of their bands to the lowest eighth of the frequencies, but
 # band 20 is not band 20. Whisper, a published model of speech, and librosa, a library for sound,
-# use Slaney's; look which one a model was trained with. And the last line: bands that are narrower
-# than the step between two frequencies stay empty for ever.
+# use Slaney's; check which one a model was trained with. And the last line: bands that are narrower
+# than the distance of two frequency bins are always empty.
 #
 # ## Silence has a logarithm too
 #
 # The ear hears ratios: ten times the power is one step louder, wherever it begins. So power is
-# shown as a logarithm, in decibels. **Question.** What does that make of a second of silence, and
-# of the gradient there?
+# taken as a logarithm, in decibels. **Question.** What is it for a second of silence, and what is
+# the gradient there?
 
 # %%
 silent = torch.zeros(rate, requires_grad=True)
@@ -311,12 +314,12 @@ level = mel.log_mel(silent, rate)
 level.sum().backward()
 print(f"decibels with a floor: {level.min().item()}, gradient: {silent.grad.max().item()}")
 if not (level.isfinite().all() and silent.grad.isfinite().all()):
-    raise SystemExit("silence came out as something that is no number")
+    raise SystemExit("the decibels of silence are not finite")
 
 # %%
 powers = spectrum.power(spectrum.stft(sound))
 steps = {
-    "power as it is": powers / powers.max(),
+    "power": powers / powers.max(),
     "decibels, floor 1e-10": spectrum.decibels(powers, span=None),
     "decibels, 80 below the loudest": spectrum.decibels(powers),
 }
@@ -329,18 +332,20 @@ axes[0].set_ylabel("hertz")
 save(figure, "decibels.png")
 
 # %% [markdown]
-# **Answer.** Minus infinity, and a gradient that is no number and would spoil every weight it
-# reaches. A floor under the power, taken *before* the logarithm, gives a number and the gradient 0.
+# **Answer.** Minus infinity, and a gradient that is not a number and would spoil every weight it
+# reaches. A floor under the power, applied *before* the logarithm, gives a finite value and the
+# gradient 0.
 #
-# In the image, power itself is black with a few spots: the loudest hide all else. In decibels the
-# quiet parts are seen too, and with them whatever hisses below; the span cuts off what lies
-# far below the loudest point of each sound.
+# In the figure, power itself is black with a few spots: the loudest hide all else. In decibels the
+# quiet parts are visible too, and with them the background noise; the span cuts off what lies far
+# below the loudest point of each sound.
 #
 # ## A few numbers a frame
 #
-# 40 mel bands, and neighbours say nearly the same. The cosine transform writes a column as waves of
-# 0, 1, 2 ... half turns across the bands, and the first of them hold its shape: these are the MFCC
-# (mel-frequency cepstral coefficients). **Question.** What is lost with 13 waves of 40?
+# 40 mel bands, and neighbours are highly correlated. The discrete cosine transform writes a column
+# as waves of 0, 1, 2 ... half periods across the bands, and the first of them hold its overall
+# shape: these are the MFCC (mel-frequency cepstral coefficients). **Question.** What is lost with
+# 13 waves of 40?
 
 # %%
 bands = mel.log_mel(sound, rate, 1024, 256, mels=40)
@@ -355,23 +360,24 @@ axes[1].plot(bands[:, column], color=plots.QUIET, label="40 bands")
 for count, color in zip((4, 13), plots.LINES):
     smooth = mel.mfcc(bands, count)[:, column] @ waves[:count]
     axes[1].plot(smooth, color=color, label=f"from {count} waves")
-axes[1].set(title="the fullest frame", xlabel="mel band", ylabel="decibels")
+axes[1].set(title="the loudest frame", xlabel="mel band", ylabel="decibels")
 axes[1].legend(frameon=False, fontsize=7)
 save(figure, "mfcc.png")
 
 # %%
 for count in (4, 13, 40):
     error = (waves[:count].T @ mel.mfcc(bands, count) - bands).square().mean().sqrt()
-    print(f"{count:2} waves of 40: on average {float(error):5.2f} dB off")
+    print(f"{count:2} waves of 40: error {float(error):5.2f} dB (RMS)")
 
 # %% [markdown]
-# **Answer.** The fine ripple; the hills stay. In speech the hills are the vowel, and the ripple is
-# the pitch of the voice. That is why 13 of them were enough for speech recognition for thirty
-# years.
+# **Answer.** The fine ripple; the envelope stays. In speech the envelope carries the vowel, and the
+# ripple the pitch of the voice. That is why 13 coefficients were enough for speech recognition for
+# thirty years.
 #
-# Other features are a single number: the centroid, the spectrum's centre of mass (how bright); the
-# roll-off, below which 85 % of it lies; zero crossings, how often the sign changes; the level (RMS,
-# root mean square). **Question.** All eight shapes play the same note here. Which is the brightest?
+# Other features are a single number a frame: the centroid, the spectrum's centre of mass (how
+# bright); the roll-off, below which 85 % of it lies; zero crossings, how often the sign changes;
+# the level (RMS, root mean square). **Question.** All eight shapes play the same note here. Which
+# is the brightest?
 
 # %%
 heard = torch.stack([note(shape, "red", 1.0) for shape in SHAPES])
@@ -409,18 +415,19 @@ axes[2, 0].set_ylabel("hertz")
 save(figure, "shapes.png")
 
 # %% [markdown]
-# **Answer.** The star: three of its four lines lie at 5 to 7 times the pitch, and the image shows
-# them. The circle is one line and lies lowest. Zero crossings have another order, with the triangle
-# first: they count in time, and a high line adds crossings only where it outweighs the lower ones.
-# A tone crosses zero twice a turn, noise at about every second step. (The circle's figure is a
-# little too low, since the frames at both ends lie partly beyond the sound.)
+# **Answer.** The star: three of its four harmonics lie at 5 to 7 times the pitch, and the figure
+# shows them. The circle has one and lies lowest. Zero crossings have another order, with the
+# triangle first: they are counted in time, and a high harmonic adds crossings only where it
+# outweighs the lower ones. A tone crosses zero twice a period, noise at about every second sample.
+# (The circle's figure is a little too low, since the frames at both ends lie partly beyond the
+# sound.)
 #
 # ## The beat
 #
 # Where something begins, the spectrum rises. How much, in decibels, averaged over bands, is the
-# onset strength. A beat is a distance in time after which the onsets look alike; measured in frames
-# it is called a lag. **Question.** If they look alike after half a second, they do after one second
-# too. Which of the two do people tap?
+# onset strength. A beat is a time shift at which the onsets correlate with themselves (the
+# autocorrelation); measured in frames it is called a lag. **Question.** If they correlate at half a
+# second, they do at one second too. Which of the two do people tap?
 
 
 # %%
@@ -448,7 +455,7 @@ figure, axes = plt.subplots(1, 4, figsize=(12, 2.6), layout="constrained")
 first = onsets[: 4 * rate // 256]
 axes[0].plot(axis_of(first, 4), first, color=plots.LINES[0])
 axes[0].set(title="onset strength, 100 beats a minute", xlabel="seconds", ylabel="decibels")
-curves = {"how alike": alike, "what people tap": prior, "the score": score}
+curves = {"autocorrelation": alike, "prior of tempos": prior, "score": score}
 for axis, (title, values), color in zip(axes[1:], curves.items(), plots.LINES[1:]):
     shown = (tempos > 30) & (tempos < rhythm.FASTEST)
     axis.plot(tempos[shown], values[shown], color=color)
@@ -465,9 +472,9 @@ for beats in (50, 80, 100, 120, 150, 200):
     print(f"played {beats:3}, found {found:5.1f}, that is {found / beats:.2f} times")
 
 # %% [markdown]
-# **Answer.** The one nearer to 120 beats a minute: a guess about people, put in as a bell on a
-# logarithmic scale, and added to the logarithm of what is heard. What lies far from 120 may
-# therefore be found at twice or half its tempo, and a listener may well agree. A lag is a whole
+# **Answer.** The one closer to 120 beats a minute: a prior about people, a bell curve on a
+# logarithmic scale, added to the logarithm of the autocorrelation. A tempo far from 120 may
+# therefore be found at twice or half its value, and a listener may well agree. A lag is a whole
 # number of frames, so even a right answer is off by a beat or two.
 #
 # ## All on one page
@@ -529,21 +536,21 @@ if said:
     page(sound, plots.shorten(name, 40), "page_of_the_recording.png")
 
 # %% [markdown]
-# Read it from above: what the waveform hides, the spectrogram shows; every row below it says less,
-# and says it shorter. The row of notes is called chroma: how strong each of the 12 notes is,
-# whatever its octave. In the tune they climb there, and the A after 3 seconds stands where the
-# first A stood. The note after it is a C and shows as G: it is the cross's, whose third multiple is
+# Read it from above: what the waveform hides, the spectrogram shows; every row below it holds less
+# information, in fewer numbers. The row of notes is called chroma: how strong each of the 12 notes
+# is, whatever its octave. In the tune they climb there, and the A after 3 seconds stands where the
+# first A stood. The note after it is a C and shows as G: it is the cross's, whose third harmonic is
 # stronger than its pitch. The tempo is that of the notes, 0.6 seconds each. Speech gets one too,
 # whether it has a beat or not.
 #
 # ## Another rate
 #
 # A model that was trained at 8,000 Hz needs sound at 8,000 Hz. Half the samples: so why not drop
-# every second one? **Question.** A tone of 5,000 Hz, every second sample dropped. What is heard at
-# 8,000 Hz?
+# every second one? **Question.** A tone of 5,000 Hz, every second sample dropped. Which tone does
+# it become at 8,000 Hz?
 
 # %%
-t = torch.arange(2 * rate, dtype=torch.float64) / rate  # float32 would be heard: -64 dB of noise
+t = torch.arange(2 * rate, dtype=torch.float64) / rate  # float32 would add noise at -64 dB
 tone = torch.sin(2 * math.pi * 5000 * t)
 ways = {"dropped": tone[::2], "resampled": waveform.resample(tone, rate, 8000)}
 for title, half in ways.items():
@@ -553,12 +560,12 @@ for title, half in ways.items():
         10 * half[1000:-1000].square().mean().log10(),
     )
     print(f"{title:10} level {float(level):7.1f} dB", end="")
-    print(f", a tone of {strongest:.0f} Hz" if level > -60 else ", too weak to be heard")
+    print(f", a tone of {strongest:.0f} Hz" if level > -60 else ", no tone")
 
 # %%
 sweep = torch.sin(2 * math.pi * 2000 * t**2)  # 4000 t Hz: up to 8000 after 2 s
 sounds_shown = {
-    "16,000 Hz: a tone that rises": (sweep, rate),
+    "16,000 Hz: a rising tone": (sweep, rate),
     "8,000 Hz, every second dropped": (sweep[::2], 8000),
     "8,000 Hz, by a sinc filter": (waveform.resample(sweep, rate, 8000), 8000),
 }
@@ -573,15 +580,16 @@ for name, half in (("dropped.wav", sweep[::2]), ("filtered.wav", sounds_shown[ti
     keep(name, half, 8000)
 
 # %% [markdown]
-# **Answer.** 3,000 Hz, as loud as before: at 8,000 Hz both have the same samples, and nothing after
-# can tell them apart. In the image the tone turns at 4,000 Hz and comes back down (aliasing). So
-# what the new rate cannot hold is first taken away, by a filter: each new sample is a sum of old
-# ones, weighed by sin(pi t) / (pi t) (a sinc function), t their distance, which is faded out.
+# **Answer.** 3,000 Hz, as loud as before: at 8,000 Hz both have the same samples, and nothing
+# afterwards can tell them apart. In the figure the tone is reflected at 4,000 Hz and comes back
+# down (aliasing). So frequencies that the new rate cannot represent are first removed, by a
+# low-pass filter: each new sample is a sum of old ones, weighted by a windowed sin(pi t) / (pi t)
+# (a sinc function), t their distance.
 #
-# ## The world is heard
+# ## The world has sounds
 #
-# Shape is timbre, colour is pitch, place is stereo: whoever can hear should know what is there. A
-# thing that goes from left to right shows the place alone.
+# Shape is timbre, colour is pitch, place is stereo: so the sound determines what is there. A thing
+# that goes from left to right shows the place alone.
 
 # %%
 star = Thing("star", "cyan", x=0.2, dx=0.6)
@@ -594,36 +602,35 @@ axes[0].imshow(((draw(Scene((star,)), 64) + 1) / 2).permute(1, 2, 0))
 axes[0].set(title="the first frame", xticks=[], yticks=[])
 for ear, color, values in zip(("left", "right"), plots.LINES, level):
     axes[1].plot(axis_of(values, 2), values, color=color, label=ear)
-axes[1].set(title="level in each ear", xlabel="seconds", ylim=(0, None))
+axes[1].set(title="level of each channel", xlabel="seconds", ylim=(0, None))
 axes[1].legend(frameon=False)
 axes[2].plot(axis_of(angle, 2), angle, color=plots.LINES[2])
-axes[2].set(title="the place it tells", xlabel="seconds", ylabel="0 left, 1 right", ylim=(0, 1))
+axes[2].set(title="the estimated place", xlabel="seconds", ylabel="0 left, 1 right", ylim=(0, 1))
 save(figure, "place.png")
 
 # %% [markdown]
 # Now new sounds, in noise: of any combination, size and place, and from 30 dB above the noise down
-# to as strong as the noise. Nothing is trained. Three rules read a spectrum that is averaged over
-# time:
+# to as strong as the noise. Nothing is trained. Three rules use the spectrum, averaged over time:
 #
 # - **Colour:** the lowest frequency with a tenth of the loudest power or more is the pitch.
-# - **Place:** there, the strength in the right ear against that in the left.
-# - **Shape:** how strong the multiples of the pitch (its harmonics) are, 1 to 10 times: the shape
-#   whose list is nearest.
+# - **Place:** at that frequency, the amplitude in the right channel against that in the left.
+# - **Shape:** the amplitudes of the harmonics (multiples of the pitch, 1 to 10 times): the shape
+#   whose list is closest.
 #
 # **Question.** In how many are all three right? (A place counts as right within 0.05 of the width.)
 
 
 # %%
 def spectrum_of(sounds, size=4096):
-    """The power in both ears, averaged over time: (B, 2, Q)."""
+    """The power in both channels, averaged over time: (B, 2, Q)."""
     return spectrum.power(spectrum.stft(sounds, size)).mean(-1)
 
 
 def hear_color(powers, step):
-    """The place (B,) of the pitch in the spectrum, and the number (B,) of the colour."""
+    """The bin (B,) of the pitch in the spectrum, and the number (B,) of the colour."""
     both, rows = powers.sum(1), torch.arange(len(powers))
     lowest = (both > 0.1 * both.amax(1, keepdim=True)).int().argmax(1)
-    near = torch.stack([both[rows, lowest + more] for more in range(6)], 1)  # up to its summit
+    near = torch.stack([both[rows, lowest + more] for more in range(6)], 1)  # up to its peak
     place = lowest + near.argmax(1)
     pitches = torch.tensor(list(world_sounds.PITCH.values())).log()
     return place, ((place * step).log()[:, None] - pitches).abs().argmin(1)
@@ -631,7 +638,7 @@ def hear_color(powers, step):
 
 # %%
 def hear_place(powers, place):
-    """0 (left) to 1 (right), from the strength of the pitch in both ears: (B,)."""
+    """0 (left) to 1 (right), from the amplitude of the pitch in both channels: (B,)."""
     left, right = powers[torch.arange(len(powers)), :, place].sqrt().unbind(1)
     return torch.atan2(right, left) / (math.pi / 2)
 
@@ -653,7 +660,7 @@ def new_sounds(count, seed, combinations=None, low=0.0, high=30.0):
     scenes = [sample_scene(rng, 1, combinations) for _ in range(count)]
     sounds = world_sounds.sound_of_scenes(scenes, rate).flatten(
         1
-    )  # both ears as one sound: one noise level
+    )  # both channels as one sound: one noise level
     noisy = augment.add_noise(sounds, seeded(seed, 1), low=low, high=high)
     return [scene.things[0] for scene in scenes], noisy.unflatten(1, (2, -1))
 
@@ -694,22 +701,22 @@ for column, row in enumerate(rows):
     show(axes[1, column], level[:385], 6000, 1)
     axes[1, column].set(xlabel="seconds", xticks=[0, 1], yticks=[])
 axes[1, 0].set(ylabel="hertz", yticks=[0, 3000, 6000])
-figure.suptitle("what is heard, over what is there: 0 is left, 1 is right")
+figure.suptitle("true image, and above it the attributes from the sound: 0 is left, 1 is right")
 save(figure, "heard.png")
 
 # %% [markdown]
-# **Answer.** In nearly all. That is no wonder, since the rules know how the sounds were made. Who
-# does not know must learn from examples. So the same question for the shape, with MFCC: the mean
-# and the spread over time of the first 7, 12 or 19 waves (without wave 0, the loudness), and the
-# shape whose average over the examples is nearest. The examples are of 52 combinations of colour
-# and shape; 12 are never among them.
+# **Answer.** In nearly all. That is no wonder, since the rules use how the sounds were made. A
+# model without these rules must learn from examples. So the same question for the shape, with MFCC:
+# the mean and the deviation over time of the first 7, 12 or 19 coefficients (without coefficient 0,
+# the loudness), and the shape whose mean over the examples is closest. The examples are of 52
+# combinations of colour and shape; 12 are never among them.
 #
-# **Question.** Will it know a shape in a colour in which it never heard it?
+# **Question.** Will it recognise a shape in a colour that its examples do not have?
 
 
 # %%
 def fingerprint(sounds, count):
-    """Mean and spread of the MFCC 1 to `count` of the two ears mixed: (B, 2 * count)."""
+    """Mean and deviation of the MFCC 1 to `count` of both channels mixed: (B, 2 * count)."""
     bands = mel.log_mel(waveform.mix_to_mono(sounds), rate, 1024, 256, mels=40)
     waves = mel.mfcc(bands, count + 1)[:, 1:]
     return torch.cat([waves.mean(-1), waves.std(-1)], 1)
@@ -717,8 +724,8 @@ def fingerprint(sounds, count):
 
 seen, unseen = split_combinations()
 examples, their_sounds = new_sounds(count, options.seed + 18, seen, low=20)
-trials = {"heard": new_sounds(count, options.seed + 19, seen, low=20)}
-trials["never heard"] = new_sounds(count, options.seed + 20, unseen, low=20)
+trials = {"seen": new_sounds(count, options.seed + 19, seen, low=20)}
+trials["unseen"] = new_sounds(count, options.seed + 20, unseen, low=20)
 numbers, table = truth(examples)[1], {}
 
 # %%
@@ -729,23 +736,23 @@ for waves in (7, 12, 19):
     for trial, (these, those) in trials.items():
         found = torch.cdist((fingerprint(those, waves) - middle) / spread, torch.stack(centres))
         hit = float((found.argmin(1) == truth(these)[1]).float().mean())
-        table[f"{waves} waves, {trial}"] = hit
-        print(f"{waves:2} waves, combinations {trial:11}: shape right in {hit:.2f}")
+        table[f"{waves} MFCC, {trial}"] = hit
+        print(f"{waves:2} MFCC, combinations {trial:11}: shape right in {hit:.2f}")
 path = out / "mfcc_shapes.png"
-print("figure:", plots.bars(table, path, label="shapes right; combination heard or not"))
+print("figure:", plots.bars(table, path, label="shapes right; combinations seen or unseen"))
 
 # %% [markdown]
-# **Answer.** Less often than in colours it has heard, and the gap is widest with 19 waves. The bands
-# do not move with the pitch: the same shape, higher, fills other bands, and the fine waves see
-# where every harmonic lies. A rule that counts from the pitch does not mind. Features decide what a
-# model finds easy, and what it must learn from examples. The next lesson lets a network learn from
-# mel bands.
+# **Answer.** Less often than in colours of its examples, and the gap is widest with 19
+# coefficients. The bands do not move with the pitch: the same shape, higher, fills other bands, and
+# the higher coefficients encode where every harmonic lies. A rule that counts from the pitch is
+# invariant to that. Features decide what is easy for a model, and what it must learn from examples.
+# The next lesson trains a network on mel bands.
 
 # %% [markdown]
 # ## In the field's words
 #
 # The **short-time Fourier transform** (STFT) with a **Hann window**; its squared magnitude is the
-# **spectrogram**. Long windows, fine frequencies; short ones, fine times: the **time-frequency
+# **spectrogram**. Long windows resolve frequencies, short ones times: the **time-frequency
 # trade-off** (uncertainty principle). Frequencies above half the rate fold back: **aliasing**,
 # above the **Nyquist frequency**. Energy in bins where no tone is: **spectral leakage**. **Mel
 # filter bank**, **log-mel**, **cepstral coefficients** (MFCC, by a discrete cosine transform),
@@ -766,7 +773,7 @@ print("figure:", plots.bars(table, path, label="shapes right; combination heard 
 # 1. Sound at 16 kHz, windows of 400 samples, hop 160. What is the distance of two frequency bins,
 #    and how many frames has a second?
 #
-# 2. A tone of 9 kHz is recorded at 16 kHz without a filter. What is seen in the spectrogram?
+# 2. A tone of 9 kHz is recorded at 16 kHz without a filter. What does the spectrogram show?
 #
 # 3. Why a logarithm on mel energies, and why then a cosine transform?
 
@@ -774,4 +781,6 @@ print("figure:", plots.bars(table, path, label="shapes right; combination heard 
 # ## What was reached
 
 # %%
-report("colour, shape and place heard", shares["all three"], 0.97, unjudged=options.unjudged)
+report(
+    "colour, shape and place from the sound", shares["all three"], 0.97, unjudged=options.unjudged
+)

@@ -1,11 +1,11 @@
 """Lesson 18, the audio CNN: a spectrogram is an image, and one axis of it is not like the other.
 
-Question: how does a network for images learn to hear which word was said, however long it is?
+Question: how does a network for images learn to recognise a spoken word, however long it is?
 
 Time: about 3 minutes on two cores (`--quick`: about 20 s). Images go to runs/18_audio_cnn/
-(`--quick`: to ..._quick/; without recordings to runs/18_audio_cnn_world/).
-It hears spoken digits, if the folder fsdd is there: `--root FOLDER` (or SCRATCHMM_DATA). Without it,
-or with `--data world`, it hears the shapes of the world.
+(`--quick`: to ..._quick/; without recordings to runs/18_audio_cnn_world/). The data are spoken
+digits, if the folder fsdd is there: `--root FOLDER` (or SCRATCHMM_DATA). Without it, or with
+`--data world`, they are the sounds of the world's shapes.
 Read beside it: scratchmm/audio/augment.py and audio_cnn.py, then data/sets/spoken_digits.py and
 training/length_buckets.py.
 Exercises: waveform.pad_together, audio_cnn.mean_over_time, augment.mix_noise, augment.spans,
@@ -17,12 +17,13 @@ Papers: CNN Architectures for Large-Scale Audio Classification (arXiv 1609.09430
 # %% [markdown]
 # # The audio CNN
 #
-# Lesson 17 made an image of a sound: mel bands upwards, time to the right, decibels as brightness.
-# So a network for images can be trained on it. But sounds are of different lengths, there are few
-# of them, and moving something up in this image makes another sound of it.
+# Lesson 17 made an image of a sound, the log-mel spectrogram: mel bands upwards, time to the right,
+# decibels as brightness. So a network for images can be trained on it. But sounds are of different
+# lengths, there are few of them, and moving something up in this image makes another sound of it.
 #
-# By the end you can batch sounds of any length so that none hears its padding, make many sounds of
-# few, show what spoke for an answer, and say what a good test figure does not promise.
+# By the end you can batch sounds of any length so that no output depends on padding, augment a
+# small set of sounds, show which parts of a sound speak for a prediction, and say what a good test
+# figure does not promise.
 
 # %%
 import time
@@ -61,10 +62,10 @@ RATE, SIZE, HOP, MELS = 8000, 256, 128, 64  # hertz; samples of a frame, and to 
 
 
 # %% [markdown]
-# The data: people who say the digits, fifty times each. Where there are no recordings, the things
-# of the world sound instead: which *shape* is it, whatever its colour (that is its pitch), size,
-# place, and length? There, a colour takes the part that a speaker has here. Both are told in the
-# same form.
+# The data: people who say the digits, fifty times each. Without recordings, the sounds of the
+# world's things take their place: which *shape* is it, whatever its colour (that is its pitch),
+# size, place, and length? There, a colour plays the role of the speaker. Both sets have the same
+# form.
 
 
 # %%
@@ -89,7 +90,7 @@ if not world:
     try:
         data = load_spoken_digits(options.root, RATE)
     except (FileNotFoundError, ValueError) as error:
-        print(f"{error}\nSo the world's own sounds are heard.")
+        print(f"{error}\nSo the world's own sounds are used.")
         world = True
 if world:
     data = hear_world()
@@ -114,7 +115,7 @@ def log_mel(batch):
     return mel.log_mel(batch, RATE, SIZE, HOP, MELS, span=None)
 
 
-HERTZ = (250, 500, 1000, 2000, 3500)  # written beside the bands whose middles they are
+HERTZ = (250, 500, 1000, 2000, 3500)  # labels of the axis of bands
 MIDDLES = mel.mel_points(MELS + 2, 0.0, RATE / 2)[1:-1].numpy()
 
 
@@ -143,12 +144,12 @@ print("figure:", plots.save(figure, out / "classes.png"))
 # %% [markdown]
 # ## Sounds of any length
 #
-# A tensor has one length, sounds have many. So silence is put behind the shorter ones, and a mask
-# says which samples are real. Then two things must not depend on the padding: what a frame is made
-# of, and what the mean over time counts.
+# A tensor has one length, sounds have many. So the shorter ones are padded with silence, and a mask
+# says which samples are real. Then two things must not depend on the padding: the frames, and the
+# mean over time.
 #
-# **Question.** Take ten sounds of the set at random as one batch. How much of it is padding? And how
-# far off is a mean that counts it?
+# **Question.** Take ten sounds of the set at random as one batch. How much of it is padding? And
+# how far off is a mean that includes it?
 
 # %%
 at_random = shuffled_batches(len(train.sounds), 64, seed)
@@ -167,23 +168,24 @@ right = audio_cnn.mean_over_time(images[:, None], frames)[:, 0]  # (B, M)
 alone = torch.stack([log_mel(sound).mean(dim=1) for sound in ten])
 counted = images.mean(dim=2)
 print(f"of ten at random {(~real).float().mean():.0%} is padding; the mean over time is off by")
-print(f"{(counted - alone).abs().mean():.1f} decibels where it counts the padding,")
-print(f"{(right - alone).abs().mean():.1f} decibels where it counts the real frames only")
+print(f"{(counted - alone).abs().mean():.1f} decibels where it includes the padding,")
+print(f"{(right - alone).abs().mean():.1f} decibels where it includes real frames only")
 
 # %% [markdown]
-# **Answer.** Much of it, unless sounds of like length are put together: `length_buckets` sorts them,
-# with some chance in it, cuts them into batches and shuffles the batches. That saves time. It does
-# not make the mask superfluous: the mean over *real* frames is what makes one vector of a sound of
-# any length, and the same vector as if it had come alone.
+# **Answer.** Much of it, unless batches of like length are made: `length_buckets` sorts the sounds,
+# with some randomness, cuts them into batches and shuffles the batches. That saves time. It does
+# not replace the mask: the mean over *real* frames is what makes one vector of a sound of any
+# length, and the same vector as if the sound were alone.
 #
 # ## Noise that is measured
 #
-# Three thousand recordings are few. More can be made of them: each time a sound is taken, it is
-# changed a little, in a way that leaves the answer as it is. First, noise. How much of it? That is
-# said in decibels: 10 log10(power of the sound / power of the noise).
+# Three thousand recordings are few. Data augmentation makes more of them: each time a sound is
+# drawn, it is changed a little, in a way that keeps its label. First, noise. How much of it? That
+# is measured in decibels: 10 log10(power of the sound / power of the noise), the signal-to-noise
+# ratio.
 #
-# **Question.** At 20 decibels, how large are the samples of the noise beside those of the sound? And
-# must the padding be left out when the power is measured?
+# **Question.** At 20 decibels, how large is the amplitude of the noise beside that of the sound?
+# And must the padding be left out when the power is measured?
 
 # %%
 pair, pair_real = waveform.pad_together([min(ten, key=len), max(ten, key=len)])
@@ -195,23 +197,23 @@ for asked in (30.0, 20.0, 5.0):
     wrong = augment.mix_noise(pair, noise, torch.full((2,), asked)) - pair
     off = 10 * (parts[0] / augment.mean_square(wrong, pair_real)).log10()
     print(
-        f"asked for {asked:4.0f} dB: short sound {found[0]:5.1f}, long sound {found[1]:5.1f};",
+        f"target {asked:4.0f} dB: short sound {found[0]:5.1f}, long sound {found[1]:5.1f};",
         end="",
     )
-    print(f"  padding counted: {off[0]:5.1f}, {off[1]:5.1f}")
+    print(f"  padding included: {off[0]:5.1f}, {off[1]:5.1f}")
 
 # %% [markdown]
-# **Answer.** A tenth: power goes with the square. And yes: with silence counted in, the short sound
-# seems quieter than it is, so it gets less noise than was asked for.
+# **Answer.** A tenth: power is the square of amplitude. And yes: with silence included, the
+# measured power of the short sound is too low, so it gets less noise than intended.
 #
 # ## Holes in the spectrogram
 #
-# Second, holes: a few bands, or a few frames, are filled with the mean (SpecAugment). A network
-# that still names the word does not rely on one sign alone. A hole's width and place are drawn by
-# chance, each as likely as any other, but as a share of the sound's *own* frames. Third, a shift:
-# a bit earlier or later.
+# Second, holes: a few bands, or a few frames, are masked with the mean (SpecAugment). A network
+# that still recognises the word does not rely on one cue alone. A mask's width and place are
+# random, uniformly distributed, but as a fraction of the sound's *own* frames. Third, a shift: a
+# bit earlier or later.
 #
-# **Question.** Which of these would change the answer if they were too strong? Look at the sheet.
+# **Question.** Which of these would change the label if they were too strong? Look at the figure.
 
 # %%
 example = data.sounds[places[-1]][None]
@@ -225,7 +227,7 @@ sheet = {
 }
 for number in range(3):
     holes = augment.spec_augment(log_mel(example), chance, bands=0.125)
-    sheet[f"holes, drawn {('once', 'again', 'once more')[number]}"] = holes
+    sheet[f"holes, sample {number + 1}"] = holes
 
 # %%
 figure, axes = plt.subplots(
@@ -239,19 +241,19 @@ figure.colorbar(shown, ax=axes, label="decibels").outline.set_visible(False)
 print("figure:", plots.save(figure, out / "varied.png"))
 
 # %% [markdown]
-# **Answer.** All of them. Noise drowns what is quiet first, such as the hiss in "six"; a shift cuts
-# off an end; a hole as wide as a vowel takes the vowel away. So noise stays at 5 decibels or more.
-# There are two holes over bands, each of at most an eighth of them, and two over frames, each of at
-# most a fifth.
+# **Answer.** All of them. Noise masks what is quiet first, such as the hiss in "six"; a shift cuts
+# off an end; a hole as wide as a vowel removes the vowel. So the signal-to-noise ratio stays at 5
+# decibels or more. There are two holes over bands, each of at most an eighth of them, and two over
+# frames, each of at most a fifth.
 #
 # ## One training
 #
 # The network: a convolution; three stages of one residual block (x + f(x), layers/convolution.py),
-# each but the first at half the size. What comes out is a grid, a quarter as high and as long as
-# the spectrogram, with 64 numbers in each cell. Then the mean over time, and one linear layer, the
-# head. The network measures the mean and deviation of each band first, on the training sounds only.
-# Half of the sounds get noise, all get holes. No shift: the mean over time hardly minds where a
-# sound begins.
+# each but the first at half the resolution. The output is a feature map, a quarter as high and as
+# long as the spectrogram, with 64 channels in each cell. Then the mean over time, and one linear
+# layer, the head. The network's input is normalised by the mean and deviation of each band,
+# measured on the training sounds only. Half of the sounds get noise, all get holes. No shift: the
+# mean over time hardly depends on where a sound begins.
 
 # %%
 STEPS = options.training_steps(240, quick=5)
@@ -276,7 +278,7 @@ def listening_loss(model, batch):
 
 # %%
 def learn(part, kind=AudioCNN, steps=STEPS):
-    """A model trained on these sounds, its curve, and the seconds that it took."""
+    """A model trained on these sounds, its loss curve, and the seconds of training."""
     started = time.perf_counter()
     torch.manual_seed(seed)
     model = kind(AudioCNNConfig(classes, mels=MELS))
@@ -297,7 +299,7 @@ def learn(part, kind=AudioCNN, steps=STEPS):
 # %%
 @torch.no_grad()
 def answers(model, sounds, decibels=None):
-    """The class that the model hears in each sound, (N,); with noise, if decibels are given."""
+    """The class that the model predicts for each sound, (N,); decibels: with noise added."""
     found = torch.zeros(len(sounds), dtype=torch.long)
     order = torch.tensor([len(sound) for sound in sounds]).argsort()
     for places in order.split(100):
@@ -319,26 +321,26 @@ model, curve, took = learn(train)
 official = accuracy(model, test)
 path = plots.curve(curve, out / "curve.png", heading="the loss, with noise and holes")
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {STEPS} steps, {took:.0f} s")
-print(f"right on the official test: {official:.3f} of {len(test.sounds)}; image: {path}")
+print(f"right on the official test: {official:.3f} of {len(test.sounds)}; figure: {path}")
 in_noise = {decibels: accuracy(model, test, decibels) for decibels in (20, 10, 0)}
 for decibels, share in in_noise.items():
     print(f"the same sounds with noise {decibels:2} decibels below them: {share:.3f}")
 
 # %% [markdown]
-# Nothing in training was noisier than 5 decibels; the last line asks for more than it was taught.
-# And the peaks of the curve? Batches are of like length, so they are not alike: the high peak of
-# each epoch is the batch of what is left over by the cutting, a few of the longest sounds.
+# Nothing in training was noisier than 5 decibels; the last line is outside of the training
+# distribution. And the peaks of the curve? Each batch is of like length, so batches differ from
+# each other: the high peak of each epoch is the remainder, a small batch of the longest sounds.
 #
 # ## What may move
 #
-# A network for photographs ends in a mean over *both* axes of its grid, since a cat is a cat
+# A network for photographs ends in a mean over *both* axes of its feature map, since a cat is a cat
 # wherever it sits. `AudioCNN` takes the mean over time only, and its head has weights for each band
 # of its own. **Question.** What do we lose if we take the mean over the bands, too?
 
 
 # %%
 class MeanOverBoth(AudioCNN):
-    """The same network, but for its end: no band has weights of its own."""
+    """The same network, but for its head: no band has weights of its own."""
 
     def __init__(self, config):
         super().__init__(config)
@@ -356,17 +358,17 @@ print(
 )
 
 # %% [markdown]
-# **Answer.** Time may be averaged away, for a word said later is the same word. A band may not: a
-# vowel is told by *which* bands are strong, and moved up it is another vowel. (On digits the second
-# share is far below the first, after as many steps. What a convolution sees at the edge tells it a
-# little about the place, so with more steps it can still learn some of it.)
+# **Answer.** Time may be averaged away, for a word said later is the same word. Bands may not: a
+# vowel is defined by *which* bands are strong, and moved up it is another vowel. (On digits the
+# second share is far below the first, after as many steps. The zero padding at the edges gives a
+# convolution some information about position, so with more steps it can still learn some of it.)
 #
 # ## Where the evidence lies
 #
-# The head is linear, and so is the mean: they can change places. So each cell of the grid has its
-# own say for each class, and the mean over time of what they say, summed over the bands, plus the
-# bias, **is** the logit. Nothing else has to be trained to look inside. **Question.** Which part of
-# the sounds below, which are of the test, spoke for the answer?
+# The head is linear, and so is the mean: they can change places. So each cell of the feature map
+# has its own contribution to each class, and the mean over time of the contributions, summed over
+# the bands, plus the bias, **is** the logit. Nothing else has to be trained for this explanation.
+# **Question.** Which part of the sounds below, which are of the test, speaks for the prediction?
 
 # %%
 with torch.no_grad():
@@ -398,16 +400,16 @@ for row in axes:
 print("figure:", plots.save(figure, out / "evidence.png"))
 
 # %% [markdown]
-# **Answer.** Red speaks for it, blue against it; a cell sees some frames and bands around it, so
-# edges are not sharp. Each class has places of its own. Where the sound is silent a cell can speak,
-# too: that nothing is there is also a sign.
+# **Answer.** Red speaks for it, blue against it; a cell's receptive field covers some frames and
+# bands around it, so edges are not sharp. Each class has places of its own. Where the sound is
+# silent a cell can contribute, too: silence is also evidence.
 #
-# ## Somebody it never heard
+# ## A speaker left out
 #
-# The official test was said by the same people, in the same room, into the same microphone, as the
-# training sounds were. **Question.** What if the test is somebody the network has never heard? (In
-# the world: a colour, so a pitch, that it has never heard.) Everyone is left out in turn, and a new
-# network is trained on the others, just as long.
+# The official test was spoken by the same people, in the same room, into the same microphone, as
+# the training sounds were. **Question.** What if the speaker of the test is not in the training
+# set? (In the world: a colour, so a pitch, that is not in it.) Each speaker is left out in turn,
+# and a new network is trained on the others, just as long.
 
 # %%
 shares, tables = {}, {"official test": (answers(model, test.sounds), test.labels)}
@@ -424,7 +426,7 @@ print(f"mean of the left-out {who}s: {mean:.3f}; official test: {official:.3f}")
 
 # %%
 named = {"official test": official} | {f"without {name}": share for name, share in shares.items()}
-path = plots.bars(named, out / "strangers.png", heading=f"share right, {who} never heard")
+path = plots.bars(named, out / "strangers.png", heading=f"share right, {who} left out")
 print("figure:", path)
 
 # %%
@@ -443,30 +445,30 @@ for axis, name in zip(axes, ("official test", worst)):
             )
     axis.set_xticks(range(classes), data.names, rotation=60, ha="right")
     axis.set_yticks(range(classes), data.names)
-    axis.set(xlabel="heard", title=name if name == "official test" else f"{name}, never heard")
-axes[0].set_ylabel("was said")
+    axis.set(xlabel="predicted", title=name if name == "official test" else f"{name}, left out")
+axes[0].set_ylabel("spoken")
 figure.suptitle("percent of each row", fontsize=9)
 print("figure:", plots.save(figure, out / "confusions.png"))
 
 # %% [markdown]
 # **Answer.** On digits every one of the six is below the official figure, and some of them far
-# below. Neither figure is wrong: they answer different questions. The first says how well these
-# people are understood; who wants to know about people in general must leave people out, and six
-# are few. Five voices are not enough to learn what a voice may be like. Say in which way a test was
-# held out before you say its figure.
+# below. Neither figure is wrong: they answer different questions. The first measures how well these
+# speakers are recognised; a figure for people in general must leave speakers out, and six are few.
+# Five voices are not enough to learn how voices vary. Say in which way a test was held out before
+# you give its figure.
 #
 # ## Trains well, fails alone
 #
-# One bug stays. A convolution at the end of a short sound reads one cell beyond it. Alone, zeros
-# stand there. In a batch the norms and biases of the layers before have written something there. So
-# each layer's output must be set to zero behind the end, *inside* the blocks. Here are the same
-# weights without this; only what goes in and the mean over time are masked. **Question.** Will its
-# accuracy, measured in batches of like length, give it away?
+# One bug stays. A convolution at the end of a short sound covers one cell beyond it. If the sound
+# is alone, zeros stand there. In a batch the norms and biases of the layers before have made these
+# cells nonzero. So each layer's output must be set to zero behind the end, *inside* the blocks.
+# Here are the same weights without this; only the input and the mean over time are masked.
+# **Question.** Will its accuracy, measured in batches of like length, show it?
 
 
 # %%
 class Forgetful(AudioCNN):
-    """The same weights; between the input and the mean nobody sets the padding to zero."""
+    """The same weights; the padding is not set to zero between the input and the mean."""
 
     def features(self, log_mel, real=None):
         x = self.normalise(log_mel).masked_fill(~real[:, None], 0.0)[:, None]
@@ -480,13 +482,13 @@ class Forgetful(AudioCNN):
 
 forgetful = Forgetful(model.config).eval()
 forgetful.load_state_dict(model.state_dict())
-print(f"in batches of like length: right {official:.3f}, forgetful {accuracy(forgetful, test):.3f}")
+print(f"in batches of like length: {official:.3f} right, unmasked {accuracy(forgetful, test):.3f}")
 
 
 # %%
 @torch.no_grad()
 def moved(model, sounds, silence):
-    """How far the logits move when a sound stands beside one that is `silence` seconds longer."""
+    """How much the logits change when a sound is padded with `silence` seconds."""
     most = []
     for sound in sounds:
         one = torch.ones(1, len(sound), dtype=torch.bool)
@@ -500,23 +502,23 @@ def moved(model, sounds, silence):
 few = test.sounds[:: 60 if quick else 15]
 for silence in (0.05, 0.2, 1.0):
     right, wrong = (moved(each, few, silence) for each in (model, forgetful))
-    print(f"{silence:4.2f} s of padding: logits move by {right:.0e}, forgetful {wrong:.0e}")
+    print(f"{silence:4.2f} s of padding: logits change by {right:.0e}, unmasked {wrong:.0e}")
 
 # %% [markdown]
-# **Answer.** Hardly, or not at all; yet each sound's logits move. That is what makes it a bug to be
-# looked for: the same sound has some logits alone and others in company, and no figure measured in
-# batches says so. A test says so in three lines: logits alone, logits in a batch, equal. That is
+# **Answer.** Hardly, or not at all; yet each sound's logits change. That is why one must look for
+# this bug: the same sound has some logits alone and others in a batch, and no figure measured in
+# batches shows it. A test shows it in three lines: logits alone, logits in a batch, equal. That is
 # this lesson's last exercise.
 
 # %% [markdown]
 # ## In the field's words
 #
-# **Keyword spotting** on spectrograms, by a small **residual network** (ResNet). Holes in bands
-# and frames are **SpecAugment** (frequency and time masking); noise at a given **signal-to-noise
-# ratio** is additive-noise augmentation. The mean over time is **global average pooling**, over
-# one axis. Each cell's share of a logit is a **class activation map** (CAM). Leaving out a speaker
-# in turn is **leave-one-speaker-out cross-validation**; a test with the same voices measures
-# **in-domain**, one without them **out-of-domain** generalisation. Batches of like length:
+# **Keyword spotting** on spectrograms, by a small **residual network** (ResNet). Holes in bands and
+# frames are **SpecAugment** (frequency and time masking); noise at a given **signal-to-noise
+# ratio** is additive-noise augmentation. The mean over time is **global average pooling**, over one
+# axis. Each cell's contribution to a logit is a **class activation map** (CAM). Leaving out each
+# speaker in turn is **leave-one-speaker-out cross-validation**; a test with the same speakers
+# measures **in-domain**, one without them **out-of-domain** generalisation. Batches of like length:
 # **bucketing**.
 #
 # **Left out here:** Transformers on spectrograms (AST), pre-trained encoders (wav2vec 2.0,
@@ -542,7 +544,7 @@ for silence in (0.05, 0.2, 1.0):
 
 # %%
 print(
-    f"official test {official:.3f}; {who} never heard {mean:.3f} (lowest {worst}, {shares[worst]:.3f});"
+    f"official test {official:.3f}; {who} left out {mean:.3f} (least {worst}, {shares[worst]:.3f});"
 )
 print(f"mean over both axes {over_both:.3f}; noise 0 decibels below {in_noise[0]:.3f}")
-report("share right on the official test", official, 0.97, unjudged=options.unjudged)
+report("accuracy on the official test", official, 0.97, unjudged=options.unjudged)

@@ -1,10 +1,10 @@
-"""Lesson 19, clips: what no single frame can tell.
+"""Lesson 19, clips: what no single frame can show.
 
 Question: an image shows where a thing is. How does a network learn where it *goes*?
 
-Time: about 3 minutes on two cores (`--quick`: about 20 s). Images, films and a sound go to
-runs/19_clips/ (`--quick`: to ..._quick/; with `--data mnist` to runs/19_clips_mnist/).
-On handwritten digits that move: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 3 minutes.
+Time: about 3 minutes on two cores (`--quick`: about 20 s). Figures, films and a sound go to
+runs/19_clips/ (`--quick`: to ..._quick/; with `--data mnist` to runs/19_clips_mnist/). On
+handwritten digits that move: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 3 minutes.
 Read beside it: scratchmm/video/clips.py, cnn3d.py and cnn_lstm.py, then layers/lstm.py and
 data/world/motion.py.
 Exercises: clips.sample_frames, cnn3d.conv3d, cnn3d.temporal_receptive_field, lstm.LSTMCell,
@@ -18,13 +18,14 @@ Convolutional Networks (LRCN, arXiv 1411.4389); Long Short-Term Memory (Hochreit
 # %% [markdown]
 # # Clips
 #
-# A clip is images in order, and it is the order that makes it more than a heap of images. Two
-# networks read clips here, and they treat time in two ways. To one, time is a third direction to
-# slide a kernel along, beside down and across. The other looks at one frame after the other, and
-# keeps a memory.
+# A clip is images in order, and it is the order that makes it more than a set of images. Two
+# networks classify clips here, and they treat time in two ways. In one, time is a third axis along
+# which a kernel slides, beside height and width. The other encodes one frame after the other, and
+# keeps a recurrent state.
 #
-# By the end you can choose frames from a film, say how many frames a stack of layers sees, write
-# the memory's three gates, and show by experiment what a model needs the order of frames for.
+# By the end you can sample frames from a video, compute how many frames the receptive field of a
+# stack of layers covers, write the three gates of an LSTM, and show by experiment what a model
+# needs the order of frames for.
 
 # %%
 import time
@@ -69,11 +70,10 @@ if not world:
 out = options.folder("19_clips" + "_mnist" * (not world))
 
 # %% [markdown]
-# The clips: one thing of the world on a plain ground, 8 frames of 32 x 32. It stands still, goes
-# one of four ways, bounces off a border, appears or disappears. What is asked is its colour *and*
-# what it does: 8 colours by 8 moves, 64 classes. (`--data mnist`: one digit that goes one of four
-# ways, 10 by 4. What is said below of the way it goes holds for digits too; the rest is the
-# world's.)
+# The clips: one thing of the world on a plain background, 8 frames of 32 x 32. It stands still,
+# goes one of four ways, bounces off a border, appears or disappears. The class is its colour *and*
+# its move: 8 colours by 8 moves, 64 classes. (`--data mnist`: one digit that goes one of four ways,
+# 10 by 4. What follows about directions holds for digits too; the rest is the world's.)
 
 # %%
 FRAMES = 8
@@ -83,7 +83,7 @@ KINDS = ["stands", "goes", "goes", "goes", "goes", "bounces", "appears", "disapp
 
 
 def world_clips(count, part):
-    """Facts of clips, their frames as uint8 (B, F, 3, 32, 32), what is shown and what it does."""
+    """Facts of clips, their frames as uint8 (B, F, 3, 32, 32), their things and their moves."""
     rng = np.random.default_rng([seed, part])
     facts = [sample_clip(rng, kinds=KINDS) for _ in range(count)]
     frames = [to_bytes(draw_clips(facts[i : i + 500], FRAMES)) for i in range(0, count, 500)]
@@ -95,7 +95,7 @@ def world_clips(count, part):
 
 # %%
 def to_bytes(clips):
-    """Pixels in [-1, 1] as 0 to 255, a quarter of the room."""
+    """Pixels in [-1, 1] as 0 to 255, a quarter of the memory."""
     return ((clips + 1) * 127.5).round().to(torch.uint8)
 
 
@@ -112,7 +112,7 @@ def digit_clips(count, part):
 make, started = (world_clips if world else digit_clips), time.perf_counter()
 _, frames, things, moves = make(500 if quick else 12_000, 0)
 facts, test_frames, test_things, test_moves = make(200 if quick else 2000, 1)
-print(f"{len(frames)} clips to learn from and {len(test_frames)} to test, each "
+print(f"{len(frames)} clips to train on and {len(test_frames)} to test, each "
       f"{tuple(frames.shape[1:])}; drawn in {time.perf_counter() - started:.0f} s")  # fmt: skip
 
 # %%
@@ -124,15 +124,16 @@ for row in shown:
 print("figure:", plots.image_grid(rows, titles, out / "moves.png", columns=FRAMES))
 
 # %% [markdown]
-# **Question.** Cover all columns of the image but one in the middle. Which rows can you still name?
-# Keep your answer: it is tested below, under "Out of order".
+# **Question.** Cover all columns of the figure but one in the middle. Which rows can you still
+# name? Keep your answer: it is tested below, under "Out of order".
 #
 # ## Which frames
 #
-# Films have thousands of frames, and a network reads a few. Three ways to choose: the middle of
+# Videos have thousands of frames, and a network takes a few. Three ways to sample: the middle of
 # each of equal segments (uniform), any frame of each segment (random: another choice each time,
 # which is good for training), or some frames in a row (dense). **Question.** Of 48 frames 8 are
-# taken. A thing appears somewhere in the middle third. In how many clips is it seen to appear?
+# taken. A thing appears somewhere in the middle third. In how many clips do the sampled frames show
+# it appear?
 
 # %%
 long = 48
@@ -147,19 +148,19 @@ moments = torch.rand(10_000, generator=generator, dtype=torch.float64) / 3 + 1 /
 first = (moments * (long - 1)).ceil()  # the first frame in which the thing is there
 for name, chosen in taken.items():
     seen = (chosen[0] < first) & (first <= chosen[-1])
-    print(f"{name:20} {str(chosen.tolist()):38} seen in {seen.float().mean():.2f} of the clips")
+    print(f"{name:20} {str(chosen.tolist()):38} shown in {seen.float().mean():.2f} of the clips")
 
 # %% [markdown]
-# **Answer.** Uniform and random frames span the clip, so nothing that changes it for good escapes
-# them. Eight frames in a row are a sixth of the clip, and miss more than half of what happens in
-# the middle third. What they are good for is what is fast: between two frames of a row little time
-# passes. Of every third frame a row is long enough for the middle third, though not for the clip.
+# **Answer.** Uniform and random frames span the clip, so they contain every lasting change. Eight
+# frames in a row are a sixth of the clip, and miss more than half of what happens in the middle
+# third. They are good for fast motion: between two frames in a row little time passes. With a
+# stride of three the row is long enough for the middle third, though not for the clip.
 #
 # ## Over time and space
 #
-# A kernel of an image sees a small square; give it a third side and it sees a small square over a
-# few frames. **Question.** Can a layer that computes in three dimensions be had from layers that
-# compute in two?
+# A kernel for images covers a small square; with a third dimension it covers a small square over a
+# few frames. **Question.** Can a three-dimensional convolution be computed with two-dimensional
+# ones?
 
 # %%
 x, weight = torch.randn(2, 3, FRAMES, 12, 10), torch.randn(4, 3, 3, 3, 3)
@@ -169,21 +170,23 @@ clip = test_frames[shown[1]].float() / 127.5 - 1
 right = cnn3d.channels_first(clip[None])[0]  # (C, F, H, W)
 torn = clip.reshape(right.shape)
 rows = torch.cat([part.transpose(0, 1) for part in (right, torn)])
-titles = ["axes changed places"] + [""] * (FRAMES - 1) + ["reshaped"] + [""] * (FRAMES - 1)
+titles = ["transposed"] + [""] * (FRAMES - 1) + ["reshaped"] + [""] * (FRAMES - 1)
 print("figure:", plots.image_grid(rows, titles, out / "axes.png", columns=FRAMES))
 
 # %% [markdown]
-# **Answer.** Yes: each offset in time has a flat kernel of its own, and what they give is added up.
+# **Answer.** Yes: each offset in time has a two-dimensional kernel of its own, and their outputs
+# are added up.
 #
-# A clip is held as frames of channels; the layer wants channels of frames. The image shows the two
-# ways to get there: to let axes change places, and to reshape. Both have the right shape. After a
-# reshape the three channels of a pixel come from other frames and colours, and nothing complains.
-# (A grey clip, as of digits, has one channel and cannot be torn so.)
+# A clip is stored as frames of channels, (F, C, H, W); the layer takes channels of frames, (C, F,
+# H, W). The figure shows the two ways to get there: to transpose the axes, and to reshape. Both
+# have the right shape. After a reshape the three channels of a pixel come from other frames and
+# colours, and there is no error. (A grey clip, as of digits, has one channel, so a reshape does no
+# harm.)
 #
-# How many frames does one number of the last layer see? A kernel of 3 adds two steps, and a step
-# grows with each stride before it. **Question.** A first layer, then three stages of two layers
-# each; the first layer of each of the last two stages halves time (stride 2). Guess, and then let
-# the gradient tell: it is zero for frames that are not seen.
+# How many frames does the receptive field of the last layer cover? A kernel of 3 adds two steps,
+# and a step grows with each stride before it. **Question.** A first layer, then three stages of two
+# layers each; the first layer of each of the last two stages halves time (stride 2). Guess, and
+# then compare with the gradient: it is zero for frames outside of the receptive field.
 
 # %%
 torch.manual_seed(seed)
@@ -198,11 +201,11 @@ print("kernel and stride over time, layer by layer:", steps)
 print(f"computed {cnn3d.temporal_receptive_field(steps)} frames; the gradient reaches {seen.sum()}")
 
 # %% [markdown]
-# **Answer.** 25. Our clips have 8 frames, so each number of the last layer sees them all. In a long
-# film it would not. What lies farther apart only the mean at the end brings together, and to a mean
-# all orders are alike.
+# **Answer.** 25. Our clips have 8 frames, so the receptive field of the last layer covers them all.
+# In a long video it would not. Frames farther apart are combined only by the mean at the end, and a
+# mean does not depend on the order.
 #
-# Now train it: the mean over all places of the clip goes into one linear layer, which answers.
+# Now train it: the mean over all positions of the clip goes into one linear layer, the classifier.
 
 # %%
 pixels = frames[:1000].float().transpose(1, 2).flatten(2)  # (B, C, pixels)
@@ -211,13 +214,13 @@ answers = things * len(MOVES) + moves
 
 
 def prepare(clips):
-    """Bytes (B, F, C, H, W) as the networks want them: mean 0, deviation 1."""
+    """Bytes (B, F, C, H, W) as the networks take them: mean 0, deviation 1."""
     return (clips.float() - mean[:, None, None]) / deviation[:, None, None]
 
 
 # %%
 def learn(model, steps, learning_rate, change=lambda clips, step: clips):
-    """Train a model on the clips, changed by `change`, and say how long it took."""
+    """Train a model on the clips, changed by `change`, and print how long it took."""
     order, started = shuffled_batches(len(frames), 32, seed), time.perf_counter()
 
     def batch_at(step):
@@ -236,17 +239,17 @@ def learn(model, steps, learning_rate, change=lambda clips, step: clips):
 # %%
 @torch.no_grad()
 def ask(model, clips, change=lambda clips, step: clips):
-    """What a model says of clips of bytes: which thing (B,) and which move (B,)."""
+    """A model's predictions for clips of bytes: which thing (B,) and which move (B,)."""
     parts = [change(prepare(part), -1 - i) for i, part in enumerate(clips.split(250))]
     said = torch.cat([model(part).argmax(dim=1) for part in parts])
     return said // len(MOVES), said % len(MOVES)
 
 
 def score(name, said):
-    """Share of test clips of which the thing, the move, and both are right."""
+    """Share of test clips with the thing, the move, and both right."""
     thing, move = said[0] == test_things, said[1] == test_moves
     shares = [part.float().mean().item() for part in (thing, move, thing & move)]
-    print(f"{name:30} what {shares[0]:.3f}   move {shares[1]:.3f}   both {shares[2]:.3f}")
+    print(f"{name:30} thing {shares[0]:.3f}   move {shares[1]:.3f}   both {shares[2]:.3f}")
     return shares[2]
 
 
@@ -258,16 +261,16 @@ said = {"3D-CNN": ask(look, test_frames)}
 accuracy = {"3D-CNN": score("3D-CNN", said["3D-CNN"])}
 
 # %% [markdown]
-# What did its first layer learn? Each kernel is a film of three frames, 7 x 7. After a training so
-# short most of what it shows is the chance it began with, so that is taken away: what is left is
-# what training added. **Question.** A kernel that shows three times the same cannot tell before
-# from after. Are there others?
+# What did its first layer learn? Each kernel is a clip of three frames, 7 x 7. After so short a
+# training most of it is still the random initialisation, so that is subtracted: what is left is
+# what training added. **Question.** A kernel with three equal frames cannot tell before from after.
+# Are there others?
 
 # %%
 added = look.stages[0].convolution.weight.detach() - born  # (D, C, 3, 7, 7)
 still = added.mean(dim=2, keepdim=True)
 changing = (added - still).square().sum((1, 2, 3, 4)) / added.square().sum((1, 2, 3, 4))
-print("how much of it changes over time:", [round(c, 2) for c in sorted(changing.tolist())])
+print("share that changes over time, by kernel:", [round(c, 2) for c in sorted(changing.tolist())])
 chosen = changing.argsort(descending=True)[[0, 1, 2, 3, 12, 13, 14, 15]]
 strips = added[chosen] / added[chosen].abs().amax(dim=(1, 2, 3, 4), keepdim=True)
 strips = strips.permute(2, 0, 1, 3, 4).flatten(0, 1)  # rows are moments
@@ -275,18 +278,19 @@ titles = [f"{changing[k]:.2f} changes" for k in chosen] + [""] * 16
 print("figure:", plots.image_grid(strips, titles, out / "kernels.png"))
 
 # %% [markdown]
-# **Answer.** Yes. A column is a kernel, its rows are the three frames, and gray is zero. On the left
-# are those of which most changes: a colour fades, or its border moves. Those on the right show much
-# the same three times: they see a colour, and to them the order is all the same.
+# **Answer.** Yes. A column is a kernel, its rows are the three frames, and gray is zero. On the
+# left are those that change most: a colour fades, or its border moves. Those on the right are
+# nearly the same in all three frames: they respond to a colour, whatever the order.
 #
 # ## Gates
 #
-# The other network makes a few numbers of each frame by itself, and hands them on to a memory. The
-# memory is a vector, the cell. At each frame three gates, numbers between 0 and 1, say how much of
-# it is kept (forget), how much of what is new (the candidate) is written, and how much is shown.
-# What is shown is called the hidden state: the rest of the network reads it, and at the next frame
-# the gates and the candidate are computed from it and from what comes in. **Question.** One thing
-# is written at the first frame, nothing later. How much is left of it at the eighth?
+# The other network encodes each frame by itself as a vector of features, and passes them to an
+# LSTM. Its memory is a vector, the cell state. At each frame three gates, numbers between 0 and 1,
+# determine how much of it is kept (forget gate), how much of what is new (the candidate) is written
+# (input gate), and how much is output (output gate). The output is called the hidden state: it is
+# what the rest of the network gets, and at the next frame the gates and the candidate are computed
+# from it and from the next input. **Question.** A value is written at the first frame, nothing
+# later. How much is left of it at the eighth?
 
 # %%
 cell = lstm.LSTMCell(1, 1)
@@ -294,7 +298,7 @@ for bias in (4.0, 1.0, 0.0, -1.0):
     with torch.no_grad():
         cell.state.weight.zero_(), cell.state.bias.zero_()
         cell.input.weight.copy_(torch.tensor([[20.0], [0.0], [0.0], [0.0]]))
-        cell.input.bias.copy_(torch.tensor([-10.0, bias, 2.0, 0.0]))  # write, forget, new, show
+        cell.input.bias.copy_(torch.tensor([-10.0, bias, 2.0, 0.0]))  # i, f, candidate, o
         state, kept = None, []
         for frame in range(FRAMES):
             state = cell(torch.tensor([[float(frame == 0)]]), state)
@@ -302,13 +306,14 @@ for bias in (4.0, 1.0, 0.0, -1.0):
     print(f"forget gate {torch.tensor(bias).sigmoid():.2f}: kept {kept[0]:.2f} ... {kept[-1]:.4f}")
 
 # %% [markdown]
-# **Answer.** The gate's value, to the power of seven. The gradient goes the same way back, and of it
-# the first frame gets the same share: the nearer the gate is to 1, the further back can be learnt
-# from. Before training the gate stands at about 0.73 (bias 1), so that the memory begins by
+# **Answer.** The forget gate's value, to the power of seven. The gradient takes the same way back,
+# and the first frame gets the same share of it: the closer the gate is to 1, the further back
+# learning reaches. Before training the gate is at about 0.73 (bias 1), so that the LSTM begins by
 # remembering.
 #
-# The network below predicts from the last frame alone, when all is known. It is given more steps
-# than the 3D-CNN: nothing tells it that motion is a matter of neighbours in time.
+# The network below predicts from the hidden state at the last frame, after all frames. It gets more
+# training steps than the 3D-CNN: it has no inductive bias (lesson 03) for motion between
+# neighbouring frames.
 
 # %%
 torch.manual_seed(seed)
@@ -322,14 +327,14 @@ for name, model in (("3D-CNN", look), ("CNN-LSTM", memory)):
     print(f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters")
 
 # %% [markdown]
-# A memory has something to say at any frame. **Question.** From which frame on does it know the
-# colour, and from which the move?
+# An LSTM has a hidden state at every frame, so it can predict at each. **Question.** From which
+# frame on is the colour right, and from which the move?
 
 
 # %%
 @torch.no_grad()
 def by_frame(model, clips):
-    """What is said at each frame: which thing (B, F) and which move (B, F)."""
+    """The predictions at each frame: which thing (B, F) and which move (B, F)."""
     parts = [model.frame_logits(prepare(part)).argmax(dim=2) for part in clips.split(250)]
     found = torch.cat(parts)
     return found // len(MOVES), found % len(MOVES)
@@ -338,39 +343,39 @@ def by_frame(model, clips):
 early = by_frame(memory, test_frames)
 hits = [(part == truth[:, None]).float().mean(dim=0)
         for part, truth in zip(early, (test_things, test_moves))]  # fmt: skip
-for name, line in zip(("what", "move"), hits):
+for name, line in zip(("thing", "move"), hits):
     print(f"{name} right, frame by frame:", [round(share, 2) for share in line.tolist()])
 
 # %%
 figure, axis = plt.subplots(figsize=(5.2, 2.8), layout="constrained")
-for name, line, color in zip(("what", "move"), hits, plots.LINES):
+for name, line, color in zip(("thing", "move"), hits, plots.LINES):
     axis.plot(range(1, FRAMES + 1), line, color=color, marker="o", markersize=3, label=name)
-axis.set(xlabel="frames seen", ylabel="share right", ylim=(0, 1.03), title="CNN-LSTM, so far")
+axis.set(xlabel="frames so far", ylabel="share right", ylim=(0, 1.03), title="CNN-LSTM")
 axis.legend(frameon=False)
 print("figure:", plots.save(figure, out / "by_frame.png"))
 alone = torch.cat([memory(prepare(clip[None])) for clip in test_frames[:8]])
 apart = (memory(prepare(test_frames[:8])) - alone).abs().max().item()
-print(f"a clip read alone and among others: logits differ by {apart:.0e}")
+print(f"a clip alone and in a batch: logits differ by {apart:.0e}")
 
 # %% [markdown]
-# **Answer.** Seven of eight things are there from the first frame on, and their colour is known at
-# once. The move comes last: a thing that stands at the third frame may still disappear, and one
-# that goes may bounce. Nobody could know before. (The head was trained for the last frame only, so
-# what it says before is no more than what happens to be readable.)
+# **Answer.** Seven of eight things are there from the first frame on, and their colour is predicted
+# at once. The move comes last: a thing that stands at the third frame may still disappear, and one
+# that goes may bounce. No model could predict it before. (The head was trained on the last frame
+# only, so its earlier predictions are only what it happens to decode from earlier states.)
 #
-# The last line asks another thing: does memory leak from clip to clip? Here nothing but rounding
+# The last line tests another thing: does state leak from clip to clip? Here nothing but rounding
 # differs. The exercise `bug.reads_across` is about a network in which it does leak, and whose loss
-# does not tell.
+# does not show it.
 #
 # ## Out of order
 #
 # Now the question from the beginning. What is the order of frames needed for? Four experiments:
 #
-# - the two trained networks are shown test clips whose frames are shuffled;
-# - a 3D-CNN is trained anew on shuffled clips, and tested on them;
-# - one is trained anew on one frame: of the two in the middle either, by chance.
+# - the two trained networks are tested on clips whose frames are shuffled;
+# - a new 3D-CNN is trained on shuffled clips, and tested on them;
+# - another is trained on one frame: at random, either of the two in the middle.
 #
-# **Question.** Part the moves into groups: left and right; up and down; appears and disappears;
+# **Question.** Divide the moves into groups: left and right; up and down; appears and disappears;
 # bounces; stands. For each group, which share will be right in the last two experiments?
 
 
@@ -394,11 +399,11 @@ if world:
 
 # %%
 trials = {"in order": said["3D-CNN"], "CNN-LSTM, in order": said["CNN-LSTM"]}
-trials["shown shuffled"] = ask(look, test_frames, shuffled)
-trials["CNN-LSTM, shown shuffled"] = ask(memory, test_frames, shuffled)
+trials["tested shuffled"] = ask(look, test_frames, shuffled)
+trials["CNN-LSTM, tested shuffled"] = ask(memory, test_frames, shuffled)
 for name, change, steps in (
-    ("learnt shuffled", shuffled, options.other_steps(400, quick=10)),
-    ("learnt one frame", one_frame, options.other_steps(400, quick=10)),
+    ("trained shuffled", shuffled, options.other_steps(400, quick=10)),
+    ("trained on one frame", one_frame, options.other_steps(400, quick=10)),
 ):
     torch.manual_seed(seed)
     other = cnn3d.CNN3D(cnn3d.CNN3DConfig(classes, image_channels=channels))
@@ -418,45 +423,48 @@ for name, (_, move) in trials.items():
         within = torch.isin(move[asked], group).float().mean()
         line += f"{f'{hit:.2f} ({within:.2f})':>21}"
     print(line)
-print("in brackets: the share that is named as one of its group")
+print("in brackets: the share predicted as one of its group")
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(9, 3.6), layout="constrained", sharey=True)
-for axis, name in zip(axes, ("in order", "learnt shuffled", "learnt one frame")):
+for axis, name in zip(axes, ("in order", "trained shuffled", "trained on one frame")):
     pairs = test_moves * len(MOVES) + trials[name][1]
-    counts = torch.bincount(pairs, minlength=len(MOVES) ** 2).view(len(MOVES), -1)  # shown, said
+    counts = torch.bincount(pairs, minlength=len(MOVES) ** 2).view(
+        len(MOVES), -1
+    )  # (true, predicted)
     image = axis.imshow(counts / counts.sum(dim=1, keepdim=True), vmin=0, vmax=1)
     axis.set_xticks(range(len(MOVES)), MOVES, rotation=60, ha="right")
     axis.set_yticks(range(len(MOVES)), MOVES)
     axis.tick_params(length=0)
-    axis.set(title=f"3D-CNN, {name}", xlabel="said")
+    axis.set(title=f"3D-CNN, {name}", xlabel="predicted")
     axis.spines[:].set_visible(False)
-axes[0].set_ylabel("shown")
+axes[0].set_ylabel("true")
 figure.colorbar(image, ax=axes, label="share of the row").outline.set_visible(False)
 print("figure:", plots.save(figure, out / "order.png"))
 
 # %% [markdown]
-# **Answer.** The trained networks keep the colour when frames are shuffled, and lose the move; only
-# what stands still looks the same in any order. Learnt from shuffled clips, the network finds the
-# group more often than chance, and in it it guesses: those are the blocks of two by two in the
-# image. No training can lift the first three groups above a half, for a clip played backwards is
-# the same heap of frames and goes the other way. What stands and what bounces *can* be told from a
-# heap; but the steps that were enough in order are too few for that.
+# **Answer.** The trained networks still predict the colour when frames are shuffled, but not the
+# move; only what stands still looks the same in any order. Trained on shuffled clips, the network
+# predicts the group more often than chance, and within it at random: those are the blocks of two by
+# two in the figure. No training can lift the first three groups above a half, for a clip played
+# backwards is the same set of frames and goes the other way. What stands and what bounces *can* be
+# told from the set; but the training steps that were enough in order are too few for that.
 #
-# To one frame the four ways are all alike: their rows in the image hardly differ. What it knows is
-# a thing at the border, which may be about to bounce; and where nothing is to be seen, that
-# something will come or has gone, of a colour that nobody can know.
+# In one frame the four directions are all alike: their rows in the figure hardly differ. What it
+# does show is a thing at the border, which may be about to bounce; and an empty frame, where
+# something will appear or has disappeared, of a colour that cannot be predicted.
 #
-# (A digit of `--data mnist` begins near the middle. So a heap in which it touches a border tells
-# more.)
+# (A digit of `--data mnist` begins near the middle. So a set of frames in which it touches a border
+# says more.)
 #
-# So a figure for all clips together says little of whether a model understands motion. Many sets of
-# clips can be named from one frame: swimming, by the water.
+# So one accuracy for all clips together says little about whether a model uses motion. Many data
+# sets of clips can be classified from one frame: swimming, by the water.
 #
 # ## Moves and sentences
 #
-# The world's clips come with sentences and sounds that are true of them: the same facts make all.
-# **Question.** A thing goes from left to right. What do the two ears hear?
+# The world's clips come with captions and sounds that are true of them: all are made from the same
+# facts. **Question.** A thing goes from left to right. What happens in the two channels of its
+# sound?
 
 
 # %%
@@ -483,24 +491,24 @@ if world:
         axes[str(i)].imshow(image.permute(1, 2, 0))
         axes[str(i)].set(xticks=[], yticks=[], title=f"{i * 2 / (FRAMES - 1):.1f} s")
     seconds, loud = loudness(sound)
-    for name, line, color in zip(("left ear", "right ear"), loud, plots.LINES):
+    for name, line, color in zip(("left channel", "right channel"), loud, plots.LINES):
         axes["ears"].plot(seconds, line, color=color, label=name)
     axes["ears"].set(xlabel="seconds", ylabel="loudness (RMS)", xlim=(0, 2))
     axes["ears"].legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 0.95))
     print("figure:", plots.save(figure, out / "heard.png"))
 
 # %% [markdown]
-# **Answer.** The left ear hears it go, the right ear hears it come.
+# **Answer.** The left channel fades, the right one rises.
 #
-# Last, the way a film takes outside of a lesson: written to a file, read back, frames chosen, and
-# named. The file has 24 frames, and the networks read 8 of them. **Question.** Frames from the
-# middle of segments never show the very beginning and end. Does it matter to a network that has
-# always seen both?
+# Last, a clip as it comes outside of a lesson: from a file. It is written to a GIF and read back,
+# frames are sampled, and it is classified. The file has 24 frames, and the networks take 8 of them.
+# **Question.** Frames from the middle of segments never show the very beginning and end. Does it
+# matter to a network whose training clips had both?
 
 
 # %%
 def read_back(index, clip, length=24):
-    """A clip (F, C, H, W) once through a file: the bytes (8, C, H, W) a network is given."""
+    """A clip (F, C, H, W) written to a file and read back: the network's bytes (8, C, H, W)."""
     path = films.write_gif(out / "film.gif", clip, fps=12)
     images, _ = films.read_clip(path)
     assert len(images) == length, f"film {index} has {len(images)} frames, not {length}"
@@ -515,14 +523,14 @@ if world:
         both = (
             ((thing == test_things[: len(few)]) & (move == test_moves[: len(few)])).float().mean()
         )
-        print(f"{name}: {both:.2f} of {len(few)} films are named right")
+        print(f"{name}: {both:.2f} of {len(few)} films are classified right")
 
 # %% [markdown]
 # **Answer.** Hardly: compare with the shares of the test clips above, of which these are the first,
-# drawn anew with 24 frames. Each chosen frame lies at most a sixteenth of the clip from where
-# training had it, and a GIF has at most 256 colours.
+# drawn again with 24 frames. Each sampled frame lies at most a sixteenth of the clip from its
+# position in training, and a GIF has at most 256 colours.
 #
-# And a film to look at: below each frame stands what the CNN-LSTM says, having seen it and those
+# And a film: below each frame stands the prediction of the CNN-LSTM after this frame and those
 # before.
 
 
@@ -541,7 +549,7 @@ def captioned(frames, captions, scale=5, room=22):
 
 
 def words(row):
-    """What the memory says at each frame of a test clip."""
+    """The LSTM's prediction at each frame of a test clip."""
     return [f"{THINGS[thing]}, {MOVES[move]}" for thing, move in zip(early[0][row], early[1][row])]
 
 
@@ -557,9 +565,9 @@ print("figure:", plots.image_grid(pages, None, out / "said.png", columns=FRAMES)
 # **Video classification** (action recognition): **3-D convolutions** (C3D, R3D) with their
 # **temporal receptive field**, against a **CNN-LSTM** (LRCN). Frames of equal segments are
 # **segment-based sampling** (TSN); frames in a row **dense sampling**. Gates against **vanishing
-# gradients**; a forget gate's bias of 1. What a model needs the order for is tested by **shuffled
-# frames** (the arrow of time); that many actions can be named from one frame is **scene (static)
-# bias**. State kept from clip to clip is **state leakage**.
+# gradients**; a forget gate's bias of 1. Whether a model uses the order is tested by **shuffled
+# frames** (the arrow of time); that many actions can be classified from one frame is **scene
+# (static) bias**. State kept from clip to clip is **state leakage**.
 #
 # **Left out here:** Optical flow and two streams, (2+1)-D factorisation, video transformers
 # (TimeSformer, ViViT), long videos, localisation in time, and pre-training on Kinetics.
@@ -571,8 +579,8 @@ print("figure:", plots.image_grid(pages, None, out / "said.png", columns=FRAMES)
 #
 # For pen and paper; the answers are in [answers.md](answers.md).
 #
-# 1. Three layers of kernel 3 in time without stride: how many frames does one output see? And with
-#    stride 2 in the first?
+# 1. Three layers of kernel 3 in time without stride: how many frames does the receptive field of
+#    one output cover? And with stride 2 in the first?
 #
 # 2. A forget gate of 0.9 at each of 50 frames: what share of the first frame's gradient arrives?
 #    And at 0.99?
@@ -583,8 +591,8 @@ print("figure:", plots.image_grid(pages, None, out / "said.png", columns=FRAMES)
 # ## What was reached
 
 # %%
-path = plots.bars(accuracy, out / "accuracy.png", heading="what and move, both right")
+path = plots.bars(accuracy, out / "accuracy.png", heading="thing and move, both right")
 print("figure:", path)
 expected = 0.97 if world else 0.85
-report("share of clips named right, the lesser of two networks", min(accuracy.values()), expected,
+report("clips classified right, the lesser of two networks", min(accuracy.values()), expected,
        unjudged=options.unjudged)  # fmt: skip
