@@ -197,7 +197,7 @@ drawn, plug = [], [len(jobs) // 2]
 
 
 def draw(prompts, **settings):
-    """What the batch calls, and somebody who may stop it."""
+    """The generator as the batch calls it, interrupted once."""
     images = generator.draw(prompts, **settings)  # refuses the elephant
     if len(drawn) >= plug[0]:
         raise KeyboardInterrupt
