@@ -16,7 +16,7 @@ _HOMES = homes_of(
         "controlnet": "load_controlnet controlnet_config_from",
         "prior": "load_prior prior_config_from",
         "scheduler": "sampling_from",
-        "images": "processor_for",
+        "image_processor": "processor_for",
         "vocabularies": "load_gpt2",
     }
 )
