@@ -21,11 +21,11 @@ from scratchmm.lesson import FIGURE_FILE
 
 
 def run_lesson(
-    script: Path, root: Path, flags: Sequence[str], limit: float | None, say: Callable[[str], None]
+    script: Path, root: Path, flags: Sequence[str], limit: float | None, log: Callable[[str], None]
 ) -> dict[str, Any]:
     """Run one lesson with these flags; the row that is told of it.
 
-    It is stopped after `limit` seconds (None: never). All that it prints goes to `say` as it comes,
+    It is stopped after `limit` seconds (None: never). All that it prints goes to `log` as it comes,
     and to runs/lessons/NN_topic.log.
     """
     log = root / "runs" / "lessons" / f"{script.stem}.log"
@@ -36,7 +36,7 @@ def run_lesson(
         environment = {**os.environ, FIGURE_FILE: str(figure_file), "MPLBACKEND": "agg"}
         environment["PYTHONUNBUFFERED"] = "1"
         started = time.perf_counter()
-        status = _follow(words, root, environment, limit, (output.write, say))
+        status = _follow(words, root, environment, limit, (output.write, log))
         seconds = time.perf_counter() - started
         text = figure_file.read_text(encoding="utf-8") if figure_file.exists() else "{}"
     row = {**json.loads(text), "seconds": round(seconds, 1), "cores": cores()}

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     scripts = find_lessons(ROOT / "tutorials", arguments.lessons)
     flags = passed_on(arguments, scripts)
     screen = Screen(sys.stdout)
-    say = (lambda text: None) if arguments.json else screen.show
+    log = (lambda text: None) if arguments.json else screen.show
     suffix = f" --data {arguments.data}" if arguments.data else ""
     codes = {script.stem + suffix: code_hash(script, ROOT) for script in scripts}
     full, left = at_full_length(arguments, codes, recorded)
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         begun = f"{' '.join([script.stem, *words])} ... (what it prints is kept in {log})"
         print(begun, file=sys.stderr, flush=True)
         limit = None if arguments.steps else LIMIT_SECONDS
-        row = {"lesson": key, **run_lesson(script, ROOT, words, limit, say), "code": code}
+        row = {"lesson": key, **run_lesson(script, ROOT, words, limit, log), "code": code}
         row["day"] = date.today().isoformat()
         screen.end()
         rows.append(row)
