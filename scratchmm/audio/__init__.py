@@ -1,4 +1,4 @@
-"""From sound to features: reading, spectra, mel bands, a network that names sounds."""
+"""From sound to features: reading, spectra, mel bands, a network that classifies sounds."""
 
 from typing import Any
 

@@ -1,14 +1,14 @@
-"""The audio CNN: a spectrogram is an image, so a network for images can tell what is heard.
+"""The audio CNN: a spectrogram is an image, so a CNN for images classifies sounds.
 
 Papers: CNN Architectures for Large-Scale Audio Classification (Hershey et al. 2016, arXiv
-1609.09430), a ResNet over log-mel spectrograms; where its evidence lies: Learning Deep Features for
+1609.09430), a ResNet over log-mel spectrograms; class activation maps: Learning Deep Features for
 Discriminative Localization (Zhou et al. 2015, arXiv 1512.04150), equations 1 and 2.
 Dimensions: B batch, M mel bands, F frames, D channels; m and f: bands and frames of the feature
 grid, which is M and F halved once for each stage but the first; K classes.
 Differs from the papers: sounds of any length at once, with a mask, in place of pieces of 0.96
 seconds; a few small stages, without pooling at the beginning. The mean goes over time only, so that
-the head still knows in which band something was: an image may move up and down and stays what it
-is, a vowel does not. Lesson 18 measures what that is worth.
+the head keeps the band of each feature: an object shifted in an image keeps its class, a vowel
+shifted in frequency does not. Lesson 18 measures what that is worth.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class AudioCNNConfig:
 
     @property
     def shrink(self) -> int:
-        """Bands, and frames, of the spectrogram to one cell of the feature grid."""
+        """The network's stride: bands, and frames, of the spectrogram per cell of the feature grid."""
         return 2 ** (len(self.channels) - 1)
 
     @property
@@ -97,7 +97,7 @@ class AudioCNN(nn.Module):
         self.head = nn.Linear(channels * config.grid_bands, config.classes)
 
     def measure(self, log_mel: Tensor, real: Tensor | None = None) -> None:
-        """Store the mean and deviation that each band has over all real frames of these sounds.
+        """Store the mean and standard deviation of each band over all real frames of these sounds.
 
         log_mel: float (B, M, F); real: bool (B, F). Take training sounds only.
         """
@@ -111,7 +111,7 @@ class AudioCNN(nn.Module):
         self.deviation.copy_(deviation.where(deviation > 0, 1.0))
 
     def normalise(self, log_mel: Tensor) -> Tensor:
-        """log_mel: float (B, M, F). Returns (B, M, F): each band as far from its mean as is usual."""
+        """log_mel: float (B, M, F). Returns (B, M, F), each band standardised."""
         return (log_mel - self.mean[:, None]) / self.deviation[:, None]
 
     def features(self, log_mel: Tensor, real: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -139,8 +139,8 @@ class AudioCNN(nn.Module):
         return self.head(mean_over_time(x, real).flatten(1))  # (B, K)
 
     def evidence(self, log_mel: Tensor, real: Tensor | None = None) -> Tensor:
-        """What each cell says for each class: summed over bands, the mean over frames and the bias
-        make the logit.
+        """The class activation map: summed over bands, averaged over frames, plus the bias it is
+        the logit.
 
         log_mel: float (B, M, F); real: bool (B, F). Returns (B, K, m, f), zeros in the padding.
         """
@@ -165,14 +165,13 @@ class AudioCNN(nn.Module):
 
 
 def masked_block(block: ResidualBlock, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """A residual block in which no sound hears its padding: (output, its mask).
+    """A residual block in which padding changes no sound's features: (output, its mask).
 
     x: float (B, C, M, F); mask: (B, 1, 1, F), 1 on frames of the sound.
 
-    A convolution next to the end reads one cell beyond it. Alone, a sound has zeros there, which
-    `padding=1` puts in. In a batch the cell is there, and every norm and bias fills it with
-    something. So each layer's output is set to zero there again, inside the block too, which is why
-    its layers are run from here.
+    A convolution at the last frame reads one cell beyond it. A sound on its own has zeros there, from
+    `padding=1`. In a batch that cell is padding, which norms and biases make non-zero. So each
+    layer's output is masked again, inside the block too, which is why its layers are called here.
 
     >>> x, mask = torch.ones(1, 4, 6, 5), torch.tensor([[[[1.0, 1.0, 1.0, 0.0, 0.0]]]])
     >>> masked_block(ResidualBlock(4, 8, stride=2), x, mask)[1]
@@ -204,10 +203,10 @@ def mean_over_time(x: Tensor, real: Tensor) -> Tensor:
 
 
 def class_activation(x: Tensor, weight: Tensor) -> Tensor:
-    """Equation 2: the evidence for class k at a cell, sum over d of weight[k, d] x[d].
+    """Equation 2: the activation of class k at a cell, sum over d of weight[k, d] x[d].
 
-    The head is linear and so is the mean, so they can change places: the mean over time of the
-    evidence, summed over bands, is the logit without its bias. Each band has weights of its own.
+    The head is linear and so is the mean, so they commute: the mean over time of the activations,
+    summed over bands, is the logit without its bias. Each band has weights of its own.
 
     x: float (B, D, m, f); weight: (K, D, m), the head's. Returns (B, K, m, f).
 

@@ -1,8 +1,8 @@
-"""Sounds varied for training: noise, a shift, and holes in the spectrogram; a whole batch at once.
+"""Data augmentation for sounds: noise, time shifts, masked spectrograms; a whole batch at once.
 
 Papers: SpecAugment (Park et al. 2019, arXiv 1904.08779), section 2, for spec_augment; noise is
 mixed in as by Salamon and Bello (2016, arXiv 1608.04363), measured in decibels.
-Dimensions: B batch, S samples of a sound, M mel bands, F frames, N holes, L length.
+Dimensions: B batch, S samples of a sound, M mel bands, F frames, N holes (the paper's masks), L length.
 Differs from the paper: no time warp, which was found to help least for its price (section 5); a
 hole is at most a share of each sound's own frames, and not a number of frames with a share as its
 bound, so that in a padded batch a short sound keeps as much of itself as a long one.
@@ -23,10 +23,10 @@ def add_noise(
     low: float = 5.0,
     high: float = 30.0,
 ) -> Tensor:
-    """White noise under each sound, whose strength lies `low` to `high` decibels above the noise's.
+    """Add white noise to each sound, at a signal-to-noise ratio from `low` to `high` decibels.
 
     sounds: float (B, S); real: bool (B, S), True on samples, padding behind them. Returns (B, S).
-    Loud sounds may pass 1: nothing is cut. Silence and padding stay as they are.
+    Samples may exceed 1: nothing is clipped. Silence and padding stay as they are.
 
     >>> add_noise(torch.ones(2, 3), Generator(), low=200, high=300)
     tensor([[1., 1., 1.],
@@ -43,10 +43,10 @@ def add_noise(
 def mix_noise(
     sounds: Tensor, noise: Tensor, decibels: Tensor, real: Tensor | None = None
 ) -> Tensor:
-    """Add noise so loud that the sound is `decibels` stronger: 10 log10(sound / noise), in power.
+    """Add noise at a signal-to-noise ratio of `decibels`: 10 log10(sound / noise), in power.
 
-    The power of either is its mean square over the real samples: padding is a silence that would
-    count. The padding stays as it is, silence stays silent, and noise of zeros only adds nothing.
+    The power of either is its mean square over the real samples: padding would count as silence.
+    The padding stays as it is, silence stays silent, and noise of zeros adds nothing.
 
     sounds, noise: float (B, S); decibels: (B,); real: bool (B, S), or all are. Returns (B, S).
 
@@ -75,7 +75,7 @@ def mean_square(sounds: Tensor, real: Tensor) -> Tensor:
 def shift(
     sounds: Tensor, generator: Generator, real: Tensor | None = None, share: float = 0.1
 ) -> Tensor:
-    """Each sound earlier or later by up to a share of its own length, all distances equally likely.
+    """Shift each sound in time by up to a share of its own length, all distances equally likely.
 
     sounds: float (B, S); real: bool (B, S). Returns (B, S): a sound keeps its length, silence comes
     in at one end, and what leaves at the other is lost.
@@ -93,7 +93,7 @@ def shift(
 
 
 def move(sounds: Tensor, by: Tensor, real: Tensor | None = None) -> Tensor:
-    """Each sound `by` samples later, or earlier if that is negative; silence comes in.
+    """Shift each sound `by` samples later, or earlier if that is negative; silence comes in.
 
     sounds: float (B, S); by: int64 (B,); real: bool (B, S). Returns (B, S).
 
@@ -116,11 +116,11 @@ def spec_augment(
     frames: float = 0.2,
     count: int = 2,
 ) -> Tensor:
-    """Holes in each spectrogram: `count` over some bands, `count` over some frames.
+    """Masks parts of each spectrogram (SpecAugment): `count` holes over bands, `count` over frames.
 
     A hole is 0 to a share of all bands, or of the sound's real frames, wide; each width is equally
-    likely, and so is each place. It is filled with the mean of the sound's real cells, which says
-    nothing. Holes may lie over each other.
+    likely, and so is each position. It is filled with the mean of the sound's real cells, which
+    carries no information. Holes may overlap.
 
     log_mel: float (B, M, F); real: bool (B, F), True on frames, padding behind them. Returns
     (B, M, F); the padding stays as it is.
@@ -151,9 +151,9 @@ def spans(shares: Tensor, lengths: Tensor, most: float, size: int) -> Tensor:
     """Where N random stretches lie in each row: True inside one of them.
 
     Of a row with length L, a stretch is w = 0, 1, ... up to most * L wide, each equally likely, and
-    begins at 0, 1, ... up to L - w, each equally likely. Chance comes in as numbers and is not drawn
-    here: shares[b, n] are two numbers from 0 up to 1, for the width and for the place, the lowest
-    for the narrowest and the earliest.
+    begins at 0, 1, ... up to L - w, each equally likely. The random numbers are an argument:
+    shares[b, n] are two numbers from 0 up to 1, for the width and for the beginning, the lowest for
+    the narrowest and the earliest.
 
     shares: float (B, N, 2); lengths: int64 (B,). Returns bool (B, size).
 

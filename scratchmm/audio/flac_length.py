@@ -1,8 +1,8 @@
-"""How long a FLAC is whose head does not say: it was written while it was still being recorded.
+"""The length of a FLAC file whose header lacks it, as a streaming recorder leaves it.
 
-libsndfile does not read such a file. But each frame says where it begins and how long it is, so the
-last one gives the length, which is then written into the head. The check sum of that frame shows
-that it is a whole frame, and so that the file was not cut off.
+libsndfile does not read such a file. But each frame's header holds its position and length, so the
+last frame gives the total, which is then written into the file's header. The check sum of that
+frame shows that it is complete, and so that the file was not cut off.
 
 Source: RFC 9639 (Free Lossless Audio Codec), sections 8.2 and 9.1. Differs from it: nothing.
 """
@@ -16,7 +16,7 @@ SIGNS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # how a FLAC begins
 
 
 def with_length(path: Path, data: bytes) -> bytes:
-    """A FLAC with its length in its head; one that has it already as it is.
+    """A FLAC with its length in the header; one that has it already is returned unchanged.
 
     Raises ValueError with a sentence: cut off, or a second FLAC behind the first.
 
@@ -27,7 +27,7 @@ def with_length(path: Path, data: bytes) -> bytes:
     if any(data.find(sign, 4) > 0 for sign in SIGNS):
         raise ValueError(f"{path} holds a second FLAC behind the first, and one is read")
     if not data.startswith(SIGNS) or len(data) < PLACE + 8:
-        return data  # its decoder will say what is wrong
+        return data  # the decoder reports what is wrong
     fields = int.from_bytes(data[PLACE : PLACE + 8])
     if fields & LENGTH:
         return data
@@ -51,7 +51,7 @@ def _length(data: bytes) -> int:
 
 
 def _frame_end(head: bytes, usual: int) -> int:
-    """Where a frame ends, in samples, by its head; 0 if these bytes are no head of a frame."""
+    """Where a frame ends, in samples, by its header; 0 if these bytes are no frame header."""
     head = head.ljust(LONGEST_HEAD, b"\0")
     code, rate = head[2] >> 4, head[2] & 15
     ones = f"{head[4]:08b}".index("0") if head[4] < 255 else 8  # as UTF-8, of up to 36 bits
@@ -74,7 +74,7 @@ def _frame_end(head: bytes, usual: int) -> int:
 
 
 def check_8(data: bytes) -> int:
-    """The check sum of a frame's head: x^8 + x^2 + x + 1.
+    """The check sum (CRC-8) of a frame's header: x^8 + x^2 + x + 1.
 
     >>> check_8(b"\\1")
     7
@@ -88,7 +88,7 @@ def check_8(data: bytes) -> int:
 
 
 def check_16(data: bytes) -> int:
-    """The check sum of a frame: x^16 + x^15 + x^2 + 1.
+    """The check sum (CRC-16) of a frame: x^16 + x^15 + x^2 + 1.
 
     >>> check_16(b"\\1")
     32773

@@ -1,8 +1,8 @@
-"""Mel features: a spectrum as the ear hears it, fine where sounds are low and coarse where high.
+"""Mel features: a spectrum on a perceptual scale, fine at low and coarse at high frequencies.
 
-A mel is a step of pitch that sounds equally large everywhere. Bands of equal width in mels, each a
-triangle over the frequencies, turn Q powers into M; their logarithm is what most networks of sound
-are given, and its cosine transform is the classic few numbers a frame.
+Equal steps in mels are heard as equal steps of pitch. Bands of equal width in mels, each a triangle
+over the frequencies, turn Q powers into M; their logarithm is the input of most audio networks, and
+its cosine transform gives the mel-frequency cepstral coefficients (MFCC).
 
 Paper: Comparison of Parametric Representations for Monosyllabic Word Recognition (Davis and
 Mermelstein 1980) for the bands and the MFCC; Robust Speech Recognition via Large-Scale Weak
@@ -46,7 +46,7 @@ def hertz_to_mel(hertz: Tensor | float, scale: str = "slaney") -> Tensor:
 
 
 def mel_to_hertz(mel: Tensor | float, scale: str = "slaney") -> Tensor:
-    """Frequencies in hertz of pitches in mels, of any shape; hertz_to_mel turned round.
+    """Frequencies in hertz of pitches in mels, of any shape; the inverse of hertz_to_mel.
 
     >>> mel_to_hertz(15.0).item(), round(mel_to_hertz(15.0 + 27).item(), 6)
     (1000.0, 6400.0)
@@ -81,7 +81,7 @@ def mel_filters(
     scale: str = "slaney",
     area: str | None = "slaney",
 ) -> Tensor:
-    """Triangles over the frequencies of frames of `size` samples: float64 (M, Q), as librosa's.
+    """Triangular filters over the frequencies of frames of `size` samples: float64 (M, Q), as librosa's.
 
     Of mels + 2 `mel_points` from low to high, band m rises from 0 at point m to 1 at point m + 1 and
     falls to 0 at point m + 2; with area="slaney" it is then divided by half its width in hertz, and
@@ -174,10 +174,10 @@ def whisper_log_mel(sound: Tensor, mels: int = 80) -> Tensor:
 
 
 def dct(count: int, size: int) -> Tensor:
-    """The first `count` waves of the orthonormal cosine transform (DCT-II): float64 (count, size).
+    """The first `count` rows of the orthonormal cosine transform (DCT-II): float64 (count, size).
 
     dct[k, n] = sqrt(2 / size) cos(pi k (n + 1/2) / size), and row 0 divided by sqrt(2), so that
-    every row has length 1 and is at right angles to the others. Raises ValueError unless `count` is
+    every row has length 1 and is orthogonal to the others. Raises ValueError unless `count` is
     from 1 to `size`.
 
     >>> (dct(3, 3) @ dct(3, 3).T).round(decimals=6).abs().tolist()
@@ -195,10 +195,10 @@ def dct(count: int, size: int) -> Tensor:
 
 
 def mfcc(log_mel: Tensor, count: int = 20) -> Tensor:
-    """Mel-frequency cepstral coefficients: the shape of each frame's log-mel in a few numbers.
+    """Mel-frequency cepstral coefficients: each frame's spectral envelope in a few numbers.
 
-    log_mel: (..., M, F) in decibels. Returns (..., count, F), as librosa.feature.mfcc: number 0 is
-    the loudness, 1 how much of it lies low, and so on to finer and finer waves across the bands.
+    log_mel: (..., M, F) in decibels. Returns (..., count, F), as librosa.feature.mfcc:
+    coefficient 0 is the loudness, 1 the balance of low and high bands, later ones finer structure.
 
     >>> mfcc(torch.full((4, 1), 10.0), count=2).abs().round().tolist()
     [[20.0], [0.0]]
@@ -207,7 +207,7 @@ def mfcc(log_mel: Tensor, count: int = 20) -> Tensor:
 
 
 def check_scale(scale: str) -> None:
-    """Refuse a mel scale that nobody declared."""
+    """Refuse a mel scale that is not defined here."""
     if scale not in ("slaney", "htk"):
         raise ValueError(f"scale {scale!r} is none of 'slaney', 'htk'")
 

@@ -1,4 +1,4 @@
-"""The beat: where something begins in a sound, and how many beats a minute that makes.
+"""Rhythm: the onset strength of a sound over time, and its tempo in beats per minute.
 
 Sources: Maximum Filter Vibrato Suppression for Onset Detection (Böck and Widmer 2013, DAFx) for the
 rise of the spectrum, here without their filter; Beat Tracking by Dynamic Programming (Ellis 2007,
@@ -25,11 +25,11 @@ LIKELY = 120.0  # beats per minute that people tap most; an octave away is one d
 
 
 def onset_strength(sound: Tensor, rate: int, hop: int = 512, size: int = 2048) -> Tensor:
-    """By how much each frame is louder than the one before, in decibels, averaged over mel bands.
+    """Spectral flux: the rise of each frame over the one before, in decibels, averaged over mel bands.
 
-    sound: float (..., S); rate in Hz; hop and size of the spectra in samples. Bands that fade do
-    not count against those that begin. Frames are moved by half a spectrum, so that a peak lies near
-    where something begins and not where a spectrum first reaches it. Returns (..., F), F as of
+    sound: float (..., S); rate in Hz; hop and size of the spectra in samples. Falling bands count as
+    0. Frames are shifted by half a spectrum, so that a peak lies near the onset and not where a
+    spectrum first reaches it. Returns (..., F), F as of
     stft(sound, size, hop); zeros for silence and for a sound of one frame.
 
     >>> click = torch.zeros(8000)
@@ -45,9 +45,9 @@ def onset_strength(sound: Tensor, rate: int, hop: int = 512, size: int = 2048) -
 
 
 def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
-    """Beats per minute: of the beats that repeat, the ones that people would tap.
+    """Beats per minute: of the periods of the onsets, the one that people would tap.
 
-    Onsets a beat apart look alike, but those two beats apart do too. So of the lags 1 to n - 1
+    Onsets are similar at a lag of one beat, but at two beats as well. So of the lags 1 to n - 1
     (SECONDS, 8 s, hold n whole hops) with a tempo below FASTEST, 320, the one is chosen with the
     largest log(1 + 10**6 * likeness) - log2(tempo / 120)**2 / 2. `likeness(onsets, n)` begins at
     lag 0.
@@ -85,7 +85,7 @@ def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
 
 
 def likeness(onsets: Tensor, lags: int) -> Tensor:
-    """How alike onsets are to themselves so many frames later: (..., F) to (..., lags), at most 1.
+    """The mean local autocorrelation of onsets at each lag: (..., F) to (..., lags), at most 1.
 
     Around every frame a window of `lags` frames is taken, its autocorrelation divided by that at
     lag 0, and the mean over all frames. The autocorrelation is the inverse Fourier transform of

@@ -1,9 +1,8 @@
-"""Sound files in and out: from a file to samples and back, whole or not at all.
+"""Sound files: decoded to samples, encoded and written atomically.
 
-soundfile (libsndfile) decodes. It reads a file that was cut off as far as it goes and says nothing,
-so whether the end is there is looked up first (sound_kinds.py); and it takes the whole process down
-when it is asked for an OGG of too high a rate or of too many samples at once, so it is not asked
-for that.
+soundfile (libsndfile) decodes. It reads a truncated file as far as it goes without an error, so
+completeness is checked first (sound_kinds.py); and it crashes the whole process on an OGG of too
+high a rate or of too many samples at once, so both are refused or split here.
 
 Dimensions: C channels, S samples of each.
 """
@@ -58,12 +57,12 @@ def decode(path: str | Path) -> tuple[Tensor, int]:
 
 
 def _prepared(path: Path, data: bytes, kind: str) -> bytes:
-    """The bytes as libsndfile reads them, when all that they promise is there."""
+    """The bytes in a form that libsndfile reads; refuses a file that is incomplete."""
     if kind == "FLAC":
         return with_length(path, data)
     check_chunks(path, data, kind)
     if kind == "W64":
-        return data[: int.from_bytes(data[16:24], "little")]  # it would hear what is behind
+        return data[: int.from_bytes(data[16:24], "little")]  # it would read on
     if data[:4] == b"BW64":  # an RF64 under another name, or a RIFF
         return (b"RF64" if data[12:16] == b"ds64" else b"RIFF") + data[4:]
     return data
@@ -98,7 +97,7 @@ def _decode(path: Path, data: bytes) -> tuple[Tensor, int]:
 
 
 def _said(error: Exception) -> str:
-    """What libsndfile says, without the address of the bytes in memory."""
+    """The error message of libsndfile, without the address of the bytes in memory."""
     said = getattr(error, "error_string", str(error))
     return "it ends before what its head promises" if "psf_fseek" in said else said
 
@@ -106,8 +105,8 @@ def _said(error: Exception) -> str:
 def encode(path: str | Path, sound: Tensor, rate: int) -> Path:
     """Write (C, S) samples in [-1, 1] as .wav or .flac (16 bits) or as .ogg (Vorbis).
 
-    The file is written under another name beside its place and moved there: whole, or not at all.
-    Raises OSError with a sentence where that fails, ValueError where the format can't hold it.
+    The file is written atomically: complete, or not at all. Raises OSError with a sentence where
+    that fails, ValueError where the format can't hold the sound.
 
     >>> encode("sound.mp3", torch.zeros(1, 5), 8000)
     Traceback (most recent call last):

@@ -1,8 +1,8 @@
-"""What a sound file is by its first bytes, and whether all of it is there.
+"""The container format of a sound file by its first bytes, and whether the file is complete.
 
-libsndfile reads a file that was cut off as far as it goes, and of files in a row the first, and says
-nothing of either. So the containers are gone through here, without decoding: chunks with a name and
-a size (WAV and its relatives, AIFF), and pages with a number and a check sum (OGG).
+libsndfile reads a truncated file as far as it goes, and only the first of concatenated files, without
+an error. So the containers are parsed here, without decoding: chunks with a name and a size (WAV and
+its relatives, AIFF), and pages with a number and a check sum (OGG).
 
 Sources: RIFF (IBM and Microsoft, 1991), RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088), W64 (Sony),
 AIFF-C (Apple, 1991), RFC 3533 (OGG), ID3v2.4. Differs from them: nothing.
@@ -53,7 +53,7 @@ REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def kind_of(path: Path, data: bytes) -> str:
-    """WAV, W64, AIFF, FLAC or OGG; ValueError with a sentence that names what else it is.
+    """WAV, W64, AIFF, FLAC or OGG; raises ValueError that names another format.
 
     >>> kind_of(Path("a.wav"), b"fLaC")
     'FLAC'
@@ -99,7 +99,7 @@ def without_tags(data: bytes) -> bytes:
 def check_chunks(path: Path, data: bytes, kind: str) -> None:
     """Refuse a WAV, W64 or AIFF with less sound than it promises, with two, or with none.
 
-    And a WAV whose head contradicts itself: its decoder would hear noise.
+    Also a WAV whose header contradicts itself: it would be decoded to noise.
     """
     found, there, size = 0, 0, 0
     promised = 0  # bytes, by the head of an AIFF
@@ -129,7 +129,7 @@ def check_chunks(path: Path, data: bytes, kind: str) -> None:
 def _check_blocks(path: Path, content: bytes, turned: bool) -> None:
     """A block holds a sample of all channels, each in the fewest bytes that hold its bits."""
     if len(content) < 16:
-        return  # its decoder will say what is wrong
+        return  # the decoder reports what is wrong
     tag, channels, _, _, block, bits = struct.unpack(f"{'<>'[turned]}HHIIHH", content[:16])
     usual = channels * -(-bits // 8)
     if tag in (1, 3, 0xFFFE) and block not in (0, usual):
@@ -140,7 +140,7 @@ def _check_blocks(path: Path, content: bytes, turned: bool) -> None:
 
 
 def _promised(content: bytes) -> int:
-    """How many bytes of samples the head of an AIFF promises; 0 where they are packed."""
+    """How many bytes of samples the header of an AIFF declares; 0 where they are compressed."""
     if len(content) < 18 or content[18:22] not in (b"", b"NONE", b"twos", b"sowt"):
         return 0
     channels, samples, bits = struct.unpack(">HIH", content[:8])
@@ -148,7 +148,7 @@ def _promised(content: bytes) -> int:
 
 
 def _chunks(data: bytes, kind: str) -> Iterator[tuple[bytes, int, int]]:
-    """Of each chunk its name, where its content begins, and how many bytes it promises."""
+    """Of each chunk its name, where its content begins, and how many bytes it declares."""
     if kind == "W64":
         place = 40
         while place + 24 <= len(data):
@@ -172,8 +172,8 @@ def _chunks(data: bytes, kind: str) -> Iterator[tuple[bytes, int, int]]:
 def links_of(path: Path, data: bytes) -> list[bytes]:
     """The streams of an OGG that follow one another (RFC 3533: chained), each a file of its own.
 
-    Raises ValueError with a sentence: cut off, a page that is damaged or missing, streams side by
-    side, of which only one would be heard.
+    Raises ValueError with a sentence: cut off, a page that is damaged or missing, multiplexed
+    streams, of which only one would be decoded.
 
     >>> links_of(Path("a.ogg"), b"OggS")
     Traceback (most recent call last):
@@ -214,7 +214,7 @@ def links_of(path: Path, data: bytes) -> list[bytes]:
 
 
 def page_check(page: bytes) -> int:
-    """The check sum of an OGG page, its own 4 bytes being 0: zlib's, with all bits turned round.
+    """The check sum (CRC-32) of an OGG page, its own 4 bytes being 0: zlib's, with all bits reversed.
 
     >>> page_check(b"\\1\\0\\0\\0")
     3698170551

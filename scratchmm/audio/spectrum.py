@@ -1,14 +1,14 @@
-"""The spectrum of a sound: cut it into frames that overlap, and ask of each which frequencies it has.
+"""The spectrum of a sound: the Fourier transform of overlapping frames (STFT), and its inverse.
 
 Paper: Signal Estimation from Modified Short-Time Fourier Transform (Griffin and Lim 1984), equation 6,
-for the way back; the conventions of borders and decibels are librosa's (McFee and others 2015).
+for the inverse; the conventions of borders and decibels are librosa's (McFee and others 2015).
 Dimensions: S samples of a sound, F frames, L samples of a frame (its size), Q frequencies
 (size // 2 + 1), of which number q is q * rate / size hertz; "..." any axes before them, such as a
 batch or channels.
 Conventions: the Hann window is the periodic one; frame f lies around sample f * hop, because zeros
 are set before and behind the sound ("centred"); the spectrum is not divided by the size.
 Differs from the paper: nothing. From librosa: decibels cut off below the loudest point of each
-sound, not of a whole batch, so that no sound depends on its neighbours.
+sound, not of a whole batch, so that no sound depends on the others.
 """
 
 import math
@@ -24,7 +24,7 @@ LONGEST = 2**24  # samples of a frame and beside a sound: minutes, where hundred
 
 
 def hann(length: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The periodic Hann window (L,): a hill that fades a frame in and out.
+    """The periodic Hann window (L,), which fades a frame in and out.
 
     hann[n] = 1/2 - 1/2 cos(2 pi n / length). Periodic: n = length would be the next 0, so that
     windows half their length apart add up to exactly 1. A single sample is not faded: it is 1.
@@ -74,9 +74,9 @@ def stft(
 
     spectrum[q, f] = sum over n of window[n] sound[f hop + n] exp(-2 pi i q n / size)
 
-    sound: float (..., S); `check_sound` refuses others. Returns complex (..., Q, F): the size of a
-    number says how strong a frequency is, its angle where in its turn it begins. hop: a quarter of
-    size unless given; window: Hann of size unless given, and zeros around one that is shorter;
+    sound: float (..., S); `check_sound` refuses others. Returns complex (..., Q, F): the magnitude
+    of a number is the strength of a frequency, its angle the phase. hop: a quarter of size unless
+    given; window: Hann of size unless given, and zeros around one that is shorter;
     centred: size // 2 samples are set before and behind the sound, zeros or, by pad_mode, its
     "reflect"ion or "edge" samples, so that F = 1 + S // hop.
 
@@ -100,7 +100,7 @@ def istft(
     centred: bool = True,
     length: int | None = None,
 ) -> Tensor:
-    """The way back: the sound whose spectrum comes closest to this one, as librosa.istft.
+    """The inverse STFT: the sound whose spectrum is closest to this one, as librosa.istft.
 
     sound[n] = sum over f of window frame_f / sum over f of window^2, both laid at f * hop and added
 
@@ -146,7 +146,7 @@ def overlap_add(frames: Tensor, hop: int) -> Tensor:
 
 
 def power(spectrum: Tensor) -> Tensor:
-    """How strong each frequency is: |spectrum| squared. complex (..., Q, F) -> float (..., Q, F).
+    """The power of each frequency: |spectrum| squared. complex (..., Q, F) -> float (..., Q, F).
 
     >>> power(torch.tensor([[3 + 4j]])).tolist()
     [[25.0]]
@@ -157,7 +157,7 @@ def power(spectrum: Tensor) -> Tensor:
 def decibels(
     powers: Tensor, reference: float = 1.0, floor: float = 1e-10, span: float | None = 80.0
 ) -> Tensor:
-    """Power on the scale of the ear: 10 log10(power / reference), as librosa.power_to_db.
+    """Power on a logarithmic scale: 10 log10(power / reference), as librosa.power_to_db.
 
     powers: float, any shape, which the result has too. Silence has no logarithm: power below
     `floor` counts as `floor`, which is also where the gradient ends. What lies more than `span`

@@ -1,8 +1,8 @@
-"""A film as its parts: which piece is painted where, for how long, and what becomes of it.
+"""A film (an animation) as its parts: where each is drawn, for how long, and how it is disposed of.
 
-GIF and APNG both paint pieces on a canvas. The canvas begins see-through and goes back to
-see-through where a piece is cleared, as every browser does it (the GIF89a text speaks of a
-background colour, which none of them shows). Pieces end at the canvas's border.
+GIF and APNG both draw pieces on a canvas. The canvas begins transparent and becomes transparent
+again where a piece is cleared, as in every browser (the GIF89a text defines a background colour,
+which none of them shows). Pieces are cropped at the canvas's border.
 
 Sources: GIF89a Specification (CompuServe, 1990); Portable Network Graphics, third edition (W3C),
 section 11.3.6. Sizes are in pixels, times in milliseconds.
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 class Film(NamedTuple):
-    """A canvas and what is painted on it."""
+    """The size of a canvas and the parts that are drawn on it."""
 
     width: int
     height: int
@@ -38,7 +38,7 @@ class Film(NamedTuple):
 
 
 def shown_for(milliseconds: float) -> float:
-    """How long browsers show a frame that says so: less than 11 ms is taken for a mistake.
+    """How long browsers show a frame of this duration: less than 11 ms is taken for a mistake.
 
     >>> shown_for(0), shown_for(10), shown_for(20)
     (100.0, 100.0, 20)

@@ -1,10 +1,10 @@
-"""A GIF by its bytes: which frames it has, and whether it is all there.
+"""Reads a GIF: which frames it has, and whether the file is complete.
 
-Pillow paints a film by rules of its own, and takes a file that was cut off between two frames for a
-shorter one. So the blocks are followed here, and Pillow decodes one frame at a time.
+Pillow composes animations by rules of its own, and takes a file that was cut off between two frames
+for a shorter one. So the blocks are parsed here, and Pillow decodes one frame at a time.
 
 A GIF is a head with the size and a palette; then blocks: "!" and a kind, or "," and a place, size
-and perhaps a palette of its own, each followed by runs of bytes that say how long they are, and a
+and perhaps a palette of its own, each followed by runs of bytes that begin with their length, and a
 run of 0; at last a ";". Numbers have the lowest byte first. Source: GIF89a Specification
 (CompuServe, 1990).
 """
@@ -95,7 +95,7 @@ def _parts(name: str, content: bytes) -> Iterator[Part]:
 
 
 def _behind(content: bytes, place: int) -> int:
-    """Where a row of runs that begins at `place` is over; beyond the content if it is cut off."""
+    """Where a row of runs that begins at `place` ends; beyond the content if it is cut off."""
     while place < len(content) and content[place]:
         place += 1 + content[place]
     return place + 1
@@ -122,7 +122,7 @@ def _draw(alone: bytes, palette: bytes, clear: int | None) -> Image.Image:
 
 
 def palette_bytes(content: bytes, place: int) -> int:
-    """How long a palette is, by the byte that says so: a flag, and a power of 2.
+    """The length of a palette in bytes, by the byte that encodes it: a flag, and a power of 2.
 
     >>> palette_bytes(b"\\x81", 0), palette_bytes(b"\\x01", 0)
     (12, 0)

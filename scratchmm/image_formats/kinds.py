@@ -1,7 +1,7 @@
-"""What an image file holds, by its first bytes and never by its name, and what is refused of it.
+"""The format of an image file by its first bytes, never by its name, and what is refused.
 
-Read are the formats of FORMATS, none of which starts another program. Others that people have are
-known by their first bytes, so that a refusal can say what the file is.
+The formats of FORMATS are read, none of which starts another program. Other common ones are
+recognised by their first bytes, so that the error can name the format.
 """
 
 from pathlib import Path
@@ -96,7 +96,7 @@ def head_of(path: Path) -> bytes:
 
 
 def refusal(path: Path, head: bytes, reason: str = "") -> str:
-    """The sentence for a file that is not read: what it is, as far as its first bytes tell.
+    """The error message for a file that is not read, with its format if its first bytes show it.
 
     >>> refusal(Path("a.png"), b"8BPS")
     'a.png is a Photoshop (PSD) image, which is not read: PNG, JPEG, GIF, BMP, WEBP, TIFF, PPM are'

@@ -1,7 +1,7 @@
-"""Pixels of any kind as colours of 8 bits: grey of any depth, palettes, printing inks, white as 0.
+"""Pixels of any mode as RGB of 8 bits: grey of any depth, palettes, CMYK, white as 0.
 
-Numbers without an agreed range (32 bits, below 0, floating point) are refused: which of them would
-be white is known to whoever wrote the file, and to nobody else.
+Numbers without an agreed range (32 bits, below 0, floating point) are refused: the file does not
+define which of them is white.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def eight_bits(levels: Levels, most: int = 65_535) -> Image.Image:
 
 
 def in_colors(image: Image.Image, tags: Mapping[int, Any] | None = None) -> Image.Image:
-    """Any of Pillow's modes as RGB, or as RGBA where something is see-through. tags: of a TIFF.
+    """Any of Pillow's modes as RGB, or as RGBA where something is transparent. tags: of a TIFF.
 
     Raises ValueError with a sentence for pixels without an agreed range.
 
@@ -59,7 +59,7 @@ def in_colors(image: Image.Image, tags: Mapping[int, Any] | None = None) -> Imag
 
 
 def on_background(image: Image.Image, background: str = "white") -> Image.Image:
-    """RGB, with the see-through parts of an RGBA image laid on a colour.
+    """RGB, with the transparent parts of an RGBA image composited onto a colour.
 
     >>> on_background(Image.new("RGBA", (1, 1), (255, 0, 0, 102))).getpixel((0, 0))
     (255, 153, 153)

@@ -1,8 +1,8 @@
-"""A PNG by its chunks: what its pixels are made of, and nothing else.
+"""Reads a PNG: the chunks that its pixels depend on, and no others.
 
-Pillow refuses an image for the texts and profiles beside its pixels (too long, or with a wrong
-check sum), and loses see-through colours. So the chunks are gone through here: those of the pixels
-must be sound, the rest is left out; then Pillow decodes. Sources: Portable Network Graphics
+Pillow refuses an image for its metadata (texts and profiles that are too long or have a wrong check
+sum), and loses transparent colours. So the chunks are parsed here: those of the pixels must be
+valid, the rest is left out; then Pillow decodes. Sources: Portable Network Graphics
 (PNG) Specification, third edition (W3C): sections 5.3 and 11.
 
 Sizes are in pixels, times in milliseconds.
@@ -24,7 +24,7 @@ from scratchmm.image_formats.pixels import in_colors
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 ANIMATION = (b"acTL", b"fcTL", b"fdAT")
-SIDES = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts that say which side is up
+SIDES = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts that hold the orientation
 LONGEST = 1_000_000  # bytes of such a text, unpacked
 DISPOSALS = ("kept", "cleared", "restored")
 MOST_FRAMES = 20_000
@@ -32,7 +32,7 @@ Chunk = tuple[bytes, bytes]  # kind, data
 
 
 class Head(NamedTuple):
-    """What stands at the top of a PNG."""
+    """The header of a PNG."""
 
     width: int
     height: int
@@ -78,7 +78,7 @@ def chunks_of(name: str, content: bytes) -> list[Chunk]:
 
 
 def _says_which_side_is_up(kind: bytes, data: bytes) -> bool:
-    """Some programs write that into a text; one that unpacks to megabytes is none of those."""
+    """Some programs store the orientation in a text; one that unpacks to megabytes is none of those."""
     if kind not in (b"tEXt", b"zTXt", b"iTXt") or not data.startswith(SIDES):
         return False
     text = data[data.index(b"\0") :]
@@ -93,7 +93,7 @@ def _says_which_side_is_up(kind: bytes, data: bytes) -> bool:
 
 
 def still(name: str, chunks: list[Chunk]) -> Image.Image:
-    """The image that every viewer shows, not turned: RGBA where a colour is see-through.
+    """The image that every viewer shows, not rotated: RGBA where a colour is transparent.
 
     >>> content = BytesIO()
     >>> Image.new("L", (2, 1), 9).save(content, "PNG", transparency=9)
@@ -118,7 +118,7 @@ def still(name: str, chunks: list[Chunk]) -> Image.Image:
 
 
 def head_of(chunks: list[Chunk]) -> Head:
-    """The head of a PNG, from its first chunk.
+    """The header of a PNG, from its first chunk.
 
     >>> head_of([(b"IHDR", bytes([0, 0, 0, 5, 0, 0, 0, 4, 8, 2, 0, 0, 0]))])[:4]
     (5, 4, 8, 2)
@@ -127,7 +127,7 @@ def head_of(chunks: list[Chunk]) -> Head:
 
 
 def _see_through(image: Image.Image, depth: int, levels: list[int], content: bytes) -> Image.Image:
-    """The image in RGBA, see-through where it has the levels that its tRNS names."""
+    """The image in RGBA, transparent where it has the levels of its tRNS chunk."""
     if len(levels) == 3:
         pixels = np.asarray(image)  # of 16 bits the upper halves
         clear = (pixels == [level >> depth - 8 for level in levels]).all(-1)
@@ -151,7 +151,7 @@ def _lower_halves(content: bytes) -> np.ndarray[Any, Any]:
 
 
 def is_animated(chunks: list[Chunk]) -> bool:
-    """Whether a PNG is a film: it says so before its pixels.
+    """Whether a PNG is animated: an acTL chunk comes before its pixels.
 
     >>> is_animated([(b"IHDR", b""), (b"acTL", b""), (b"IDAT", b"")])
     True

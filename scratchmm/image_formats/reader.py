@@ -1,7 +1,7 @@
-"""An image file to one image, or to the frames of a film: the one place where files are opened.
+"""Reads an image file as one image or as the frames of an animation: the one place that opens files.
 
-A file may be turned, see-through, grey, in the colours of a printing press, damaged or far too big.
-All of this is settled here, so that readers of images and of clips agree.
+A file may be rotated, transparent, grey, CMYK, damaged or far too big. All of this is handled here,
+so that readers of images and of clips agree.
 """
 
 import re
@@ -25,7 +25,7 @@ from scratchmm.image_formats.kinds import (
 from scratchmm.image_formats.pixels import BITS, WHITE_IS, in_colors
 
 SUBFILE, SUBFILES, DNG = 254, 330, 50706  # tags of a TIFF
-NO_PAGE = 1 | 4  # its SUBFILE says so of a smaller copy and of a mask
+NO_PAGE = 1 | 4  # bits of SUBFILE: a smaller copy, a mask
 
 
 class Shown(NamedTuple):
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 
     total: int  # frames of the film
     name: str  # for errors
-    image: Image.Image  # RGB, or RGBA where something is see-through
+    image: Image.Image  # RGB, or RGBA where something is transparent
     milliseconds: float | None  # None where it is not of a film
 
 
@@ -41,10 +41,10 @@ Check = Callable[[int, tuple[int, int]], None]  # how many frames, their (width,
 
 
 def first_image(path: Path, at_least: int | None = None) -> Image.Image:
-    """The image in a file, upright: RGB, or RGBA where something is see-through.
+    """The image in a file, upright: RGB, or RGBA where something is transparent.
 
-    Of a film it is the first frame, of a photo with a second view or a map of its lights (MPO) the
-    photo; a TIFF or PPM of several pages is refused. at_least: see `vision.images.open_image`.
+    Of an animation it is the first frame, of a photo with a second view or a gain map (MPO) the photo;
+    a TIFF or PPM of several pages is refused. at_least: see `vision.images.open_image`.
 
     >>> first_image(Path("no such file.png"))
     Traceback (most recent call last):
@@ -67,7 +67,7 @@ def first_image(path: Path, at_least: int | None = None) -> Image.Image:
 def frames_of(path: Path, check: Check) -> Iterator[Shown]:
     """The frames of a GIF, WebP, animated PNG or TIFF of several pages; of others their one image.
 
-    `check` is told how many frames there are and how large, before any is decoded; it may refuse.
+    `check` is called with the number of frames and their size before any is decoded; it may refuse.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "a.png"
@@ -97,7 +97,7 @@ def _shown(
     count = len(film.parts)
     check(count, (film.width, film.height))
     for number, image in enumerate(_painted(name, film)):
-        if info:  # which side is up
+        if info:  # the orientation
             image.info = info
             image = ImageOps.exif_transpose(image)
         yield Shown(count, _called(name, number, count), image, film.parts[number].milliseconds)
@@ -194,7 +194,7 @@ def _look(path: Path, head: bytes) -> Image.Image:
 
 
 def _reason(path: Path, kind: str) -> str:
-    """Why Pillow does not take a file for the kind that its first bytes tell."""
+    """Why Pillow refuses a file as the format of its first bytes."""
     if kind not in SURE:
         return ""
     said = ""
@@ -213,7 +213,7 @@ def _reason(path: Path, kind: str) -> str:
 
 
 def decoded(name: str, image: Image.Image) -> Image.Image:
-    """The pixels of an image of Pillow's, upright: RGB, or RGBA where something is see-through.
+    """The pixels of an image of Pillow's, upright: RGB, or RGBA where something is transparent.
 
     name: what errors call it. Raises ValueError with a sentence: damaged or truncated, too many
     pixels, none with an agreed range.

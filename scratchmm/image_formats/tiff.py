@@ -1,6 +1,6 @@
-"""What Pillow gets wrong in a TIFF that it has opened, put right before it decodes.
+"""Corrects how Pillow decodes some TIFFs, between opening and decoding.
 
-Three kinds came out as other images, without a word: colours of 16 bits that lie in planes of
+Three kinds were decoded wrongly without an error: colours of 16 bits that lie in planes of
 their own (each row was read twice, the lower half of the image was lost), palettes that were
 written with 8 bits in place of 16 (black), and, refused, grey of 16 bits in which 0 is white, in
 the order of big-endian machines. Source: TIFF, revision 6.0 (Adobe, 1992), tags 258, 284 and 320.

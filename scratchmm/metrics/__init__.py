@@ -1,4 +1,4 @@
-"""How good it is: recall, FID, CLIPScore, VQA accuracy, bias, measures of an image."""
+"""Metrics: recall, FID, CLIPScore, VQA accuracy, modality bias, image quality."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""Modality bias: which input does a model really use? Take each away in turn and see.
+"""Modality bias: how far a model relies on each input, measured by ablating each in turn.
 
-Shuffled: each sample gets that input of another sample, so it looks as always but says nothing.
-Blanked: it is replaced by the same nothing for all. A model that answers as well with the images
-shuffled never looked at them.
+Shuffled: each sample gets that input of another sample, so its distribution is the same but it
+carries no information about the target. Blanked: it is replaced by the same empty input for all. A
+model that answers as well with the images shuffled does not use them.
 
 Idea: permutation importance, Random Forests (Breiman, 2001); for images and words, e.g. Making
 the V in VQA Matter (arXiv 1612.00837).
@@ -99,9 +99,9 @@ def bias_by_group(
 
 
 def others(count: int, generator: torch.Generator) -> Tensor:
-    """A random order int64 (count,) in which nobody stands in their own place.
+    """A random derangement, int64 (count,): a permutation in which no element keeps its position.
 
-    All stand in a random ring, and each gets what belongs to the next.
+    All form one random cycle, and each takes the position of the next.
 
     >>> order = others(5, torch.Generator().manual_seed(0))
     >>> bool((order == torch.arange(5)).any()), sorted(order.tolist())

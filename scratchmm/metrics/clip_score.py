@@ -1,4 +1,4 @@
-"""CLIPScore: does an image show what the words say? A CLIP's cosine, without any right answer.
+"""CLIPScore: how well an image matches a text, by CLIP's cosine and without references.
 
 Paper: CLIPScore, a Reference-free Evaluation Metric for Image Captioning (Hessel et al. 2021,
 arXiv 2104.08718), section 3.
@@ -17,7 +17,7 @@ WEIGHT = 2.5  # with the published CLIPs, scores then spread over about 0 to 1
 
 
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
-    """2.5 * max(cosine, 0) of each image with its words: both (B, E), vectors of any length.
+    """2.5 * max(cosine, 0) of each image with its text: both (B, E), vectors of any length.
 
     Returns (B,) of their dtype; a zero embedding scores 0. Raises ValueError unless both are (B, E)
     alike.
@@ -35,7 +35,7 @@ def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
 def ref_clip_score(
     image_embeddings: Tensor, text_embeddings: Tensor, reference_embeddings: Tensor
 ) -> Tensor:
-    """With captions by people: harmonic mean of CLIPScore and the closest reference's cosine.
+    """With human captions: harmonic mean of CLIPScore and the closest reference's cosine.
 
     reference_embeddings: (B, R, E). Returns (B,); 0 where either is 0. Raises ValueError where the
     three do not belong together.

@@ -1,11 +1,11 @@
-"""FID: how far is a crowd of generated images from a crowd of real ones?
+"""FID: the Frechet distance between the feature distributions of generated and real images.
 
-Each crowd's features are taken for a normal distribution, and the Frechet distance is between those:
+The features of each set are modelled by a normal distribution, and the distance is between those:
 d = |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)).
 
 Paper: GANs Trained by a Two Time-Scale Update Rule (Heusel et al. 2017, arXiv 1706.08500), equation 6.
 Dimensions: N samples, D width of the features.
-Differs from the paper: the features are whatever is handed in. A distance says little by itself:
+Differs from the paper: the features are an argument. A distance means little by itself:
 compare it with real images against other real ones, as many, since few samples make it larger; and
 never with a distance on other features.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 class Statistics(NamedTuple):
-    """What is kept of a crowd, float64."""
+    """Mean and covariance of a set of features, float64."""
 
     mean: Tensor  # (D,)
     covariance: Tensor  # (D, D)
@@ -95,7 +95,7 @@ def check_statistics(statistics: Statistics) -> None:
 
 
 def fid(generated: Tensor, real: Tensor) -> float:
-    """Squared Frechet distance of two crowds of features, generated: (N, D) and real: as wide.
+    """Squared Frechet distance of two sets of features, generated: (N, D) and real: as wide.
 
     Raises ValueError where `feature_statistics` and `frechet_distance` do.
 

@@ -1,17 +1,17 @@
-"""What can be said of an image without knowing what it should show: contrast, colours, sharpness.
+"""No-reference image quality: contrast, colourfulness and sharpness.
 
-None of the three is good or bad by itself: fog has little contrast and may be meant. They tell
-when a change of settings changed how images look: guidance that is too strong raises contrast and
+None of the three is good or bad by itself: fog has little contrast and may be intended. They show
+how a change of settings changes images: guidance that is too strong raises contrast and
 colourfulness until the colours burn out; too few steps leave a blur, and sharpness falls; noise that
 was not taken out raises it far above that of real images. So compare with real ones, of one size.
 
 Papers: Contrast in Complex Images (Peli 1990, Journal of the Optical Society of America A 7), for
-the deviation of light; Measuring Colourfulness in Natural Images (Hasler and Suesstrunk 2003, SPIE
+the deviation of luma; Measuring Colourfulness in Natural Images (Hasler and Suesstrunk 2003, SPIE
 5007), section 5; Diatom Autofocusing in Brightfield Microscopy (Pech-Pacheco et al. 2000, ICPR),
 for the variance of the Laplacian.
 Dimensions: B batch, C channels (red, green, blue), H and W height and width.
-Conventions: images are float (B, 3, H, W) in [-1, 1]. Light is 0.299 red + 0.587 green + 0.114
-blue. Contrast is on light from 0 to 1; the others are on levels from 0 to 255, as published.
+Conventions: images are float (B, 3, H, W) in [-1, 1]. Luma is 0.299 red + 0.587 green + 0.114
+blue. Contrast is on luma from 0 to 1; the others are on levels from 0 to 255, as published.
 Differs from the papers: nothing.
 """
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-LIGHT = (0.299, 0.587, 0.114)  # of red, green and blue, as in television
+LIGHT = (0.299, 0.587, 0.114)  # luma weights of red, green and blue (ITU-R BT.601)
 
 
 class Quality(NamedTuple):
@@ -41,9 +41,9 @@ def image_quality(images: Tensor) -> Quality:
 
 
 def contrast(images: Tensor) -> Tensor:
-    """How far light and dark are apart: the deviation (RMS contrast) of light, images: (B, 3, H, W).
+    """RMS contrast: the standard deviation of luma, images: (B, 3, H, W).
 
-    Returns (B,), from 0, all of one light, to 0.5, half of it black and half white.
+    Returns (B,), from 0, uniform luma, to 0.5, half of it black and half white.
 
     >>> contrast(torch.tensor([-1.0, 1.0]).expand(1, 3, 3, 2))
     tensor([0.5000])
@@ -68,7 +68,7 @@ def colourfulness(images: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor) -> Tensor:
-    """How much there is of edges: the variance of the Laplacian, images: (B, 3, H, W), from 3 x 3.
+    """Amount of edges: the variance of the Laplacian, images: (B, 3, H, W), from 3 x 3.
 
     The Laplacian of a pixel is the sum of its four neighbours less four times itself; the outermost
     pixels have none. Returns (B,), 0 for any even slope. Noise is sharp too.
@@ -94,6 +94,6 @@ def _levels(images: Tensor) -> Tensor:
 
 
 def _light(images: Tensor) -> Tensor:
-    """(B, 3, H, W) in [-1, 1] to light from 0 to 1: (B, H, W)."""
+    """(B, 3, H, W) in [-1, 1] to luma from 0 to 1: (B, H, W)."""
     weights = torch.tensor(LIGHT, device=images.device).reshape(3, 1, 1)
     return (_levels(images) / 255 * weights).sum(dim=1)  # (B, H, W)

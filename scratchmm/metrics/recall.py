@@ -18,7 +18,7 @@ def recall_at_k(similarity: Tensor, k: int, relevant: Tensor | None = None) -> f
 
     similarity: (Q, G), a row a query; relevant: bool (Q, G), True where an answer is right, or None
     where answer i alone is right for query i (then Q = G). A wrong answer that ties with the best
-    right one counts as ranked before it, so that a model that finds everything alike recalls nothing.
+    right one counts as ranked before it, so that a model with constant similarities scores 0.
     A query without any right answer is never a success. k below 1 is refused (ValueError), and so are
     no queries or answers, similarities that are nan or whole numbers, a `relevant` that is not bool, and
     unequal numbers of queries and answers without it.

@@ -1,4 +1,4 @@
-"""VQA accuracy: an answer is right in so far as people agree with it, and three of ten are enough.
+"""VQA accuracy: the agreement of an answer with ten human ones; three equal answers count fully.
 
 Ten people answered each question. An answer that n of them gave earns min(n / 3, 1); so that people
 could be scored the same way, this is the mean over the ten sets that leave one person out.
@@ -39,7 +39,7 @@ CONTRACTIONS["somebody'd"] = "somebodyd"  # the other way round, as published
 
 
 def clean_answer(text: str) -> str:
-    """What two ways of writing the same answer have in common.
+    """The normalised form of an answer, equal for different spellings of it.
 
     Punctuation goes (or becomes a space, where it joins words), and so do periods that no digit
     follows, articles and capitals; numbers up to ten become digits; apostrophes come back.

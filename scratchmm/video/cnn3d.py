@@ -1,8 +1,8 @@
-"""3D-CNN: a kernel that slides over time as it slides over the image sees things move.
+"""3D-CNN: convolutions over time as well as over height and width, whose features encode motion.
 
 Papers: Learning Spatiotemporal Features with 3D Convolutional Networks (C3D; Tran et al. 2014,
-arXiv 1412.0767), section 3: kernels of 3 x 3 x 3 everywhere, and a first pooling that leaves time
-alone; A Closer Look at Spatiotemporal Convolutions (Tran et al. 2017, arXiv 1711.11248), table 1,
+arXiv 1412.0767), section 3: kernels of 3 x 3 x 3 everywhere, and a first pooling that keeps all
+frames; A Closer Look at Spatiotemporal Convolutions (Tran et al. 2017, arXiv 1711.11248), table 1,
 left: the residual one, R3D.
 Dimensions: B batch, F frames, C channels, H x W places of the image, K classes.
 Differs from the paper: C3D's fully connected layers, which fix frames, height and width, give way
@@ -46,7 +46,7 @@ class CNN3DConfig:
 
     @property
     def steps_in_time(self) -> list[tuple[int, int]]:
-        """Kernel and stride over time of each layer that looks at neighbours, first to last."""
+        """Kernel and stride over time of each layer with a kernel over time, first to last."""
         steps: list[tuple[int, int]] = [(3, 1)] if self.residual else []
         for index, depth in enumerate(self.depths):
             if self.residual:
@@ -71,9 +71,9 @@ def r3d_18() -> CNN3DConfig:
 
 
 def channels_first(clips: Tensor) -> Tensor:
-    """Clips (B, F, C, H, W) as convolutions want them: (B, C, F, H, W).
+    """Clips (B, F, C, H, W) as torch's convolutions take them: (B, C, F, H, W).
 
-    The axes change places; a reshape to that shape would tear images apart.
+    The axes are transposed; a reshape to that shape would mix pixels of different frames.
 
     >>> import torch
     >>> channels_first(torch.zeros(2, 16, 3, 32, 24)).shape
@@ -120,7 +120,7 @@ def temporal_receptive_field(layers: list[tuple[int, int]]) -> int:
 
 
 class ResidualStem(nn.Module):
-    """R3D's first convolution, of 3 x 7 x 7: halves height and width, leaves time alone.
+    """R3D's first convolution, of 3 x 7 x 7: halves height and width, keeps all frames.
 
     >>> import torch
     >>> ResidualStem(3, 8)(torch.zeros(2, 3, 5, 32, 24)).shape
@@ -141,7 +141,7 @@ class ResidualStem(nn.Module):
 
 
 class PlainStage(nn.Module):
-    """C3D: convolutions of 3 x 3 x 3, an activation behind each, and a pooling by their maximum.
+    """C3D: convolutions of 3 x 3 x 3, an activation after each, and max pooling.
 
     pool_time: whether the pooling halves the frames too. What is left over at an end makes a box
     of its own, so that one frame stays one frame.
@@ -189,7 +189,7 @@ class CNN3D(nn.Module):
         self.head = nn.Linear(channels, config.classes)
 
     def stage(self, index: int, channels: int, outputs: int, depth: int) -> nn.Module:
-        """The first stage leaves time alone; each of the others halves it."""
+        """The first stage keeps all frames; each of the others halves their number."""
         if not self.config.residual:
             return PlainStage(channels, outputs, depth, pool_time=index > 0)
         blocks = [ResidualBlock(channels, outputs, stride=2 if index else 1, dims=3)]

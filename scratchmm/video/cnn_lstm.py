@@ -1,13 +1,13 @@
-"""CNN-LSTM: look at each frame by itself, and remember.
+"""CNN-LSTM: a CNN encodes each frame by itself, an LSTM the sequence of frames.
 
 Paper: Long-term Recurrent Convolutional Networks for Visual Recognition and Description (LRCN;
 Donahue et al. 2014, arXiv 1411.4389), section 4: a 2-D network turns each frame into a vector, an
 LSTM reads the vectors, every frame predicts the clip's class, and the predictions are averaged.
 Dimensions: B batch, F frames, N real frames of the whole batch, C channels, E numbers a frame,
-D width of the memory, K classes.
+D width of the LSTM's states, K classes.
 Differs from the paper: the encoder is a small ResNet, trained from scratch with the LSTM, where
 LRCN takes CaffeNet trained on ImageNet; no dropout. By default only the last frame predicts: the
-first ones cannot know yet which way a thing will go, and to average them in slows training down.
+first ones do not determine the direction of motion, and averaging them in slows training down.
 """
 
 import math
@@ -47,11 +47,11 @@ def tiny() -> CNNLSTMConfig:
 
 
 class FrameEncoder(nn.Module):
-    """An image as E numbers. A stem and residual blocks, each halving height and width.
+    """Encodes an image as E features: a stem and residual blocks, each halving height and width.
 
-    The mean over the whole image would forget where a thing is, and with it that it moves: the
-    mean is taken in each cell of a grid, whatever the image's size, as in LRCN, whose fully
-    connected layer fc6 also still knows the place.
+    Global average pooling would discard positions, and with them motion: the mean is taken in each
+    cell of a grid, whatever the image's size, as in LRCN, whose fully connected layer fc6 also
+    depends on positions.
 
     >>> FrameEncoder(tiny())(torch.zeros(3, 3, 32, 24)).shape
     torch.Size([3, 11])
@@ -90,8 +90,8 @@ class CNNLSTM(nn.Module):
     def frame_logits(self, clips: Tensor, real: Tensor | None = None) -> Tensor:
         """clips: float (B, F, C, height, width); real: bool (B, F), False where a frame is padding.
 
-        Returns (B, F, K): what is said at each frame, having seen it and those before. Padding is
-        never encoded, so that it cannot enter the batch's norms either; logits there mean nothing.
+        Returns (B, F, K): the prediction at each frame, from it and those before. Padding is never
+        encoded, so that it cannot enter the batch's norms either; logits there mean nothing.
 
         How many frames are real is data, which torch.compile, torch.export and torch.func do not have:
         under them padding is encoded as black frames in evaluation, where norms do not mix frames. A
@@ -123,7 +123,7 @@ class CNNLSTM(nn.Module):
 
 
 def last_prediction(logits: Tensor, real: Tensor | None = None) -> Tensor:
-    """What is said at the last real frame: logits: (B, F, K). Returns (B, K).
+    """The prediction at the last real frame: logits: (B, F, K). Returns (B, K).
 
     real: bool (B, F), with at least one True a row (ValueError).
 

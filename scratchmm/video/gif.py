@@ -1,10 +1,10 @@
-"""A GIF by its bytes: what Pillow's writer leaves open.
+"""Writes a GIF: Pillow's compression of each frame, put together here.
 
-Pillow's writer leaves out a frame that equals the one before. So the frames are put together here,
-with Pillow's compression. How a GIF is read is in images/gif.py.
+Pillow's own writer of animations leaves out a frame that equals the one before. How a GIF is read is
+in image_formats/gif.py.
 
 A GIF is a head with the size and a palette; then blocks: "!" and a kind, or "," and a place, size
-and perhaps a palette of its own, each followed by runs of bytes that say how long they are, and a
+and perhaps a palette of its own, each followed by runs of bytes that begin with their length, and a
 run of 0; at last a ";". Numbers have the lowest byte first. Source: GIF89a Specification
 (CompuServe, 1990).
 

@@ -23,9 +23,9 @@ from scratchmm.metrics.vqa import ENOUGH, comparable
 # bias.others: Nobody keeps their own. 10 minutes, difficulty 2 of 5. In the lesson: "What does it
 # look at?".
 def others(count: int, generator: torch.Generator) -> Tensor:
-    """A random order int64 (count,) in which nobody stands in their own place.
+    """A random derangement, int64 (count,): a permutation in which no element keeps its position.
 
-    All stand in a random ring, and each gets what belongs to the next.
+    All form one random cycle, and each takes the position of the next.
 
     >>> order = others(5, torch.Generator().manual_seed(0))
     >>> bool((order == torch.arange(5)).any()), sorted(order.tolist())

@@ -172,7 +172,7 @@ def prompt_dropout(
 # real". Without the library's root.
 # Given:
 # - Statistics(mean: Tensor, covariance: Tensor)
-#     What is kept of a crowd, float64.
+#     Mean and covariance of a set of features, float64.
 # - check_statistics(statistics: Statistics) -> None
 #     Refuse a mean that is not (D,), and a covariance that is not (D, D).
 def frechet_distance(one: Statistics, other: Statistics) -> float:
@@ -196,7 +196,7 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
 # clip_score.clip_score: As the words say. 10 minutes, difficulty 1 of 5. In the lesson: "Does it
 # show what was said".
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
-    """2.5 * max(cosine, 0) of each image with its words: both (B, E), vectors of any length.
+    """2.5 * max(cosine, 0) of each image with its text: both (B, E), vectors of any length.
 
     Returns (B,) of their dtype; a zero embedding scores 0. Raises ValueError unless both are (B, E)
     alike.

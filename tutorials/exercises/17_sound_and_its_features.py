@@ -72,9 +72,9 @@ def stft(
 
     spectrum[q, f] = sum over n of window[n] sound[f hop + n] exp(-2 pi i q n / size)
 
-    sound: float (..., S); `check_sound` refuses others. Returns complex (..., Q, F): the size of a
-    number says how strong a frequency is, its angle where in its turn it begins. hop: a quarter of
-    size unless given; window: Hann of size unless given, and zeros around one that is shorter;
+    sound: float (..., S); `check_sound` refuses others. Returns complex (..., Q, F): the magnitude
+    of a number is the strength of a frequency, its angle the phase. hop: a quarter of size unless
+    given; window: Hann of size unless given, and zeros around one that is shorter;
     centred: size // 2 samples are set before and behind the sound, zeros or, by pad_mode, its
     "reflect"ion or "edge" samples, so that F = 1 + S // hop.
 
@@ -104,7 +104,7 @@ def mel_filters(
     scale: str = "slaney",
     area: str | None = "slaney",
 ) -> Tensor:
-    """Triangles over the frequencies of frames of `size` samples: float64 (M, Q), as librosa's.
+    """Triangular filters over the frequencies of frames of `size` samples: float64 (M, Q), as librosa's.
 
     Of mels + 2 `mel_points` from low to high, band m rises from 0 at point m to 1 at point m + 1 and
     falls to 0 at point m + 2; with area="slaney" it is then divided by half its width in hertz, and
@@ -130,7 +130,7 @@ def mel_filters(
 def decibels(
     powers: Tensor, reference: float = 1.0, floor: float = 1e-10, span: float | None = 80.0
 ) -> Tensor:
-    """Power on the scale of the ear: 10 log10(power / reference), as librosa.power_to_db.
+    """Power on a logarithmic scale: 10 log10(power / reference), as librosa.power_to_db.
 
     powers: float, any shape, which the result has too. Silence has no logarithm: power below
     `floor` counts as `floor`, which is also where the gradient ends. What lies more than `span`
@@ -150,10 +150,10 @@ def decibels(
 # mel.dct: The shape of a frame in a few waves. 10 minutes, difficulty 2 of 5. In the lesson: "A few
 # numbers a frame". Comes after mel.mel_filters, spectrum.decibels.
 def dct(count: int, size: int) -> Tensor:
-    """The first `count` waves of the orthonormal cosine transform (DCT-II): float64 (count, size).
+    """The first `count` rows of the orthonormal cosine transform (DCT-II): float64 (count, size).
 
     dct[k, n] = sqrt(2 / size) cos(pi k (n + 1/2) / size), and row 0 divided by sqrt(2), so that
-    every row has length 1 and is at right angles to the others. Raises ValueError unless `count` is
+    every row has length 1 and is orthogonal to the others. Raises ValueError unless `count` is
     from 1 to `size`.
 
     >>> (dct(3, 3) @ dct(3, 3).T).round(decimals=6).abs().tolist()
@@ -210,11 +210,11 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
 # rhythm.tempo: The tempo that people tap. 20 minutes, difficulty 3 of 5. In the lesson: "The beat".
 # Given:
 # - likeness(onsets: Tensor, lags: int) -> Tensor
-#     How alike onsets are to themselves so many frames later: (..., F) to (..., lags), at most 1.
+#     The mean local autocorrelation of onsets at each lag: (..., F) to (..., lags), at most 1.
 def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
-    """Beats per minute: of the beats that repeat, the ones that people would tap.
+    """Beats per minute: of the periods of the onsets, the one that people would tap.
 
-    Onsets a beat apart look alike, but those two beats apart do too. So of the lags 1 to n - 1
+    Onsets are similar at a lag of one beat, but at two beats as well. So of the lags 1 to n - 1
     (SECONDS, 8 s, hold n whole hops) with a tempo below FASTEST, 320, the one is chosen with the
     largest log(1 + 10**6 * likeness) - log2(tempo / 120)**2 / 2. `likeness(onsets, n)` begins at
     lag 0.

@@ -67,10 +67,10 @@ def mean_over_time(x: Tensor, real: Tensor) -> Tensor:
 def mix_noise(
     sounds: Tensor, noise: Tensor, decibels: Tensor, real: Tensor | None = None
 ) -> Tensor:
-    """Add noise so loud that the sound is `decibels` stronger: 10 log10(sound / noise), in power.
+    """Add noise at a signal-to-noise ratio of `decibels`: 10 log10(sound / noise), in power.
 
-    The power of either is its mean square over the real samples: padding is a silence that would
-    count. The padding stays as it is, silence stays silent, and noise of zeros only adds nothing.
+    The power of either is its mean square over the real samples: padding would count as silence.
+    The padding stays as it is, silence stays silent, and noise of zeros adds nothing.
 
     sounds, noise: float (B, S); decibels: (B,); real: bool (B, S), or all are. Returns (B, S).
 
@@ -89,9 +89,9 @@ def spans(shares: Tensor, lengths: Tensor, most: float, size: int) -> Tensor:
     """Where N random stretches lie in each row: True inside one of them.
 
     Of a row with length L, a stretch is w = 0, 1, ... up to most * L wide, each equally likely, and
-    begins at 0, 1, ... up to L - w, each equally likely. Chance comes in as numbers and is not drawn
-    here: shares[b, n] are two numbers from 0 up to 1, for the width and for the place, the lowest
-    for the narrowest and the earliest.
+    begins at 0, 1, ... up to L - w, each equally likely. The random numbers are an argument:
+    shares[b, n] are two numbers from 0 up to 1, for the width and for the beginning, the lowest for
+    the narrowest and the earliest.
 
     shares: float (B, N, 2); lengths: int64 (B,). Returns bool (B, size).
 
@@ -107,10 +107,10 @@ def spans(shares: Tensor, lengths: Tensor, most: float, size: int) -> Tensor:
 # audio_cnn.class_activation: Where the evidence lies. 15 minutes, difficulty 2 of 5. In the lesson:
 # "Where the evidence lies". Comes after audio_cnn.mean_over_time.
 def class_activation(x: Tensor, weight: Tensor) -> Tensor:
-    """Equation 2: the evidence for class k at a cell, sum over d of weight[k, d] x[d].
+    """Equation 2: the activation of class k at a cell, sum over d of weight[k, d] x[d].
 
-    The head is linear and so is the mean, so they can change places: the mean over time of the
-    evidence, summed over bands, is the logit without its bias. Each band has weights of its own.
+    The head is linear and so is the mean, so they commute: the mean over time of the activations,
+    summed over bands, is the logit without its bias. Each band has weights of its own.
 
     x: float (B, D, m, f); weight: (K, D, m), the head's. Returns (B, K, m, f).
 
