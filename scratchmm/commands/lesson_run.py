@@ -1,4 +1,4 @@
-"""One lesson in a process of its own: shown as it runs, kept in a log, and told as a row.
+"""One lesson in a process of its own: shown as it runs, kept in a log, and returned as a row.
 
 The lesson leaves its result in the file that FIGURE_FILE names, see `lesson.report`.
 """
@@ -23,15 +23,15 @@ from scratchmm.lesson import FIGURE_FILE
 def run_lesson(
     script: Path, root: Path, flags: Sequence[str], limit: float | None, log: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Run one lesson with these flags; the row that is told of it.
+    """Run one lesson with these flags; returns the row of its result.
 
     It is stopped after `limit` seconds (None: never). All that it prints goes to `log` as it comes,
     and to runs/lessons/NN_topic.log.
     """
-    log = root / "runs" / "lessons" / f"{script.stem}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log_file = root / "runs" / "lessons" / f"{script.stem}.log"
+    log_file.parent.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "scratchmm.commands.one_lesson", str(script), *flags]
-    with tempfile.TemporaryDirectory() as folder, log.open("w", encoding="utf-8") as output:
+    with tempfile.TemporaryDirectory() as folder, log_file.open("w", encoding="utf-8") as output:
         figure_file = Path(folder) / "figure.json"
         environment = {**os.environ, FIGURE_FILE: str(figure_file), "MPLBACKEND": "agg"}
         environment["PYTHONUNBUFFERED"] = "1"
@@ -43,7 +43,7 @@ def run_lesson(
     row["quick"] = "--quick" in flags
     row["versions"] = versions()
     reason = why_failed(status, row, limit)
-    tail = "" if reason is None else log.read_text(encoding="utf-8", errors="replace")[-2000:]
+    tail = "" if reason is None else log_file.read_text(encoding="utf-8", errors="replace")[-2000:]
     *_, last = ["", *tail.splitlines()]
     if status and last.startswith("error: "):
         reason, tail = last.removeprefix("error: "), ""
@@ -55,9 +55,9 @@ def _follow(
     folder: Path,
     environment: dict[str, str],
     limit: float | None,
-    ears: Sequence[Callable[[str], object]],
+    outputs: Sequence[Callable[[str], object]],
 ) -> int:
-    """Run a program and tell what it prints as it comes; its exit status, 124 if it was stopped."""
+    """Run a program and forward its output as it comes; its exit status, 124 if it was stopped."""
     with subprocess.Popen(
         words,
         cwd=folder,
@@ -66,7 +66,7 @@ def _follow(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as process:
-        reader = threading.Thread(target=_tell, args=(process, ears), daemon=True)
+        reader = threading.Thread(target=_forward, args=(process, outputs), daemon=True)
         reader.start()
         try:
             status = process.wait(limit)
@@ -78,16 +78,16 @@ def _follow(
     return status
 
 
-def _tell(process: subprocess.Popen[bytes], ears: Sequence[Callable[[str], object]]) -> None:
-    """Hand on what the program prints, at once: a progress bar has no end of line."""
+def _forward(process: subprocess.Popen[bytes], outputs: Sequence[Callable[[str], object]]) -> None:
+    """Forward the program's output at once: a progress bar has no end of line."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     assert process.stdout is not None
     try:
         while piece := os.read(process.stdout.fileno(), 4096):
             text = decoder.decode(piece)
-            for ear in ears:
-                ear(text)
-    except OSError:  # nobody reads any more (| head), or the disk is full
+            for output in outputs:
+                output(text)
+    except OSError:  # the reader has closed its end (| head), or the disk is full
         process.kill()
 
 
@@ -114,13 +114,13 @@ class Screen:
         self.stream.flush()
 
     def end(self) -> None:
-        """Show what stands on a last line that was not ended."""
+        """Show a last line that had no end of line."""
         if self.rest and not self.live:
             self.show("\n")
 
 
 def why_failed(status: int, row: dict[str, Any], limit: float | None) -> str | None:
-    """A sentence, or None when the lesson did what it should.
+    """The reason in one sentence, or None for a lesson that succeeded.
 
     >>> why_failed(0, {}, 1200)
     'ended without calling report(...)'
@@ -136,7 +136,7 @@ def why_failed(status: int, row: dict[str, Any], limit: float | None) -> str | N
 
 
 def cores() -> int:
-    """The cores a lesson may use: what the machine gives, or less if OMP_NUM_THREADS says so."""
+    """The cores a lesson may use: those of the process, or fewer by OMP_NUM_THREADS."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = os.environ.get("OMP_NUM_THREADS", "")
     return min(available or 1, int(limit)) if limit.isdigit() else available or 1

@@ -80,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         key = script.stem + suffix
         quick, code = key not in full, codes[key]
         words = [*flags, *(["--quick"] if quick else [])]
-        log = Path("runs") / "lessons" / f"{script.stem}.log"
-        begun = f"{' '.join([script.stem, *words])} ... (what it prints is kept in {log})"
+        log_file = Path("runs") / "lessons" / f"{script.stem}.log"
+        begun = f"{' '.join([script.stem, *words])} ... (what it prints is kept in {log_file})"
         print(begun, file=sys.stderr, flush=True)
         limit = None if arguments.steps else LIMIT_SECONDS
         row = {"lesson": key, **run_lesson(script, ROOT, words, limit, log), "code": code}
