@@ -168,7 +168,7 @@ print("figure:", path)
 # And at which one could you say which? Large structures are lost last, so the reverse process
 # decides them first.
 #
-# ## What time it is
+# ## The timestep embedding
 #
 # The network is conditioned on the timestep, since the timestep fixes how much noise there is. The
 # number 57 alone is a poor input: it is almost the same as 58, and it is huge beside pixels. So the
@@ -427,7 +427,7 @@ for gone in (None, *range(len(skips))):
 # **Answer.** Those of the full resolution are worth most: they carry the features of each cell, and
 # the noise is exactly what differs from cell to cell.
 #
-# ## Walking back
+# ## The reverse process
 #
 # If the clean image x0 and the noisy image are both given, the noisy image one step earlier has a
 # known distribution: a Gaussian, the posterior (its equation: `ddpm.posterior`). Its mean is a

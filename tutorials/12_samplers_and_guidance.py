@@ -425,7 +425,7 @@ for place, (what, goal) in enumerate((("colour", 0.9), ("shape", 0.8))):
     print(f"{verdict}), {held[place]:.3f} on held-out ones, without guidance {plain[place]:.3f}")
 
 # %% [markdown]
-# ### Where it was said to be
+# ### Does it follow the place
 #
 # "On the left": does the image follow the prompt? No classifier is needed for that. The world has
 # eight colours, so the pixels of a colour can be found and their mean position measured
@@ -497,7 +497,7 @@ sheet(drawn_there, [f"seed {i}" for i in range(columns)], out / "places.png")
 # two things are as described; their shapes, half as large, are rough, and now and then one is there
 # twice: look at the lower half of the figure.
 #
-# ### What to stay away from
+# ### Negative prompts
 #
 # Guidance moves away from the prediction for the empty prompt. Any other prompt may take its place:
 # a **negative prompt**, a direction to avoid. **Question.** Things of the world are small or large.
@@ -659,7 +659,7 @@ sheet(rows, [], out / "diversity.png")
 # of the training distribution: inverted colours, light where there was none. Neither figure alone
 # says which scale is right; for one good image take a higher scale than for a varied set.
 #
-# ## Does it show what was said
+# ## Does it follow the prompt
 #
 # The attribute classifier has only this world's 64 combinations. CLIPScore needs no list: it is the
 # similarity of an image and any sentence by a CLIP (lesson 05), 2.5 * max(cosine, 0).

@@ -82,7 +82,7 @@ images, new_images = draw_many(scenes), draw_many(new)
 
 
 # %% [markdown]
-# ## Squeezed
+# ## Compressed
 #
 # First 2 x 2 pixels make one cell, as in lesson 11. Then the encoder halves the grid again and
 # again, with convolutions between; the decoder doubles it. Both together are an autoencoder. The

@@ -141,7 +141,7 @@ say("Canny, striped and dotted", told)
 # precision falls, recall hardly, and F lies between. What follows uses plain things, so that Canny
 # is not the weak point of the evaluation.
 #
-# ## At first nothing
+# ## Zero at first
 #
 # The generator of lessons 12 and 13 is conditioned on text. Its down blocks and its middle are
 # copied; the copy's input is also the control image, and its outputs are added to the frozen

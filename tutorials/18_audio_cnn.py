@@ -331,7 +331,7 @@ for decibels, share in in_noise.items():
 # distribution. And the peaks of the curve? Each batch is of like length, so batches differ from
 # each other: the high peak of each epoch is the remainder, a small batch of the longest sounds.
 #
-# ## What may move
+# ## Time and frequency
 #
 # A network for photographs ends in a mean over *both* axes of its feature map, since a cat is a cat
 # wherever it sits. `AudioCNN` takes the mean over time only, and its head has weights for each band

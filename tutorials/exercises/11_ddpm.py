@@ -77,8 +77,8 @@ def mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     )
 
 
-# sinusoids.cosines_first: What time it is. 10 minutes, difficulty 2 of 5. In the lesson: "What time
-# it is".
+# sinusoids.cosines_first: The timestep embedding. 10 minutes, difficulty 2 of 5. In the lesson:
+# "The timestep embedding".
 # Given:
 # - check_divisible(what: str, size: int, by: str, divisor: int) -> None
 #     Refuse a size that its parts do not fill.
@@ -98,8 +98,8 @@ def cosines_first(timesteps: Tensor, width: int, dtype: torch.dtype = torch.floa
     )
 
 
-# image_blocks.ResidualBlock2d: A block that hears the time. 15 minutes, difficulty 2 of 5. In the
-# lesson: "Blocks conditioned on the timestep".
+# image_blocks.ResidualBlock2d: A block conditioned on the timestep. 15 minutes, difficulty 2 of 5.
+# In the lesson: "Blocks conditioned on the timestep".
 # Given:
 # - group_norm(channels: int, groups: int, epsilon: float) -> nn.GroupNorm
 #     Each group of channels to mean 0 and variance 1, image by image; refuses unequal groups.
@@ -171,7 +171,8 @@ class Downsample(nn.Module):
         )
 
 
-# unet.up: Up again, past the skips. 20 minutes, difficulty 3 of 5. In the lesson: "Down and up".
+# unet.up: Up blocks and skip connections. 20 minutes, difficulty 3 of 5. In the lesson: "Down and
+# up".
 # Given:
 # - SelfAttention2d(channels: int, heads: int=1, groups: int=32, epsilon: float=1e-06)
 #     x + attention(norm(x)), where every cell of the grid looks at every cell.
@@ -380,8 +381,8 @@ def diffusion_loss(
     )
 
 
-# ddpm.posterior: One step back, if the end is known. 25 minutes, difficulty 3 of 5. In the lesson:
-# "Walking back". Comes after schedule.mix. Without the library's step_variance.
+# ddpm.posterior: The posterior, given x0. 25 minutes, difficulty 3 of 5. In the lesson: "The
+# reverse process". Comes after schedule.mix. Without the library's step_variance.
 # Given:
 # - Gaussian(mean: Tensor, variance: Tensor)
 #     A normal distribution with independent values.
@@ -415,8 +416,8 @@ def posterior(
     )
 
 
-# ddpm.ancestral_step: One step out of the noise. 30 minutes, difficulty 4 of 5. In the lesson:
-# "Walking back". Comes after ddpm.posterior.
+# ddpm.ancestral_step: One ancestral step. 30 minutes, difficulty 4 of 5. In the lesson: "The
+# reverse process". Comes after ddpm.posterior.
 # Given:
 # - Step(x: Tensor, start: Tensor)
 #     Where a step of a sampler led.

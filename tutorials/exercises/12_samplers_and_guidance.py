@@ -49,8 +49,8 @@ def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> T
     )
 
 
-# ddpm.start_and_noise: Taken apart. 15 minutes, difficulty 2 of 5. In the lesson: "Three things to
-# predict". Comes after ddpm.target_of.
+# ddpm.start_and_noise: x0 and noise from a prediction. 15 minutes, difficulty 2 of 5. In the
+# lesson: "Three things to predict". Comes after ddpm.target_of.
 # Given:
 # - Estimate(start: Tensor, noise: Tensor)
 #     What a noisy image is taken to be made of.
@@ -123,7 +123,7 @@ def ddim_step(
     )
 
 
-# guidance.guide: Further than the prompt. 8 minutes, difficulty 1 of 5. In the lesson: "Guidance".
+# guidance.guide: Classifier-free guidance. 8 minutes, difficulty 1 of 5. In the lesson: "Guidance".
 # Given:
 # - check_scale(scale: float) -> None
 #     Refuse a guidance scale that is not a finite number, by a ValueError.
@@ -142,7 +142,7 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
     )
 
 
-# guidance.prompt_dropout: Without a prompt. 20 minutes, difficulty 3 of 5. In the lesson: "Prompts
+# guidance.prompt_dropout: Prompts left out. 20 minutes, difficulty 3 of 5. In the lesson: "Prompts
 # left out".
 def prompt_dropout(
     condition: Mapping[str, Tensor],
@@ -168,8 +168,8 @@ def prompt_dropout(
     )
 
 
-# fid.frechet_distance: Two crowds. 20 minutes, difficulty 3 of 5. In the lesson: "How far from
-# real". Without the library's root.
+# fid.frechet_distance: The distance of two Gaussians. 20 minutes, difficulty 3 of 5. In the lesson:
+# "How far from real". Without the library's root.
 # Given:
 # - Statistics(mean: Tensor, covariance: Tensor)
 #     Mean and covariance of a set of features, float64.
@@ -193,8 +193,8 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     )
 
 
-# clip_score.clip_score: As the words say. 10 minutes, difficulty 1 of 5. In the lesson: "Does it
-# show what was said".
+# clip_score.clip_score: How well an image matches its prompt. 10 minutes, difficulty 1 of 5. In the
+# lesson: "Does it follow the prompt".
 def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     """2.5 * max(cosine, 0) of each image with its text: both (B, E), vectors of any length.
 

@@ -23,7 +23,7 @@ from scratchmm.diffusion.vae import Decoder, Encoder, Gaussian, VAEConfig
 from scratchmm.layers.checks import check_channels, check_divisible
 
 
-# vae.draw: Chance from outside. 10 minutes, difficulty 2 of 5. In the lesson: "Squeezed".
+# vae.draw: A sample with a gradient. 10 minutes, difficulty 2 of 5. In the lesson: "Compressed".
 # Given:
 # - Gaussian(mean: Tensor, log_variance: Tensor)
 #     What the encoder says of an image: not one point, but a normal distribution a number.
@@ -42,7 +42,7 @@ def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tenso
 
 
 # vae.kl_to_normal: Not too far from normal. 10 minutes, difficulty 2 of 5. In the lesson:
-# "Squeezed". Comes after vae.draw. Without torch.distributions.kl.kl_divergence.
+# "Compressed". Comes after vae.draw. Without torch.distributions.kl.kl_divergence.
 def kl_to_normal(posterior: Gaussian) -> Tensor:
     """KL(posterior || standard normal) of an image: 1/2 sum(mean^2 + variance - 1 - log variance).
 
@@ -56,8 +56,8 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
     )
 
 
-# vae.measure: As loud as the noise. 15 minutes, difficulty 2 of 5. In the lesson: "A deviation of
-# one". Comes after vae.draw.
+# vae.measure: The scaling factor of latents. 15 minutes, difficulty 2 of 5. In the lesson: "A
+# deviation of one". Comes after vae.draw.
 # Given:
 # - Decoder(config: VAEConfig)
 #     From latents back to the image: the encoder's levels in reverse, each one block deeper.

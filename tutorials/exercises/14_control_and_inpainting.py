@@ -42,8 +42,8 @@ def thin(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
     )
 
 
-# controlnet.ZeroConvolution: Nothing at first. 10 minutes, difficulty 2 of 5. In the lesson: "At
-# first nothing".
+# controlnet.ZeroConvolution: A zero convolution. 10 minutes, difficulty 2 of 5. In the lesson:
+# "Zero at first".
 # Given:
 # - zero_init(layer: nn.Module) -> None
 #     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
@@ -65,8 +65,8 @@ class ZeroConvolution(nn.Conv2d):
         )
 
 
-# controlnet.add_control: Added to the skips. 10 minutes, difficulty 2 of 5. In the lesson: "At
-# first nothing". Comes after controlnet.ZeroConvolution.
+# controlnet.add_control: Added to the skip connections. 10 minutes, difficulty 2 of 5. In the
+# lesson: "Zero at first". Comes after controlnet.ZeroConvolution.
 # Given:
 # - Control(skips: list[Tensor], bottom: Tensor)
 #     What is added to a base: a grid for each of its skips, first one first, and for its middle.

@@ -21,8 +21,8 @@ from scratchmm.layers.vectors import cosine
 from scratchmm.sentences import check_number
 
 
-# prior.closest: The better of two draws. 10 minutes, difficulty 2 of 5. In the lesson: "From words
-# to image embeddings".
+# prior.closest: The better of two samples. 10 minutes, difficulty 2 of 5. In the lesson: "From
+# words to image embeddings".
 def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
     """Of several embeddings drawn for each text, the one whose product with the text's is largest.
 

@@ -124,8 +124,8 @@ def class_activation(x: Tensor, weight: Tensor) -> Tensor:
     )
 
 
-# bug.fails_alone: Find the bug: another answer in other company. 30 minutes, difficulty 3 of 5. In
-# the lesson: "Trains well, fails alone". Comes after audio_cnn.mean_over_time.
+# bug.fails_alone: Find the bug: another answer in a batch. 30 minutes, difficulty 3 of 5. In the
+# lesson: "Trains well, fails alone". Comes after audio_cnn.mean_over_time.
 class HearsItsPadding(nn.Module):
     """A small classifier of sounds: two convolutions over time, the mean over real frames, a head.
 

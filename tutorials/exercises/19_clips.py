@@ -75,8 +75,8 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     )
 
 
-# cnn3d.temporal_receptive_field: How far it looks. 10 minutes, difficulty 2 of 5. In the lesson:
-# "Over time and space".
+# cnn3d.temporal_receptive_field: The temporal receptive field. 10 minutes, difficulty 2 of 5. In
+# the lesson: "Over time and space".
 def temporal_receptive_field(layers: list[tuple[int, int]]) -> int:
     """How many frames one number of the last layer depends on.
 
@@ -91,8 +91,8 @@ def temporal_receptive_field(layers: list[tuple[int, int]]) -> int:
     )
 
 
-# lstm.LSTMCell: Forget, write, show. 20 minutes, difficulty 3 of 5. In the lesson: "Gates". Without
-# torch.lstm_cell, torch.lstm.
+# lstm.LSTMCell: The gates of an LSTM cell. 20 minutes, difficulty 3 of 5. In the lesson: "Gates".
+# Without torch.lstm_cell, torch.lstm.
 class LSTMCell(nn.Module):
     """One step of the memory: what to forget, what to write, what to show.
 
@@ -136,7 +136,7 @@ class LSTMCell(nn.Module):
         return zeros, zeros
 
 
-# bug.reads_across: Find the bug: somebody else's frames. 30 minutes, difficulty 3 of 5. In the
+# bug.reads_across: Find the bug: frames of another clip. 30 minutes, difficulty 3 of 5. In the
 # lesson: "Gates". Comes after lstm.LSTMCell.
 class ReadsAcross(nn.Module):
     """Encoded frames (B, F, E) to logits (B, K): an LSTM reads, its states' mean is judged.

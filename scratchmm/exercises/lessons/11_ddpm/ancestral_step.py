@@ -19,12 +19,12 @@ exercise = Exercise(
     id="ddpm.ancestral_step",
     order=90,
     target="scratchmm.diffusion.ddpm:ancestral_step",
-    title="One step out of the noise",
+    title="One ancestral step",
     goal="one line of algorithm 2: what the model takes for the start, the posterior's mean, and "
     "noise on top, but none where the next image is the clean one",
     minutes=30,
     difficulty=4,
-    section="Walking back",
+    section="The reverse process",
     needs=("ddpm.posterior",),
     hints=(
         "At timestep 0 a model says that the start is 0.3. Then x becomes 0.3 exactly, whatever the "

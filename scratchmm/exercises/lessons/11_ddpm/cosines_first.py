@@ -11,11 +11,11 @@ exercise = Exercise(
     id="sinusoids.cosines_first",
     order=30,
     target="scratchmm.layers.sinusoids:cosines_first",
-    title="What time it is",
+    title="The timestep embedding",
     goal="cosines, then sines, of each timestep times the speeds 10000^(-i / (width / 2))",
     minutes=10,
     difficulty=2,
-    section="What time it is",
+    section="The timestep embedding",
     hints=(
         "Width 4, so two clocks, of the speeds 1 and 1 / 100. The timestep 3 becomes [cos 3, cos "
         "0.03, sin 3, sin 0.03]. Timestep 0 is [1, 1, 0, 0]: all hands are up.",

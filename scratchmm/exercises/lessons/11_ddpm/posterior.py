@@ -15,12 +15,12 @@ exercise = Exercise(
     id="ddpm.posterior",
     order=80,
     target="scratchmm.diffusion.ddpm:posterior",
-    title="One step back, if the end is known",
+    title="The posterior, given x0",
     goal="mean and variance of q(x_previous | x, start); at -1 it is the start, without variance; "
     "ValueError where previous is not before timesteps",
     minutes=25,
     difficulty=3,
-    section="Walking back",
+    section="The reverse process",
     needs=("schedule.mix",),
     parts=("step_variance", "_two_levels"),
     hints=(

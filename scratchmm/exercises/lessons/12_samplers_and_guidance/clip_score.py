@@ -10,11 +10,11 @@ exercise = Exercise(
     id="clip_score.clip_score",
     order=70,
     target="scratchmm.metrics.clip_score:clip_score",
-    title="As the words say",
+    title="How well an image matches its prompt",
     goal="2.5 times the cosine of each image with its own words, and 0 where that is below 0",
     minutes=10,
     difficulty=1,
-    section="Does it show what was said",
+    section="Does it follow the prompt",
     hints=(
         "Image [3, 4] and words [1, 0]: lengths 5 and 1, product 3, so the cosine is 0.6 and the "
         "score 1.5. Words [-1, 0] give the cosine -0.6 and the score 0. Words [2, 0] score 1.5 as "

@@ -12,11 +12,11 @@ exercise = Exercise(
     id="vae.draw",
     order=10,
     target="scratchmm.diffusion.vae:draw",
-    title="Chance from outside",
+    title="A sample with a gradient",
     goal="mean + deviation * noise, with noise from the generator and a gradient for both",
     minutes=10,
     difficulty=2,
-    section="Squeezed",
+    section="Compressed",
     hints=(
         "A mean of 2 and a log variance of 2 log 3 are a normal distribution around 2 with "
         "deviation 3: of many draws the mean is 2 and the deviation 3. With a log variance of -30 "

@@ -9,11 +9,11 @@ exercise = Exercise(
     id="controlnet.add_control",
     order=30,
     target="scratchmm.diffusion.controlnet:add_control",
-    title="Added to the skips",
+    title="Added to the skip connections",
     goal="each skip and the smallest grid, plus scale times its control; nothing is written over",
     minutes=10,
     difficulty=2,
-    section="At first nothing",
+    section="Zero at first",
     needs=("controlnet.ZeroConvolution",),
     hints=(
         "Take a bottom of 10 and the skips [20, 30], their controls 3 and [1, 2], and a scale of 0.5. "
