@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+PACKAGE = Path(__file__).parents[1] / "scratchmm"
 OPERATORS = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -295,6 +296,17 @@ def assigned(statement: ast.stmt, frame: FrameType) -> object:
         target = ast.unparse(statement.target)  # type: ignore[attr-defined]
     expression = compile(target, "<target>", "eval")
     return eval(expression, frame.f_globals, frame.f_locals)
+
+
+def check_shape_comments(run: Callable[[], object], name: str) -> None:
+    """Assert that `run` executes every shape comment of a file of the package, and that all hold.
+
+    name: "layers/attention.py". Every size that `run` uses differs from every other, so that no
+    letter can stand in for another one.
+    """
+    report = check_shapes([PACKAGE / name], run)
+    assert not report.wrong, "\n".join(report.wrong)
+    assert not report.unexecuted, "these comments never ran:\n" + "\n".join(report.unexecuted)
 
 
 def check_shapes(

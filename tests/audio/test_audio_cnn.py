@@ -17,6 +17,7 @@ from scratchmm.audio.audio_cnn import (
 from scratchmm.audio.mel import log_mel as log_mel_of
 from scratchmm.audio.spectrum import stft
 from scratchmm.layers.convolution import ResidualBlock
+from shape_comments import check_shape_comments
 
 
 def model_that_has_learned(seed=0, **sizes):
@@ -210,3 +211,21 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
         model.measure(log_mel, torch.zeros(2, 9, dtype=torch.bool))
     with pytest.raises(ValueError, match="^blocks is 0 and must be"):
         AudioCNNConfig(3, blocks=0)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.audio import audio_cnn
+
+    config = audio_cnn.AudioCNNConfig(classes=7, mels=12, channels=(4, 5))
+    model, log_mel = audio_cnn.AudioCNN(config), torch.randn(3, 12, 18)
+    real = audio_cnn.frame_mask(torch.arange(35) < torch.tensor([[35], [11], [20]]), hop=2)
+    model.measure(log_mel, real)
+    model(log_mel, real)
+    model(log_mel)
+    model.evidence(log_mel, real)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "audio/audio_cnn.py")

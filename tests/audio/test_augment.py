@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Generator
 
 from scratchmm.audio import augment
+from shape_comments import check_shape_comments
 
 LENGTHS = [1500, 700, 1100]
 
@@ -269,3 +270,18 @@ def test_without_a_mask_all_is_real():
 def test_what_cannot_be_is_refused_in_a_sentence(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(torch.rand(2, 7), Generator())
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.audio import augment as sound_augment
+
+    real = torch.arange(9) < torch.tensor([[9], [6]])
+    sound_augment.add_noise(torch.randn(2, 9), torch.Generator(), real)
+    sound_augment.shift(torch.randn(2, 9), torch.Generator(), real)
+    sound_augment.spec_augment(torch.randn(2, 5, 9), torch.Generator(), real, count=3)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "audio/augment.py")

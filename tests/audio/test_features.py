@@ -19,6 +19,7 @@ from scratchmm.audio.features import (
     zero_crossing_rate,
 )
 from scratchmm.audio.spectrum import power, stft
+from shape_comments import check_shape_comments
 
 RATE = 22050
 
@@ -293,3 +294,23 @@ def test_what_is_no_sound_or_no_spectrum_is_refused() -> None:
                 feature(torch.ones(9, 3), rate)
         with pytest.raises(ValueError, match=r"size 0|\(1, 3\)"):
             feature(torch.ones(1, 3), 8000)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.audio import features, rhythm, spectrum
+
+    sound = torch.randn(2, 3, 500)
+    features.rms(sound, 20, 7)
+    features.zero_crossing_rate(sound, 20, 7)
+    bands = spectrum.power(spectrum.stft(sound, 32))
+    features.spectral_centroid(bands, 8000)
+    features.spectral_rolloff(bands, 8000)
+    features.chroma(bands, 8000)
+    onsets = rhythm.onset_strength(sound, 8000, 23, size=512)
+    rhythm.tempo(onsets, 8000, 23 * 50)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "audio/features.py")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scratchmm.audio.mel import mel_spectrogram
 from scratchmm.audio.rhythm import likeness, onset_strength, tempo
+from shape_comments import check_shape_comments
 
 RATE, HOP = 22050, 512
 
@@ -173,3 +174,23 @@ def test_gradients_of_onsets() -> None:
 def test_a_rate_and_a_hop_that_leave_no_beat_are_refused(rate, hop, sentence) -> None:
     with pytest.raises(ValueError, match=f"^{sentence}"):
         tempo(torch.ones(9), rate, hop)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.audio import features, rhythm, spectrum
+
+    sound = torch.randn(2, 3, 500)
+    features.rms(sound, 20, 7)
+    features.zero_crossing_rate(sound, 20, 7)
+    bands = spectrum.power(spectrum.stft(sound, 32))
+    features.spectral_centroid(bands, 8000)
+    features.spectral_rolloff(bands, 8000)
+    features.chroma(bands, 8000)
+    onsets = rhythm.onset_strength(sound, 8000, 23, size=512)
+    rhythm.tempo(onsets, 8000, 23 * 50)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "audio/rhythm.py")

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from scratchmm.audio import spectrum
 from scratchmm.audio.spectrum import decibels, frame, hann, istft, overlap_add, power, stft
+from shape_comments import check_shape_comments
 
 SIZES = ((2048, 512), (400, 160), (255, 100))  # of frames, and the hop; one is odd
 
@@ -298,3 +299,22 @@ def test_what_cannot_be_is_refused_in_a_sentence(call, words) -> None:
     with pytest.raises(ValueError, match=words) as refusal:
         call()
     assert "\n" not in str(refusal.value)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.audio import mel, spectrum
+
+    sound = torch.randn(2, 3, 100)
+    spectrum.hann(5)  # by itself, since windows and filters made before are kept
+    mel.mel_filters(rate=500, size=20, mels=7)
+    seen = spectrum.stft(sound, size=21, hop=4)
+    spectrum.power(seen)
+    spectrum.istft(seen, size=21, hop=4)
+    mel.mfcc(mel.log_mel(sound, rate=500, size=20, mels=7), count=4)
+    mel.whisper_log_mel(sound[0], mels=5)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "audio/spectrum.py")

@@ -22,6 +22,7 @@ from scratchmm.audio.waveform import (
     windowed_sinc,
     write_sound,
 )
+from shape_comments import check_shape_comments
 
 RATES = (8000, 11025, 16000, 22050, 44100, 48000)
 KINDS = [("WAV", name) for name in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")]
@@ -583,3 +584,23 @@ def test_no_sounds_and_stereo_are_refused():
 def test_a_whole_rate_is_a_rate():
     assert sound_files.check_rate(8000.0) == 8000
     assert type(sound_files.check_rate(np.int32(8000))) is int
+
+
+def run_shapes() -> None:
+    import tempfile
+    from pathlib import Path
+
+    import torch
+
+    from scratchmm.audio import waveform
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.wav", "a.ogg"):
+            path = waveform.write_sound(Path(folder) / name, torch.zeros(2, 9), 8000)
+            waveform.read_sound(path, rate=6000)
+    waveform.loud_part(torch.ones(3, 70), frame=10, hop=5)
+    waveform.pad_together([torch.zeros(5), torch.zeros(7)])
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "audio/waveform.py")

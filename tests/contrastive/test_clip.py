@@ -21,6 +21,7 @@ from scratchmm.contrastive.clip import (
 from scratchmm.language.text_transformer import TextConfig
 from scratchmm.layers.transformer import quick_gelu
 from scratchmm.vision.vit import ViTConfig
+from shape_comments import check_shape_comments
 
 small = CLIPConfig(
     ViTConfig(12, 4, width=6, depth=2, heads=2, hidden=7, epsilon=1e-3),
@@ -134,3 +135,23 @@ def test_published_sizes():
 def test_towers_of_tiny():
     assert isinstance(CLIP(tiny()).vision, CLIPVision)
     assert tiny().vision.epsilon == 1e-5
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.contrastive import clip
+    from scratchmm.language import text_transformer
+    from scratchmm.vision import vit
+
+    TEXT = text_transformer.TextConfig(
+        vocabulary=23, context_length=11, width=14, depth=1, heads=2, hidden=19, end_token=22
+    )
+    VISION = vit.ViTConfig(10, 5, width=12, depth=1, heads=3, hidden=17, channels=2, classes=9)
+    tokens = torch.tensor([[3, 4, 5, 22]] * 3)
+    clip.CLIP(clip.CLIPConfig(VISION, TEXT, embedding=8))(torch.randn(3, 2, 10, 15), tokens)
+    clip.CLIPVision(VISION).tokens(torch.randn(3, 2, 10, 15))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "contrastive/clip.py")

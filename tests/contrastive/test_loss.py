@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from scratchmm.contrastive.loss import contrastive_loss, masked_contrastive_loss
+from shape_comments import check_shape_comments
 
 
 def pairs(B=5, D=7, seed=0):
@@ -121,3 +122,17 @@ def test_a_mask_of_another_batch_is_refused():
         masked_contrastive_loss(images, texts, 1.0, torch.ones(4, 5).bool())
     with pytest.raises(ValueError, match=r"image embeddings are \(5, 7\) but text"):
         masked_contrastive_loss(images, texts[:, :6], 1.0, torch.ones(5, 5).bool())
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.contrastive import loss
+
+    loss.contrastive_loss(torch.randn(3, 5), torch.randn(3, 5), 7.0)
+    right = torch.eye(3, dtype=torch.bool)
+    loss.masked_contrastive_loss(torch.randn(3, 5), torch.randn(3, 5), 7.0, right)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "contrastive/loss.py")

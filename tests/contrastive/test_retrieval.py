@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchmm.contrastive.retrieval import top_k
+from shape_comments import check_shape_comments
 
 
 @given(Q=st.integers(0, 4), G=st.integers(1, 17), block=st.integers(1, 20), data=st.data())
@@ -123,3 +124,15 @@ def test_whole_numbers_are_refused_by_name():
         top_k(whole, rows, 1)
     with pytest.raises(ValueError, match=r"^gallery: torch.int64 and not floating-point numbers$"):
         top_k(rows, whole, 1)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.contrastive import retrieval
+
+    retrieval.top_k(torch.randn(3, 5), torch.randn(11, 5), k=2, block=4)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "contrastive/retrieval.py")

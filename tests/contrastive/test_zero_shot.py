@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from scratchmm.contrastive.zero_shot import TEMPLATES, class_embeddings, zero_shot
+from shape_comments import check_shape_comments
 
 PROMPTS = ["a red ring", "one red ring.", "a blue star", "one blue star."]
 TABLE = F.normalize(torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), dim=-1)
@@ -63,3 +64,18 @@ def test_refusals():
         class_embeddings(encode_texts, ["cat"], [])
     with pytest.raises(ValueError, match="^images have width 5 but classes 4$"):
         zero_shot(torch.zeros(2, 5), torch.zeros(3, 4))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.contrastive import zero_shot
+
+    classes = zero_shot.class_embeddings(
+        lambda texts: torch.randn(len(texts), 5), ["a", "b"], ["{}", "the {}", "this {}"]
+    )
+    zero_shot.zero_shot(torch.randn(4, 5), classes)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "contrastive/zero_shot.py")

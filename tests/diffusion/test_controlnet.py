@@ -20,6 +20,7 @@ from scratchmm.diffusion.ddim import ddim_sample
 from scratchmm.diffusion.guidance import guided
 from scratchmm.diffusion.schedule import cosine_schedule
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from shape_comments import check_shape_comments
 
 READER = TextUNetConfig(2, (4, 6), 1, (1,), groups=2, heads=2, word_width=5)
 
@@ -241,3 +242,19 @@ def test_what_is_refused():
         Controlled(base, other)
     with pytest.raises(ValueError, match="control for 1 skips, but of 2"):
         add_control(hint, [hint, hint], Control([hint], hint))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import controlnet, text_unet
+
+    config = text_unet.TextUNetConfig(2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
+    base = text_unet.TextUNet(config)
+    model = controlnet.Controlled(base, controlnet.ControlNet.copy_of(base, 1, (5, 9)))
+    noisy, words = torch.randn(4, 2, 10, 16), torch.randn(4, 7, 11)
+    model(noisy, torch.arange(4), words, hint=torch.randn(4, 1, 20, 32))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/controlnet.py")

@@ -14,6 +14,7 @@ from scratchmm.diffusion.schedule import (
     mix,
     scaled_linear_schedule,
 )
+from shape_comments import check_shape_comments
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 LINEAR = linear_schedule()
@@ -375,3 +376,22 @@ def test_an_odd_schedule_is_walked_too():
     x = normal(2, 3)
     found = ddim.ddim_sample(lambda x, timesteps: 0 * x, schedule, x, [0])
     assert_close(found, x / 0.5**0.5)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import ddim, ddpm, guidance, schedule
+
+    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
+    words = {"words": torch.randn(2, 4)}
+    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, share=0.5)
+    model = guidance.guided(lambda x, timesteps, words: x, {"words": torch.zeros(1, 4)}, scale=3)
+    ddpm.diffusion_loss(model, levels, x, target="velocity", **dropped)
+    ddpm.ancestral_sample(model, levels, x, **words)
+    ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, **words)
+    ddim.ddim_invert(model, levels, x, [6, 2], **words)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/ddim.py")

@@ -18,6 +18,7 @@ from scratchmm.diffusion.schedule import (
     per_sample,
     scaled_linear_schedule,
 )
+from shape_comments import check_shape_comments
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 SCHEDULES = {
@@ -416,3 +417,22 @@ def test_refusals():
         Schedule(torch.tensor([0.5, 0.6]).double())
     with pytest.raises(ValueError, match=r"^a schedule is float64 \(steps,\), not torch.float32"):
         Schedule(torch.tensor([0.5]))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import ddim, ddpm, guidance, schedule
+
+    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
+    words = {"words": torch.randn(2, 4)}
+    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, share=0.5)
+    model = guidance.guided(lambda x, timesteps, words: x, {"words": torch.zeros(1, 4)}, scale=3)
+    ddpm.diffusion_loss(model, levels, x, target="velocity", **dropped)
+    ddpm.ancestral_sample(model, levels, x, **words)
+    ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, **words)
+    ddim.ddim_invert(model, levels, x, [6, 2], **words)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/ddpm.py")

@@ -8,6 +8,7 @@ from scratchmm.diffusion.ddim import ddim_sample
 from scratchmm.diffusion.ddpm import TARGETS, start_and_noise, target_of
 from scratchmm.diffusion.guidance import guide, guided, prompt_dropout
 from scratchmm.diffusion.schedule import cosine_schedule
+from shape_comments import check_shape_comments
 
 
 def normal(*shape, seed=0):
@@ -149,3 +150,22 @@ def test_refusals():
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="^prompts are dropped with a chance of"):
             prompt_dropout({"words": words}, {"words": words}, share)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import ddim, ddpm, guidance, schedule
+
+    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
+    words = {"words": torch.randn(2, 4)}
+    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, share=0.5)
+    model = guidance.guided(lambda x, timesteps, words: x, {"words": torch.zeros(1, 4)}, scale=3)
+    ddpm.diffusion_loss(model, levels, x, target="velocity", **dropped)
+    ddpm.ancestral_sample(model, levels, x, **words)
+    ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, **words)
+    ddim.ddim_invert(model, levels, x, [6, 2], **words)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/guidance.py")

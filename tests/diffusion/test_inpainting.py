@@ -22,6 +22,7 @@ from scratchmm.diffusion.inpainting import (
     shrink_mask,
 )
 from scratchmm.diffusion.schedule import cosine_schedule
+from shape_comments import check_shape_comments
 
 FIFTY = cosine_schedule(50)
 
@@ -427,3 +428,21 @@ def test_refusals():
         shrink_mask(hole(), (2, 4))
     with pytest.raises(ValueError, match="^a mask cannot grow by -1 pixels$"):
         grow_mask(hole(), -1)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import inpainting, relevance, schedule
+
+    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 8, 12)
+    mask = torch.zeros(2, 1, 8, 12, dtype=torch.bool)
+    mask[..., 3:6, 4:9] = True
+    inpainting.inpaint(lambda x, timesteps: x, levels, x, mask, x, [6, 3], repeats=2)
+    inpainting.shrink_mask(mask, (4, 3))
+    heat = relevance.relevance_by_occlusion(lambda x: x.mean(dim=(1, 2, 3)), x[0], patch=3)
+    relevance.mask_of(heat.abs())
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/inpainting.py")

@@ -11,6 +11,7 @@ from scratchmm.diffusion.ddpm import diffusion_loss
 from scratchmm.diffusion.latent import LatentSpace, TextToImage, text_to_image_loss
 from scratchmm.diffusion.schedule import cosine_schedule
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from shape_comments import check_shape_comments
 
 
 def model() -> TextToImage:
@@ -101,3 +102,19 @@ def test_widths_that_do_not_fit_are_refused() -> None:
         TextToImage(narrow, made.words, made.space, cosine_schedule(5))
     with pytest.raises(ValueError, match="image width 9 is not divisible by"):
         LatentSpace(2).to_latents(torch.zeros(1, 3, 8, 9))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import latent
+
+    model = latent.tiny()
+    prompt = {"tokens": torch.tensor([[97, 5, 98]] * 2), "real": torch.ones(2, 3).bool()}
+    empty = {name: value[:1] for name, value in prompt.items()}
+    latents = model.space.to_latents(torch.randn(2, 3, 8, 16))
+    latent.text_to_image_loss(model, latents, prompt, empty)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/latent.py")

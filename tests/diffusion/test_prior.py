@@ -19,6 +19,7 @@ from scratchmm.diffusion.prior import (
     tiny,
 )
 from scratchmm.diffusion.schedule import cosine_schedule
+from shape_comments import check_shape_comments
 
 
 def normal(*shape, seed=1):
@@ -314,3 +315,25 @@ def test_a_candidate_that_failed_is_not_the_closest():
     candidates = torch.tensor([[[math.nan, 0.0], [1.0, 0.0], [2.0, 0.0], [2.0, 0.0]]])
     assert closest(candidates, torch.tensor([[1.0, 0.0]])).tolist() == [[2.0, 0.0]]
     assert closest(candidates, torch.tensor([[-1.0, 0.0]])).tolist() == [[1.0, 0.0]]
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import prior, schedule
+
+    config = prior.PriorConfig(10, 14, context_length=7, width=12, depth=1, heads=3)
+    model, embeddings = prior.Prior(config), torch.randn(3, 10)
+    real = torch.arange(5) < torch.tensor([[5], [2], [3]])
+    text = torch.randn(3, 5, 14)
+    drawn = model(embeddings, torch.arange(3), embeddings, text, real)
+    model.restore(model.normalise(drawn))
+    levels, texts = schedule.cosine_schedule(7), {"text_embedding": embeddings, "text": text}
+    prior.prior_loss(model, levels, drawn, **texts)
+    prior.draw_embeddings(model, levels, steps=1, candidates=2, **texts)
+    prior.closest(torch.randn(3, 2, 10), embeddings)
+    prior.slerp(torch.randn(3, 10), embeddings, 0.5)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/prior.py")

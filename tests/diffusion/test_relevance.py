@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from scratchmm.data.world.images import PAINT, draw, masks
 from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.diffusion.relevance import border_color, mask_of, relevance_by_occlusion, windows
+from shape_comments import check_shape_comments
 
 
 def normal(*shape, seed=0):
@@ -154,3 +155,21 @@ def test_refusals():
             mask_of(torch.ones(2, 2), value)
         with pytest.raises(ValueError, match=f"^share {value} is not above 0 and at most 1$"):
             mask_of(torch.ones(2, 2), share=value)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import inpainting, relevance, schedule
+
+    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 8, 12)
+    mask = torch.zeros(2, 1, 8, 12, dtype=torch.bool)
+    mask[..., 3:6, 4:9] = True
+    inpainting.inpaint(lambda x, timesteps: x, levels, x, mask, x, [6, 3], repeats=2)
+    inpainting.shrink_mask(mask, (4, 3))
+    heat = relevance.relevance_by_occlusion(lambda x: x.mean(dim=(1, 2, 3)), x[0], patch=3)
+    relevance.mask_of(heat.abs())
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/relevance.py")

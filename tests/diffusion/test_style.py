@@ -9,6 +9,7 @@ from scratchmm.diffusion.ddpm import TARGETS, q_sample, start_and_noise, target_
 from scratchmm.diffusion.inpainting import edit, inpaint
 from scratchmm.diffusion.schedule import cosine_schedule
 from scratchmm.diffusion.style import in_colours_of, match_colours, refine
+from shape_comments import check_shape_comments
 
 SCHEDULE = cosine_schedule(40)
 
@@ -126,3 +127,17 @@ def test_refusals():
         refine(knows(image, "start"), SCHEDULE, [image] * 2, [1, 2], strength=0.0)
     with pytest.raises(ValueError, match="41 steps"):
         refine(knows(image, "start"), SCHEDULE, [image], [41])
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import schedule, style
+
+    levels, x = schedule.cosine_schedule(10), torch.randn(2, 3, 6, 8)
+    styled = style.in_colours_of(lambda x, timesteps: x, levels, torch.randn(1, 3, 5, 7))
+    styled(x, torch.tensor([4, 7]))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/style.py")

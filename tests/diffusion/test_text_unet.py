@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from scratchmm.diffusion.controlnet import Controlled, ControlNet, ControlNetConfig
 from scratchmm.diffusion.text_unet import PlacedWords, TextUNet, TextUNetConfig, cosines, tiny
+from shape_comments import check_shape_comments
 
 PLACED = replace(tiny(), places_words=True)
 
@@ -59,3 +60,23 @@ def test_a_width_of_heads_is_refused_where_heads_are_counted(kind) -> None:
     with pytest.raises(ValueError, match="^head_width is 64, but a UNet that reads .* heads=8$"):
         kind(head_width=64)
     assert kind(head_width=None).heads == 8
+
+
+def run_shapes() -> None:
+    from dataclasses import replace
+
+    import torch
+
+    from scratchmm.diffusion import text_unet
+
+    config = text_unet.TextUNetConfig(
+        2, (6, 12), 1, (1,), groups=3, heads=3, word_width=11, hears_words=True
+    )
+    other, mask = replace(config, linear=True, places_words=True), torch.rand(4, 7) > 0.3
+    for one in (config, other):
+        model = text_unet.TextUNet(one)
+        model(torch.randn(4, 2, 10, 16), torch.arange(4), torch.randn(4, 7, 11), mask)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/text_unet.py")

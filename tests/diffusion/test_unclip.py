@@ -22,6 +22,7 @@ from scratchmm.diffusion.unclip import (
     tiny,
     variations,
 )
+from shape_comments import check_shape_comments
 
 SCHEDULE = cosine_schedule(30)
 
@@ -206,3 +207,27 @@ def test_a_image_is_turned_to_where_the_text_leads():
 def test_refusals(decoder, call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(decoder)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import schedule, text_unet, unclip
+
+    unet_config = text_unet.TextUNetConfig(12, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
+    decoder = unclip.Decoder(unclip.DecoderConfig(unet_config, 10, 8, patch=2, tokens=5))
+    levels, images, embeddings = (
+        schedule.cosine_schedule(7),
+        torch.randn(2, 3, 8, 12),
+        torch.randn(2, 10),
+    )
+    unclip.decoder_loss(decoder, levels, images, embeddings)
+    unclip.invert(decoder, levels, images, embeddings, steps=1)
+    unclip.variations(decoder, levels, embeddings[:1], [5, 6, 7, 8], steps=1)
+    shares = [0.0, 0.2, 0.4, 1.0]
+    unclip.interpolate(decoder, levels, embeddings, decoder.noise([1, 2]), shares, steps=1)
+    unclip.text_diffs(embeddings[:1], embeddings[1:], torch.randn(1, 10), shares)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/unclip.py")

@@ -13,6 +13,7 @@ from scratchmm.diffusion.text_unet import (
     TextUNetConfig,
 )
 from scratchmm.diffusion.unet import TimeEmbedding, UNet, UNetConfig
+from shape_comments import check_shape_comments
 
 SMALL = UNetConfig(2, (4, 6, 8), 2, (1,), None, groups=2)
 READER = TextUNetConfig(2, (4, 6), 1, (1,), groups=2, heads=2, word_width=5)
@@ -176,3 +177,16 @@ def test_what_is_refused():
         UNet(UNetConfig(2, (4, 6), 1, (1,), 4, groups=2))
     with pytest.raises(ValueError, match="no level 3"):
         UNetConfig(widths=(4, 6), attended=(3,))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import unet
+
+    config = unet.UNetConfig(2, (6, 9), 1, (1,), None, groups=3)
+    unet.UNet(config)(torch.randn(4, 2, 10, 14), torch.arange(4))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/unet.py")

@@ -17,6 +17,7 @@ from scratchmm.diffusion.vae import (
     tiny,
     vae_loss,
 )
+from shape_comments import check_shape_comments
 
 
 def a_posterior(*shape, seed=0):
@@ -245,3 +246,19 @@ def test_a_scale_measured_is_kept_through_files_and_the_meta_device():
     filled = empty.to_empty(device="cpu").half()
     filled.load_state_dict(model.state_dict())
     assert filled.scale.equal(model.scale) and filled.scale.dtype == torch.float64
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.diffusion import vae
+
+    config = vae.VAEConfig(5, latent_channels=3, widths=(8, 12), depth=1, groups=4)
+    model, images = vae.VAE(config), torch.randn(2, 5, 14, 18)
+    restored, posterior = model(images)
+    vae.vae_loss(images, restored, posterior)
+    model.to_images(model.to_latents(images))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "diffusion/vae.py")

@@ -51,3 +51,33 @@ def features(
         name: torch.randn(batch, width, generator=generator).double()
         for name, width in widths.items()
     }
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import (
+        bilinear,
+        early,
+        gated,
+        late,
+        low_rank,
+        modalities,
+        modality_attention,
+        tensor_fusion,
+    )
+
+    widths, present = {"a": 5, "b": 4}, {"a": torch.tensor([True, False, True])}
+    given = {"a": torch.randn(3, 5), "b": torch.randn(3, 4)}
+    narrow = tensor_fusion.TensorFusion({"a": 2, "b": 6}, 7)
+    for model in (
+        early.EarlyFusion(widths, 7, 11),
+        late.WeightedLateFusion(widths, 7, 11),
+        bilinear.BilinearFusion(widths, 7),
+        low_rank.LowRankFusion(widths, 7, rank=8),
+        gated.GatedFusion(widths, 7, 10, 2, 11),
+        modality_attention.AttentionFusion(widths, 7, 10, 2, 11),
+        modalities.Encoded(widths, narrow),
+    ):
+        model(given, present)
+    low_rank.LowRankFusion({"a": 5, "b": 4}, 7, rank=8).tensor()

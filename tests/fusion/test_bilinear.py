@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fusion.strategies import OUTPUTS, WIDTHS, features, make
+from fusion.strategies import OUTPUTS, WIDTHS, features, make, run_shapes
 from scratchmm.fusion.bilinear import BilinearFusion, bilinear
+from shape_comments import check_shape_comments
 
 
 @settings(max_examples=25, deadline=None)
@@ -62,3 +63,7 @@ def test_a_pair_with_an_absent_one_adds_nothing() -> None:
 def test_initial_weights_have_the_scale_of_torchs() -> None:
     weight = BilinearFusion({"a": 100, "b": 7}, 30).weights[0]
     assert 0.099 < weight.abs().max() <= 0.1
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/bilinear.py")

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from scratchmm.fusion.bimodal import BimodalConfig, BimodalTransformer, TwoStreamLayer
+from shape_comments import check_shape_comments
 
 CONFIG = BimodalConfig(12, heads=3, hidden=17, words_depth=2, image_depth=1, depth=2)
 
@@ -115,3 +116,17 @@ def test_masks_that_do_not_fit_are_refused(model):
         model(words, image, torch.ones(2, 7, dtype=torch.bool))
     with pytest.raises(ValueError, match="width 10 is not divisible by 3 heads"):
         BimodalConfig(10, heads=3)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import bimodal
+
+    config = bimodal.BimodalConfig(12, 4, 17, words_depth=2, image_depth=1, depth=2)
+    real = torch.rand(2, 5) > 0.5
+    bimodal.BimodalTransformer(config)(torch.randn(2, 5, 12), torch.randn(2, 7, 12), real)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/bimodal.py")

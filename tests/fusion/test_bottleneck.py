@@ -9,6 +9,7 @@ from fusion.strategies import randomise
 from scratchmm.bench.fusion import multiply_adds
 from scratchmm.fusion.bottleneck import BottleneckFusion, mean_of_present
 from scratchmm.fusion.modalities import Cost
+from shape_comments import check_shape_comments
 
 WIDTHS = {"sound": 4, "image": 5, "words": 3}
 LENGTHS = {"sound": 6, "image": 9, "words": 8}
@@ -211,3 +212,17 @@ def test_learned_tokens_start_as_large_as_a_token():
     model = BottleneckFusion({"a": 3, "b": 5}, width=256, heads=2, hidden=8, depth=1, outputs=2)
     for answer in [*model.answers.values(), *model.shared]:
         assert answer.norm().item() == pytest.approx(1, abs=0.25)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import bottleneck
+
+    model = bottleneck.BottleneckFusion({"a": 5, "b": 4}, 7, 10, 2, 11, depth=2, bottlenecks=6)
+    given = {"a": torch.randn(3, 8, 5), "b": torch.randn(3, 9, 4)}
+    model(given, {"a": torch.tensor([True, False, True])}, {"b": torch.rand(3, 9) < 2})
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/bottleneck.py")

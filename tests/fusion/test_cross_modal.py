@@ -6,6 +6,7 @@ from torch import nn
 
 from scratchmm.fusion.cross_modal import CrossModalAttention, check_stream, masked_mean
 from scratchmm.layers.attention import watch_attention
+from shape_comments import check_shape_comments
 
 
 def normal(*shape, seed=1):
@@ -101,3 +102,18 @@ def test_what_does_not_fit_is_refused(layer, x, context, real, sentence):
 def test_a_mask_of_numbers_is_refused():
     with pytest.raises(ValueError, match="torch.int64, not torch.bool"):
         check_stream("words", torch.zeros(2, 3, 4), 4, torch.ones(2, 3, dtype=torch.int64))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import cross_modal
+
+    x, context, real = torch.randn(2, 3, 12), torch.randn(2, 5, 10), torch.rand(2, 5) > 0.5
+    cross_modal.CrossModalAttention(12, 4, context_width=10)(x, context, real)
+    cross_modal.masked_mean(context, real)
+    cross_modal.masked_mean(context)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/cross_modal.py")

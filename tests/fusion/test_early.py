@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 
-from fusion.strategies import WIDTHS, features, make
+from fusion.strategies import WIDTHS, features, make, run_shapes
 from scratchmm.fusion.early import EarlyFusion
+from shape_comments import check_shape_comments
 
 
 def test_it_is_one_network_over_the_features_side_by_side() -> None:
@@ -24,3 +25,7 @@ def test_one_modality_will_do() -> None:
     model = EarlyFusion({"words": 3}, 2, 5)
     x = torch.randn(4, 3)
     torch.testing.assert_close(model({"words": x}), model.network(x))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/early.py")

@@ -2,8 +2,9 @@
 
 import torch
 
-from fusion.strategies import OUTPUTS, WIDTHS, features, make, randomise
+from fusion.strategies import OUTPUTS, WIDTHS, features, make, randomise, run_shapes
 from scratchmm.fusion.gated import Gate
+from shape_comments import check_shape_comments
 
 
 def loop(model, vectors: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -75,3 +76,7 @@ def test_gates_are_given_by_name() -> None:
     )
     alone = model.gates({"words": inputs["words"]})
     assert alone["words"].eq(1).all()
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/gated.py")

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.strategies import WIDTHS, features, make
+from fusion.strategies import WIDTHS, features, make, run_shapes
 from scratchmm.fusion.late import WeightedLateFusion, check_votes, combine_decisions
+from shape_comments import check_shape_comments
 
 
 @settings(max_examples=40, deadline=None)
@@ -105,3 +106,7 @@ def test_a_presence_that_does_not_fit_is_refused(refuse, present, found) -> None
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         refuse(torch.zeros(3, 2, 4), present)
     check_votes(torch.zeros(3, 2, 4), torch.zeros(3, 2, dtype=torch.bool))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/late.py")

@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.strategies import OUTPUTS, WIDTHS, features, make, randomise
+from fusion.strategies import OUTPUTS, WIDTHS, features, make, randomise, run_shapes
 from scratchmm.fusion.low_rank import LowRankFusion
 from scratchmm.fusion.tensor_fusion import TensorFusion
+from shape_comments import check_shape_comments
 
 
 @settings(max_examples=30, deadline=None)
@@ -70,3 +71,7 @@ def test_the_cost_grows_with_the_sum_where_tensor_fusion_grows_with_the_product(
 def test_no_rank_is_refused() -> None:
     with pytest.raises(ValueError, match="rank 0 is not at least 1"):
         LowRankFusion(WIDTHS, OUTPUTS, 0)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/low_rank.py")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchmm.fusion.matching import matching_negatives
+from shape_comments import check_shape_comments
 
 
 @settings(deadline=None, max_examples=60)
@@ -58,3 +59,15 @@ def test_the_same_generator_gives_the_same_pairs():
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ValueError, match=f"the share of wrong texts is {share}, not between"):
         matching_negatives(torch.tensor([[1], [2]]), torch.Generator(), share)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import matching
+
+    matching.matching_negatives(torch.tensor([[1, 2], [1, 2], [3, 4]]), torch.Generator())
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/matching.py")

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fusion.strategies import MAKERS, OUTPUTS, WIDTHS, features, make
+from fusion.strategies import MAKERS, OUTPUTS, WIDTHS, features, make, run_shapes
 from scratchmm.bench.fusion import multiply_adds
 from scratchmm.fusion.bilinear import BilinearFusion
 from scratchmm.fusion.early import EarlyFusion
 from scratchmm.fusion.modalities import Cost, Encoded, check_widths, gather, network
 from scratchmm.fusion.tensor_fusion import TensorFusion
+from shape_comments import check_shape_comments
 
 everyone = pytest.mark.parametrize("name", MAKERS)
 NAN = float("nan")
@@ -262,3 +263,7 @@ def test_a_small_network_is_two_layers() -> None:
 def test_costs_add_up() -> None:
     assert Cost(1, 2).plus(Cost(3, 4), Cost(5, 6)) == Cost(9, 12)
     assert Cost(1, 2).times(3) == Cost(3, 6)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/modalities.py")

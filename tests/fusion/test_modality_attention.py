@@ -3,10 +3,11 @@
 import torch
 from torch import nn
 
-from fusion.strategies import WIDTHS, features, make
+from fusion.strategies import WIDTHS, features, make, run_shapes
 from scratchmm.fusion.modality_attention import block_cost
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.transformer import TransformerBlock
+from shape_comments import check_shape_comments
 
 
 def peer(block: TransformerBlock) -> nn.TransformerEncoderLayer:
@@ -56,3 +57,7 @@ def test_nobody_looks_at_the_absent() -> None:
 def test_the_cost_of_a_block() -> None:
     block = TransformerBlock(6, 2, 11)
     assert block_cost(4, 6, 11).parameters == sum(p.numel() for p in block.parameters())
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/modality_attention.py")

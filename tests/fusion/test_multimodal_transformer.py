@@ -13,6 +13,7 @@ from scratchmm.fusion.multimodal_transformer import (
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.sinusoids import sinusoidal_positions
+from shape_comments import check_shape_comments
 
 WIDTHS = {"words": 5, "sound": 3, "video": 7}
 LENGTHS = {"words": 4, "sound": 9, "video": 6}
@@ -160,3 +161,17 @@ def test_nothing_at_all_is_refused(model):
         MultimodalTransformer({"words": 5}, tiny(), outputs=2)
     with pytest.raises(ValueError, match="width 10 is not divisible by 3 heads"):
         MultimodalConfig(10, heads=3)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import multimodal_transformer
+
+    config = multimodal_transformer.MultimodalConfig(12, 3, 17, depth=1, self_depth=1)
+    model = multimodal_transformer.MultimodalTransformer({"a": 5, "b": 7, "c": 8}, config, 11)
+    model({"a": torch.randn(2, 4, 5), "b": torch.randn(2, 6, 7)})
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/multimodal_transformer.py")

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.strategies import OUTPUTS, WIDTHS, features, make, randomise
+from fusion.strategies import OUTPUTS, WIDTHS, features, make, randomise, run_shapes
 from scratchmm.fusion.tensor_fusion import TensorFusion, append_one, outer_product
+from shape_comments import check_shape_comments
 
 
 @settings(max_examples=25, deadline=None)
@@ -48,3 +49,7 @@ def test_the_ones_keep_what_fewer_modalities_say() -> None:
     bias = model.tensor()[:, -1, -1, -1]
     zeros = {name: torch.zeros_like(x) for name, x in inputs.items()}
     torch.testing.assert_close(model(zeros), bias.expand(3, -1))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/tensor_fusion.py")

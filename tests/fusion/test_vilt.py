@@ -14,6 +14,7 @@ from scratchmm.fusion.vilt import (
     filled_patches,
     interpolate_positions,
 )
+from shape_comments import check_shape_comments
 
 CONFIG = ViLTConfig(23, 11, 12, 4, width=15, depth=2, heads=3, hidden=17, channels=2)
 
@@ -185,3 +186,23 @@ def test_learned_tables_start_as_large_as_a_token():
     embeddings = ViLT(ViLTConfig(23, 11, 64, 4, width=64, depth=1, heads=2, hidden=8)).embeddings
     assert embeddings.positions.norm(dim=-1).mean().item() == pytest.approx(1, abs=0.05)
     assert embeddings.class_token.norm().item() == pytest.approx(1, abs=0.4)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import vilt
+
+    body = vilt.ViLT(vilt.ViLTConfig(23, 11, 8, 4, width=15, depth=1, heads=3, hidden=17))
+    tokens, images = (
+        torch.tensor([[3, 4, 22, 0, 0, 0], [5, 6, 7, 8, 9, 22]]),
+        torch.randn(2, 3, 8, 16),
+    )
+    pixels = (torch.arange(16) < torch.tensor([[8], [12]]))[:, None].expand(2, 8, 16)
+    for model in (vilt.ViLTForMatching(body), vilt.ViLTForVQA(body, 13)):
+        model(tokens, images, pixels=pixels)
+    vilt.ViLTForMaskedLM(body)(tokens, images, real=tokens > 0)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/vilt.py")

@@ -11,6 +11,7 @@ from scratchmm.contrastive.loss import contrastive_loss
 from scratchmm.fusion.vision_language import VisionLanguageConfig, VisionLanguageModel
 from scratchmm.language.bert import BERTConfig, BERTEncoder
 from scratchmm.vision.vit import VisionTransformer, ViTConfig
+from shape_comments import check_shape_comments
 
 CONFIG = VisionLanguageConfig(14, 18, width=12, heads=3, hidden=17, depth=2, embedding=5, classes=7)
 
@@ -97,3 +98,24 @@ def test_what_does_not_fit_is_refused(model):
         VisionLanguageModel(model.images, model.texts, narrow)(images, tokens)
     with pytest.raises(ValueError, match=r"\(3, 4\), the tokens \(3, 5\)"):
         model(images, tokens, real[:, :4])
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import vision_language
+    from scratchmm.language import bert
+    from scratchmm.vision import vit
+
+    VISION = vit.ViTConfig(10, 5, width=12, depth=1, heads=3, hidden=17, channels=2, classes=9)
+    config = vision_language.VisionLanguageConfig(12, 14, 10, 5, 17, 2, embedding=8, classes=6)
+    encoders = (
+        vit.VisionTransformer(VISION),
+        bert.BERTEncoder(bert.BERTConfig(23, 11, 14, 1, 2, 19)),
+    )
+    model = vision_language.VisionLanguageModel(*encoders, config)
+    model(torch.randn(2, 2, 10, 15), torch.tensor([[3, 4, 5]] * 2))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/vision_language.py")

@@ -8,6 +8,7 @@ from scratchmm.fusion.vqa import VQA, AnswerVocabulary, CrossAttentionLayer, VQA
 from scratchmm.layers.attention import watch_attention
 from scratchmm.layers.blocks import CrossBlock
 from scratchmm.layers.sinusoids import sinusoidal_positions
+from shape_comments import check_shape_comments
 
 CONFIG = VQAConfig(23, 7, 14, 6, context_length=11, width=12, depth=2, heads=3, hidden=17)
 
@@ -157,3 +158,17 @@ def test_what_does_not_fit_is_refused(model):
         model(images, tokens + 22, real)
     with pytest.raises(ValueError, match="width 12 is not divisible by 5 heads"):
         VQAConfig(23, 7, 14, 6, width=12, heads=5)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.fusion import vqa
+
+    config = vqa.VQAConfig(23, 9, 12, 6, context_length=11, width=10, depth=1, heads=5, hidden=17)
+    tokens = torch.tensor([[3, 4, 5]] * 2)
+    vqa.VQA(torch.nn.Conv2d(2, 12, 5, 5), config)(torch.randn(2, 2, 10, 15), tokens, tokens > 0)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "fusion/vqa.py")

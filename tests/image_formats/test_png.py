@@ -12,6 +12,7 @@ from PIL import Image
 
 from scratchmm.video.clips import read_clip
 from scratchmm.vision.images import open_image
+from shape_comments import check_shape_comments
 
 WHITE = (255, 255, 255)
 
@@ -272,3 +273,19 @@ def test_an_animated_png_that_is_not_all_there_is_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=said):
             read_clip(path)
+
+
+def run_shapes() -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    from scratchmm.image_formats import png
+
+    content = BytesIO()
+    Image.new("RGB", (5, 4), (9, 8, 7)).save(content, "PNG", transparency=(9, 8, 7))
+    png.still("a.png", png.chunks_of("a.png", content.getvalue()))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "image_formats/png.py")

@@ -19,6 +19,7 @@ from scratchmm.language.bert import (
     masked_loss,
     tiny,
 )
+from shape_comments import check_shape_comments
 
 small = BERTConfig(11, 9, width=6, depth=2, heads=2, hidden=7, types=3)
 SPECIAL = {0, 1, 2, 5}  # 5 is the mask token
@@ -231,3 +232,20 @@ def test_masked_loss_of_nothing_asked_is_zero_and_can_be_trained_on():
 def test_masked_loss_refuses_targets_of_other_texts():
     with pytest.raises(ValueError, match=r"^the logits are for \(2, 3\) tokens, but the targets"):
         masked_loss(torch.zeros(2, 3, 5), torch.zeros(3, 2).long())
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.language import bert
+
+    config = bert.BERTConfig(23, 11, width=12, depth=1, heads=3, hidden=17, types=4)
+    tokens, real = torch.randint(5, 23, (2, 7)), torch.arange(7) < torch.tensor([[4], [7]])
+    model = bert.BERT(config)
+    model.pool(model(tokens, real, types=torch.randint(4, (2, 7))))
+    covered, targets = bert.mask_tokens(tokens, {0, 1}, 1, 23, torch.Generator())
+    bert.masked_loss(bert.BERTForMaskedLM(config)(covered), targets)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "language/bert.py")

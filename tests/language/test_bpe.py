@@ -21,6 +21,7 @@ from scratchmm.language.bpe import (
     train_merges,
 )
 from scratchmm.language.fast_bpe import merge_long_word, train_many_merges
+from shape_comments import check_shape_comments
 
 words = st.dictionaries(
     st.text("abc", min_size=1, max_size=9).map(tuple), st.integers(1, 5), max_size=8
@@ -423,3 +424,13 @@ def test_the_name_of_a_special_token_is_cut_as_any_text():
     special = {"start": tokenizer.start, "end": tokenizer.end, "pad": tokenizer.pad}
     other = BytePairEncoding(tokenizer.merges, symbols, **special)
     assert tokenizer.encode(text) == other.encode(text)
+
+
+def run_shapes() -> None:
+    from scratchmm.language import bpe
+
+    bpe.pad_batch([[5], [6, 7, 8], [9]], 5, start=1, end=2, pad=0)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "language/bpe.py")

@@ -16,6 +16,7 @@ from scratchmm.language.text_transformer import (
 )
 from scratchmm.layers import embeddings
 from scratchmm.layers.tracing import left_to_the_gpu
+from shape_comments import check_shape_comments
 
 small = TextConfig(11, 9, width=6, depth=2, heads=2, hidden=7, end_token=10)
 
@@ -144,3 +145,20 @@ def test_configs_that_cannot_work_are_refused():
             TextConfig(vocabulary=99, end_token=end)
     assert TextConfig(vocabulary=99, end_token=0).end_token == 0
     assert tiny().end_token == tiny().vocabulary - 1
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.language import text_transformer
+
+    TEXT = text_transformer.TextConfig(
+        vocabulary=23, context_length=11, width=14, depth=1, heads=2, hidden=19, end_token=22
+    )
+    tokens = torch.tensor([[3, 4, 22, 0, 0], [5, 6, 7, 8, 22], [9, 22, 22, 22, 22]])
+    hidden = text_transformer.TextTransformer(TEXT)(tokens)
+    text_transformer.pool_at_end(hidden, tokens, end_token=22)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "language/text_transformer.py")

@@ -21,6 +21,7 @@ from scratchmm.language.wordpiece import (
     share_room,
     train_pieces,
 )
+from shape_comments import check_shape_comments
 
 SENTENCES = ["a small red star", "a large red ball", "two small green stars", "the stars are red"]
 PIECES = ["a", "b", "e", "ab", "##a", "##b", "##ab", "##ba", "aba", "é", "##é", "É", "##é"]
@@ -391,3 +392,14 @@ def test_the_ranges_of_characters_that_are_words(first, last):
     for code in (first - 1, last + 1):
         inside = any(start <= code <= end for start, end in ranges)
         assert len(bert_words(f"a{chr(code)}b")) == (3 if inside else 1), hex(code)
+
+
+def run_shapes() -> None:
+    from scratchmm.language import wordpiece
+
+    tokenizer = wordpiece.WordPiece.train(["a red star"], merges=3)
+    tokenizer.batch(["a", "red", "star"], 7, seconds=["a star", "red", "a"])
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "language/wordpiece.py")

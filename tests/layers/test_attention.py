@@ -22,6 +22,7 @@ from scratchmm.layers.attention import (
 )
 from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.checks import check_attention_shapes
+from shape_comments import check_shape_comments
 
 sizes = st.integers(1, 5)
 
@@ -256,3 +257,29 @@ def test_refusals_name_both_numbers():
         check_attention_shapes(*zeros(3, 1, 1, 2, 4), zeros(2, 2))
     with pytest.raises(ValueError, match="^there is no attention backend 'flash'; there are plain"):
         attend(*zeros(3, 1, 1, 2, 4), backend="flash")
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import attention, cache
+
+    x, context = torch.randn(2, 5, 12), torch.randn(2, 7, 10)
+    layer = attention.MultiHeadAttention(12, 3, context_width=10)
+    real = torch.arange(7) < torch.tensor([[4], [7]])
+    mask = attention.padding_mask(real)
+    layer(x, context, mask)
+    layer(x, context, mask, return_weights=True)
+    layer(x, context, return_weights=True)
+    itself = attention.MultiHeadAttention(12, 3)
+    kept = cache.KeyValueCache()
+    itself(x, mask=attention.causal_mask(5), cache=kept, return_weights=True)
+    itself(x[:, :1], cache=kept, return_weights=True)
+    query, mask = torch.randn(3, 2, 3, 5, 4), attention.causal_mask(5)
+    attention.attend(*query, mask, bias=torch.randn(5, 5))
+    grouped = attention.MultiHeadAttention(12, 6, 10, key_heads=2)
+    grouped(x, context, bias=torch.randn(6, 5, 7), kept=kept.context)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/attention.py")

@@ -10,6 +10,7 @@ from scratchmm.layers.attention import causal_mask
 from scratchmm.layers.blocks import CrossBlock, PostNormCrossBlock
 from scratchmm.layers.cache import ContextCache, KeyValueCache
 from scratchmm.layers.transformer import Transformer, TransformerBlock
+from shape_comments import check_shape_comments
 
 CROSS = pytest.mark.parametrize("kind", [CrossBlock, PostNormCrossBlock])
 
@@ -202,3 +203,19 @@ def test_gradients_flow_back_into_a_kept_context():
             output = torch.cat(parts, dim=1)
         found.append(torch.autograd.grad(output.square().sum(), context)[0])
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-11)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import cache
+
+    kept = cache.KeyValueCache()
+    kept.extend(*torch.randn(2, 3, 2, 5, 4))
+    kept.extend(*torch.randn(2, 3, 2, 1, 4))
+    kept.context.project(lambda x: (x[:, None], x[:, None]), torch.randn(3, 7, 4))
+    kept.select(torch.tensor([2, 0, 1]))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/cache.py")

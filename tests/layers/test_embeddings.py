@@ -16,6 +16,7 @@ from scratchmm.layers.embeddings import (
     resize_positions,
 )
 from scratchmm.layers.sinusoids import cosines_first, sinusoidal_positions, timestep_embedding
+from shape_comments import check_shape_comments
 
 few = st.integers(1, 4)
 
@@ -205,3 +206,16 @@ def test_cosines_first_is_improved_ddpms():
 @pytest.mark.parametrize("embed", [timestep_embedding, cosines_first])
 def test_timesteps_stay_on_their_device(embed):
     assert embed(torch.empty(3, device="meta"), 4).device.type == "meta"
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import embeddings
+
+    embeddings.PatchEmbedding(3, 4, 10)(torch.randn(2, 3, 8, 12))
+    embeddings.resize_positions(torch.randn(6, 5), (2, 3), (4, 7))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/embeddings.py")

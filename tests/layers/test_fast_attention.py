@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scratchmm.layers import attention, fast_attention
 from scratchmm.layers.attention import BACKENDS, attend, attention_backend, causal_mask
 from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step, tiled_attention
+from shape_comments import check_shape_comments
 
 
 @pytest.fixture(autouse=True)
@@ -259,3 +260,24 @@ def test_a_callers_mistake_is_not_blamed_on_the_compiler(monkeypatch):
     with pytest.raises(ValueError, match="their batches or heads do not fit"):
         attend(torch.zeros(3, 1, 2, 4), *torch.zeros(2, 2, 1, 2, 4), backend="fused")
     assert not fast_attention._fusing_failed
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import fast_attention
+
+    query = torch.randn(2, 3, 5, 4, requires_grad=True)
+    key = torch.randn(2, 3, 7, 4, requires_grad=True)
+    value = torch.randn(2, 3, 7, 6, requires_grad=True)
+    mask = torch.rand(2, 3, 5, 7) > 0.4
+    bias = torch.randn(3, 5, 7, requires_grad=True)
+    fast_attention.tiled_attention(query, key, value, mask, bias).sum().backward()
+    key, value = key.detach(), torch.randn(2, 3, 7, 4)
+    fast_attention.torch_attention(query, key, value, mask)
+    fast_attention.torch_attention(query, key, value)
+
+
+def test_shape_comments_are_true(monkeypatch) -> None:
+    monkeypatch.setattr(fast_attention, "TILE", 128)  # one tile: letters have one value a call
+    check_shape_comments(run_shapes, "layers/fast_attention.py")

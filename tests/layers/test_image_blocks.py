@@ -13,6 +13,7 @@ from scratchmm.layers.image_blocks import (
     Upsample,
     group_norm,
 )
+from shape_comments import check_shape_comments
 
 
 def randomised(module):
@@ -151,3 +152,18 @@ def test_thin_images_are_halved_in_bfloat16_with_right_gradients(size, centred, 
             found.append(torch.autograd.grad(loss, list(layer.parameters())))
         for exact, rounded in zip(*found, strict=True):
             assert (rounded - exact).norm() < 0.03 * exact.norm(), channels
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import image_blocks
+
+    x = torch.randn(2, 6, 8, 10)
+    x = image_blocks.ResidualBlock2d(6, 12, time_width=5, groups=3)(x, torch.randn(2, 5))
+    x = image_blocks.SelfAttention2d(12, heads=2, groups=3)(x)
+    image_blocks.Upsample(12)(image_blocks.Downsample(12)(x))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/image_blocks.py")

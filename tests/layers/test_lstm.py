@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scratchmm.layers.lstm import LSTM, LSTMCell, run_cell
+from shape_comments import check_shape_comments
 
 NAMES = {"weight_ih": "input.weight", "weight_hh": "state.weight"}
 NAMES |= {"bias_ih": "input.bias", "bias_hh": "state.bias"}
@@ -191,3 +192,17 @@ def test_masks_are_bool(mask):
     """0 is "may be seen" of a mask that is added, and "padding" of one that is not: neither passes."""
     with pytest.raises(ValueError, match=rf"^the mask is {mask.dtype}, not torch.bool \(True = r"):
         LSTM(3, 4)(torch.zeros(2, 5, 3), real=mask)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import lstm
+
+    model, real = lstm.LSTM(7, 5, layers=2, both=True), torch.arange(6) < torch.tensor([[4], [6]])
+    model(torch.randn(2, 6, 7), real=real)
+    lstm.LSTMCell(7, 5)(torch.randn(2, 7))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/lstm.py")

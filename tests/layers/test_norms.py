@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scratchmm.layers.norms import RMSNorm
+from shape_comments import check_shape_comments
 
 sizes = st.integers(1, 6)
 
@@ -94,3 +95,15 @@ def test_equals_the_published_class_which_computes_in_float32(dtype):
     # Below float64 there is nothing to tell them apart.
     assert exact(x).equal(theirs(x)) == (dtype != torch.float64)
     torch.testing.assert_close(exact(x), theirs(x), rtol=0, atol=1e-6)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import norms
+
+    norms.RMSNorm(7)(torch.randn(2, 5, 7))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/norms.py")

@@ -11,6 +11,7 @@ from torch import nn
 from scratchmm.layers.attention import MultiHeadAttention, causal_mask
 from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.rotary import RotaryPositions
+from shape_comments import check_shape_comments
 
 sizes = st.integers(1, 4)
 BOTH = pytest.mark.parametrize("interleaved", [False, True])
@@ -205,3 +206,17 @@ def test_a_compiled_layer_turns_alike():
     with torch.no_grad():
         torch.testing.assert_close(whole(x, torch.arange(5)), run(x, torch.arange(5)))
     assert all(isinstance(part, nn.Linear) for part in layer.children())
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import rotary
+
+    query, key = torch.randn(2, 3, 5, 11), torch.randn(2, 1, 5, 11)
+    for interleaved in (False, True):
+        rotary.RotaryPositions(torch.arange(5), 8, interleaved=interleaved)(query, key)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/rotary.py")

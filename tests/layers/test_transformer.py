@@ -17,6 +17,7 @@ from scratchmm.layers.transformer import (
     hidden_states,
     quick_gelu,
 )
+from shape_comments import check_shape_comments
 
 sizes = st.integers(1, 5)
 
@@ -241,3 +242,17 @@ def test_first_is_the_first_token_of_the_output():
     ours = torch.autograd.grad(first, [x, *stack.parameters()], upstream)
     expected = torch.autograd.grad(whole, [x, *stack.parameters()], upstream)
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-10)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import transformer
+
+    stack = transformer.Transformer([transformer.TransformerBlock(12, 3, 17) for _ in range(2)])
+    stack(torch.randn(2, 5, 12))
+    stack.first(torch.randn(2, 5, 12))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/transformer.py")

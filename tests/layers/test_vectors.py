@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scratchmm.layers.vectors import cosine, unit_vectors
+from shape_comments import check_shape_comments
 
 FACTORS = [1e-35, 1e-30, 1e-12, 1e-9, 1.0, 1e9, 1e22, 1e30, 1e37]
 
@@ -53,3 +54,15 @@ def test_gradients():
     zeros = torch.zeros(1, 3, requires_grad=True)
     cosine(zeros, torch.ones(1, 3)).sum().backward()
     assert zeros.grad.isfinite().all()
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.layers import vectors
+
+    vectors.cosine(torch.randn(3, 5), torch.randn(3, 5))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "layers/vectors.py")

@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from scratchmm.metrics.clip_score import clip_score, ref_clip_score
+from shape_comments import check_shape_comments
 
 
 def normal(*shape, seed=0):
@@ -72,3 +73,15 @@ def test_half_precision_is_never_above_the_highest_score(dtype):
     found = clip_score(many, many)
     assert found.dtype == dtype and (found == 2.5).all()
     assert (ref_clip_score(many, many, many[:, None]).double() <= 2 * 2.5 / 3.5 + 0.01).all()
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.metrics import clip_score
+
+    clip_score.ref_clip_score(torch.randn(2, 5), torch.randn(2, 5), torch.randn(2, 3, 5))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "metrics/clip_score.py")

@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from scratchmm.metrics.fid import Statistics, feature_statistics, fid, frechet_distance, root
+from shape_comments import check_shape_comments
 
 
 def normal(*shape, seed=0):
@@ -132,3 +133,15 @@ def test_a_covariance_of_other_features_than_the_mean_is_refused(mean, covarianc
     for pair in ((wrong, right), (right, wrong)):
         with pytest.raises(ValueError, match=said):
             frechet_distance(*pair)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.metrics import fid
+
+    fid.fid(torch.randn(7, 3), torch.randn(9, 3))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "metrics/fid.py")

@@ -14,6 +14,7 @@ from scratchmm.metrics.image_quality import (
     image_quality,
     sharpness,
 )
+from shape_comments import check_shape_comments
 
 
 def some_images(*shape, seed=0):
@@ -98,3 +99,15 @@ def test_refusals():
             measure(torch.zeros(3, 5, 5))
     with pytest.raises(ValueError, match="3 x 3 pixels, not 2 x 5"):
         sharpness(torch.zeros(1, 3, 2, 5))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.metrics import image_quality
+
+    image_quality.image_quality(torch.randn(2, 3, 7, 8))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "metrics/image_quality.py")

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchmm.metrics.recall import recall_at_k
+from shape_comments import check_shape_comments
 
 
 @given(Q=st.integers(1, 6), G=st.integers(1, 7), seed=st.integers(0, 99))
@@ -94,3 +95,15 @@ def test_refusals():
 def test_what_is_no_table_of_similarities_is_refused_by_name(similarity, relevant, sentence):
     with pytest.raises(ValueError, match=sentence):
         recall_at_k(similarity, 1, relevant)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.metrics import recall
+
+    recall.recall_at_k(torch.randn(3, 5), 2, torch.rand(3, 5) > 0.5)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "metrics/recall.py")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scratchmm.training.adaptive_loss import LossRatio, UncertaintyWeights, ratio_weights
+from shape_comments import check_shape_comments
 
 positive = st.floats(0.01, 100)
 
@@ -134,3 +135,19 @@ def test_other_refusals():
         LossRatio(["a"], period=0)
     with pytest.raises(ValueError, match="^loss 'b' is none of a$"):
         UncertaintyWeights(["a"], squared=["b"])
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.training import adaptive_loss
+
+    losses = {"a": torch.tensor(2.0), "b": torch.tensor(3.0), "c": torch.tensor(1.0)}
+    weigh = adaptive_loss.LossRatio(list(losses), period=1)
+    for _ in range(3):
+        weigh(losses)
+    adaptive_loss.UncertaintyWeights(list(losses))(losses)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/adaptive_loss.py")

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchmm.training.augment import mirror, mix_colors, random_shift, shift_and_flip
+from shape_comments import check_shape_comments
 
 
 def generator(seed=0):
@@ -76,3 +77,15 @@ def test_mixed_colours_are_means_and_shapes_stay():
         torch.testing.assert_close(shares @ pixels.T, wanted.T, rtol=0, atol=1e-4)
     assert not torch.equal(mixed[0] - images[0], mixed[1] - images[1])
     torch.testing.assert_close(mixed, mix_colors(images, torch.Generator().manual_seed(0)))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.training import augment
+
+    augment.random_shift(torch.randn(2, 3, 4, 5), torch.Generator(), most=1)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/augment.py")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scratchmm.training import length_buckets as module
 from scratchmm.training.length_buckets import length_buckets
 from scratchmm.training.sampling import seeded
+from shape_comments import check_shape_comments
 
 
 @settings(max_examples=60, deadline=None)
@@ -90,3 +91,13 @@ def test_a_caller_may_change_the_batch_it_got():
 def test_what_cannot_be_cut_is_refused(lengths, batch, sentence):
     with pytest.raises(ValueError, match=sentence):
         length_buckets(lengths, batch)
+
+
+def run_shapes() -> None:
+    from scratchmm.training import length_buckets
+
+    length_buckets.length_buckets([3, 9, 4, 8, 5], batch_size=2)(0)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/length_buckets.py")

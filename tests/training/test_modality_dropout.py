@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scratchmm.training.modality_dropout import everything, hide, modality_dropout
+from shape_comments import check_shape_comments
 
 
 def seeded(seed=0):
@@ -90,3 +91,14 @@ def test_refusals():
         hide({"a": torch.ones(3)}, everything(["c"], 3))
     with pytest.raises(ValueError, match="^modality 'a' has 2 samples, but its presence is of 3$"):
         hide({"a": torch.ones(2)}, everything(["a"], 3))
+
+
+def run_shapes() -> None:
+    from scratchmm.training import modality_dropout
+
+    present = modality_dropout.everything(["a", "b", "c"], batch=5)
+    modality_dropout.modality_dropout(present, 0.5)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/modality_dropout.py")

@@ -7,6 +7,7 @@ import torch
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import COLORS, SHAPES, Scene, Thing, sample_scene
 from scratchmm.training.placed_colors import PLACES, RELATIONS, at_places, find, in_relation
+from shape_comments import check_shape_comments
 
 
 def test_a_thing_is_found_where_it_was_drawn_whatever_it_is_like() -> None:
@@ -60,3 +61,18 @@ def test_relations_need_both_things_and_their_order() -> None:
 def test_as_many_colours_as_images() -> None:
     with pytest.raises(ValueError, match="1 colours for 2 images"):
         find(torch.zeros(2, 3, 8, 8), ["red"])
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.training import placed_colors
+
+    images = torch.rand(5, 3, 7, 6) * 2 - 1
+    colors = ["red", "blue", "white", "cyan", "green"]
+    placed_colors.at_places(images, colors, ["on the left"] * 5)
+    placed_colors.in_relation(images, colors, ["above"] * 5, colors[::-1])
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/placed_colors.py")

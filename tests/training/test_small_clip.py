@@ -8,6 +8,7 @@ import torch
 from scratchmm.contrastive.loss import contrastive_loss, masked_contrastive_loss
 from scratchmm.training.sampling import seeded, shuffled_batches
 from scratchmm.training.small_clip import build, clip_loss, load, pair_batches, save
+from shape_comments import check_shape_comments
 
 TEXTS = ["a cat", "a dog", "a red boat on the sea"] * 2
 SIZES = {"width": 16, "depth": 1, "text_depth": 2, "patch_size": 4}
@@ -134,3 +135,18 @@ def test_texts_that_are_no_sentences_are_refused_by_their_kind(texts, kind) -> N
     clip = build(torch.zeros(2, 3, 16, 16), ["a red star", "a blue ring"])
     with pytest.raises(ValueError, match=f"texts are sentences.*among them is one of type {kind}$"):
         clip.embed_texts(texts)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.training import small_clip
+
+    images = torch.rand(3, 3, 8, 8) * 2 - 1
+    small = small_clip.build(images, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
+    small.embed_images(images)
+    small.embed_texts(["a", "sea"])
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/small_clip.py")

@@ -14,6 +14,7 @@ from scratchmm.layers.attention import padding_mask
 from scratchmm.training import small_generator
 from scratchmm.training.generator_stages import train_reading
 from scratchmm.training.small_generator import open_generator, untrained
+from shape_comments import check_shape_comments
 
 
 def test_one_seed_is_one_image_in_any_batch() -> None:
@@ -186,3 +187,14 @@ def test_a_model_of_other_code_is_trained_anew_or_used_with_a_word(
     ]
     monkeypatch.setattr(small_generator, "train_generator", lambda **_: 1 / 0)
     assert_close(weights(open_generator(tmp_path, **sizes)), weights(first), rtol=0, atol=0)
+
+
+def run_shapes() -> None:
+    from scratchmm.training import small_generator
+
+    prompts = ["a red star", "a blue ring", "a cross"]
+    small_generator.untrained().draw(prompts, seeds=[1, 2, 3], steps=2)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/small_generator.py")

@@ -8,6 +8,7 @@ from scratchmm.training.augment import random_shift
 from scratchmm.training.checkpoint import save_checkpoint
 from scratchmm.training.sampling import shuffled_batches
 from scratchmm.training.small_vit import build, class_loss, labelled_batches, load, save
+from shape_comments import check_shape_comments
 
 SIZES = {"patch_size": 4, "width": 16, "depth": 2}
 
@@ -113,3 +114,16 @@ def test_sizes_that_cannot_work():
         build(some_images(), ["a"], patch_size=5)
     with pytest.raises(ValueError, match="width 30 is not divisible by 4 heads"):
         build(some_images(), ["a"], patch_size=4, width=30)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.training import small_vit
+
+    images = torch.rand(5, 2, 8, 8) * 2 - 1
+    small_vit.build(images, ["a", "b", "c"], patch_size=4).classify(images)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "training/small_vit.py")

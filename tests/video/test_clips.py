@@ -14,6 +14,7 @@ from scratchmm.image_formats.gif import film_of
 from scratchmm.video import clips
 from scratchmm.video.clips import read_clip, sample_frames, write_frames, write_gif
 from scratchmm.video.gif import in_one_palette
+from shape_comments import check_shape_comments
 
 GENERATOR = np.random.default_rng(0)
 NOISE = GENERATOR.integers(0, 256, (5, 13, 17, 3), dtype=np.uint8)  # (F, H, W, C)
@@ -650,3 +651,20 @@ def test_many_frames_stay_in_order(tmp_path):
     clip = torch.linspace(-1, 1, 12).view(12, 1, 1, 1).expand(-1, 3, 2, 2)
     write_frames(tmp_path / "a", clip)
     torch.testing.assert_close(read_clip(tmp_path / "a")[0], clip, rtol=0, atol=1 / 255)
+
+
+def run_shapes() -> None:
+    import tempfile
+
+    import torch
+
+    from scratchmm.video import clips
+
+    with tempfile.TemporaryDirectory() as folder:
+        clips.read_clip(clips.write_gif(folder + "/a.gif", torch.randn(4, 3, 5, 6)), size=(8, 7))
+    for how in ("uniform", "random", "dense"):
+        clips.sample_frames(9, 4, how)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "video/clips.py")

@@ -16,6 +16,7 @@ from scratchmm.video.cnn3d import (
     temporal_receptive_field,
     tiny,
 )
+from shape_comments import check_shape_comments
 
 PLAIN = CNN3DConfig(5, (8, 12), (2, 1), residual=False)
 RESIDUAL = CNN3DConfig(5, (8, 12), (2, 1))
@@ -220,3 +221,18 @@ def test_a_model_of_bfloat16_is_trained_in_it():
     for name, found in half.items():
         assert found.dtype == torch.bfloat16 and found.isfinite().all()
         assert (found - exact[name]).norm() < 0.1 * exact[name].norm(), name
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.video import cnn3d
+
+    clips = torch.randn(2, 6, 3, 32, 24)
+    for residual in (False, True):
+        cnn3d.CNN3D(cnn3d.CNN3DConfig(7, (8, 12), (1, 2), residual))(clips)
+    cnn3d.conv3d(torch.randn(2, 3, 6, 9, 7), torch.randn(4, 3, 5, 3, 1), torch.randn(4))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "video/cnn3d.py")

@@ -15,6 +15,7 @@ from scratchmm.video.cnn_lstm import (
     last_prediction,
     tiny,
 )
+from shape_comments import check_shape_comments
 
 
 def close(a, b):
@@ -191,3 +192,21 @@ def test_the_model_takes_masks_of_bool(average, mask):
     for say in (model, model.frame_logits, model.eval(), model.eval().frame_logits):
         with pytest.raises(ValueError, match=f"mask of the frames is {mask.dtype}, not torch.bool"):
             say(clips, mask)
+
+
+def run_shapes() -> None:
+    from dataclasses import replace
+
+    import torch
+
+    from scratchmm.video import cnn_lstm
+
+    model, clips = cnn_lstm.CNNLSTM(cnn_lstm.tiny()), torch.randn(2, 6, 3, 32, 24)
+    for average in (False, True):
+        model.config = replace(model.config, average=average)
+        model(clips)
+        model(clips, torch.arange(6) < torch.tensor([[4], [6]]))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "video/cnn_lstm.py")

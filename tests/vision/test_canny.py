@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scratchmm.data.world.images import draw, draw_many, masks
 from scratchmm.data.world.scenes import SHAPES, Scene, Thing, sample_scene
 from scratchmm.vision.canny import blur, canny, hysteresis, slope, thin
+from shape_comments import check_shape_comments
 
 
 def random(*shape, seed=0):
@@ -236,3 +237,15 @@ def test_what_is_refused():
     for low, high in ((0.3, 0.2), (0.0, 0.2), (float("nan"), 0.2)):
         with pytest.raises(ValueError, match="0 < low <= high"):
             canny(torch.zeros(1, 3, 8, 8), low=low, high=high)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.vision import canny
+
+    canny.canny(torch.randn(2, 3, 9, 12))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "vision/canny.py")

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from scratchmm.vision.grid_classifier import GridClassifier, cell_labels, grid_loss
+from shape_comments import check_shape_comments
 
 
 def test_cells_belong_to_who_covers_most_of_them():
@@ -45,3 +46,16 @@ def test_only_the_colour_is_learned_from_true_colours(color):
         scores = grid_classifier.scores(images if place == color else mixed)[place]
         expected += nn.CrossEntropyLoss()(scores, labels[:, place]) / 2
     torch.testing.assert_close(grid_loss(grid_classifier, images, mixed, labels, color), expected)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.vision import grid_classifier
+
+    grid_classifier.GridClassifier((5, 2), width=6)(torch.randn(2, 3, 8, 12))
+    grid_classifier.cell_labels(torch.rand(3, 12, 8) > 0.5, torch.zeros(3, 2).long())
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "vision/grid_classifier.py")

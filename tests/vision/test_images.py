@@ -25,6 +25,7 @@ from scratchmm.vision.images import (
     to_tensor,
     vit_preprocess,
 )
+from shape_comments import check_shape_comments
 
 NOISE = np.random.default_rng(0).integers(0, 256, (31, 45, 3), dtype=np.uint8)
 
@@ -391,3 +392,17 @@ def test_jitter_changes_light_but_not_what_is_seen():
     # Saturation moves colours to or from their grey: the spread between channels changes.
     spread = changed.std(1).mean((1, 2)) / changed.add(1).mean((1, 2, 3))
     assert spread.max() / spread.min() > 1.3
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.vision import images
+
+    image = torch.rand(3, 9, 7) * 2 - 1
+    images.to_tensor(images.to_image(image))
+    images.augment(torch.stack([image, -image]), torch.Generator())
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "vision/images.py")

@@ -15,6 +15,7 @@ from scratchmm.vision.resnet import (
     resnet_50,
     tiny,
 )
+from shape_comments import check_shape_comments
 
 small = ResNetConfig(5, (8, 12), (1, 2), channels=2, classes=7)
 
@@ -106,3 +107,18 @@ def test_what_cannot_work_is_refused():
         ResNet(small)(torch.zeros(1, 3, 32, 32))
     with pytest.raises(ValueError, match="^10 channels are not divisible by 4"):
         ResNet(ResNetConfig(widths=(10,), depths=(1,)))
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.vision import resnet
+
+    config = resnet.ResNetConfig(5, (8, 12), (1, 1), channels=2, classes=7)
+    model, images = resnet.ResNetClassifier(config), torch.randn(3, 2, 24, 40)
+    model.encoder.tokens(images)
+    model(images)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "vision/resnet.py")

@@ -16,6 +16,7 @@ from scratchmm.vision.vit import (
     vit_b_16,
     vit_l_16,
 )
+from shape_comments import check_shape_comments
 
 
 def randomised(module):
@@ -133,3 +134,17 @@ def test_rollout_takes_what_watching_collects():
     with watch_attention() as layers:
         model(torch.zeros(3, 3, 32, 32))
     assert attention_rollout(layers).shape == (3, 17, 17)
+
+
+def run_shapes() -> None:
+    import torch
+
+    from scratchmm.vision import vit
+
+    VISION = vit.ViTConfig(10, 5, width=12, depth=1, heads=3, hidden=17, channels=2, classes=9)
+    model = vit.ViTClassifier(VISION)
+    model(torch.randn(3, 2, 15, 10))
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "vision/vit.py")

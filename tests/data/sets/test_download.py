@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from scratchmm.data import download as module
+from scratchmm.data.sets import download as module
 from scratchmm.data.sets.download import SOURCES, Source, download, download_set
 from scratchmm.data.sets.emoji import TABLES, download_emoji
 from scratchmm.data.sets.mnist import DIGITS

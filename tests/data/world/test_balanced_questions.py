@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scratchmm.data import asked as asked_module
-from scratchmm.data import wording
+from scratchmm.data.world import balanced_questions as module
+from scratchmm.data.world import questions as all_questions
 from scratchmm.data.world.balanced_questions import ask_scenes, asked, cell, share_out
 from scratchmm.data.world.blind_baselines import blind_ceilings
 from scratchmm.data.world.images import draw
@@ -47,7 +47,7 @@ def test_answers_are_true(many):
         if question.kind == "exist":
             assert question.answer == true_answer(scene, question.question)
         else:
-            assert question in wording.questions(scene)
+            assert question in all_questions.questions(scene)
 
 
 def test_kinds_forms_and_answers_are_even(many):
@@ -183,7 +183,7 @@ def test_an_answer_that_does_not_come_again_is_given_up(monkeypatch):
         assert len(drawn) < 5000, "looks for the rare answer for ever"
         return drawn[-1], [rare] if len(drawn) == 1 else [usual]
 
-    monkeypatch.setattr(asked_module, "_candidates", candidates)
+    monkeypatch.setattr(module, "_candidates", candidates)
     answers = Counter(item.question.answer for item in ask_scenes(20, kinds=["count"]))
     assert answers == {"1": 19, "5": 1}
 

@@ -9,6 +9,7 @@ import torch
 from scratchmm.data.world.control_images import KINDS, control_images, depth, edges, pose
 from scratchmm.data.world.images import masks
 from scratchmm.data.world.scenes import COLORS, SHAPES, Scene, Thing, sample_scene
+from shape_comments import check_shape_comments
 
 BEHIND = Scene((Thing("star", "red", x=0.45), Thing("ring", "blue", x=0.6, y=0.6)))
 
@@ -111,3 +112,15 @@ def test_what_is_refused():
             ValueError, match="^size is 0 and must be a whole number from 1 to 16384$"
         ):
             control_images([BEHIND], kind, 0)
+
+
+def run_shapes() -> None:
+    from scratchmm.data.world import control_images, scenes
+
+    scene = scenes.Scene((scenes.Thing("star", "red"), scenes.Thing("ring", "blue", x=0.6)))
+    for kind in control_images.KINDS:
+        control_images.control_images([scene] * 5, kind, size=16)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "data/world/control_images.py")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scratchmm.data.world.images import PAINT, SHADE, coverage, draw, draw_many, masks
 from scratchmm.data.world.scenes import COLORS, SHAPES, SIZES, TEXTURES, Scene, Thing, sample_scene
+from shape_comments import check_shape_comments
 
 
 def polygon(shape):
@@ -200,3 +201,17 @@ def test_shapes_differ_in_many_pixels_even_when_small():
 def test_a_image_without_pixels_is_refused():
     with pytest.raises(ValueError, match="^size is 0 and must be a whole number from 1 to 16384$"):
         draw(Scene(()), 0)
+
+
+def run_shapes() -> None:
+    from scratchmm.data.world import images as scene_images
+    from scratchmm.data.world import scenes
+
+    circle = scenes.Thing("circle", "red", texture=scenes.TEXTURES[1])
+    star = scenes.Thing("star", "blue", x=0.3)
+    scene_images.draw_many([scenes.Scene((circle, star))] * 5, size=9)
+    scene_images.masks(scenes.Scene((circle, star)), size=9)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "data/world/images.py")

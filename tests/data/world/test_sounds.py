@@ -23,6 +23,7 @@ from scratchmm.data.world.sounds import (
     sound_of_scenes,
     tone,
 )
+from shape_comments import check_shape_comments
 
 RATE = 16000
 
@@ -321,3 +322,15 @@ def test_a_sound_takes_less_than_two_milliseconds():
         return (time.process_time() - start) / len(scenes)
 
     assert min(once() for _ in range(3)) < 0.002
+
+
+def run_shapes() -> None:
+    from scratchmm.data.world import scenes, sounds
+
+    things = (scenes.Thing("star", "red"), scenes.Thing("ring", "blue", x=0.3))
+    sounds.sound_of_scenes([scenes.Scene(things)] * 3, 8000, 0.01)
+    sounds.sound_of_clip(sounds.Clip(scenes.Scene(things)), 8000, 0.01)
+
+
+def test_shape_comments_are_true() -> None:
+    check_shape_comments(run_shapes, "data/world/sounds.py")
