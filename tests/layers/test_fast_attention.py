@@ -279,5 +279,5 @@ def run_shapes() -> None:
 
 
 def test_shape_comments_are_true(monkeypatch) -> None:
-    monkeypatch.setattr(fast_attention, "TILE", 128)  # one tile: letters have one value a call
+    monkeypatch.setattr(fast_attention, "TILE", 512)  # one tile: letters have one value a call
     check_shape_comments(run_shapes, "layers/fast_attention.py")
