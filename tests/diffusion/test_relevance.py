@@ -143,7 +143,7 @@ def test_a_threshold_is_of_the_warmest():
 def test_refusals():
     image = torch.zeros(1, 4, 6)
     for patch in (0, 7):
-        with pytest.raises(ValueError, match=f"^a window of {patch} pixels is none of a 4 x 6 pic"):
+        with pytest.raises(ValueError, match=f"^a window of {patch} pixels is none of a 4 x 6 ima"):
             relevance_by_occlusion(odd, image, patch)
     for stride in (0, 4):
         with pytest.raises(ValueError, match=f"^windows of 3 pixels, {stride} apart, do not touch"):
