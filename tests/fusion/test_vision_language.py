@@ -39,7 +39,7 @@ def test_both_ask_before_either_has_changed(model):
     images, tokens, real = a_batch()
     output = model(images, tokens, real)
     for row, length in enumerate(real.sum(1).tolist()):
-        encoded = model.encoded_images(images[[row]]), model.texts(tokens[[row], :length])
+        encoded = model.images(images[[row]]), model.texts(tokens[[row], :length])
         encoded_images, texts = encoded[0].mean(1), encoded[1].mean(1)
         expected = F.normalize(encoded_images @ model.image_embedding.weight.T, dim=-1)
         torch.testing.assert_close(output.image_embeddings[[row]], expected)
