@@ -234,7 +234,7 @@ clip = small_clip.build(
 )
 model, tokens = clip.model, clip.tokens(data.texts[:4])
 hidden = model.vision.tokens(clip.prepare(images[:4]))
-print("image tower:", tuple(hidden.shape), "-> CLS, the first:", tuple(hidden[:, 0].shape))
+print("vision tower:", tuple(hidden.shape), "-> CLS, the first:", tuple(hidden[:, 0].shape))
 hidden = model.text(tokens)
 pooled = pool_at_end(hidden, tokens, clip.tokenizer.end)
 print("text tower:   ", tuple(hidden.shape), "-> the end token:", tuple(pooled.shape))
@@ -397,7 +397,7 @@ print("figure:", plots.retrieval_sheet(asked, answers, right, out / "nearest_cap
 
 # %% [markdown]
 # **Answer.** It says `purple star`. It has learned what purple does to an image and what star does,
-# each from many companions, and its sentence tower puts the two words together as its image tower
+# each from many companions, and its sentence tower puts the two words together as its vision tower
 # puts the two looks together. That is what held-out combinations measure.
 #
 # **Question.** Where it fails on new combinations, is it the colour or the shape? Think of what a
@@ -430,7 +430,7 @@ if name == "world":
 # training examples is **zero-shot classification**.
 #
 # **Left out here:** Batches beyond one device (gathered embeddings), the sigmoid loss (SigLIP),
-# frozen image towers (LiT), linear probes on the image tower, and what CLIP is bad at: counting,
+# frozen vision towers (LiT), linear probes on the vision tower, and what CLIP is bad at: counting,
 # negation, who does what to whom, and the biases of captions from the web.
 #
 # All terms, with their files: [glossary](glossary.md).

@@ -59,7 +59,7 @@ def load_clip_text(model: TextTransformer, source: Source) -> TextTransformer:
 
 
 def load_clip_vision(model: CLIPVision, source: Source) -> CLIPVision:
-    """Fill an image tower and return it: of a CLIPVisionModel, or as `load_clip_text` of a CLIP."""
+    """Fill a vision tower and return it: of a CLIPVisionModel, or as `load_clip_text` of a CLIP."""
     label = label_of(source)
     state, prefix = of_one_tower(clip_state(source), "vision", label)
     check_vision(source, model.config)

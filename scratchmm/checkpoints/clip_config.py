@@ -32,10 +32,10 @@ LEGACY_END = 2  # with this eos_token_id transformers reads a text at its highes
 
 
 def check_vision(source: Source, config: ViTConfig, types: tuple[str, ...] = VISION_TYPES) -> None:
-    """Refuse to fill an image tower that was made otherwise than its config.json says."""
+    """Refuse to fill a vision tower that was made otherwise than its config.json says."""
     config = replace(config, activation=config.activation or "quick_gelu")
-    check_model("image tower", config, _vision(source, types))
-    check_depth("image tower", config.depth, source, "vision_config")
+    check_model("vision tower", config, _vision(source, types))
+    check_depth("vision tower", config.depth, source, "vision_config")
 
 
 def check_text(source: Source, config: TextConfig, types: tuple[str, ...] = TEXT_TYPES) -> None:
@@ -52,11 +52,11 @@ def vision_told(
     activation: str | None,
     types: tuple[str, ...] = VISION_TYPES,
 ) -> dict[str, Any]:
-    """The fields of an image tower's config that no shape shows: as said, given or assumed."""
+    """The fields of a vision tower's config that no shape shows: as said, given or assumed."""
     heads = heads_of_width(width, heads, head_width)
     told = settle(_vision(source, types), heads=heads, activation=activation)
     if "heads" not in told:
-        what = "image tower"
+        what = "vision tower"
         told["heads"] = assume_heads(source, what, width, VISION_HEADS, "vision_heads")
     if "activation" not in told:
         told["activation"] = "gelu" if width > 1024 else "quick_gelu"

@@ -189,9 +189,9 @@ def _images(
     maps = _attention(clip, unseen.images[few[:8]])
     path = plots.attention_overlay(
         unseen.images[few[:8]], maps, out / "attention.png", titles=names[:8],
-        heading="Where the image tower looks",
+        heading="Where the vision tower looks",
     )  # fmt: skip
-    drawn.append((path, "where the image tower looks (attention rollout)"))
+    drawn.append((path, "where the vision tower looks (attention rollout)"))
 
     images, texts = list(unseen.images), unseen.texts
     by_image, by_text = clip.embed_images(unseen.images), clip.embed_texts(texts)

@@ -32,7 +32,7 @@ class Recipe:
     image_size: int
     patch_size: int
     width: int
-    depth: int  # of the image tower
+    depth: int  # of the vision tower
     steps: int
     batch: int
     learning_rate: float

@@ -1,4 +1,4 @@
-"""CLIP: an image tower and a text tower that learn to point at the same place.
+"""CLIP: a vision tower and a text tower that learn to point at the same place.
 
 Paper: Learning Transferable Visual Models From Natural Language Supervision (Radford et al. 2021,
 arXiv 2103.00020), figure 3 and section 2.
@@ -26,7 +26,7 @@ from scratchmm.vision.vit import ViTConfig, ViTEmbeddings
 class CLIPConfig:
     """The sizes of a CLIP: its two towers, and the space they share."""
 
-    vision: ViTConfig  # of the image tower; its number of classes is not used
+    vision: ViTConfig  # of the vision tower; its number of classes is not used
     text: TextConfig  # of the text tower, which may be of another width and depth
     embedding: int = 512  # width of the shared space, E
 
@@ -95,7 +95,7 @@ def with_activation(config: CLIPConfig, activation: str) -> CLIPConfig:
 
 
 class CLIPVision(nn.Module):
-    """CLIP's image tower: a ViT with a norm before its blocks, read off the CLS token.
+    """CLIP's vision tower: a ViT with a norm before its blocks, read off the CLS token.
 
     Its patch projection has no bias, and its GELU is the quick one unless the config names another.
 

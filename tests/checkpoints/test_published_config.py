@@ -182,7 +182,7 @@ def test_the_towers_of_clip_alone(tmp_path):
     with pytest.raises(ValueError, match="says hidden_act is 'gelu', but this text tower was made"):
         load_clip_text(quick, tmp_path / "text")
     quick = CLIPVision(replace(config.vision, activation=None))
-    with pytest.raises(ValueError, match="but this image tower .* activation='quick_gelu'"):
+    with pytest.raises(ValueError, match="but this vision tower .* activation='quick_gelu'"):
         load_clip_vision(quick, tmp_path / "vision")
 
 
@@ -489,7 +489,7 @@ def test_what_bare_weights_are_assumed_to_be():
     with pytest.raises(ValueError, match="a ViLT 60 wide"):
         vilt_config_from(a_vilt().state_dict())
     state = a_clip().state_dict()
-    with pytest.raises(ValueError, match="an image tower 80 wide, .*: give vision_heads"):
+    with pytest.raises(ValueError, match="a vision tower 80 wide, .*: give vision_heads"):
         clip_config_from(state)
     with pytest.raises(ValueError, match="a text tower 42 wide, .*: give text_heads"):
         clip_config_from(state, vision_heads=2)

@@ -97,7 +97,7 @@ class Temperature(nn.Module):
 # - CLIPOutput(image_embeddings: Tensor, text_embeddings: Tensor, scale: Tensor)
 #     What a CLIP says of a batch of images and a batch of texts.
 # - CLIPVision(config: ViTConfig)
-#     CLIP's image tower: a ViT with a norm before its blocks, read off the CLS token.
+#     CLIP's vision tower: a ViT with a norm before its blocks, read off the CLS token.
 # - TextTransformer(config: TextConfig)
 #     Token and position embeddings, causal pre-norm blocks, a last norm.
 # - pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor
@@ -122,7 +122,7 @@ class CLIP(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns unit vectors (B, E)."""
-        raise NotImplementedError("clip.CLIP: image tower, its projection, unit length: (B, E)")
+        raise NotImplementedError("clip.CLIP: vision tower, its projection, unit length: (B, E)")
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """tokens: int64 (B, T), each text with its end token. Returns unit vectors (B, E)."""

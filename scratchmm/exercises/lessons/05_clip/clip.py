@@ -24,7 +24,7 @@ exercise = Exercise(
     section="Two towers",
     needs=("clip.Temperature",),
     methods={
-        "encode_image": "image tower, its projection, unit length: (B, E)",
+        "encode_image": "vision tower, its projection, unit length: (B, E)",
         "encode_text": "text tower, the vector at the end token, its projection, unit length: (B, E)",
         "forward": "a CLIPOutput of the two embeddings and the scale",
     },
@@ -109,7 +109,7 @@ def unit_length(clip_class, case):
         case.equal(lengths, torch.ones(3), f"lengths in {encode.__name__}")
 
 
-@exercise.holds("encode_image is the image tower, the projection, unit length")
+@exercise.holds("encode_image is the vision tower, the projection, unit length")
 def image_numbers(clip_class, case):
     clip, images = small(case, clip_class), some_images(case)
     case.equal(case.call(clip.encode_image, images), image_oracle(clip, images))

@@ -176,7 +176,7 @@ exercise.edit(
 exercise.edit(
     "image-tower-frozen",
     ("pooled = self.vision(images)", "pooled = self.vision(images).detach()"),
-    story="no gradient reaches the image tower",
+    story="no gradient reaches the vision tower",
     advice="both towers learn from nothing: no detach(), no no_grad",
     convention=True,
 )
