@@ -82,9 +82,11 @@ def is_dimension(node: ast.expr, words: bool) -> bool:
 
 def find_comments(source: str, name: str) -> tuple[list[Comment], list[str]]:
     """The shape comments of a file, and complaints about those that belong to no statement."""
-    ends = {}
-    for node in ast.walk(ast.parse(source)):
-        bare = isinstance(node, ast.AnnAssign) and node.value is None
+    ends, tree = {}, ast.parse(source)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    fields = [part for node in classes for part in node.body if isinstance(part, ast.AnnAssign)]
+    for node in ast.walk(tree):
+        bare = node in fields or isinstance(node, ast.AnnAssign) and node.value is None
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Return | ast.Expr):
             ends[node.end_lineno] = None if bare else node
     comments, complaints = [], []
