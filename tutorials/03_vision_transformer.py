@@ -1,14 +1,16 @@
 """Lesson 03, vision transformer: an image is a sentence whose words are patches.
 
-Question: a transformer reads a row of tokens. An image is no row. What must be done to it so that
-the transformer of lesson 02 can see, and what does it learn about space that nobody told it?
+Question: a transformer's input is a sequence of tokens. An image is no sequence. What must be done
+so that the transformer of lesson 02 can encode it, and what does it learn about space from data
+alone?
 
-Time: about 2 minutes on two cores (`--quick`: about 10 s). Images go to
+Time: about 2 minutes on two cores (`--quick`: about 10 s). Figures go to
 runs/03_vision_transformer/ (`--quick`: to runs/03_vision_transformer_quick/).
 On handwritten digits: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
 Read beside it: scratchmm/layers/embeddings.py, then scratchmm/vision/vit.py.
-Exercises: embeddings.patchify, embeddings.PatchEmbedding, vit.ViTEmbeddings, rollout.attention_rollout,
-embeddings.resize_positions (`python -m scratchmm learn check embeddings.patchify`).
+Exercises: embeddings.patchify, embeddings.PatchEmbedding, vit.ViTEmbeddings,
+rollout.attention_rollout, embeddings.resize_positions
+(`python -m scratchmm learn check embeddings.patchify`).
 Papers: An Image is Worth 16x16 Words (arXiv 2010.11929); Quantifying Attention Flow in Transformers
 (arXiv 2005.00928), section 3.
 """
@@ -17,8 +19,8 @@ Papers: An Image is Worth 16x16 Words (arXiv 2010.11929); Quantifying Attention 
 # # The vision transformer
 #
 # By the end you can say what a patch token is made of, why there is a token that belongs to no
-# patch, what is lost without positions (you will measure it), how to see where a transformer
-# looks, and how a model trained on small images reads larger ones.
+# patch, what is lost without positions (you will measure it), how to show what a transformer
+# attends to, and how a model trained on small images encodes larger ones.
 
 # %%
 import copy
@@ -59,10 +61,10 @@ torch.set_num_threads(1)  # for a model this small a second core is more trouble
 # %% [markdown]
 # ## The images
 #
-# By default things from the generated world, 32 x 32 pixels, in colour. The question is **what and
+# By default things from the generated world, 32 x 32 pixels, in colour. The label is **what and
 # where**: which of eight shapes, in which quarter of the image. That makes 32 classes. Twelve
-# combinations of colour and shape never occur in training: there is no purple star. With
-# `--data mnist`: handwritten digits, 28 x 28 pixels, one channel of grey, and the question is what.
+# combinations of colour and shape are held out of training: there is no purple star. With `--data
+# mnist`: handwritten digits, 28 x 28 pixels, one channel of grey, and the label is the digit.
 
 
 # %%
@@ -96,13 +98,13 @@ if quick:
 
 # %%
 examples, words = held_out[:16], [names[label] for label in answers[:16].tolist()]
-print(f"{len(images):,} images {tuple(images.shape[1:])} to learn from, {len(names)} classes")
+print(f"{len(images):,} images {tuple(images.shape[1:])} to train on, {len(names)} classes")
 print("figure:", plots.image_grid(examples, words, out / "images.png"))
 
 # %% [markdown]
 # ## Cut the image
 #
-# Lesson 01 ended with a price: every token looks at every token, so n tokens cost n times n
+# Lesson 01 ended with a price: every token attends to every token, so n tokens cost n times n
 # weights. A photo of 224 x 224 pixels has 50,176. **Guess before you run:** how many weights would
 # one head need if every pixel were a token? And with patches of 16 x 16?
 
@@ -124,7 +126,7 @@ print(f"{tuple(examples.shape)} -> {tuple(patches.shape)}")
 
 
 def joined(patches):
-    """The way back, (B, N, C p p) to (B, C, height, width): nothing got lost."""
+    """The inverse, (B, N, C p p) to (B, C, height, width): nothing got lost."""
     return rearrange(patches, "b (h w) (c p q) -> b c (h p) (w q)", h=side, p=patch, q=patch)
 
 
@@ -158,21 +160,20 @@ show(axes[0], examples[0], f"a {words[0]}")
 show(axes[1], spread(cut, side), f"{side} x {side} patches of {patch} x {patch} pixels")
 save(figure, "cut.png")
 figure, axis = plt.subplots(figsize=(10, 1.2), layout="tight")
-show(axis, spread(cut, len(cut)), "what the transformer reads: a row of patches")
+show(axis, spread(cut, len(cut)), "the transformer's input: a sequence of patches")
 save(figure, "row.png")
 
 # %% [markdown]
-# Try to name a shape from the second image alone. The row is all that is handed on: which patch
-# was above which is no longer in it.
+# Try to name a shape from the second figure alone. The sequence is all that is handed on: which
+# patch was above which is no longer in it.
 #
 # Your turn: `learn check embeddings.patchify`.
 
 # %% [markdown]
 # ## A patch becomes a token
 #
-# One Linear layer, the same for every patch, turns C p p numbers into a token of width D. It is
-# where colours, edges and corners are found. (A convolution whose stride is its size does the
-# same.)
+# One Linear layer, the same for every patch, maps C p p numbers to a token of width D. It is where
+# colours, edges and corners are found. (A convolution whose stride is its size does the same.)
 #
 # **Guess before you run:** we paint over one patch. How many tokens change? And how many have
 # changed after one transformer block?
@@ -212,7 +213,7 @@ for axis, change, name in zip(axes[2:], moved, ("after the embedding", "after on
 save(figure, "one_patch.png")
 
 # %% [markdown]
-# The embedding sees each patch alone; attention lets everybody know. A convolutional network would
+# The embedding maps each patch alone; attention connects all of them. A convolutional network would
 # need several layers until a change reaches the far corner. Here it takes one.
 #
 # Your turn: `learn check embeddings.PatchEmbedding`.
@@ -220,13 +221,13 @@ save(figure, "one_patch.png")
 # %% [markdown]
 # ## CLS and positions
 #
-# Two things are missing. Attention reads a **set** (lesson 01), so each token gets a **position**
-# added: a vector learned for its place. And somebody must give the answer. Which patch should it
-# be? None: a learned token that stands before them, **CLS**, belongs to no patch, gathers what it
-# needs through attention, and is read at the end.
+# Two things are missing. Attention is over a **set** (lesson 01), so each token gets a **position**
+# added: a vector learned for its place. And the prediction must come from one of the outputs. Which
+# patch should it be? None: a learned token that stands before them, **CLS**, belongs to no patch,
+# attends to all of them in every layer, and its output goes to the classifier.
 #
-# **Guess before you run:** we shuffle the patches of an image. Does CLS notice, with positions?
-# Without?
+# **Guess before you run:** we shuffle the patches of an image. Does the output at CLS change, with
+# positions? Without?
 
 
 # %%
@@ -244,10 +245,10 @@ torch.nn.init.zeros_(without.encoder.embeddings.positions).requires_grad_(False)
 for name, model in (("with positions", untrained), ("without", without)):
     with torch.no_grad():
         change = (model(shuffled(examples)) - model(examples)).abs().max()
-    print(f"{name:15} the answer changes by {change:.1e}")
+    print(f"{name:15} the logits change by {change:.1e}")
 
 # %% [markdown]
-# Without positions, to the last digits of rounding, nothing: the model sees a bag of patches. It
+# Without positions, to the last digits of rounding, nothing: the model has a bag of patches. It
 # could tell a red thing from a blue one. Could it tell a star from a cross? We'll see in a moment.
 #
 # Your turn: `learn check vit.ViTEmbeddings`.
@@ -255,13 +256,14 @@ for name, model in (("with positions", untrained), ("without", without)):
 # %% [markdown]
 # ## Training
 #
-# Nothing new: images brought to mean 0 and deviation 1, cross-entropy on the logits that are
-# read off CLS, `training.fit`. Digits are moved by up to two pixels, another way each time, so that
-# none can be learned by heart (things are not: they might move to another quarter). We train two
-# models, with positions and without, and let positions begin at a tenth of their usual size, so
-# that what training writes into them can be seen afterwards.
+# Nothing new: images normalised to mean 0 and deviation 1, cross-entropy on the logits at CLS,
+# `training.fit`. Digits are shifted by up to two pixels, another way each time, so that none can be
+# memorised (things are not: they might move to another quarter). We train two models, with
+# positions and without, and let positions begin at a tenth of their usual size, so that what they
+# learn can be seen afterwards.
 #
-# **Guess before you run:** the model without positions can't say *where*. Can it say *what*?
+# **Guess before you run:** the model without positions can't predict *where*. Can it predict
+# *what*?
 
 # %%
 mean, deviation = images.mean((0, 2, 3), keepdim=True), images.std((0, 2, 3), keepdim=True)
@@ -282,7 +284,7 @@ def loss(model, batch):
 # %%
 @torch.no_grad()
 def guesses(model, images):
-    """The class that the model finds most likely, (B)."""
+    """The most likely class of each image, (B)."""
     model.eval()
     parts = [model((part - mean) / deviation).argmax(-1) for part in images.split(500)]
     return torch.cat(parts)
@@ -321,43 +323,43 @@ axis.legend(frameon=False)
 save(figure, "loss.png")
 
 # %% [markdown]
-# Both learn, one stops early: something in the question is out of reach of a bag. Which part of it,
-# we measure below.
+# Both learn, one stops early: part of the label is out of reach of a bag of patches. Which part, we
+# measure below.
+# ## Held-out combinations
 #
-# ## Never seen together
-#
-# (In the world.) A model could learn each combination of colour and shape by heart. The twelve that
-# were held out tell: no purple star was in training, but purple things were, and stars.
+# (In the world.) A model could memorise each combination of colour and shape. The twelve that
+# were held out show whether it did: no purple star was in training, but purple things were, and
+# stars.
 
 # %%
 if world:
     strange, strange_answers = draw_things(2000, unseen, seed=3)
     unseen_reached = accuracy(model, strange, strange_answers)
-    print(f"right on combinations never seen in training: {unseen_reached:.2%}")
+    print(f"right on held-out combinations: {unseen_reached:.2%}")
 
 # %% [markdown]
-# In our run 99 of 100 were right among the combinations it knew, and 92 among those that it did
-# not: it has mostly learned what a star is, and a little that purple things are no stars. Look at
-# its mistakes before you go on: would you have known?
+# In our run 99 of 100 were right among the combinations of the training set, and 92 among those
+# held out: it has mostly learned what a star is, and a little that purple things are no stars. Look
+# at its mistakes before you go on: would you have got them right?
 
 # %%
 found = guesses(model, held_out)
 wrong = (found != answers).nonzero()[:16, 0]
 if len(wrong):
-    titles = [f"said: {names[found[i]]}" for i in wrong.tolist()]
+    titles = [f"predicted: {names[found[i]]}" for i in wrong.tolist()]
     print("figure:", plots.image_grid(held_out[wrong], titles, out / "mistakes.png"))
 
 # %% [markdown]
-# ## What positions know
+# ## What positions learn
 #
-# Positions began as random vectors: nobody said which patches are neighbours. **Guess before you
+# Positions began as random vectors: nothing tells which patches are neighbours. **Guess before you
 # run:** take the learned position of one patch and compare it with all others (cosine). Which are
-# alike?
+# similar?
 
 
 # %%
 def similarities(positions):
-    """For each patch, how alike its position is to all others': (rows, columns, rows, columns)."""
+    """Cosines of each patch's position with all others: (rows, columns, rows, columns)."""
     unit = F.normalize(positions - positions.mean(0), dim=-1)
     return (unit @ unit.T).unflatten(1, (side, side)).unflatten(0, (side, side))
 
@@ -374,19 +376,20 @@ figure.colorbar(shown, ax=axes, shrink=0.8, label="similarity of two positions")
 save(figure, "positions.png")
 
 # %% [markdown]
-# Each small square belongs to one patch, and shows how alike its position is to all others' (the
-# darkest cell is the patch itself). Before, every position is like itself only. After, neighbours
-# are alike and the opposite side is blue. The model was shown no distance, no row, no column: it
-# found out which places matter in the same way, and in the world that goes by quarters. Patches at
-# which there is seldom anything to see have learned little: the corners, and the border for digits.
+# Each small square belongs to one patch, and shows the similarity of its position to all others
+# (the darkest cell is the patch itself). Before, every position is similar to itself only. After,
+# neighbours are similar and the opposite side is blue. No distance, no row, no column was in the
+# input: places that matter in the same way got similar vectors, and in the world that goes by
+# quarters. Patches that seldom show anything have learned little: the corners, and the border for
+# digits.
 
 # %% [markdown]
-# ## Where CLS looks
+# ## What CLS attends to
 #
-# `watch_attention` hands out the weights of every layer. Row 0 is what CLS looks at. But in
+# `watch_attention` returns the weights of every layer. Row 0 is what CLS attends to. But in
 # the second layer a token is no longer its patch: it is a mixture already. **Rollout** multiplies
-# the layers (each averaged over its heads, and half of it identity, for the residual), and so says
-# of which patches CLS is made in the end.
+# the layers (each averaged over its heads, and half of it identity, for the residual), and so
+# estimates how much of each patch is in CLS in the end.
 
 # %%
 with torch.no_grad(), watch_attention() as layers:
@@ -412,13 +415,13 @@ for column in range(8):
         show(axes[row, column], smooth, vmin=0, vmax=1, cmap="inferno", alpha=0.65)
 for row, name in enumerate(("image", *maps)):
     axes[row, 0].set_ylabel(name)
-save(figure, "looks.png")
+save(figure, "attention.png")
 
 # %% [markdown]
-# Nobody said where the thing is either; outlines and ends draw more attention than plain middles.
-# The layers look at different patches, so one layer's image is not "the" explanation. Rollout
-# brings them together, and is paler: half of every token stays what it was, layer by layer. It is
-# a way to look, and no proof of what decided.
+# No label says which patches the thing covers; outlines and ends get more weight than plain
+# middles. The layers attend to different patches, so one layer's map is not "the" explanation.
+# Rollout brings them together, and is paler: half of every token stays what it was, layer by layer.
+# It is a visualisation, and no proof of what decided.
 #
 # Your turn: `learn check rollout.attention_rollout`.
 
@@ -469,29 +472,30 @@ save(figure, "shuffled.png")
 # away; digits, which are made of the same few strokes, lose more. *Where* is gone. That it is above
 # guessing is a finding too: how the grid of patches cuts a thing still hints at where it lies.
 #
-# The model with positions believes them: it reads a shuffled image as an image that looks so.
+# The model with positions relies on them: it takes a shuffled image for an image that looks so.
 #
 # ## Another image size
 #
-# Nothing in a transformer asks for a fixed number of tokens; only the positions were learned for
-# one grid. `resize_positions` takes each of their D numbers for a small image and stretches it.
+# Nothing in a transformer requires a fixed number of tokens; only the positions were learned for
+# one grid. `resize_positions` treats each of their D numbers as a small image and interpolates it.
 
 # %%
 larger = side * 3 // 2
-stretched = resize_positions(positions, (side, side), (larger, larger))  # (new N, D)
+interpolated = resize_positions(positions, (side, side), (larger, larger))  # (new N, D)
 figure, axes = plt.subplots(2, 6, figsize=(9, 3.4), layout="tight")
 strongest = positions.var(0).argsort(descending=True)[:6]
 for column, which in enumerate(strongest.tolist()):
-    for row, (vectors, size) in enumerate(((positions, side), (stretched, larger))):
+    for row, (vectors, size) in enumerate(((positions, side), (interpolated, larger))):
         show(axes[row, column], vectors[:, which].view(size, size), cmap="RdBu_r")
     axes[0, column].set_title(f"number {which}")
 axes[0, 0].set_ylabel(f"{side} x {side}")
 axes[1, 0].set_ylabel(f"{larger} x {larger}")
-save(figure, "stretched.png")
+save(figure, "interpolated.png")
 
 # %% [markdown]
 # **Guess before you run:** the same weights on images of other sizes. How fast does it get worse?
-# And if positions are not stretched, but simply start in the corner and go on as far as they reach?
+# And if positions are not interpolated, but simply start in the corner and go on as far as they
+# reach?
 
 
 # %%
@@ -509,11 +513,11 @@ def cornered(count):
 
 # %%
 counts = range(side - 1, side * 3 // 2 + 1)
-lines = {"stretched": [], "from the corner": []}
+lines = {"interpolated": [], "from the corner": []}
 for count in counts:
     size = count * patch
     resized = F.interpolate(held_out[:1000], (size, size), mode="bicubic", antialias=True)
-    lines["stretched"].append(accuracy(model, resized, answers[:1000]))
+    lines["interpolated"].append(accuracy(model, resized, answers[:1000]))
     lines["from the corner"].append(accuracy(cornered(count), resized, answers[:1000]))
 figure, axis = plt.subplots(figsize=(5.6, 3), layout="tight")
 for (name, values), color in zip(lines.items(), plots.LINES):
@@ -524,9 +528,9 @@ axis.legend(frameon=False, title="positions")
 save(figure, "sizes.png")
 
 # %% [markdown]
-# Stretched positions keep their meaning: the upper left stays the upper left. Positions that start
-# in the corner call the middle "far right". Still the accuracy falls, for another reason: things
-# are larger than any the model has seen, so each patch shows less of them. That is learned quickly.
+# Interpolated positions keep their meaning: the upper left stays the upper left. Positions that
+# start in the corner mark the middle as "far right". Still the accuracy falls, for another reason:
+# things are larger than any in training, so each patch shows less of them. That is learned quickly.
 #
 # **Guess before you run:** how many steps at the new size bring it back?
 
@@ -559,9 +563,9 @@ print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:10
 # The linear map of patches is the **patch embedding**; CLS is the **class token**. What a
 # convolutional network is given and a ViT must learn (neighbouring pixels belong together; a thing
 # moved is the same thing: locality and **translation equivariance**) is its **inductive bias**:
-# with little data the bias wins, with much data the ViT does. Combinations never seen together
-# test **compositional generalisation**. Where it looks: **attention rollout**. A linear classifier
-# on frozen features is a **linear probe**. Training images that are known by heart:
+# with little data the bias wins, with much data the ViT does. Held-out combinations test
+# **compositional generalisation**. Attention over all layers together: **attention rollout**. A
+# linear classifier on frozen features is a **linear probe**. Training images that are memorised:
 # **overfitting**.
 #
 # **Left out here:** Pre-training on millions of images and fine-tuning, DeiT's distillation and
@@ -587,8 +591,8 @@ print(f"{size} pixels, {more} steps later: {accuracy(tuned, resized, answers[:10
 # %% [markdown]
 # ## What was reached
 #
-# Two lines of code separate an image from a sentence: cut it, project the pieces. What is above and
-# what is beside was learned. Lesson 05 puts this tower beside one that reads words.
+# Two lines of code separate an image from a sentence: cut it, project the patches. What is above
+# and what is beside was learned. Lesson 05 puts this image encoder beside a text encoder.
 
 # %%
 if world:

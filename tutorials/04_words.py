@@ -1,9 +1,9 @@
 """Lesson 04, words: byte-pair encoding and the text transformer.
 
-Question: how does a sentence become numbers that a model can read, and at which of its tokens does
-the meaning of the whole sentence stand?
+Question: how does a sentence become numbers that a model can encode, and which of its tokens
+represents the whole sentence?
 
-Time: under a minute on two cores (`--quick`: about 10 s). Images go to runs/04_words/
+Time: under a minute on two cores (`--quick`: about 10 s). Figures go to runs/04_words/
 (`--quick`: to runs/04_words_quick/).
 Read beside it: scratchmm/language/bpe.py, then scratchmm/language/text_transformer.py.
 Exercises: bpe.train_merges, bpe.merge_word, bpe.decode, bpe.pad_batch,
@@ -16,10 +16,10 @@ Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020),
 # # Words: byte-pair encoding and the text transformer
 #
 # An image is numbers from the start. A sentence is not. This lesson cuts sentences into tokens,
-# learns the cuts from data, and trains a small transformer that reads them: CLIP's other half
-# (lesson 05 has the whole).
-# By the end you can say why `red` and ` red` are two tokens, what a merge is worth, why padding
-# needs no mask here, and why CLIP looks at the last token and not at the first.
+# learns the cuts from data, and trains a small transformer that encodes them: CLIP's other half
+# (lesson 05 has the whole). By the end you can say why `red` and ` red` are two tokens, what a
+# merge is worth, why padding needs no mask here, and why CLIP pools the last token and not the
+# first.
 
 # %%
 from dataclasses import replace
@@ -52,13 +52,14 @@ rng = np.random.default_rng(options.seed)
 torch.manual_seed(options.seed)
 
 # %% [markdown]
-# ## 1. What does the computer see?
+# ## 1. Bytes
 #
 # **Question.** How many different bytes does a text need, in any language, with any emoji? And how
 # many characters does Unicode have?
 #
-# **Answer.** 256, and about 150,000. So we begin with bytes: no character is ever unknown. The
-# published vocabularies write each byte as one printable character; a space becomes `Ġ`.
+# **Answer.** 256, and about 150,000. So we begin with bytes: no character is ever out of
+# vocabulary. The published vocabularies write each byte as one printable character; a space becomes
+# `Ġ`.
 
 # %%
 for text in ("red", " red", "né", "星", "🌟"):
@@ -66,11 +67,11 @@ for text in ("red", " red", "né", "星", "🌟"):
 print("a space is written", byte_to_symbol()[ord(" ")])
 
 # %% [markdown]
-# Bytes alone make sentences long. Whole words would be short, but then `starry` is unknown. The
-# answer in between is to *learn* which runs of bytes deserve a token of their own.
+# Bytes alone make sentences long. Whole words would be short, but then `starry` is out of
+# vocabulary. The way in between is to *learn* which runs of bytes deserve a token of their own.
 #
 # First a text is cut into words, and tokens never cross a cut. GPT-2 leaves the space on the word
-# that follows it, so nothing is lost. CLIP lower-cases, forgets spaces and marks each word's end.
+# that follows it, so nothing is lost. CLIP lower-cases, drops spaces and marks each word's end.
 
 # %%
 text = "The RED star isn't 12 blue stars!"
@@ -99,16 +100,16 @@ print("merges:", train_merges(words, 3))
 #
 # ## 3. Learn the tokens of our world
 #
-# Sentences about two things, with one fact to read from each: *what lies left, or on top?* The
-# words `red ring above blue star` say something else in another order. Some combinations of colour
-# and shape are never the answer in training: no sentence of it mentions a purple star.
+# Sentences about two things, with one label for each: *what lies left, or on top?* The words `red
+# ring above blue star` mean something else in another order. Some combinations of colour and shape
+# are held out: no sentence of the training set mentions a purple star.
 
 # %%
 seen, unseen = split_combinations(options.seed)
 
 
 def first_thing(scene):
-    """The thing on the left or on top, or None where that could be argued about."""
+    """The thing on the left or on top, or None where the two are too close to tell."""
     side = relation(*scene.things)
     return None if side is None else scene.things[0 if side in ("left of", "above") else 1]
 
@@ -159,7 +160,7 @@ print(f"{len(tokenizer)} tokens: 256 bytes, {len(tokenizer.merges)} merges, star
 
 # %% [markdown]
 # **Question.** `triangle` has eight letters. Does it take seven merges to become one token, and do
-# they go from left to right? The image shows the word after each merge that touches it.
+# they go from left to right? The figure shows the word after each merge that touches it.
 
 
 # %%
@@ -206,7 +207,7 @@ def stages(word):
 
 
 rows, labels = stages(" triangle")
-draw_rows(rows, labels, out / "growing.png", "how ·triangle grows together")
+draw_rows(rows, labels, out / "growing.png", "the merges of ·triangle")
 
 # %% [markdown]
 # **Answer.** Eight, with the space, and not from left to right. What other words share comes first,
@@ -221,8 +222,8 @@ draw_rows(rows, labels, out / "growing.png", "how ·triangle grows together")
 print(merge_word("abc", {("b", "c"): 0, ("a", "b"): 1}))
 
 # %% [markdown]
-# **Answer.** `a bc`. Going from left to right would give `ab c`, other ids, and a published model
-# would read nonsense.
+# **Answer.** `a bc`. Going from left to right would give `ab c`, other ids, and the input of a
+# published model would be nonsense.
 #
 # ## 4. What is a larger vocabulary worth?
 #
@@ -259,8 +260,9 @@ finish(figure, axis, out / "tokens_per_character.png")
 
 # %% [markdown]
 # **Answer.** No. Our world's sentences shrink to a fifth, English by a tenth, and Japanese stays at
-# three bytes a character: a tokenizer is learned from data like everything else, and what it was
-# not shown is expensive. But nothing is lost, not even from a text unlike any it saw:
+# three bytes a character: a tokenizer is learned from data like everything else, and what was not
+# in its training text is expensive. But nothing is lost, not even from a text unlike any in
+# training:
 
 # %%
 strange = "naïve café 星 👩‍👩‍👧 \x00"
@@ -269,12 +271,11 @@ print(f"{len(strange)} characters, {len(ids)} tokens, back again: {tokenizer.dec
 print("token by token:", [decode([token], tokenizer.vocabulary) for token in ids[:6]])
 
 # %% [markdown]
-# Decoding joins the *bytes* of all tokens before it reads characters: half of an `ï` is no text.
+# Decoding joins the *bytes* of all tokens before it decodes characters: half of an `ï` is no text.
+# ## 5. A batch of tokens
 #
-# ## 5. A rectangle of tokens
-#
-# A batch is a rectangle, sentences are not. Each gets a start, an end, and padding behind. One that
-# is too long loses its last words but keeps its end token.
+# A batch is a rectangle, sentences differ in length. Each gets a start token, an end token, and
+# padding behind. One that is too long is truncated but keeps its end token.
 
 # %%
 length = 16
@@ -285,16 +286,16 @@ for row, mask in zip(tokens, real, strict=True):
 
 
 # %% [markdown]
-# ## 6. Who may look at whom?
+# ## 6. The causal mask
 #
-# CLIP's text transformer is causal: a token sees itself and what stands before it. **Question.** If
-# one token is exchanged, at which places can the output change? Think before you look at the
-# image: rows are the token exchanged, columns the place where we look.
+# CLIP's text transformer is causal: a token attends to itself and to those before it. **Question.**
+# If one token is exchanged, at which positions can the output change? Think before you look at the
+# figure: rows are the token exchanged, columns the position of the output.
 
 
 # %%
-class Reader(nn.Module):
-    """A text transformer, a way to make one vector of a sentence, and a linear head."""
+class SentenceClassifier(nn.Module):
+    """A text transformer, a pooling that makes one vector of a sentence, and a linear head."""
 
     def __init__(self, pool):
         super().__init__()
@@ -316,7 +317,7 @@ def at_start(text, tokens):
 
 
 def bag_of_words(text, tokens):
-    """No transformer at all: the sum of the token embeddings, blind to their order."""
+    """No transformer at all: the sum of the token embeddings, whatever their order."""
     return (text.tokens(tokens) * (tokens != tokenizer.pad).unsqueeze(-1)).sum(dim=1)
 
 
@@ -333,11 +334,11 @@ def influence(text, tokens):
 
 
 # %% [markdown]
-# ## 7. Train it: where does the meaning stand?
+# ## 7. Train it: which token to pool?
 #
-# One linear head reads colour and shape of the answer from one vector. Three readers differ only in
-# where that vector comes from: the end token, the start token, or the bag of words. **Question.**
-# Which of them can know what lies on top? What is the best the other two can do?
+# One linear head predicts colour and shape of the label from one vector. Three classifiers differ
+# only in where that vector comes from: the end token, the start token, or the bag of words.
+# **Question.** Which of them can predict what lies on top? What is the best the other two can do?
 
 
 # %%
@@ -348,26 +349,26 @@ def tensors(told):
     return tokens, colors, shapes
 
 
-def loss(reader, batch):
+def loss(classifier, batch):
     tokens, colors, shapes = batch
-    color, shape = reader(tokens).split([len(COLORS), len(SHAPES)], dim=1)
+    color, shape = classifier(tokens).split([len(COLORS), len(SHAPES)], dim=1)
     return F.cross_entropy(color, colors) + F.cross_entropy(shape, shapes)
 
 
 # %%
 @torch.no_grad()
-def accuracy(reader, told):
+def accuracy(classifier, told):
     """The share of sentences whose colour and shape are both right."""
     tokens, colors, shapes = tensors(told)
-    color, shape = reader.eval()(tokens).split([len(COLORS), len(SHAPES)], dim=1)
+    color, shape = classifier.eval()(tokens).split([len(COLORS), len(SHAPES)], dim=1)
     right = (color.argmax(dim=1) == colors) & (shape.argmax(dim=1) == shapes)
     return right.float().mean().item()
 
 
 # %%
 data, indices = tensors(train), shuffled_batches(size, 128, options.seed)
-fresh = tell(1000)  # new sentences about combinations that training knows
-readers, reached = {}, {}
+fresh = tell(1000)  # new sentences about combinations of the training set
+classifiers, reached = {}, {}
 
 
 def batch_at(step):
@@ -378,34 +379,35 @@ def batch_at(step):
 settings = {"learning_rate": 3e-3, "seed": options.seed, "device": options.device}
 for pool in (at_end, at_start, bag_of_words):
     torch.manual_seed(options.seed)
-    readers[pool], name = Reader(pool), pool.__name__.replace("_", " ")
-    rows = fit(readers[pool], batch_at, loss, steps=steps, **settings)
-    readers[pool].cpu()  # all that follows is computed there
+    classifiers[pool], name = SentenceClassifier(pool), pool.__name__.replace("_", " ")
+    rows = fit(classifiers[pool], batch_at, loss, steps=steps, **settings)
+    classifiers[pool].cpu()  # all that follows is computed there
     if pool is at_end:
-        path = plots.curve(rows, out / "curve.png", heading="the reader at the end token")
+        path = plots.curve(rows, out / "curve.png", heading="the classifier at the end token")
         print("figure:", path)
-    reached[f"{name}, seen"] = accuracy(readers[pool], fresh)
-    reached[f"{name}, never seen"] = accuracy(readers[pool], held_out)
+    reached[f"{name}, seen"] = accuracy(classifiers[pool], fresh)
+    reached[f"{name}, held out"] = accuracy(classifiers[pool], held_out)
 
 # %%
 path = plots.bars(
-    reached, out / "readers.png", heading="colour and shape both right", label="share"
+    reached, out / "classifiers.png", heading="colour and shape both right", label="share"
 )
 print("figure:", path)
 for name, share in reached.items():
     print(f"{name:28} {share:.3f}")
 
 # %% [markdown]
-# **Answer.** Only the end token has read everything. The start token sees nothing but itself: one
-# answer for all sentences, right once in 52, and never for an answer that training did not have.
-# The bag of words knows both colours and both shapes and not which is whose: four choices, about
-# one in four, and fewer where the right one is new. The reader at the end answers for combinations
-# it never met: it has learned what a colour is apart from what a shape is.
+# **Answer.** Only the end token attends to the whole sentence. The start token attends to nothing
+# but itself: one prediction for all sentences, right once in 52, and never for a label that
+# training did not have. The bag of words holds both colours and both shapes and not which belongs
+# to which: four choices, about one in four, and fewer where the right one was held out. The
+# classifier at the end token is right on held-out combinations: it has learned what a colour is
+# apart from what a shape is.
 #
-# Now the image that was promised, from the trained reader.
+# Now the figure that was promised, from the trained classifier.
 
 # %%
-text = readers[at_end].text.eval()
+text = classifiers[at_end].text.eval()
 tokens, real = tokenizer.batch(["below a white heart is a small green ring"], length)
 tokens = tokens[:, : int(real.sum()) + 2]
 names = [shown(tokenizer.symbols[token]).strip("<|>") for token in tokens[0]]
@@ -418,9 +420,9 @@ print("largest change before the exchanged token:", moved[below].max().item())
 
 # %% [markdown]
 # **Answer.** Nothing moves to the left of an exchanged token: the lower triangle is exactly zero.
-# So padding, which stands to the right of the end token, cannot touch it: no mask is needed.
-#
-# ## 8. What does the end token look at?
+# So padding, which stands to the right of the end token, cannot change it: no padding mask is
+# needed.
+# ## 8. What does the end token attend to?
 #
 # **Question.** What lies on top in `below a white heart is a small green ring`? So which words must
 # the end token attend to?
@@ -431,26 +433,27 @@ with watch_attention() as seen_weights, torch.no_grad():
 end = int((tokens[0] == tokenizer.end).nonzero()[0, 0])
 rows = torch.cat([weights[0, :, end, : end + 1] for weights in seen_weights])
 heads = [f"block {block + 1}, head {head + 1}" for block in range(2) for head in range(4)]
-print("the last block looks most at", [names[place] for place in rows[4:].argmax(dim=1)])
+print("the last block attends most to", [names[place] for place in rows[4:].argmax(dim=1)])
 path, labels = out / "attention.png", ("", "attention of the end token")
 path = plots.similarity_matrix(rows, heads, names[: end + 1], path, labels=labels, limits=(0, 1))
 print("figure:", path)
 
 # %% [markdown]
-# **Answer.** The white heart lies on top. Yet in the last block the end token hardly looks at `white`
-# or `heart`: it looks just behind them, as a rule at `is`. That token has read both words in the
-# first block and, being an `is`, knows that what stood before it was the place and not the subject.
-# The image above agrees: exchange `white` or `heart`, and everything from `is` on moves. After one
-# block a token is no longer its word; it is what has been gathered there.
+# **Answer.** The white heart lies on top. Yet in the last block the end token hardly attends to
+# `white` or `heart`: it attends to the tokens just behind them, as a rule to `is`. In the first
+# block that token attended to both words and, being an `is`, can mark what stood before it as the
+# place and not the subject. The figure above agrees: exchange `white` or `heart`, and everything
+# from `is` on moves. After one block a token no longer represents its word alone; it represents
+# what it has attended to.
 
 # %% [markdown]
 # ## In the field's words
 #
 # **Subword tokenization** by **byte-pair encoding** (BPE), here byte-level, so that there is no
 # **out-of-vocabulary** token. Tokens a character is the **compression rate** (its mean a word:
-# fertility). The text transformer is a **causal (decoder-style) encoder**; reading it at the end
-# token is **last-token pooling**, and a bag of words is **mean (sum) pooling** of embeddings.
-# Exchanging a token and looking for what moves is an **intervention** on the input.
+# fertility). The text transformer is a **causal (decoder-style) encoder**; taking its output at the
+# end token is **last-token pooling**, and a bag of words is **mean (sum) pooling** of embeddings.
+# Exchanging a token and measuring which outputs move is an **intervention** on the input.
 #
 # **Left out here:** WordPiece (lesson 09), unigram models (SentencePiece), the regular expression
 # that cuts text before merging, normalisation of Unicode, and what languages that were rare in the
@@ -474,11 +477,9 @@ print("figure:", path)
 # %% [markdown]
 # ## What we have
 #
-# A tokenizer learned from data, and a transformer whose last token holds the sentence. Lesson 05
-# puts this vector beside that of an image. Now write the parts yourself:
+# A tokenizer learned from data, and a transformer whose last token represents the sentence. Lesson
+# 05 puts this vector beside that of an image. Now write the parts yourself:
 # `python -m scratchmm learn check bpe.train_merges`.
 
 # %%
-report(
-    "colour and shape, never seen", reached["at end, never seen"], 0.95, unjudged=options.unjudged
-)
+report("colour and shape, held out", reached["at end, held out"], 0.95, unjudged=options.unjudged)

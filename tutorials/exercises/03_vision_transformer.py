@@ -109,7 +109,7 @@ class ViTEmbeddings(nn.Module):
 
 
 # rollout.attention_rollout: Attention rolled out through the layers. 15 minutes, difficulty 3 of 5.
-# In the lesson: "Where CLS looks". Comes after attention.attend.
+# In the lesson: "What CLS attends to". Comes after attention.attend.
 def attention_rollout(layers: list[Tensor]) -> Tensor:
     """How much of each input token arrives at each output token, through all layers: (B, L, L).
 

@@ -83,8 +83,8 @@ def decode(ids: Iterable[int], vocabulary: Sequence[bytes]) -> str:
     )
 
 
-# bpe.pad_batch: A rectangle of tokens. 15 minutes, difficulty 2 of 5. In the lesson: "5. A
-# rectangle of tokens". Comes after bpe.decode.
+# bpe.pad_batch: A rectangle of tokens. 15 minutes, difficulty 2 of 5. In the lesson: "5. A batch of
+# tokens". Comes after bpe.decode.
 def pad_batch(
     sequences: Sequence[Sequence[int]], length: int, *, start: int, end: int, pad: int
 ) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ def pad_batch(
 
 
 # text_transformer.pool_at_end: Read at the end. 10 minutes, difficulty 2 of 5. In the lesson: "7.
-# Train it: where does the meaning stand?". Comes after bpe.pad_batch.
+# Train it: which token to pool?". Comes after bpe.pad_batch.
 # Given:
 # - left_to_the_gpu(wrong: Tensor, sentence: str) -> bool
 #     Whether the GPU sees to it that nothing in wrong is True, so that Python asks for no number.

@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="mean over heads, half of it and half identity, multiplied with the last layer leftmost",
     minutes=15,
     difficulty=3,
-    section="Where CLS looks",
+    section="What CLS attends to",
     needs=("attention.attend",),
     hints=(
         "One layer, one head, two tokens, and each looks only at the other: [[0, 1], [1, 0]]. "

@@ -13,7 +13,7 @@ exercise = Exercise(
     goal="start, tokens, end, padding: int64 (B, length), and a mask, True on all but padding",
     minutes=15,
     difficulty=2,
-    section="5. A rectangle of tokens",
+    section="5. A batch of tokens",
     needs=("bpe.decode",),
     hints=(
         "Length 4, start 1, end 2, pad 0: [5] becomes [1, 5, 2, 0] with the mask T T T F, and "

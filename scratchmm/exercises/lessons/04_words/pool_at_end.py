@@ -16,7 +16,7 @@ exercise = Exercise(
     goal="the vector (B, D) at each text's first end token; ValueError for a text without one",
     minutes=10,
     difficulty=2,
-    section="7. Train it: where does the meaning stand?",
+    section="7. Train it: which token to pool?",
     needs=("bpe.pad_batch",),
     hints=(
         "Tokens [[7, 3, 9, 9]] with end token 9, and the vectors 0, 1, 2, 3: the answer is 2. Place "
