@@ -1,10 +1,10 @@
-"""Lesson 06, zero-shot and retrieval: what a trained CLIP can do without learning anything more.
+"""Lesson 06, zero-shot and retrieval: what a trained CLIP can do without further training.
 
-Question: how do sentences become a classifier and a search engine, and when may one believe the
-numbers that come out?
+Question: how do text embeddings become a classifier and a search engine, and when may one believe
+the numbers that come out?
 
 Time: about half a minute on two cores, and a minute and a half more if lesson 05 has left no model
-(`--quick`: about 15 s). Images go to runs/06_zero_shot_and_retrieval/
+(`--quick`: about 15 s). Figures go to runs/06_zero_shot_and_retrieval/
 (`--quick`: to runs/06_zero_shot_and_retrieval_quick/).
 Read beside it: scratchmm/contrastive/zero_shot.py, scratchmm/contrastive/retrieval.py, then
 scratchmm/metrics/recall.py.
@@ -17,12 +17,13 @@ sections 3.1 and 3.1.4 and table 13; On Calibration of Modern Neural Networks (a
 # %% [markdown]
 # # Zero-shot and retrieval
 #
-# Lesson 05 ended with two towers whose vectors can be compared. This lesson trains nothing more. It
-# makes a classifier of names, asks how sure that classifier may be, looks where it looks, searches
-# images by words and words by images, and counts what it found without fooling itself.
+# Lesson 05 ended with two encoders whose embeddings can be compared. This lesson trains nothing
+# more. It makes a classifier of class names, calibrates it, shows what it attends to, retrieves
+# images for texts and texts for images, and measures recall without fooling itself.
 #
 # By the end you can say why an ensemble of prompts beats most of its members, what the temperature
-# has to do with honesty, and how a model that knows nothing can get a recall of 100 per cent.
+# has to do with calibration, and how a model that has learned nothing can get a recall of 100 per
+# cent.
 
 # %%
 from pathlib import Path
@@ -74,7 +75,7 @@ def untrained():
 
 # %%
 def train():
-    """What lesson 05 does, without the words."""
+    """What lesson 05 does, without its text."""
     clip, batches = untrained()
     recipe = RECIPES["clip", "world"]
     settings = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
@@ -92,12 +93,12 @@ scale = clip.model.temperature().item()
 print(f"{'from ' + str(options.model) if there else 'trained now'}, scale {scale:.1f}")
 
 # %% [markdown]
-# New images, of combinations that it was trained on (seen) and of those it never met (unseen).
+# New images, of combinations that are in its training set (seen) and of those held out (unseen).
 
 
 # %%
 class Gallery:
-    """Scenes with their images, a sentence each, and which of all 64 names is right."""
+    """Scenes with their images, a caption each, and which of all 64 class names is right."""
 
     def __init__(self, count, only):
         self.scenes = [sample_scene(rng, combinations=only) for _ in range(count)]
@@ -112,20 +113,20 @@ names = [" ".join(pair) for pair in combinations()]
 seen, unseen = (Gallery(400 if options.quick else 1000, only) for only in split_combinations())
 
 # %% [markdown]
-# ## A classifier made of words
+# ## A classifier made of text embeddings
 #
-# Put each of the 64 names into a sentence, and take the sentences' vectors as the rows of a
-# classifier. No image is needed to make it.
+# Put each of the 64 class names into a sentence, the prompt, and take the prompts' embeddings as
+# the rows of a classifier. No image is needed to make it.
 #
-# **Question.** Which sentence is best? The model was trained on `a red star`, `the star is red`,
-# `a star in red`, `there is a red star`; never on the bare `red star`, and never on a `photo`. And
-# what will the mean of five of them be worth, if two of the five say something about the size that
-# is false half of the time?
+# **Question.** Which prompt is best? The model was trained on `a red star`, `the star is red`, `a
+# star in red`, `there is a red star`; never on the bare `red star`, and never on a `photo`. And
+# what will the mean of five of them be worth, if two of the five name a size that is false half of
+# the time?
 
 
 # %%
 def accuracy(gallery, templates):
-    """How often the nearest name is the right one."""
+    """How often the nearest class name is the right one."""
     classes = class_embeddings(clip.embed_texts, names, templates)
     return ((gallery.vectors @ classes.T).argmax(dim=1) == gallery.labels).float().mean().item()
 
@@ -151,10 +152,10 @@ axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 print("figure:", plots.save(figure, out / "prompts.png"))
 
 # %% [markdown]
-# **Answer.** Sentences like those of the training are best. The bare name and the `photo`, which this
-# model has never read, lose nearly everything: a prompt has to speak the language of the captions.
-# The mean of the five is about as good as the best of them, although two of them are false half of
-# the time: mistakes that point in different directions cancel. One need not know which is best.
+# **Answer.** Prompts like the captions of the training set are best. The bare name and the `photo`,
+# which were not in it, lose nearly everything: a prompt has to be worded like the captions. The
+# mean of the five is about as good as the best of them, although two of them are false half of the
+# time: errors that point in different directions cancel. One need not find out which is best.
 #
 # Why is the mean made unit length again? Prompts that disagree have a short mean, and a short
 # vector would lose every comparison:
@@ -167,21 +168,21 @@ print(f"lengths of the 64 means: {lengths.min():.2f} to {lengths.max():.2f}")
 # %% [markdown]
 # ## From similarity to probability
 #
-# Cosines become probabilities by a softmax, and the scale decides how sure they sound. The order of
-# the names does not change, so neither does the accuracy. **Question.** Of all answers given with a
-# probability of 0.9, how many should be right? Is the scale that training found an honest one?
+# Cosines become probabilities by a softmax, and the scale decides how confident they are. The order
+# of the names does not change, so neither does the accuracy. **Question.** Of all predictions with
+# a probability of 0.9, how many should be right? Is the scale that training found well calibrated?
 
 # %%
 classes = class_embeddings(clip.embed_texts, names, ensemble)
 for trial in (1.0, scale, 100.0):
     best = zero_shot(unseen.vectors, classes, trial).max(dim=1).values
-    print(f"scale {trial:5.1f}: mean probability of the answer given {best.mean():.3f}")
-print(f"right in truth: {accuracy(unseen, ensemble):.3f}")
+    print(f"scale {trial:5.1f}: mean probability of the prediction {best.mean():.3f}")
+print(f"accuracy: {accuracy(unseen, ensemble):.3f}")
 
 
 # %%
 def miscalibration(gallery, scale, bins=10):
-    """Mean distance between how sure the answers are and how often they are right."""
+    """Mean distance between confidence and accuracy, over bins of confidence."""
     sure, guess = zero_shot(gallery.vectors, classes, scale).max(dim=1)
     right = (guess == gallery.labels).float()
     total = 0.0
@@ -192,8 +193,8 @@ def miscalibration(gallery, scale, bins=10):
 
 
 # %% [markdown]
-# A scale can be chosen afterwards, on images whose answers are known: the one with the smallest
-# log loss (that is temperature scaling). We choose on seen combinations, and look at unseen ones.
+# A scale can be chosen afterwards, on labelled images: the one with the smallest log loss (that is
+# temperature scaling). We choose on seen combinations, and test on unseen ones.
 
 # %%
 grid = torch.logspace(0, 2.3, 60).tolist()
@@ -212,21 +213,20 @@ for which, color in zip(errors, plots.LINES):
 for word, trial in (("learned", scale), ("chosen", chosen)):
     axis.axvline(trial, color=plots.QUIET, linestyle="--" if word == "learned" else ":", label=word)
 axis.set(
-    xscale="log", xlabel="scale", ylabel="calibration error", title="how honest is each scale?"
+    xscale="log", xlabel="scale", ylabel="calibration error", title="calibration of each scale"
 )
 axis.legend(frameon=False)
 print("figure:", plots.save(figure, out / "calibration.png"))
 
 # %% [markdown]
-# **Answer.** 9 in 10, if the numbers are honest. The learned scale was found for another question
-# (one sentence among 128, many of them near twins), and on seen combinations it is a little too
-# modest. The scale that was chosen there is better there, and too sure on unseen combinations: what
-# is new is harder, and the cosines do not say so.
+# **Answer.** 9 in 10, if they are calibrated. The learned scale was found for another task (one
+# caption among 128, many of them paraphrases), and on seen combinations it is a little
+# underconfident. The scale that was chosen there is better there, and overconfident on unseen
+# combinations: what is new is harder, and the cosines do not show it.
+# ## What does it attend to?
 #
-# ## Where does it look?
-#
-# **Question.** The thing fills a tenth of the image. Which patches will CLS read: the thing, its
-# edges, or the empty corners?
+# **Question.** The thing fills a tenth of the image. Which patches will CLS attend to: the thing,
+# its edges, or the empty corners?
 
 # %%
 first = {int(label): place for place, label in reversed(list(enumerate(unseen.labels)))}
@@ -239,26 +239,26 @@ path = plots.attention_overlay(unseen.images[eight], maps, out / "attention.png"
 print("figure:", path)
 
 # %% [markdown]
-# **Answer.** The thing, and where it is large, its edges: an edge is what tells a ring from a circle.
+# **Answer.** The thing, and where it is large, its edges: an edge is what tells a ring from a
+# circle.
+# ## Retrieval by text, and by image
 #
-# ## Search by words, and by images
-#
-# The same vectors answer two more questions: which of these images fits the sentence, and which
-# of these sentences fits the image? A sentence is right if it is *true* of the image.
+# The same embeddings do retrieval both ways: which of these images fits the caption, and which
+# of these captions fits the image? A caption is right if it is *true* of the image.
 
 # %%
 count = 500 if not options.quick else 200
 images, texts = unseen.vectors[:count], clip.embed_texts(unseen.texts[:count])
-similarity = images @ texts.T  # (images, sentences)
+similarity = images @ texts.T  # (images, captions)
 true = [set(wordings(scene)) for scene in unseen.scenes[:count]]
 relevant = torch.tensor([[text in said for text in unseen.texts[:count]] for said in true])
-print(f"a sentence is true of {relevant.float().sum(dim=0).mean():.1f} of {count} images")
+print(f"a caption is true of {relevant.float().sum(dim=0).mean():.1f} of {count} images")
 six = eight[:6]
 
 
 # %%
 def sheet(queries, answers, similarity, relevant, path):
-    """Six queries and their five best answers, framed by whether they are right."""
+    """Six queries and their five nearest results, framed by whether they are right."""
     found = similarity[six].topk(5, dim=1).indices
     shown = [[answers[j] for j in row] for row in found]
     right = [[bool(relevant[i, j]) for j in row] for i, row in zip(six, found, strict=True)]
@@ -267,16 +267,17 @@ def sheet(queries, answers, similarity, relevant, path):
 
 asked, shown = unseen.texts[:count], list(unseen.images[:count])
 six = [place for place in six if place < count]
-sheet(asked, shown, similarity.T, relevant.T, out / "images_for_sentences.png")
-sheet(shown, asked, similarity, relevant, out / "sentences_for_images.png")
+sheet(asked, shown, similarity.T, relevant.T, out / "images_for_captions.png")
+sheet(shown, asked, similarity, relevant, out / "captions_for_images.png")
 
 # %% [markdown]
-# ## Counting what was found
+# ## Recall at k
 #
-# Recall@k: in how many cases is a right answer among the first k? It looks like one line of code.
-# Here is that line: the rank is one plus the number of answers that are better than one's own.
+# Recall@k: for how many queries is a right result among the first k? It looks like one line of
+# code. Here is that line: the rank is one plus the number of results that are more similar than the
+# query's own pair.
 #
-# **Question.** What does it say of a model that finds everything alike?
+# **Question.** What does it give for a model whose similarities are all equal?
 
 
 # %%
@@ -284,9 +285,9 @@ def one_line(similarity, k):
     return ((similarity > similarity.diagonal()[:, None]).sum(dim=1) < k).float().mean().item()
 
 
-knows_nothing = torch.zeros(count, count)
+all_equal = torch.zeros(count, count)
 broken = torch.full((count, count), torch.nan)
-for which, matrix in (("trained", similarity), ("all alike", knows_nothing), ("nan", broken)):
+for which, matrix in (("trained", similarity), ("all alike", all_equal), ("nan", broken)):
     print(f"{which:10} one line: {one_line(matrix, 1):.3f}", end="   ")
     try:
         print(f"recall_at_k: {recall_at_k(matrix, 1):.3f}")
@@ -294,11 +295,11 @@ for which, matrix in (("trained", similarity), ("all alike", knows_nothing), ("n
         print(f"recall_at_k: {refused}")
 
 # %% [markdown]
-# **Answer.** 100 per cent: nothing is *better* than one's own. A collapsed model, whose vectors have
-# all become one, looks perfect, and so does one whose similarities are nan. `recall_at_k` counts
-# ties against the model, and refuses what is no number. That is the first trap.
+# **Answer.** 100 per cent: nothing is *more similar* than the own pair. A collapsed model, whose
+# embeddings have all become one, looks perfect, and so does one whose similarities are nan.
+# `recall_at_k` counts ties against the model, and refuses nan. That is the first trap.
 #
-# **Question.** Here is the second. The sheets above look good, with a true sentence first most of
+# **Question.** Here is the second. The sheets above look good, with a true caption first most of
 # the time. Why is the recall of the trained model so low? Only 12 combinations are in this gallery.
 
 # %%
@@ -310,21 +311,20 @@ for k in (1, 5, 10):
         recall_at_k(similarity, k, relevant),
         recall_at_k(similarity.T, k, relevant.T),
     ]
-print("            only its own pair counts      any true answer counts")
-print("            sentence     image          sentence     image")
+print("            only its own pair counts      any true caption counts")
+print("            caption      image          caption      image")
 for k, row in table.items():
     print(f"recall@{k:<4}", *(f"{value:10.3f}  " for value in row))
 
 # %% [markdown]
-# **Answer.** A sentence was said about one image and is true of dozens. Counting only its own pair
-# calls true answers wrong: near-duplicates in a gallery make the best of models look bad. Say what
-# is right before you count.
-#
+# **Answer.** A caption belongs to one image and is true of dozens. Counting only its own pair
+# counts true results as wrong: near-duplicates in a gallery make the best of models look bad.
+# Define what is relevant before you count.
 # ## Search in a gallery too large for one matrix
 #
 # 200 queries against 100,000 images are 20 million similarities, 80 megabytes, to find 1,000
-# answers. `top_k` reads the gallery in blocks, and the best so far compete with each block.
-# **Question.** Can an answer get lost on the way, one that would be in the first five of all?
+# results. `top_k` goes through the gallery in blocks, and the best so far compete with each block.
+# **Question.** Can a result get lost on the way, one that would be in the first five of all?
 
 # %%
 generator = torch.Generator().manual_seed(options.seed)
@@ -337,17 +337,16 @@ for block in (100, 4096, size):
     same = (found.indices == whole.indices).float().mean().item()
     held = 200 * (min(block, size) + 5) * 4 / 1e6
     print(
-        f"block {block:6}: {same:.1%} of the answers alike, {held:6.1f} MB of similarities at once"
+        f"block {block:6}: {same:.1%} of the results alike, {held:6.1f} MB of similarities at once"
     )
 
 # %% [markdown]
-# **Answer.** No. An answer that is thrown out was beaten by five others, and those can only be
-# beaten by better ones. The search is exact, whatever the block.
+# **Answer.** No. A result that is dropped was beaten by five others, and those can only be beaten
+# by better ones. The search is exact, whatever the block.
+# ## A query of an image and a word
 #
-# ## Ask with an image and a word
-#
-# Directions can be added. Take the image of a red thing, take away what `red` says and add what
-# `blue` says: is the nearest image the same shape in blue? **Question.** What would be found
+# Embeddings can be added. Take the embedding of an image of a red thing, subtract that of `red` and
+# add that of `blue`: is the nearest image the same shape in blue? **Question.** What would be found
 # without the words?
 
 # %%
@@ -384,19 +383,21 @@ path = plots.image_grid(everything.images[shown], titles, out / "composed.png", 
 print("figure:", path)
 
 # %% [markdown]
-# **Answer.** Without the words the image finds itself. With them the answer is nearly always right:
-# colour has become a direction of the space, which words and images share and along which a shape
-# can be moved. Nobody trained for that. (Half of the change is too little, twice of it too much.)
+# **Answer.** Without the words the nearest image is the query itself. With them the nearest image
+# is nearly always right: colour has become a direction of the space, which texts and images share
+# and along which a shape can be moved. No loss asked for that. (Half of the change is too little,
+# twice of it too much.)
 
 # %% [markdown]
 # ## In the field's words
 #
-# The classifier made of sentences is a **zero-shot classifier**, several prompts are a **prompt
-# ensemble**. A scale chosen afterwards is **temperature scaling**; whether 0.9 means nine in ten
-# is **calibration**, and its mean gap the **expected calibration error** (ECE). New combinations
-# are a **distribution shift**. A model that finds all alike has undergone **representation
-# collapse**. The first k of a list: **recall@k**; search that is exact is **brute-force
-# nearest-neighbour search**. Adding and subtracting directions is **embedding arithmetic**.
+# The classifier made of prompts is a **zero-shot classifier**, several prompts are a **prompt
+# ensemble**. A scale chosen afterwards is **temperature scaling**; whether 0.9 means nine in ten is
+# **calibration**, and its mean gap the **expected calibration error** (ECE). Held-out combinations
+# are a **distribution shift**. A model whose embeddings are all equal has undergone
+# **representation collapse**. Relevant results among the first k: **recall@k**; search that is
+# exact is **brute-force nearest-neighbour search**. Adding and subtracting directions is
+# **embedding arithmetic**.
 #
 # **Left out here:** Approximate indices (inverted lists, HNSW, product quantisation), mean average
 # precision and nDCG, re-ranking by a cross-encoder, learned prompts (CoOp), and few-shot adapters.
@@ -409,8 +410,8 @@ print("figure:", path)
 #
 # For pen and paper; the answers are in [answers.md](answers.md).
 #
-# 1. A classifier is right 80 times in 100 and says 0.95 each time. Is it over- or under-confident,
-#    and does dividing its logits by 2 change its accuracy?
+# 1. A classifier is right 80 times in 100 and predicts 0.95 each time. Is it over- or
+#    underconfident, and does dividing its logits by 2 change its accuracy?
 #
 # 2. Recall@5 is 1.0 in a gallery of 5 images. What have you learned?
 #
@@ -425,4 +426,4 @@ print("figure:", path)
 # %%
 report("unseen accuracy", accuracy(unseen, ensemble), 0.85, unjudged=options.unjudged)
 both = min(recall_at_k(similarity, 5, relevant), recall_at_k(similarity.T, 5, relevant.T))
-report("recall@5 on unseen, the worse way", both, 0.85, unjudged=options.unjudged)
+report("recall@5 on unseen, the worse direction", both, 0.85, unjudged=options.unjudged)

@@ -45,7 +45,7 @@ def contrastive_loss(
 
 
 # test.contrastive_loss: Write the test of the contrastive loss. 30 minutes, difficulty 3 of 5. In
-# the lesson: "What a test of the loss must see". Comes after loss.contrastive_loss. Without
+# the lesson: "What a test of the loss must catch". Comes after loss.contrastive_loss. Without
 # scratchmm.contrastive.loss.contrastive_loss.
 def check_loss(candidate: Callable[..., Tensor]) -> None:
     """Raise AssertionError unless `candidate` is a right contrastive_loss.

@@ -25,7 +25,7 @@ from scratchmm.sentences import check_count
 
 
 # zero_shot.class_embeddings: A classifier made of sentences. 15 minutes, difficulty 2 of 5. In the
-# lesson: "A classifier made of words".
+# lesson: "A classifier made of text embeddings".
 def class_embeddings(
     encode_texts: Callable[[list[str]], Tensor],
     names: Sequence[str],
@@ -65,8 +65,7 @@ def zero_shot(image_embeddings: Tensor, classes: Tensor, scale: Tensor | float =
     )
 
 
-# recall.recall_at_k: Recall@k. 20 minutes, difficulty 3 of 5. In the lesson: "Counting what was
-# found".
+# recall.recall_at_k: Recall@k. 20 minutes, difficulty 3 of 5. In the lesson: "Recall at k".
 # Given:
 # - check_count(name: str, value: object, *, least: int=1, most: int=MOST) -> None
 #     Refuse what is no whole number from `least` to `most`; a bool is none, nor is 2.0

@@ -17,7 +17,7 @@ exercise = Exercise(
     goal="a unit vector a class: the mean of the unit vectors of its prompts, made unit length again",
     minutes=15,
     difficulty=2,
-    section="A classifier made of words",
+    section="A classifier made of text embeddings",
     hints=(
         "Two prompts about a cat, with the vectors (1, 0) and (0, 1). Their mean is (0.5, 0.5), of "
         "length 0.71; the class's vector is (0.71, 0.71), of length 1. The name goes into the braces: "
