@@ -1,9 +1,9 @@
-"""Lesson 07, fusion strategies: two or more modalities, one answer.
+"""Lesson 07, fusion strategies: two or more modalities, one prediction.
 
-Question: an image and a question come in, one answer goes out. Where should the two meet, and what
-does each way of meeting cost, know, and lose when one of them does not come?
+Question: an image and a question come in, one answer goes out. Where should the two be fused, and
+what does each fusion cost, represent, and lose when a modality is missing?
 
-Time: about 2 and a half minutes on two cores (`--quick`: about 15 s). Images go to
+Time: about 2 and a half minutes on two cores (`--quick`: about 15 s). Figures go to
 runs/07_fusion_strategies/ (`--quick`: to runs/07_fusion_strategies_quick/).
 Data: questions about the generated world; and if there, six views of handwritten digits
 (uci_multifeature in `--root DIR`, or where SCRATCHMM_DATA says). Without them the rest still runs.
@@ -18,15 +18,15 @@ Attention Bottlenecks (2107.00135); ModDrop (1501.00102); and for several losses
 """
 
 # %% [markdown]
-# # Fusion: two or more modalities, one answer
+# # Fusion: two or more modalities, one prediction
 #
-# "Is there a red star?" An image alone cannot answer: it does not know what is asked. Neither can
-# the words. Somewhere the two have to meet: before any thinking (early), after all of it (late), or
-# by asking, gating and multiplying in between.
+# "Is there a red star?" The image alone does not determine the answer: the question is not in it.
+# Neither do the words. Somewhere the two have to be fused: before the joint network (early), after
+# one network each (late), or in between by attention, gates and products.
 #
-# By the end you can write eight such meetings, say what each costs in parameters and what it can
-# never know, train a model that keeps answering when an input is missing, and show which of its
-# inputs a model really uses.
+# By the end you can write eight fusion strategies, say what each costs in parameters and what it
+# can never represent, train a model that still works when a modality is missing, and show which of
+# its inputs a model really uses.
 
 # %%
 import json
@@ -82,26 +82,26 @@ WIDTH, HIDDEN, STEPS = 64, 128, options.training_steps(500, quick=12)
 settings = {"learning_rate": 2e-3, "seed": seed, "device": options.device}
 
 # %% [markdown]
-# ## Two sets of samples
+# ## Two data sets
 #
-# **Questions about the world.** Images show one to three things; a small network, the *grid classifier*,
-# has learned to say of each of 8 x 8 cells which shape, colour, size and texture lies there. It is
-# kept, and lesson 08 goes on with it.
+# **Questions about the world.** Images show one to three things; a small network, the *grid
+# classifier*, has learned to predict for each of 8 x 8 cells which shape, colour, size and texture
+# lies there. It is kept, and lesson 08 goes on with it.
 
 # %%
 sizes = {"scenes": 400, "tests": 150, "grid_steps": 30} if quick else {"grid_steps": 1000}
 quiz = small_vqa.vqa_data(out / "grid_classifier.pt", seed=seed, progress=True, **sizes)
 training, test = quiz.training, quiz.seen
 K, names = len(quiz.vocabulary), {"image": WIDTH, "words": WIDTH}
-print(f"{len(training.asked):,} questions to learn from, {len(test.asked):,} to be tested with")
+print(f"{len(training.asked):,} questions to train on, {len(test.asked):,} to test on")
 print(f"{K} answers: {', '.join(quiz.vocabulary.answers)}")
 for kind in KINDS:
     item = next(question for question in test.asked if question.kind == kind)
     print(f"{kind:10} {item.question} {item.answer}")
 
 # %% [markdown]
-# **Six views of a handwritten digit**: real data, without an image. Six laboratories' ways to put a
-# digit into numbers. We learn from 500 of them and are tested on 1,500.
+# **Six views of a handwritten digit**: real data, without an image. Six kinds of features of the
+# same digit. We train on 500 digits and test on 1,500.
 
 
 # %%
@@ -126,10 +126,11 @@ else:
     print({name: view.shape[1] for name, view in views[0].views.items()})
 
 # %% [markdown]
-# ## What can be known without looking, or without listening?
+# ## Baselines without one of the two inputs
 #
-# **Question.** The answers are balanced: as many yes as no. What will a model reach that never looks?
-# Say it for questions of existence, and for "what colour ...?" with eight colours.
+# **Question.** The answers are balanced: as many yes as no. What accuracy will a model reach that
+# never has the image? Guess it for questions of existence, and for "what colour ...?" with eight
+# colours.
 
 # %%
 known = [training.asked[i] for i in small_vqa.even_batches(training.asked, 50_000, seed)(0)]
@@ -146,27 +147,27 @@ for guess, row in guessing.items():
 # %% [markdown]
 # **Answer.** Half of the yes-or-no questions, and of eight colours an eighth; all attributes
 # together, of which some have only two or three answers, a little over a quarter. (The image's row
-# knows the kind of question, which is much: asked to count, one need only see how many things there
-# are. In the last column it does not, and falls behind words.)
+# is given the kind of question, which is much: for a count one needs only the number of things in
+# the image. In the last column it is not, and falls behind words.)
 #
 # Now the encoders, the same for every strategy: the image's cells become one vector, and so does
-# the question, which a transformer block has read.
+# the question, encoded by a transformer block.
 
 
 # %%
-class Answerer(nn.Module):
-    """Two vectors of a sample, and a strategy that makes one answer of them."""
+class FusionModel(nn.Module):
+    """Two vectors of a sample, and a fusion strategy that gives the logits of the answers."""
 
     def __init__(self, fusion):
         super().__init__()
         length = training.tokens.shape[1]
-        self.fusion, self.look = fusion, nn.Linear(training.features[0].numel(), WIDTH)
+        self.fusion, self.image_encoder = fusion, nn.Linear(training.features[0].numel(), WIDTH)
         self.words = BERTEmbeddings(len(quiz.tokenizer), WIDTH, length, types=1, epsilon=1e-5)
-        self.read = TransformerBlock(WIDTH, heads=4, hidden=HIDDEN)
+        self.text_encoder = TransformerBlock(WIDTH, heads=4, hidden=HIDDEN)
 
     def forward(self, cells, tokens, real, present=None):
-        words = self.read(self.words(tokens), mask=padding_mask(real))  # (B, T, D)
-        vectors = {"image": self.look(cells.flatten(1)), "words": masked_mean(words, real)}
+        words = self.text_encoder(self.words(tokens), mask=padding_mask(real))  # (B, T, D)
+        vectors = {"image": self.image_encoder(cells.flatten(1)), "words": masked_mean(words, real)}
         return self.fusion({name: vectors[name] for name in self.fusion.widths}, present)
 
 
@@ -180,7 +181,7 @@ order = small_vqa.even_batches(training.asked, 128, seed)
 
 @torch.no_grad()
 def answer(model, rows, images=None, present=None):
-    """Logits (B, K) for questions of the test, at will with the images of other questions."""
+    """Logits (B, K) for questions of the test, optionally with the images of other questions."""
     _, tokens, real, _ = test.batch(rows)
     return model.eval()(test.batch(rows if images is None else images)[0], tokens, real, present)
 
@@ -199,8 +200,8 @@ def keep(name, model, seconds):
 everyone = torch.arange(len(test.asked))
 
 
-def questions(name, make, steps=STEPS, share=0.0, wrap=Answerer):
-    """Train a strategy on the questions; share: how often an input is hidden."""
+def questions(name, make, steps=STEPS, share=0.0, wrap=FusionModel):
+    """Train a strategy on the questions; share: the probability of modality dropout."""
     torch.manual_seed(seed)
     model = wrap(make())
 
@@ -220,7 +221,7 @@ def questions(name, make, steps=STEPS, share=0.0, wrap=Answerer):
 
 # %%
 def digits(name, make, share=0.0, narrow=None, only=None):
-    """Train a strategy on the views, at will with encoders to `narrow` numbers a view."""
+    """Train a strategy on the views, optionally with encoders to `narrow` numbers a view."""
     train, tested = views
     shape = {view: x.shape[1] for view, x in train.views.items() if only in (None, view)}
     torch.manual_seed(seed)
@@ -250,7 +251,7 @@ def view_loss(model, batch):
 
 @torch.no_grad()
 def view_accuracy(model, tested, missing):
-    """With so many of each digit's views missing, chosen at random, alike for every model."""
+    """With so many of each digit's views missing, chosen at random, the same for every model."""
     shape, luck = list(model.widths), torch.rand(len(tested.labels), 6, generator=seeded(seed, 0))
     rank = luck[:, : len(shape)].argsort(dim=1).argsort(dim=1)
     present = {view: rank[:, column] >= missing for column, view in enumerate(shape)}
@@ -261,10 +262,10 @@ def view_accuracy(model, tested, missing):
 # %% [markdown]
 # ## Early fusion
 #
-# Lay the vectors side by side, and give the long vector to one network.
+# Concatenate the vectors, and give the long vector to one network.
 #
-# **Question.** Two vectors of 64, 128 hidden, 27 answers: how many parameters? What if a third vector
-# comes? And could one *layer* without a hidden one answer "is there a red star?"
+# **Question.** Two vectors of 64, 128 hidden, 27 answers: how many parameters? What if a third
+# vector comes? And could one linear *layer* without a hidden one answer "is there a red star?"
 
 # %%
 for count in (2, 3, 6):
@@ -275,12 +276,11 @@ questions("image only", lambda: EarlyFusion({"image": WIDTH}, K, HIDDEN))
 questions("early", lambda: EarlyFusion(names, K, HIDDEN))
 
 # %% [markdown]
-# **Answer.** A sum: each further vector brings its own rows of the first layer. One layer alone adds
-# "a star is there" to "a star is asked for", and a sum says yes to either. What is asked for must
-# be
-# *multiplied* with what is there; the hidden layer has to imitate that product.
+# **Answer.** A sum: each further vector brings its own rows of the first layer. One layer alone
+# adds "a star is there" to "a star is asked for", and either raises the logit of yes. What is asked
+# for must be *multiplied* with what is there; the hidden layer has to approximate that product.
 #
-# On the digits there is nothing to ask: each view knows most of the answer.
+# On the digits there is no question: each view alone is enough for most of the labels.
 
 # %%
 if views is not None:
@@ -291,38 +291,40 @@ if views is not None:
 # %% [markdown]
 # ## Late fusion
 #
-# Each modality decides alone, and the probabilities are averaged; the weights may be learned.
+# Each modality makes its own prediction, and the probabilities are averaged; the weights may be
+# learned.
 #
 # **Question.** The image shows a star or a ring, the words ask for the star or the ring. The right
-# answer is yes in two of four cases. What is the best that two votes can do? Fill in any votes.
+# answer is yes in two of four cases. What is the best that the average of two predictions can do?
+# Fill in any.
 
 # %%
-asks, shows = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
-right = (asks == shows).long()  # answer 1 is yes
-for votes in ([0.05, 0.9], [0.9, 0.1], [0.5, 0.5]):
-    chance = torch.tensor(votes)[torch.stack([asks, shows], dim=1)]  # (4, 2), of yes
+asked_for, in_image = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+right = (asked_for == in_image).long()  # answer 1 is yes
+for pair in ([0.05, 0.9], [0.9, 0.1], [0.5, 0.5]):
+    chance = torch.tensor(pair)[torch.stack([asked_for, in_image], dim=1)]  # (4, 2), of yes
     logits = torch.stack([1 - chance, chance], dim=-1).log()  # (4, M, K)
     mean = combine_decisions(logits, torch.ones(4, 2).bool()).exp()[:, 1]
-    print(f"votes {votes}: yes with {[round(m, 3) for m in mean.tolist()]}, cases {right.tolist()}")
+    print(f"{pair}: yes with {[round(m, 3) for m in mean.tolist()]}, cases {right.tolist()}")
 questions("late", lambda: WeightedLateFusion(names, K, HIDDEN))
 print({name: round(value, 2) for name, value in models["late"].fusion.weights().items()})
 if views is not None:
     digits("late", lambda w, k: LateFusion(w, k, WIDTH))
 
 # %% [markdown]
-# **Answer.** Three of the four, with votes of .9 for the star and .05 for the ring; never all four:
-# a mean that is high where both say star and low where they differ is lower still where both say
-# ring. And the probability of the right answer, averaged over the four, is one half whatever the
-# votes: training has nothing to push on. On the digits, where every voter knows the whole answer,
-# late fusion is as good as any. It is not a bad strategy; it is one for votes about the same thing.
+# **Answer.** Three of the four, with a probability of .9 for the star and .05 for the ring; never
+# all four: a mean that is high where both are the star and low where they differ is lower still
+# where both are the ring. And the probability of the right answer, averaged over the four, is one
+# half whatever the predictions: there is nothing to learn. On the digits, where every view is
+# enough for the label, late fusion is as good as any. It is not a bad strategy; it is one for
+# predictions of the same label.
+# ## Gated fusion
 #
-# ## Gates
+# Each modality attends to the other, and a gate sets for every number how much of its own to
+# keep: 1 keeps its own, 0 takes the other's.
 #
-# Each modality asks the other (attention), and a gate says for every number how much of its own to
-# keep: 1 keeps its own, 0 believes the other.
-#
-# **Question.** The gates are numbers per sample. Should they differ between "how many ...?" and "what
-# colour ...?" Which side will give up more of its own? (Its mean stands over each image.)
+# **Question.** The gates are numbers per sample. Should they differ between "how many ...?" and
+# "what colour ...?" Which side will keep less of its own? (The mean stands over each panel.)
 
 # %%
 questions("gated", lambda: GatedFusion(names, K, WIDTH, heads=4, hidden=HIDDEN))
@@ -355,16 +357,15 @@ bar.ax.set_yticklabels(["the other's", "half", "its own"])
 print("figure:", plots.save(figure, out / "gates.png"))
 
 # %% [markdown]
-# **Answer.** Rows that differ show a gate that listens to the kind of question. But look at the
-# accuracy: with one token on each side, there is only one other to ask, so what comes of attention
-# is the same whatever was asked. A gate is a product, though a soft one.
-#
-# ## Pairs of numbers
+# **Answer.** Rows that differ show a gate that depends on the kind of question. But look at the
+# accuracy: with one token on each side, there is only one key to attend to, so the output of
+# attention is the same whatever the query. A gate is a product, though a soft one.
+# ## Bilinear fusion
 #
 # Then multiply outright: every number of the image with every number of the words, each product
 # with a weight for each answer.
 #
-# **Question.** What does a product know of the star and the ring above that a sum does not?
+# **Question.** What does a product represent of the star and the ring above that a sum does not?
 
 # %%
 signs = torch.tensor([[-1.0], [-1.0], [1.0], [1.0]]), torch.tensor([[-1.0], [1.0], [-1.0], [1.0]])
@@ -377,9 +378,8 @@ if views is not None:
 # %% [markdown]
 # **Answer.** The whole answer: the product of two signs is + where they agree. So with no hidden
 # layer at all it beats those before it. The price is the product of the widths, and a second one:
-# alone, a modality has nothing to be multiplied with, and only the bias is left.
-#
-# ## All products
+# with one modality missing, the other has nothing to be multiplied with, and only the bias is left.
+# ## Tensor fusion
 #
 # Append a 1 to each vector before multiplying. **Question.** What stands in the product of (x, 1)
 # and (y, 1)? And with six views of 16 numbers, how many products are there?
@@ -393,11 +393,11 @@ if views is not None:
     digits("tensor", TensorFusion, narrow=3)
 
 # %% [markdown]
-# **Answer.** All products, and each number alone, and 1: so an absent modality, (0, ..., 0, 1),
-# leaves what the other says. With six views of 16 there are 24 million products an answer. For the
-# digits we had to squeeze each view into 3 numbers, and that costs more than the products bring.
-#
-# ## The same for less
+# **Answer.** All products, and each number alone, and 1: so with a missing modality, (0, ..., 0,
+# 1), the numbers of the other are still there. With six views of 16 there are 24 million products
+# an answer. For the digits we had to project each view to 3 numbers, and that costs more than the
+# products bring.
+# ## Low-rank fusion
 #
 # Let the weights be a sum of R outer products. Then project each modality, multiply number by
 # number, and add over R. **Question.** Is that the same as making the tensor, up to rounding?
@@ -434,29 +434,32 @@ axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 print("figure:", plots.save(figure, out / "cost.png"))
 
 # %% [markdown]
-# **Answer.** The same numbers, and never a tensor. What is given up is that only sums of R products
-# can be said: in our run two answers in a hundred, most of them about existence.
+# **Answer.** The same numbers, and never a tensor. The price is that only sums of R products can be
+# represented: in our run two answers in a hundred, most of them about existence.
 #
 # ## Bottleneck tokens
 #
-# So far the image was one vector before it met the words. Let both stay tokens: 64 cells, 13 words.
-# Each stream attends to itself and to a few shared tokens, and only through these they hear of each
-# other. **Question.** What does that save against one stream of all tokens? Is it much, here?
+# So far the image was one vector before the fusion. Let both stay tokens: 64 cells, 13 words. Each
+# stream attends to itself and to a few shared tokens, and only through these they exchange
+# information. **Question.** What does that save against one stream of all tokens? Is it much, here?
 
 
 # %%
 class Streams(nn.Module):
-    """The image's cells with their places, the words with theirs, and a strategy for tokens."""
+    """Image cells and words, each with positions, and a fusion strategy for tokens."""
 
     def __init__(self, fusion):
         super().__init__()
         cells, length = training.features.shape[1], training.tokens.shape[1]
-        self.fusion, self.look = fusion, nn.Linear(training.features.shape[2], fusion.sizes[0])
-        self.places = nn.Parameter(0.1 * torch.randn(cells, fusion.sizes[0]))
+        self.fusion, self.image_encoder = (
+            fusion,
+            nn.Linear(training.features.shape[2], fusion.sizes[0]),
+        )
+        self.positions = nn.Parameter(0.1 * torch.randn(cells, fusion.sizes[0]))
         self.words = BERTEmbeddings(len(quiz.tokenizer), fusion.sizes[0], length, 1, 1e-5)
 
     def forward(self, cells, tokens, real, present=None):
-        streams = {"image": self.look(cells) + self.places, "words": self.words(tokens)}
+        streams = {"image": self.image_encoder(cells) + self.positions, "words": self.words(tokens)}
         return self.fusion(streams, present, real={"words": real})
 
 
@@ -475,13 +478,13 @@ questions("bottleneck", bottleneck, wrap=Streams)
 # %% [markdown]
 # **Answer.** Less than a fifth here, and half where both streams are equally long. It needs by far
 # the most multiply-adds (its whole model has the fewest parameters only since its streams are half
-# as wide). Trained as briefly as the others it has not yet found out where to look; lesson 08 gives
-# words and cells a direct way to each other.
+# as wide). Trained as briefly as the others it has not yet learned where to attend; lesson 08 lets
+# words and cells attend to each other directly.
 #
 # ## Attention over modalities
 #
 # Or make each modality one token, add an answer token, and let a transformer relate the three.
-# **Question.** Whom will the answer token look at, the image or the words? At all kinds alike?
+# **Question.** To which will the answer token attend, the image or the words? For all kinds alike?
 
 # %%
 questions("attention", lambda: AttentionFusion(names, K, WIDTH, heads=4, hidden=HIDDEN, depth=2))
@@ -489,15 +492,17 @@ if views is not None:
     digits("attention", lambda w, k: AttentionFusion(w, k, 48, heads=4, hidden=WIDTH))
 with watch_attention() as watched:
     answer(models["attention"], everyone)
-looks = watched[1][:, :, 0].mean(dim=1)  # (B, 3): the first of `watched` is the question's reader
+weights = watched[1][:, :, 0].mean(
+    dim=1
+)  # (B, 3): the first of `watched` is the question's encoder
 for kind, rows in of_kind.items():
-    shares = zip(["itself", *names], looks[rows].mean(dim=0).tolist())
+    shares = zip(["itself", *names], weights[rows].mean(dim=0).tolist())
     print(f"{kind:10}", "  ".join(f"{name} {share:.2f}" for name, share in shares))
 
 # %% [markdown]
-# **Answer.** It mixes vectors by looking, and multiplies nothing but weights and vectors: for two
-# modalities it is early fusion with more parts. Its strength is that any number may come, in any
-# order, and that absent ones are simply not seen.
+# **Answer.** It averages vectors by attention, and multiplies nothing but weights and vectors: for
+# two modalities it is early fusion with more parts. Its strength is that any number of modalities
+# may come, in any order, and that missing ones are simply masked.
 #
 # ## The table
 
@@ -528,8 +533,8 @@ axis.tick_params(length=0)
 print("figure:", plots.save(figure, out / "table.png"))
 
 # %% [markdown]
-# **Question.** What does each get wrong? A wrong answer can be of the wrong *kind* ("how many ...?",
-# "red"), or possible and wrong.
+# **Question.** What does each get wrong? A wrong answer can be of the wrong *kind* ("how many
+# ...?", "red"), or possible and wrong.
 
 # %%
 possible = {}
@@ -566,18 +571,17 @@ for axis, i in zip(axes, picked):
 print("figure:", plots.save(figure, out / "mistakes.png"))
 
 # %% [markdown]
-# **Answer.** Late fusion cannot ask. Its image votes for what it sees, whatever was asked, and
-# where that vote is the surer one, the answer is not even of the right kind. All others that have
-# words know what kind of answer is wanted, and fail at finding it. Those that add (early, gated,
-# attention) have learned hardly anything of existence and comparison, which are products; those
-# that multiply are weakest where a vector of the whole image has lost who lies *where*: at
-# relations.
+# **Answer.** Late fusion does not relate the two. Its prediction from the image depends on what is
+# there, not on the question, and where that one is the more confident, the answer is not even of
+# the right kind. All others that have words predict an answer of the right kind, and fail at
+# finding it. Those that add (early, gated, attention) have learned hardly anything of existence and
+# comparison, which are products; those that multiply are weakest where a vector of the whole image
+# has lost what lies *where*: at relations.
+# ## Missing modalities
 #
-# ## A view is missing
-#
-# A sensor fails, an image does not load. `present` says who is there: bool, a flag for each sample
-# and modality. **Question.** What should an absent vector be replaced with? Does it matter what
-# number stands there?
+# A sensor fails, an image does not load. `present` is the mask of what is there: bool, a flag for
+# each sample and modality. **Question.** What should a missing vector be replaced with? Does it
+# matter what number stands there?
 
 # %%
 half_there = {"image": torch.arange(len(everyone)) % 2 == 0}
@@ -585,17 +589,17 @@ clean = answer(models["tensor"], everyone, present=half_there)
 images = test.features.clone()
 test.features[test.scene[~half_there["image"]]] = torch.nan
 broken = answer(models["tensor"], everyone, present=half_there)
-print("nan where absent changes nothing:", torch.equal(clean, broken))
+print("nan where missing changes nothing:", torch.equal(clean, broken))
 test.features.copy_(images)
 
 # %% [markdown]
 # **Answer.** It must not matter, be it nan: `gather` fills zeros in (a product with 0 would keep
-# nan), attention does not see it, late fusion gives its vote to the others.
+# nan), attention masks it, late fusion averages over the others.
 #
 # That the code can do without does not mean that the model can. **Question.** Of the six views,
-# most know nearly the whole answer. With three of them missing, how much does each strategy lose?
-# And will it help if, in training, views are hidden at random (modality dropout)? What will that
-# cost when nothing is missing?
+# most are nearly enough for the label. With three of them missing, how much does each strategy
+# lose? And will it help if, in training, views are hidden at random (modality dropout)? What will
+# that cost when nothing is missing?
 
 # %%
 curves = {
@@ -629,19 +633,20 @@ if views is not None:
     print("figure:", plots.save(figure, out / "missing_views.png"))
 
 # %% [markdown]
-# **Answer.** Late fusion hardly minds: its voters never relied on each other. The others fall, and
-# modality dropout lifts them, at no cost that we can see. It is the cheapest insurance there is.
+# **Answer.** Late fusion loses hardly anything: its predictions never relied on each other. The
+# others fall, and modality dropout lifts them, at no cost that we can measure. It is the cheapest
+# insurance there is.
 #
-# The same on the questions, where nobody can answer alone. **Question.** A model that was trained
+# The same on the questions, where neither input is enough. **Question.** A model that was trained
 # with dropout loses the image. Compared with one that never had an image, where should it be?
 
 # %%
 questions("with dropout", lambda: TensorFusion(names, K), share=0.3)
-absent = torch.zeros(len(everyone), dtype=torch.bool)
+missing = torch.zeros(len(everyone), dtype=torch.bool)
 losses = {}
 for name in ("tensor", "with dropout"):
     for lost in (None, "image", "words"):
-        logits = answer(models[name], everyone, present={lost: absent} if lost else None)
+        logits = answer(models[name], everyone, present={lost: missing} if lost else None)
         score = small_vqa.accuracy_by_kind(logits.argmax(dim=-1), test)["all"]
         losses[name, lost] = score
 alone = {"image": "words only", "words": "image only", None: "tensor"}
@@ -668,18 +673,17 @@ print("figure:", plots.save(figure, out / "missing_input.png"))
 
 # %% [markdown]
 # **Answer.** Where the model that never had an image is: compare the orange and the green bars. And
-# look at what it pays with both, for it saw both in only half of its samples.
-#
+# look at what it loses with both, for it was trained with both in only half of its samples.
 # ## Which input does it use?
 #
-# A good figure does not say that a model looked. Give each question the image of another
-# (shuffled), or none (blanked). **Question.** At which kind of question will a wrong image hurt
-# most? And can an answer become *worse than guessing*?
+# A good accuracy does not show that a model uses the image. Give each question the image of another
+# (shuffled), or none (blanked). **Question.** For which kind of question will a wrong image hurt
+# most? And can the accuracy become *worse than chance*?
 
 
 # %%
 def told_by(given):
-    """Logits; a row of -1 is an input that is not there."""
+    """Logits; a row of -1 is a missing input."""
     present = {name: rows >= 0 for name, rows in given.items()}
     rows = {name: found.clamp(min=0) for name, found in given.items()}
     return answer(models["with dropout"], rows["words"], rows["image"], present)
@@ -706,14 +710,14 @@ axes[1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 print("figure:", plots.save(figure, out / "bias.png"))
 
 # %% [markdown]
-# **Answer.** Where the bars fall most, that input is needed most. Where shuffled lies below blanked,
-# the model believed a wrong input, and one that has none at least guesses. Had the bars of the
-# image stayed level, the model would never have looked.
+# **Answer.** Where the bars fall most, that input is needed most. Where shuffled lies below
+# blanked, the model relied on a wrong input, and one that has none at least guesses. Had the bars
+# of the image stayed level, the model would not have used the image at all.
+# ## Balanced batches
 #
-# ## Even batches
-#
-# In most collections, the answer to "is there ...?" is yes. **Question.** A model sees yes nine
-# times in ten. On an even test, how often will it say yes, and how often is it right?
+# In most data sets, the answer to "is there ...?" is yes. **Question.** The label is yes nine
+# times in ten in training. On a balanced test, how often will the model predict yes, and how often
+# is it right?
 
 # %%
 yes, no = quiz.vocabulary.encode(["yes", "no"]).tolist()
@@ -727,14 +731,14 @@ print(f"{labels.count('yes'):,} yes, {labels.count('no'):,} no")
 exist = everyone[of_kind["exist"]]
 draws = {
     "as they come": shuffled_batches(len(uneven), 128, seed),
-    "even": balanced_batches(labels, 128, seed),
+    "balanced": balanced_batches(labels, 128, seed),
 }
 
 # %%
 balance = {}
 for name, draw in draws.items():
     torch.manual_seed(seed)
-    model = Answerer(TensorFusion(names, K))
+    model = FusionModel(TensorFusion(names, K))
     batch_at = lambda step, draw=draw: training.batch(uneven[draw(step)])  # noqa: E731
     loss = lambda model, b: small_vqa.answer_loss(model(*b[:3]), b[3])  # noqa: E731
     fit(model, batch_at, loss, steps=options.other_steps(200, quick=10), **settings)
@@ -743,21 +747,21 @@ for name, draw in draws.items():
     truth = test.answers[exist]
     balance[name] = [(said == truth).double().mean(), (said == yes).double().mean()]
     balance[name] += [(said == truth)[truth == word].double().mean() for word in (yes, no)]
-    told = zip(("right", "says yes", "right at yes", "right at no"), balance[name])
+    told = zip(("right", "predicts yes", "right at yes", "right at no"), balance[name])
     print(f"{name:13}", "  ".join(f"{what} {value:.3f}" for what, value in told))
 
 # %% [markdown]
-# **Answer.** Who says yes always is right half of the time, and never at no: look at the last
-# column. Batches with as many no as yes take most of that temptation away; at yes they are right a
-# little less often. The same sampler takes any label: kinds of question, or which modalities a
-# sample has (`balanced.patterns`).
+# **Answer.** A model that always predicts yes is right half of the time, and never at no: look at
+# the last column. Batches with as many no as yes remove most of that bias; at yes the model is
+# right a little less often. The same sampler takes any label: kinds of question, or which
+# modalities a sample has (`balanced.patterns`).
 #
 # ## Several losses
 #
 # One model, two tasks: what colour is the only thing in the image, and where is it, in pixels? The
 # cross-entropy starts at log 8 = 2.1, the squared error in pixels at several hundred.
 #
-# **Question.** If the two are just added, which is learned? Who decides how much each counts?
+# **Question.** If the two are just added, which is learned? What decides how much each counts?
 
 # %%
 rng = np.random.default_rng(seed)
@@ -804,22 +808,22 @@ for name, weigh in weighings.items():
     print(f"{name:15} colour right {right:.3f}, off by {off:.2f} pixels, weights {weights}")
 
 # %% [markdown]
-# **Answer.** Just added, the squared pixels fill the gradient, and colours wait until the place is
-# found. The sum by uncertainty takes half of a squared error to begin with, learns to call the
-# pixels noisier still, and lets colours in sooner, at next to no cost in pixels. Weighing by ratio
-# hardly helps here: it asks how fast a loss falls, not how large it is.
+# **Answer.** Just added, the squared pixels dominate the gradient, and colours are learned only
+# when the place is. The sum by uncertainty takes half of a squared error to begin with, learns a
+# larger variance for the pixels, and so learns colours sooner, at next to no cost in pixels.
+# Weighing by ratio hardly helps here: it depends on how fast a loss falls, not on how large it is.
 
 # %% [markdown]
 # ## In the field's words
 #
 # Early, late and **intermediate fusion**; late fusion is an **ensemble** of unimodal models.
-# Products of all pairs are **bilinear pooling** (an outer product), all products **tensor
-# fusion**, their cheap form **low-rank (CP) factorisation**. What only the product of two inputs
-# tells is a **multiplicative interaction** (XOR is the smallest one). Hiding inputs in training is
+# Products of all pairs are **bilinear pooling** (an outer product), all products **tensor fusion**,
+# their cheap form **low-rank (CP) factorisation**. An effect that only the product of two inputs
+# has is a **multiplicative interaction** (XOR is the smallest one). Hiding inputs in training is
 # **modality dropout**, for **missing modalities**. Giving an input of another sample (shuffled) is
 # **permutation importance**. Using one input alone because it is enough is **shortcut learning**
-# (modality competition, or collapse). Answers that most questions have are a **language prior**;
-# even batches are **class-balanced sampling**; losses weighed by a learned noise are
+# (modality competition, or collapse). Answers that follow from the question alone are a **language
+# prior**; balanced batches are **class-balanced sampling**; losses weighed by a learned noise are
 # **homoscedastic uncertainty weighting**; guessing is the **majority baseline**.
 #
 # **Left out here:** Transformers over raw tokens of both modalities (lessons 08 and 09), mixture
@@ -833,7 +837,7 @@ for name, weigh in weighings.items():
 #
 # For pen and paper; the answers are in [answers.md](answers.md).
 #
-# 1. Two sensors each say which of two classes is there, and the answer is whether they agree.
+# 1. Two sensors each measure which of two classes is there, and the label is whether they agree.
 #    Which strategies can learn it with linear layers only?
 #
 # 2. Tensor fusion appends a 1 to each vector. What would be lost without it?
@@ -844,7 +848,7 @@ for name, weigh in weighings.items():
 # %% [markdown]
 # ## What was reached
 #
-# Next: `python -m scratchmm learn list`; then lesson 08, where words look at places.
+# Next: `python -m scratchmm learn list`; then lesson 08, where words attend to image cells.
 
 # %%
 if views is not None:

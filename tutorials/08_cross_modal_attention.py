@@ -1,10 +1,10 @@
-"""Lesson 08, cross-modal attention: words that look at places.
+"""Lesson 08, cross-modal attention: words that attend to image cells.
 
-Question: what changes when the words of a question may look at the places of an image, instead of
-being handed one vector for the whole of it?
+Question: what changes when the words of a question attend to the cells of an image, instead of
+being fused with one vector for the whole of it?
 
-Time: about 2 and a half minutes on two cores, less if lesson 07 has left its grid_classifier (`--quick`:
-about 15 s). Images go to runs/08_cross_modal_attention/ (`--quick`: to
+Time: about 2 and a half minutes on two cores, less if lesson 07 has left its grid classifier
+(`--quick`: about 15 s). Figures go to runs/08_cross_modal_attention/ (`--quick`: to
 runs/08_cross_modal_attention_quick/).
 Read beside it: scratchmm/fusion/cross_modal.py, scratchmm/fusion/bimodal.py, then
 scratchmm/fusion/multimodal_transformer.py and scratchmm/fusion/vision_language.py.
@@ -18,13 +18,13 @@ figure 2; Align before Fuse (arXiv 2107.07651), section 3.1.
 # %% [markdown]
 # # Cross-modal attention
 #
-# Lesson 07 turned each modality into one vector and asked how to join two vectors. But "what colour
-# is the star?" is about a *place*, and a vector of the whole image has mixed all places before it
-# heard the question. Here the words ask first, and the places answer.
+# Lesson 07 encoded each modality as one vector and fused two vectors. But "what colour is the
+# star?" is about a *place*, and a vector of the whole image has pooled all places before the
+# question comes in. Here the queries are words, and the keys and values are places.
 #
-# By the end you can say who asks and who answers in cross-attention and what lengths come out, read
-# a map of where a word has looked, draw the four arrows of a two-stream layer with the mask of
-# each, and show that a model's answers change when a mask is forgotten.
+# By the end you can say where queries, keys and values of cross-attention come from and what
+# lengths come out, interpret the attention map of a word, draw the four arrows of a two-stream
+# layer with the mask of each, and show that a model's predictions change when a mask is forgotten.
 
 # %%
 import json
@@ -65,12 +65,12 @@ classifier_path = options.grid_classifier or (
 )
 
 # %% [markdown]
-# ## Questions, and what a grid classifier sees
+# ## Questions, and the output of a grid classifier
 #
 # Every question is about an image of one to three things. The image does not come as pixels: a
-# small network, the grid classifier, has learned to say what lies in each of 8 x 8 cells, as
-# probabilities of 8 shapes, 8 colours, 2 sizes and 3 textures, each with one more for "nothing
-# here". So what the words get to see can be read: 64 cells, 25 numbers each.
+# small network, the grid classifier, predicts what lies in each of 8 x 8 cells, as probabilities of
+# 8 shapes, 8 colours, 2 sizes and 3 textures, each with one more for "nothing here". So the
+# features that the words attend to are readable: 64 cells, 25 numbers each.
 
 # %%
 sizes = {"scenes": 400, "tests": 150, "grid_steps": 40} if options.quick else {}
@@ -95,13 +95,13 @@ for question in training.asked[:12:2]:
     print(f"  {question.kind:10} {question.question} {question.answer}")
 
 # %% [markdown]
-# Some scenes for the eye, of combinations of colour and shape that no training image holds. Each
-# has two or three things and one question about one of them.
+# Some scenes to look at, of held-out combinations of colour and shape. Each has two or three things
+# and one question about one of them.
 
 
 # %%
 class Gallery:
-    """Scenes of combinations never seen, with one question of a kind about each."""
+    """Scenes of held-out combinations, with one question of a kind about each."""
 
     def __init__(self, count, kind):
         new = split_combinations()[1]
@@ -121,7 +121,7 @@ print("figure:", plots.image_grid(gallery.images[:8], titles, out / "questions.p
 
 # %%
 def draw_map(axis, gallery, row, weights, title, most):
-    """How much a word looked at each cell (N,), from 0 to `most`, over the outlines of the things."""
+    """A word's attention weights on the cells (N,), from 0 to `most`, over the things' outlines."""
     axis.imshow(weights.view(8, 8), cmap="inferno", vmin=0, vmax=most, extent=(0, 32, 32, 0))
     for mask in masks(gallery.found[row].scene).float():
         axis.contour(mask, levels=[0.5], colors="white", linewidths=0.8, extent=(0, 32, 0, 32))
@@ -134,18 +134,19 @@ def draw_image(axis, gallery, row, title):
 
 
 # %% [markdown]
-# ## Words look at the image
+# ## Words attend to the image
 #
-# In self-attention the tokens of a sequence ask each other. In cross-attention one modality asks
-# and the other answers: queries are made of the words, keys and values of the image's cells.
-# Nothing else changes.
+# In self-attention queries, keys and values come from one sequence. In cross-attention queries come
+# from one modality, keys and values from the other: here queries from the words, keys and values
+# from the image's cells. Nothing else changes.
 #
-# **Question.** 4 words ask an image of 64 cells. How many vectors come back, 4 or 64? And how many
-# weights are there?
+# **Question.** 4 words attend to an image of 64 cells. How many vectors come back, 4 or 64? And how
+# many weights are there?
 #
-# No training yet: we write the weights by hand. A word is a 1 at its own name, say `star`; a query
-# is that times 50; keys and values are what the grid classifier saw. So the score of a word and a
-# cell is the probability that the word is true of the cell, times 50, divided by the root of 25.
+# No training yet: we write the projections by hand. A word is one-hot, a 1 at its own name, say
+# `star`; a query is that times 50; keys and values are the grid classifier's probabilities. So the
+# score of a word and a cell is the probability that the word is true of the cell, times 50, divided
+# by the root of 25.
 
 # %%
 by_hand = CrossModalAttention(width=len(names), heads=1)
@@ -160,40 +161,39 @@ one, two, three = gallery.found[scene].scene.things
 said = [one.shape, two.color, three.texture, "nothing"]
 x = F.one_hot(torch.tensor([[names.index(word) for word in said]]), len(names)).float()
 with torch.no_grad():
-    looked = by_hand(x, gallery.features[scene : scene + 1])
-print("output:", tuple(looked.output.shape), " weights:", tuple(looked.weights.shape))
+    attended = by_hand(x, gallery.features[scene : scene + 1])
+print("output:", tuple(attended.output.shape), " weights:", tuple(attended.weights.shape))
 
 # %%
 figure, axes = plt.subplots(1, 1 + len(said), figsize=(7.5, 1.7), layout="constrained")
 draw_image(axes[0], gallery, scene, "the image")
-for axis, word, weights in zip(axes[1:], said, looked.weights[0, 0]):
+for axis, word, weights in zip(axes[1:], said, attended.weights[0, 0]):
     draw_map(axis, gallery, scene, weights, word, most=weights.max())
 for axis in axes:
     axis.set_axis_off()
 print("figure:", plots.save(figure, out / "by_hand.png"))
-for word, mix in zip(said, looked.output[0]):
-    print(f"{word:9} hears of", ", ".join(names[i] for i in mix.topk(4).indices))
+for word, mix in zip(said, attended.output[0]):
+    print(f"{word:9} gets", ", ".join(names[i] for i in mix.topk(4).indices))
 
 # %% [markdown]
-# **Answer.** 4 vectors, one for each that asked, and 4 x 64 weights a head: the output has the length
-# of what asks, the weights have a row for each that asks and a column for each that may answer.
-# Each vector is a mix of the cells its word looked at, and there the colour of the thing can be
-# read off.
+# **Answer.** 4 vectors, one for each query, and 4 x 64 weights a head: the output has the length of
+# the queries, the weights have a row for each query and a column for each key. Each vector is a
+# weighted mean of the cells its word attends to, and the colour of the thing can be read off it.
 #
-# So a word that looks can answer already, without any training. **Question.** What if the image
-# came as one vector, the mean of its cells, and we read the strongest colour there?
+# So one cross-attention answers already, without any training. **Question.** What if the image came
+# as one vector, the mean of its cells, and we took the strongest colour there?
 
 
 # %%
 def read_off(mix, row):
-    """The likeliest colour, or shape, in a mix of cells (25,)."""
+    """The most probable colour, or shape, in a weighted mean of cells (25,)."""
     names_of = small_vqa.PROPERTIES["color" if "colour" in gallery.asked[row].question else "shape"]
     places = torch.tensor([names.index(name) for name in names_of])
     return names_of[int(mix[places].argmax())]
 
 
 # %%
-right = {"the word looks": [], "mean of all cells": []}
+right = {"cross-attention": [], "mean of all cells": []}
 for row, (text, truth, _) in enumerate(gallery.asked):
     if not text.startswith(("what colour", "what shape")):
         continue
@@ -206,17 +206,17 @@ for name, verdicts in right.items():
     print(f"{name:18} right in {sum(verdicts) / len(verdicts):.1%} of {len(verdicts)}")
 
 # %% [markdown]
-# **Answer.** The mean knows which colours there are, not whose they are, and names the largest
-# thing's. **Question.** Two things a single look by hand can't do: is there a *red star*, and *how
-# many* stars are there? Why? Think of rows of weights that sum to 1.
+# **Answer.** The mean holds which colours there are, not which thing has them, and the strongest is
+# the largest thing's. **Question.** Two things a single cross-attention by hand can't do: is there
+# a *red star*, and *how many* stars are there? Why? Think of rows of weights that sum to 1.
 #
-# **Answer.** `red` finds red things and `star` finds stars, but whether they found the same place
-# has to be compared: words must read each other, then look again. And a mix of two equal stars is
-# the same vector as one of them: attention is a mean, not a sum. It can only count by what it finds
-# beside the stars, or by where it found them.
+# **Answer.** `red` attends to red things and `star` to stars, but whether these are the same place
+# has to be compared: words must attend to each other, then to the image again. And the mean of two
+# equal stars is the same vector as one of them: attention is a mean, not a sum. It can only count
+# by what lies beside the stars, or by their positions.
 #
-# So layers are stacked, and trained. Cells get their places, as waves along rows and columns; words
-# are embedded.
+# So layers are stacked, and trained. Cells get positions, as sinusoids along rows and columns;
+# words are embedded.
 
 
 # %%
@@ -224,7 +224,7 @@ WIDTH, HEADS, HIDDEN, LONGEST = 64, 4, 128, 48
 
 
 class Cells(nn.Module):
-    """What the grid classifier saw and where: (B, N, 25) to (B, N, D)."""
+    """The grid classifier's probabilities and positions: (B, N, 25) to (B, N, D)."""
 
     def __init__(self):
         super().__init__()
@@ -232,33 +232,33 @@ class Cells(nn.Module):
         self.project, self.norm = nn.Linear(len(names), WIDTH), nn.LayerNorm(WIDTH)
         line = sinusoidal_positions(8, WIDTH // 2)
         rows, columns = line[:, None].expand(8, 8, -1), line[None].expand(8, 8, -1)
-        self.places = nn.Parameter(torch.cat([rows, columns], dim=-1).flatten(0, 1))  # (N, D)
+        self.positions = nn.Parameter(torch.cat([rows, columns], dim=-1).flatten(0, 1))  # (N, D)
 
     def forward(self, features):
-        return self.norm(self.project(features / self.scale) + self.places)
+        return self.norm(self.project(features / self.scale) + self.positions)
 
 
 # %%
 class Words(nn.Module):
-    """Tokens (B, T) to (B, T, D), each with its place."""
+    """Tokens (B, T) to (B, T, D), each with its position."""
 
     def __init__(self):
         super().__init__()
         self.embedding = nn.Embedding(len(data.tokenizer), WIDTH)
-        self.places = nn.Parameter(0.4 * sinusoidal_positions(LONGEST, WIDTH))
+        self.positions = nn.Parameter(0.4 * sinusoidal_positions(LONGEST, WIDTH))
 
     def forward(self, tokens, real=None):
-        return self.embedding(tokens) + self.places[: tokens.shape[1]]
+        return self.embedding(tokens) + self.positions[: tokens.shape[1]]
 
 
 # %% [markdown]
-# Three times the words read each other, look at the image, and think. The answer is read off the
-# first token, the start of the question. For comparison the same model with
-# the image as one vector: the mean of all cells is all that there is to look at.
+# Three layers of self-attention over the words, cross-attention to the image and a feed-forward
+# network. The answer is predicted from the first token, the start of the question. For comparison
+# the same model with the image as one vector: the mean of all cells is the only key.
 
 
 # %%
-class WordsLook(nn.Module):
+class WordsAttend(nn.Module):
     def __init__(self, one_vector=False):
         super().__init__()
         self.words, self.cells, self.one_vector = Words(), Cells(), one_vector
@@ -269,10 +269,10 @@ class WordsLook(nn.Module):
         image = self.cells(features)
         image = image.mean(dim=1, keepdim=True) if self.one_vector else image
         mask = None if real is None else padding_mask(real)
-        words, self.looked = self.words(tokens), []
+        words, self.maps = self.words(tokens), []
         for layer in self.layers:
             words, weights = layer(words, image, mask)
-            self.looked.append(weights.detach())  # (B, H, T, N)
+            self.maps.append(weights.detach())  # (B, H, T, N)
         return self.head(words[:, 0])
 
 
@@ -283,7 +283,7 @@ rows = {}  # of each strategy: parameters, seconds, accuracy by kind
 
 
 def answer(model, quiz, *, length=None, masked=True):
-    """The number of the answer to each question (Q,), all padded to `length` tokens."""
+    """The predicted answer's number for each question (Q,), all padded to `length` tokens."""
     length = length or quiz.tokens.shape[1]
     tokens, real = data.tokenizer.batch([q.question for q in quiz.asked], length)
     features = quiz.features[quiz.scene]
@@ -294,7 +294,7 @@ def answer(model, quiz, *, length=None, masked=True):
 
 # %%
 def train(name, build, masked=True):
-    """Train on the same batches as all others; keep what it cost and what it reached."""
+    """Train on the same batches as all others; record its cost and its accuracy."""
     torch.manual_seed(options.seed)
     model, begin = build(), time.perf_counter()
 
@@ -314,32 +314,33 @@ def train(name, build, masked=True):
 
 
 # %%
-one_vector = train("one vector", lambda: WordsLook(one_vector=True))
-looking = train("words look", WordsLook)
+one_vector = train("one vector", lambda: WordsAttend(one_vector=True))
+attending = train("words attend", WordsAttend)
 
 # %% [markdown]
-# **Question.** Which token will look at the star, in "what colour is the star?": `star`, or another?
-# And where do `what`, `is` and `the` look? A row of weights must sum to 1 for them as well.
+# **Question.** Which token will attend to the star, in "what colour is the star?": `star`, or
+# another? And to what do `what`, `is` and `the` attend? A row of weights must sum to 1 for them as
+# well.
 
 # %%
 galleries = {"attribute": gallery, "exist": Gallery(24, "exist"), "count": Gallery(24, "count")}
 
 
-def look_at(model, gallery, row):
-    """The words of one question, their maps (layers, T, N), and the answer given."""
+def attention_of(model, gallery, row):
+    """The words of one question, their attention maps (layers, T, N), and the prediction."""
     length = int(gallery.real[row].sum())
     with torch.no_grad():
         logits = model(gallery.features[row : row + 1], gallery.tokens[row : row + 1, :length])
     spelled = [data.tokenizer.decode([number]).strip() for number in gallery.tokens[row, :length]]
     said = ["(start)", *spelled[1:-1], "(end)"]
-    maps = torch.stack([weights[0].mean(dim=0) for weights in model.looked])  # (layers, T, N)
+    maps = torch.stack([weights[0].mean(dim=0) for weights in model.maps])  # (layers, T, N)
     return said, maps, data.vocabulary.decode([int(logits.argmax())])[0]
 
 
 # %%
 def share_on_thing(model, row):
-    """Of each layer: the share of its weights on the thing named, and that thing's area."""
-    said, maps, _ = look_at(model, gallery, row)
+    """For each layer: the attention weight on the thing named, and that thing's area."""
+    said, maps, _ = attention_of(model, gallery, row)
     things = gallery.found[row].scene.things
     named, word = next(
         (n, w) for w in said for n, t in enumerate(things) if w in (t.shape, t.color)
@@ -351,11 +352,11 @@ def share_on_thing(model, row):
 
 
 # %%
-shares = torch.stack([share_on_thing(looking, row) for row in range(len(gallery.asked))])
+shares = torch.stack([share_on_thing(attending, row) for row in range(len(gallery.asked))])
 share = shares.mean(dim=0)  # (layers, 4)
 for layer, row in enumerate(share):
     columns = zip(("the name", "(start)", "all words", "the thing's area"), row.tolist())
-    print(f"look {layer + 1}:", ", ".join(f"{name} {value:.2f}" for name, value in columns))
+    print(f"layer {layer + 1}:", ", ".join(f"{name} {value:.2f}" for name, value in columns))
 
 # %%
 shown = []
@@ -364,35 +365,35 @@ for kind, some in (("attribute", 2), ("exist", 1), ("count", 1)):
     shown += [(galleries[kind], row) for row in of_three[:some]]
 
 # %%
-layer = int(share[:, 1].argmax())  # the one in which the first token finds most
+layer = int(share[:, 1].argmax())  # the one in which the first token has most weight there
 figure, axes = plt.subplots(len(shown), 12, figsize=(12, 5.6), layout="constrained")
 for line, (where, row) in zip(axes, shown):
-    said, maps, given = look_at(looking, where, row)
-    draw_image(line[0], where, row, f"says {given},\nright: {where.asked[row].answer}")
+    said, maps, given = attention_of(attending, where, row)
+    draw_image(line[0], where, row, f"predicted {given},\nlabel {where.asked[row].answer}")
     for axis, word, weights in zip(line[1:], said, maps[layer]):
         draw_map(axis, where, row, weights, word, most=maps[layer].max())
     for axis in line:
         axis.set_axis_off()
-figure.suptitle(f"look {layer + 1} of 3, mean of the heads")
-print("figure:", plots.save(figure, out / "which_words_look_where.png"))
+figure.suptitle(f"attention weights, layer {layer + 1} of 3, mean of the heads")
+print("figure:", plots.save(figure, out / "attention_maps.png"))
 
 
 # %% [markdown]
-# **Answer.** The thing is looked at most of all by the first token. Words read each other before they
-# look, so `(start)` knows already what is asked for, and it is the one that has to answer: the
-# thing fills a tenth of the image and gets nearly half of its weight. The name looks less: nobody
-# reads the answer off the name, so nothing in training made it look. Words that name nothing spread
-# their weight, or follow. A map shows where a token got its numbers from, not who is right to ask.
+# **Answer.** The first token attends to the thing most of all. Self-attention comes before
+# cross-attention, so `(start)` already encodes what is asked for, and the answer is predicted from
+# it: the thing fills a tenth of the image and gets nearly half of its weight. The name attends to
+# it less: no prediction is made from the name, so nothing in training required it. Words that name
+# nothing spread their weight, or follow. A map shows where a token got its values from, and does
+# not explain the prediction.
 #
 # ## Two streams
 #
-# So far the words ask and the image answers, and the image never learns what the question was. A
-# two-stream layer has two directions more. There are **four arrows**, each from who asks to who
-# answers: words to image, image to words, and each stream to itself.
+# So far queries come from the words and keys from the image, and the image's vectors do not depend
+# on the question. A two-stream layer has two directions more. There are **four arrows**, each from
+# queries to keys: words to image, image to words, and each stream to itself.
 #
 # **Question.** With 11 words and 64 cells: how large is the map of weights of each arrow? If a
-# question is padded with words that are not real, which of the four arrows need a mask to hide
-# them?
+# question is padded, which of the four arrows need a mask to hide the padding?
 
 # %%
 BOXES = {"words\n(B, T, D)": (0, 0), "image\n(B, N, D)": (4, 0)}
@@ -424,12 +425,12 @@ axis.set_axis_off()
 print("figure:", plots.save(figure, out / "four_arrows.png"))
 
 # %% [markdown]
-# **Answer.** 11 x 64, 64 x 11, 11 x 11 and 64 x 64. A mask belongs to who *answers*: two arrows end
-# at the words, one of them starting in the image. That one is forgotten most often.
+# **Answer.** 11 x 64, 64 x 11, 11 x 11 and 64 x 64. A padding mask belongs to the *keys*: two
+# arrows end at the words, one of them starting in the image. That one is forgotten most often.
 #
-# Both directions ask at the same time. **Question.** Let the word be 1 and the cell 10, and let who
-# asks get what the other is. What do they become if both ask as they came in? And if the words go
-# first, and the image asks the words that have asked already?
+# Both directions are computed at the same time. **Question.** Let the word be 1 and the cell 10,
+# and let attention add the other's number. What do they become if both attend to the other as it
+# came in? And if the words go first, and the image attends to the words that were changed already?
 
 # %%
 word, cell = 1, 10
@@ -438,9 +439,9 @@ word = word + cell
 print("words first:  word", word, " cell", cell + word)
 
 # %% [markdown]
-# **Answer.** 11 and 11; or 11 and 21, where the cell hears its own echo. `TwoStreamLayer` lets both
-# ask through the same weights, into two new names, before either is changed. Two such layers are
-# our next model.
+# **Answer.** 11 and 11; or 11 and 21, where the cell gets its own number back. `TwoStreamLayer`
+# computes both directions with the same weights, into two new names, before either is changed. Two
+# such layers are our next model.
 
 
 # %%
@@ -463,7 +464,7 @@ class TwoStreams(nn.Module):
 two_streams = train("two streams", TwoStreams)
 
 # %% [markdown]
-# The four maps of its last layer, for one question.
+# The four attention maps of its last layer, for one question.
 
 # %%
 where, row = shown[0]
@@ -472,7 +473,7 @@ with watch_attention() as watched, torch.no_grad():
     two_streams(where.features[row : row + 1], where.tokens[row : row + 1, :length])
 titles = ["words to image", "image to words", "words to words", "image to image"]
 maps = {title: weights[0].mean(dim=0) for title, weights in zip(titles, watched[-4:])}
-said = look_at(looking, where, row)[0]
+said = attention_of(attending, where, row)[0]
 
 # %%
 figure, axes = plt.subplots(2, 2, figsize=(9, 5.6), layout="constrained")
@@ -490,18 +491,18 @@ for axis, (title, weights) in zip(axes.flat, maps.items()):
 print("figure:", plots.save(figure, out / "four_maps.png"))
 
 # %% [markdown]
-# Two relatives of it, from other papers. The **multimodal transformer** has no words that read each
-# other first: each modality asks the other, as it came in, and only then itself. The
-# **vision-language model** lets each stream read itself, ask the other, and joins the means of both
-# (its contrastive head is for captions, as in lesson 05, and rests here). Both are given one layer,
-# so that all cost about the same.
+# Two relatives of it, from other papers. The **multimodal transformer** has no self-attention
+# first: each modality attends to the other, as it came in, and only then to itself. In the
+# **vision-language model** each stream attends to itself, then to the other, and the means of both
+# are joined (its contrastive head is for captions, as in lesson 05, and is not used here). Both are
+# given one layer, so that all cost about the same.
 #
-# **Question.** At equal steps, which will answer best: one arrow between the modalities or two? And
-# which kind of question gains most when the *cells* may ask which words are about them?
+# **Question.** At equal steps, which will be most accurate: one arrow between the modalities or
+# two? And which kind of question gains most when the *cells* may attend to the words?
 
 
 # %%
-class AskThenRead(nn.Module):
+class CrossThenSelf(nn.Module):
     """The multimodal transformer on our words and cells."""
 
     def __init__(self):
@@ -517,7 +518,7 @@ class AskThenRead(nn.Module):
 
 
 # %%
-class BothAsk(nn.Module):
+class VisionLanguage(nn.Module):
     """The vision-language model on our words and cells."""
 
     def __init__(self):
@@ -532,8 +533,8 @@ class BothAsk(nn.Module):
 
 
 # %%
-ask_then_read = train("multimodal transformer", AskThenRead)
-both_ask = train("vision-language model", BothAsk)
+multimodal = train("multimodal transformer", CrossThenSelf)
+vision_language = train("vision-language model", VisionLanguage)
 (out / "strategies.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 # %%
@@ -553,34 +554,33 @@ axis.set(ylabel="share right", ylim=(0, 1.08), title="unseen combinations, equal
 print("figure:", plots.save(figure, out / "strategies.png"))
 
 # %% [markdown]
-# **Answer.** Places help most, and attributes most of all (0.6 to 0.8): what is asked for there *is*
-# a place. A second direction lets a cell that hears the question ask of itself "am I a red star?",
-# colour and shape at once, while `red` and `star`, each looking for itself, have to find out
-# afterwards whether they found the same place. After so few steps that shows in some runs
+# **Answer.** Attention to cells helps most, and attributes most of all (0.6 to 0.8): what is asked
+# for there *is* at one place. A second direction lets a cell attend to the question and match
+# colour and shape at once, while `red` and `star`, each attending by itself, have to be compared
+# afterwards: did they attend to the same place? After so few steps that shows in some runs
 # (existence 0.60 to 0.69) and in others not (0.74 to 0.72): beware of comparing models by one run
-# each. It costs more in all of them, for 64 cells read each other in every layer. The multimodal
-# transformer, whose words ask before they have read each other, was behind both each time. Counting
-# gains least: attention is a mean. None of them is done learning: lesson 10 trains longer.
+# each. It costs more in all of them, for 64 cells attend to each other in every layer. The
+# multimodal transformer, with cross-attention before self-attention, was behind both each time.
+# Counting gains least: attention is a mean. None of them is done learning: lesson 10 trains longer.
+# ## Padding masks
 #
-# ## Who may look where
-#
-# Questions of a batch are padded to one length. A mask hides the padding from whoever looks at
-# words.
-# **Question.** Here is the model of the words that look, trained twice: with its mask, and without.
-# Which of the two has the lower loss? Would you have seen the mistake?
+# Questions of a batch are padded to one length. A mask hides the padding from every query that
+# attends to words. **Question.** Here is the model whose words attend to the cells, trained twice:
+# with its mask, and without. Which of the two has the lower loss? Would you have noticed the
+# mistake?
 
 # %%
-forgotten = train("mask forgotten", lambda: WordsLook(), masked=False)
+forgotten = train("mask forgotten", lambda: WordsAttend(), masked=False)
 
 # %% [markdown]
 # **Answer.** Neither shows anything. All questions were padded to the same length, so the model
-# without a mask has learned to live with that padding. Now the same questions come in other
-# company, beside a longer one: nothing is changed but the number of padding tokens behind them.
+# without a mask has adapted to that padding. Now the same questions stand in another batch, beside
+# a longer one: nothing is changed but the number of padding tokens behind them.
 
 # %%
 usual = unseen.tokens.shape[1]
 lengths = [usual, 16, 20, 26, 34, LONGEST]
-models = {"with mask": (looking, True), "mask forgotten": (forgotten, False)}
+models = {"with mask": (attending, True), "mask forgotten": (forgotten, False)}
 accuracies, changed = {}, {}
 for name, (model, masked) in models.items():
     given = [answer(model, unseen, length=length, masked=masked) for length in lengths]
@@ -594,26 +594,26 @@ for name, color in zip(models, (plots.LINES[0], plots.WRONG)):
     axes[0].plot(lengths, accuracies[name], marker="o", color=color, label=name)
     axes[1].plot(lengths, changed[name], marker="o", color=color, label=name)
 axes[0].set(ylabel="share right", ylim=(0, 1), title="accuracy")
-axes[1].set(ylabel="share of answers", ylim=(-0.03, 1), title="answers that changed")
+axes[1].set(ylabel="share", ylim=(-0.03, 1), title="predictions that changed")
 for axis in axes:
     axis.set(xlabel="tokens that each question is padded to")
 axes[0].legend(frameon=False, loc="lower left")
 print("figure:", plots.save(figure, out / "padding.png"))
 
 # %% [markdown]
-# **Answer.** The accuracy hardly shows it: nearly as many answers become right as become wrong. But
-# one in ten is another, because a longer question stood beside it. Do not measure whether the
-# model is still good; measure whether anything has changed.
+# **Answer.** The accuracy hardly shows it: nearly as many predictions become right as become wrong.
+# But one in ten has changed, because a longer question stood in the batch. Do not measure whether
+# the model is still good; measure whether anything has changed.
 #
-# How exact is "padding must not change an answer"? All scores of the same questions, padded to the
-# usual length and to the longest. With masks the difference should be rounding alone. And where the
-# mask of *one* arrow is forgotten, image to words? **Question.** Is a two-stream model that
+# How exact is "padding must not change a prediction"? All logits of the same questions, padded to
+# the usual length and to the longest. With masks the difference should be rounding alone. And where
+# the mask of *one* arrow is forgotten, image to words? **Question.** Is a two-stream model that
 # masks its words to words, as everybody does, safe?
 
 
 # %%
 class ForgetsOne(nn.Module):
-    """The two-stream model, its image asking all words, real or not."""
+    """The two-stream model whose image attends to all words, padding included."""
 
     def __init__(self, model):
         super().__init__()
@@ -632,38 +632,37 @@ class ForgetsOne(nn.Module):
 
 # %%
 def scores(model, length):
-    """The scores (64, K) of the same questions, padded to so many tokens."""
+    """The logits (64, K) of the same questions, padded to so many tokens."""
     tokens, real = data.tokenizer.batch([q.question for q in gallery.asked[:64]], length)
     with torch.no_grad():
         return model(gallery.features[:64], tokens, real)
 
 
-checked = {"words look": looking, "two streams": two_streams, "one mask forgotten": None}
+checked = {"words attend": attending, "two streams": two_streams, "one mask forgotten": None}
 checked["one mask forgotten"] = ForgetsOne(two_streams)
-checked |= {"multimodal transformer": ask_then_read, "vision-language model": both_ask}
+checked |= {"multimodal transformer": multimodal, "vision-language model": vision_language}
 errors = {}
 for name, model in checked.items():
     short, long = scores(model, usual), scores(model, LONGEST)
     errors[name] = (short - long).abs().max().item()
     different = (short.argmax(dim=-1) != long.argmax(dim=-1)).float().mean().item()
-    print(f"{name:23} scores differ by {errors[name]:.1e}, answers changed: {different:.1%}")
+    print(f"{name:23} logits differ by {errors[name]:.1e}, predictions changed: {different:.1%}")
 
 # %% [markdown]
-# **Answer.** No. With all masks the scores agree to the last digits of a float. With one of four
-# arrows open, padding speaks to the cells, the cells speak to the words, and the scores change,
-# most often without changing an answer, which is why nobody notices. (`bug.half_masked` asks you
-# for the check that does.)
+# **Answer.** No. With all masks the logits agree to the last digits of a float. With one of four
+# arrows unmasked, cells attend to padding, words attend to the cells, and the logits change, most
+# often without changing a prediction, which is why nobody notices. (`bug.half_masked` asks you for
+# the check that does.)
 
 # %% [markdown]
 # ## In the field's words
 #
 # Two streams with **co-attention** (ViLBERT, LXMERT), against one stream (lesson 09). The grid
-# classifier is a frozen **grid-feature** or object-detector-like image encoder. Waves along rows
-# and columns:
-# **2-D sinusoidal position encoding**. Forgetting a mask is **padding leakage**; comparing logits
-# with and without other samples is a test of **batch invariance**. That a map of weights need not
-# explain an answer is the debate on whether **attention is explanation**. Comparing models by one
-# run each ignores **seed variance**.
+# classifier is a frozen **grid-feature** or object-detector-like image encoder. Sinusoids along
+# rows and columns: **2-D sinusoidal position encoding**. Forgetting a mask is **padding leakage**;
+# comparing logits with and without other samples is a test of **batch invariance**. That a map of
+# weights need not explain an answer is the debate on whether **attention is explanation**.
+# Comparing models by one run each ignores **seed variance**.
 #
 # **Left out here:** Region features from object detectors, pre-training (masked words, matching),
 # deeper stacks, and gated cross-attention into a frozen language model (Flamingo).
@@ -689,10 +688,10 @@ for name, model in checked.items():
 # %%
 exact = max(error for name, error in errors.items() if name != "one mask forgotten")
 same = {"unjudged": options.unjudged, "higher_is_better": False}
-report("largest change of a score by padding", exact, 1e-4, **same)
+report("largest change of a logit by padding", exact, 1e-4, **same)
 focus = (share[layer, 1] / share[layer, 3]).item()
 report(
-    "weight on the thing asked for, in shares of its area", focus, 2.5, unjudged=options.unjudged
+    "attention on the thing asked for, relative to its area", focus, 2.5, unjudged=options.unjudged
 )
 best = max(row["accuracy"]["all"] for name, row in rows.items() if name != "mask forgotten")
 report("best model on unseen combinations", best, 0.65, unjudged=options.unjudged)

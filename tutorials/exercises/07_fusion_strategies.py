@@ -111,8 +111,8 @@ def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = N
     )
 
 
-# gated.Gate: Whom to believe. 15 minutes, difficulty 2 of 5. In the lesson: "Gates". Comes after
-# early.EarlyFusion.
+# gated.Gate: Whom to believe. 15 minutes, difficulty 2 of 5. In the lesson: "Gated fusion". Comes
+# after early.EarlyFusion.
 class Gate(nn.Module):
     """For every number: how much of one's own, how much of what was attended to.
 
@@ -144,7 +144,7 @@ class Gate(nn.Module):
 
 
 # bilinear.BilinearFusion: Every number with every other. 20 minutes, difficulty 3 of 5. In the
-# lesson: "Pairs of numbers". Comes after early.EarlyFusion. Without torch.nn.functional.bilinear,
+# lesson: "Bilinear fusion". Comes after early.EarlyFusion. Without torch.nn.functional.bilinear,
 # torch.bilinear, the library's bilinear.
 # Given:
 # - _uniform(outputs: int, left: int, right: int) -> Tensor
@@ -188,8 +188,8 @@ class BilinearFusion(nn.Module):
         return Cost(parameters, sum((left + 1) * right for left, right in sizes) * outputs)
 
 
-# tensor_fusion.append_one: A 1 behind. 5 minutes, difficulty 1 of 5. In the lesson: "All products".
-# Comes after early.EarlyFusion.
+# tensor_fusion.append_one: A 1 behind. 5 minutes, difficulty 1 of 5. In the lesson: "Tensor
+# fusion". Comes after early.EarlyFusion.
 def append_one(x: Tensor) -> Tensor:
     """(B, D) with a 1 behind: (B, D + 1), in the dtype of x, on its device.
 
@@ -201,8 +201,8 @@ def append_one(x: Tensor) -> Tensor:
     )
 
 
-# tensor_fusion.outer_product: All products. 15 minutes, difficulty 2 of 5. In the lesson: "All
-# products". Comes after early.EarlyFusion.
+# tensor_fusion.outer_product: Tensor fusion. 15 minutes, difficulty 2 of 5. In the lesson: "Tensor
+# fusion". Comes after early.EarlyFusion.
 def outer_product(vectors: Sequence[Tensor]) -> Tensor:
     """All products of one number from each vector: (B, P), the last vector's index fastest.
 
@@ -218,7 +218,7 @@ def outer_product(vectors: Sequence[Tensor]) -> Tensor:
 
 
 # tensor_fusion.TensorFusion: What the appended 1 keeps. 15 minutes, difficulty 3 of 5. In the
-# lesson: "All products". Comes after tensor_fusion.append_one, tensor_fusion.outer_product.
+# lesson: "Tensor fusion". Comes after tensor_fusion.append_one, tensor_fusion.outer_product.
 class TensorFusion(nn.Module):
     """A Linear layer over the outer product of all modalities, each with a 1 appended.
 
@@ -261,7 +261,7 @@ class TensorFusion(nn.Module):
 
 
 # low_rank.LowRankFusion: A tensor that is never made. 25 minutes, difficulty 4 of 5. In the lesson:
-# "The same for less". Comes after tensor_fusion.append_one.
+# "Low-rank fusion". Comes after tensor_fusion.append_one.
 class LowRankFusion(nn.Module):
     """Equals TensorFusion with the weights `tensor()`, at a cost that grows with the sum of widths.
 
@@ -417,8 +417,8 @@ class AttentionFusion(nn.Module):
         return learned.plus(blocks, linear_cost(width, outputs), *tokens)
 
 
-# modalities.gather: Who is here?. 15 minutes, difficulty 2 of 5. In the lesson: "A view is
-# missing".
+# modalities.gather: Who is here?. 15 minutes, difficulty 2 of 5. In the lesson: "Missing
+# modalities".
 # Given:
 # - check_batch(features: Features, shapes: Mapping[str, tuple[int, ...]]) -> int
 #     The batch size; refuse features of other widths or of different batches.
@@ -449,7 +449,7 @@ def gather(
 
 
 # modality_dropout.modality_dropout: Now and then without. 25 minutes, difficulty 3 of 5. In the
-# lesson: "A view is missing". Comes after modalities.gather.
+# lesson: "Missing modalities". Comes after modalities.gather.
 # Given:
 # - check_shares(present: Mapping[str, Tensor], shares: Mapping[str, float]) -> None
 #     Refuse chances outside 0 to 1, of names that are none, and batches that differ.
@@ -479,7 +479,7 @@ def modality_dropout(
 
 
 # balanced.balanced_order: Every label as often as any other. 25 minutes, difficulty 3 of 5. In the
-# lesson: "Even batches".
+# lesson: "Balanced batches".
 def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Generator) -> Tensor:
     """Indices int64 (count,) of samples, every label as often as any other (one more or less).
 

@@ -22,8 +22,8 @@ from scratchmm.layers.attention import MultiHeadAttention, padding_mask
 from scratchmm.layers.blocks import PostNormBlock
 
 
-# cross_modal.CrossModalAttention: Words look at the image. 15 minutes, difficulty 2 of 5. In the
-# lesson: "Words look at the image". Comes after attention.MultiHeadAttention,
+# cross_modal.CrossModalAttention: Words attend to the image. 15 minutes, difficulty 2 of 5. In the
+# lesson: "Words attend to the image". Comes after attention.MultiHeadAttention,
 # attention.padding_mask.
 # Given:
 # - CrossAttentionOutput(output: Tensor, weights: Tensor)
@@ -103,7 +103,7 @@ class TwoStreamLayer(nn.Module):
 
 
 # cross_modal.masked_mean: A mean without padding. 10 minutes, difficulty 2 of 5. In the lesson:
-# "Who may look where". Comes after attention.padding_mask.
+# "Padding masks". Comes after attention.padding_mask.
 def masked_mean(tokens: Tensor, real: Tensor | None = None) -> Tensor:
     """The mean of each sample's real tokens; zeros where none is real.
 
@@ -119,7 +119,7 @@ def masked_mean(tokens: Tensor, real: Tensor | None = None) -> Tensor:
 
 
 # bug.half_masked: Find the bug: padding that speaks. 25 minutes, difficulty 3 of 5. In the lesson:
-# "Who may look where". Comes after cross_modal.CrossModalAttention, cross_modal.masked_mean.
+# "Padding masks". Comes after cross_modal.CrossModalAttention, cross_modal.masked_mean.
 class HalfMaskedReader(nn.Module):
     """A question and an image in, a score for each of 5 answers out. Words and image look at
     each other, and what both have found is averaged.

@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="each vector with a 1 behind its last number: (B, D + 1)",
     minutes=5,
     difficulty=1,
-    section="All products",
+    section="Tensor fusion",
     needs=("early.EarlyFusion",),
     hints=(
         "Two samples (5, 7) and (2, 0) become (5, 7, 1) and (2, 0, 1): every sample gets its own 1, "

@@ -15,7 +15,7 @@ exercise = Exercise(
     goal="indices in runs of one sample of each label, shuffled; no sample twice before its turn",
     minutes=25,
     difficulty=3,
-    section="Even batches",
+    section="Balanced batches",
     hints=(
         "Labels [yes, yes, yes, no], 6 samples: three runs of one yes and one no. The only no, "
         "sample 3, comes three times; samples 0, 1 and 2 once each, as none may come again before "

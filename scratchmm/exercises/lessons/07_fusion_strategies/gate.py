@@ -16,7 +16,7 @@ exercise = Exercise(
     goal="mix one's own with what was attended to, number by number",
     minutes=15,
     difficulty=2,
-    section="Gates",
+    section="Gated fusion",
     needs=("early.EarlyFusion",),
     methods={
         "__init__": "a Linear layer decide, from both sides joined to a number for each of the width",

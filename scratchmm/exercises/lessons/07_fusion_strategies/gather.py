@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="vectors in the order of widths, zeros where absent; and who is present, bool (B, M)",
     minutes=15,
     difficulty=2,
-    section="A view is missing",
+    section="Missing modalities",
     hints=(
         "Widths: image 1, words 1. The call names the words (5, nan), present in the first sample "
         "alone, and the image (7, 8). Returned are {image: (7, 8), words: (5, 0)}, in this "

@@ -16,7 +16,7 @@ exercise = Exercise(
     goal="project each modality, multiply the projections, add over the ranks",
     minutes=25,
     difficulty=4,
-    section="The same for less",
+    section="Low-rank fusion",
     needs=("tensor_fusion.append_one",),
     methods={
         "forward": "each vector with its 1 through its factors to (B, R, K); multiply the "

@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="hide each modality of each sample by chance; who would lose all keeps one, evenly chosen",
     minutes=25,
     difficulty=3,
-    section="A view is missing",
+    section="Missing modalities",
     needs=("modalities.gather",),
     hints=(
         "Image and words, share 1: everything is hidden, so each sample keeps one: about half of "

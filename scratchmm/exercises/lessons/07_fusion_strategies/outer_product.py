@@ -13,11 +13,11 @@ exercise = Exercise(
     id="tensor_fusion.outer_product",
     order=60,
     target="scratchmm.fusion.tensor_fusion:outer_product",
-    title="All products",
+    title="Tensor fusion",
     goal="every product of one number from each vector, the last vector's index fastest",
     minutes=15,
     difficulty=2,
-    section="All products",
+    section="Tensor fusion",
     needs=("early.EarlyFusion",),
     hints=(
         "(1, 2) and (3, 5) make (3, 5, 6, 10): 1 stays while the second vector runs through, then 2. "

@@ -17,7 +17,7 @@ exercise = Exercise(
     goal="one Linear layer reads all products, each modality with a 1 behind",
     minutes=15,
     difficulty=3,
-    section="All products",
+    section="Tensor fusion",
     needs=("tensor_fusion.append_one", "tensor_fusion.outer_product"),
     methods={
         "__init__": "keep widths; output is a Linear layer without bias, from as many products as "

@@ -15,11 +15,11 @@ exercise = Exercise(
     id="cross_modal.CrossModalAttention",
     order=10,
     target="scratchmm.fusion.cross_modal:CrossModalAttention",
-    title="Words look at the image",
+    title="Words attend to the image",
     goal="x asks, the context answers, nobody sees padding; also tell where each has looked",
     minutes=15,
     difficulty=2,
-    section="Words look at the image",
+    section="Words attend to the image",
     needs=("attention.MultiHeadAttention", "attention.padding_mask"),
     methods={
         "forward": "let x ask and the context answer where real is True; return CrossAttentionOutput, "

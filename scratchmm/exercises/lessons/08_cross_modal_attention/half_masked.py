@@ -19,7 +19,7 @@ exercise = Exercise(
     "rest of the batch",
     minutes=25,
     difficulty=3,
-    section="Who may look where",
+    section="Padding masks",
     needs=("cross_modal.CrossModalAttention", "cross_modal.masked_mean"),
     shown=("HalfMaskedReader",),
     hints=(

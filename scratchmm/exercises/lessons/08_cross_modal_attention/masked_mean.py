@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="the mean (B, D) of each sample's real tokens, whatever stands in the others",
     minutes=10,
     difficulty=2,
-    section="Who may look where",
+    section="Padding masks",
     needs=("attention.padding_mask",),
     hints=(
         "Tokens 1, 3, 9, of which the first two are real: the mean is 2. Not 13 / 3, for the 9 is "
