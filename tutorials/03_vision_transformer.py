@@ -55,7 +55,7 @@ world, quick = options.data == "world", options.quick
 out = options.folder("03_vision_transformer") / options.data
 out.mkdir(parents=True, exist_ok=True)
 torch.manual_seed(options.seed)
-torch.set_num_threads(1)  # for a model this small a second core is more trouble than help
+torch.set_num_threads(1)  # the models here are so small that a second core only gets in the way
 
 
 # %% [markdown]

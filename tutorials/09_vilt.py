@@ -1,9 +1,9 @@
 """Lesson 09, ViLT: words and patches in one stream.
 
-Question: can one transformer read a sentence and an image as if they were one text, and what must
-it be asked so that it learns to compare them?
+Question: can one transformer encode a sentence and an image as one sequence, and with which
+training tasks does it learn to compare them?
 
-Time: about 3 minutes on two cores (`--quick`: about 20 s). Images go to runs/09_vilt/
+Time: about 3 minutes on two cores (`--quick`: about 20 s). Figures go to runs/09_vilt/
 (`--quick`: to runs/09_vilt_quick/; with `--data nlvr` to runs/09_vilt_nlvr/).
 On sentences that people wrote: `--data nlvr --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
 Read beside it: scratchmm/fusion/vilt.py, scratchmm/language/bert.py (its last two functions), then
@@ -11,21 +11,21 @@ scratchmm/fusion/matching.py.
 Exercises: vilt.ViLTEmbeddings, bert.mask_tokens, bert.masked_loss, matching.matching_negatives
 (`python -m scratchmm learn check bert.mask_tokens`).
 Papers: ViLT: Vision-and-Language Transformer Without Convolution or Region Supervision (arXiv
-2102.03334), section 3; BERT (arXiv 1810.04805), section 3.1; A Corpus of Natural Language for Visual
-Reasoning (Suhr et al., ACL 2017).
+2102.03334), section 3; BERT (arXiv 1810.04805), section 3.1; A Corpus of Natural Language for
+Visual Reasoning (Suhr et al., ACL 2017).
 """
 
 # %% [markdown]
 # # ViLT: words and patches in one stream
 #
-# CLIP (lesson 05) has two towers that never see each other's tokens: they meet in one number at the
-# end. ViLT has no towers. A patch becomes a vector as a word does, both stand in one row, and an
-# ordinary transformer reads that row. Whatever has to be compared can look at each other from the
-# first layer on.
+# CLIP (lesson 05) has two encoders that never attend to each other's tokens: they meet in one
+# cosine at the end. ViLT has one encoder. A patch becomes a token as a word does, both stand in one
+# sequence, and an ordinary transformer encodes it. Words and patches can attend to each other from
+# the first layer on.
 #
-# By the end you can say what each vector of the stream is a sum of, cover words so that a model
-# must look at the image to guess them, draw wrong partners for matching, and measure whether it
-# looks.
+# By the end you can say what each embedding of the stream is a sum of, mask words so that a model
+# must use the image to predict them, draw negatives for matching, and measure whether it uses the
+# image.
 
 # %%
 import math
@@ -73,16 +73,16 @@ out = options.folder("09_vilt" + "_nlvr" * (not world))
 rng = np.random.default_rng(options.seed)
 
 # %% [markdown]
-# ## Images and what is said about them
+# ## Images and captions
 #
-# As in lesson 05: images of one thing, each with one true sentence, and twelve combinations of
-# colour and shape that never occur in training. `wordings` lists all that can be said of a scene,
-# always in the same order, so that the same sentence can be said about another scene.
+# As in lesson 05: images of one thing, each with one caption, and twelve combinations of colour
+# and shape that are held out. `wordings` lists all captions of a scene, always in the same order,
+# so that the same wording can be used for another scene.
 
 
 # %%
 class Pairs:
-    """Scenes, their images, and one true sentence of each."""
+    """Scenes, their images, and one caption of each."""
 
     def __init__(self, count, combinations):
         self.scenes = [sample_scene(rng, combinations=combinations) for _ in range(count)]
@@ -98,10 +98,11 @@ tests = {
     "unseen": Pairs(250 if short else 1000, unseen),
 }
 path = plots.image_grid(train.images[:16], train.texts[:16], out / "pairs.png")
-print(f"{len(train.texts):,} images, {len(set(train.texts)):,} different sentences; image: {path}")
+print(f"{len(train.texts):,} images, {len(set(train.texts)):,} different captions; figure: {path}")
 
 # %% [markdown]
-# The words are cut by BERT's method, WordPiece. There are so few here that each becomes one token.
+# Captions are tokenized by BERT's method, WordPiece. There are so few here that each becomes one
+# token.
 
 # %%
 mean = train.images.mean(dim=(0, 2, 3)).view(3, 1, 1)
@@ -111,7 +112,7 @@ length = 2 + max(len(tokenizer.encode(text)) for text in train.texts)
 
 
 def prepare(images):
-    """Images (B, 3, H, W) in [-1, 1], brought to mean 0 and deviation 1."""
+    """Images (B, 3, H, W) in [-1, 1], normalised to mean 0 and deviation 1."""
     return (images - mean) / deviation
 
 
@@ -121,13 +122,13 @@ print([tokenizer.symbols[token] for token in batch.tokens[0].tolist()])
 # %% [markdown]
 # ## One stream
 #
-# A word's vector: its token, its position in the sentence. A patch's vector: its pixels times a
-# matrix, its position in the image. They are put one after the other, and to each is added the
-# vector of its **modality**: word, or image.
+# A word's embedding: its token, its position in the sentence. A patch's embedding: its pixels times
+# a matrix, its position in the image. They are concatenated, and to each is added the embedding of
+# its **modality**: word, or image.
 #
-# **Question.** Attention does not care who stands where. A sentence has up to 9 tokens here, and the
-# image 16 patches of 8 x 8 pixels and a CLS of its own. How long is the stream? And most sentences
-# are shorter: what happens to the places that they leave empty?
+# **Question.** A sentence has up to 9 tokens here, and the image 16 patches of 8 x 8 pixels and a
+# CLS of its own. How long is the stream? And most sentences are shorter: what happens at the
+# positions that they leave empty?
 
 # %%
 width = 64
@@ -145,73 +146,73 @@ count = batch.real[row].sum()
 alone = vilt(batch.tokens[[row], :count], images[[row]]).pooled
 padded = vilt(batch.tokens, images, real=batch.real).pooled[[row]]
 careless = vilt(batch.tokens, images).pooled[[row]]
-print(f"padding masked:  differs by {(padded - alone).abs().max():.1e} from no padding")
-print(f"padding read:    differs by {(careless - alone).abs().max():.1e}")
+print(f"padding masked:   differs by {(padded - alone).abs().max():.1e} from no padding")
+print(f"padding unmasked: differs by {(careless - alone).abs().max():.1e}")
 
 # %% [markdown]
-# **Answer.** Words, one CLS, patches: all in one row. The empty places hold [PAD], and a mask over
-# the whole stream keeps everybody from looking at them. Forget it, and the answer depends on how
-# long the *other* sentences of the batch are.
+# **Answer.** Words, one CLS, patches: all in one sequence. The empty positions hold [PAD], and a
+# padding mask over the whole stream keeps every query from attending to them. Forget it, and the
+# output depends on how long the *other* sentences of the batch are.
 #
-# What is the modality vector for? A patch and a word are vectors of the same width, and both have a
-# position: nothing else says that number 3 of the words and number 3 of the patches are not the
-# same kind of thing. It is one vector for each kind, and it is learned. After training we shall
-# exchange the two and see what it was worth.
+# What is the modality embedding for? A patch and a word are vectors of the same width, and both
+# have a position: nothing else marks token 3 of the words and token 3 of the patches as different
+# kinds of thing. It is one vector for each modality, and it is learned. After training we shall
+# exchange the two and measure what they were worth.
+# ## Masked language modelling
 #
-# ## Guessing covered words
+# How do you make such a model use the image? Mask a word, and let it predict that word.
+# `mask_tokens` selects a share of the words as targets. Of those, 80 % become [MASK], 10 % another
+# word, 10 % stay.
 #
-# How do you make such a model look at the image? Cover a word, and let it guess. `mask_tokens` asks
-# for a share of the words. Of those, 80 % become [MASK], 10 % another word, 10 % stay.
-#
-# **Question.** Why not cover all of them with [MASK]?
+# **Question.** Why not replace all of them by [MASK]?
 
 # %%
 special = set(tokenizer.special.values())
 sentence = tokenizer.batch([train.texts[0]], length).tokens
 
 
-def cover(tokens, generator, share):
-    """Covered tokens and targets (B, T): see bert.mask_tokens."""
+def mask_words(tokens, generator, share):
+    """Masked tokens and targets (B, T): see bert.mask_tokens."""
     return mask_tokens(tokens, special, tokenizer.mask, len(tokenizer), generator, share=share)
 
 
 for number in range(4):
-    covered, target = cover(sentence, seeded(5, number), share=0.5)
+    masked, target = mask_words(sentence, seeded(5, number), share=0.5)
     asked = tokenizer.decode(target[target != NOT_ASKED])
-    print(f"{tokenizer.decode(covered[0][1:], keep_special=True)}   asked: {asked}")
+    print(f"{tokenizer.decode(masked[0][1:], keep_special=True)}   targets: {asked}")
 
 # %%
 many = sentence.repeat(5000, 1)
-covered, target = cover(many, seeded(6, 0), share=0.5)
+masked, target = mask_words(many, seeded(6, 0), share=0.5)
 asked = target != NOT_ASKED
-print(f"asked for: {asked.sum() / (many > 4).sum():.1%} of the words")
-print(f"  [MASK]  {(covered[asked] == tokenizer.mask).float().mean():.1%}")
-print(f"  as it was {(covered[asked] == many[asked]).float().mean():.1%}")
-knows_nothing = masked_loss(torch.zeros(*many.shape, len(tokenizer)), target)
-print(f"loss of who knows nothing: {knows_nothing:.2f} = log {len(tokenizer)}")
+print(f"targets: {asked.sum() / (many > 4).sum():.1%} of the words")
+print(f"  [MASK]  {(masked[asked] == tokenizer.mask).float().mean():.1%}")
+print(f"  as it was {(masked[asked] == many[asked]).float().mean():.1%}")
+chance_loss = masked_loss(torch.zeros(*many.shape, len(tokenizer)), target)
+print(f"loss at chance: {chance_loss:.2f} = log {len(tokenizer)}")
 
 # %% [markdown]
-# **Answer.** Where nothing is covered, a model trained only on [MASK] has learned nothing: no other
-# word was ever in question. As it is, every word may be wrong, and to know, it must compare each
-# with the rest of the sentence and with the image.
+# **Answer.** Where nothing is masked, a model trained only on [MASK] has learned nothing: no other
+# position was ever a target. As it is, any word may be wrong, and to predict the right one, the
+# model must compare each with the rest of the sentence and with the image.
 #
-# BERT asks for 15 %. Our sentences have five words, so we ask for half of them.
+# BERT selects 15 %. Our sentences have five words, so we select half of them.
+# ## Image-text matching
 #
-# ## Does it match?
-#
-# The other question: do this sentence and this image belong together? Half of the images get the
-# sentence of another image of the batch. Those are free, and there are many.
+# The other task is binary classification: do this sentence and this image belong together? Half of
+# the images get the sentence of another image of the batch, as a negative. Those are free, and
+# there are many.
 
 # %%
 six = tokenizer.batch(train.texts[:6], length).tokens
 partner, matched = matching_negatives(six, seeded(1, 0))
 for row in range(6):
-    verdict = "matches" if matched[row] else "wrong pair"
+    verdict = "positive" if matched[row] else "negative"
     print(f"image of {train.texts[row]!r:36} with {train.texts[partner[row]]!r:36} {verdict}")
 
 # %% [markdown]
-# **Question.** Is a sentence of another image always wrong? And what would a model have to know to
-# tell most of these apart: colours, shapes, or both?
+# **Question.** Is a sentence of another image always wrong? And what must a model encode to tell
+# most of these apart: colours, shapes, or both?
 
 # %%
 rows = range(min(len(train.texts), 2000))
@@ -223,33 +224,33 @@ print(f"true of the other image all the same: {true / len(rows):.1%}")
 print(f"of the same colour: {same / len(rows):.1%}")
 
 # %% [markdown]
-# **Answer.** One in fifty or so is true by chance, and the model is told that it is wrong: a little
-# noise. But seven in eight are wrong in their *colour*. Who knows colours and nothing else gets
-# nearly all of them right, and has little reason to learn shapes. Negatives are as hard as the
-# batch that they come from.
+# **Answer.** One in fifty or so is true by chance, and its label is wrong: a little noise (a false
+# negative). But seven in eight are wrong in their *colour*. A model that encodes colours and
+# nothing else gets nearly all of them right, and its loss hardly falls by learning shapes.
+# Negatives are as hard as the batch that they come from.
 
 # %% [markdown]
 # ## Train it
 #
-# One transformer, two heads. Each step reads the stream twice: once with covered words, and once
+# One transformer, two heads. Each step encodes the stream twice: once with masked words, and once
 # with a sentence that may be another image's. The two losses are added.
 
 
 # %%
-class Reader(nn.Module):
-    """A ViLT that guesses covered words, and says whether words and image match."""
+class TwoHeads(nn.Module):
+    """A ViLT that predicts masked words, and whether sentence and image match."""
 
     def __init__(self, config):
         super().__init__()
         vilt = ViLT(config)
-        self.guess, self.match = ViLTForMaskedLM(vilt), ViLTForMatching(vilt)
-        # Small vectors for words are for wide models: at this width each would hardly be heard.
+        self.masked_lm, self.matching = ViLTForMaskedLM(vilt), ViLTForMatching(vilt)
+        # BERT's small initial embeddings are for wide models: at this width they hardly count.
         nn.init.normal_(vilt.embeddings.words.tokens.weight, std=width**-0.5)
 
 
 torch.manual_seed(options.seed)
-model = Reader(config)
-vilt = model.match.vilt
+model = TwoHeads(config)
+vilt = model.matching.vilt
 settings = {"weight_decay": 0.1, "progress": True, "seed": options.seed}
 settings |= {"device": options.device}
 print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
@@ -261,24 +262,24 @@ indices = shuffled_batches(len(tokens), 96, options.seed)
 
 def batch_at(step):
     chosen, generator = indices(step), seeded(options.seed, step)
-    covered, targets = cover(tokens[chosen], generator, share=0.5)
+    masked, targets = mask_words(tokens[chosen], generator, share=0.5)
     partner, matched = matching_negatives(tokens[chosen], generator)
     shown = tokens[chosen][partner], real[chosen][partner]
-    return everything[chosen], covered, real[chosen], targets, *shown, matched.float()
+    return everything[chosen], masked, real[chosen], targets, *shown, matched.float()
 
 
 # %%
-losses = {"guessing": [], "matching": []}
+losses = {"masked words": [], "matching": []}
 
 
 def joint_loss(model, batch):
-    images, covered, real, targets, shown, shown_real, matched = batch
-    guessing = masked_loss(model.guess(covered, images, real=real), targets)
-    logits = model.match(shown, images, real=shown_real)
+    images, masked, real, targets, shown, shown_real, matched = batch
+    lm_loss = masked_loss(model.masked_lm(masked, images, real=real), targets)
+    logits = model.matching(shown, images, real=shown_real)
     matching = F.binary_cross_entropy_with_logits(logits, matched)
-    losses["guessing"].append(guessing.item())
+    losses["masked words"].append(lm_loss.item())
     losses["matching"].append(matching.item())
-    return guessing + matching
+    return lm_loss + matching
 
 
 steps = options.training_steps(700, quick=20) if world else 20
@@ -287,39 +288,39 @@ model.cpu().eval()  # all that follows is computed there
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
-knows_nothing = math.log(len(tokenizer)), math.log(2)
-for axis, (task, values), height in zip(axes, losses.items(), knows_nothing):
+chance_loss = math.log(len(tokenizer)), math.log(2)
+for axis, (task, values), height in zip(axes, losses.items(), chance_loss):
     axis.plot(values, color=plots.LINES[0], linewidth=1)
     axis.axhline(height, color=plots.WRONG, linestyle="--", linewidth=1)
-    axis.text(steps, 1.02 * height, "knows nothing", color=plots.WRONG, ha="right", va="bottom")
+    axis.text(steps, 1.02 * height, "chance", color=plots.WRONG, ha="right", va="bottom")
     axis.set(xlabel="step", ylabel="loss", title=task, ylim=(0, 1.25 * height))
 print("figure:", plots.save(figure, out / "training.png"))
 
 # %% [markdown]
-# Neither loss can reach 0: `a [MASK] that is red` may go on in many ways, and one wrong pair in
+# Neither loss can reach 0: `a [MASK] that is red` has many right completions, and one negative in
 # fifty is true.
 #
 # ## What the image is worth
 #
-# Now the measurement. Cover the word of the colour, or of the shape, in sentences about new images,
-# and let the model guess: with the image, with another's image, with none (the mean of all).
+# Now the measurement. Mask the word of the colour, or of the shape, in captions of new images, and
+# let the model predict it: with the image, with another's image, with none (the mean of all).
 #
 # **Question.** There are eight of each. How many will be right without the image?
 
 
 # %%
-def covered_names(texts, names):
-    """Sentences with the word that is among `names` covered: tokens, real and targets, all (B, T)."""
+def masked_names(texts, names):
+    """Sentences with the word among `names` masked: tokens, real and targets, all (B, T)."""
     tokens, real, _ = tokenizer.batch(texts, length)
     hidden = torch.isin(tokens, torch.tensor([tokenizer.encode(name)[0] for name in names]))
     return tokens.masked_fill(hidden, tokenizer.mask), real, tokens.where(hidden, NOT_ASKED)
 
 
 @torch.no_grad()
-def guess(covered, real, images, reader=model, prepare=prepare):
+def predict(masked, real, images, model=model, prepare=prepare):
     """Probabilities (B, V) of every word at the [MASK] of each sentence."""
-    logits = reader.guess(covered, prepare(images), real=real)  # (B, T, V)
-    return logits[covered == tokenizer.mask].softmax(dim=-1)
+    logits = model.masked_lm(masked, prepare(images), real=real)  # (B, T, V)
+    return logits[masked == tokenizer.mask].softmax(dim=-1)
 
 
 # %%
@@ -327,16 +328,16 @@ NAMES = {"colour": COLORS, "shape": SHAPES}
 
 
 def worth_of(**how):
-    """The shares of covered words that are guessed right, by part, word and view; printed."""
+    """The accuracy at masked words, by test part, attribute and image; printed."""
     worth = {}
     for part, pairs in tests.items():
         own = pairs.images
         views = {"its image": own, "another's": own.roll(1, 0), "none": mean.expand_as(own)}
         for what, names in NAMES.items():
-            covered, real, targets = covered_names(pairs.texts, names)
+            masked, real, targets = masked_names(pairs.texts, names)
             answers = targets.max(dim=1).values
             for view, images in views.items():
-                right = guess(covered, real, images, **how).argmax(dim=-1) == answers
+                right = predict(masked, real, images, **how).argmax(dim=-1) == answers
                 worth[part, what, view] = right.float().mean().item()
         print(part, {key[1:]: round(value, 3) for key, value in worth.items() if key[0] == part})
     return worth
@@ -345,40 +346,41 @@ def worth_of(**how):
 worth = worth_of()
 
 # %% [markdown]
-# **Answer.** About one in eight: without the image the words know nothing of it, and with another's
-# the model says what is *there*, right where the two happen to be alike. With its own image every
-# colour is right, on new combinations too. Not so the shapes. A colour is read off one patch; a
-# shape is a matter of many patches and of where each is, and one word of five in some sentences is
-# too little to learn it from in two minutes. Of the shapes it does guess, most lean on the words:
-# which shapes had this colour in training? On combinations that it never met, that habit is wrong.
+# **Answer.** About one in eight: without the image the words do not determine it, and with
+# another's image the model predicts what is *there*, right where the two happen to be equal. With
+# its own image every colour is right, on held-out combinations too. Not so the shapes. One patch is
+# enough for a colour; a shape is a matter of many patches and of where each is, and one word of
+# five in some sentences is too little to learn it from in two minutes. Of the shapes it does get
+# right, most follow from the words: which shapes had this colour in training? On held-out
+# combinations that language prior is wrong.
 #
-# Here are some guesses, with the image and without; the right word is green, the others are red.
+# Here are some predictions, with the image and without; the target is green, the others are red.
 
 # %%
 pairs = tests["unseen"]
 kinds = [(scene.things[0].color, scene.things[0].shape) for scene in pairs.scenes]
 six = [kinds.index(kind) for kind in unseen[:6]]  # one image each of six kinds
 texts = [pairs.texts[row] for row in six]
-halves = [covered_names(texts[:3], COLORS), covered_names(texts[3:], SHAPES)]
-covered, real, targets = (torch.cat(both) for both in zip(*halves))
-six_asked = covered, real, targets.max(dim=1).values
+halves = [masked_names(texts[:3], COLORS), masked_names(texts[3:], SHAPES)]
+masked, real, targets = (torch.cat(both) for both in zip(*halves))
+six_asked = masked, real, targets.max(dim=1).values
 
 
 # %%
-def show_guesses(name, **how):
-    """The four likeliest words for each of the six covered ones; the right one is green."""
-    covered, real, answers = six_asked
-    looking = guess(covered, real, pairs.images[six], **how)
-    blind = guess(covered, real, mean.expand(6, 3, 32, 32), **how)
+def show_predictions(name, **how):
+    """The four most probable words for each of the six masked ones; the target is green."""
+    masked, real, answers = six_asked
+    with_image = predict(masked, real, pairs.images[six], **how)
+    without = predict(masked, real, mean.expand(6, 3, 32, 32), **how)
     size = {"figsize": (13, 4.6), "height_ratios": [1, 1.2]}
     figure, axes = plt.subplots(2, 6, layout="constrained", **size)
     for row, (above, below) in enumerate(axes.T):
-        said = tokenizer.decode(covered[row][covered[row] > tokenizer.start], keep_special=True)
+        said = tokenizer.decode(masked[row][masked[row] > tokenizer.start], keep_special=True)
         above.imshow((pairs.images[six[row]].permute(1, 2, 0) + 1) / 2)
         above.set_axis_off()
         above.set_title(textwrap.fill(said.removesuffix(" [SEP]"), 22))
-        best = looking[row].topk(4).indices
-        for shift, chances in ((-0.2, looking), (0.2, blind)):
+        best = with_image[row].topk(4).indices
+        for shift, chances in ((-0.2, with_image), (0.2, without)):
             color = plots.LINES[0] if shift < 0 else plots.QUIET
             below.barh(torch.arange(4) + shift, chances[row, best], height=0.38, color=color)
         below.set_yticks(range(4), [tokenizer.symbols[word] for word in best])
@@ -386,31 +388,31 @@ def show_guesses(name, **how):
             label.set_color(plots.RIGHT if word == answers[row] else plots.WRONG)
         below.set(xlim=(0, 1), xlabel="probability")
         below.invert_yaxis()
-    axes[1, 0].set_title("blue: it looks, grey: it cannot", loc="left")
+    axes[1, 0].set_title("blue: with the image, grey: without", loc="left")
     print("figure:", plots.save(figure, out / name))
 
 
-show_guesses("guesses.png")
+show_predictions("predictions.png")
 
 # %% [markdown]
-# ## Where does the covered word look?
+# ## What does the masked word attend to?
 #
-# The stream has one attention, so a word's row in it says which patches the word reads.
-# **Question.** A covered colour and a covered shape, in the same image: the same patches?
+# The stream has one self-attention, so a word's row of weights shows which patches it attends to.
+# **Question.** A masked colour and a masked shape, in the same image: the same patches?
 
 # %%
 four = six[::2] + six[5:]
 maps, titles = [], []
 for what, names in NAMES.items():
-    covered, real, _ = covered_names([pairs.texts[row] for row in four], names)
+    masked, real, _ = masked_names([pairs.texts[row] for row in four], names)
     with watch_attention() as layers:
-        guess(covered, real, pairs.images[four])
-    place = (covered == tokenizer.mask).nonzero()[:, 1]  # (B,)
+        predict(masked, real, pairs.images[four])
+    place = (masked == tokenizer.mask).nonzero()[:, 1]  # (B,)
     weights = torch.stack(layers).mean(dim=(0, 2))[torch.arange(4), place]  # (B, stream)
     maps.append(weights[:, 1 + length :])  # (B, N): behind the words and the image's CLS
     titles += [f"{what} of {text!r}" for text in (pairs.texts[row] for row in four)]
     share = maps[-1].sum(dim=1).mean()
-    print(f"covered {what}: {share:.0%} of what it looks at is patches, the rest words and CLS")
+    print(f"masked {what}: {share:.0%} of its attention is on patches, the rest on words and CLS")
 
 # %%
 shown = pairs.images[four].repeat(2, 1, 1, 1)
@@ -418,17 +420,16 @@ path = plots.attention_overlay(shown, torch.cat(maps), out / "attention.png", ti
 print("figure:", path)
 
 # %% [markdown]
-# **Answer.** Of what goes to patches (a third of all: the numbers above) much the same: those of the
-# thing, and hardly the empty ground. For a colour that is enough. For a shape it is the right place
-# to look and not yet an answer, as you have seen: attention says what is read, not what was
-# understood.
+# **Answer.** Of the weight on patches (a third of all: the numbers above) much the same: those of
+# the thing, and hardly the empty ground. For a colour that is enough. For a shape it is the right
+# place and not yet an answer, as you have seen: attention shows where values come from, not what is
+# made of them.
+# ## Hard negatives, as a test
 #
-# ## Right and nearly right
-#
-# The harder measurement: change one thing in a true sentence. The image's thing is exchanged for
-# one of another colour (shape, size, texture), and the *same* wording is said of that. Nothing in
-# the words betrays it. **Question.** Trained on sentences of other images alone, which change will
-# the model notice best, and which hardly?
+# The harder measurement: change one attribute in a true sentence. The image's thing is exchanged
+# for one of another colour (shape, size, texture), and the *same* wording is used for that. Nothing
+# in the words gives it away: these are hard negatives. **Question.** Trained on sentences of other
+# images alone, which change will the model detect best, and which hardly?
 
 
 # %%
@@ -449,14 +450,14 @@ def changed(pairs, what):
 
 # %%
 @torch.no_grad()
-def matches(texts, images, reader=model, prepare=prepare):
+def matches(texts, images, model=model, prepare=prepare):
     """The probability (B,) that each sentence belongs to its image."""
     tokens, real, _ = tokenizer.batch(texts, length)
-    return reader.match(tokens, prepare(images), real=real).sigmoid()
+    return model.matching(tokens, prepare(images), real=real).sigmoid()
 
 
-def noticed(pairs, what, **how):
-    """Of sentences with this one thing changed: the share that is called wrong."""
+def rejected(pairs, what, **how):
+    """Of sentences with this one attribute changed: the share that is rejected."""
     said = changed(pairs, what)
     rows = [row for row, text in enumerate(said) if text is not None]
     chance = matches([said[row] for row in rows], pairs.images[rows], **how)
@@ -464,15 +465,20 @@ def noticed(pairs, what, **how):
 
 
 # %%
-def judged(**how):
-    """The shares of sentences that are judged rightly, by part and kind of change; printed."""
+def matching_accuracy(**how):
+    """The accuracy of matching, by test part and kind of negative; printed."""
     table = {}
     for part, pairs in tests.items():
         others = pairs.texts[1:] + pairs.texts[:1]
         true = matches(pairs.texts, pairs.images, **how) > 0.5
         wrong = matches(others, pairs.images, **how) < 0.5
-        row = {"true ones accepted": true.float().mean(), "another's refused": wrong.float().mean()}
-        row |= {f"other {NAME_OF.get(w, w)} refused": noticed(pairs, w, **how) for w in PROPERTIES}
+        row = {
+            "true ones accepted": true.float().mean(),
+            "another's rejected": wrong.float().mean(),
+        }
+        row |= {
+            f"other {NAME_OF.get(w, w)} rejected": rejected(pairs, w, **how) for w in PROPERTIES
+        }
         table[part] = row
     for name in table["seen"]:
         print(f"{name:24}", *(f"{part} {row[name]:.3f}   " for part, row in table.items()))
@@ -480,12 +486,12 @@ def judged(**how):
 
 
 NAME_OF = {"color": "colour"}  # in the text's spelling
-table = judged()
+table = matching_accuracy()
 
 
 # %%
 def draw_table(table, name, title):
-    """The shares of `judged` as bars, seen and unseen combinations beside each other."""
+    """The shares of `matching_accuracy` as bars, seen and unseen combinations beside each other."""
     figure, axis = plt.subplots(figsize=(6.5, 3), layout="constrained")
     for shift, (part, row), color in zip((-0.2, 0.2), table.items(), plots.LINES):
         places = [place + shift for place in range(len(row))]
@@ -499,7 +505,7 @@ def draw_table(table, name, title):
     print("figure:", plots.save(figure, out / name))
 
 
-draw_table(table, "matching.png", "does it match?")
+draw_table(table, "matching.png", "image-text matching")
 
 # %%
 pairs = tests["unseen"]
@@ -518,20 +524,19 @@ axes[-1, 1].set_xlabel("probability that they match (green: true sentences)")
 print("figure:", plots.save(figure, out / "captions.png"))
 
 # %% [markdown]
-# **Answer.** Colours, nearly always; shapes, sizes and textures, never. Accepting true sentences and
-# refusing those of other images, it looks like a good model, and it judges nothing but colour: that
-# is what its negatives asked for. "It refuses wrong captions" means little until one says how wrong
-# they are.
+# **Answer.** Colours, nearly always; shapes, sizes and textures, never. Accepting true sentences
+# and rejecting those of other images, it looks like a good model, and it compares nothing but
+# colour: its negatives required no more. "It rejects wrong captions" means little until one says
+# how wrong they are.
+# ## A pretrained image encoder, and hard negatives in training
 #
-# ## Eyes first, and hard negatives
-#
-# What would make it look at shapes? Wrong pairs that differ in nothing else (**hard negatives**),
-# and eyes that can tell shapes. The published ViLT starts from a ViT that was trained on images
-# alone; models before it took the features of a detector, as lesson 10 does. Here the eyes are
-# lesson 10's `GridClassifier`: four convolutions that learn to name what lies in each cell; shapes,
-# on images with exchanged colours, so that no heart is known by being red. Its 8 x 8 cells of 25
-# probabilities take the place of the pixels. The model is the same ViLT, with patches of 2 x 2
-# cells.
+# What would make it use shapes? Negatives that differ in nothing else (**hard negatives**), and
+# an image encoder that represents shapes. The published ViLT starts from a ViT that was trained on
+# images alone; models before it took the features of a detector, as lesson 10 does. Here the image
+# encoder is lesson 10's `GridClassifier`: four convolutions that learn to predict what lies in each
+# cell; shapes, on images with exchanged colours, so that no heart is recognised by being red. Its
+# 8 x 8 cells of 25 probabilities take the place of the pixels. The model is the same ViLT, with
+# patches of 2 x 2 cells.
 #
 # For a hard negative, one word of the true sentence that names a colour, a shape, a size or a
 # texture is exchanged for another of its kind. **Question.** Which rows of the table above will
@@ -543,7 +548,7 @@ kin = {word: [other for other in names if other != word] for names in same_kind 
 named = torch.zeros(len(tokenizer)).index_fill(0, torch.tensor([*kin]), 1.0)  # 1: a property's word
 
 
-def nearly_right(tokens, generator):
+def hard_negatives(tokens, generator):
     """Each sentence int64 (B, T) with one word that names a property exchanged for another."""
     place = torch.multinomial(named[tokens], 1, generator=generator)  # (B, 1)
     lots = torch.rand(len(tokens), generator=generator).tolist()
@@ -552,72 +557,71 @@ def nearly_right(tokens, generator):
     return tokens.scatter(1, place, torch.tensor(drawn)[:, None])
 
 
-tokens, real, _ = tokenizer.batch(train.texts, length)  # of the training again
-near = nearly_right(tokens[:6], seeded(3, 0))
+tokens, real, _ = tokenizer.batch(train.texts, length)  # of the training set again
+near = hard_negatives(tokens[:6], seeded(3, 0))
 for row in range(6):
     print(f"{train.texts[row]!r:38} -> {tokenizer.decode(near[row].tolist())!r}")
 
 # %%
 few = 500 if short else 8000
-looking = options.other_steps(1000, quick=5) if world else 5
-eyes = small_vqa.train_grid_classifier(
+classifier_steps = options.other_steps(1000, quick=5) if world else 5
+grid_classifier = small_vqa.train_grid_classifier(
     train.images[:few], small_vqa.labels_of(train.scenes[:few]),
-    steps=looking, seed=options.seed, progress=True,
+    steps=classifier_steps, seed=options.seed, progress=True,
 )  # fmt: skip
 
 
-def look(images):
-    """What the eyes say of images (B, 3, 32, 32): probabilities (B, 25, 8, 8)."""
-    cells = small_vqa.look(eyes, images)  # (B, 64, 25)
+def grid_features(images):
+    """The grid classifier's probabilities (B, 25, 8, 8) for images (B, 3, 32, 32)."""
+    cells = small_vqa.look(grid_classifier, images)  # (B, 64, 25)
     return cells.transpose(1, 2).unflatten(2, (8, 8)).contiguous()
 
 
-looked = look(train.images)
+all_cells = grid_features(train.images)
 torch.manual_seed(options.seed)
 grid = ViLTConfig(len(tokenizer), length, image_size=8, patch_size=2, channels=25, **sizes)
-seeing = Reader(grid)
+grid_model = TwoHeads(grid)
 
 
 # %%
 def harder_batch_at(step):
-    """As batch_at, but six in ten of the wrong sentences are nearly right."""
+    """As batch_at, but six in ten of the negatives are hard ones."""
     chosen, generator = indices(step), seeded(options.seed + 1, step)
-    _, covered, kept, targets, shown, shown_real, matched = batch_at(step)
+    _, masked, kept, targets, shown, shown_real, matched = batch_at(step)
     hard = (torch.rand(len(chosen), generator=generator) < 0.6) & (matched == 0)  # (B,)
-    near = nearly_right(tokens[chosen], generator)
+    near = hard_negatives(tokens[chosen], generator)
     shown = torch.where(hard[:, None], near, shown)
     shown_real = torch.where(hard[:, None], kept, shown_real)
-    return looked[chosen], covered, kept, targets, shown, shown_real, matched
+    return all_cells[chosen], masked, kept, targets, shown, shown_real, matched
 
 
 more = options.other_steps(600, quick=20) if world else 20
-fit(seeing, harder_batch_at, joint_loss, steps=more, learning_rate=2e-3, **settings)
-seeing.cpu().eval()
+fit(grid_model, harder_batch_at, joint_loss, steps=more, learning_rate=2e-3, **settings)
+grid_model.cpu().eval()
 
 # %%
-how = {"reader": seeing, "prepare": look}
-print("covered words, guessed with eyes:")
-worth_seeing = worth_of(**how)
-print("sentences, judged with eyes and after hard negatives:")
-table_seeing = judged(**how)
-draw_table(table_seeing, "matching_seeing.png", "does it match? with eyes and hard negatives")
-show_guesses("guesses_seeing.png", **how)
+how = {"model": grid_model, "prepare": grid_features}
+print("masked words, predicted from grid features:")
+worth_grid = worth_of(**how)
+print("matching, with grid features and trained on hard negatives:")
+table_grid = matching_accuracy(**how)
+draw_table(table_grid, "matching_grid.png", "matching, with grid features and hard negatives")
+show_predictions("predictions_grid.png", **how)
 
 # %% [markdown]
-# **Answer.** Shapes and sizes: it guesses the covered shape, on combinations that it never met too,
-# and refuses a sentence that is wrong in nothing but its shape. Textures it still takes as they
-# come: few sentences name one. "It refuses wrong captions" meant little before one said how wrong
-# they are; now it means more, and the table says what it still does not mean.
+# **Answer.** Shapes and sizes: it predicts the masked shape, on held-out combinations too, and
+# rejects a sentence that is wrong in nothing but its shape. Wrong textures it still accepts: few
+# sentences name one. "It rejects wrong captions" meant little before one said how wrong they are;
+# now it means more, and the table shows what it still does not mean.
+# ## What are the modality embeddings worth?
 #
-# ## What are the types worth?
-#
-# **Question.** Exchange the two vectors, or take both away: what becomes of the answers?
+# **Question.** Exchange the two vectors, or set both to zero: what becomes of the predictions?
 
 
 # %%
 @torch.no_grad()
-def with_types(change):
-    """How many true and other sentences are told apart, with other modality vectors."""
+def with_modalities(change):
+    """The accuracy of matching on true and other sentences, with other modality embeddings."""
     table, pairs = vilt.embeddings.modalities.weight, tests["seen"]
     kept = table.clone()
     table.copy_(change(kept))
@@ -630,9 +634,9 @@ def with_types(change):
 for name, change in {
     "as learned": lambda table: table,
     "exchanged": lambda table: table[[IMAGE, WORD]],
-    "taken away": torch.zeros_like,
+    "zeros": torch.zeros_like,
 }.items():
-    print(f"types {name:10}: {with_types(change):.3f} of the sentences judged rightly")
+    print(f"modality embeddings {name:10}: matching accuracy {with_modalities(change):.3f}")
 
 # %%
 with torch.no_grad():
@@ -647,11 +651,11 @@ path = plots.similarity_matrix(
 print("figure:", path)
 
 # %% [markdown]
-# **Answer.** Here, nothing: exchanged or taken away, they change no judgement. In the image of the
-# stream the patches of empty ground are all alike, and no word is like a patch: with so few words
-# the model tells them apart by their content. What is learned of the types is then little more than
-# a constant. They are worth something where a word and a patch may look alike, and they cost
-# nothing.
+# **Answer.** Here, nothing: exchanged or zero, they change no prediction. In the figure of the
+# stream the patches of empty ground are all similar, and no word is similar to a patch: with so few
+# words the model tells them apart by their content. What the modality embeddings learn is then
+# little more than a constant. They are worth something where the embeddings of a word and a patch
+# may be similar, and they cost nothing.
 
 # %% [markdown]
 # ## Sentences that people wrote
@@ -661,10 +665,10 @@ print("figure:", path)
 # the 989 pairs of its dev part and is tested on the 990 of its test part, which have other
 # sentences.
 #
-# A matching head is all one needs, and the wrong pairs are given. Each box is read with the
-# sentence in a stream of its own; the mean of the three vectors is judged, so that the order of the
-# boxes cannot matter. **Question.** 56 % of the answers are *true*. What will a model reach that
-# has seen only 249 different sentences?
+# A matching head is all one needs, and the negatives are part of the data. Each box is encoded with
+# the sentence in a stream of its own; the logit is that of the mean of the three vectors, so that
+# the order of the boxes cannot matter. **Question.** 56 % of the labels are *true*. What accuracy
+# will a model reach that was trained on only 249 different sentences?
 
 
 # %%
@@ -714,14 +718,14 @@ if not world:
     print("figure:", plots.save(figure, out / "nlvr.png"))
 
 # %% [markdown]
-# Three models, alike but for what they are given: both, the words alone (grey boxes), the boxes
-# alone (no word is real but [CLS]). Boxes are mirrored at random; who says left or right in this
-# set is rare.
+# Three models, equal but for their input: both, the words alone (grey boxes), the boxes alone (all
+# words masked but [CLS]). Boxes are mirrored at random; few sentences of this set name left or
+# right.
 
 
 # %%
-def judge(see_words, see_boxes):
-    """Train on dev; which of the test's answers are right, bool (B,)."""
+def train_and_test(with_words, with_boxes):
+    """Train on dev; which predictions on the test part are right, bool (B,)."""
     torch.manual_seed(options.seed)
     sizes = {"width": width, "depth": 3, "heads": 4, "hidden": 2 * width, "epsilon": 1e-5}
     model = StatementClassifier(
@@ -731,7 +735,7 @@ def judge(see_words, see_boxes):
     first = torch.arange(longest) == 0
 
     def shown(tokens, real, boxes):
-        return tokens, real & (first | see_words), boxes * float(see_boxes)
+        return tokens, real & (first | with_words), boxes * float(with_boxes)
 
     def batch_at(step):
         chosen = indices(step)
@@ -749,9 +753,9 @@ def judge(see_words, see_boxes):
 
 
 # %% [markdown]
-# How sure is such a number? Sentences come in families of about four pairs, of which some are true
-# and some false, so that 990 answers are not 990 independent coins. We draw whole families, again
-# and again, and look at the middle 95 % of the accuracies.
+# How precise is such a number? Sentences come in families of about four pairs, of which some are
+# true and some false, so that 990 predictions are not 990 independent coins. We draw whole
+# families, again and again, and look at the middle 95 % of the accuracies.
 
 
 # %%
@@ -770,9 +774,9 @@ def interval(right):
 if not world:
     usual = answers.mean() > 0.5  # what is true of most of dev
     rows = {"always the same answer": interval(test_answers == usual)}
-    rows["words alone"] = interval(judge(see_words=True, see_boxes=False))
-    rows["boxes alone"] = interval(judge(see_words=False, see_boxes=True))
-    rows["both"] = interval(judge(see_words=True, see_boxes=True))
+    rows["words alone"] = interval(train_and_test(with_words=True, with_boxes=False))
+    rows["boxes alone"] = interval(train_and_test(with_words=False, with_boxes=True))
+    rows["both"] = interval(train_and_test(with_words=True, with_boxes=True))
     for name, (accuracy, low, high) in rows.items():
         print(f"{name:22} {accuracy:.3f}   95 %: {low:.3f} to {high:.3f}")
     figure, axis = plt.subplots(figsize=(6, 2.2), layout="constrained")
@@ -781,23 +785,24 @@ if not world:
         axis.plot(accuracy, place, "o", color=plots.LINES[0])
     axis.set_yticks(range(len(rows)), rows)
     axis.set(xlabel="accuracy on the test part, and 95 % interval", ylim=(3.5, -0.5))
-    print("figure:", plots.save(figure, out / "judged.png"))
+    print("figure:", plots.save(figure, out / "nlvr_accuracy.png"))
 
 # %% [markdown]
-# **Answer.** Hardly more than who always says *true*: 57 % with words and boxes, and all intervals
-# overlap. From 989 examples a transformer with random weights does not learn to count, to find
-# the top of a tower, or that a wall is an edge. (Nor may one hope for a lucky seed: that would be
-# choosing on the test part.) The bound below says only that it is not worse than a constant.
+# **Answer.** Hardly more than always predicting *true*: 57 % with words and boxes, and all
+# intervals overlap. From 989 examples a transformer trained from scratch does not learn to count,
+# to find the top of a tower, or that a wall is an edge. (Nor may one hope for a lucky seed: that
+# would be choosing on the test part.) The bound below requires only that it is not worse than a
+# constant.
 
 # %% [markdown]
 # ## In the field's words
 #
-# A **single-stream** (early-fusion) vision-language transformer. The modality's vector is a
-# **token-type (segment) embedding**. Covering words: **masked language modelling** (MLM), with
-# BERT's **80/10/10** rule; matching: **image-text matching** (ITM), binary classification with
-# **in-batch negatives**; negatives chosen to be nearly right are **hard negatives**. Answering
-# from the words alone relies on a **language prior**. Taking an input away, to see what was read
-# from it, is an **input ablation**.
+# A **single-stream** (early-fusion) vision-language transformer. The modality embedding is a
+# **token-type (segment) embedding**. Predicting masked words: **masked language modelling** (MLM),
+# with BERT's **80/10/10** rule; matching: **image-text matching** (ITM), binary classification with
+# **in-batch negatives**; negatives chosen to be nearly right are **hard negatives**. Predicting
+# from the words alone relies on a **language prior**. Removing an input, to measure what it
+# contributes, is an **input ablation**.
 #
 # **Left out here:** Word-patch alignment by optimal transport (the paper's third loss), whole-word
 # masking, image augmentation, pre-training on millions of pairs, and fine-tuning for retrieval.
@@ -815,7 +820,7 @@ if not world:
 #
 # 2. Why are 10 % of the chosen words left as they are, and still predicted?
 #
-# 3. Matching reaches 0.9 with random negatives. How would you find out whether it knows more than
+# 3. Matching reaches 0.9 with random negatives. How would you find out whether it uses more than
 #    colours?
 
 # %% [markdown]
@@ -827,22 +832,22 @@ if not world:
 # %%
 if world:
     for part, row in table.items():
-        right = float(row["true ones accepted"] + row["other colour refused"]) / 2
+        right = float(row["true ones accepted"] + row["other colour rejected"]) / 2
         report(
             f"matching, other colours, {part} combinations", right, 0.95, unjudged=options.unjudged
         )
     report(
-        "covered colours, new combinations",
+        "masked colours, held-out combinations",
         worth["unseen", "colour", "its image"],
         0.95,
         unjudged=options.unjudged,
     )
     for part in tests:
-        shapes = worth_seeing[part, "shape", "its image"]
-        refused = float(table_seeing[part]["other shape refused"])
-        kept = float(table_seeing[part]["true ones accepted"])
+        shapes = worth_grid[part, "shape", "its image"]
+        refused = float(table_grid[part]["other shape rejected"])
+        kept = float(table_grid[part]["true ones accepted"])
         name = f"{part} combinations"
-        report(f"covered shapes, with eyes, {name}", shapes, 0.9, unjudged=options.unjudged)
+        report(f"masked shapes, with grid features, {name}", shapes, 0.9, unjudged=options.unjudged)
         both = (refused + kept) / 2
         report(f"matching, other shapes, {name}", both, 0.9, unjudged=options.unjudged)
 else:

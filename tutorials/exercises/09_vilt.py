@@ -116,8 +116,8 @@ class ViLTEmbeddings(nn.Module):
         return torch.cat([class_token, x], dim=1), seen
 
 
-# bert.mask_tokens: Eighty, ten, ten. 25 minutes, difficulty 3 of 5. In the lesson: "Guessing
-# covered words".
+# bert.mask_tokens: Eighty, ten, ten. 25 minutes, difficulty 3 of 5. In the lesson: "Masked language
+# modelling".
 def mask_tokens(
     tokens: Tensor,
     special: Collection[int],
@@ -146,8 +146,8 @@ def mask_tokens(
     )
 
 
-# bert.masked_loss: The loss of covered words. 10 minutes, difficulty 2 of 5. In the lesson:
-# "Guessing covered words". Comes after bert.mask_tokens.
+# bert.masked_loss: The loss of covered words. 10 minutes, difficulty 2 of 5. In the lesson: "Masked
+# language modelling". Comes after bert.mask_tokens.
 def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """The mean cross-entropy over the tokens asked for: how surprised the model is, in nats.
 
@@ -164,7 +164,7 @@ def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 # matching.matching_negatives: Pairs that do not match. 25 minutes, difficulty 3 of 5. In the
-# lesson: "Does it match?".
+# lesson: "Image-text matching".
 def matching_negatives(
     tokens: Tensor, generator: torch.Generator, share: float = 0.5
 ) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from scratchmm.metrics.vqa import ENOUGH, comparable
 
 
 # bias.others: Nobody keeps their own. 10 minutes, difficulty 2 of 5. In the lesson: "What does it
-# look at?".
+# attend to?".
 def others(count: int, generator: torch.Generator) -> Tensor:
     """A random derangement, int64 (count,): a permutation in which no element keeps its position.
 

@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="ask for a share of the words; of those 80 % become the mask token, 10 % another word",
     minutes=25,
     difficulty=3,
-    section="Guessing covered words",
+    section="Masked language modelling",
     parts=("_uniform",),
     hints=(
         "Tokens [1, 7, 8, 2], of which 1 and 2 are special, share 1. The targets must be "

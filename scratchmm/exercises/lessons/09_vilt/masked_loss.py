@@ -16,7 +16,7 @@ exercise = Exercise(
     goal="the mean cross-entropy over the tokens whose target is not -100; 0 where there are none",
     minutes=10,
     difficulty=2,
-    section="Guessing covered words",
+    section="Masked language modelling",
     needs=("bert.mask_tokens",),
     hints=(
         "Two tokens, a vocabulary of 8, logits all alike, targets [3, -100]. Only the first token "

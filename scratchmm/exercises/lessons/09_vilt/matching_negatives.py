@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="each image gets, with a chance of share, a text of the batch that differs from its own",
     minutes=25,
     difficulty=3,
-    section="Does it match?",
+    section="Image-text matching",
     hints=(
         "Texts [1, 5], [1, 5], [1, 7], share 1. Images 0 and 1 can only get row 2, image 2 gets "
         "row 0 or 1: no other answer is possible, and nothing matches. With a share of 0 every "

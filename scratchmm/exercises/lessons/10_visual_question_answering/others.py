@@ -14,7 +14,7 @@ exercise = Exercise(
     goal="a random order of the samples in which each comes once and none stands in its own place",
     minutes=10,
     difficulty=2,
-    section="What does it look at?",
+    section="What does it attend to?",
     hints=(
         "Two samples can only be exchanged: [1, 0]. Of three there are two such orders, [1, 2, 0] "
         "and [2, 0, 1]. [0, 2, 1] is an order too, but sample 0 keeps its own image, and a model "
