@@ -232,9 +232,7 @@ model, answering, way = train(steps)
 no_image, _, _ = train(few, no_image=True)
 no_words, _, _ = train(few, no_words=True)
 parameters = sum(parameter.numel() for parameter in model.parameters())
-print(
-    f"{parameters} parameters, {answering:.0f} s, both stages {stage_one + answering:.0f}"
-)
+print(f"{parameters} parameters, {answering:.0f} s, both stages {stage_one + answering:.0f}")
 
 # %%
 figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")

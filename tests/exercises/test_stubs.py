@@ -24,6 +24,16 @@ def test_the_stubs_in_tutorials_are_the_generated_ones():
     assert not stale, f"stale: {stale}; run `python -m scratchmm learn stubs`"
 
 
+def test_the_section_of_an_exercise_is_a_heading_of_its_lesson() -> None:
+    """The stub names it, so a learner looks for it there."""
+    folder = desk.STUBS.parent
+    if not folder.is_dir():
+        pytest.skip("installed without the tutorials")
+    for exercise in catalogue.exercises().values():
+        lines = (folder / f"{exercise.lesson}.py").read_text(encoding="utf-8").splitlines()
+        assert f"# ## {exercise.section}" in lines, (exercise.id, exercise.section)
+
+
 def test_a_stub_keeps_signature_and_docstring_and_loses_the_body(fake):
     text = definition(fake["fake.scaled"])
     library = fake["fake.scaled"].module
