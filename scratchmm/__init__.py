@@ -1,18 +1,18 @@
 """scratchmm: multimodal AI written out by hand in plain PyTorch.
 
-What one wants most, each from the file that tells all about it:
+The main names, each with the file that defines it:
 
     attend, MultiHeadAttention   attention: layers/attention.py
-    TransformerBlock             what every transformer here is made of: layers/transformer.py
+    TransformerBlock             the block of every transformer here: layers/transformer.py
     ViTClassifier                the Vision Transformer: vision/vit.py
     ResNetClassifier             ResNet: vision/resnet.py
     BytePairEncoding             the tokenizer: language/bpe.py
     BERT                         language/bert.py
-    CLIP, contrastive_loss       images and words in one space: contrastive/clip.py, loss.py
-    ViLT                         images and words in one stream: fusion/vilt.py
+    CLIP, contrastive_loss       images and texts in one space: contrastive/clip.py, loss.py
+    ViLT                         images and texts in one stream: fusion/vilt.py
     UNet, TextUNet               from noise to images: diffusion/unet.py, text_unet.py
-    AudioCNN                     names sounds: audio/audio_cnn.py
-    CNN3D, CNNLSTM               name clips: video/cnn3d.py, cnn_lstm.py
+    AudioCNN                     classifies sounds: audio/audio_cnn.py
+    CNN3D, CNNLSTM               classify clips: video/cnn3d.py, cnn_lstm.py
 
     load_trained, top_k, image_files   own images and queries: see README.md
 

@@ -1,6 +1,6 @@
-"""A folder that is written to belongs to one process at a time: a run's, or a batch of images'.
+"""A lock on a folder: only one process at a time writes a run or a batch of images into it.
 
-Below all rooms, as `atomic_file` is.
+Below all rooms, as `files` is.
 """
 
 import os
@@ -11,16 +11,16 @@ from typing import IO
 
 from scratchmm.files import remove_leftovers
 
-LOCK = ".running"  # in the folder, while somebody writes there
+LOCK = ".running"  # in the folder, while a process writes there
 
 
 @contextmanager
 def claimed(folder: str | Path) -> Iterator[None]:
     """While the block runs, no other process may use this folder: OSError if one does already.
 
-    The operating system lets go of the claim when a process ends, however it ends. A folder that was
-    made for this and is empty in the end is taken away again. (Where there is no fcntl, as on
-    Windows, nothing is held.)
+    The operating system releases the lock when a process ends, however it ends. A folder that was
+    created for this and is empty in the end is removed again. (Without fcntl, as on Windows,
+    nothing is locked.)
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -68,4 +68,4 @@ def _lock(path: Path) -> IO[bytes]:
             return file
         if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
             return file
-        file.close()  # its owner took the file away between open and lock
+        file.close()  # its owner removed the file between open and lock

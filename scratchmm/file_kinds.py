@@ -1,17 +1,15 @@
-"""What a file is that no reader here takes: told by its first bytes, or by its name.
+"""Formats of files that no reader here takes, recognised by their first bytes or their names.
 
-A reader that says "damaged" sends its user to download the same bytes again; one that says "an HDF5
-file of Keras" or "a pointer of Git LFS" ends the search. Below all rooms, as `atomic_file` is, since
-weights, vocabularies, images and sounds are mistaken alike.
-
-Differs from the paper: nothing (there is none).
+An error that says "damaged" sends its user to download the same bytes again; "an HDF5 file of
+Keras" or "a pointer of Git LFS" names the cause. Below all rooms, as `files` is, since every reader
+of weights, vocabularies, images and sounds uses it.
 """
 
 import re
 from pathlib import Path
 
 LFS = b"version https://git-lfs.github.com/spec/"
-HEAD = 512  # a tar archive says what it is at byte 257
+HEAD = 512  # the signature of a tar archive is at byte 257
 
 BEGINNINGS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, as Keras and TensorFlow write (.h5)",
@@ -30,7 +28,7 @@ BEGINNINGS = {
     b"<html": "a web page: the download brought that in place of the file",
     b"<?xml": "an XML text: a download may have brought an error in place of the file",
 }
-NAMES = {  # these begin like anything: Protocol Buffers and MessagePack have no sign of their own
+NAMES = {  # Protocol Buffers and MessagePack have no signature
     r"\.msgpack$": "a MessagePack file, as Flax writes",
     r"\.onnx$": "an ONNX model",
     r"\.pb$": "a TensorFlow graph",
@@ -48,10 +46,10 @@ TAR = (
 
 
 def foreign_kind(path: str | Path) -> str | None:
-    """What the file at `path` is, if it is of a kind that holds no weights, images or sounds.
+    """The format of the file at `path`, if it is one that no reader here takes.
 
-    The text goes on a sentence that begins "... is"; None for everything else, damaged files among
-    them. Raises OSError if it cannot be read.
+    The text continues a sentence that begins "... is"; None for everything else, damaged files
+    included. Raises OSError if it cannot be read.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "model.bin"

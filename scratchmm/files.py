@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all: what is read never finds half an image or half a sound.
+"""Files written atomically, so that no reader finds half an image or half a sound; and JSON files.
 
-Below all rooms, since models of images, sounds and clips write files alike; and so does the way to
-read JSON, which refuses a damaged file by its name and line.
+Below all rooms, since images, sounds, clips and checkpoints are all written through it. Reading
+JSON refuses a damaged file by its name and line.
 """
 
 import json
@@ -18,11 +18,11 @@ from scratchmm.file_kinds import text_of
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to, open under another name; it is moved to `path` where the block ends well.
+    """A temporary file to write to, which is renamed to `path` if the block ends without an error.
 
-    Each writer has a name of its own, so that two who write the same file leave the one or the
-    other, whole. What a killed one has left, `remove_leftovers` takes away.
-    Raises OSError with a sentence that names the file; then the old one stays.
+    Each writer has a temporary name of its own, so that of two writers of one file either the one
+    or the other result is left, complete. `remove_leftovers` removes those of killed writers.
+    Raises OSError with a sentence that names the file; then the old one is kept.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "out.bin"
@@ -50,7 +50,7 @@ def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def atomic_write(path: str | Path, content: bytes | str) -> None:
-    """Write bytes, or text in UTF-8, to a file: whole, or not at all.
+    """Write bytes, or text in UTF-8, to a file atomically.
 
     Raises OSError with a sentence that names the file.
 
@@ -63,7 +63,7 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file says. Raises ValueError that names the file, and the line where there is one.
+    """The content of a JSON file. Raises ValueError that names the file, and the line if it is known.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "config.json"
@@ -83,14 +83,14 @@ def read_json(path: str | Path) -> Any:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Take away what writers that are no more, killed at work, have left in a folder.
+    """Remove the temporary files of killed writers from a folder.
 
     >>> remove_leftovers("no such folder")
     """
     folder = Path(folder)
     if (
         os.name != "posix" or not folder.is_dir()
-    ):  # elsewhere nobody can ask whether a process lives
+    ):  # elsewhere there is no test whether a process is alive
         return
     for path in folder.iterdir():
         process = re.fullmatch(r"\..+\.(\d+)-\d+\.part", path.name)
@@ -100,9 +100,9 @@ def remove_leftovers(folder: str | Path) -> None:
 
 def _lives(process: int) -> bool:
     try:
-        os.kill(process, 0)  # asks only
+        os.kill(process, 0)  # signal 0 only tests
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # it belongs to another user
         return True
     return True

@@ -1,4 +1,4 @@
-"""Names that a package offers and imports only when they are asked for (PEP 562).
+"""Lazy exports: names that a package imports only when they are accessed (PEP 562).
 
 `from scratchmm.vision import ViTClassifier` works, `import scratchmm` stays light, and no package
 imports another by being imported.
@@ -19,7 +19,7 @@ def homes_of(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def find(package: str, homes: Mapping[str, str], name: str) -> Any:
-    """What the package offers under this name, from the module that has it.
+    """The object that the package exports under this name, from the module that defines it.
 
     Raises AttributeError, as Python does, on any other name.
 

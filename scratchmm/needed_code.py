@@ -1,8 +1,8 @@
 """Which code a figure depends on: a hash over a script and every definition that it needs.
 
-A recorded result and a checkpoint belong to the code that made them: the script, the functions,
-classes and constants of the package that it names, all that these name, and so on. Where a
-definition stands counts for nothing, nor do comments, docstrings and what only prints, draws or
+A recorded result and a checkpoint depend on the code that made them: the script, the functions,
+classes and constants of the package that it names, all that these name, and so on. The file and
+line of a definition do not count, nor do comments, docstrings and code that only prints, plots or
 writes files.
 """
 
@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeGuard
 from scratchmm.source_code import bare_lines, parsed
 
 PACKAGE = "scratchmm"
-# They print, draw and write, and cannot change a figure.
+# They print, plot and write, and cannot change a result.
 BYSTANDERS = {f"commands/{name}.py" for name in ("__init__", "lessons", "lesson_run", "sources")}
 BYSTANDERS |= {
     "claims.py",
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 class Module:
-    """A file of the package: its statements, what they bind, and what names in it were imported."""
+    """A file of the package: its statements, the names they bind, and the names it imports."""
 
     def __init__(self, file: Path, root: Path) -> None:
         self.file, self.root = file, root
@@ -50,7 +50,7 @@ class Module:
         self.lines = bare_lines(source)
         self.body = [part for part in parsed(source).body if not is_docstring(part)]
         self.binds: dict[str, list[ast.stmt]] = {}
-        self.always: list[ast.stmt] = []  # what does something when the module is imported
+        self.always: list[ast.stmt] = []  # statements with an effect at import
         self.imported: dict[str, set[Place]] = {}
         for statement in self.body:
             names = bound_names(statement)
@@ -64,23 +64,23 @@ class Module:
                     self._note(self.imported, node)
 
     def _note(self, known: dict[str, set[Place]], node: ast.AST) -> None:
-        """Put the names that an import binds into `known`, with what they stand for."""
+        """Put the names that an import binds into `known`, with the places they refer to."""
         for local, places in imported_names(node, self.file, self.root):
             known.setdefault(local, set()).update(places)
 
     def statements(self, name: str | None) -> list[ast.stmt]:
-        """Those that bind a name, or all; with what the module does when it is imported."""
+        """The statements that bind a name, or all; with those that have an effect at import."""
         if name in (None, ALL):
             return self.body
         return self.binds.get(name or "", []) + self.always
 
     def imported_whole(self, statement: ast.stmt) -> list[Place]:
-        """The modules of an `import scratchmm.a.b`: it may stand there for what they do."""
+        """The modules of an `import scratchmm.a.b`: it may be there for their effects."""
         found = imported_names(statement, self.file, self.root)
         return [place for _, places in found for place in places if place.name == ALL]
 
     def text(self, statement: ast.stmt) -> str:
-        """The lines of a statement without what counts for nothing, and without the imports in it."""
+        """The lines of a statement without comments, docstrings and imports of the package."""
         decorators = getattr(statement, "decorator_list", [])
         first = min([statement.lineno, *(part.lineno for part in decorators)])
         gone: set[int] = set()
@@ -92,7 +92,7 @@ class Module:
         return "\n".join(line for line in lines if line)
 
     def needs(self, statement: ast.stmt) -> Iterator[tuple[str, Place]]:
-        """What a statement names, and where that is: in this module, or imported, here or in it."""
+        """The names in a statement and where each is bound: in this module, or in one it imports."""
         known = {name: set(places) for name, places in self.imported.items()}
         used: dict[str, set[str | None]] = {}  # a name, and which attributes of it: None for itself
         attributed = set()
@@ -123,10 +123,10 @@ def code_hash(scripts: Path | Iterable[Path], root: Path) -> str:
 
 
 def needed(scripts: Iterable[Path], root: Path) -> set[str]:
-    """All statements of these files, and those that they need in turn, each with what its names mean.
+    """All statements of these files, and those that they need in turn, each with its names' meanings.
 
-    The meaning of a name: the texts that bind it. So two files that exchange the values of a
-    constant of one name are not what they were.
+    The meaning of a name: the texts that bind it. So a change is seen, too, where two files
+    exchange the values of a constant of one name.
     """
     library = Library(root)
     found: set[str] = set()
@@ -155,7 +155,7 @@ def needed(scripts: Iterable[Path], root: Path) -> set[str]:
 
 
 class Library:
-    """The modules of the package that were looked into."""
+    """The modules of the package that were parsed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -168,7 +168,7 @@ class Library:
         return self.modules[file]
 
     def needs(self, module: Module, statement: ast.stmt) -> Iterator[tuple[str, Place]]:
-        """What a statement names, and where that is bound: not where it is only passed on."""
+        """The names in a statement and where each is defined, through any re-exports."""
         waiting = [*module.needs(statement)]
         while waiting:
             name, place = waiting.pop()
@@ -208,18 +208,18 @@ def bound_names(statement: ast.stmt) -> list[str]:
 
 
 def is_docstring(statement: ast.stmt) -> bool:
-    """Whether a statement is a text that stands for itself."""
+    """Whether a statement is a constant by itself, such as a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def only_for_types(statement: ast.stmt) -> bool:
-    """Whether a statement is `if TYPE_CHECKING:`, which does nothing when the module is imported."""
+    """Whether a statement is `if TYPE_CHECKING:`, which has no effect at import."""
     test = statement.test if isinstance(statement, ast.If) else None
     return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
 
 
 def of_the_package(node: ast.AST) -> TypeGuard[ast.stmt]:
-    """Whether a node is an import of the package: what it imports counts, where from does not."""
+    """Whether a node is an import of the package: the imported code counts, its location does not."""
     if isinstance(node, ast.ImportFrom):
         return bool(node.level) or (node.module or "").split(".")[0] == PACKAGE
     return isinstance(node, ast.Import) and node.names[0].name.split(".")[0] == PACKAGE
@@ -229,7 +229,7 @@ def imported_names(node: ast.AST, file: Path, root: Path) -> Iterator[tuple[str,
     """The names that an import binds to something of the package, each with what it stands for."""
     if isinstance(node, ast.Import):
         for alias in node.names:
-            # `import scratchmm.a.b` binds the first word; what of it is used is not looked for.
+            # `import scratchmm.a.b` binds the first name; which attributes are used is not analysed.
             name = None if alias.asname else ALL
             places = {Place(found, name) for found in files_of(alias.name, root)}
             yield alias.asname or alias.name.split(".")[0], places
@@ -244,7 +244,7 @@ def imported_names(node: ast.AST, file: Path, root: Path) -> Iterator[tuple[str,
 
 
 def files_of(module: str, root: Path) -> set[Path]:
-    """The file of a module of the package. Not the __init__.py above it: that only offers names."""
+    """The file of a module of the package. Not the __init__.py above it: that only re-exports."""
     words = module.split(".")
     if words[0] != PACKAGE:
         return set()

@@ -1,4 +1,4 @@
-"""How images look and how they are kept: the style, a figure, saving, showing.
+"""The style of figures; creating, saving and showing them.
 
 `plots` draws with it; a lesson that draws figures of its own saves them with `plots.save`.
 """
@@ -55,8 +55,8 @@ def new_figure(
 def save(figure: Any, path: str | Path) -> Path:
     """Write a figure as PNG, show it where cells are run, close it; returns the path.
 
-    The file is whole or not there. Takes any figure of matplotlib's; pyplot lets go of its own, so
-    that a script that draws many holds none in memory.
+    The file is written atomically. Takes any matplotlib figure; one of pyplot's is closed, so that
+    many figures do not fill the memory.
     """
     import matplotlib
 

@@ -1,4 +1,4 @@
-"""The images of the tour and the lessons: one quiet style, saved at once or not at all.
+"""The figures of the tour and the lessons, in one style, saved atomically.
 
 Every function takes tensors, writes a PNG and returns its path. Images are float
 `(B, 3, H, W)` in [-1, 1]. matplotlib (extra `tutorials`) is imported inside the functions,
@@ -34,7 +34,7 @@ __all__ += ["similarity_matrix"]
 
 
 def _pixels(image: Tensor) -> Any:
-    """(3, H, W) in [-1, 1] -> (H, W, 3) in [0, 1] for imshow; one channel is shown grey."""
+    """(3, H, W) in [-1, 1] -> (H, W, 3) in [0, 1] for imshow; one channel becomes grey."""
     image = image.detach().float().cpu()
     if image.shape[0] == 1:
         image = image.expand(3, -1, -1)
@@ -48,7 +48,7 @@ def _blank(axis: Any) -> None:
 
 
 def _frame(axis: Any, right: bool) -> None:
-    """A frame that says right or wrong, without colours too."""
+    """A frame that marks right or wrong by its line style as well as its colour."""
     color, style = (RIGHT, "-") if right else (WRONG, ":")
     axis.spines[:].set(visible=True, color=color, linewidth=2.5, ls=style)
 
@@ -165,7 +165,7 @@ def attention_overlay(
     titles: Sequence[str] | None = None,
     heading: str = "",
 ) -> Path:
-    """Each image, where the model looks, and the two laid over each other.
+    """Each image, its attention map, and the map over the image.
 
     images (B, 3, H, W); maps (B, h, w) or (B, N) with N a square number, not negative. Each map
     is stretched to the image's size and scaled by its own largest weight.

@@ -1,4 +1,4 @@
-"""What a refusal quotes of its user's is shortened in the middle: a sentence stays a sentence."""
+"""Parts of error messages: quoted input shortened in the middle, and checks of sizes and numbers."""
 
 import dataclasses
 import math
@@ -91,6 +91,6 @@ def check_sizes(config: Any, *, zero: Collection[str] = (), signed: Collection[s
 
 
 def _kinds(declared: Any) -> set[Any]:
-    """What an annotation is made of: {int, NoneType} of tuple[int, ...] | None."""
+    """The types in an annotation: {int, NoneType} of tuple[int, ...] | None."""
     parts = get_args(declared)
     return set().union(*map(_kinds, parts)) if parts else {declared}

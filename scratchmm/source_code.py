@@ -1,4 +1,4 @@
-"""Sources without what cannot change a result: comments, docstrings and blank lines."""
+"""Source code without what cannot change a result: comments, docstrings and blank lines."""
 
 import ast
 import functools
@@ -6,7 +6,7 @@ import io
 import tokenize
 from collections.abc import Iterator
 
-parsed = functools.lru_cache(maxsize=256)(ast.parse)  # of each source once; never changed
+parsed = functools.lru_cache(maxsize=256)(ast.parse)  # the trees are shared and must not be changed
 
 
 def code_of(source: str) -> str:
@@ -19,7 +19,7 @@ def code_of(source: str) -> str:
 
 
 def bare_lines(source: str) -> list[str]:
-    """The lines of a source, those of comments and docstrings empty, so that they keep their numbers.
+    """The lines of a source, comments and docstrings emptied, so that line numbers stay the same.
 
     >>> bare_lines("x = 1  # why\\n# and how\\n")
     ['x = 1', '', '']
@@ -39,10 +39,10 @@ def bare_lines(source: str) -> list[str]:
 
 
 def comments(source: str, lines: list[str]) -> Iterator[tuple[int, int]]:
-    """Where comments begin, row and column from 0, in lines from which docstrings are taken out.
+    """Where comments begin, row and column from 0, in lines without docstrings.
 
-    A sign # with no quote before it, where no string goes over several lines, begins one. The
-    tokenizer knows in any case, but takes ten times as long, and `generate` waits for it.
+    A # with no quote before it begins one, in a line that no multi-line string covers. Other cases
+    are left to the tokenizer, which takes ten times as long.
 
     >>> [*comments("x = '#'  # why", ["x = '#'  # why"])]
     [(0, 9)]
@@ -61,7 +61,7 @@ def comments(source: str, lines: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """The tree and all statements in it, also those within others; expressions are not looked into.
+    """The tree and all statements in it, nested ones included; expressions are not searched.
 
     >>> [type(node).__name__ for node in statements(ast.parse("if x:\\n    import y"))]
     ['Module', 'If', 'Import']

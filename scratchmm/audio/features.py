@@ -1,7 +1,7 @@
-"""A few numbers a frame: how loud, how bright, how noisy a sound is, and which notes are in it.
+"""Frame-level features of a sound: level, zero crossings, spectral centroid and roll-off, chroma.
 
-Each feature looks at one frame of the sound (a few hundredths of a second) or at one column of its
-spectrogram, and says one thing about it. What has to do with time is in rhythm.py.
+Each feature is a number computed from one frame of the sound (a few hundredths of a second) or from
+one column of its spectrogram. What depends on time across frames is in rhythm.py.
 
 Sources: A Large Set of Audio Features for Sound Description (Peeters 2004, IRCAM; sections 4.1, 5.1
 and 6) for the level, the zero crossings, the centroid and the roll-off; PCP and chroma: Realtime
@@ -28,8 +28,8 @@ A4 = 440.0  # Hz
 def rms(sound: Tensor, length: int = 2048, hop: int = 512) -> Tensor:
     """The level of each frame, the root of the mean of its squares: float (..., S) to (..., F).
 
-    length, hop: in samples. Half a frame of silence is put on both ends, so that frame number f is
-    the surroundings of sample f * hop; F is 1 + S // hop where length is even.
+    length, hop: in samples. Half a frame of zeros is padded at both ends, so that frame number f is
+    centred on sample f * hop; F is 1 + S // hop where length is even.
 
     >>> sound = torch.tensor([3.0, -3.0, 3.0, -3.0, 0.0, 0.0, 0.0, 0.0])
     >>> rms(sound, length=2, hop=2).round(decimals=3)
@@ -46,8 +46,8 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
 
     The count in a frame over its length. 0 has the sign of what is positive, and so has what lies
     less than NEARLY_ZERO below it. A tone of f Hz has about 2 * f / rate, noise about 0.5. As in
-    `rms`, length // 2 samples are put on both ends first, here the first and the last sample again
-    and again: they change no sign. The result has the dtype of the sound and no gradient.
+    `rms`, length // 2 samples are padded at both ends first, here repetitions of the first and the
+    last sample: they change no sign. The result has the dtype of the sound and no gradient.
 
     >>> sound = torch.tensor([3.0, -3.0, 3.0, -3.0, 0.0, 0.0, 0.0, 0.0])
     >>> zero_crossing_rate(sound, length=4, hop=2)
@@ -62,7 +62,7 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
 
 
 def spectral_centroid(magnitude: Tensor, rate: int) -> Tensor:
-    """Where a spectrum has its centre of mass, in Hz: how bright a sound is.
+    """The centre of mass of a spectrum, in Hz: the brightness of a sound.
 
     sum over q of f[q] * m[q] / sum over q of m[q].
 
@@ -119,7 +119,7 @@ def check_numbers(x: Tensor, name: str) -> None:
 
 
 def chroma(power: Tensor, rate: int, tuning: float = 0.0) -> Tensor:
-    """How strong each of the 12 notes is, whatever its octave; the strongest of a frame is 1.
+    """The strength of each of the 12 pitch classes, over all octaves; the largest of a frame is 1.
 
     power: float (..., Q, F), such as stft(sound).abs().square(); rate in Hz; tuning: by how much
     the instrument is sharp of A = 440 Hz, in semitones. Returns (..., 12, F) from C to B, as in
@@ -137,7 +137,7 @@ def chroma(power: Tensor, rate: int, tuning: float = 0.0) -> Tensor:
 
 
 def chroma_filters(rate: int, size: int, tuning: float = 0.0) -> Tensor:
-    """How much of each frequency belongs to each note: float64 (12, Q), for spectra of this size.
+    """The weight of each frequency in each pitch class: float64 (12, Q), for spectra of this size.
 
     A frequency f has a pitch of 12 * log2(f / 27.5) semitones above A0; its distance to a note goes
     around the circle of 12. A note's share is exp(-2 * (distance / width) ** 2), where the width is

@@ -1,12 +1,12 @@
 """The spectrum of a sound: the Fourier transform of overlapping frames (STFT), and its inverse.
 
-Paper: Signal Estimation from Modified Short-Time Fourier Transform (Griffin and Lim 1984), equation 6,
-for the inverse; the conventions of borders and decibels are librosa's (McFee and others 2015).
+Paper: Signal Estimation from Modified Short-Time Fourier Transform (Griffin and Lim 1984), equation
+6, for the inverse; the conventions of borders and decibels are librosa's (McFee and others 2015).
 Dimensions: S samples of a sound, F frames, L samples of a frame (its size), Q frequencies
 (size // 2 + 1), of which number q is q * rate / size hertz; "..." any axes before them, such as a
 batch or channels.
-Conventions: the Hann window is the periodic one; frame f lies around sample f * hop, because zeros
-are set before and behind the sound ("centred"); the spectrum is not divided by the size.
+Conventions: the Hann window is the periodic one; frame f is centred on sample f * hop, because zeros
+are padded at both ends of the sound ("centred"); the spectrum is not divided by the size.
 Differs from the paper: nothing. From librosa: decibels cut off below the loudest point of each
 sound, not of a whole batch, so that no sound depends on the others.
 """
@@ -44,9 +44,9 @@ def hann(length: int, dtype: torch.dtype = torch.float32) -> Tensor:
 def frame(sound: Tensor, length: int, hop: int) -> Tensor:
     """Frames of `length` samples, each begun `hop` samples after the one before.
 
-    sound: (..., S). Returns (..., F, L), a view: F = 1 + (S - length) // hop, and the samples behind
-    the last whole frame are left out. Raises ValueError if there is no whole frame, and for a
-    length or a hop below 1.
+    sound: (..., S). Returns (..., F, L), a view: F = 1 + (S - length) // hop, and the samples
+    behind the last whole frame are left out. Raises ValueError if there is no whole frame, and for
+    a length or a hop below 1.
 
     >>> frame(torch.arange(7), length=4, hop=2).tolist()
     [[0, 1, 2, 3], [2, 3, 4, 5]]
@@ -161,9 +161,9 @@ def decibels(
 
     powers: float, any shape, which the result has too. Silence has no logarithm: power below
     `floor` counts as `floor`, which is also where the gradient ends. What lies more than `span`
-    decibels below the loudest point of its spectrogram (the last two axes, or what there is of them)
-    is raised to there; span=None keeps it. A reference below `floor` counts as `floor` too. Raises
-    ValueError for a floor or a reference that is not above 0, and for a span below 0.
+    decibels below the loudest point of its spectrogram (the last two axes, or what there is of
+    them) is raised to there; span=None keeps it. A reference below `floor` counts as `floor` too.
+    Raises ValueError for a floor or a reference that is not above 0, and for a span below 0.
 
     >>> decibels(torch.tensor([1.0, 100.0, 0.0])).tolist()
     [0.0, 20.0, -60.0]
@@ -180,9 +180,9 @@ def decibels(
 
 
 def pad_ends(sound: Tensor, count: int, mode: str) -> Tensor:
-    """Set `count` samples before and behind a sound (..., S): "constant" (0), "reflect" or "edge".
+    """Pad a sound (..., S) by `count` samples at both ends: "constant" (0), "reflect" or "edge".
 
-    The reflection goes to and fro between the ends as often as a short sound needs.
+    A short sound is reflected at its ends as often as needed.
 
     >>> pad_ends(torch.tensor([1, 2, 3]), 3, "reflect").tolist()
     [2, 3, 2, 1, 2, 3, 2, 1, 2]
@@ -240,10 +240,7 @@ def window_of(size: int, window: Tensor | None, like: Tensor) -> Tensor:
 
 
 def check_sound(sound: Tensor) -> None:
-    """Refuse what is no sound of floats: whole numbers would overflow, complex ones have no ear.
-
-    Nor is there anything to hear in 0 samples.
-    """
+    """Refuse what is no float32 or float64 sound (integers would overflow), and 0 samples."""
     if sound.dtype not in (torch.float32, torch.float64) or not sound.dim():
         kind = str(sound.dtype).removeprefix("torch.")
         raise ValueError(f"a sound is float32 or float64 (..., S), not {kind} {tuple(sound.shape)}")

@@ -1,11 +1,11 @@
-"""Sound as numbers: read it, write it, change its rate, its loudness and its length.
+"""Waveforms: reading and writing, resampling, normalising, trimming and padding.
 
 A sound is a row of samples: the pressure of the air, `rate` times a second, as numbers in [-1, 1].
 
 Change of rate: Digital Audio Resampling (Julius O. Smith, ccrma.stanford.edu/~jos/resample), the
 theory of ideal bandlimited interpolation: between its samples a sound is the sum of sinc functions,
-each as high as a sample. A window makes them end.
-**Differs from it:** the filter is worked out where it is needed, not looked up in a table.
+each scaled by a sample. A window makes them finite.
+**Differs from it:** the filter is computed where it is needed, not looked up in a table.
 
 Dimensions: B batch, C channels, S samples. float32 or float64, any device, differentiable.
 """
@@ -24,7 +24,7 @@ from scratchmm.sentences import check_number
 
 ZEROS = 64  # zero crossings of the sinc to either side of its middle
 ROLLOFF = 0.95  # where the filter is down by half, as a part of the highest frequency possible
-BETA = 10.0  # of the Kaiser window: the higher, the less is let through and the slower it falls
+BETA = 10.0  # of the Kaiser window: the higher, the lower side lobes and the wider the transition
 MOST_TOGETHER = 1024  # filters of a convolution
 LONGEST = 2**24  # samples of a frame
 MOST_SAMPLES = 2**30  # a file that says 1 Hz must not fill the memory when its rate is changed
@@ -38,9 +38,9 @@ def read_sound(
     With `rate` the sound is resampled to it. Samples of n bits are k / 2^(n - 1); those of a file
     of floats and of OGG may go beyond [-1, 1] and are given as they are: see `normalise`.
 
-    Raises FileNotFoundError, or ValueError with one sentence that names the file: not a sound, or of
-    a kind that is not read (MP3 and others), damaged, truncated (no half sounds), 0 samples, more
-    than 2^29 in all channels, samples that are NaN, infinite or beyond 1e12.
+    Raises FileNotFoundError, or ValueError with one sentence that names the file: not a sound, or
+    of a kind that is not read (MP3 and others), damaged, truncated (no half sounds), 0 samples,
+    more than 2^29 in all channels, samples that are NaN, infinite or beyond 1e12.
 
     >>> read_sound("no such file.wav")
     Traceback (most recent call last):
@@ -56,8 +56,8 @@ def read_sound(
 def write_sound(path: str | Path, sound: Tensor, rate: int) -> Path:
     """Write samples, (S,) or (C, S), as .wav or .flac (16 bits) or .ogg (Vorbis); returns the path.
 
-    The file is there whole or not at all. What `read_sound` read from 16 bits is written exactly.
-    Raises ValueError for NaN and for samples beyond [-1, 1], which would be cut off and crackle.
+    The file is written atomically. What `read_sound` read from 16 bits is written exactly. Raises
+    ValueError for NaN and for samples beyond [-1, 1], which would be clipped.
 
     >>> write_sound("loud.wav", torch.tensor([0.0, -1.5]), 8000)
     Traceback (most recent call last):
@@ -91,7 +91,7 @@ def mix_to_mono(sound: Tensor) -> Tensor:
 
 
 def windowed_sinc(distance: Tensor, cutoff: float) -> Tensor:
-    """What a sample adds to a point `distance` samples away: sinc times a Kaiser window.
+    """The weight of a sample at a point `distance` samples away: sinc times a Kaiser window.
 
         h(t) = c sinc(c t) I0(beta sqrt(1 - (c t / zeros)^2)) / I0(beta),  0 where |c t| > zeros
 
@@ -112,11 +112,11 @@ def resample(sound: Tensor, old_rate: int, new_rate: int) -> Tensor:
 
     Sample m of the result lies at t = m old / new of the old samples and is the sum over all old
     samples n of x[n] h(t - n), with h of `windowed_sinc`. The cutoff is 0.95 of half the lower
-    rate, as a part of half the old one 0.95 min(1, new / old), so that nothing is left that the
-    new rate could not hold (it would be heard as another tone). Beyond its ends a sound is silent.
-    The same rate gives the same sound. Raises ValueError for a rate that is no whole number above 0.
+    rate, as a part of half the old one 0.95 min(1, new / old), so that no frequency is left that
+    the new rate could not hold (it would alias to another). Beyond its ends a sound is silent. The
+    same rate gives the same sound. Raises ValueError for a rate that is no whole number above 0.
 
-    Measured on this filter, of half the lower rate: up to 0.85 of it a tone keeps its loudness
+    Measured on this filter, of half the lower rate: up to 0.85 of it a tone keeps its level
     within 0.0001 dB, up to 0.91 within 0.1 dB, and from 1.0 on nothing above -99 dB is left, below
     the last bit of 16 (-98 dB). With 32 zero crossings it would be -27 dB.
 
@@ -228,8 +228,8 @@ def loud_part(
 def pad_together(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Sounds of any lengths (S,) as one batch: (float (B, S), bool (B, S)), True on real samples.
 
-    S is the longest; silence is put behind the shorter ones. The batch has the sounds' dtype. Raises
-    ValueError for no sounds at all, and for one that has channels.
+    S is the longest; silence is put behind the shorter ones. The batch has the sounds' dtype.
+    Raises ValueError for no sounds at all, and for one that has channels.
 
     >>> batch, real = pad_together([torch.ones(3), torch.ones(1)])
     >>> batch.tolist(), real.tolist()

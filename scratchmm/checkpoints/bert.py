@@ -37,7 +37,7 @@ from scratchmm.language.bert import BERT, BERTConfig, BERTEncoder, BERTForMasked
 
 POOLER = ("pooler.dense.weight", "pooler.dense.bias")
 HEAD = "cls.predictions."
-# The decoder is the table of embeddings, and its bias the head's; files may say both twice.
+# The decoder is the table of embeddings, and its bias the head's; files may hold both twice.
 NEXT_SENTENCE = ("cls.seq_relationship.weight", "cls.seq_relationship.bias")
 BLOCK = {
     "attention.self.query": "attention.query",
@@ -67,9 +67,9 @@ def load_bert(
     """Fill `model` with a published BERT and return it.
 
     A BERTForMaskedLM takes a BertForMaskedLM or BertForPreTraining; a BERTEncoder takes any model
-    built on a BertModel (its head is left out), and a BERT any with a pooler. Raises ValueError that
-    lists every tensor that is missing, surplus or of another shape, and where the model was made
-    otherwise than the config.json beside the weights says; bare weights are taken to be of the
+    built on a BertModel (its head is left out), and a BERT any with a pooler. Raises ValueError
+    that lists every tensor that is missing, surplus or of another shape, and where the model was
+    made otherwise than the config.json beside the weights says; bare weights are taken to be of the
     model's own config.
     """
     state = plain_names(read_state(source))
@@ -86,7 +86,7 @@ def load_bert(
         harmless |= {prefix + name for name in POOLER}
     if masked:
         places += _head()
-        # A decoder that is not the table of embeddings: our model could not say the same.
+        # A decoder that is not tied to the embeddings: our model could not compute the same.
         words = f"{prefix}embeddings.word_embeddings.weight"
         pairs = {f"{HEAD}decoder.weight": words, f"{HEAD}decoder.bias": f"{HEAD}bias"}
         check_tied(state, pairs, label_of(source))

@@ -31,7 +31,7 @@ def load_clip(model: CLIP, source: Source) -> CLIP:
     ValueError that lists every tensor that is missing, surplus, of another shape or no weight, and
     where the model was made otherwise than the config.json beside the weights says; bare weights
     are taken to be of the model's own config: whether its GELU is theirs is for you to know. How
-    images are prepared for it: `images.processor_for`.
+    images are prepared for it: `image_processor.processor_for`.
     """
     state = clip_state(source)
     check_vision(source, model.config.vision, ("clip",))

@@ -2,8 +2,6 @@
 
 A table says where each published tensor goes; `fill` compares the whole file with the whole table
 first, so a model is either filled or untouched.
-
-Differs from the paper: nothing (there is none).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -126,7 +124,7 @@ def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
 
 
 def has(state: Mapping[str, Any], name: str) -> bool:
-    """Whether a tensor is called so, with or without a prefix: what tells two namings apart.
+    """Whether a tensor has this name, with or without a prefix: distinguishes two naming schemes.
 
     >>> has({"net.visual.proj": 0}, "visual.proj"), has({"visual.proj_in": 0}, "visual.proj")
     (True, False)
@@ -149,10 +147,9 @@ def shape_of(state: Mapping[str, Tensor], name: str, axes: int = 2) -> tuple[int
 
 
 def heads_of(state: Mapping[str, Any], prefix: str) -> list[str]:
-    """The tensors that stand beside a body's, of whose names each begins with `prefix`.
+    """The tensors of the heads: those whose names do not begin with `prefix`, the backbone's.
 
-    A model that is the body alone leaves them out: whatever head was trained on it, the body is
-    whole. Without a prefix there is nothing to tell them by.
+    A model that is the backbone alone leaves them out. Without a prefix they cannot be told apart.
 
     >>> heads_of({"vit.norm.bias": 0, "classifier.bias": 0}, "vit.")
     ['classifier.bias']
@@ -226,7 +223,7 @@ def _misfits(given: Mapping[str, Any], expected: Mapping[str, Tensor], empty: bo
 def _no_numbers(
     given: Mapping[str, Tensor], places: Sequence[Place], ours: Mapping[str, Tensor]
 ) -> list[str]:
-    """Tensors with NaN or infinity: no trained network has them, and they spread to all it says."""
+    """Tensors with NaN or infinity: no trained network has them, and they spread to all outputs."""
     wrong = []
     for place in places:
         tensor, dtype = given[place.theirs].detach(), ours[place.ours[0]].dtype
@@ -242,7 +239,7 @@ def _no_numbers(
 
 
 def _prefix_hint(expected: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """A sentence more, if all that is expected is there behind a prefix that nobody removed."""
+    """A hint for the error message, if all expected tensors are there under a prefix."""
     first = next(iter(expected), "")
     for name in given:
         prefix = name.removesuffix(first)

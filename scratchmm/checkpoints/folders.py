@@ -1,7 +1,4 @@
-"""Which file of a folder holds the weights, and weights that lie in several files.
-
-Differs from the paper: nothing (there is none).
-"""
+"""Which file of a folder holds the weights, and weights in several files (shards)."""
 
 import json
 import re

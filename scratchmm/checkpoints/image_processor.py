@@ -1,7 +1,7 @@
-"""preprocessor_config.json: what a published model expects its images to look like.
+"""preprocessor_config.json: the image preprocessing of a published model.
 
-Weights show neither the colours' mean and spread that they were trained with, nor how a photo became
-a square: read otherwise, every number is plausible and every answer a little worse.
+Weights show neither the mean and standard deviation of the colours in training, nor how a photo was
+cropped to a square: with another preprocessing all outputs are plausible and a little worse.
 
 Papers: as of vision/images.py.
 Differs from the papers: nothing; equal to transformers' image processors on Pillow.
@@ -29,7 +29,7 @@ HALF = (0.5, 0.5, 0.5)
 COMMON: dict[str, Any] = {"do_resize": True, "do_center_crop": False, "do_normalize": True}
 COMMON |= {"resample": 3, "size": {"shortest_edge": 224}, "crop_size": None}
 COMMON |= {"image_mean": HALF, "image_std": HALF}
-# By the first word of the published class: keys, and what it takes where the file is silent.
+# By the first word of the published class: keys and their defaults.
 KINDS: dict[str, dict[str, Any]] = {
     "CLIP": COMMON
     | {"do_center_crop": True, "crop_size": 224, "image_mean": CLIP_MEAN, "image_std": CLIP_STD},
@@ -46,7 +46,7 @@ LONGEST = 1333 / 800  # of ViLT's longer side to its shorter one: the images of 
 
 
 class ImageProcessor(NamedTuple):
-    """From an RGB image to what a published model takes: called with it, float32 (3, H, W).
+    """Preprocesses an image for a published model: called with it, returns float32 (3, H, W).
 
     >>> prepare = ImageProcessor("ViT", (4, 6), "bilinear", None, None, HALF, HALF)
     >>> prepare(Image.new("RGB", (9, 5))).shape
@@ -56,7 +56,7 @@ class ImageProcessor(NamedTuple):
     kind: str  # one of KINDS
     size: int | tuple[int, int] | None  # of the shorter side, or height and width; None: as it is
     method: str  # of resizing
-    crop: int | None  # the side of the middle square that is cut out behind it
+    crop: int | None  # the side of the centre crop after it
     divisor: int | None  # of height and width (ViLT)
     mean: tuple[float, ...]  # of red, green and blue in [0, 1]
     std: tuple[float, ...]
@@ -75,11 +75,12 @@ class ImageProcessor(NamedTuple):
 
 
 def processor_for(source: str | Path, kind: str | None = None) -> ImageProcessor:
-    """How images are prepared for published weights, as the preprocessor_config.json says.
+    """The preprocessing of images for published weights, from their preprocessor_config.json.
 
     source: the file, the folder it lies in, or a file of weights there. Of CLIP, ViT, ResNet
-    ("ConvNext") and ViLT ("Vilt"); kind: which of these, for old files that do not name their class.
-    One image at a time: images of several sizes are padded to a batch, for ViLT, by who has them.
+    ("ConvNext") and ViLT ("Vilt"); kind: which of these, for old files that do not name their
+    class. One image at a time: images of several sizes are padded to a batch, for ViLT, by who has
+    them.
 
     Raises FileNotFoundError where there is none (`clip_preprocess` and `vit_preprocess` then do as
     most were published), and ValueError that names the key and both values on what can't be done.
@@ -163,7 +164,7 @@ def _crop(told: PublishedConfig) -> int:
 def _of_convnext(
     told: PublishedConfig, size: int | tuple[int, int], crop: int | None
 ) -> tuple[int | tuple[int, int], int | None]:
-    """Below 384 the middle is cut out of a larger image; from there on all is squeezed."""
+    """Below 384 a larger image is centre-cropped; from there on the whole image is resized."""
     if not isinstance(size, int):
         raise ValueError(must_be(told.label, "size", told.values["size"], ("a shortest_edge",)))
     if crop is not None:

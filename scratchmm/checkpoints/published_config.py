@@ -1,11 +1,9 @@
-"""config.json: what lies beside published weights and says what no tensor's shape can show.
+"""config.json: the settings beside published weights that no tensor's shape determines.
 
 Heads, activations, epsilons, padding and scales leave no trace in shapes: with a wrong one every
-tensor fits and the numbers are others. A loader gives two tables: the keys that the model obeys,
-each with the value that the published class takes where the file is silent, and the keys that
-must have one of a few values, since the model can't do otherwise.
-
-Differs from the paper: nothing (there is none).
+tensor fits and the outputs differ. A loader gives two tables: the keys that the model obeys, each
+with the published class's default, and the keys that must have one of a few values, since the model
+supports no others.
 """
 
 import json
@@ -34,7 +32,7 @@ ACTIVATION_NAMES = {
 
 
 class Setting(NamedTuple):
-    """What a config.json says of one field of our config.
+    """The setting of a config.json for one field of our config.
 
     >>> Setting("config.json", "num_attention_heads", 12, 12).ours
     12
@@ -43,14 +41,14 @@ class Setting(NamedTuple):
     label: str  # of the file
 
     key: str  # its name in the file
-    theirs: Any  # what stands there, or what the published class takes where nothing does
-    ours: Any  # the value of our field that does the same
+    theirs: Any  # the value there, or the published class's default
+    ours: Any  # the equivalent value of our field
 
 
 class PublishedConfig(NamedTuple):
     """The settings of a config.json: those it names, over the defaults of the published class."""
 
-    label: str  # what an error calls the file
+    label: str  # the file's name in error messages
     values: Mapping[str, Any]  # by key
 
     def setting(self, key: str, ours: Any = None) -> Setting:
@@ -86,8 +84,8 @@ def read_config(
 ) -> PublishedConfig | None:
     """The config.json in a source's folder; None for a dict of tensors, or where there is none.
 
-    A file that names none of the keys is another program's, and is passed over. obeyed: keys and the
-    published class's defaults; fixed: keys and the values that they may have, the default first
+    A file that names none of the keys is another program's, and is passed over. obeyed: keys and
+    the published class's defaults; fixed: keys and the values that they may have, the default first
     (of a list, each entry). part: the tower to read, of a file that describes two. nullable, lists:
     keys whose value may be null, or several in place of one. Raises ValueError on a file that is no
     JSON, and on a value that is of another kind than usual or that the model can't have.
@@ -129,7 +127,7 @@ def read_values(
 def check_fixed(
     label: str, values: Mapping[str, Any], fixed: Mapping[str, tuple[Any, ...]]
 ) -> None:
-    """Refuse a value that the model can't have: ValueError that names the key and both values."""
+    """Refuse a value that the model does not support: ValueError that names the key and both values."""
     for key, allowed in fixed.items():
         value = values.get(key, allowed[0])
         parts = value if isinstance(value, list) and value not in allowed else [value]
@@ -190,9 +188,9 @@ def check_depth(model: str, depth: int, source: Source, part: str = "") -> None:
 
 
 def settle(settings: Settings, **given: Any) -> dict[str, Any]:
-    """Our config's fields as config.json says or, where it does not, as given; None: not given.
+    """Our config's fields from config.json or, where it lacks them, as given; None: not given.
 
-    Raises ValueError where both say, and differ.
+    Raises ValueError where both are there and differ.
 
     >>> settle({}, heads=4, epsilon=None)
     {'heads': 4}
@@ -220,9 +218,9 @@ def heads_of_width(width: int, heads: int | None, head_width: int | None) -> int
 
 
 def assume_heads(source: Source, what: str, width: int, known: Mapping[int, int], name: str) -> int:
-    """The heads of a published model of this width, where nothing says how many there are.
+    """The heads of a published model of this width, where no file gives their number.
 
-    known: heads by width. name: of the argument that says it. Raises ValueError on other widths.
+    known: heads by width. name: of the argument for it. Raises ValueError on other widths.
 
     >>> assume_heads({}, "BERT", 768, {768: 12}, "heads")
     12
@@ -240,7 +238,7 @@ config.json lies beside it: give heads
 
 
 def must_be(label: str, key: str, value: Any, allowed: tuple[Any, ...]) -> str:
-    """The sentence about a value that a model can't have.
+    """The error message for a value that a model does not support.
 
     >>> must_be("config.json", "qkv_bias", False, (True,))
     'config.json says qkv_bias is False, and this model can only have True'
@@ -257,7 +255,7 @@ def _said(field: str, setting: Setting) -> str:
 
 def _tower(values: Mapping[str, Any], part: str, label: str) -> dict[str, Any]:
     """The settings of one tower, with the type of the whole model."""
-    # Old files say it twice, and transformers obeys the second.
+    # Old files have it twice, and transformers takes the second.
     inner = values.get(f"{part}_dict") or values.get(part) or {}
     if not isinstance(inner, dict):
         raise ValueError(f"{label} says {part} is {inner!r}, which are no settings by key")

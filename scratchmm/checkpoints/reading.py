@@ -1,7 +1,4 @@
-"""Published weights as tensors by name, whatever file, folder or wrapper they come in; no code runs.
-
-Differs from the paper: nothing (there is none).
-"""
+"""Published weights as tensors by name, whatever file, folder or wrapper they come in; no code runs."""
 
 import hashlib
 import re
@@ -59,7 +56,7 @@ def read_state(
 
 
 def label_of(source: Source) -> str:
-    """What an error calls the source.
+    """The name of the source in error messages.
 
     >>> label_of({}), label_of("a/b.bin")
     ('the state dict', 'a/b.bin')

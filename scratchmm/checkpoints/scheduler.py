@@ -1,7 +1,7 @@
-"""scheduler_config.json: how a published pipeline lays noise on, and how it takes it off.
+"""scheduler_config.json: the noise schedule and the sampler of a published pipeline.
 
-A UNet's weights do not show on which levels of noise they were trained, nor what they predict: that
-stands in a file of its own, in the folder `scheduler` beside `unet` and `vae`.
+A UNet's weights do not show on which noise levels they were trained, nor what they predict: that is
+in a file of its own, in the folder `scheduler` beside `unet` and `vae`.
 
 Papers: Denoising Diffusion Probabilistic Models (arXiv 2006.11239), Denoising Diffusion Implicit
 Models (arXiv 2010.02502), Common Diffusion Noise Schedules and Sample Steps are Flawed (arXiv
@@ -27,7 +27,7 @@ from scratchmm.diffusion.schedule import (
 )
 
 NAME = "scheduler_config.json"
-# Keys and what DDIMScheduler and DDPMScheduler take where the file is silent.
+# Keys and the defaults of DDIMScheduler and DDPMScheduler.
 OBEYED: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 1e-4,
@@ -43,14 +43,14 @@ OBEYED: dict[str, Any] = {
     "steps_offset": 0,
     "variance_type": "fixed_small",
 }
-# Stable Diffusion 1 came with PNDM, another way down the same levels of noise; it never clips.
+# Stable Diffusion 1 came with PNDM, another sampler over the same noise levels; it never clips.
 OF_PNDM = {"set_alpha_to_one": False, "clip_sample": False}
 FIXED: dict[str, tuple[Any, ...]] = {
     "_class_name": ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler"),
     "thresholding": (False,),
     "predict_epsilon": (True,),  # of files from before prediction_type
 }
-# What each word of theirs is here.
+# Our name for each of theirs.
 BETAS = {"linear": linear_schedule, "scaled_linear": scaled_linear_schedule}
 COSINE = "squaredcos_cap_v2"
 TARGETS = {"epsilon": "noise", "sample": "start", "v_prediction": "velocity"}
@@ -58,7 +58,7 @@ VARIANCES = {"fixed_small": "posterior", "fixed_small_log": "posterior", "fixed_
 
 
 class PublishedSampling(NamedTuple):
-    """How a published model was trained and is sampled: what our losses and samplers take.
+    """How a published model was trained and is sampled: arguments of our losses and samplers.
 
     >>> schedule = linear_schedule(1000)
     >>> sampling = PublishedSampling(schedule, "noise", None, 1.0, "leading", 1, "posterior")
@@ -68,14 +68,14 @@ class PublishedSampling(NamedTuple):
 
     schedule: Schedule  # of its training
     target: str  # what the model predicts
-    clip: float | None  # what the start is held to
-    final_alpha: float  # alpha_bar behind the last step
+    clip: float | None  # the range that predicted x0 is clamped to
+    final_alpha: float  # alpha_bar after the last step
     spacing: str  # of few timesteps
     offset: int  # of leading ones
     variance: str  # of a step by DDPM
 
     def ddim(self, steps: int) -> dict[str, Any]:
-        """What `ddim_path` and `ddim_sample` take, to do in `steps` steps as DDIMScheduler does.
+        """The arguments of `ddim_path` and `ddim_sample` that sample as DDIMScheduler, in `steps` steps.
 
         Raises ValueError on steps that the schedule has not, or that the offset pushes out of it.
         """
@@ -91,17 +91,17 @@ class PublishedSampling(NamedTuple):
         }
 
     def ancestral(self) -> dict[str, Any]:
-        """What `ancestral_path` and `ancestral_sample` take, to do as DDPMScheduler does."""
+        """The arguments of `ancestral_path` and `ancestral_sample` that sample as DDPMScheduler."""
         return {"target": self.target, "variance": self.variance, "clip": self.clip}
 
 
 def sampling_from(source: str | Path) -> PublishedSampling:
-    """How a published diffusion model is trained and sampled, as its scheduler_config.json says.
+    """How a published diffusion model is trained and sampled, from its scheduler_config.json.
 
-    source: the folder of a pipeline, its folder `unet`, `vae` or `scheduler`, a file in one of them,
-    or the scheduler_config.json itself. A file of PNDMScheduler, with which Stable Diffusion 1 was
-    published, is read as diffusers' `DDIMScheduler.from_config` reads it: the same levels of noise,
-    another way down. Keys that these classes do not know are passed over, as there.
+    source: the folder of a pipeline, its folder `unet`, `vae` or `scheduler`, a file in one of
+    them, or the scheduler_config.json itself. A file of PNDMScheduler, with which Stable Diffusion
+    1 was published, is read as diffusers' `DDIMScheduler.from_config` reads it: the same noise
+    levels, another sampler. Keys that these classes do not have are ignored, as there.
 
     Raises FileNotFoundError where there is no such file, and ValueError that names the key and both
     values on what can't be done here: other schedulers (Euler, DPM-Solver ...) and schedules,
@@ -139,7 +139,7 @@ def sampling_from(source: str | Path) -> PublishedSampling:
 
 
 def scheduler_file(source: str | Path) -> Path:
-    """Where the scheduler_config.json of a pipeline lies, seen from any of its folders and files.
+    """The path of a pipeline's scheduler_config.json, from any of its folders and files.
 
     >>> scheduler_file("nowhere")
     Traceback (most recent call last):
@@ -169,7 +169,7 @@ def _check_pipeline(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _known(told: PublishedConfig, key: str, names: Mapping[str, str]) -> str:
-    """Our word for a value of theirs. Raises ValueError on one that we lack."""
+    """Our name for a value of theirs. Raises ValueError on one that we lack."""
     if told.values[key] not in names:
         raise ValueError(must_be(told.label, key, told.values[key], tuple(names)))
     return names[told.values[key]]

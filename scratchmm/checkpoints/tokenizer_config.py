@@ -32,7 +32,7 @@ FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 def padding_token(folder: Path, style: str, start: str, ids: Mapping[str, int]) -> str:
-    """The token that pads: as the files in the folder say, else `<|endoftext|>`.
+    """The padding token: from the files in the folder, else `<|endoftext|>`.
 
     Raises ValueError, by key and both values, on special tokens or words cut otherwise than our
     tokenizer of that style does it, and on tokens that the vocabulary `ids` lacks or would cut.

@@ -2,10 +2,8 @@
 
 torch.jit.load would compile the archive's code and keep it ready to run. Its weights need none of
 that: `data.pkl` lists the modules, their attributes and, of each tensor, the record with its bytes,
-the shape and the strides. Here a pickle reader that knows only those few words, and builds nothing
-but dicts and tuples from them, reads the list; the code is never looked at.
-
-Differs from the paper: nothing (there is none).
+the shape and the strides. Here a pickle reader that allows only those few classes, and builds
+nothing but dicts and tuples from them, reads the list; the code is never read.
 """
 
 import pickle
@@ -42,7 +40,7 @@ class _Record(NamedTuple):
 
 
 class _Module(dict[str, Any]):
-    """What stands in for every class of the program: its attributes, and no behaviour."""
+    """A stand-in for every class of the program: its attributes, and no behaviour."""
 
     def __setstate__(self, state: object) -> None:
         if isinstance(state, dict):
@@ -62,7 +60,7 @@ class _Reader(pickle.Unpickler):
         return pid  # ("storage", dtype, key, device, elements): a tensor's bytes, read later
 
     def find_class(self, module: str, name: str) -> Any:
-        """The words that TorchScript's lists are written in; every other is refused."""
+        """The classes that TorchScript's pickles need; every other is refused."""
         if module == "__torch__" or module.startswith("__torch__."):
             return _Module
         if module == "torch" and name in DTYPES:

@@ -68,8 +68,9 @@ def load_unet(model: Model, source: Source) -> Model:
     A UNet takes a UNet2DModel, a TextUNet takes a UNet2DConditionModel. Raises ValueError that
     lists every tensor that is missing, surplus or of another shape, and where the model was made
     otherwise than the config.json beside the weights says; bare weights are taken to be of the
-    model's own config: its heads, clock, padding, groups and epsilon leave no trace in them. What
-    the model says, and of which levels of noise, its pipeline knows: `scheduler.sampling_from`.
+    model's own config: its heads, time embedding, padding, groups and epsilon leave no trace in
+    them. What the model predicts, and on which noise levels, is in its pipeline:
+    `scheduler.sampling_from`.
     """
     state = read_state(source)
     check_unet(source, model.config, type(model).__name__)
@@ -102,13 +103,13 @@ def unet_config_from(
 ) -> UNetConfig:
     """The sizes of a published UNet, read off its tensors and the config.json beside them.
 
-    A TextUNetConfig where the tensors look at words. Bare tensors do not show the arguments here:
-    without words (UNet2DModel) those that are not given are as in DDPM, not as diffusers trains by
-    default: groups 32, epsilon 1e-6, sines first, frequency shift 1, not centred; with words as in
-    Stable Diffusion: groups 32, epsilon 1e-5, cosines first, shift 0, centred. Heads are assumed for
-    the widths of DDPM (one) and Stable Diffusion 1 (8) and 2 (64 wide), else they must be given:
-    head_width without words (None: one head), heads with them. Raises ValueError where config.json
-    says what the model can't do, or other than what is given.
+    A TextUNetConfig where there are tensors of cross-attention. Bare tensors do not show the
+    arguments here: without text (UNet2DModel) those that are not given are as in DDPM, not as
+    diffusers trains by default: groups 32, epsilon 1e-6, sines first, frequency shift 1, not
+    centred; with text as in Stable Diffusion: groups 32, epsilon 1e-5, cosines first, shift 0,
+    centred. Heads are assumed for the widths of DDPM (one) and Stable Diffusion 1 (8) and 2 (64
+    wide), else they must be given: head_width without text (None: one head), heads with it. Raises
+    ValueError where config.json says what the model can't do, or other than what is given.
     """
     state = read_state(source)
     reads = any(".attn2." in name for name in state)
@@ -134,7 +135,7 @@ def unet_config_from(
 def text_unet_sizes(
     state: Mapping[str, Tensor], source: Source, told: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The sizes of a UNet that reads, or of its way down, that shapes show; and heads, if untold."""
+    """The sizes of a text-conditioned UNet, or of its encoder, that shapes show; and default heads."""
     sizes = _sizes(state, label_of(source))
     middle, widths = "mid_block.attentions.0.", sizes["widths"]
     look = f"{middle}transformer_blocks.0.attn2.to_k.weight"
@@ -187,7 +188,7 @@ def _layers_of(kind: type, state: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def _their_name(ours: str) -> str:
-    """What they call one of our parts: they count kind by kind, we count steps.
+    """Their name of one of our parts: they count kind by kind, we count steps.
 
     >>> _their_name("falling.1.0.block"), _their_name("middle.0.attention")
     ('down_blocks.1.resnets.0', 'mid_block.attentions.0')

@@ -1,4 +1,4 @@
-"""`python -m scratchmm bench attention|vit|...|video|world|busy`: the library beside its peers."""
+"""`python -m scratchmm bench attention|vit|...|video|world|busy`: time and memory against peers."""
 
 import argparse
 import importlib
@@ -44,7 +44,7 @@ def add(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures one case; 0 when every goal is met."""
-    # The profiler that weighs memory announces itself on stderr; torch reads this as it loads.
+    # The profiler that measures memory logs to stderr; torch reads this variable at import.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     import torch
 
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:
-    """The rows for a reader."""
+    """The rows as a table of plain text."""
     lines = [f"{'case':56} {'ours ms':>10} {'peer ms':>10} {'ratio':>6} {'goal':>5}  peak MiB"]
     for row in rows:
         goal = "" if row["goal"] is None else f"{row['goal']:g}"
@@ -79,7 +79,7 @@ def as_text(rows: list[dict[str, Any]]) -> str:
 
 
 def memory(row: dict[str, Any]) -> str:
-    """Ours and the peer's peak memory, where it was weighed.
+    """Ours and the peer's peak memory, where it was measured.
 
     >>> memory({"ours_mib": 3.0, "peer_mib": 800.5})
     '3.0 / 800.5'
@@ -88,7 +88,7 @@ def memory(row: dict[str, Any]) -> str:
 
 
 def record(store: Path, page: Path, rows: list[dict[str, Any]]) -> None:
-    """Puts the rows into the measured file, each in its own row's place, and into the page."""
+    """Puts the rows into the file of results, replacing those of the same case, and into the page."""
     known = read_json(store) if store.exists() else []
     kept = {(row["device"], row["case"]): row for row in [*known, *rows]}
     rows = list(kept.values())

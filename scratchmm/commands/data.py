@@ -9,7 +9,7 @@ from typing import Any
 
 from scratchmm.refusals import check_seed
 
-MOST_SCENES, MOST_PIXELS = 10_000, 1_024  # to look at; more would only fill the memory
+MOST_SCENES, MOST_PIXELS = 10_000, 1_024  # to show; more would only fill the memory
 
 
 def add(subparsers: Any) -> None:
@@ -35,7 +35,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; the exit status is 0 only if everything is sound."""
+    """Run the action; the exit status is 0 only if everything is valid."""
     action = {"show": _show, "download": _download, "check": _check}[arguments.action]
     return action(arguments)
 
@@ -80,7 +80,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _sheet(scenes: list[Any], sentences: list[str], size: int, path: Path) -> None:
-    """Images in rows of four, enlarged without smoothing, a sentence under each."""
+    """Images in rows of four, enlarged without interpolation, a caption under each."""
     import textwrap
 
     from PIL import Image, ImageDraw

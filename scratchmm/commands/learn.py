@@ -62,7 +62,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Does one action and returns the exit status."""
+    """Runs one action and returns the exit status."""
     from scratchmm.commands.learn_run import run_lesson
 
     actions: dict[str, Callable[[argparse.Namespace], int]] = dict(
@@ -124,7 +124,7 @@ def start(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Checks the exercises named, or all; the first wrong one is told in full."""
+    """Checks the exercises named, or all; the first wrong one is reported in full."""
     from scratchmm.exercises import catalogue, desk
     from scratchmm.exercises.worker import warm
 
@@ -159,7 +159,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def check_one(arguments: argparse.Namespace, exercise: Exercise) -> Report:
-    """Checks one exercise and remembers it if it passes in the learner's folder."""
+    """Checks one exercise and records it if it passes in the learner's folder."""
     from scratchmm.exercises import desk
     from scratchmm.exercises.checking import check_file
     from scratchmm.exercises.progress import Progress
@@ -175,7 +175,7 @@ def check_one(arguments: argparse.Namespace, exercise: Exercise) -> Report:
 
 
 def watch(arguments: argparse.Namespace) -> int:
-    """Checks whatever was saved, until Ctrl-C. Looks at the files three times a second."""
+    """Checks exercises as they are saved, until Ctrl-C. Polls the files three times a second."""
     from scratchmm.exercises import catalogue, desk, source
     from scratchmm.exercises.learner import fingerprint
     from scratchmm.exercises.worker import warm
@@ -261,7 +261,7 @@ def diff(arguments: argparse.Namespace) -> int:
 
 
 def reset(arguments: argparse.Namespace) -> int:
-    """Puts one stub back."""
+    """Restores one stub."""
     from scratchmm.exercises import catalogue, desk
 
     exercise = catalogue.find(arguments.id)

@@ -43,7 +43,7 @@ def run_lesson(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def figures() -> Iterator[Path]:
-    """While a lesson runs on the learner's answers: its result's file, and folders of its own."""
+    """For a lesson's run on the learner's answers: the file of its result, and folders of its own."""
     before = {name: os.environ.get(name) for name in (FIGURE_FILE, MINE)}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "figure.json"

@@ -1,4 +1,4 @@
-"""What the actions of `learn` print: sentences for people, or data for programs."""
+"""The output of the actions of `learn`: lines of text, or JSON."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ LEARN = "python -m scratchmm learn"
 
 
 def show(arguments: argparse.Namespace, data: Any, lines: list[str]) -> None:
-    """Prints the data for programs, or the lines for people."""
+    """Prints the data as JSON (--json), or the lines as text."""
     print(json.dumps(data, indent=1) if arguments.json else "\n".join(lines), flush=True)

@@ -1,6 +1,6 @@
-"""Which lessons run at full length when their code changed and the time does not reach for all.
+"""Which lessons run at full length when their code changed and the time budget is too small for all.
 
-The one whose figure is oldest comes first, so that over several runs none is left out for long.
+The one with the oldest result comes first, so that over several runs none is left out for long.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -16,11 +16,11 @@ def within(
     seconds: float,
     sharing: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
-    """Those that fit into so many seconds by their recorded times, and those that are left.
+    """The lessons that fit into so many seconds by their recorded times, and those that are left.
 
-    The oldest figure first; one that is too long for what is left does not stop a shorter one, but
-    the oldest always runs, or a lesson longer than the budget would never run. sharing: those of
-    which the first has a generator to train.
+    The oldest result first; one that is too long for the rest of the budget does not stop a shorter
+    one, but the oldest always runs, or a lesson longer than the budget would never run. sharing:
+    those that share a generator, which the first of them trains.
 
     >>> known = {"01": {"seconds": 100.0, "day": "2026-02-01"}, "02": {"seconds": 50.0}}
     >>> within(["01", "02"], known, 60)

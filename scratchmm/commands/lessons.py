@@ -21,7 +21,7 @@ from scratchmm.files import read_json
 from scratchmm.needed_code import code_hash
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_SECONDS = 3600  # a lesson that hangs must not hold the others up
+LIMIT_SECONDS = 3600  # a lesson that hangs must not block the others
 QUICK_SECONDS = 20  # what a quick run may take
 
 
@@ -62,7 +62,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Runs what was asked for; 0 when every lesson reached its result."""
+    """Runs the lessons; 0 when every lesson reached its result."""
     results_path = ROOT / "tutorials" / "results.json"
     recorded = read_results(results_path)
     if arguments.table:
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 def at_full_length(
     arguments: argparse.Namespace, codes: dict[str, str], recorded: dict[str, dict[str, Any]]
 ) -> tuple[list[str], list[str]]:
-    """The lessons to run at full length, and those whose code changed but whose time is not there."""
+    """The lessons to run at full length, and those whose code changed but exceed the time budget."""
     if arguments.quick or not arguments.changed:
         return ([] if arguments.quick else list(codes)), []
     changed = [key for key, code in codes.items() if recorded.get(key, {}).get("code") != code]
@@ -117,7 +117,7 @@ def text_of(key: str) -> str:
 
 
 def tell(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """The results, and on stderr why a lesson failed."""
+    """Prints the results, and on stderr why a lesson failed."""
     print(json.dumps(rows, indent=1) if as_json else "\n" + table_of_run(rows), flush=True)
     for row in rows:
         if not row["passed"]:
@@ -127,7 +127,7 @@ def tell(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def passed_on(arguments: argparse.Namespace, scripts: list[Path]) -> list[str]:
-    """The flags for each lesson; what a lesson can't take is refused before anything runs."""
+    """The flags for each lesson; flags that a lesson does not have are refused before anything runs."""
     if arguments.data is not None:
         check_data(arguments.data, scripts)
     flags = []
@@ -173,7 +173,7 @@ def find_lessons(folder: Path, wanted: list[str]) -> list[Path]:
 
 
 def check_data(data: str, scripts: list[Path]) -> None:
-    """Refuse data that there is not, and lessons that make their own, before anything runs."""
+    """Refuse unknown data, and lessons that generate their own, before anything runs."""
     from scratchmm.commands.training_sets import check_name
 
     for script in scripts:

@@ -1,4 +1,4 @@
-"""Small help with files: text between markers, and a text that is written with the folders above it."""
+"""Text between markers, and a text written atomically with the folders above it."""
 
 from pathlib import Path
 
@@ -20,6 +20,6 @@ def replace_between(text: str, name: str, content: str) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a text, and the folders above it: all or nothing."""
+    """Writes a text atomically, after creating the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, text)

@@ -1,4 +1,4 @@
-"""What is learned from: the generated world, real sets, the user's own images."""
+"""Training data: the generated world, real data sets, the user's own images."""
 
 from typing import Any
 

@@ -1,8 +1,8 @@
-"""Clips in and out: from a folder of frames or a film to a tensor, which frames to take, and back.
+"""Clips: read from a folder of frames or an animated image, sampled, and written.
 
-A clip is images and the seconds at which they begin. What differs between kinds of files is
-settled once, as a clip is read: how long frames last, what is see-through, how a GIF paints one
-frame over the one before. Few networks look at every frame; sample_frames says at which.
+A clip is images and the seconds at which they begin. What differs between file formats is handled
+once, as a clip is read: how long frames last, transparency, how a GIF composes a frame over the one
+before. Few networks take every frame of a clip; sample_frames selects them.
 
 Papers: Temporal Segment Networks (arXiv 1608.00859) take one frame of each equal part of a clip;
 Quo Vadis, Action Recognition? (I3D, arXiv 1705.07750) and SlowFast Networks (arXiv 1812.03982) take
@@ -44,13 +44,13 @@ def read_clip(
     """Read a clip: (float32 (F, 3, H, W) in [-1, 1], the second at which each frame begins (F,)).
 
     path: an animated GIF, WebP or PNG; a TIFF, whose pages are frames; or a folder of frames. Pages
-    and files follow one another at `fps`, files in natural order, frame2 before frame10. In a folder
-    a file counts by its suffix, or by its first bytes: hidden files, folders and what is neither
-    named like an image nor one are passed over, but a .png that is none is refused, and so is
-    frame3.part beside frame1.png. Of a film in a folder the first image is taken; a single
-    image is a clip of one frame. A frame that lasts less than 11 ms lasts 100, as browsers show
-    it. What is see-through lies on white. size: the shorter side, or exactly (height, width), by
-    Pillow's bicubic filter.
+    and files follow one another at `fps`, files in natural order, frame2 before frame10. In a
+    folder a file counts by its suffix, or by its first bytes: hidden files, folders and what is
+    neither named like an image nor one are passed over, but a .png that is none is refused, and so
+    is frame3.part beside frame1.png. Of a film in a folder the first image is taken; a single image
+    is a clip of one frame. A frame that lasts less than 11 ms lasts 100, as browsers show it.
+    Transparent pixels become white. size: the shorter side, or exactly (height, width), by Pillow's
+    bicubic filter.
 
     Raises FileNotFoundError, or ValueError with one sentence: no image, truncated, frames of
     different sizes, too many pixels (MOST_PIXELS a frame, MOST_READ in a film, MOST_KEPT in what is
@@ -102,7 +102,7 @@ def sample_frames(
     generator: Generator | None = None,
     stride: int = 1,
 ) -> Tensor:
-    """Which `count` of a clip's frames to look at: int64 (count,), never falling.
+    """The indices of `count` frames of a clip: int64 (count,), never falling.
 
     uniform: the clip is cut into `count` equal segments, and of each the middle is taken: the frame
     on screen at (i + 1/2) * frames / count. random: any moment of each segment instead of the
@@ -146,10 +146,10 @@ def write_gif(
 
     seconds: how long a frame is shown, one number or one a frame (F,), in place of `fps`. A GIF
     counts hundredths; they are rounded so that no frame begins more than half of one late. scale:
-    each pixel becomes scale x scale of them. All frames share one palette, so that what stands
-    still does not flicker: up to 256 colours exactly, more by median cut without dithering.
+    each pixel becomes scale x scale of them. All frames share one palette, so that static parts do
+    not flicker: up to 256 colours exactly, more by median cut without dithering.
 
-    The file is written whole or not at all. Raises ValueError with one sentence: not a clip, values
+    The file is written atomically. Raises ValueError with one sentence: not a clip, values
     that are no numbers, frames shorter than 0.02 s (browsers would slow them down).
 
     >>> import tempfile

@@ -35,9 +35,9 @@ from scratchmm.sentences import check_count, check_number
 def frame(sound: Tensor, length: int, hop: int) -> Tensor:
     """Frames of `length` samples, each begun `hop` samples after the one before.
 
-    sound: (..., S). Returns (..., F, L), a view: F = 1 + (S - length) // hop, and the samples behind
-    the last whole frame are left out. Raises ValueError if there is no whole frame, and for a
-    length or a hop below 1.
+    sound: (..., S). Returns (..., F, L), a view: F = 1 + (S - length) // hop, and the samples
+    behind the last whole frame are left out. Raises ValueError if there is no whole frame, and for
+    a length or a hop below 1.
 
     >>> frame(torch.arange(7), length=4, hop=2).tolist()
     [[0, 1, 2, 3], [2, 3, 4, 5]]
@@ -52,11 +52,11 @@ def frame(sound: Tensor, length: int, hop: int) -> Tensor:
 # frequencies". Comes after spectrum.frame. Without torch.stft.
 # Given:
 # - check_sound(sound: Tensor) -> None
-#     Refuse what is no sound of floats: whole numbers would overflow, complex ones have no ear.
+#     Refuse what is no float32 or float64 sound (integers would overflow), and 0 samples.
 # - hop_of(size: int, hop: int | None) -> int
 #     The hop from frame to frame: a quarter of the size unless it is given.
 # - pad_ends(sound: Tensor, count: int, mode: str) -> Tensor
-#     Set `count` samples before and behind a sound (..., S): "constant" (0), "reflect" or "edge".
+#     Pad a sound (..., S) by `count` samples at both ends: "constant" (0), "reflect" or "edge".
 # - window_of(size: int, window: Tensor | None, like: Tensor) -> Tensor
 #     The window (L,) in the dtype and on the device of `like`: Hann's, or zeros around the given
 #     one.
@@ -134,9 +134,9 @@ def decibels(
 
     powers: float, any shape, which the result has too. Silence has no logarithm: power below
     `floor` counts as `floor`, which is also where the gradient ends. What lies more than `span`
-    decibels below the loudest point of its spectrogram (the last two axes, or what there is of them)
-    is raised to there; span=None keeps it. A reference below `floor` counts as `floor` too. Raises
-    ValueError for a floor or a reference that is not above 0, and for a span below 0.
+    decibels below the loudest point of its spectrogram (the last two axes, or what there is of
+    them) is raised to there; span=None keeps it. A reference below `floor` counts as `floor` too.
+    Raises ValueError for a floor or a reference that is not above 0, and for a span below 0.
 
     >>> decibels(torch.tensor([1.0, 100.0, 0.0])).tolist()
     [0.0, 20.0, -60.0]
@@ -168,7 +168,7 @@ def dct(count: int, size: int) -> Tensor:
 # features.spectral_centroid: The centre of a spectrum. 12 minutes, difficulty 2 of 5. In the
 # lesson: "A few numbers a frame". Without the library's frequencies.
 def spectral_centroid(magnitude: Tensor, rate: int) -> Tensor:
-    """Where a spectrum has its centre of mass, in Hz: how bright a sound is.
+    """The centre of mass of a spectrum, in Hz: the brightness of a sound.
 
     sum over q of f[q] * m[q] / sum over q of m[q].
 
@@ -194,8 +194,8 @@ def zero_crossing_rate(sound: Tensor, length: int = 2048, hop: int = 512) -> Ten
 
     The count in a frame over its length. 0 has the sign of what is positive, and so has what lies
     less than NEARLY_ZERO below it. A tone of f Hz has about 2 * f / rate, noise about 0.5. As in
-    `rms`, length // 2 samples are put on both ends first, here the first and the last sample again
-    and again: they change no sign. The result has the dtype of the sound and no gradient.
+    `rms`, length // 2 samples are padded at both ends first, here repetitions of the first and the
+    last sample: they change no sign. The result has the dtype of the sound and no gradient.
 
     >>> sound = torch.tensor([3.0, -3.0, 3.0, -3.0, 0.0, 0.0, 0.0, 0.0])
     >>> zero_crossing_rate(sound, length=4, hop=2)
@@ -240,17 +240,17 @@ def tempo(onsets: Tensor, rate: int, hop: int = 512) -> Tensor:
 # - check_rate(rate: float, name: str='rate') -> int
 #     A rate as an int; refuse one that is not a whole number of hertz above 0.
 # - windowed_sinc(distance: Tensor, cutoff: float) -> Tensor
-#     What a sample adds to a point `distance` samples away: sinc times a Kaiser window.
+#     The weight of a sample at a point `distance` samples away: sinc times a Kaiser window.
 def resample(sound: Tensor, old_rate: int, new_rate: int) -> Tensor:
     """Change the rate of a sound: (..., S) -> (..., ceil(S * new_rate / old_rate)).
 
     Sample m of the result lies at t = m old / new of the old samples and is the sum over all old
     samples n of x[n] h(t - n), with h of `windowed_sinc`. The cutoff is 0.95 of half the lower
-    rate, as a part of half the old one 0.95 min(1, new / old), so that nothing is left that the
-    new rate could not hold (it would be heard as another tone). Beyond its ends a sound is silent.
-    The same rate gives the same sound. Raises ValueError for a rate that is no whole number above 0.
+    rate, as a part of half the old one 0.95 min(1, new / old), so that no frequency is left that
+    the new rate could not hold (it would alias to another). Beyond its ends a sound is silent. The
+    same rate gives the same sound. Raises ValueError for a rate that is no whole number above 0.
 
-    Measured on this filter, of half the lower rate: up to 0.85 of it a tone keeps its loudness
+    Measured on this filter, of half the lower rate: up to 0.85 of it a tone keeps its level
     within 0.0001 dB, up to 0.91 within 0.1 dB, and from 1.0 on nothing above -99 dB is left, below
     the last bit of 16 (-98 dB). With 32 zero crossings it would be -27 dB.
 

@@ -27,8 +27,8 @@ from scratchmm.audio.augment import check_real
 def pad_together(sounds: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Sounds of any lengths (S,) as one batch: (float (B, S), bool (B, S)), True on real samples.
 
-    S is the longest; silence is put behind the shorter ones. The batch has the sounds' dtype. Raises
-    ValueError for no sounds at all, and for one that has channels.
+    S is the longest; silence is put behind the shorter ones. The batch has the sounds' dtype.
+    Raises ValueError for no sounds at all, and for one that has channels.
 
     >>> batch, real = pad_together([torch.ones(3), torch.ones(1)])
     >>> batch.tolist(), real.tolist()

@@ -35,7 +35,7 @@ def sample_frames(
     generator: Generator | None = None,
     stride: int = 1,
 ) -> Tensor:
-    """Which `count` of a clip's frames to look at: int64 (count,), never falling.
+    """The indices of `count` frames of a clip: int64 (count,), never falling.
 
     uniform: the clip is cut into `count` equal segments, and of each the middle is taken: the frame
     on screen at (i + 1/2) * frames / count. random: any moment of each segment instead of the

@@ -1,1 +1,1 @@
-"""What is read: real data sets, tables of the user's own, and downloads."""
+"""Readers of real data sets and of the user's own tables, and downloads."""

@@ -1,7 +1,7 @@
-"""Images in whatever form one has them: files, folders, Pillow's images, tensors of any size.
+"""Images in any form: files, folders, Pillow's images, tensors of any size.
 
-They become what a model reads: the shorter side is resized, the middle is cut out, values lie in
-[-1, 1]. A tensor that has the model's size already stays as it is, bit for bit.
+They become a model's input: the shorter side is resized, the centre cropped, values lie in [-1, 1].
+A tensor of the model's size is returned unchanged, bit for bit.
 
 B images, C channels, H and W height and width.
 """
@@ -22,7 +22,7 @@ from scratchmm.image_formats.reader import decoded
 from scratchmm.vision.images import center_crop, open_image, resize, to_tensor
 
 AnyImage: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
-GREY = (0.299, 0.587, 0.114)  # how bright red, green and blue are, ITU-R BT.601
+GREY = (0.299, 0.587, 0.114)  # luma weights of red, green and blue, ITU-R BT.601
 
 
 def image_files(folder: str | Path) -> list[Path]:
@@ -52,9 +52,9 @@ def images_of(given: "AnyImage | Iterable[AnyImage]", size: int, channels: int =
 
     given: a file, a folder of image files (in the order of `image_files`), an image of Pillow's,
     an array uint8 (H, W, C), a tensor (C, H, W) or (B, C, H, W), or several of these in a list.
-    A tensor is float in [-1, 1], or uint8 from 0 to 255. See-through parts become white.
+    A tensor is float in [-1, 1], or uint8 from 0 to 255. Transparent parts become white.
 
-    Raises ValueError or FileNotFoundError in a sentence that says what to give.
+    Raises ValueError or FileNotFoundError in a sentence that names what is accepted.
 
     >>> images_of(Image.new("RGB", (131, 97), "white"), 32).shape
     torch.Size([1, 3, 32, 32])
@@ -125,7 +125,7 @@ def _checked(image: Tensor, channels: int) -> Tensor:
 
 
 def _fitted(images: Tensor, size: int) -> Tensor:
-    """Float (B, C, H, W): the shorter side resized to `size`, the middle cut out."""
+    """Float (B, C, H, W): the shorter side resized to `size`, the centre cropped."""
     height, width = images.shape[-2:]
     if (height, width) == (size, size):
         return images
@@ -137,7 +137,7 @@ def _fitted(images: Tensor, size: int) -> Tensor:
 
 
 def _of_channels(images: Tensor, channels: int) -> Tensor:
-    """Grey ones three times, or coloured ones as bright as they are."""
+    """Grey images repeated three times, or colour images as their luma."""
     if images.shape[1] == channels:
         return images
     if channels == 3:

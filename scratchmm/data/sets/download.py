@@ -1,6 +1,6 @@
-"""Fetch real data from its publisher: with progress, checked, and never half-written.
+"""Download real data from its publisher: with progress, verified, written atomically.
 
-A file is written under another name, its checksum compared, and only then moved to its place.
+A file is written under another name, its checksum compared, and only then renamed.
 MNIST's publisher asks programs not to load from his own page, so the copy that the PyTorch project
 keeps with his permission comes first; the checksums are those of the original files.
 """
@@ -93,8 +93,8 @@ def download(
 ) -> Path:
     """Fetch a file from the first of `urls` that gives it, check it, and move it to `path`.
 
-    `checksum` is "md5:..." or another of hashlib's names, a colon and the hexadecimal digest. A file
-    that is there already and fits is kept; one that does not fit is never overwritten.
+    `checksum` is "md5:..." or another of hashlib's names, a colon and the hexadecimal digest. A
+    file that is there already and fits is kept; one that does not fit is never overwritten.
 
     Raises OSError (ConnectionError without a network) or ValueError with one sentence that says
     what to do; nothing is left behind.
@@ -188,7 +188,7 @@ def _digest(path: Path, like: str) -> str:
 
 
 class _Plain:
-    """Where tqdm is not installed: one line at the end of each file."""
+    """Without tqdm: one line at the end of each file."""
 
     def __init__(self, name: str, unit: str) -> None:
         self.name, self.unit, self.got = name, unit, 0

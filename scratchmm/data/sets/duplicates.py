@@ -1,7 +1,7 @@
-"""Which images are the same and which texts: several texts of an image are all right answers.
+"""Duplicate images and texts: all texts of an image are positives.
 
-In COCO and Flickr30k an image has five texts. To call four of them wrong, in a loss or in a recall,
-would ask for what no model can do; so would a gallery in which one image stands five times.
+In COCO and Flickr30k an image has five captions. To count four of them as negatives, in a loss or
+in a recall, would demand the impossible; so would a gallery that holds one image five times.
 
 B pairs, P different images, T different texts.
 """
@@ -15,15 +15,15 @@ from torch import Tensor
 
 
 class Gallery(NamedTuple):
-    """What stands once among the answers, and which answers are right."""
+    """A retrieval gallery without duplicates, and which pairs of it are positives."""
 
-    rows: Tensor  # int64 (P,), where each different image stands first
-    columns: Tensor  # int64 (T,), where each different text stands first
-    relevant: Tensor  # bool (P, T): is the text said of the image, in whichever pair
+    rows: Tensor  # int64 (P,), the first index of each different image
+    columns: Tensor  # int64 (T,), the first index of each different text
+    relevant: Tensor  # bool (P, T): whether any pair has this image and this text
 
 
 def same_images(images: Tensor) -> Tensor:
-    """A number for each image of (B, C, H, W), one number where all pixels are the same: (B,).
+    """A label for each image of (B, C, H, W), equal where all pixels are equal: int64 (B,).
 
     >>> same_images(torch.tensor([1.0, 2.0, 1.0]).view(3, 1, 1, 1)).tolist()
     [0, 1, 0]
@@ -34,9 +34,9 @@ def same_images(images: Tensor) -> Tensor:
 
 
 def plain(text: str) -> str:
-    """What is left of a text where cases, spaces and how accents are written count for nothing.
+    """A text normalised in case, spaces and the encoding of accents (NFC).
 
-    A tokenizer, too, makes one sentence of all that have this in common.
+    Texts that are equal in this form are equal to a tokenizer, too.
 
     >>> plain(" A  Caf\u00e9\u00a0") == plain("a cafe\u0301"), plain(" A  cat")
     (True, 'a cat')
@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 
 def same_texts(texts: Sequence[str]) -> Tensor:
-    """A number for each text, one number for all that are `plain` the same: int64 (B,).
+    """A label for each text, equal where `plain` is equal: int64 (B,).
 
     >>> same_texts(["A cat", "a dog", "a  cat"]).tolist()
     [0, 1, 0]
@@ -56,9 +56,9 @@ def same_texts(texts: Sequence[str]) -> Tensor:
 
 
 def right_answers(images: Tensor, texts: Sequence[str]) -> Callable[[Tensor], Tensor]:
-    """A function from rows of these pairs, (b,), to bool (b, b): is text j right for image i.
+    """A function from rows of these pairs, (b,), to bool (b, b): whether text j is right for image i.
 
-    Right is every text that some pair of all B gives to the same image.
+    A text is right for an image if any of the B pairs joins the two.
 
     >>> images = torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1, 1)
     >>> right = right_answers(images, ["a cat", "an animal", "a dog"])
@@ -75,7 +75,7 @@ def right_answers(images: Tensor, texts: Sequence[str]) -> Callable[[Tensor], Te
 
 
 def gallery(images: Tensor, texts: Sequence[str]) -> Gallery:
-    """Of images (B, C, H, W) and their B texts what stands once, and what is right.
+    """The gallery of images (B, C, H, W) and their B texts without duplicates.
 
     >>> images = torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1, 1)
     >>> found = gallery(images, ["a cat", "an animal", "an animal"])
@@ -103,7 +103,7 @@ def _among(known: Tensor, asked: Tensor) -> Tensor:
 
 
 def _first(numbers: Tensor) -> Tensor:
-    """Where each number stands first, in this order; numbers count from 0 as they appear."""
+    """The first index of each number, in this order; numbers count from 0 as they appear."""
     places: dict[int, int] = {}
     for place, number in enumerate(numbers.tolist()):
         places.setdefault(number, place)

@@ -1,11 +1,11 @@
-"""Where real data lies: the folder the user names, or the one in SCRATCHMM_DATA."""
+"""The folder of real data: the user's argument, or the environment variable SCRATCHMM_DATA."""
 
 import os
 from pathlib import Path
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder with real data: `root`, else what the environment variable SCRATCHMM_DATA names.
+    """The folder of real data: `root`, else the environment variable SCRATCHMM_DATA.
 
     Raises ValueError if neither is given and FileNotFoundError if there is no such folder.
 

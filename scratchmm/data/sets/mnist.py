@@ -5,7 +5,7 @@ the length of each axis as a 4-byte number with the highest byte first, and then
 
 MNIST: Gradient-Based Learning Applied to Document Recognition (LeCun and others, 1998).
 Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms (arXiv 1708.07747).
-**Differs from the papers:** nothing; a file may hold any number of images, as its header says.
+**Differs from the papers:** nothing; a file may hold any number of images.
 
 N images, C channels (one: grey), H and W height and width.
 """
@@ -58,7 +58,7 @@ def read_idx(path: str | Path) -> Tensor:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with path.open("rb") as plain:
-        zipped = plain.read(2) == b"\x1f\x8b"  # look at the bytes: names lie
+        zipped = plain.read(2) == b"\x1f\x8b"  # by the bytes: suffixes may be wrong
     try:
         with gzip.open(path, "rb") if zipped else path.open("rb") as file:
             shape = _read_header(path, file)

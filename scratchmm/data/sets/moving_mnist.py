@@ -1,4 +1,4 @@
-"""Moving MNIST: handwritten digits that go through an image and bounce off its borders.
+"""Moving MNIST: handwritten digits that move through an image and bounce off its borders.
 
 Paper: Unsupervised Learning of Video Representations using LSTMs (arXiv 1502.04681), section 4.
 
@@ -36,7 +36,7 @@ SPEED = (0.06, 0.1)  # of that room, in a frame: two frames do not reach a borde
 
 
 class MovingDigits(NamedTuple):
-    """Clips, and what is to be known about them.
+    """Clips and their labels.
 
     clips: float32 (B, F, 1, H, W) in [-1, 1], white on black. digits: int64 (B, T). ways: int64
     (B, T), which of `direction_names` each takes at first. places: float32 (B, F, T, 2), the

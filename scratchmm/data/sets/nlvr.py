@@ -1,7 +1,7 @@
 """NLVR: sentences that people wrote about images of three boxes, and whether they are true.
 
-"There is a tower with four blocks." Whoever would judge that must look, count, compare and know
-what a person calls a tower. Each image comes with the list of things in its boxes.
+"There is a tower with four blocks." To judge that takes localising, counting, comparing, and the
+meaning of "tower". Each image comes with the list of things in its boxes.
 
 Paper: A Corpus of Natural Language for Visual Reasoning (Suhr and others, ACL 2017); data:
 github.com/lil-lab/nlvr, folder nlvr. **Differs from it:** of the six orders in which each image's
@@ -59,7 +59,8 @@ def load_nlvr(root: str | Path | None = None, part: str = "dev") -> list[NLVRPai
     """The pairs of "dev" or "test", in the order of the file.
 
     `dev/dev.json` and `dev/images` (or test) lie in `root`/nlvr or `root`; without `root` in the
-    folder that SCRATCHMM_DATA names. Train on dev and test on test: no sentence's family is in both.
+    folder that SCRATCHMM_DATA names. Train on dev and test on test: no sentence's family is in
+    both.
 
     Raises FileNotFoundError (no table, or an image that a line names), or ValueError with one
     sentence and the number of the line: not UTF-8, not JSON, a field missing or not as it must be.

@@ -1,12 +1,12 @@
-"""Images with their words: the user's own table of pairs, and the emoji.
+"""Image-text pairs: the user's own table, and the emoji.
 
 A table is a text file with a tab between columns and a header: `file` (relative to the table) and
 `text`. It is read without quoting: a quotation mark is a quotation mark.
 
-Pairs that are almost the same must not lie on both sides of a split, or memory passes for
-understanding; so pairs with the same text, with the same image (under two spellings of its path,
-by a link, or in a copy of the file), and emoji that begin with the same sign (a hand in five skin
-tones), form a family, and a family is never divided.
+Near duplicates must not lie on both sides of a split, or memory passes for generalisation; so pairs
+with the same text, with the same image (under two spellings of its path, by a link, or in a copy of
+the file), and emoji that begin with the same sign (a hand in five skin tones), form a family, and a
+family is never divided.
 
 B images, C channels (red, green, blue), H and W height and width.
 """
@@ -35,7 +35,7 @@ class Pair(NamedTuple):
     file: Path
     text: str
     family: str = ""
-    line: str = ""  # where it stands: "line 3 of pairs.tsv"
+    line: str = ""  # its source: "line 3 of pairs.tsv"
 
 
 def read_pairs(tsv: str | Path, text_column: str = "text") -> list[Pair]:
@@ -134,7 +134,7 @@ def split_pairs(
 def load_images(files: Sequence[Pair | Path | str], size: int = 32) -> Tensor:
     """Open images (of pairs, or paths): float32 (B, 3, size, size) in [-1, 1].
 
-    See-through parts become white, the shorter side is resized to `size`, the middle is cut out.
+    Transparent parts become white, the shorter side is resized to `size`, the centre cropped.
 
     >>> load_images([], size=8).shape
     torch.Size([0, 3, 8, 8])
@@ -186,7 +186,7 @@ def _pair(tsv: Path, header: list[str], number: int, cells: list[str], text_colu
 
 
 def _inseparable(pairs: Sequence[Pair]) -> str:
-    """Why none of these pairs can be held out, and the way out."""
+    """The error message where none of these pairs can be held out, with a remedy."""
     if len(pairs) < 2:
         return f"cannot hold out a part of {len(pairs)} pairs: at least 2 are needed"
     alike = len({plain(pair.text) for pair in pairs}) == 1

@@ -1,8 +1,8 @@
 """Spoken digits: 3,000 recordings of "zero" to "nine", 6 speakers saying each 50 times.
 
-The set is small enough to train on in minutes, and honest enough to show what a network has learned:
-the digits, or these six voices. The official split hears every speaker in both parts; leaving one
-speaker out asks the harder question.
+The set is small enough to train on in minutes, and can show whether a network has learned the
+digits or these six voices. The official split has every speaker in both parts; leaving one speaker
+out measures generalisation to a new voice.
 
 Data: Free Spoken Digit Dataset (Jackson and others, doi 10.5281/zenodo.1342401), WAV files of one
 channel and 8,000 samples a second, named digit_speaker_index.wav. **Differs from it:** nothing.
@@ -28,7 +28,7 @@ NAME = re.compile(r"(\d)_([^_]+)_(\d+)\.wav")
 
 
 class SpokenDigits(NamedTuple):
-    """Recordings and who says what in them; the same place in each belongs together."""
+    """Recordings with their labels and speakers, in the same order."""
 
     sounds: list[Tensor]  # float32 (S,) in [-1, 1]
     labels: Tensor  # int64 (N,) from 0 to 9
@@ -81,7 +81,7 @@ def load_spoken_digits(root: str | Path | None = None, rate: int = 8000) -> Spok
 
 
 def parse_name(path: str | Path) -> tuple[int, str, int]:
-    """The digit, the speaker and the index that a recording's name tells.
+    """The digit, the speaker and the index in a recording's file name.
 
     >>> parse_name("recordings/7_jackson_32.wav")
     (7, 'jackson', 32)
@@ -122,7 +122,7 @@ def official_split(data: SpokenDigits) -> tuple[SpokenDigits, SpokenDigits]:
 
 
 def leave_one_speaker_out(data: SpokenDigits, speaker: str) -> tuple[SpokenDigits, SpokenDigits]:
-    """(train, test): all that the others say, and all that this speaker says, who is never heard.
+    """(train, test): the recordings of all other speakers, and those of this one.
 
     >>> data = SpokenDigits([torch.zeros(2)] * 3, torch.arange(3), ["ann", "bo", "ann"], torch.zeros(3))
     >>> train, test = leave_one_speaker_out(data, "bo")

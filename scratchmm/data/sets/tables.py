@@ -1,7 +1,7 @@
-"""Tables of the user's: text files with a tab between columns and a header, read without quoting.
+"""The user's tables: text files with a tab between columns and a header, read without quoting.
 
-A line ends at LF or CR LF and nowhere else: a form feed or U+2028 is part of a text. What a table
-gets wrong is told by its line; frequent mistakes are told by what they are.
+A line ends at LF or CR LF and nowhere else: a form feed or U+2028 is part of a text. Errors name
+the line; frequent mistakes are named as such.
 """
 
 import unicodedata
@@ -19,9 +19,9 @@ MARKS |= {b"\xfe\xff": "UTF-16"}
 def read_lines(path: str | Path) -> list[tuple[int, str]]:
     """The lines of a text file that are not blank, each with its number, counted from 1.
 
-    A byte order mark is skipped. Raises FileNotFoundError, or ValueError with one sentence where the
-    file is not UTF-8: which byte, in which line, and where it can be seen, what it is instead (a
-    pointer of Git LFS, a web page, an archive, UTF-16).
+    A byte order mark is skipped. Raises FileNotFoundError, or ValueError with one sentence where
+    the file is not UTF-8: which byte, in which line, and where it can be seen, what it is instead
+    (a pointer of Git LFS, a web page, an archive, UTF-16).
 
     >>> read_lines("no such file.tsv")
     Traceback (most recent call last):
@@ -74,7 +74,7 @@ def read_rows(path: str | Path) -> tuple[list[str], list[Row]]:
 
 
 def no_column(path: Path, column: str, header: Sequence[str]) -> str:
-    """The sentence for a column that a table should have, with what it has and a guess at why."""
+    """The error message for a missing column, with those that are there and a guess at the cause."""
     there, hint = shortened(", ".join(header)), ""
     near = [name for name in header if name.strip().lower() == column]
     if near:
@@ -110,7 +110,7 @@ def file_of(where: str, folder: Path, name: str) -> Path:
 
 
 def _hint(folder: Path, name: str) -> str:
-    """What the cell may have meant; nothing where that cannot be seen."""
+    """What the cell may have meant, or ""."""
     others = {
         "with slashes for its backslashes": name.replace("\\", "/"),
         "without the spaces around it": name.strip(),

@@ -1,9 +1,9 @@
-"""Questions about the world as a training set, drawn so that words alone know little.
+"""A balanced VQA set about the world: questions drawn so that the text alone predicts little.
 
-Ask anything of any scene, and words give the answer away: there is mostly one star, half of the
-things are plain, and who is asked for a thing that was never drawn may safely say no. Here every
-kind of question comes as often as any other, every form of a kind ("what colour ...", "what size
-...") as often as its other forms, and every answer of a form as often as its other answers.
+Unbalanced questions give the answer away: there is mostly one star, half of the things are plain,
+and for a thing that was never drawn the answer is always no. Here every kind of question comes as
+often as any other, every form of a kind ("what colour ...", "what size ...") as often as its other
+forms, and every answer of a form as often as its other answers.
 
 Balanced answers are the idea of Making the V in VQA Matter (arXiv 1612.00837). **Differs from the
 paper:** scenes are drawn until the answers are even, instead of a second image for each question.
@@ -31,7 +31,7 @@ from scratchmm.data.world.scenes import MOST_THINGS, Combination, Scene, sample_
 from scratchmm.data.world.scenes import combinations as every_combination
 from scratchmm.sentences import check_count
 
-PROBE = 600  # scenes looked at, at least, to learn which questions there can be
+PROBE = 600  # scenes sampled, at least, to find which questions there can be
 PATIENCE = 10  # scenes drawn for each question wanted, before a rare answer is given up
 NEAR = 0.75  # share of the things asked for in vain that are nearly there
 
@@ -53,7 +53,7 @@ def asked(
     size: int = 32,
     kinds: Sequence[str] = KINDS,
 ) -> Asked:
-    """Draw `count` images, each with one question about it, as `ask_scenes` chooses them.
+    """Draw `count` images, each with one question about it, as `ask_scenes` samples them.
 
     Answers are one word, numbers are digits. The same arguments give the same set.
 
@@ -97,7 +97,7 @@ def ask_scenes(
             raise ValueError(f"{lone} hold no question of kind {kind}")
     found: list[AskedScene] = []
     while len(found) < count:
-        mixed = [cells[row] for row in rng.permutation(len(cells))]  # the odd ones go to anybody
+        mixed = [cells[row] for row in rng.permutation(len(cells))]  # remainders go to random cells
         wanted = share_out(count - len(found), mixed)
         more = (_candidates(rng, allowed, things, kinds) for _ in range(PATIENCE * count + PROBE))
         found += _choose(rng, wanted, chain(first, more))
@@ -147,7 +147,7 @@ def _candidates(
     things: tuple[int, int],
     kinds: Sequence[str],
 ) -> tuple[Scene, list[Question]]:
-    """A scene and all that may be asked of it. Half of the scenes repeat a shape or a colour."""
+    """A scene and all questions about it. Half of the scenes repeat a shape or a colour."""
     few = allowed
     if allowed and rng.random() < 0.5:  # else three of a kind would hardly ever be counted
         part = int(rng.integers(2))  # of a combination: 0 colour, 1 shape
@@ -177,7 +177,7 @@ def _miss(rng: np.random.Generator, scene: Scene, allowed: list[Combination]) ->
 def _choose(
     rng: np.random.Generator, wanted: Counter[Cell], scenes: Iterable[tuple[Scene, list[Question]]]
 ) -> list[AskedScene]:
-    """Ask each scene what is most wanted in proportion; counts `wanted` down, to 0 with luck."""
+    """Give each scene the question most lacking in proportion; counts `wanted` down towards 0."""
     whole = dict(wanted)
     missing = sum(whole.values())
     found: list[AskedScene] = []

@@ -1,9 +1,9 @@
-"""What can be answered without looking, or without listening: the level a model has to beat.
+"""Blind baselines of VQA: the accuracy of a guess from the question alone, or the image alone.
 
-Words alone know what is mostly said of stars; an image alone knows what it would be asked. Both
-are counted here from the questions themselves, so that a result can be held against them.
+A question alone predicts its most frequent answer; an image alone predicts what is mostly asked of
+it. Both are counted here from the questions themselves, for comparison with a model's accuracy.
 
-The lesson that words must be made to know little: Making the V in VQA Matter (arXiv 1612.00837).
+The bias of questions was shown by Making the V in VQA Matter (arXiv 1612.00837).
 **Differs from the paper:** it trains models that see no image; here the guesses are counted.
 """
 
@@ -30,9 +30,9 @@ class AskedScene(NamedTuple):
 
 
 class Ceiling(NamedTuple):
-    """The best accuracy, from 0 to 1, of who knows only this; `image` None where nobody looked.
+    """The best accuracy, from 0 to 1, given only this input; `image` None where scenes were not given.
 
-    majority: one answer to all; words: the question; image: the scene, but not what is asked.
+    majority: the same answer to all; words: the question; image: the scene without the question.
     """
 
     questions: int
@@ -68,16 +68,16 @@ def blind_ceilings(
     known: tuple[Sequence[str], Sequence[str], Sequence[str]] | None = None,
     scenes: Sequence[AskedScene] | None = None,
 ) -> dict[str, Ceiling]:
-    """What can be answered by guessing, for each kind and for "all".
+    """The accuracy of blind guesses, for each kind and for "all".
 
-    Words alone answer with what is most often true of that very question, or where it never came
-    up, of its form, in `known` (questions, answers and kinds of the training set). Without `known`
-    it is the set itself: an upper bound, and a loose one where most questions come up only once.
+    The question alone: the most frequent answer to that very question, or where it never occurred,
+    to its form, in `known` (questions, answers and kinds of the training set). Without `known` it
+    is the set itself: an upper bound, and a loose one where most questions occur only once.
 
-    The image alone is known only with the `scenes` that ask_scenes gave for the same arguments:
-    among all that could have been asked of a scene, as often as its like was, the answer that is
-    right most often. In a kind's row, majority and image guess knowing the kind; in the row "all"
-    they do not, so it lies below the mean of the rows.
+    The image alone needs the `scenes` that ask_scenes returned for the same arguments: of all
+    questions that could have been asked of a scene, weighted as they were asked, the most probable
+    answer. In a kind's row, majority and image are given the kind; in the row "all" they are not,
+    so it lies below the mean of the rows.
 
     Raises ValueError if the lists differ in length or are empty.
 
@@ -151,7 +151,7 @@ def _told_by_image(scenes: list[AskedScene]) -> float:
 
 
 def _answerable(item: AskedScene, kinds: set[str]) -> list[Question]:
-    """All that may be asked of a scene; of what is not there, one thing."""
+    """All questions about a scene; about absent things, one."""
     found = [question for question in questions(item.scene) if question.kind in kinds]
     missed = [question for question in found if (question.kind, question.answer) == ("exist", "no")]
     return [question for question in found if question not in missed[1:]]

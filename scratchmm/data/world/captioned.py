@@ -1,8 +1,8 @@
-"""Scenes with a sentence about each: what a text-to-image model learns from.
+"""Scenes with a caption each: the training data of a text-to-image model.
 
-A model draws only what its sentences name. `captions.describe` names a place in one sentence of fifteen
-about one thing: a model that learns from those draws "at the top" wherever it likes. So a share
-of the sentences, `places`, says where things lie.
+A model learns only what its captions name. `captions.describe` names a place in one of fifteen
+captions about one thing: a model trained on those ignores "at the top". So a share of the captions,
+`places`, names the places of things.
 """
 
 import re
@@ -31,7 +31,7 @@ FAR = 0.1  # from the middle, or between two things: less is not called left or 
 
 
 class Captioned(NamedTuple):
-    """Scenes, and a sentence about each."""
+    """Scenes, and a caption of each."""
 
     scenes: list[Scene]
     texts: list[str]
@@ -45,10 +45,10 @@ def captioned(
     pairs: float = 0.0,
     places: float = 0.0,
 ) -> Captioned:
-    """Scenes of one thing, a share `pairs` of them of two, each with one of its true sentences.
+    """Scenes of one thing, a share `pairs` of them of two, each with one of its true captions.
 
-    A share `places` of the sentences says where things lie, as far as there is something to say.
-    The scenes are the same for each `places`.
+    A share `places` of the captions names the places of things, where that is unambiguous. The
+    scenes are the same for each `places`.
 
     >>> captioned(2, [("red", "star")]).scenes[0].things[0].shape
     'star'
@@ -71,7 +71,7 @@ def captioned(
 
 
 def placed(scene: Scene, rng: np.random.Generator) -> str | None:
-    """A true sentence that says where the one or the two things of a scene lie, or None.
+    """A true caption that names the places of a scene's one or two things, or None.
 
     >>> placed(Scene((Thing("star", "red", y=0.2),)), np.random.default_rng(4))
     'a red star at the top'
@@ -91,7 +91,7 @@ def placed(scene: Scene, rng: np.random.Generator) -> str | None:
 
 
 def places_of(thing: Thing) -> list[str]:
-    """Every place at which a thing lies that has the image to itself; none near a border of two.
+    """Every place name that is true of a single thing; none near the border between two places.
 
     >>> places_of(Thing("star", "red", x=0.2, y=0.5)), places_of(Thing("star", "red"))
     (['on the left'], ['in the middle'])
@@ -118,7 +118,7 @@ def _named(thing: Thing, rng: np.random.Generator) -> str:
 
 @cache
 def known_words() -> frozenset[str]:
-    """Every word that a sentence about one or two things may have, before any was sampled.
+    """The vocabulary of all captions of one or two things, without sampling any.
 
     >>> {"red", "striped", "stars", "middle", "left"} <= known_words(), "dog" in known_words()
     (True, False)

@@ -1,7 +1,7 @@
 """Captions of scenes: several true sentences about each.
 
-Every caption can be checked in the image of the scene. Where a person could hesitate (is a thing
-that is a little lower and a little further left "left of" the other?) no caption decides it.
+Every caption can be verified in the image of the scene. What is ambiguous (is a thing that is a
+little lower and a little further left "left of" the other?) is in no caption.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ def describe(scene: Scene, rng: np.random.Generator | None = None) -> str:
 
 
 def wordings(scene: Scene) -> list[str]:
-    """Every sentence this module knows to be true of the scene, the plainest first.
+    """Every caption of this module that is true of the scene, the plainest first.
 
     >>> wordings(Scene((Thing("star", "red"), Thing("ring", "blue", y=0.9))))[:3]
     ['a red star and a blue ring', 'a large red star and a large blue ring', 'two things: a red star \
@@ -52,7 +52,7 @@ and a blue ring']
 
 
 def relation(one: Thing, other: Thing) -> str | None:
-    """Where `one` lies as seen from `other`, or None where it could be argued about.
+    """The relation of `one` to `other`, such as "left of", or None where it is ambiguous.
 
     >>> relation(Thing("ring", "red", x=0.2), Thing("star", "blue", x=0.8))
     'left of'

@@ -1,7 +1,7 @@
-"""Questions about clips, each with its only true answer, in the style of `wording`'s questions.
+"""Questions about clips, each with its only true answer, in the style of `world.questions`.
 
 No single frame answers them: what a thing does, which way and how fast it goes, which one does it,
-how many do, and who is there at the beginning and at the end.
+how many do, and which are visible at the beginning and at the end.
 """
 
 from collections import Counter
@@ -16,9 +16,9 @@ CHANGES = {"bounce": "bounces", "appear": "appears", "disappear": "disappears"}
 
 
 def clip_questions(clip: Clip) -> list[Question]:
-    """Every question this module knows to ask about the clip.
+    """Every question of this module about the clip.
 
-    What is asked about a thing is asked of things that a name fits alone.
+    Questions about a thing are asked only where its name is unambiguous.
 
     >>> from scratchmm.data.world.scenes import Scene
     >>> star = Thing("star", "red", dx=-0.15)

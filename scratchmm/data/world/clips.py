@@ -1,8 +1,8 @@
-"""The world moves: clips that are drawn from a seed, each with the sentences that are true of it.
+"""Clips of the world, sampled from a seed, each with the captions that are true of it.
 
-Where a thing that goes is in the middle of a clip does not tell which way it goes: whoever sees only
-that frame must guess the way, and whoever sees the frames in disorder must guess between there and
-back.
+The position of a moving thing in the middle of a clip does not determine its direction: a model
+given only that frame can only guess it, and a model given the frames in random order can only guess
+between two opposite directions.
 
 B clips, F frames, H and W the image's sides.
 """
@@ -150,7 +150,7 @@ def _send(
 
 
 def _keeps_apart(clip: Clip) -> bool:
-    """Do two things keep a gap all the time, seen or not?"""
+    """Whether two things keep a gap all the time, visible or not."""
     if len(clip.motions) < 2:
         return True
     where, _ = exact_places(clip, 33)
@@ -169,7 +169,7 @@ def describe_clip(clip: Clip, rng: np.random.Generator | None = None) -> str:
 
 
 def clip_wordings(clip: Clip) -> list[str]:
-    """Every sentence this module knows to be true of the clip, the plainest first.
+    """Every caption of this module that is true of the clip, the plainest first.
 
     >>> star, ring = Thing("star", "red", dx=-0.15), Thing("ring", "blue", y=0.9)
     >>> clip_wordings(Clip(Scene((star, ring)), (Motion("goes"), Motion())))[0]

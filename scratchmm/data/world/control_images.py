@@ -1,9 +1,10 @@
-"""Scenes as control images: where things are, told without their colours, for a model to draw by.
+"""Scenes as control images: edges, depth and poses, which condition a ControlNet.
 
-Three kinds, from the facts of a scene and not from its image: the outlines of what is seen, the
-order of things from back to front, and a figure of lines for each thing that tells its place and
-size but not its shape. (Edges and depth estimated from photos, and skeletons of people, are what
-ControlNet was shown: Adding Conditional Control to Text-to-Image Diffusion Models, arXiv 2302.05543.)
+They are computed from the facts of a scene and not from its image: the outlines of visible things,
+the order of things from back to front, and a figure of lines for each thing that gives its place
+and size but not its shape. (ControlNet was trained on edges and depth estimated from photos, and on
+skeletons of people: Adding Conditional Control to Text-to-Image Diffusion Models, arXiv
+2302.05543.)
 
 B scenes, T things of a scene, C channels, H and W the image's sides. Images are float32 in [0, 1].
 """
@@ -72,7 +73,7 @@ def depth(scene: Scene, size: int = 32) -> Tensor:
 
 
 def pose(scene: Scene, size: int = 32) -> Tensor:
-    """A figure of lines for each thing: float32 (3, size, size). It does not tell the shape.
+    """A figure of lines for each thing: float32 (3, size, size), independent of its shape.
 
     Red: a cross over the whole height and width that a thing has room in; green: its middle; blue:
     marks across the four ends. A thing in front hides what lies behind it.

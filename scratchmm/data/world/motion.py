@@ -1,8 +1,7 @@
-"""How the world moves: the facts of a clip, and where its things are over time.
+"""Motion in the world: the facts of a clip, and the positions of its things over time.
 
-A clip is a scene, which shows its beginning, and for each thing what it does. How the clip looks
-and what is said about it (`moving`), and how it sounds, are computed from these facts alone, so
-they agree.
+A clip is a scene, its beginning, and the motion of each thing. Its images and captions (`clips`)
+and its sound (`sounds`) are computed from these facts alone, so they agree.
 
 F frames, T things.
 """
@@ -20,14 +19,14 @@ KINDS = ("stands", "goes", "bounces", "appears", "disappears")
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SPEEDS = {"slowly": (0.14, 0.18), "fast": (0.36, 0.44)}  # image widths in a clip
 FAST = 0.27  # image widths in a clip, between the two
-MOST_FRAMES = 2**24  # or moments of a clip that is heard: minutes
+MOST_FRAMES = 2**24  # or samples of a clip's sound: minutes
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What a thing does: one of KINDS, and when it appears or disappears (0 begins, 1 ends a clip).
+    """The motion of a thing: one of KINDS, and when it appears or disappears (0 begins, 1 ends a clip).
 
-    Which way it goes, and how far, its `Thing` says with `dx` and `dy`.
+    Its direction and distance are `dx` and `dy` of its `Thing`.
 
     >>> Motion("goes")
     Motion(kind='goes', moment=0.5)
@@ -83,7 +82,7 @@ def _check(index: int, thing: Thing, motion: Motion) -> None:
 
 
 def way(thing: Thing) -> str:
-    """Which way a thing goes at the beginning: one of WAYS, or "" if it stays.
+    """The direction of a thing at the beginning: one of WAYS, or "" if it stays.
 
     >>> way(Thing("star", "red", dy=0.2)), way(Thing("star", "red"))
     ('down', '')
@@ -93,7 +92,7 @@ def way(thing: Thing) -> str:
 
 
 def speed(thing: Thing) -> str:
-    """How fast a thing goes: one of SPEEDS, or "" if it stays.
+    """The speed of a thing: one of SPEEDS, or "" if it stays.
 
     >>> speed(Thing("star", "red", dx=-0.15)), speed(Thing("star", "red", dx=0.4))
     ('slowly', 'fast')
@@ -103,7 +102,7 @@ def speed(thing: Thing) -> str:
 
 
 def places(clip: Clip, frames: int = 16) -> tuple[Tensor, Tensor]:
-    """Where each thing's middle is, float32 (F, T, 2), and whether it is seen, bool (F, T).
+    """The centre of each thing, float32 (F, T, 2), and whether it is visible, bool (F, T).
 
     The last axis is x (0 left, 1 right) and y (0 top, 1 bottom). The first frame shows the clip's
     beginning, the last one its end.
@@ -117,7 +116,7 @@ def places(clip: Clip, frames: int = 16) -> tuple[Tensor, Tensor]:
 
 
 def exact_places(clip: Clip, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """What `places` gives, as float64 (F, T, 2) and bool (F, T) arrays.
+    """The result of `places` as float64 (F, T, 2) and bool (F, T) arrays.
 
     >>> exact_places(Clip(Scene((Thing("star", "red"),))), 1)[0].tolist()
     [[[0.5, 0.5]]]
@@ -141,7 +140,7 @@ def exact_places(clip: Clip, frames: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scenes(clip: Clip, frames: int = 16) -> list[Scene]:
-    """Each frame as a scene of its own: the things that are seen, where they are, at rest.
+    """Each frame as a scene of its own: the visible things, at their positions, at rest.
 
     >>> [len(s.things) for s in scenes(Clip(Scene((Thing("ring", "red"),))), 3)]
     [1, 1, 1]

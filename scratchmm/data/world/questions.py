@@ -1,7 +1,7 @@
 """Questions about scenes, each with its only true answer.
 
 Kinds follow CLEVR (Johnson et al. 2016, arXiv 1612.06890): exist, attribute, count, compare,
-relation. What a person could argue about is not asked.
+relation. Nothing ambiguous is asked.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ class Question(NamedTuple):
 
 
 def questions(scene: Scene) -> list[Question]:
-    """Every question this module knows to ask about the scene, each with its only true answer.
+    """Every question of this module about the scene, each with its only true answer.
 
     >>> questions(Scene((Thing("star", "red"),)))[0]
     Question(question='is there a red star?', answer='yes', kind='exist')
@@ -34,7 +34,7 @@ def questions(scene: Scene) -> list[Question]:
 
 
 def _exist(scene: Scene) -> list[Question]:
-    """For each thing one question to say yes to, and a near miss to say no to."""
+    """For each thing one question with the answer yes, and a near miss with the answer no."""
     found = []
     there = {(thing.color, thing.shape) for thing in scene.things}
     for thing in scene.things:
@@ -51,7 +51,7 @@ def _exist(scene: Scene) -> list[Question]:
 
 
 def _attribute(scene: Scene) -> list[Question]:
-    """Ask what the only thing of a shape, or of a colour, is like."""
+    """The attributes of the only thing of a shape, or of a colour."""
     found = []
     shapes = Counter(thing.shape for thing in scene.things)
     colors = Counter(thing.color for thing in scene.things)

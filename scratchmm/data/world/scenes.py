@@ -1,11 +1,11 @@
 """A small world of coloured things that is drawn from a seed, so that every lesson has data.
 
-A scene is nothing but facts: which things there are, what each is like, where it lies and where it
-goes. How a scene looks (`drawing`), what is said about it and asked (`wording`), and later how it
-moves and sounds, are renderings in modules of their own. They read the same facts, so they agree.
+A scene is nothing but facts: which things there are, the attributes of each, where it lies and
+where it goes. Its renderings have modules of their own: `images`, `captions`, `questions`, `clips`,
+`sounds`. They are computed from the same facts, so they agree.
 
-To see what a model has understood and not only remembered, whole combinations of colour and shape
-are held out: a model that met purple rings and green stars is asked about a purple star.
+To measure generalisation and not memory, whole combinations of colour and shape are held out: a
+model trained on purple rings and green stars is tested on a purple star.
 
 The idea of such a world: CLEVR, a Diagnostic Dataset for Compositional Language and Elementary
 Visual Reasoning (arXiv 1612.06890). **Differs from the paper:** flat shapes instead of rendered
@@ -35,9 +35,9 @@ Combination = tuple[str, str]  # (color, shape)
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing: what it is like, the place of its middle, and its way.
+    """One thing: its attributes, the position of its centre, and its motion.
 
-    `x` and `y` run from 0 (left, top) to 1 (right, bottom). `dx` and `dy` say how far it goes until
+    `x` and `y` run from 0 (left, top) to 1 (right, bottom). `dx` and `dy` are its displacement at
     the end of a clip, in the same unit; an image shows the beginning.
 
     >>> Thing("star", "purple").radius
@@ -141,7 +141,7 @@ def sample_scene(
 
 
 def _places(rng: np.random.Generator, radii: list[float]) -> list[tuple[float, float]] | None:
-    """Middles for circles of these radii that keep apart, or None when luck fails."""
+    """Centres for circles of these radii that keep apart, or None if none were found."""
     places: list[tuple[float, float]] = []
     for index, radius in enumerate(radii):
         border = radius + GAP / 2

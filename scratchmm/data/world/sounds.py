@@ -1,12 +1,11 @@
-"""The world is heard: shape is timbre, colour is pitch, place is stereo, size is loudness.
+"""The sound of scenes and clips: shape is timbre, colour is pitch, position is stereo, size is level.
 
-Every thing plays one note for as long as it is there. Which harmonics the note has, how strong, and
-how it comes and goes is the shape's; how high it is, is the colour's; how much of it each ear gets,
-the place from left to right. Things that are there together sound together: the sound of a scene is
-the sum of the sounds of its things. Height and texture are silent.
+Every thing plays one note for as long as it is visible. The shape determines the harmonics of the
+note and its envelope; the colour its pitch; the position from left to right the balance of the two
+channels. The sound of a scene is the sum of the sounds of its things. Height and texture have no
+effect.
 
-The sound is worked out from the facts that images (`drawing`), clips (`moving`) and sentences
-(`wording`) are worked out from, so all agree.
+The sound is computed from the same facts as images, clips and captions, so all agree.
 
 B scenes, T things, S samples; every sound has two channels, left and right.
 """
@@ -37,8 +36,8 @@ HARMONICS = {
     "cross": {1: 0.6, 3: 1.0},  # the third is the strongest: nasal
     "heart": {1: 1.0, 2: 1.0},
 }
-# How it comes and goes: (strokes as parts of a round, seconds of a round, seconds until a stroke
-# has fallen to 0.37, how low it may fall).
+# Envelopes: (strokes as parts of a period, seconds of a period, seconds until a stroke has fallen to
+# 0.37, the lowest level).
 STROKES = {
     "circle": ((0.0,), 1.0, 1.0, 1.0),  # steady
     "square": ((0.0, 0.75), 1.0, 0.2, 0.2),  # a long one and a short one
@@ -58,7 +57,7 @@ Kind = tuple[str, str]  # (shape, color)
 def sound_of_scene(scene: Scene, rate: int = 16000, seconds: float = 1.0) -> Tensor:
     """The sound of a scene: float32 (2, S), left and right, in [-1, 1].
 
-    S is rate * seconds, rounded. A thing sounds as loud among others as alone.
+    S is rate * seconds, rounded. The level of a thing does not depend on the others.
 
     >>> left, right = sound_of_scene(Scene((Thing("ring", "blue", x=0.1),)), rate=8000, seconds=0.5)
     >>> left.shape, bool(left.abs().max() > 5 * right.abs().max())
@@ -79,9 +78,9 @@ def sound_of_scenes(scenes: Sequence[Scene], rate: int = 16000, seconds: float =
 
 
 def sound_of_clip(clip: Clip, rate: int = 16000, seconds: float = 1.0) -> Tensor:
-    """The sound of a clip: float32 (2, S). What moves is heard moving; what is not seen is silent.
+    """The sound of a clip: float32 (2, S). Positions vary over time; what is not visible is silent.
 
-    The first sample is heard with the first frame, the last with the last.
+    The first sample belongs to the first frame, the last to the last.
 
     >>> from scratchmm.data.world.motion import Motion
     >>> star = Thing("star", "red", x=0.2, dx=0.6)
@@ -102,7 +101,7 @@ def sound_of_clip(clip: Clip, rate: int = 16000, seconds: float = 1.0) -> Tensor
 def _mix(
     things: tuple[Thing, ...], across: Tensor, there: Tensor, rate: int, samples: int
 ) -> Tensor:
-    """Tones at places (T, S or 1) from 0 (left) to 1, as loud as `there` (T or 1, S or 1) says."""
+    """Tones at places (T, S or 1) from 0 (left) to 1, at the levels `there` (T or 1, S or 1)."""
     if not things:
         return torch.zeros(2, samples)
     tones = torch.stack([tone(t.shape, t.color, rate, samples) for t in things])  # (T, S)
@@ -139,7 +138,7 @@ def _tone(shape: str, pitch: float, rate: int, samples: int) -> Tensor:
 
 
 def envelope(shape: str, time: Tensor) -> Tensor:
-    """How loud a shape's note is at times in seconds (any shape): in [0, 1].
+    """The envelope of a shape's note at times in seconds (a tensor of any shape): in [0, 1].
 
     >>> envelope("circle", torch.tensor([0.0, 0.25, 0.5])).tolist()
     [1.0, 1.0, 1.0]
