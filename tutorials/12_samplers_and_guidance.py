@@ -284,9 +284,9 @@ for place, name in enumerate(("colour", "shape")):
 
 # %% [markdown]
 # **Answer.** With its random steps DDPM makes other images from the same noise; DDIM makes much the
-# same ones with 50, 20 and 10 steps, as the last column shows. 20 steps are a tenth of the work of
-# 200. With 5 the pixels have changed most, but the attributes hardly. And to tell a difference of a
-# point or two from none would take thousands of images.
+# same ones with 50, 20 and 10 steps, as the last column shows. 20 steps take a tenth of the work of
+# all 200. With 5 the pixels have changed most, but the attributes hardly. And to tell a difference
+# of a point or two from none would take thousands of images.
 #
 # Between both lies **eta**: 0 adds no random noise, 1 as much as DDPM. **Question.** The same
 # initial noise, four samples each: which rows will show four times the same?

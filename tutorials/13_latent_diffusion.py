@@ -220,8 +220,8 @@ print(
 # Without a penalty, training would shrink the variance to nothing, or make the means huge, which is
 # the same. The KL term penalises that: 1/2 sum(mean^2 + variance - 1 - log variance), the
 # Kullback-Leibler divergence from a standard normal distribution: zero where every number is
-# standard normal and carries nothing of the image. It is counted in nats, which are bits times log
-# 2. For one number:
+# standard normal and carries nothing of the image. It is counted in nats (1 bit is
+# 0.69 nats). For one number:
 
 # %%
 for m, v in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.1), (1.0, 0.01), (3.0, 0.01)):
