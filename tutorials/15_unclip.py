@@ -234,7 +234,7 @@ axis.legend(frameon=False, loc="lower left")
 print("figure:", plots.save(figure, out / "arc.png"))
 
 # %% [markdown]
-# **Answer.** The line takes its largest turns in the middle, where it is shortest: as long as the
+# **Answer.** The line takes its largest rotations in the middle, where it is shortest: as long as the
 # cosine of half the angle. On the arc, start has the weight sin((1 - s) angle) / sin(angle) and end
 # sin(s angle) / sin(angle). In the line's middle the decoder would get what no image has: an
 # embedding that is too short. Here both are decoded, all from one noise, with the attributes that
