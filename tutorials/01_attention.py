@@ -33,13 +33,13 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.bench.measure import peak_mib
 from scratchmm.layers.attention import (
+    KeyValueCache,
     MultiHeadAttention,
     attend,
     attention_weights,
     causal_mask,
     padding_mask,
 )
-from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.fast_attention import OnlineSoftmax, online_softmax_step
 from scratchmm.lesson import LessonParser, report
 from scratchmm.training.fit import fit

@@ -5,7 +5,7 @@ compute more than means, so that it can be deep, and so that it still trains?
 
 Time: under two minutes on two cores (`--quick`: about 10 s). Figures: runs/02_transformer/
 (`--quick`: runs/02_transformer_quick/).
-Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/sinusoids.py,
+Read beside it: scratchmm/layers/transformer.py, scratchmm/layers/embeddings.py,
 scratchmm/training/optimizer.py, then scratchmm/training/fit.py.
 Exercises: transformer.FeedForward, transformer.TransformerBlock, sinusoids.sinusoidal_positions,
 bug.leaking_mask, optimizer.decay_groups, optimizer.warmup_cosine
@@ -32,10 +32,10 @@ from torch import nn
 # %%
 from scratchmm import plots
 from scratchmm.layers.attention import causal_mask
-from scratchmm.layers.blocks import PostNormBlock
-from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.layers.embeddings import sinusoidal_positions
 from scratchmm.layers.transformer import (
     FeedForward,
+    PostNormBlock,
     Transformer,
     TransformerBlock,
     hidden_states,

@@ -38,13 +38,19 @@ from scratchmm.data.sets.mnist import load_mnist
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import SHAPES, sample_scene, split_combinations
 from scratchmm.layers.attention import watch_attention
-from scratchmm.layers.embeddings import PatchEmbedding, patchify, resize_positions
 from scratchmm.lesson import LessonParser, report
 from scratchmm.training.augment import random_shift
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import shuffled_batches
 from scratchmm.vision.rollout import attention_rollout
-from scratchmm.vision.vit import ViTClassifier, ViTConfig, ViTEmbeddings
+from scratchmm.vision.vit import (
+    PatchEmbedding,
+    ViTClassifier,
+    ViTConfig,
+    ViTEmbeddings,
+    patchify,
+    resize_positions,
+)
 
 # %%
 parser = LessonParser(__doc__)

@@ -45,9 +45,9 @@ from scratchmm.fusion.bimodal import TwoStreamLayer
 from scratchmm.fusion.cross_modal import CrossModalAttention
 from scratchmm.fusion.multimodal_transformer import MultimodalConfig, MultimodalTransformer
 from scratchmm.fusion.vision_language import VisionLanguageConfig, VisionLanguageModel
-from scratchmm.fusion.vqa import CrossAttentionLayer
 from scratchmm.layers.attention import padding_mask, watch_attention
-from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.layers.embeddings import sinusoidal_positions
+from scratchmm.layers.transformer import CrossAttentionBlock
 from scratchmm.lesson import LessonParser, report
 from scratchmm.training import small_vqa
 from scratchmm.training.fit import fit
@@ -262,7 +262,7 @@ class WordsAttend(nn.Module):
     def __init__(self, one_vector=False):
         super().__init__()
         self.words, self.cells, self.one_vector = Words(), Cells(), one_vector
-        self.layers = nn.ModuleList(CrossAttentionLayer(WIDTH, HEADS, HIDDEN) for _ in range(3))
+        self.layers = nn.ModuleList(CrossAttentionBlock(WIDTH, HEADS, HIDDEN) for _ in range(3))
         self.head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, len(data.vocabulary)))
 
     def forward(self, features, tokens, real=None):
@@ -271,7 +271,7 @@ class WordsAttend(nn.Module):
         mask = None if real is None else padding_mask(real)
         words, self.maps = self.words(tokens), []
         for layer in self.layers:
-            words, weights = layer(words, image, mask)
+            words, weights = layer(words, image, mask, return_weights=True)
             self.maps.append(weights.detach())  # (B, H, T, N)
         return self.head(words[:, 0])
 
@@ -626,7 +626,7 @@ class ForgetsOne(nn.Module):
             seen = layer.cross_attention(words, image)
             words, image = layer.cross_norm(words + seen), layer.cross_norm(image + said)
             words = layer.words_block(words, mask=padding_mask(real))
-            image = layer.residual_block_2d(image)
+            image = layer.image_block(image)
         return self.model.head(words[:, 0])
 
 

@@ -46,7 +46,7 @@ from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import sample_scene
 from scratchmm.diffusion import ddpm, schedule
 from scratchmm.diffusion.unet import UNet, UNetConfig
-from scratchmm.layers import sinusoids
+from scratchmm.layers.embeddings import cosines_first
 from scratchmm.layers.image_blocks import Downsample, ResidualBlock2d
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.fid import fid
@@ -178,7 +178,7 @@ print("figure:", path)
 # 58, and which tell 20 from 80?
 
 # %%
-hands = sinusoids.cosines_first(torch.arange(steps) * 10, 64)  # scaled to 0 ... 1000
+hands = cosines_first(torch.arange(steps) * 10, 64)  # scaled to 0 ... 1000
 figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
 shown_hands = axis.imshow(hands.T, aspect="auto", vmin=-1, vmax=1)
 axis.set(xlabel="timestep", ylabel="channel", title="cosines above, sines below; fast to slow")
@@ -286,7 +286,7 @@ class PointModel(nn.Module):
         self.last = nn.Linear(width, 2)
 
     def forward(self, x, timesteps):
-        x = self.first(x) + self.time(sinusoids.cosines_first(timesteps * 10, 64))
+        x = self.first(x) + self.time(cosines_first(timesteps * 10, 64))
         for layer in self.inner:
             x = x + layer(F.silu(x))
         return self.last(F.silu(x))

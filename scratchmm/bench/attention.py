@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from scratchmm.bench.measure import Row, Work, compare, same
-from scratchmm.layers.attention import attend
-from scratchmm.layers.blocks import CrossBlock
-from scratchmm.layers.cache import ContextCache, KeyValueCache
+from scratchmm.layers.attention import ContextCache, KeyValueCache, attend
+from scratchmm.layers.transformer import CrossAttentionBlock
 
 SHAPE = (2, 8, 1024, 64)  # batch, heads, length, width of a head
 LONG = (1, 1, 8192, 64)
@@ -71,7 +70,7 @@ def token_by_token(device: str, rounds: int, decoder: tuple[int, int, int], goal
     """
     width, heads, length = decoder
     torch.manual_seed(0)
-    block = CrossBlock(width, heads, 4 * width).to(device).eval()
+    block = CrossAttentionBlock(width, heads, 4 * width).to(device).eval()
     x, context = torch.randn(1, TOKENS, width).to(device), torch.randn(1, length, width).to(device)
     kept = ContextCache()
 

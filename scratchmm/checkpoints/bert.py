@@ -62,8 +62,8 @@ HEADS = {312: 12, 384: 12, 768: 12, 1024: 16}  # of TinyBERT, MiniLM, BERT-base 
 
 
 def load_bert(
-    model: BERTEncoder | BERTForMaskedLM, source: Source
-) -> BERTEncoder | BERTForMaskedLM:
+    model: BERTEncoder | BERT | BERTForMaskedLM, source: Source
+) -> BERTEncoder | BERT | BERTForMaskedLM:
     """Fill `model` with a published BERT and return it.
 
     A BERTForMaskedLM takes a BertForMaskedLM or BertForPreTraining; a BERTEncoder takes any model
@@ -74,11 +74,11 @@ def load_bert(
     """
     state = plain_names(read_state(source))
     masked = isinstance(model, BERTForMaskedLM)
-    encoder = model.encoder if isinstance(model, BERTForMaskedLM) else model
+    encoder = model if isinstance(model, BERTEncoder) else model.encoder
     check_model(type(model).__name__, encoder.config, _settings(source))
     check_depth(type(model).__name__, encoder.config.depth, source)
     prefix = "bert." if masked or any(name.startswith("bert.") for name in state) else ""
-    places = _encoder(encoder.config.depth, prefix, "encoder." if masked else "")
+    places = _encoder(encoder.config.depth, prefix, "" if encoder is model else "encoder.")
     harmless = {f"{prefix}embeddings.position_ids", *NEXT_SENTENCE}
     if isinstance(model, BERT):
         places += layer(f"{prefix}pooler.dense", "pooler")

@@ -60,7 +60,7 @@ def _two_streams(theirs: str, ours: str) -> list[Place]:
         *layer(f"{cross}output.LayerNorm", f"{ours}cross_norm"),
         *(
             place
-            for their, our in (("lang", "words_block"), ("visn", "residual_block_2d"))
+            for their, our in (("lang", "words_block"), ("visn", "image_block"))
             for place in _block(
                 f"{theirs}{their}_self_att.",
                 f"{theirs}{their}_inter.",

@@ -22,7 +22,7 @@ from scratchmm.checkpoints.files import (
     shape_of,
 )
 from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
-from scratchmm.layers.convolution import NormedConvolution, ResidualBlock
+from scratchmm.layers.convolution import BottleneckBlock, NormedConvolution, ResidualBlock
 from scratchmm.vision.resnet import ResNet, ResNetClassifier, ResNetConfig
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -142,10 +142,10 @@ def _torchvision_names(encoder: ResNet) -> dict[str, tuple[str, str]]:
     return names
 
 
-def _blocks(encoder: ResNet) -> list[tuple[int, int, ResidualBlock]]:
-    found = []
+def _blocks(encoder: ResNet) -> list[tuple[int, int, ResidualBlock | BottleneckBlock]]:
+    found: list[tuple[int, int, ResidualBlock | BottleneckBlock]] = []
     for number, stage in enumerate(encoder.stages):
         for index, block in enumerate(stage.children()):
-            assert isinstance(block, ResidualBlock)
+            assert isinstance(block, ResidualBlock | BottleneckBlock)
             found.append((number, index, block))
     return found

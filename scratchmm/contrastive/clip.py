@@ -123,7 +123,7 @@ class CLIPVision(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns the image's vector (B, D)."""
         x = self.norm_before(self.embeddings(images))  # (B, 1 + N, D)
-        return self.norm_after(self.transformer.first(x))  # (B, D)
+        return self.norm_after(self.transformer.cls_only(x))  # (B, D)
 
 
 class Temperature(nn.Module):

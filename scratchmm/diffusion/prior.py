@@ -24,7 +24,7 @@ from scratchmm.diffusion.ddpm import diffusion_loss
 from scratchmm.diffusion.guidance import guided, prompt_dropout
 from scratchmm.diffusion.schedule import Schedule
 from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
-from scratchmm.layers.sinusoids import cosines_first
+from scratchmm.layers.embeddings import cosines_first
 from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
 from scratchmm.layers.vectors import cosine
 from scratchmm.sentences import check_count, check_number, check_sizes

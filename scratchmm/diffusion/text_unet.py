@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from scratchmm.diffusion.unet import UNet, UNetConfig, zero_init
 from scratchmm.layers.attention import MultiHeadAttention, padding_mask
-from scratchmm.layers.blocks import CrossBlock
 from scratchmm.layers.image_blocks import group_norm
+from scratchmm.layers.transformer import CrossAttentionBlock
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class GatedFeedForward(nn.Module):
         return self.contract(let_through * F.gelu(gate))
 
 
-class SpatialTransformerBlock(CrossBlock):
+class SpatialTransformerBlock(CrossAttentionBlock):
     """A pre-norm block over cells: they look at each other, at the words, then think, with a gate.
 
     Queries, keys and values have no bias.

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.checks import check_channels, check_divisible
+from scratchmm.layers.embeddings import cosines_first, timestep_embedding
 from scratchmm.layers.image_blocks import (
     Downsample,
     ResidualBlock2d,
@@ -26,7 +27,6 @@ from scratchmm.layers.image_blocks import (
     Upsample,
     group_norm,
 )
-from scratchmm.layers.sinusoids import cosines_first, timestep_embedding
 from scratchmm.layers.tracing import channels_last
 from scratchmm.sentences import check_sizes
 

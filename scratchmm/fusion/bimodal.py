@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scratchmm.fusion.cross_modal import check_stream
 from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
-from scratchmm.layers.blocks import PostNormBlock
+from scratchmm.layers.transformer import PostNormBlock
 from scratchmm.sentences import check_sizes
 
 
@@ -66,7 +66,7 @@ class TwoStreamLayer(nn.Module):
         self.cross_attention = MultiHeadAttention(width, heads)  # of both directions
         self.cross_norm = nn.LayerNorm(width, eps=epsilon)
         self.words_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
-        self.residual_block_2d = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+        self.image_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
 
     def forward(
         self,
@@ -82,7 +82,7 @@ class TwoStreamLayer(nn.Module):
         words = self.cross_norm(words + seen)  # (B, T, D)
         image = self.cross_norm(image + said)  # (B, N, D)
         words = self.words_block(words, mask=words_mask)  # (B, T, D)
-        image = self.residual_block_2d(image, mask=image_mask)  # (B, N, D)
+        image = self.image_block(image, mask=image_mask)  # (B, N, D)
         return Streams(words, image)
 
 

@@ -77,8 +77,6 @@ class LateFusion(nn.Module):
     Cost(parameters=69, multiply_adds=55)
     """
 
-    scores: nn.Parameter | None
-
     def __init__(self, widths: Mapping[str, int], outputs: int, hidden: int) -> None:
         super().__init__()
         self.widths = check_widths(widths)
@@ -86,13 +84,16 @@ class LateFusion(nn.Module):
         self.networks = nn.ModuleDict(
             {name: network(width, hidden, outputs) for name, width in widths.items()}
         )
-        self.register_parameter("scores", None)  # all weigh the same
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
         """features and present: as for `modalities.gather`. Returns log-probabilities (B, K)."""
+        return combine_decisions(*self.decide(features, present))  # (B, K)
+
+    def decide(self, features: Features, present: Present | None = None) -> tuple[Tensor, Tensor]:
+        """The logits of each modality (B, M, K), and which modality is present, bool (B, M)."""
         vectors, there = gather(features, self.widths, present)
         decisions = [self.networks[name](vector) for name, vector in vectors.items()]
-        return combine_decisions(torch.stack(decisions, dim=1), there, self.scores)  # (B, K)
+        return torch.stack(decisions, dim=1), there
 
     def cost(self) -> Cost:
         """By the formulas above."""
@@ -100,7 +101,7 @@ class LateFusion(nn.Module):
         return Cost(0, 0).plus(*costs)
 
 
-class WeightedLateFusion(LateFusion):
+class WeightedLateFusion(nn.Module):
     """Late fusion that learns how much each modality is to be trusted, for all samples alike.
 
     M parameters more than LateFusion: a score a modality.
@@ -111,14 +112,19 @@ class WeightedLateFusion(LateFusion):
     """
 
     def __init__(self, widths: Mapping[str, int], outputs: int, hidden: int) -> None:
-        super().__init__(widths, outputs, hidden)
+        super().__init__()
+        self.late = LateFusion(widths, outputs, hidden)
+        self.widths = self.late.widths
         self.scores = nn.Parameter(torch.zeros(len(widths)))
+
+    def forward(self, features: Features, present: Present | None = None) -> Tensor:
+        """features and present: as for `modalities.gather`. Returns log-probabilities (B, K)."""
+        return combine_decisions(*self.late.decide(features, present), self.scores)  # (B, K)
 
     def weights(self) -> dict[str, float]:
         """The weight of each modality where all are present."""
-        assert self.scores is not None
         return dict(zip(self.widths, self.scores.softmax(dim=0).tolist(), strict=True))
 
     def cost(self) -> Cost:
         """By the formulas above."""
-        return super().cost().plus(Cost(len(self.widths), 0))
+        return self.late.cost().plus(Cost(len(self.widths), 0))

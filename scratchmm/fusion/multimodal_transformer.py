@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from scratchmm.fusion.cross_modal import check_stream, masked_mean
-from scratchmm.layers.attention import check_heads, padding_mask
-from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
+from scratchmm.layers.embeddings import sinusoidal_positions
 from scratchmm.layers.tracing import numbers_are_known
-from scratchmm.layers.transformer import Transformer, TransformerBlock
+from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
 from scratchmm.sentences import check_sizes
 
 
@@ -49,7 +49,7 @@ def tiny() -> MultimodalConfig:
     return MultimodalConfig(12, heads=2, hidden=17, depth=2, self_depth=1)
 
 
-class CrossModalBlock(TransformerBlock):
+class CrossModalBlock(nn.Module):
     """Pre-norm block whose queries come from one modality, keys and values from another.
 
     >>> block = CrossModalBlock(width=8, heads=2, hidden=32)
@@ -58,12 +58,14 @@ class CrossModalBlock(TransformerBlock):
     """
 
     def __init__(self, width: int, heads: int, hidden: int, epsilon: float = 1e-5) -> None:
-        super().__init__(width, heads, hidden, epsilon=epsilon)
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
         self.context_norm = nn.LayerNorm(width, eps=epsilon)
+        self.attention = MultiHeadAttention(width, heads)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=epsilon)
+        self.feed_forward = FeedForward(width, hidden)
 
-    def forward(  # type: ignore[override]
-        self, x: Tensor, context: Tensor, context_mask: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, context_mask: Tensor | None = None) -> Tensor:
         """x: (B, L, D); context: (B, S, D); context_mask: to (B, H, L, S). Returns (B, L, D).
 
         x does not look at itself, so there is no mask and no cache for that.
@@ -154,9 +156,17 @@ class MultimodalTransformer(nn.Module):
             stream = stream.masked_fill(~seen[name][..., None], 0.0)  # padding may hold anything
             times = sinusoidal_positions(stream.shape[1], self.config.width)
             tokens[name] = self.projections[name](stream) + times.to(stream)
-        nothing = ~torch.stack([mask.any(dim=1) for mask in seen.values()]).any(dim=0)  # (B,)
-        if numbers_are_known(nothing) and nothing.any():
-            raise ValueError(
-                f"sample {int(nothing.nonzero()[0])} lacks all of {', '.join(self.widths)}"
-            )
+        check_any_tokens(seen)
         return tokens, seen
+
+
+def check_any_tokens(masks: Mapping[str, Tensor]) -> None:
+    """Refuse a sample that has no token of any modality. masks: name -> bool (B, L).
+
+    >>> check_any_tokens({"words": torch.zeros(1, 3).bool(), "sound": torch.zeros(1, 5).bool()})
+    Traceback (most recent call last):
+    ValueError: sample 0 lacks all of words, sound
+    """
+    nothing = ~torch.stack([mask.any(dim=1) for mask in masks.values()]).any(dim=0)  # (B,)
+    if numbers_are_known(nothing) and nothing.any():
+        raise ValueError(f"sample {int(nothing.nonzero()[0])} lacks all of {', '.join(masks)}")

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from scratchmm.fusion.cross_modal import check_stream, masked_mean
 from scratchmm.layers.attention import check_heads, padding_mask
-from scratchmm.layers.blocks import CrossBlock
-from scratchmm.layers.transformer import FeedForward
+from scratchmm.layers.transformer import CrossAttentionBlock, FeedForward
 from scratchmm.sentences import check_sizes
 
 
@@ -122,6 +121,6 @@ class VisionLanguageModel(nn.Module):
     def _blocks(self) -> nn.ModuleList:
         config = self.config
         return nn.ModuleList(
-            CrossBlock(config.width, config.heads, config.hidden, epsilon=config.epsilon)
+            CrossAttentionBlock(config.width, config.heads, config.hidden, epsilon=config.epsilon)
             for _ in range(config.depth)
         )

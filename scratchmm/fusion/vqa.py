@@ -16,12 +16,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from scratchmm.fusion.cross_modal import CrossModalAttention, check_mask
-from scratchmm.layers.attention import MultiHeadAttention, check_heads, padding_mask
+from scratchmm.fusion.cross_modal import check_mask
+from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.checks import check_divisible
-from scratchmm.layers.embeddings import check_tokens
-from scratchmm.layers.sinusoids import sinusoidal_positions
-from scratchmm.layers.transformer import FeedForward
+from scratchmm.layers.embeddings import check_tokens, sinusoidal_positions
+from scratchmm.layers.transformer import CrossAttentionBlock
 from scratchmm.sentences import check_sizes
 
 
@@ -123,34 +122,6 @@ def grid_positions(rows: int, columns: int, width: int) -> Tensor:
     return torch.cat([row, column], dim=-1).flatten(0, 1)
 
 
-class CrossAttentionLayer(nn.Module):
-    """Words read each other, look at the image, and think: residual, norms before.
-
-    >>> layer = CrossAttentionLayer(width=8, heads=2, hidden=32)
-    >>> words, weights = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
-    >>> words.shape, weights.shape
-    (torch.Size([1, 3, 8]), torch.Size([1, 2, 3, 5]))
-    """
-
-    def __init__(self, width: int, heads: int, hidden: int, epsilon: float = 1e-5) -> None:
-        super().__init__()
-        self.read_norm = nn.LayerNorm(width, eps=epsilon)
-        self.read = MultiHeadAttention(width, heads)
-        self.look_norm = nn.LayerNorm(width, eps=epsilon)
-        self.look = CrossModalAttention(width, heads)
-        self.think_norm = nn.LayerNorm(width, eps=epsilon)
-        self.think = FeedForward(width, hidden)
-
-    def forward(
-        self, words: Tensor, image: Tensor, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """words: (B, T, D); image: (B, N, D); mask: of the words. Also weights (B, H, T, N)."""
-        words = words + self.read(self.read_norm(words), mask=mask)
-        seen, weights = self.look(self.look_norm(words), image)
-        words = words + seen
-        return words + self.think(self.think_norm(words)), weights
-
-
 class VQAOutput(NamedTuple):
     """A score for each answer, and where each word looked, once a layer."""
 
@@ -188,7 +159,7 @@ class VQA(nn.Module):
         )
         self.image_norm = nn.LayerNorm(width, eps=epsilon)
         self.layers = nn.ModuleList(
-            CrossAttentionLayer(width, config.heads, config.hidden, epsilon)
+            CrossAttentionBlock(width, config.heads, config.hidden, epsilon=epsilon)
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width, eps=epsilon)
@@ -203,11 +174,11 @@ class VQA(nn.Module):
         image = self.image_tokens(images)
         mask = None if real is None else padding_mask(real)
         words = self.question_tokens(tokens)  # (B, T, D)
-        looked = []
+        maps = []
         for layer in self.layers:
-            words, weights = layer(words, image, mask)
-            looked.append(weights)  # (B, H, T, N)
-        return VQAOutput(self.head(self.norm(words[:, 0])), looked)
+            words, weights = layer(words, image, mask, return_weights=True)
+            maps.append(weights)  # (B, H, T, N)
+        return VQAOutput(self.head(self.norm(words[:, 0])), maps)
 
     def question_tokens(self, tokens: Tensor) -> Tensor:
         """The question's words with their positions: int64 (B, T) to (B, T, D)."""

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from scratchmm.language.words import BERTEmbeddings, MaskedWordHead, check_real
 from scratchmm.layers.attention import check_heads, padding_mask
-from scratchmm.layers.blocks import PostNormBlock
-from scratchmm.layers.transformer import Transformer, activation_named
+from scratchmm.layers.transformer import PostNormBlock, Transformer, activation_named
 from scratchmm.sentences import check_sizes
 
 NOT_ASKED = -100  # the target of a token that is not to be guessed; cross_entropy leaves it out
@@ -107,7 +106,7 @@ class BERTEncoder(nn.Module):
         return self.transformer(x, mask=mask)  # (B, T, D)
 
 
-class BERT(BERTEncoder):
+class BERT(nn.Module):
     """BERT as published: the encoder, and a pooler that sums the text up at its first token.
 
     >>> model = BERT(tiny())
@@ -117,8 +116,16 @@ class BERT(BERTEncoder):
     """
 
     def __init__(self, config: BERTConfig) -> None:
-        super().__init__(config)
+        super().__init__()
+        self.config = config
+        self.encoder = BERTEncoder(config)
         self.pooler = nn.Linear(config.width, config.width)
+
+    def forward(
+        self, tokens: Tensor, real: Tensor | None = None, types: Tensor | None = None
+    ) -> Tensor:
+        """Arguments as `BERTEncoder`. Returns (B, T, D)."""
+        return self.encoder(tokens, real, types)  # (B, T, D)
 
     def pool(self, hidden: Tensor) -> Tensor:
         """hidden: (B, T, D), what forward gave. Returns (B, D), each number in [-1, 1]."""

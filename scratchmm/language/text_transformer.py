@@ -1,4 +1,4 @@
-"""CLIP's text transformer: words read from left to right, the sentence taken at its last token.
+"""CLIP's text transformer: causal, and the text's vector is taken at its end token.
 
 Paper: Learning Transferable Visual Models From Natural Language Supervision (Radford et al. 2021,
 arXiv 2103.00020), section 2.4: a GPT-2-like transformer (pre-norm, causal); the activations at the
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import causal_mask, check_heads
-from scratchmm.layers.cache import KeyValueCache
+from scratchmm.layers.attention import KeyValueCache, causal_mask, check_heads
 from scratchmm.layers.embeddings import check_tokens
 from scratchmm.layers.tracing import left_to_the_gpu, numbers_are_known
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
@@ -66,7 +65,7 @@ class TextTransformer(nn.Module):
         self.config = config
         self.tokens = nn.Embedding(config.vocabulary, config.width)
         self.positions = nn.Parameter(torch.empty(config.context_length, config.width))
-        # The published initial scales: small, so that no token shouts over the others at first.
+        # The published initial scales: small, so that no token dominates the others at first.
         nn.init.normal_(self.tokens.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.01)
         activation = activation_named(config.activation)
@@ -79,7 +78,7 @@ class TextTransformer(nn.Module):
     def forward(self, tokens: Tensor, caches: list[KeyValueCache] | None = None) -> Tensor:
         """tokens: int64 (B, T); caches: from `transformer.new_caches()`. Returns (B, T, D).
 
-        Padding needs no mask: it stands to the right, where a causal reader never looks.
+        Padding needs no mask: it is on the right, where causal attention never reaches.
         """
         past = len(caches[0]) if caches else 0
         length = tokens.shape[1]
@@ -96,7 +95,7 @@ class TextTransformer(nn.Module):
 
 
 def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
-    """The vector at each text's first end token, which alone has read all of it.
+    """The vector at each text's first end token, the only one that attends to the whole text.
 
     hidden: (B, T, D); tokens: int64 (B, T). Returns (B, D). A text without an end token is refused.
 
@@ -105,11 +104,22 @@ def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
     [[2.0]]
     """
     ends = tokens == end_token
-    if numbers_are_known(ends):
-        endless = ~ends.any(dim=1)  # (B,)
-        on_gpu = left_to_the_gpu(endless, f"a text has no end token {end_token}")
-        if not on_gpu and endless.any():
-            row = int(endless.nonzero()[0])
-            raise ValueError(f"text {row} has no end token {end_token} among its {tokens.shape[1]}")
+    check_ends(ends, end_token)
     first = ends.int().argmax(dim=1)  # (B,)
     return hidden[torch.arange(hidden.shape[0], device=hidden.device), first]  # (B, D)
+
+
+def check_ends(ends: Tensor, end_token: int) -> None:
+    """Refuse a text without an end token. ends: bool (B, T), True at end tokens.
+
+    >>> check_ends(torch.tensor([[False, True], [False, False]]), end_token=9)
+    Traceback (most recent call last):
+    ValueError: text 1 has no end token 9 among its 2
+    """
+    if not numbers_are_known(ends):
+        return
+    endless = ~ends.any(dim=1)  # (B,)
+    on_gpu = left_to_the_gpu(endless, f"a text has no end token {end_token}")
+    if not on_gpu and endless.any():
+        row = int(endless.nonzero()[0])
+        raise ValueError(f"text {row} has no end token {end_token} among its {ends.shape[1]}")

@@ -7,16 +7,14 @@ from scratchmm.lazily import find, homes_of
 _HOMES = homes_of(
     {
         "attention": "attend MultiHeadAttention causal_mask padding_mask watch_attention"
-        " attention_backend",
-        "cache": "KeyValueCache",
-        "transformer": "FeedForward SwiGLU TransformerBlock Transformer",
-        "blocks": "PostNormBlock CrossBlock PostNormCrossBlock",
-        "embeddings": "PatchEmbedding patchify resize_positions",
+        " attention_backend KeyValueCache",
+        "transformer": "FeedForward SwiGLU TransformerBlock PostNormBlock CrossAttentionBlock"
+        " PostNormCrossAttentionBlock Transformer",
+        "embeddings": "sinusoidal_positions timestep_embedding",
         "boxes": "TubeletEmbedding SpectrogramPatchEmbedding",
         "convolution": "NormedConvolution ResidualBlock BottleneckBlock",
         "image_blocks": "ResidualBlock2d SelfAttention2d Downsample Upsample",
         "lstm": "LSTMCell LSTM",
-        "sinusoids": "sinusoidal_positions timestep_embedding",
         "rotary": "RotaryPositions",
         "norms": "RMSNorm",
         "vectors": "unit_vectors cosine",

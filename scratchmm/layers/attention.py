@@ -1,7 +1,10 @@
-"""Attention: every query looks at every key, and takes home a weighted mean of the values.
+"""Attention: each query gets a mean of the values, weighted by how well their keys match it.
 
-Paper: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), equation 1 and section 3.2.
-Fewer heads of keys: GQA (Ainslie et al. 2023, arXiv 2305.13245), section 2.2.
+While text is decoded, a cache keeps the keys and values of earlier tokens and of the context.
+
+Papers: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), equation 1 and section
+3.2; fewer heads of keys: GQA (Ainslie et al. 2023, arXiv 2305.13245), section 2.2; the cache: Fast
+Transformer Decoding (Shazeer 2019, arXiv 1911.02150), section 2.4.
 Dimensions: B batch, H heads, G heads of keys, L length of the queries, S length of the keys, D width.
 Inside `attend` the letter D is the width of one head; in `MultiHeadAttention` it is the model's.
 Differs from the paper: a query that may see nothing gets zeros; there is no dropout.
@@ -15,7 +18,6 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
-from scratchmm.layers.cache import ContextCache, KeyValueCache
 from scratchmm.layers.checks import check_attention_shapes, check_divisible
 from scratchmm.sentences import check_count
 
@@ -25,13 +27,14 @@ _backend = "plain"
 _watched: list[Tensor] | None = None
 
 Turn = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # of query and key, heads apart
+Projection = Callable[[Tensor], tuple[Tensor, Tensor]]  # of a context, to its keys and values
 PARTS = ("query", "key", "value", "output")
 
 
 def attention_weights(
     query: Tensor, key: Tensor, mask: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
-    """How much each query looks at each key: softmax(query key^T / sqrt(D) + bias), over the keys.
+    """The attention weights: softmax(query key^T / sqrt(D) + bias), over the keys.
 
     query: (B, H, L, D), key: (B, H, S, D), mask: bool, bias: finite floats, both broadcastable to
     (B, H, L, S), True = may be seen. Returns (B, H, L, S): rows sum to 1, or are zero where nothing
@@ -132,9 +135,9 @@ def watch_attention() -> Iterator[list[Tensor]]:
 
 
 def causal_mask(length: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
-    """Each position sees itself and what came before it: bool (length, past + length).
+    """Each position attends to itself and to those before it: bool (length, past + length).
 
-    past: how many earlier positions already lie in a cache; everyone sees them.
+    past: how many earlier positions are in a cache; all positions attend to these.
 
     >>> causal_mask(2, past=1).int().tolist()
     [[1, 1, 0], [1, 1, 1]]
@@ -144,10 +147,10 @@ def causal_mask(length: int, past: int = 0, device: torch.device | str | None = 
 
 
 def padding_mask(real: Tensor) -> Tensor:
-    """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
+    """Mask out padding: real, bool (B, S), True on real tokens, becomes (B, 1, 1, S).
 
     As integers 0 and 1 count as False and True; a mask of floats, to be added to scores, is refused
-    (ValueError). Combine it with a causal mask by `&`: both are True where one may look.
+    (ValueError). Combine it with a causal mask by `&`: both are True where attention is allowed.
 
     >>> padding_mask(torch.tensor([[True, True, False]])).shape
     torch.Size([1, 1, 1, 3])
@@ -157,11 +160,97 @@ def padding_mask(real: Tensor) -> Tensor:
     return real.bool()[:, None, None, :]  # (B, 1, 1, S)
 
 
-class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each on its own slice of the width (section 3.2.2).
+class ContextCache:
+    """The keys and values of a context that does not change: projected once, at the first call.
 
-    width: of input and output; heads: must divide it; context_width: of what is looked at, where
-    that differs. `query`, `key`, `value`, `output` are plain Linear layers.
+    >>> cache, context = ContextCache(), torch.zeros(2, 5, 8)
+    >>> key, value = cache.project(lambda x: (x[:, None], x[:, None]), context)
+    >>> cache.project(lambda x: 1 / 0, context)[0] is key, len(cache)  # later calls project nothing
+    (True, 5)
+    """
+
+    def __init__(self) -> None:
+        self.key: Tensor | None = None
+        self.value: Tensor | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.key is None else self.key.shape[-2]
+
+    def project(self, projection: Projection, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, S, D): at the first call projection(context), later what was kept.
+
+        Of a later context (B, S, C) only the length is checked: another one is a ValueError.
+        """
+        if self.key is None or self.value is None:
+            key, value = projection(context)
+            # Heads apart are a view with gaps, which every token would copy before it reads them.
+            self.key, self.value = key.contiguous(), value.contiguous()
+        elif len(self) != context.shape[-2]:
+            raise ValueError(
+                f"the context has {context.shape[-2]} tokens, but the cache keeps {len(self)}: "
+                "another context needs another cache"
+            )
+        return self.key, self.value
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows of the batch, as `KeyValueCache.select` does."""
+        # One context for the whole batch goes on to serve whatever rows there are.
+        if self.key is not None and self.value is not None and len(self.key) > 1:
+            self.key, self.value = self.key[rows], self.value[rows]
+
+
+class KeyValueCache:
+    """The keys and values that one attention layer has computed, kept while text is decoded.
+
+    Decoding in any chunking equals the full pass: earlier keys do not depend on later tokens. One
+    cache belongs to one block. context: the cache of the same block's cross-attention, if it has one.
+
+    >>> cache = KeyValueCache()
+    >>> keys, values = cache.extend(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
+    >>> keys, values = cache.extend(torch.zeros(1, 2, 1, 4), torch.zeros(1, 2, 1, 4))
+    >>> keys.shape, len(cache)
+    (torch.Size([1, 2, 4, 4]), 4)
+    """
+
+    def __init__(self) -> None:
+        self.key: Tensor | None = None
+        self.value: Tensor | None = None
+        self.context = ContextCache()
+
+    def __len__(self) -> int:
+        return 0 if self.key is None else self.key.shape[-2]
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append key and value (B, H, L, D) along the length; return all (B, H, past + L, D)."""
+        if self.key is not None and self.value is not None:
+            key = torch.cat([self.key, key], dim=-2)
+            value = torch.cat([self.value, value], dim=-2)
+        self.key, self.value = key, value
+        return key, value
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows of the batch, here and in the context's.
+
+        rows: int64 (new B,), the index of each new row, repeated or in any order, as for beams; or
+        bool (B,), True for the sentences that go on.
+
+        >>> cache = KeyValueCache()
+        >>> keys, values = cache.extend(torch.arange(3.0).view(3, 1, 1, 1), torch.zeros(3, 1, 1, 1))
+        >>> cache.select(torch.tensor([2, 0, 0, 1]))
+        >>> cache.key.flatten().tolist()
+        [2.0, 0.0, 0.0, 1.0]
+        """
+        check_rows(rows)
+        if self.key is not None and self.value is not None:
+            self.key, self.value = self.key[rows], self.value[rows]
+        self.context.select(rows)
+
+
+class MultiHeadAttention(nn.Module):
+    """Several attentions in parallel, each on its own slice of the width (section 3.2.2).
+
+    width: of input and output; heads: must divide it; context_width: of the context, where it
+    differs. `query`, `key`, `value`, `output` are plain Linear layers.
 
     bias: of all four, or the names of those that have one: Whisper's are ("query", "value",
     "output"). key_heads: heads of keys and values, where they are fewer; each serves heads //
@@ -207,7 +296,7 @@ class MultiHeadAttention(nn.Module):
         turn: Turn | None = None,
         kept: ContextCache | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """x: (B, L, D) asks; context: (B, S, C) answers, or x itself. Returns (B, L, D).
+        """Queries of x: (B, L, D); keys, values of context: (B, S, C), or of x. Returns (B, L, D).
 
         mask: bool, bias: floats added to the scores, broadcastable to (B, H, L, S). cache: what
         earlier calls have seen, extended in place. return_weights: also return the weights
@@ -237,7 +326,7 @@ class MultiHeadAttention(nn.Module):
         return (output, weights) if return_weights else output
 
     def project(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values of what is looked at: (B, S, C) to two of (B, G, S, D // H)."""
+        """The keys and values of a context: (B, S, C) to two of (B, G, S, D // H)."""
         key, value = self.key(source), self.value(source)
         return split_heads(key, self.key_heads), split_heads(value, self.key_heads)
 
@@ -274,7 +363,7 @@ def parts_with_bias(bias: bool | Collection[str]) -> Collection[str]:
 
 
 def check_heads(width: int, heads: int) -> None:
-    """Refuse a width that the heads can't share equally.
+    """Refuse a width that is not divisible by the heads.
 
     >>> check_heads(64, 3)
     Traceback (most recent call last):
@@ -284,6 +373,19 @@ def check_heads(width: int, heads: int) -> None:
         raise ValueError(f"width {width} is not divisible by {heads} heads")
     for name, value in (("width", width), ("heads", heads)):
         check_count(name, value)
+
+
+def check_rows(rows: Tensor) -> None:
+    """Refuse what does not name rows of a batch.
+
+    >>> check_rows(torch.zeros(2, 3))
+    Traceback (most recent call last):
+    ValueError: rows is torch.float32 (2, 3), not int64 or bool with one axis, the batch's
+    """
+    if rows.dtype not in (torch.int64, torch.bool) or rows.ndim != 1:
+        raise ValueError(
+            f"rows is {rows.dtype} {tuple(rows.shape)}, not int64 or bool with one axis, the batch's"
+        )
 
 
 def _backend_named(name: str) -> Callable[..., Tensor]:

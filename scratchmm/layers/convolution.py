@@ -8,6 +8,8 @@ of its input, and not in the first, which would skip three numbers of four. Publ
 of this kind ("version 1.5").
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,44 +81,56 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, outputs: int, stride: int = 1, dims: int = 2) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(self.convolutions(channels, outputs, stride, dims))
+        self.layers = nn.ModuleList(
+            [
+                NormedConvolution(channels, outputs, 3, stride, dims),
+                NormedConvolution(outputs, outputs, 3, dims=dims),
+            ]
+        )
         self.shortcut = shortcut(channels, outputs, stride, dims)
-
-    @staticmethod
-    def convolutions(channels: int, outputs: int, stride: int, dims: int) -> list[nn.Module]:
-        """The layers that x goes through, an activation behind each but the last."""
-        return [
-            NormedConvolution(channels, outputs, 3, stride, dims),
-            NormedConvolution(outputs, outputs, 3, dims=dims),
-        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """x: float (B, C, ...). Returns (B, outputs, ...), smaller by the stride."""
-        *first, last = self.layers
-        inner = x
-        for layer in first:
-            inner = F.relu(layer(inner), inplace=True)
-        # In place, since nothing else holds what the norm gave: no copies of large feature grids.
-        return F.relu(last(inner).add_(self.shortcut(x)), inplace=True)
+        return residual(self.layers, self.shortcut, x)
 
 
-class BottleneckBlock(ResidualBlock):
+class BottleneckBlock(nn.Module):
     """The deep block: kernel 1 to a quarter of the channels, kernel 3 there, kernel 1 back.
 
     >>> BottleneckBlock(4, 8, stride=2)(torch.zeros(2, 4, 6, 10)).shape
     torch.Size([2, 8, 3, 5])
     """
 
-    @staticmethod
-    def convolutions(channels: int, outputs: int, stride: int, dims: int) -> list[nn.Module]:
-        """The layers that x goes through, an activation behind each but the last."""
+    def __init__(self, channels: int, outputs: int, stride: int = 1, dims: int = 2) -> None:
+        super().__init__()
         if outputs % 4:
             raise ValueError(f"{outputs} channels are not divisible by 4, a bottleneck's narrowing")
-        return [
-            NormedConvolution(channels, outputs // 4, 1, dims=dims),
-            NormedConvolution(outputs // 4, outputs // 4, 3, stride, dims),
-            NormedConvolution(outputs // 4, outputs, 1, dims=dims),
-        ]
+        self.layers = nn.ModuleList(
+            [
+                NormedConvolution(channels, outputs // 4, 1, dims=dims),
+                NormedConvolution(outputs // 4, outputs // 4, 3, stride, dims),
+                NormedConvolution(outputs // 4, outputs, 1, dims=dims),
+            ]
+        )
+        self.shortcut = shortcut(channels, outputs, stride, dims)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (B, C, ...). Returns (B, outputs, ...), smaller by the stride."""
+        return residual(self.layers, self.shortcut, x)
+
+
+def residual(layers: Iterable[nn.Module], shortcut: nn.Module, x: Tensor) -> Tensor:
+    """relu(shortcut(x) + the layers one after the other, a ReLU behind each but the last).
+
+    >>> residual([nn.Identity(), nn.Identity()], nn.Identity(), torch.tensor([3.0, -3.0]))
+    tensor([6., 0.])
+    """
+    *first, last = layers
+    inner = x
+    for layer in first:
+        inner = F.relu(layer(inner), inplace=True)
+    # In place, since nothing else holds what the norm gave: no copies of large feature grids.
+    return F.relu(last(inner).add_(shortcut(x)), inplace=True)
 
 
 def shortcut(channels: int, outputs: int, stride: int, dims: int) -> nn.Module:

@@ -114,9 +114,10 @@ class _TiledAttention(torch.autograd.Function):
         ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, gradient: Tensor, of_log_sum: Tensor
+    def backward(
+        ctx: Any, *gradients: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, Tensor | None]:
+        gradient, of_log_sum = gradients
         query, key, value, mask, bias, output, log_sum = ctx.saved_tensors
         scale = 1 / math.sqrt(query.shape[-1])
         # g_i . O_i - h_i, (B, H, L, 1)

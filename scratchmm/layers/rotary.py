@@ -7,7 +7,7 @@ Differs from the paper:
 - Which two numbers make a pair: number i and number i + P (by halves, as in Llama, GPT-NeoX and
   Idefics), unless `interleaved` asks for the paper's 2 i and 2 i + 1 (as in GPT-J). Weights trained
   with the one are useless with the other, and no shape shows it.
-- Angles are float64 and rounded at the end, as in sinusoids.py, unless `computed_in` says else.
+- Angles are float64 and rounded at the end, as in embeddings.py, unless `computed_in` says else.
 """
 
 import torch

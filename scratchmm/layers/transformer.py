@@ -1,9 +1,10 @@
 """Transformer blocks: attention moves information between positions, a small network works on each.
 
-Paper: On Layer Normalization in the Transformer Architecture (Xiong et al. 2020, arXiv 2002.04745),
-figure 1: the norm stands before each part (pre-norm), which trains without tricks. The first
-transformer had it after each sum: that block, and those that look at a context, are in blocks.py.
-Dimensions: B batch, L length, D width.
+Papers: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), section 3.1 and figure 1:
+the norm stands after each sum (post-norm), and a decoder block attends to a context; On Layer
+Normalization in the Transformer Architecture (Xiong et al. 2020, arXiv 2002.04745), figure 1: the
+norm stands before each part (pre-norm), which trains without tricks.
+Dimensions: B batch, L length, S length of the context, D width, C width of the context.
 Differs from the paper: no dropout.
 """
 
@@ -14,8 +15,7 @@ import torch  # noqa: F401  (for the examples)
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import MultiHeadAttention
-from scratchmm.layers.cache import KeyValueCache
+from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -128,14 +128,144 @@ class TransformerBlock(nn.Module):
         x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)  # (B, L, D)
         return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
 
-    def first(self, x: Tensor) -> Tensor:
+    def cls_only(self, x: Tensor) -> Tensor:
         """What forward gives at the first token, without the work for the others: (B, D).
 
-        The others, in x: (B, L, D), are still looked at. No mask.
+        The first token still attends to all tokens of x: (B, L, D). No mask.
         """
         context = self.attention_norm(x)  # (B, L, D)
         x = x[:, :1] + self.attention(context[:, :1], context=context)  # (B, 1, D)
         return (x + self.feed_forward(self.feed_forward_norm(x)))[:, 0]  # (B, D)
+
+
+class PostNormBlock(nn.Module):
+    """Post-norm block, as in the first transformer and in BERT: norm(x + attention(x)), and so on.
+
+    >>> block = PostNormBlock(width=8, heads=2, hidden=32)
+    >>> block(torch.zeros(1, 3, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        activation: Activation = F.gelu,
+        epsilon: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.attention = MultiHeadAttention(width, heads)
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=epsilon)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, cache: KeyValueCache | None = None
+    ) -> Tensor:
+        """x: (B, L, D); mask: bool, broadcastable to (B, H, L, S). Returns (B, L, D)."""
+        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))  # (B, L, D)
+        return self.feed_forward_norm(x + self.feed_forward(x))  # (B, L, D)
+
+
+class CrossAttentionBlock(nn.Module):
+    """Pre-norm block that also attends to a context, between self-attention and feed-forward.
+
+    context_width: where it differs from width.
+
+    >>> block = CrossAttentionBlock(width=8, heads=2, hidden=32, context_width=6)
+    >>> x, weights = block(torch.zeros(1, 3, 8), torch.zeros(1, 5, 6), return_weights=True)
+    >>> x.shape, weights.shape
+    (torch.Size([1, 3, 8]), torch.Size([1, 2, 3, 5]))
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        activation: Activation = F.gelu,
+        epsilon: float = 1e-5,
+        context_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
+        self.attention = MultiHeadAttention(width, heads)
+        self.cross_norm = nn.LayerNorm(width, eps=epsilon)
+        self.cross_attention = MultiHeadAttention(width, heads, context_width)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=epsilon)
+        self.feed_forward = FeedForward(width, hidden, activation)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        return_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D).
+
+        With a cache the context is projected at the first call only. return_weights: also return
+        the weights (B, H, L, S) of the attention to the context.
+        """
+        kept, weights = None if cache is None else cache.context, None
+        x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)  # (B, L, D)
+        query = self.cross_norm(x)  # (B, L, D)
+        if return_weights:  # without them a fast backend may be used, which has none
+            attended, weights = self.cross_attention(
+                query, context, context_mask, return_weights=True, kept=kept
+            )
+        else:
+            attended = self.cross_attention(query, context, context_mask, kept=kept)  # (B, L, D)
+        x = x + attended  # (B, L, D)
+        x = x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
+        return x if weights is None else (x, weights)
+
+
+class PostNormCrossAttentionBlock(nn.Module):
+    """The decoder block of the first transformer: as CrossAttentionBlock, each norm after its sum.
+
+    >>> block = PostNormCrossAttentionBlock(width=8, heads=2, hidden=32)
+    >>> block(torch.zeros(1, 3, 8), context=torch.zeros(1, 5, 8)).shape
+    torch.Size([1, 3, 8])
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        activation: Activation = F.gelu,
+        epsilon: float = 1e-5,
+        context_width: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.attention = MultiHeadAttention(width, heads)
+        self.attention_norm = nn.LayerNorm(width, eps=epsilon)
+        self.cross_attention = MultiHeadAttention(width, heads, context_width)
+        self.cross_norm = nn.LayerNorm(width, eps=epsilon)
+        self.feed_forward = FeedForward(width, hidden, activation)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=epsilon)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        mask: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """x: (B, L, D), context: (B, S, C), context_mask: to (B, H, L, S). Returns (B, L, D).
+
+        With a cache the context is projected at the first call only.
+        """
+        kept = None if cache is None else cache.context
+        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))  # (B, L, D)
+        attended = self.cross_attention(x, context, context_mask, kept=kept)  # (B, L, D)
+        x = self.cross_norm(x + attended)  # (B, L, D)
+        return self.feed_forward_norm(x + self.feed_forward(x))  # (B, L, D)
 
 
 class Transformer(nn.Module):
@@ -174,11 +304,11 @@ class Transformer(nn.Module):
             x = block(x, **given, **cached)  # (B, L, D)
         return x
 
-    def first(self, x: Tensor) -> Tensor:
-        """The output's first token (B, D): the last block works out no other. x: (B, L, D)."""
+    def cls_only(self, x: Tensor) -> Tensor:
+        """Only the first token, (B, D): the last block computes no other. x: (B, L, D)."""
         for block in self.blocks[:-1]:
             x = block(x)  # (B, L, D)
-        return self.blocks[-1].first(x)  # type: ignore[operator]  # (B, D)
+        return self.blocks[-1].cls_only(x)  # type: ignore[operator]  # (B, D)
 
 
 def hidden_states(stack: Transformer, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:

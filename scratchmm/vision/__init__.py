@@ -6,7 +6,7 @@ from scratchmm.lazily import find, homes_of
 
 _HOMES = homes_of(
     {
-        "vit": "ViTConfig VisionTransformer ViTClassifier",
+        "vit": "ViTConfig VisionTransformer ViTClassifier PatchEmbedding patchify resize_positions",
         "resnet": "ResNetConfig ResNet ResNetClassifier",
         "rollout": "attention_rollout",
         "images": "open_image to_tensor to_image resize center_crop normalise clip_preprocess"

@@ -127,7 +127,7 @@ class ResNet(nn.Module):
         channels = config.stem
         for index, (width, depth) in enumerate(zip(config.widths, config.depths)):
             first = block(channels, width, stride=2 if index else 1)
-            if config.bottleneck and config.first_shrinks:
+            if config.first_shrinks and isinstance(first, BottleneckBlock):
                 shrink_first(first)
             rest = (block(width, width) for _ in range(depth - 1))
             self.stages.append(nn.Sequential(first, *rest))
@@ -150,7 +150,7 @@ class ResNet(nn.Module):
         return self(images).mean(dim=(2, 3))  # (B, D)
 
 
-def shrink_first(block: ResidualBlock) -> None:
+def shrink_first(block: BottleneckBlock) -> None:
     """Move a bottleneck's stride from its middle convolution to its first, in place.
 
     >>> block = BottleneckBlock(4, 8, stride=2)

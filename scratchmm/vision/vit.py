@@ -1,18 +1,21 @@
-"""Vision Transformer: an image is a sentence whose words are patches.
+"""Vision Transformer: an image is cut into patches, and each patch is a token of a transformer.
 
 Paper: An Image is Worth 16x16 Words (Dosovitskiy et al. 2020, arXiv 2010.11929), figure 1 and
 equations 1-4.
 Dimensions: B batch, C channels, N patches, D width, H heads, K classes.
-Differs from the paper: no dropout; the head is one Linear layer, as in fine-tuning.
+Differs from the paper: no dropout; the head is one Linear layer, as in fine-tuning; patches are cut
+by a rearrangement and projected by a Linear layer, which is the same as the paper's convolution.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from scratchmm.layers.attention import check_heads
-from scratchmm.layers.embeddings import PatchEmbedding, resize_positions
+from scratchmm.layers.checks import check_channels, check_divisible
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
 from scratchmm.sentences import check_sizes
 
@@ -86,6 +89,63 @@ def vit_l_16_384() -> ViTConfig:
 def vit_h_14() -> ViTConfig:
     """ViT-H/14, whose heads are 80 wide: 632,045,800 parameters with 1,000 classes."""
     return ViTConfig(patch_size=14, width=1280, depth=32, heads=16, hidden=5120)
+
+
+def patchify(images: Tensor, patch: int) -> Tensor:
+    """Cut images (B, C, height, width) into patches (B, N, C * patch * patch).
+
+    Patches in reading order (rows of patches from the top, each from the left); within a patch
+    channel by channel, each in reading order, as a convolution's weight is laid out. A height or
+    width that patches do not fill is refused with a ValueError.
+
+    >>> patchify(torch.arange(8.0).view(1, 1, 2, 4), patch=2)[0].int().tolist()
+    [[0, 1, 4, 5], [2, 3, 6, 7]]
+    """
+    check_divisible("image height", images.shape[-2], "patch size", patch)
+    check_divisible("image width", images.shape[-1], "patch size", patch)
+    return rearrange(images, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch)
+
+
+class PatchEmbedding(nn.Module):
+    """Images to patch tokens: each patch, laid out flat, through one Linear layer.
+
+    Equals Conv2d(channels, width, kernel_size=patch, stride=patch) with the weight flattened.
+
+    >>> PatchEmbedding(channels=3, patch=4, width=8)(torch.zeros(2, 3, 12, 8)).shape
+    torch.Size([2, 6, 8])
+    """
+
+    def __init__(self, channels: int, patch: int, width: int, bias: bool = True) -> None:
+        super().__init__()
+        self.channels, self.patch = channels, patch
+        self.projection = nn.Linear(channels * patch * patch, width, bias=bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: float (B, C, height, width). Returns (B, N, D)."""
+        check_channels("images", images.shape[1], self.channels)
+        return self.projection(patchify(images, self.patch))  # (B, N, D)
+
+
+def resize_positions(
+    positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]
+) -> Tensor:
+    """Learned positions of one grid of patches, stretched to another: (N, D) to (new N, D).
+
+    old_grid, new_grid: (rows, columns). Bicubic, corners not aligned, as published models do it.
+    Positions of CLS and the like are not on the grid: leave them out. As many positions as the old
+    grid has places, or a ValueError.
+
+    >>> resize_positions(torch.ones(6, 4), (2, 3), (4, 5)).shape
+    torch.Size([20, 4])
+    """
+    rows, columns = old_grid
+    if len(positions) != rows * columns:
+        raise ValueError(f"{len(positions)} positions do not fill a grid of {rows} x {columns}")
+    if old_grid == new_grid:
+        return positions
+    grid = rearrange(positions, "(h w) d -> 1 d h w", h=rows)
+    grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
+    return rearrange(grid, "1 d h w -> (h w) d")
 
 
 class ViTEmbeddings(nn.Module):

@@ -86,8 +86,8 @@ def test_model_and_all_it_goes_through(monkeypatch):
     equal(model.pool(hidden), theirs.pooler_output)
     for our, their in zip(seen, theirs.attentions, strict=True):
         equal(our, their)
-    x = model.embeddings(tokens, types)
-    states = hidden_states(model.transformer, x, mask=real[:, None, None, :])
+    x = model.encoder.embeddings(tokens, types)
+    states = hidden_states(model.encoder.transformer, x, mask=real[:, None, None, :])
     for our, their in zip(states, theirs.hidden_states, strict=True):
         equal(our, their)
 

@@ -9,7 +9,7 @@ from torch import nn
 from checkpoints.exact_clock import with_exact_clock
 from scratchmm.checkpoints.prior import load_prior, prior_config_from
 from scratchmm.diffusion.prior import Prior, PriorConfig
-from scratchmm.layers.sinusoids import cosines_first
+from scratchmm.layers.embeddings import cosines_first
 
 AS_IT_IS = 1e-5
 CONFIG = PriorConfig(embedding=22, text_width=22, context_length=7, width=28, depth=3, heads=4)

@@ -72,6 +72,7 @@ def run_shapes() -> None:
     narrow = tensor_fusion.TensorFusion({"a": 2, "b": 6}, 7)
     for model in (
         early.EarlyFusion(widths, 7, 11),
+        late.LateFusion(widths, 7, 11),
         late.WeightedLateFusion(widths, 7, 11),
         bilinear.BilinearFusion(widths, 7),
         low_rank.LowRankFusion(widths, 7, rank=8),

@@ -43,7 +43,7 @@ def test_every_layer_hands_its_streams_to_the_next(model):
 def test_swapping_the_streams_and_their_blocks_swaps_the_answers():
     """Neither direction goes first, and both ask through the same weights."""
     layer, swapped = randomised(TwoStreamLayer(12, 3, 17)), TwoStreamLayer(12, 3, 17).double()
-    names = {"words_block": "residual_block_2d", "residual_block_2d": "words_block"}
+    names = {"words_block": "image_block", "image_block": "words_block"}
     swapped.load_state_dict(
         {
             ".".join([names.get(name.split(".")[0], name.split(".")[0]), *name.split(".")[1:]]): t

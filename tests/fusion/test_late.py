@@ -60,15 +60,19 @@ def test_what_all_find_impossible_keeps_its_logarithm() -> None:
 @pytest.mark.parametrize("name", ["late", "weighted late"])
 def test_a_network_a_modality(name: str) -> None:
     model, inputs = make(name), features(3)
-    decisions = torch.stack([model.networks[key](inputs[key]) for key in WIDTHS], dim=1)
+    networks, scores = (
+        (model.networks, None) if name == "late" else (model.late.networks, model.scores)
+    )
+    decisions = torch.stack([networks[key](inputs[key]) for key in WIDTHS], dim=1)
     present = torch.ones(3, 3, dtype=torch.bool)
-    torch.testing.assert_close(model(inputs), combine_decisions(decisions, present, model.scores))
+    torch.testing.assert_close(model(inputs), combine_decisions(decisions, present, scores))
 
 
 def test_a_modality_alone_decides_alone() -> None:
     for name in ("late", "weighted late"):
         model, inputs = make(name), features(3)
-        alone = model.networks["words"](inputs["words"]).log_softmax(-1)
+        networks = model.networks if name == "late" else model.late.networks
+        alone = networks["words"](inputs["words"]).log_softmax(-1)
         torch.testing.assert_close(model({"words": inputs["words"]}), alone)
 
 

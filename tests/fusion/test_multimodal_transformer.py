@@ -10,9 +10,8 @@ from scratchmm.fusion.multimodal_transformer import (
     MultimodalTransformer,
     tiny,
 )
-from scratchmm.layers.attention import watch_attention
-from scratchmm.layers.cache import KeyValueCache
-from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.layers.attention import KeyValueCache, watch_attention
+from scratchmm.layers.embeddings import sinusoidal_positions
 from shape_comments import check_shape_comments
 
 WIDTHS = {"words": 5, "sound": 3, "video": 7}

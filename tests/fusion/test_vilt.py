@@ -202,6 +202,9 @@ def run_shapes() -> None:
     for model in (vilt.ViLTForMatching(body), vilt.ViLTForVQA(body, 13)):
         model(tokens, images, pixels=pixels)
     vilt.ViLTForMaskedLM(body)(tokens, images, real=tokens > 0)
+    pixels = torch.ones(4, 12, 14, dtype=torch.bool)
+    rows, columns, _ = vilt.count_patches(pixels, torch.zeros(4, 3, 12, 14), patch=2)
+    vilt.interpolate_each(torch.randn(9, 5), rows, columns, (6, 7))
 
 
 def test_shape_comments_are_true() -> None:

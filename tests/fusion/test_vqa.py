@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from scratchmm.fusion.vqa import VQA, AnswerVocabulary, CrossAttentionLayer, VQAConfig
+from scratchmm.fusion.vqa import VQA, AnswerVocabulary, VQAConfig
 from scratchmm.layers.attention import watch_attention
-from scratchmm.layers.blocks import CrossBlock
-from scratchmm.layers.sinusoids import sinusoidal_positions
+from scratchmm.layers.embeddings import sinusoidal_positions
 from shape_comments import check_shape_comments
 
 CONFIG = VQAConfig(23, 7, 14, 6, context_length=11, width=12, depth=2, heads=3, hidden=17)
@@ -65,22 +64,6 @@ def test_answers_and_numbers_outside_are_refused():
             vocabulary.decode(torch.tensor([0, number]))
 
 
-def test_a_layer_reads_then_looks_then_thinks():
-    torch.manual_seed(0)
-    layer = CrossAttentionLayer(12, 3, 17).double()
-    words, image = torch.randn(2, 5, 12).double(), torch.randn(2, 6, 12).double()
-    mask = (torch.arange(5) < torch.tensor([[3], [5]]))[:, None, None]
-    block = CrossBlock(12, 3, 17).double()  # the same layer, without the weights
-    names = {"read": "attention", "look.attention": "cross_attention", "think": "feed_forward"}
-    names |= {"read_norm": "attention_norm", "look_norm": "cross_norm"}
-    names |= {"think_norm": "feed_forward_norm"}
-    for mine, its in names.items():
-        block.get_submodule(its).load_state_dict(layer.get_submodule(mine).state_dict())
-    found, weights = layer(words, image, mask)
-    torch.testing.assert_close(found, block(words, image, mask))
-    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5).double())
-
-
 def test_the_whole_model_again_without_padding(model):
     images, tokens, real = a_batch()
     output = model(images, tokens, real)
@@ -90,7 +73,7 @@ def test_the_whole_model_again_without_padding(model):
         image = model.project(model.features_norm(cells)) + model.places
         words = model.words.weight[tokens[[row], :length]] + model.positions[:length]
         for layer in model.layers:
-            words, _ = layer(words, model.image_norm(image))
+            words = layer(words, model.image_norm(image))
         expected = model.head(model.norm(words)[:, 0])
         torch.testing.assert_close(output.logits[[row]], expected)
 

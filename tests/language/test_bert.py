@@ -95,15 +95,15 @@ def test_the_decoder_learns_through_the_embeddings():
 def test_sizes_and_first_weights():
     torch.manual_seed(0)
     model = BERT(BERTConfig(300, 200, 64, 3, 2, 5, types=90, epsilon=1e-3))
-    tables = model.embeddings
+    tables = model.encoder.embeddings
     for table in (tables.tokens.weight, tables.positions, tables.types.weight):
         assert table.std().item() == pytest.approx(0.02, rel=0.05)
     norms = [m for m in model.modules() if isinstance(m, nn.LayerNorm)]
     assert len(norms) == 7 and {norm.eps for norm in norms} == {1e-3}
     head = BERTForMaskedLM(BERTConfig(9, 9, 8, 1, 2, 5, epsilon=1e-3)).head
     assert head.norm.eps == 1e-3 and bert_base().epsilon == 1e-12
-    assert model.transformer.blocks[0].feed_forward.expand.out_features == 5
-    assert model.transformer.blocks[0].attention.heads == 2
+    assert model.encoder.transformer.blocks[0].feed_forward.expand.out_features == 5
+    assert model.encoder.transformer.blocks[0].attention.heads == 2
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from scratchmm.layers import attention
 from scratchmm.layers.attention import (
+    KeyValueCache,
     MultiHeadAttention,
     attend,
     attention_backend,
@@ -20,7 +21,6 @@ from scratchmm.layers.attention import (
     padding_mask,
     watch_attention,
 )
-from scratchmm.layers.cache import KeyValueCache
 from scratchmm.layers.checks import check_attention_shapes
 from shape_comments import check_shape_comments
 
@@ -262,7 +262,7 @@ def test_refusals_name_both_numbers():
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.layers import attention, cache
+    from scratchmm.layers import attention
 
     x, context = torch.randn(2, 5, 12), torch.randn(2, 7, 10)
     layer = attention.MultiHeadAttention(12, 3, context_width=10)
@@ -272,13 +272,18 @@ def run_shapes() -> None:
     layer(x, context, mask, return_weights=True)
     layer(x, context, return_weights=True)
     itself = attention.MultiHeadAttention(12, 3)
-    kept = cache.KeyValueCache()
+    kept = attention.KeyValueCache()
     itself(x, mask=attention.causal_mask(5), cache=kept, return_weights=True)
     itself(x[:, :1], cache=kept, return_weights=True)
     query, mask = torch.randn(3, 2, 3, 5, 4), attention.causal_mask(5)
     attention.attend(*query, mask, bias=torch.randn(5, 5))
     grouped = attention.MultiHeadAttention(12, 6, 10, key_heads=2)
     grouped(x, context, bias=torch.randn(6, 5, 7), kept=kept.context)
+    kept = attention.KeyValueCache()
+    kept.extend(*torch.randn(2, 3, 2, 5, 4))
+    kept.extend(*torch.randn(2, 3, 2, 1, 4))
+    kept.context.project(lambda x: (x[:, None], x[:, None]), torch.randn(3, 7, 4))
+    kept.select(torch.tensor([2, 0, 1]))
 
 
 def test_shape_comments_are_true() -> None:

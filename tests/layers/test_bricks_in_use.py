@@ -12,7 +12,7 @@ AWAITING_A_MODEL = {
     "RMSNorm": "Llama",
     "RotaryPositions": "Llama",
     "SwiGLU": "Llama",
-    "PostNormCrossBlock": "BLIP's text, which is BERT that looks at an image",
+    "PostNormCrossAttentionBlock": "BLIP's text, which is BERT that looks at an image",
     "TubeletEmbedding": "a transformer of clips",
     "SpectrogramPatchEmbedding": "a transformer of spectrograms",
 }

@@ -6,13 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from scratchmm.layers.attention import causal_mask
-from scratchmm.layers.blocks import CrossBlock, PostNormCrossBlock
-from scratchmm.layers.cache import ContextCache, KeyValueCache
-from scratchmm.layers.transformer import Transformer, TransformerBlock
-from shape_comments import check_shape_comments
+from scratchmm.layers.attention import ContextCache, KeyValueCache, causal_mask
+from scratchmm.layers.transformer import (
+    CrossAttentionBlock,
+    PostNormCrossAttentionBlock,
+    Transformer,
+    TransformerBlock,
+)
 
-CROSS = pytest.mark.parametrize("kind", [CrossBlock, PostNormCrossBlock])
+CROSS = pytest.mark.parametrize("kind", [CrossAttentionBlock, PostNormCrossAttentionBlock])
 
 
 def randomised(module):
@@ -104,7 +106,9 @@ def test_each_block_projects_its_context_once(kind):
 
 def test_one_context_for_all_beams_stays_one():
     """An image's captions share its tokens: they need not be copied for each beam."""
-    stack = randomised(Transformer(CrossBlock(6, 2, 11, context_width=7) for _ in range(2)))
+    stack = randomised(
+        Transformer(CrossAttentionBlock(6, 2, 11, context_width=7) for _ in range(2))
+    )
     x = torch.randn(3, 4, 6, dtype=torch.float64)
     context = torch.randn(1, 5, 7, dtype=torch.float64)
     caches = stack.new_caches()
@@ -189,7 +193,7 @@ def test_caches_share_nothing():
 
 
 def test_gradients_flow_back_into_a_kept_context():
-    stack = randomised(Transformer([CrossBlock(6, 2, 11, context_width=7)]))
+    stack = randomised(Transformer([CrossAttentionBlock(6, 2, 11, context_width=7)]))
     x, context, mask = inputs()
     context.requires_grad_()
     found = []
@@ -203,19 +207,3 @@ def test_gradients_flow_back_into_a_kept_context():
             output = torch.cat(parts, dim=1)
         found.append(torch.autograd.grad(output.square().sum(), context)[0])
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-11)
-
-
-def run_shapes() -> None:
-    import torch
-
-    from scratchmm.layers import cache
-
-    kept = cache.KeyValueCache()
-    kept.extend(*torch.randn(2, 3, 2, 5, 4))
-    kept.extend(*torch.randn(2, 3, 2, 1, 4))
-    kept.context.project(lambda x: (x[:, None], x[:, None]), torch.randn(3, 7, 4))
-    kept.select(torch.tensor([2, 0, 1]))
-
-
-def test_shape_comments_are_true() -> None:
-    check_shape_comments(run_shapes, "layers/cache.py")

@@ -1,4 +1,4 @@
-"""Patches against convolutions with the same weights; positions against explicit loops."""
+"""Patches of clips and spectrograms against convolutions; sinusoids against explicit loops."""
 
 import math
 
@@ -7,30 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional as F
 
 from scratchmm.layers.boxes import SpectrogramPatchEmbedding, TubeletEmbedding
 from scratchmm.layers.embeddings import (
-    PatchEmbedding,
-    patchify,
-    resize_positions,
+    cosines_first,
+    sinusoidal_positions,
+    timestep_embedding,
 )
-from scratchmm.layers.sinusoids import cosines_first, sinusoidal_positions, timestep_embedding
 from shape_comments import check_shape_comments
-
-few = st.integers(1, 4)
-
-
-@given(B=few, C=few, rows=few, columns=few, patch=few)
-@settings(max_examples=30, deadline=None)
-def test_patchify_is_slicing_in_reading_order(B, C, rows, columns, patch):
-    images = torch.randn(B, C, rows * patch, columns * patch)
-    patches = patchify(images, patch)
-    assert patches.shape == (B, rows * columns, C * patch * patch)
-    for r in range(rows):
-        for c in range(columns):
-            square = images[:, :, r * patch : (r + 1) * patch, c * patch : (c + 1) * patch]
-            torch.testing.assert_close(patches[:, r * columns + c], square.flatten(1))
 
 
 def copied(linear, convolution):
@@ -38,21 +22,6 @@ def copied(linear, convolution):
         linear.weight.copy_(convolution.weight.flatten(1))
         if linear.bias is not None:
             linear.bias.copy_(convolution.bias)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_patch_embedding_is_a_convolution(bias):
-    ours = PatchEmbedding(channels=2, patch=3, width=5, bias=bias).double()
-    theirs = nn.Conv2d(2, 5, 3, stride=3, bias=bias).double()
-    copied(ours.projection, theirs)
-    images = torch.randn(4, 2, 6, 9, dtype=torch.float64)
-    expected = theirs(images).flatten(2).transpose(1, 2)
-    torch.testing.assert_close(ours(images), expected, rtol=0, atol=1e-12)
-    assert (ours.projection.bias is not None) == bias
-
-
-def test_patch_embedding_has_a_bias_unless_told():
-    assert PatchEmbedding(1, 2, 3).projection.bias is not None
 
 
 def test_tubelets_are_a_3d_convolution():
@@ -109,42 +78,9 @@ def test_timestep_embedding_is_ddpms():
     ]
 
 
-def test_resized_positions_are_bicubic_over_rows_and_columns():
-    positions = torch.randn(2 * 3, 4, dtype=torch.float64)
-    resized = resize_positions(positions, (2, 3), (5, 7))
-    for d in range(4):
-        plane = positions[:, d].view(1, 1, 2, 3)
-        expected = F.interpolate(plane, (5, 7), mode="bicubic", align_corners=False)
-        torch.testing.assert_close(resized[:, d].view(1, 1, 5, 7), expected)
-    assert resize_positions(positions, (2, 3), (2, 3)) is positions
-
-
-def test_resizing_keeps_top_bottom_left_and_right():
-    rows = torch.arange(2.0)[:, None].expand(2, 3).reshape(6, 1)
-    resized = resize_positions(rows, (2, 3), (4, 6)).view(4, 6)
-    assert (resized.diff(dim=0) > 0).all()
-    torch.testing.assert_close(resized.diff(dim=1), torch.zeros(4, 5))
-
-
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (
-            lambda: patchify(torch.zeros(1, 3, 30, 32), 16),
-            "^image height 30 is not divisible by patch size 16$",
-        ),
-        (
-            lambda: patchify(torch.zeros(1, 3, 32, 30), 16),
-            "^image width 30 is not divisible by patch size 16$",
-        ),
-        (
-            lambda: patchify(torch.zeros(1, 3, 32, 30), 0),
-            "^image height 32 is not divisible by patch size 0$",
-        ),
-        (
-            lambda: PatchEmbedding(3, 4, 8)(torch.zeros(1, 1, 8, 8)),
-            "^the images have 1 channels, but this model takes 3$",
-        ),
         (
             lambda: TubeletEmbedding(3, 2, 4, 8)(torch.zeros(1, 3, 3, 8, 8)),
             "^clip length 3 is not divisible by tubelet length 2$",
@@ -181,10 +117,6 @@ def test_resizing_keeps_top_bottom_left_and_right():
             lambda: cosines_first(torch.tensor([1]), 5),
             "^width 5 is not divisible by a pair of sine and cosine, 2$",
         ),
-        (
-            lambda: resize_positions(torch.zeros(5, 2), (2, 3), (4, 4)),
-            "^5 positions do not fill a grid of 2 x 3$",
-        ),
     ],
 )
 def test_refusals(call, sentence):
@@ -213,8 +145,9 @@ def run_shapes() -> None:
 
     from scratchmm.layers import embeddings
 
-    embeddings.PatchEmbedding(3, 4, 10)(torch.randn(2, 3, 8, 12))
-    embeddings.resize_positions(torch.randn(6, 5), (2, 3), (4, 7))
+    embeddings.sinusoidal_positions(7, 12)
+    embeddings.timestep_embedding(torch.arange(3), 8)
+    embeddings.cosines_first(torch.arange(3), 8)
 
 
 def test_shape_comments_are_true() -> None:

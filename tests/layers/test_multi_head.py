@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scratchmm.layers.attention import (
+    ContextCache,
+    KeyValueCache,
     MultiHeadAttention,
     causal_mask,
     parts_with_bias,
     split_heads,
     watch_attention,
 )
-from scratchmm.layers.cache import ContextCache, KeyValueCache
 
 sizes = st.integers(1, 4)
 

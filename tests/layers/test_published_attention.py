@@ -6,8 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from scratchmm.layers.attention import MultiHeadAttention, causal_mask, padding_mask, split_heads
-from scratchmm.layers.cache import KeyValueCache
+from scratchmm.layers.attention import (
+    KeyValueCache,
+    MultiHeadAttention,
+    causal_mask,
+    padding_mask,
+    split_heads,
+)
 from scratchmm.layers.rotary import RotaryPositions
 from scratchmm.layers.transformer import SwiGLU
 

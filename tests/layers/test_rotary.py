@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from scratchmm.layers.attention import MultiHeadAttention, causal_mask
-from scratchmm.layers.cache import KeyValueCache
+from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention, causal_mask
 from scratchmm.layers.rotary import RotaryPositions
 from shape_comments import check_shape_comments
 

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from scratchmm.layers.attention import causal_mask
-from scratchmm.layers.blocks import CrossBlock, PostNormBlock, PostNormCrossBlock
+from scratchmm.layers.attention import causal_mask, watch_attention
 from scratchmm.layers.transformer import (
+    CrossAttentionBlock,
     FeedForward,
+    PostNormBlock,
+    PostNormCrossAttentionBlock,
     SwiGLU,
     Transformer,
     TransformerBlock,
@@ -68,7 +70,9 @@ def test_block_equals_torch(block, norm_first):
     torch.testing.assert_close(ours(x, mask=mask), theirs(x, src_mask=~mask), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("block", "norm_first"), [(CrossBlock, True), (PostNormCrossBlock, False)])
+@pytest.mark.parametrize(
+    ("block", "norm_first"), [(CrossAttentionBlock, True), (PostNormCrossAttentionBlock, False)]
+)
 def test_cross_block_equals_torch(block, norm_first):
     ours = randomised(block(12, heads=3, hidden=17, epsilon=1e-3))
     theirs = nn.TransformerDecoderLayer(
@@ -85,10 +89,21 @@ def test_cross_block_equals_torch(block, norm_first):
 
 
 def test_the_context_may_have_another_width():
-    block = CrossBlock(12, heads=3, hidden=17, context_width=7)
+    block = CrossAttentionBlock(12, heads=3, hidden=17, context_width=7)
     assert block.cross_attention.key.weight.shape == (12, 7)
     assert block.attention.key.weight.shape == (12, 12)
     assert block(torch.zeros(2, 5, 12), torch.zeros(2, 3, 7)).shape == (2, 5, 12)
+
+
+def test_weights_of_the_attention_to_the_context_are_returned_where_they_are_asked_for():
+    block = randomised(CrossAttentionBlock(12, heads=3, hidden=17))
+    x, context = torch.randn(2, 5, 12).double(), torch.randn(2, 7, 12).double()
+    mask = torch.rand(2, 1, 5, 7) > 0.5
+    with watch_attention() as seen:
+        got, weights = block(x, context, context_mask=mask, return_weights=True)
+    torch.testing.assert_close(got, block(x, context, context_mask=mask))
+    torch.testing.assert_close(weights, seen[1])
+    assert weights.shape == (2, 3, 5, 7) and weights.masked_select(~mask).eq(0).all()
 
 
 def test_activation_and_norms_are_the_ones_given():
@@ -100,7 +115,7 @@ def test_activation_and_norms_are_the_ones_given():
     hidden = exact.expand(x)
     gelu = hidden * 0.5 * (1 + torch.erf(hidden / 2**0.5))
     torch.testing.assert_close(exact(x), exact.contract(gelu))
-    for kind in (TransformerBlock, CrossBlock):
+    for kind in (TransformerBlock, CrossAttentionBlock):
         block = kind(6, 2, 5, quick_gelu, 1e-3)
         norms = [m for m in block.modules() if isinstance(m, nn.LayerNorm)]
         assert {norm.eps for norm in norms} == {1e-3}
@@ -148,7 +163,9 @@ def test_a_gated_network_takes_another_activation_and_learns():
     assert torch.autograd.gradcheck(function, (x, *parameters.values()))
 
 
-@pytest.mark.parametrize("kind", [TransformerBlock, PostNormBlock, CrossBlock, PostNormCrossBlock])
+@pytest.mark.parametrize(
+    "kind", [TransformerBlock, PostNormBlock, CrossAttentionBlock, PostNormCrossAttentionBlock]
+)
 def test_cached_decoding_in_any_chunks_equals_the_full_pass(kind):
     stack = randomised(Transformer(kind(6, 2, 11) for _ in range(3)))
     x = torch.randn(2, 7, 6, dtype=torch.float64)
@@ -166,7 +183,7 @@ def test_cached_decoding_in_any_chunks_equals_the_full_pass(kind):
 
 
 def test_the_stack_hands_context_and_its_mask_to_every_block():
-    stack = randomised(Transformer(CrossBlock(6, 2, 11) for _ in range(2)))
+    stack = randomised(Transformer(CrossAttentionBlock(6, 2, 11) for _ in range(2)))
     x, context = torch.randn(2, 3, 6).double(), torch.randn(2, 5, 6).double()
     context_mask = torch.rand(2, 1, 3, 5) > 0.5
     expected = x
@@ -204,7 +221,7 @@ def test_a_block_says_what_it_does_not_take():
     with pytest.raises(TypeError, match="unexpected keyword argument 'context'"):
         stack(x, context=x)
     with pytest.raises(TypeError, match="missing .* argument: 'context'"):
-        Transformer([CrossBlock(6, 2, 11)])(x)
+        Transformer([CrossAttentionBlock(6, 2, 11)])(x)
 
 
 def test_causality_in_the_stack():
@@ -236,7 +253,7 @@ def test_hidden_states_end_in_the_output():
 def test_first_is_the_first_token_of_the_output():
     stack = randomised(Transformer(TransformerBlock(12, 3, 17) for _ in range(3)))
     x = torch.randn(2, 5, 12, dtype=torch.float64, requires_grad=True)
-    first, whole = stack.first(x), stack(x)[:, 0]
+    first, whole = stack.cls_only(x), stack(x)[:, 0]
     torch.testing.assert_close(first, whole, rtol=0, atol=1e-12)
     upstream = torch.randn_like(first)
     ours = torch.autograd.grad(first, [x, *stack.parameters()], upstream)
@@ -251,7 +268,12 @@ def run_shapes() -> None:
 
     stack = transformer.Transformer([transformer.TransformerBlock(12, 3, 17) for _ in range(2)])
     stack(torch.randn(2, 5, 12))
-    stack.first(torch.randn(2, 5, 12))
+    stack.cls_only(torch.randn(2, 5, 12))
+    x, context = torch.randn(2, 5, 12), torch.randn(2, 7, 10)
+    transformer.Transformer([transformer.PostNormBlock(12, 3, 17)])(x)
+    for block in (transformer.CrossAttentionBlock, transformer.PostNormCrossAttentionBlock):
+        transformer.Transformer([block(12, 3, 17, context_width=10)])(x, context)
+    transformer.CrossAttentionBlock(12, 3, 17, context_width=10)(x, context, return_weights=True)
 
 
 def test_shape_comments_are_true() -> None:

@@ -43,7 +43,7 @@ def test_published_sizes(config, parameters):
     with torch.device("meta"):
         model = ResNetClassifier(config)
     assert sum(p.numel() for p in model.parameters()) == parameters
-    kinds = {type(m) for m in model.modules() if isinstance(m, ResidualBlock)}
+    kinds = {type(m) for m in model.modules() if isinstance(m, ResidualBlock | BottleneckBlock)}
     assert kinds == {BottleneckBlock if config.bottleneck else ResidualBlock}
 
 

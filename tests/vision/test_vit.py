@@ -2,16 +2,21 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
 from scratchmm.layers.attention import watch_attention
-from scratchmm.layers.embeddings import patchify, resize_positions
 from scratchmm.vision.rollout import attention_rollout
 from scratchmm.vision.vit import (
+    PatchEmbedding,
     VisionTransformer,
     ViTClassifier,
     ViTConfig,
     ViTEmbeddings,
+    patchify,
+    resize_positions,
     tiny,
     vit_b_16,
     vit_l_16,
@@ -136,6 +141,86 @@ def test_rollout_takes_what_watching_collects():
     assert attention_rollout(layers).shape == (3, 17, 17)
 
 
+few = st.integers(1, 4)
+
+
+@given(B=few, C=few, rows=few, columns=few, patch=few)
+@settings(max_examples=30, deadline=None)
+def test_patchify_is_slicing_in_reading_order(B, C, rows, columns, patch):
+    images = torch.randn(B, C, rows * patch, columns * patch)
+    patches = patchify(images, patch)
+    assert patches.shape == (B, rows * columns, C * patch * patch)
+    for r in range(rows):
+        for c in range(columns):
+            square = images[:, :, r * patch : (r + 1) * patch, c * patch : (c + 1) * patch]
+            torch.testing.assert_close(patches[:, r * columns + c], square.flatten(1))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_patch_embedding_is_a_convolution(bias):
+    ours = PatchEmbedding(channels=2, patch=3, width=5, bias=bias).double()
+    theirs = nn.Conv2d(2, 5, 3, stride=3, bias=bias).double()
+    with torch.no_grad():
+        ours.projection.weight.copy_(theirs.weight.flatten(1))
+        if bias:
+            ours.projection.bias.copy_(theirs.bias)
+    images = torch.randn(4, 2, 6, 9, dtype=torch.float64)
+    expected = theirs(images).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(ours(images), expected, rtol=0, atol=1e-12)
+    assert (ours.projection.bias is not None) == bias
+
+
+def test_patch_embedding_has_a_bias_unless_told():
+    assert PatchEmbedding(1, 2, 3).projection.bias is not None
+
+
+def test_resized_positions_are_bicubic_over_rows_and_columns():
+    positions = torch.randn(2 * 3, 4, dtype=torch.float64)
+    resized = resize_positions(positions, (2, 3), (5, 7))
+    for d in range(4):
+        plane = positions[:, d].view(1, 1, 2, 3)
+        expected = F.interpolate(plane, (5, 7), mode="bicubic", align_corners=False)
+        torch.testing.assert_close(resized[:, d].view(1, 1, 5, 7), expected)
+    assert resize_positions(positions, (2, 3), (2, 3)) is positions
+
+
+def test_resizing_keeps_top_bottom_left_and_right():
+    rows = torch.arange(2.0)[:, None].expand(2, 3).reshape(6, 1)
+    resized = resize_positions(rows, (2, 3), (4, 6)).view(4, 6)
+    assert (resized.diff(dim=0) > 0).all()
+    torch.testing.assert_close(resized.diff(dim=1), torch.zeros(4, 5))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            lambda: patchify(torch.zeros(1, 3, 30, 32), 16),
+            "^image height 30 is not divisible by patch size 16$",
+        ),
+        (
+            lambda: patchify(torch.zeros(1, 3, 32, 30), 16),
+            "^image width 30 is not divisible by patch size 16$",
+        ),
+        (
+            lambda: patchify(torch.zeros(1, 3, 32, 30), 0),
+            "^image height 32 is not divisible by patch size 0$",
+        ),
+        (
+            lambda: PatchEmbedding(3, 4, 8)(torch.zeros(1, 1, 8, 8)),
+            "^the images have 1 channels, but this model takes 3$",
+        ),
+        (
+            lambda: resize_positions(torch.zeros(5, 2), (2, 3), (4, 4)),
+            "^5 positions do not fill a grid of 2 x 3$",
+        ),
+    ],
+)
+def test_what_patches_do_not_fill_is_refused(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
 def run_shapes() -> None:
     import torch
 
@@ -144,6 +229,8 @@ def run_shapes() -> None:
     VISION = vit.ViTConfig(10, 5, width=12, depth=1, heads=3, hidden=17, channels=2, classes=9)
     model = vit.ViTClassifier(VISION)
     model(torch.randn(3, 2, 15, 10))
+    vit.PatchEmbedding(3, 4, 10)(torch.randn(2, 3, 8, 12))
+    vit.resize_positions(torch.randn(6, 5), (2, 3), (4, 7))
 
 
 def test_shape_comments_are_true() -> None:

@@ -19,13 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.layers.attention import (
+    ContextCache,
     Turn,
     attention_weights,
     check_heads,
+    check_rows,
     mix_values,
     parts_with_bias,
 )
-from scratchmm.layers.cache import ContextCache, check_rows
 from scratchmm.layers.checks import check_attention_shapes, check_divisible
 from scratchmm.layers.fast_attention import OnlineSoftmax
 from scratchmm.sentences import check_count
@@ -74,9 +75,9 @@ def attend(
 # attention.causal_mask: Nobody looks ahead. 10 minutes, difficulty 2 of 5. In the lesson: "The
 # causal mask". Comes after attention.attend.
 def causal_mask(length: int, past: int = 0, device: torch.device | str | None = None) -> Tensor:
-    """Each position sees itself and what came before it: bool (length, past + length).
+    """Each position attends to itself and to those before it: bool (length, past + length).
 
-    past: how many earlier positions already lie in a cache; everyone sees them.
+    past: how many earlier positions are in a cache; all positions attend to these.
 
     >>> causal_mask(2, past=1).int().tolist()
     [[1, 1, 0], [1, 1, 1]]
@@ -90,10 +91,10 @@ def causal_mask(length: int, past: int = 0, device: torch.device | str | None = 
 # attention.padding_mask: Nobody looks at padding. 5 minutes, difficulty 1 of 5. In the lesson: "The
 # padding mask". Comes after attention.attend.
 def padding_mask(real: Tensor) -> Tensor:
-    """Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
+    """Mask out padding: real, bool (B, S), True on real tokens, becomes (B, 1, 1, S).
 
     As integers 0 and 1 count as False and True; a mask of floats, to be added to scores, is refused
-    (ValueError). Combine it with a causal mask by `&`: both are True where one may look.
+    (ValueError). Combine it with a causal mask by `&`: both are True where attention is allowed.
 
     >>> padding_mask(torch.tensor([[True, True, False]])).shape
     torch.Size([1, 1, 1, 3])
@@ -115,21 +116,21 @@ def padding_mask(real: Tensor) -> Tensor:
 #     Keys and values (B, H, S, D): at the first call projection(context), later what was kept.
 # - attention_weights(query: Tensor, key: Tensor, mask: Tensor | None=None, bias: Tensor |
 #       None=None) -> Tensor
-#     How much each query looks at each key: softmax(query key^T / sqrt(D) + bias), over the keys.
+#     The attention weights: softmax(query key^T / sqrt(D) + bias), over the keys.
 # - check_count(name: str, value: object, *, least: int=1, most: int=MOST) -> None
 #     Refuse what is no whole number from `least` to `most`; a bool is none, nor is 2.0
 #     (ValueError).
 # - check_divisible(what: str, size: int, by: str, divisor: int) -> None
 #     Refuse a size that its parts do not fill.
 # - check_heads(width: int, heads: int) -> None
-#     Refuse a width that the heads can't share equally.
+#     Refuse a width that is not divisible by the heads.
 # - parts_with_bias(bias: bool | Collection[str]) -> Collection[str]
 #     The names of the parts of an attention that have a bias: all, none, or those that are named.
 class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each on its own slice of the width (section 3.2.2).
+    """Several attentions in parallel, each on its own slice of the width (section 3.2.2).
 
-    width: of input and output; heads: must divide it; context_width: of what is looked at, where
-    that differs. `query`, `key`, `value`, `output` are plain Linear layers.
+    width: of input and output; heads: must divide it; context_width: of the context, where it
+    differs. `query`, `key`, `value`, `output` are plain Linear layers.
 
     bias: of all four, or the names of those that have one: Whisper's are ("query", "value",
     "output"). key_heads: heads of keys and values, where they are fewer; each serves heads //
@@ -175,7 +176,7 @@ class MultiHeadAttention(nn.Module):
         turn: Turn | None = None,
         kept: ContextCache | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """x: (B, L, D) asks; context: (B, S, C) answers, or x itself. Returns (B, L, D).
+        """Queries of x: (B, L, D); keys, values of context: (B, S, C), or of x. Returns (B, L, D).
 
         mask: bool, bias: floats added to the scores, broadcastable to (B, H, L, S). cache: what
         earlier calls have seen, extended in place. return_weights: also return the weights
@@ -195,10 +196,10 @@ class MultiHeadAttention(nn.Module):
 # - check_rows(rows: Tensor) -> None
 #     Refuse what does not name rows of a batch.
 class KeyValueCache:
-    """The keys and values that one attention layer has already computed, while text is written.
+    """The keys and values that one attention layer has computed, kept while text is decoded.
 
-    Decoding in any chunking then equals the full pass: old keys do not depend on new words.
-    context: what the same block's attention to a context keeps, if it has one.
+    Decoding in any chunking equals the full pass: earlier keys do not depend on later tokens. One
+    cache belongs to one block. context: the cache of the same block's cross-attention, if it has one.
 
     >>> cache = KeyValueCache()
     >>> keys, values = cache.extend(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
@@ -227,8 +228,8 @@ class KeyValueCache:
     def select(self, rows: Tensor) -> None:
         """Keep these rows of the batch, here and in the context's.
 
-        rows: int64 (new B,), where each new row stood before, any of them more than once; or bool
-        (B,), True for the sentences that go on.
+        rows: int64 (new B,), the index of each new row, repeated or in any order, as for beams; or
+        bool (B,), True for the sentences that go on.
 
         >>> cache = KeyValueCache()
         >>> keys, values = cache.extend(torch.arange(3.0).view(3, 1, 1, 1), torch.zeros(3, 1, 1, 1))

@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.attention import MultiHeadAttention
-from scratchmm.layers.cache import KeyValueCache
+from scratchmm.layers.attention import KeyValueCache, MultiHeadAttention
 from scratchmm.layers.checks import check_divisible
 from scratchmm.layers.transformer import Activation, Transformer
 from scratchmm.sentences import check_number
@@ -55,10 +54,10 @@ class FeedForward(nn.Module):
 # transformer.FeedForward.
 # Given:
 # - KeyValueCache()
-#     The keys and values that one attention layer has already computed, while text is written.
+#     The keys and values that one attention layer has computed, kept while text is decoded.
 # - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool |
 #       Collection[str]=True, *, key_heads: int | None=None)
-#     Several attentions side by side, each on its own slice of the width (section 3.2.2).
+#     Several attentions in parallel, each on its own slice of the width (section 3.2.2).
 class TransformerBlock(nn.Module):
     """Pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x)).
 
@@ -92,10 +91,10 @@ class TransformerBlock(nn.Module):
             "hand mask and cache to attention"
         )
 
-    def first(self, x: Tensor) -> Tensor:
+    def cls_only(self, x: Tensor) -> Tensor:
         """What forward gives at the first token, without the work for the others: (B, D).
 
-        The others, in x: (B, L, D), are still looked at. No mask.
+        The first token still attends to all tokens of x: (B, L, D). No mask.
         """
         context = self.attention_norm(x)  # (B, L, D)
         x = x[:, :1] + self.attention(context[:, :1], context=context)  # (B, 1, D)
@@ -108,7 +107,7 @@ class TransformerBlock(nn.Module):
 # - check_divisible(what: str, size: int, by: str, divisor: int) -> None
 #     Refuse a size that its parts do not fill.
 def sinusoidal_positions(length: int, width: int) -> Tensor:
-    """Each position as the hands of many clocks: float32 (length, width).
+    """The sinusoidal embedding of each position: float32 (length, width).
 
     PE(pos, 2i) = sin(pos / 10000^(2i / width)) and PE(pos, 2i + 1) = cos(the same): sine and cosine
     interleaved, as in the paper. Raises ValueError on an odd width.

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from scratchmm.language.bpe import Pair, check_token, replace_pair
-from scratchmm.layers.tracing import left_to_the_gpu, numbers_are_known
+from scratchmm.language.text_transformer import check_ends
 
 
 # bpe.train_merges: Learn what to merge. 20 minutes, difficulty 2 of 5. In the lesson: "2. Which two
@@ -107,12 +107,10 @@ def pad_batch(
 # text_transformer.pool_at_end: Read at the end. 10 minutes, difficulty 2 of 5. In the lesson: "7.
 # Train it: which token to pool?". Comes after bpe.pad_batch.
 # Given:
-# - left_to_the_gpu(wrong: Tensor, sentence: str) -> bool
-#     Whether the GPU sees to it that nothing in wrong is True, so that Python asks for no number.
-# - numbers_are_known(x: Tensor) -> bool
-#     Whether Python may look at the numbers of x, to refuse what is wrong with them.
+# - check_ends(ends: Tensor, end_token: int) -> None
+#     Refuse a text without an end token. ends: bool (B, T), True at end tokens.
 def pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor:
-    """The vector at each text's first end token, which alone has read all of it.
+    """The vector at each text's first end token, the only one that attends to the whole text.
 
     hidden: (B, T, D); tokens: int64 (B, T). Returns (B, D). A text without an end token is refused.
 

@@ -101,7 +101,7 @@ class Temperature(nn.Module):
 # - TextTransformer(config: TextConfig)
 #     Token and position embeddings, causal pre-norm blocks, a last norm.
 # - pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor
-#     The vector at each text's first end token, which alone has read all of it.
+#     The vector at each text's first end token, the only one that attends to the whole text.
 class CLIP(nn.Module):
     """Two towers, each with a projection into the shared space, and a temperature.
 

@@ -321,7 +321,7 @@ class LowRankFusion(nn.Module):
 # - mean_of_present(tensors: list[Tensor], present: Tensor) -> Tensor
 #     The mean over the modalities that a sample has: (B, N, D).
 # - padding_mask(real: Tensor) -> Tensor
-#     Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
+#     Mask out padding: real, bool (B, S), True on real tokens, becomes (B, 1, 1, S).
 class BottleneckLayer(nn.Module):
     """Each stream's block sees its own tokens and the bottleneck's; the bottleneck's copies are
     then averaged (equations 8 and 9).

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scratchmm.fusion.bimodal import Streams
 from scratchmm.fusion.cross_modal import CrossAttentionOutput, check_stream
 from scratchmm.layers.attention import MultiHeadAttention, padding_mask
-from scratchmm.layers.blocks import PostNormBlock
+from scratchmm.layers.transformer import PostNormBlock
 
 
 # cross_modal.CrossModalAttention: Words attend to the image. 15 minutes, difficulty 2 of 5. In the
@@ -30,12 +30,12 @@ from scratchmm.layers.blocks import PostNormBlock
 #     What came back, and where it was found.
 # - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool |
 #       Collection[str]=True, *, key_heads: int | None=None)
-#     Several attentions side by side, each on its own slice of the width (section 3.2.2).
+#     Several attentions in parallel, each on its own slice of the width (section 3.2.2).
 # - check_stream(name: str, tokens: Tensor, width: int, real: Tensor | None=None, batch: int |
 #       None=None) -> None
 #     Refuse tokens of another shape, width or batch, and masks that do not fit them.
 # - padding_mask(real: Tensor) -> Tensor
-#     Nobody looks at padding. real: bool (B, S), True on real tokens. Returns bool (B, 1, 1, S).
+#     Mask out padding: real, bool (B, S), True on real tokens, becomes (B, 1, 1, S).
 class CrossModalAttention(nn.Module):
     """Queries come from x; keys and values come from the context, of another length and width.
 
@@ -68,7 +68,8 @@ class CrossModalAttention(nn.Module):
 # bimodal.TwoStreamLayer: Two streams that ask each other. 25 minutes, difficulty 3 of 5. In the
 # lesson: "Two streams". Comes after cross_modal.CrossModalAttention, transformer.TransformerBlock.
 # Given:
-# - PostNormBlock()
+# - PostNormBlock(width: int, heads: int, hidden: int, activation: Activation=F.gelu, epsilon:
+#       float=1e-05)
 #     Post-norm block, as in the first transformer and in BERT: norm(x + attention(x)), and so on.
 # - Streams(words: Tensor, image: Tensor)
 #     Both modalities, each token with what it has learned of the other.
@@ -86,7 +87,7 @@ class TwoStreamLayer(nn.Module):
         self.cross_attention = MultiHeadAttention(width, heads)  # of both directions
         self.cross_norm = nn.LayerNorm(width, eps=epsilon)
         self.words_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
-        self.residual_block_2d = PostNormBlock(width, heads, hidden, epsilon=epsilon)
+        self.image_block = PostNormBlock(width, heads, hidden, epsilon=epsilon)
 
     def forward(
         self,

@@ -18,12 +18,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.fusion.vilt import IMAGE, WORD, ViLTConfig
-from scratchmm.fusion.vilt_positions import count_patches, interpolate_each, interpolate_positions
+from scratchmm.fusion.vilt import (
+    IMAGE,
+    WORD,
+    ViLTConfig,
+    count_patches,
+    interpolate_each,
+    interpolate_positions,
+)
 from scratchmm.language.bert import NOT_ASKED
 from scratchmm.language.words import BERTEmbeddings, check_real
-from scratchmm.layers.embeddings import PatchEmbedding
 from scratchmm.layers.tracing import numbers_are_known
+from scratchmm.vision.vit import PatchEmbedding
 
 
 # vilt.ViLTEmbeddings: One stream of two kinds. 20 minutes, difficulty 2 of 5. In the lesson: "One

@@ -8,7 +8,7 @@ from scratchmm.exercises.format import Exercise
 exercise = Exercise(
     id="attention.KeyValueCache",
     order=50,
-    target="scratchmm.layers.cache:KeyValueCache",
+    target="scratchmm.layers.attention:KeyValueCache",
     title="A cache of keys and values",
     goal="append new keys and values along the length, and return all so far",
     minutes=15,

@@ -9,7 +9,7 @@ from scratchmm.exercises.format import Exercise
 exercise = Exercise(
     id="sinusoids.sinusoidal_positions",
     order=30,
-    target="scratchmm.layers.sinusoids:sinusoidal_positions",
+    target="scratchmm.layers.embeddings:sinusoidal_positions",
     title="The hands of many clocks",
     goal="float32 (length, width): sin and cos of pos / 10000^(2i / width), interleaved; refuse an "
     "odd width by a ValueError",

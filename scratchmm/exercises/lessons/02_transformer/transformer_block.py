@@ -6,7 +6,7 @@ from einops import rearrange
 from torch import nn
 
 from scratchmm.exercises.format import Exercise
-from scratchmm.layers.cache import KeyValueCache
+from scratchmm.layers.attention import KeyValueCache
 
 exercise = Exercise(
     id="transformer.TransformerBlock",

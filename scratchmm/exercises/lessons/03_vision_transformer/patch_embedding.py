@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
-from scratchmm.layers.embeddings import patchify
+from scratchmm.vision.vit import patchify
 
 exercise = Exercise(
     id="embeddings.PatchEmbedding",
     order=20,
-    target="scratchmm.layers.embeddings:PatchEmbedding",
+    target="scratchmm.vision.vit:PatchEmbedding",
     title="Patches become tokens",
     goal="each patch, laid out flat, through one Linear layer",
     minutes=10,

@@ -11,7 +11,7 @@ from scratchmm.exercises.format import Exercise
 exercise = Exercise(
     id="embeddings.patchify",
     order=10,
-    target="scratchmm.layers.embeddings:patchify",
+    target="scratchmm.vision.vit:patchify",
     title="Cut an image into patches",
     goal="(B, C, height, width) to (B, N, C p p); refuse sizes that patches do not fill",
     minutes=15,

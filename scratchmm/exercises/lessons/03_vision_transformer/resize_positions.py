@@ -13,7 +13,7 @@ from scratchmm.exercises.format import Exercise
 exercise = Exercise(
     id="embeddings.resize_positions",
     order=50,
-    target="scratchmm.layers.embeddings:resize_positions",
+    target="scratchmm.vision.vit:resize_positions",
     title="Positions for another image size",
     goal="lay the positions out as a grid, stretch it bicubically, lay it flat again",
     minutes=15,

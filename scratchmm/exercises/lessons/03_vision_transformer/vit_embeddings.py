@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
-from scratchmm.layers.embeddings import resize_positions
-from scratchmm.vision.vit import ViTConfig
+from scratchmm.vision.vit import ViTConfig, resize_positions
 
 exercise = Exercise(
     id="vit.ViTEmbeddings",

@@ -37,7 +37,7 @@ exercise = Exercise(
         "Two questions first, into two new names: words (B, T, D) to image with the image's "
         "mask, image (B, N, D) to words with the words' mask. Then each stream plus what it heard, "
         "normalised. Then words_block with the words' mask (by name: a block's second argument is "
-        "the mask, attention's is the context), residual_block_2d with the image's. Return Streams.",
+        "the mask, attention's is the context), image_block with the image's. Return Streams.",
         "seen = self.cross_attention(words, image, image_mask); said = "
         "self.cross_attention(image, words, words_mask); words = self.words_block("
         "self.cross_norm(words + seen), mask=words_mask), and the image alike; return "
@@ -86,7 +86,7 @@ def oracle(layer, words, image, words_mask=None, image_mask=None):
     results = []
     for mine, other, own_mask, other_mask, block in (
         (words, image, words_mask, image_mask, layer.words_block),
-        (image, words, image_mask, words_mask, layer.residual_block_2d),
+        (image, words, image_mask, words_mask, layer.image_block),
     ):
         heard = by_torch(layer.cross_attention, mine, other, other_mask)[0]
         results.append(alone(block, norm(layer.cross_norm, mine + heard), own_mask))
@@ -118,7 +118,7 @@ def silent(layer_class, case):
         layer.cross_attention.output.bias.zero_()
     expected = Streams(
         alone(layer.words_block, norm(layer.cross_norm, words)),
-        alone(layer.residual_block_2d, norm(layer.cross_norm, image)),
+        alone(layer.image_block, norm(layer.cross_norm, image)),
     )
     judged(case, case.call(layer, words, image), expected)
 
@@ -126,7 +126,7 @@ def silent(layer_class, case):
 @exercise.holds("with the same block for both, exchanging the streams exchanges the results")
 def fair(layer_class, case):
     layer, (words, image) = made(case, layer_class), streams(case)
-    layer.residual_block_2d.load_state_dict(layer.words_block.state_dict())
+    layer.image_block.load_state_dict(layer.words_block.state_dict())
     one, other = case.call(layer, words, image), case.call(layer, image, words)
     judged(case, other, Streams(one[1], one[0]))
 

@@ -23,7 +23,7 @@ def image_asks_new_words(self, words, image, words_mask=None, image_mask=None):
     words = self.cross_norm(words + self.cross_attention(words, image, image_mask))
     image = self.cross_norm(image + self.cross_attention(image, words, words_mask))
     words = self.words_block(words, mask=words_mask)
-    return Streams(words, self.residual_block_2d(image, mask=image_mask))
+    return Streams(words, self.image_block(image, mask=image_mask))
 
 
 @exercise.wrong(
@@ -36,7 +36,7 @@ def words_ask_new_image(self, words, image, words_mask=None, image_mask=None):
     image = self.cross_norm(image + self.cross_attention(image, words, words_mask))
     words = self.cross_norm(words + self.cross_attention(words, image, image_mask))
     words = self.words_block(words, mask=words_mask)
-    return Streams(words, self.residual_block_2d(image, mask=image_mask))
+    return Streams(words, self.image_block(image, mask=image_mask))
 
 
 @exercise.wrong(
@@ -49,7 +49,7 @@ def image_asks_finished_words(self, words, image, words_mask=None, image_mask=No
     words = self.cross_norm(words + self.cross_attention(words, image, image_mask))
     words = self.words_block(words, mask=words_mask)
     image = self.cross_norm(image + self.cross_attention(image, words, words_mask))
-    return Streams(words, self.residual_block_2d(image, mask=image_mask))
+    return Streams(words, self.image_block(image, mask=image_mask))
 
 
 @exercise.wrong(
@@ -60,7 +60,7 @@ def image_asks_finished_words(self, words, image, words_mask=None, image_mask=No
 )
 def blocks_first(self, words, image, words_mask=None, image_mask=None):
     words = self.words_block(words, mask=words_mask)
-    image = self.residual_block_2d(image, mask=image_mask)
+    image = self.image_block(image, mask=image_mask)
     seen = self.cross_attention(words, image, image_mask)
     said = self.cross_attention(image, words, words_mask)
     return Streams(self.cross_norm(words + seen), self.cross_norm(image + said))
@@ -78,7 +78,7 @@ def norm_before(self, words, image, words_mask=None, image_mask=None):
     words = words + self.cross_attention(calm, still, image_mask)
     image = image + self.cross_attention(still, calm, words_mask)
     words = self.words_block(words, mask=words_mask)
-    return Streams(words, self.residual_block_2d(image, mask=image_mask))
+    return Streams(words, self.image_block(image, mask=image_mask))
 
 
 exercise.edit(
@@ -130,21 +130,21 @@ exercise.edit(
 )
 exercise.edit(
     "blocks-exchanged",
-    ("self.words_block(words,", "self.residual_block_2d(words,"),
-    ("self.residual_block_2d(image,", "self.words_block(image,"),
+    ("self.words_block(words,", "self.image_block(words,"),
+    ("self.image_block(image,", "self.words_block(image,"),
     story="the words go through the image's block, and the image through the words'",
-    advice="words_block for the words, residual_block_2d for the image",
+    advice="words_block for the words, image_block for the image",
 )
 exercise.edit(
     "one-block",
-    ("self.residual_block_2d(image,", "self.words_block(image,"),
+    ("self.image_block(image,", "self.words_block(image,"),
     story="both streams go through the words' block",
     advice="only the cross-attention and its norm are shared; each stream has a block of its own",
 )
 exercise.edit(
     "no-blocks",
     ("self.words_block(words, mask=words_mask)", "words"),
-    ("self.residual_block_2d(image, mask=image_mask)", "image"),
+    ("self.image_block(image, mask=image_mask)", "image"),
     story="the streams' own blocks are left out",
     advice="after the questions to the other, each stream goes through its own block",
 )
@@ -180,9 +180,9 @@ exercise.edit(
 )
 exercise.edit(
     "image-reads-padding",
-    ("self.residual_block_2d(image, mask=image_mask)", "self.residual_block_2d(image)"),
+    ("self.image_block(image, mask=image_mask)", "self.image_block(image)"),
     story="in its own block the image sees its padding",
-    advice="residual_block_2d(image, mask=image_mask)",
+    advice="image_block(image, mask=image_mask)",
 )
 exercise.edit(
     "masks-of-the-asking",
@@ -201,7 +201,7 @@ exercise.edit(
 exercise.edit(
     "no-masks-within",
     ("self.words_block(words, mask=words_mask)", "self.words_block(words)"),
-    ("self.residual_block_2d(image, mask=image_mask)", "self.residual_block_2d(image)"),
+    ("self.image_block(image, mask=image_mask)", "self.image_block(image)"),
     story="the masks are used from one stream to the other only, not within",
     advice="words_block(words, mask=words_mask), and the image's alike",
 )
@@ -228,7 +228,7 @@ def in_place(self, words, image, words_mask=None, image_mask=None):
     image.data.add_(said.detach())
     return Streams(
         self.words_block(changed[0], mask=words_mask),
-        self.residual_block_2d(changed[1], mask=image_mask),
+        self.image_block(changed[1], mask=image_mask),
     )
 
 
@@ -239,14 +239,14 @@ def image_asks_new_words_too(self, words, image, words_mask=None, image_mask=Non
         words = self.cross_norm(words)
         said = self.cross_attention(image, context=words, mask=words_mask)
         image = self.cross_norm(said + image)
-    return Streams(self.words_block(words, words_mask), self.residual_block_2d(image, image_mask))
+    return Streams(self.words_block(words, words_mask), self.image_block(image, image_mask))
 
 
 @exercise.disguise("no-masks-across", method="forward")
 def no_masks_across_too(self, words, image, words_mask=None, image_mask=None):
     heard = [self.cross_attention(*pair) for pair in ((words, image), (image, words))]
     words, image = (self.cross_norm(x + y) for x, y in zip((words, image), heard))
-    return Streams(self.words_block(words, words_mask), self.residual_block_2d(image, image_mask))
+    return Streams(self.words_block(words, words_mask), self.image_block(image, image_mask))
 
 
 @exercise.right("in one loop", method="forward")
@@ -278,4 +278,4 @@ class Own(nn.Module):
             self.ask(image, words, words_mask),
         )
         words = self.words_block(words, mask=words_mask)
-        return Streams(image=self.residual_block_2d(image, mask=image_mask), words=words)
+        return Streams(image=self.image_block(image, mask=image_mask), words=words)

@@ -10,7 +10,7 @@ from scratchmm.exercises.format import Exercise
 exercise = Exercise(
     id="sinusoids.cosines_first",
     order=30,
-    target="scratchmm.layers.sinusoids:cosines_first",
+    target="scratchmm.layers.embeddings:cosines_first",
     title="The timestep embedding",
     goal="cosines, then sines, of each timestep times the speeds 10000^(-i / (width / 2))",
     minutes=10,
