@@ -17,15 +17,17 @@ from typing import Any
 
 from scratchmm.exercises import catalogue
 from scratchmm.exercises.checking import check_file
-from scratchmm.exercises.diagnosis import diagnose, look, only_raises
-from scratchmm.exercises.format import BankAnswer, Exercise
+from scratchmm.exercises.diagnosis import diagnose, look, only_raises, shows
+from scratchmm.exercises.format import BankAnswer, Exercise, Property
 from scratchmm.exercises.grading import Grade, apply, grade
+from scratchmm.exercises.mutants import mutants
 from scratchmm.exercises.stubs import definition, stub_file
-from scratchmm.exercises.worker import limited, warm
+from scratchmm.exercises.worker import TooLong, interrupted, limited, warm
 
 SEEDS = 20
 BANK_SECONDS = 120.0
 PATIENCE = 20.0  # more than a check gets: the machine may be busy with other exercises
+MUTANT_SECONDS = 2.0  # its loop may have no end
 FEWEST_WRONGS, FEWEST_RIGHTS = 6, 2
 
 
@@ -170,7 +172,23 @@ def family(exercise: Exercise, id: str) -> set[str]:
 def _idle(exercise: Exercise, findings: Findings) -> None:
     for number, rule in enumerate(exercise.properties, 1):
         if all(apply(exercise, rule, wrong.answer).passed for wrong in exercise.wrongs):
-            findings.fault(f"property {number} ({rule.sentence}) rejects no wrong answer")
+            if not _rejects_a_mutant(exercise, rule):
+                told = "rejects no wrong answer and no mutant"
+                findings.fault(f"property {number} ({rule.sentence}) {told}")
+
+
+def _rejects_a_mutant(exercise: Exercise, rule: Property) -> bool:
+    """Whether one of the ordinary mistakes that nobody writes down fails a property, by a value and not
+    by an exception, in which any property may end."""
+    right = apply(exercise, rule, exercise.reference)
+    for mutant in mutants(exercise):
+        try:
+            with interrupted(MUTANT_SECONDS):
+                if shows(apply(exercise, rule, mutant.answer), right):
+                    return True
+        except TooLong:
+            continue
+    return False
 
 
 def _metadata(exercise: Exercise, findings: Findings) -> None:

@@ -55,6 +55,21 @@ def faults(exercise):
     return " | ".join(verify_one(exercise.id).faults)
 
 
+def test_a_property_that_only_mutants_fail_is_not_idle(fake):
+    exercise: Exercise = fake["fake.scaled"]
+
+    @exercise.holds("by is 2 if nothing else is said")
+    def usual(scaled, case):
+        case.equal(case.call(scaled, case.named(torch.ones(2, 3), "B D")), torch.full((2, 3), 5.0))
+
+    exercise.wrongs = [one for one in exercise.wrongs if one.id in ("by-ignored", "in-place")]
+    text = faults(exercise)
+    assert "property 2 (it is x * by + 3)" not in text
+    assert "property 4 (by is 2" not in text
+    exercise.holds("it is called")(lambda scaled, case: case.call(scaled, case.normal(B=2, D=3)))
+    assert "property 5 (it is called) rejects no wrong answer and no mutant" in faults(exercise)
+
+
 def test_what_verify_finds(fake):
     exercise: Exercise = fake["fake.scaled"]
     exercise.holds("anything goes")(lambda scaled, case: case.call(scaled, case.normal(B=2, D=3)))
@@ -67,7 +82,7 @@ def test_what_verify_finds(fake):
     exercise.needs = ("no.such",)
     text = faults(exercise)
     for part in (
-        "property 4 (anything goes) rejects no wrong answer",
+        "property 4 (anything goes) rejects no wrong answer and no mutant",
         "the wrong answer right is not rejected",
         "the wrong answer copy (fails property 1) is named as copy, no-shift",
         "the wrong answer no-shift (fails property 1) is named as copy, no-shift",
