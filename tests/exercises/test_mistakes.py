@@ -76,11 +76,12 @@ def test_without_a_folder_the_page_is_refused_too(fake, tmp_path, monkeypatch, c
 
 
 def test_every_mistake_of_every_exercise_has_a_page():
-    patches = 0
+    patches = written = 0
     for exercise in catalogue.exercises().values():
         for one in page(exercise):
             assert one["story"] and one["advice"]
             marks = {line[:2] for line in one["lines"]}
             assert marks <= {"- ", "+ "}
             patches += bool(marks)
-    assert patches > 1000
+            written += not marks
+    assert patches > written > 0

@@ -40,23 +40,23 @@ exercise = Exercise(
         "scratchmm.layers.fast_attention.torch_attention",
     ),
     parts=("attention_weights",),
-    hints=(
-        "Take two queries and two keys of width 1: query 0 and 2, key 0 and 1, value 10 and 20. The "
-        "first query scores both keys 0, looks at both alike and takes home 15. The second scores "
-        "them 0 and 2: it takes home mostly 20, and never more than 20, because the weights of one "
-        "query sum to 1.",
-        "Each query asks every key how well they fit (a dot product), turns the answers into shares "
-        "that sum to 1, and takes that mix of the values. Long vectors have large dot products, so "
-        "they are tamed first. A key that may not be seen must get a share of exactly 0, as if it "
-        "were not there. The lesson shows it for one query first.",
-        "Scores have shape (B, H, L, S): the keys need their last two axes exchanged. Divide by the "
-        "root of D, the last axis of query. Where the mask is False, put minus infinity. Softmax "
-        "over S. A row that may see nothing is nan now: make it zeros. (B, H, L, S) times "
-        "(B, H, S, D) gives (B, H, L, D).",
-        "scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5; if there is a mask: "
-        "scores = scores.masked_fill(~mask, -math.inf); weights = scores.softmax(-1), and with a "
-        "mask weights = weights.masked_fill(~mask, 0); return weights @ value",
-    ),
+    hints="""
+        1. Take two queries and two keys of width 1: query 0 and 2, key 0 and 1, value 10 and 20.
+           The first query scores both keys 0, looks at both alike and takes home 15. The second
+           scores them 0 and 2: it takes home mostly 20, and never more than 20, because the weights
+           of one query sum to 1.
+        2. Each query asks every key how well they fit (a dot product), turns the answers into
+           shares that sum to 1, and takes that mix of the values. Long vectors have large dot
+           products, so they are tamed first. A key that may not be seen must get a share of exactly
+           0, as if it were not there. The lesson shows it for one query first.
+        3. Scores have shape (B, H, L, S): the keys need their last two axes exchanged. Divide by
+           the root of D, the last axis of query. Where the mask is False, put minus infinity.
+           Softmax over S. A row that may see nothing is nan now: make it zeros. (B, H, L, S) times
+           (B, H, S, D) gives (B, H, L, D).
+        4. scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5; if there is a mask:
+           scores = scores.masked_fill(~mask, -math.inf); weights = scores.softmax(-1), and with a
+           mask weights = weights.masked_fill(~mask, 0); return weights @ value
+    """,
     adapt=with_backends,
 )
 
@@ -151,3 +151,99 @@ def gradients(attend, case):
     mask = case.booleans(0.6, B=2, H=3, L=5, S=6)
     mask[:, :, 3] = False
     case.gradients(attend, slow, query, key, value, mask)
+
+
+exercise.mistakes("""
+    no-scale: the scores are not divided by sqrt(D)
+    - query = query.to(wide) / math.sqrt(query.shape[-1])
+    + query = query.to(wide)
+    > a dot product of D numbers has a spread of sqrt(D); divide, or softmax saturates
+
+    softmax-over-queries: the softmax runs over the queries instead of over the keys
+    - return scores.softmax(dim=-1)
+    - scores = scores.masked_fill(~mask, -math.inf)
+    + return scores.softmax(dim=-2)
+    + scores = scores.masked_fill(~mask, -math.inf)
+    - return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+    + return scores.softmax(dim=-2).masked_fill(~mask.any(-1, keepdim=True), 0.0)
+    > each query's weights must sum to 1: softmax over the last axis of (B, H, L, S)
+
+    mask-after-softmax: hidden keys are set to 0 after the softmax, so the other weights no longer
+    sum to 1
+    - scores = scores.masked_fill(~mask, -math.inf)
+    > hide them before the softmax: a score of -inf becomes a weight of 0, and the rest sum to 1
+
+    blind-is-nan: a query that may see nothing becomes nan (softmax of a row of -inf is 0/0)
+    - return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+    + return scores.softmax(dim=-1)
+    > fill the hidden weights with 0 once more after the softmax
+
+    result-cleaned: nan is made 0 in the result (nan_to_num), but its gradient is nan all the same
+    - return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+    + return scores.softmax(dim=-1)
+    - return mix_values(attention_weights(query, key, mask, bias), value)
+    + return mix_values(attention_weights(query, key, mask, bias), value).nan_to_num()
+    > 0 times nan is nan on the way back: fill the hidden weights with 0 after the softmax
+
+    finite-infinity: hidden scores get a large negative number, so a query that sees nothing sees
+    everything
+    - scores = scores.masked_fill(~mask, -math.inf)
+    + scores = scores.masked_fill(~mask, -1e9)
+    - return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
+    + return scores.softmax(dim=-1)
+    > use -inf, and give a query that may see nothing zeros
+
+    unsafe-exp: exp is taken of the raw scores, which overflows to inf / inf
+    - return mix_values(attention_weights(query, key, mask, bias), value)
+    + weights = (query @ key.mT / math.sqrt(query.shape[-1])).exp()
+    + weights = weights if mask is None else weights * mask
+    + return weights @ value / weights.sum(-1, keepdim=True).clamp_min(1e-30)
+    > subtract the row's maximum first, or let softmax do it
+
+    scales-in-place: the caller's query is scaled in place
+    - query = query.to(wide) / math.sqrt(query.shape[-1])
+    + with torch.no_grad():
+    +     query /= math.sqrt(query.shape[-1])
+    > query /= x changes the tensor that was passed in; write query = query / x
+
+    weights-detached: no gradient passes through the weights, only through value
+    - return mix_values(attention_weights(query, key, mask, bias), value)
+    + return mix_values(attention_weights(query, key, mask, bias).detach(), value)
+    > do not detach or use no_grad: query and key learn through the weights
+
+    heads-merged: the result has the heads joined to (B, L, H D)
+    - return mix_values(attention_weights(query, key, mask, bias), value)
+    + return mix_values(attention_weights(query, key, mask, bias), value).transpose(1, 2).flatten(2)
+    > leave the heads apart: joining them is the work of MultiHeadAttention
+""")
+
+
+@exercise.disguise("no-scale")
+def no_scale_einsum(query, key, value, mask=None, *, backend=None):
+    scores = torch.einsum("...ld,...sd->...ls", query, key)
+    if mask is not None:
+        scores = torch.where(mask, scores, torch.tensor(-math.inf, dtype=scores.dtype))
+    return torch.einsum("...ls,...sd->...ld", F.softmax(scores, dim=3).nan_to_num(0.0), value)
+
+
+@exercise.right("einsum")
+def with_einsum(query, key, value, mask=None, *, backend=None):
+    scores = torch.einsum("bhld,bhsd->bhls", query / math.sqrt(query.shape[-1]), key)
+    if mask is not None:
+        hidden = ~mask.expand_as(scores)
+        scores = scores.masked_fill(hidden, -math.inf)
+        nothing = hidden.all(-1, keepdim=True)
+        scores = scores.masked_fill(nothing, 0.0)
+        return torch.einsum("bhls,bhsd->bhld", scores.softmax(-1) * ~nothing, value)
+    return torch.einsum("bhls,bhsd->bhld", scores.softmax(-1), value)
+
+
+@exercise.right("by hand")
+def by_hand(query, key, value, mask=None, *, backend=None):
+    scores = (key @ query.transpose(-1, -2)).transpose(-1, -2) * query.shape[-1] ** -0.5
+    seen = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand_as(scores)
+    top = torch.where(seen, scores, -math.inf).amax(-1, keepdim=True)
+    top = torch.where(torch.isfinite(top), top, 0.0)
+    shares = torch.where(seen, torch.where(seen, scores - top, 0.0).exp(), 0.0)
+    total = shares.sum(-1, keepdim=True)
+    return shares @ value / torch.where(total == 0, 1.0, total)

@@ -15,17 +15,17 @@ exercise = Exercise(
     difficulty=2,
     section="The causal mask",
     needs=("attention.attend",),
-    hints=(
-        "For length 2 and no past: the first position sees itself only, the second both: "
-        "[[T, F], [T, T]]. With one earlier position in a cache, one column of True comes before.",
-        "A word is predicted from those before it, so during training none may see what follows. "
-        "While text is written, the cache holds earlier positions: query i then stands at place "
-        "past + i of the keys. The lesson shows the triangle beside the sentence.",
-        "One row for each of the new positions, one column for each key, (length, past + length), "
-        "bool. Row i is True in the columns 0 ... past + i. A lower triangle whose diagonal is "
-        "moved to the right by past does it. Hand device on.",
-        "torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)",
-    ),
+    hints="""
+        1. For length 2 and no past: the first position sees itself only, the second both: [[T, F],
+           [T, T]]. With one earlier position in a cache, one column of True comes before.
+        2. A word is predicted from those before it, so during training none may see what follows.
+           While text is written, the cache holds earlier positions: query i then stands at place
+           past + i of the keys. The lesson shows the triangle beside the sentence.
+        3. One row for each of the new positions, one column for each key, (length, past + length),
+           bool. Row i is True in the columns 0 ... past + i. A lower triangle whose diagonal is
+           moved to the right by past does it. Hand device on.
+        4. torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)
+    """,
 )
 
 
@@ -58,101 +58,59 @@ def in_steps(causal_mask, case):
     case.equal(second, whole[4:], "the last two rows")
 
 
-@exercise.wrong(
-    "ahead",
-    story="the triangle is the upper one: everybody sees the future and nobody the past",
-    advice="rows are queries, columns are keys: key j is seen where j <= past + i",
-)
-def ahead(length, past=0, device=None):
-    return torch.ones(length, past + length, dtype=torch.bool, device=device).triu(past)
+exercise.mistakes("""
+    ahead: the triangle is the upper one: everybody sees the future and nobody the past
+    - return everywhere.tril(diagonal=past)
+    + return everywhere.triu(diagonal=past)
+    > rows are queries, columns are keys: key j is seen where j <= past + i
 
+    inverted: True and False are exchanged: True is where one may not look
+    - return everywhere.tril(diagonal=past)
+    + return ~everywhere.tril(diagonal=past)
+    > in this library True means may be seen
 
-@exercise.wrong(
-    "inverted",
-    story="True and False are exchanged: True is where one may not look",
-    advice="in this library True means may be seen",
-)
-def inverted(length, past=0, device=None):
-    return ~torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)
+    not-itself: a position does not see itself, so the first one sees nothing at all
+    - return everywhere.tril(diagonal=past)
+    + return everywhere.tril(diagonal=past - 1)
+    > the diagonal belongs to what may be seen
 
+    one-ahead: every position sees one position of the future
+    - return everywhere.tril(diagonal=past)
+    + return everywhere.tril(diagonal=past + 1)
+    > the diagonal is moved by past, and not by one more
 
-@exercise.wrong(
-    "not-itself",
-    story="a position does not see itself, so the first one sees nothing at all",
-    advice="the diagonal belongs to what may be seen",
-)
-def not_itself(length, past=0, device=None):
-    return torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past - 1)
+    diagonal-not-moved: the triangle starts at the left edge, as if the past were not there
+    - return everywhere.tril(diagonal=past)
+    + return everywhere.tril()
+    > query i stands at place past + i of the keys
 
+    past-forgotten: the keys of the past have no columns
+    - everywhere = torch.ones(length, past + length, dtype=torch.bool, device=device)
+    - return everywhere.tril(diagonal=past)
+    + return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    > there are past + length keys
 
-@exercise.wrong(
-    "one-ahead",
-    story="every position sees one position of the future",
-    advice="the diagonal is moved by past, and not by one more",
-)
-def one_ahead(length, past=0, device=None):
-    return torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past + 1)
+    past-hidden: the columns of the past are False
+    - return everywhere.tril(diagonal=past)
+    + return everywhere.tril(diagonal=past) & (torch.arange(past + length) >= past)
+    > what lies in the cache came before, so everyone sees it
 
+    past-on-the-right: the columns of the past come after those of the new positions
+    - return everywhere.tril(diagonal=past)
+    + return everywhere.tril(diagonal=past).roll(-past, dims=1)
+    > the cache puts old keys first
 
-@exercise.wrong(
-    "diagonal-not-moved",
-    story="the triangle starts at the left edge, as if the past were not there",
-    advice="query i stands at place past + i of the keys",
-)
-def diagonal_not_moved(length, past=0, device=None):
-    return torch.ones(length, past + length, dtype=torch.bool, device=device).tril()
+    transposed: rows and columns are exchanged: the shape is (past + length, length)
+    - return everywhere.tril(diagonal=past)
+    + return everywhere.tril(diagonal=past).mT
+    > rows are queries, columns are keys
 
-
-@exercise.wrong(
-    "past-forgotten",
-    story="the keys of the past have no columns",
-    advice="there are past + length keys",
-)
-def past_forgotten(length, past=0, device=None):
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
-
-
-@exercise.wrong(
-    "past-hidden",
-    story="the columns of the past are False",
-    advice="what lies in the cache came before, so everyone sees it",
-)
-def past_hidden(length, past=0, device=None):
-    mask = torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)
-    return mask & (torch.arange(past + length, device=device) >= past)
-
-
-@exercise.wrong(
-    "past-on-the-right",
-    story="the columns of the past come after those of the new positions",
-    advice="the cache puts old keys first",
-)
-def past_on_the_right(length, past=0, device=None):
-    return (
-        torch.ones(length, past + length, dtype=torch.bool, device=device)
-        .tril(past)
-        .roll(-past, dims=1)
-    )
-
-
-@exercise.wrong(
-    "transposed",
-    story="rows and columns are exchanged: the shape is (past + length, length)",
-    advice="rows are queries, columns are keys",
-)
-def transposed(length, past=0, device=None):
-    return torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past).mT
-
-
-@exercise.wrong(
-    "added-mask",
-    story="the mask is one of floats, 0 and -inf, to be added to the scores",
-    advice="this library's masks are bool, True = may be seen",
-    convention=True,
-)
-def added_mask(length, past=0, device=None):
-    seen = torch.ones(length, past + length, dtype=torch.bool, device=device).tril(past)
-    return torch.zeros(seen.shape, device=device).masked_fill(~seen, -torch.inf)
+    added-mask [convention]: the mask is one of floats, 0 and -inf, to be added to the scores
+    - return everywhere.tril(diagonal=past)
+    + seen = everywhere.tril(diagonal=past)
+    + return torch.zeros(seen.shape, device=device).masked_fill(~seen, -torch.inf)
+    > this library's masks are bool, True = may be seen
+""")
 
 
 @exercise.disguise("one-ahead")

@@ -19,19 +19,19 @@ exercise = Exercise(
         "__len__": "the number of positions that lie in the cache, 0 at first",
         "extend": "append key and value (B, H, L, D) along the length, return all so far",
     },
-    hints=(
-        "Put in 2 positions, then 1: the second call returns 3 positions, the old ones first, and "
-        "len(cache) is 3. If it returns 1, nothing was kept; if it returns [new, old, old], the "
-        "order of the words is lost.",
-        "Old keys and values do not depend on new words, so they need not be computed again: keep "
-        "them and put the new ones behind. The lesson counts what that saves.",
-        "Two attributes, None until the first call. extend: (B, H, P, D) kept and (B, H, L, D) new "
-        "are joined along the length, axis -2, for keys and for values; the results are kept and "
-        "returned as a pair. The length is the size of that axis.",
-        "def extend: if self.key is not None: key = torch.cat([self.key, key], dim=-2), the same for "
-        "value; self.key, self.value = key, value; return key, value. "
-        "def __len__: return 0 if self.key is None else self.key.shape[-2]",
-    ),
+    hints="""
+        1. Put in 2 positions, then 1: the second call returns 3 positions, the old ones first, and
+           len(cache) is 3. If it returns 1, nothing was kept; if it returns [new, old, old], the
+           order of the words is lost.
+        2. Old keys and values do not depend on new words, so they need not be computed again: keep
+           them and put the new ones behind. The lesson counts what that saves.
+        3. Two attributes, None until the first call. extend: (B, H, P, D) kept and (B, H, L, D) new
+           are joined along the length, axis -2, for keys and for values; the results are kept and
+           returned as a pair. The length is the size of that axis.
+        4. def extend: if self.key is not None: key = torch.cat([self.key, key], dim=-2), the same
+           for value; self.key, self.value = key, value; return key, value. def __len__: return 0 if
+           self.key is None else self.key.shape[-2]
+    """,
 )
 
 
@@ -126,3 +126,125 @@ def learns(cache_class, case):
 
     (key, value), (more_key, more_value) = chunks(case, 3, 2)
     case.gradients(both, oracle, key, value, more_key, more_value)
+
+
+exercise.mistakes("""
+    only-the-new: only the new keys and values are returned
+    - key = torch.cat([self.key, key], dim=-2)
+    - value = torch.cat([self.value, value], dim=-2)
+    + self.key, self.value = torch.cat([self.key, key], -2), torch.cat([self.value, value], -2)
+    + return key, value
+    > return the joined tensors: queries look at everything so far
+
+    a-window: only the last positions are kept, and the oldest forgotten
+    - self.key, self.value = key, value
+    + key, value = key[:, :, -64:], value[:, :, -64:]
+    + self.key, self.value = key, value
+    > keep all: what is written may look back to its first word
+
+    only-the-last: only the last chunk is kept, so the third call forgets the first
+    - key = torch.cat([self.key, key], dim=-2)
+    - value = torch.cat([self.value, value], dim=-2)
+    + joined = torch.cat([self.key, key], dim=-2), torch.cat([self.value, value], dim=-2)
+    + self.key, self.value = key, value
+    + return joined
+    > store the joined tensors, not the new ones
+
+    not-kept: the first chunk is kept for ever: what is joined later is not stored
+    - self.key, self.value = key, value
+    + if self.key is None:
+    +     self.key, self.value = key, value
+    > store the joined tensors before you return them
+
+    new-first: new positions are put before the old ones
+    - key = torch.cat([self.key, key], dim=-2)
+    - value = torch.cat([self.value, value], dim=-2)
+    + key = torch.cat([key, self.key], dim=-2)
+    + value = torch.cat([value, self.value], dim=-2)
+    > old ones first: torch.cat([old, new])
+
+    value-before-key: the pair that is returned is (values, keys)
+    - return key, value
+    + return value, key
+    > return (keys, values), in the order in which they came
+
+    values-are-keys: the keys are stored twice, and later values are joined to keys
+    - self.key, self.value = key, value
+    + self.key, self.value = key, key
+    > self.key and self.value each keep their own
+
+    counts-calls: len counts the calls, not the positions
+    - self.context = ContextCache()
+    + self.calls = 0
+    - return 0 if self.key is None else self.key.shape[-2]
+    + return self.calls
+    - self.key, self.value = key, value
+    + self.key, self.value, self.calls = key, value, self.calls + 1
+    > a call may bring several positions at once
+
+    detached: what is kept is cut off, so no gradient reaches earlier positions
+    - self.key, self.value = key, value
+    + self.key, self.value = key.detach(), value.detach()
+    > keep the tensors as they are; who wants no gradients uses no_grad outside
+
+    overwrites: the caller's tensors are changed in place
+    - key = torch.cat([self.key, key], dim=-2)
+    - value = torch.cat([self.value, value], dim=-2)
+    + joined = torch.cat([self.key, key], dim=-2), torch.cat([self.value, value], dim=-2)
+    + key.detach().zero_()
+    + key, value = joined
+    > no method that ends in an underscore, and no assignment to slices of the arguments
+
+    shared [fresh]: all caches share what they hold, because it belongs to the class
+    - def __init__(self) -> None:
+    + key = value = None
+    + def __init__(self) -> None:
+    - self.key: Tensor | None = None
+    - self.value: Tensor | None = None
+    +
+    - self.key, self.value = key, value
+    + type(self).key, type(self).value = key, value
+    > set the attributes in __init__ on self
+""")
+
+
+@exercise.disguise("new-first")
+class NewFirst:
+    def __init__(self):
+        self.keys, self.values = [], []
+
+    def __len__(self):
+        return sum(key.shape[2] for key in self.keys)
+
+    def extend(self, key, value):
+        self.keys.insert(0, key)
+        self.values.insert(0, value)
+        return torch.cat(self.keys, 2), torch.cat(self.values, 2)
+
+
+@exercise.right("lists")
+class Lists:
+    def __init__(self):
+        self.keys, self.values = [], []
+
+    def __len__(self):
+        return sum(key.shape[2] for key in self.keys)
+
+    def extend(self, key, value):
+        self.keys.append(key)
+        self.values.append(value)
+        return torch.cat(self.keys, 2), torch.cat(self.values, 2)
+
+
+@exercise.right("one tensor for both")
+class Stacked:
+    def __init__(self):
+        self.both = None
+
+    def __len__(self):
+        return 0 if self.both is None else self.both.shape[3]
+
+    def extend(self, key, value):
+        new = torch.stack([key, value])
+        self.both = new if self.both is None else torch.cat([self.both, new], 3)
+        return self.both[0], self.both[1]

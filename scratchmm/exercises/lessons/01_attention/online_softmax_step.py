@@ -18,22 +18,22 @@ exercise = Exercise(
     section="Attention in tiles",
     needs=("attention.attend",),
     forbidden=("torch.softmax", "torch.nn.functional.softmax", "torch.Tensor.softmax"),
-    hints=(
-        "One query, scores 0 then 2, one at a time, values 10 and 20. After the first: maximum 0, "
-        "total 1, output 10. After the second the maximum is 2, so the old total and output count "
-        "e^-2 of what they did: total 1.135, output 21.35, and 21.35 / 1.135 = 18.8.",
-        "Softmax subtracts the maximum so that exp cannot overflow. In tiles the maximum is only "
-        "known so far; when a larger one comes, all that was summed under the old one is scaled "
-        "down by the same factor. The lesson walks through three tiles.",
-        "maximum (B, H, M, 1): the larger of the old one and the tile's, over N. Weights "
-        "(B, H, M, N): exp of score minus new maximum. Old total and output are scaled by exp of "
-        "old minus new maximum; add the sum over N of the weights, and weights times value "
-        "(B, H, N, D). Where all is -inf so far, subtract 0 instead: -inf minus -inf is nan.",
-        "maximum = torch.maximum(state.maximum, scores.amax(-1, keepdim=True)); "
-        "origin = where(maximum == -inf, 0, maximum); weights = exp(scores - origin); "
-        "rescale = exp(state.maximum - origin); total = state.total * rescale + weights.sum(-1, "
-        "keepdim=True); output = state.output * rescale + weights @ value",
-    ),
+    hints="""
+        1. One query, scores 0 then 2, one at a time, values 10 and 20. After the first: maximum 0,
+           total 1, output 10. After the second the maximum is 2, so the old total and output count
+           e^-2 of what they did: total 1.135, output 21.35, and 21.35 / 1.135 = 18.8.
+        2. Softmax subtracts the maximum so that exp cannot overflow. In tiles the maximum is only
+           known so far; when a larger one comes, all that was summed under the old one is scaled
+           down by the same factor. The lesson walks through three tiles.
+        3. maximum (B, H, M, 1): the larger of the old one and the tile's, over N. Weights (B, H, M,
+           N): exp of score minus new maximum. Old total and output are scaled by exp of old minus
+           new maximum; add the sum over N of the weights, and weights times value (B, H, N, D).
+           Where all is -inf so far, subtract 0 instead: -inf minus -inf is nan.
+        4. maximum = torch.maximum(state.maximum, scores.amax(-1, keepdim=True)); origin =
+           where(maximum == -inf, 0, maximum); weights = exp(scores - origin); rescale =
+           exp(state.maximum - origin); total = state.total * rescale + weights.sum(-1,
+           keepdim=True); output = state.output * rescale + weights @ value
+    """,
 )
 
 
@@ -138,3 +138,109 @@ def unchanged(step, case):
     case.unchanged()
     changed = [a for a, b in zip(state, copies, strict=True) if not torch.equal(a, b)]
     case.true(not changed, "the old state as it was", "another one")
+
+
+exercise.mistakes("""
+    nothing-rescaled: neither total nor output is rescaled when the maximum grows
+    - total = state.total * rescale + weights.sum(dim=-1, keepdim=True)
+    - output = state.output * rescale + weights @ value
+    + total = state.total + weights.sum(dim=-1, keepdim=True)
+    + output = state.output + weights @ value
+    > multiply both by exp(old maximum - new maximum)
+
+    output-not-rescaled: the old output is not rescaled when the maximum grows
+    - output = state.output * rescale + weights @ value
+    + output = state.output + weights @ value
+    > output, like total, was summed under the old maximum
+
+    total-not-rescaled: the old total is not rescaled when the maximum grows
+    - total = state.total * rescale + weights.sum(dim=-1, keepdim=True)
+    + total = state.total + weights.sum(dim=-1, keepdim=True)
+    > total, like output, was summed under the old maximum
+
+    rescaled-upwards: the old sums are scaled by exp(new - old maximum), which makes them larger
+    - rescale = (state.maximum - origin).exp()
+    + seen = state.maximum > -math.inf
+    + rescale = torch.where(seen, (origin - state.maximum).exp(), 0.0)
+    > under a larger maximum old terms count less: exp(old - new)
+
+    maximum-of-tile: the new maximum is the tile's own, even where the old one is larger
+    - maximum = torch.maximum(state.maximum, scores.amax(dim=-1, keepdim=True))
+    + maximum = scores.amax(dim=-1, keepdim=True)
+    > take the larger of the two
+
+    old-maximum: the scores are measured from the old maximum
+    - origin = maximum.masked_fill(maximum == -math.inf, 0.0)
+    + origin = torch.where(state.maximum == -math.inf, maximum, state.maximum)
+    + origin = origin.masked_fill(origin == -math.inf, 0.0)
+    > subtract the new maximum: it may be the tile's
+
+    no-maximum: exp is taken of the raw scores, which overflows
+    - origin = maximum.masked_fill(maximum == -math.inf, 0.0)
+    - weights = (scores - origin).exp()
+    - rescale = (state.maximum - origin).exp()
+    + weights, rescale = scores.exp(), 1.0
+    > subtract the running maximum before exp
+
+    nan-for-nothing: a query that has seen nothing becomes nan (-inf minus -inf)
+    - origin = maximum.masked_fill(maximum == -math.inf, 0.0)
+    + origin = maximum
+    > where the maximum is still -inf, subtract 0
+
+    divided-early: the output is divided by the total at every step, so tiles no longer add up
+    - return OnlineSoftmax(maximum, total, output)
+    + return OnlineSoftmax(maximum, total, output / total.clamp_min(1e-30))
+    > the state holds the sum; who wants the attention divides once, at the end
+
+    total-is-mean: total takes the mean of the tile's weights instead of their sum
+    - total = state.total * rescale + weights.sum(dim=-1, keepdim=True)
+    + total = state.total * rescale + weights.mean(dim=-1, keepdim=True)
+    > a sum over N, so that tiles of any width count alike
+
+    keepdim-forgotten: the tile's maximum loses its last axis, and no longer fits the state's
+    - maximum = torch.maximum(state.maximum, scores.amax(dim=-1, keepdim=True))
+    + maximum = torch.maximum(state.maximum, scores.amax(dim=-1))
+    > keepdim=True, so that (B, H, M, 1) broadcasts against scores
+
+    state-in-place: the old state is changed in place
+    - return OnlineSoftmax(maximum, total, output)
+    + for old, new in zip(state, (maximum, total, output), strict=True):
+    +     old.copy_(new)
+    + return state
+    > make new tensors; += and methods that end in an underscore change the old ones
+""")
+
+
+@exercise.disguise("output-not-rescaled")
+def output_not_rescaled_by_where(state, scores, value):
+    top = torch.where(state.maximum > scores.amax(-1, True), state.maximum, scores.amax(-1, True))
+    zero = torch.where(torch.isinf(top), torch.zeros_like(top), top)
+    weights = torch.exp(scores - zero)
+    total = torch.exp(state.maximum - zero) * state.total + weights.sum(3, keepdim=True)
+    return OnlineSoftmax(top, total, state.output + torch.einsum("bhmn,bhnd->bhmd", weights, value))
+
+
+@exercise.right("log of the sum")
+def log_of_the_sum(state, scores, value):
+    maximum = torch.cat([state.maximum, scores], -1).max(-1, keepdim=True).values
+    origin = maximum.nan_to_num(neginf=0.0)
+    kept = torch.exp(state.maximum - origin)
+    weights = torch.exp2((scores - origin) * math.log2(math.e))
+    joined = torch.einsum("bhmn,bhnd->bhmd", weights, value)
+    return OnlineSoftmax(
+        maximum, state.total * kept + weights.sum(-1, True), state.output * kept + joined
+    )
+
+
+@exercise.right("column by column")
+def column_by_column(state, scores, value):
+    maximum, total, output = state
+    for j in range(scores.shape[-1]):
+        score = scores[..., j : j + 1]
+        top = torch.maximum(maximum, score)
+        origin = torch.where(top == -math.inf, 0.0, top)
+        kept, weight = (maximum - origin).exp(), (score - origin).exp()
+        total = total * kept + weight
+        output = output * kept + weight * value[..., j : j + 1, :]
+        maximum = top
+    return OnlineSoftmax(maximum, total, output)

@@ -14,15 +14,15 @@ exercise = Exercise(
     difficulty=1,
     section="The padding mask",
     needs=("attention.attend",),
-    hints=(
-        "Two sentences of 2 and 1 tokens, padded to 2: real = [[T, T], [T, F]]. Every head and every "
-        "query of the second sentence may look at its first token only.",
-        "attend wants a mask that broadcasts to (B, H, L, S). All heads and all queries share it, so "
-        "those two axes have size 1. The lesson pads two sentences under the heading Padding.",
-        "(B, S) -> (B, 1, 1, S): two new axes between the two that are there. Turn 0 and 1 into bool "
-        "on the way, for those who bring integers.",
-        "return real.bool()[:, None, None, :]",
-    ),
+    hints="""
+        1. Two sentences of 2 and 1 tokens, padded to 2: real = [[T, T], [T, F]]. Every head and
+           every query of the second sentence may look at its first token only.
+        2. attend wants a mask that broadcasts to (B, H, L, S). All heads and all queries share it,
+           so those two axes have size 1. The lesson pads two sentences under the heading Padding.
+        3. (B, S) -> (B, 1, 1, S): two new axes between the two that are there. Turn 0 and 1 into
+           bool on the way, for those who bring integers.
+        4. return real.bool()[:, None, None, :]
+    """,
 )
 
 
@@ -65,111 +65,72 @@ def unchanged(padding_mask, case):
     case.unchanged()
 
 
-exercise.edit(
-    "floats-accepted",
-    ("if real.is_floating_point():", "if False:"),
-    story="it does not refuse a mask of floats, in which 0 may mean that a key may be seen",
-    advice="raise a ValueError where real.is_floating_point()",
-)
+exercise.mistakes("""
+    floats-accepted: it does not refuse a mask of floats, in which 0 may mean that a key may be seen
+    - if real.is_floating_point():
+    + if False:
+    > raise a ValueError where real.is_floating_point()
+
+    inverted: True and False are exchanged: padding is what may be seen
+    - return real.bool()[:, None, None, :]
+    + return ~real.bool()[:, None, None, :]
+    > True means may be seen, so real tokens are True
+
+    queries-hidden: the shape is (B, 1, S, 1): padded queries are hidden, not padded keys
+    - return real.bool()[:, None, None, :]
+    + return real.bool()[:, None, :, None]
+    > the last axis of a mask is the keys'
+
+    no-axes: the axes for heads and queries are missing, so the batch would broadcast against
+    queries
+    - return real.bool()[:, None, None, :]
+    + return real.bool()
+    > insert two axes of size 1 between the batch and the keys
+
+    one-axis: only one axis is inserted: (B, 1, S)
+    - return real.bool()[:, None, None, :]
+    + return real.bool()[:, None, :]
+    > heads and queries each need one: (B, 1, 1, S)
+
+    not-bool: the mask is not bool
+    - return real.bool()[:, None, None, :]
+    + return real.float()[:, None, None, :]
+    > masks are bool in this library; a mask of floats would be added elsewhere
+
+    both-sides: padded queries are hidden too: (B, 1, S, S)
+    - return real.bool()[:, None, None, :]
+    + real = real.bool()
+    + return (real[:, :, None] & real[:, None, :])[:, None]
+    > leave the queries alone; what a padded query says is never read
+
+    integers-kept: integers stay integers, and ~ of them is not their opposite
+    - return real.bool()[:, None, None, :]
+    + return real[:, None, None, :]
+    > real.bool(): who brings 0 and 1 gets False and True
+
+    first-pad-only: everything after the first padding is hidden, real tokens too
+    - return real.bool()[:, None, None, :]
+    + return real.long().cumprod(-1).bool()[:, None, None, :]
+    > take each position as it is: padding may stand on the left or between
+
+    whole-sentence: one token decides for its whole sentence
+    - return real.bool()[:, None, None, :]
+    + return real.bool().any(-1, keepdim=True).expand_as(real)[:, None, None, :]
+    > no reduction over the tokens: each keeps its own True or False
+
+    in-place: the caller's tensor is changed
+    - return real.bool()[:, None, None, :]
+    + mask = real.bool()[:, None, None, :].clone()
+    + real.fill_(1)
+    + return mask
+    > unsqueeze_ and friends, ending in an underscore, work on the tensor that was passed in
+""")
 
 
 @exercise.refusing
 def refuse(real):
     if real.is_floating_point():
         raise ValueError(f"a mask of {real.dtype}")
-
-
-@exercise.wrong(
-    "inverted",
-    story="True and False are exchanged: padding is what may be seen",
-    advice="True means may be seen, so real tokens are True",
-)
-def inverted(real):
-    return ~real.bool()[:, None, None, :]
-
-
-@exercise.wrong(
-    "queries-hidden",
-    story="the shape is (B, 1, S, 1): padded queries are hidden, not padded keys",
-    advice="the last axis of a mask is the keys'",
-)
-def queries_hidden(real):
-    return real.bool()[:, None, :, None]
-
-
-@exercise.wrong(
-    "no-axes",
-    story="the axes for heads and queries are missing, so the batch would broadcast against queries",
-    advice="insert two axes of size 1 between the batch and the keys",
-)
-def no_axes(real):
-    return real.bool()
-
-
-@exercise.wrong(
-    "one-axis",
-    story="only one axis is inserted: (B, 1, S)",
-    advice="heads and queries each need one: (B, 1, 1, S)",
-)
-def one_axis(real):
-    return real.bool()[:, None, :]
-
-
-@exercise.wrong(
-    "not-bool",
-    story="the mask is not bool",
-    advice="masks are bool in this library; a mask of floats would be added elsewhere",
-)
-def not_bool(real):
-    return real.float()[:, None, None, :]
-
-
-@exercise.wrong(
-    "both-sides",
-    story="padded queries are hidden too: (B, 1, S, S)",
-    advice="leave the queries alone; what a padded query says is never read",
-)
-def both_sides(real):
-    real = real.bool()
-    return (real[:, :, None] & real[:, None, :])[:, None]
-
-
-@exercise.wrong(
-    "integers-kept",
-    story="integers stay integers, and ~ of them is not their opposite",
-    advice="real.bool(): who brings 0 and 1 gets False and True",
-)
-def integers_kept(real):
-    return real[:, None, None, :]
-
-
-@exercise.wrong(
-    "first-pad-only",
-    story="everything after the first padding is hidden, real tokens too",
-    advice="take each position as it is: padding may stand on the left or between",
-)
-def first_pad_only(real):
-    return real.long().cumprod(-1).bool()[:, None, None, :]
-
-
-@exercise.wrong(
-    "whole-sentence",
-    story="one token decides for its whole sentence",
-    advice="no reduction over the tokens: each keeps its own True or False",
-)
-def whole_sentence(real):
-    return real.bool().any(-1, keepdim=True).expand_as(real)[:, None, None, :]
-
-
-@exercise.wrong(
-    "in-place",
-    story="the caller's tensor is changed",
-    advice="unsqueeze_ and friends, ending in an underscore, work on the tensor that was passed in",
-)
-def in_place(real):
-    mask = real.bool()[:, None, None, :].clone()
-    real.fill_(1)
-    return mask
 
 
 @exercise.disguise("queries-hidden")
