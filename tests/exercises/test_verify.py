@@ -269,7 +269,8 @@ def test_the_example_of_the_readme_works():
             assert grade(exercise, one.answer).status == status
             if status == "wrong":
                 graded = grade(exercise, one.answer)
-                assert [w.id for w in diagnose(exercise, graded, one.answer)] == ["inverted"]
+                named = [match.id for match in diagnose(exercise, graded, one.answer)]
+                assert named == [one.mistake or one.id]
 
 
 def test_every_answer_of_every_bank_fits_the_librarys_lines_of_today() -> None:
@@ -281,4 +282,4 @@ def test_every_answer_of_every_bank_fits_the_librarys_lines_of_today() -> None:
                 assert entry.answer is not None
             except Exception as error:  # noqa: BLE001 - whatever a patch that does not fit raises
                 misfits.append(f"{exercise.id} {entry.id}: {error}")
-    assert misfits == [] and count > 2000
+    assert misfits == [] and count > 10 * len(catalogue.exercises())
