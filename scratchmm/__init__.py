@@ -43,7 +43,7 @@ _HOMES = homes_of(
         "video.cnn3d": "CNN3DConfig CNN3D",
         "video.cnn_lstm": "CNNLSTMConfig CNNLSTM",
         "data.sets.any_images": "image_files images_of",
-        "commands.train": "load_trained",
+        "recipes.artifact": "load_trained",
     }
 )
 __all__ = [*_HOMES]

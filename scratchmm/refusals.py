@@ -15,6 +15,7 @@ LONGEST_WORD, LONGEST_SENTENCE = 200, 800  # letters; what is longer is shortene
 # Here the library reads what its user gives: a ValueError that comes through is a refusal of that.
 READERS = (
     "commands/", "data/", "checkpoints/", "vision/images.py", "files.py", "lesson.py",
+    "recipes/datasets.py",
     "training/checkpoint.py", "training/curve.py", "apps/image_studio/inputs.py",
     "apps/image_studio/models.py", "apps/image_studio/output.py", "apps/image_studio/prompt_table.py",
 )  # fmt: skip
@@ -69,7 +70,8 @@ def refused(error: BaseException) -> bool:
     read = any(file.startswith(READERS) for file in library)
     while files and files[-1] == home + "sentences.py":  # which refuses for whoever calls it
         files.pop()
-    trained = bool(files) and files[-1].startswith(home + "training/")  # fit itself refuses
+    owners = (home + "training/", home + "recipes/")  # fit itself refuses, or a recipe
+    trained = bool(files) and files[-1].startswith(owners)
     return isinstance(error, ValueError) and (read or trained)
 
 

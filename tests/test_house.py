@@ -87,6 +87,14 @@ def test_apps_stand_above_data_training_and_recipes_and_below_commands(path: Pat
         assert not looks_up, f"{relative(path)} looks up to {name}"
 
 
+LESSONS = sorted((ROOT / "tutorials").glob("[0-9][0-9]_*.py"))
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=relative)
+def test_lessons_import_recipes_and_no_command(path: Path) -> None:
+    assert not [name for name in imports(path) if name.startswith("scratchmm.commands")]
+
+
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) == "layers"], ids=relative)
 def test_layers_import_only_torch_and_einops(path: Path) -> None:
     allowed = {"torch", "einops", "scratchmm"} | sys.stdlib_module_names

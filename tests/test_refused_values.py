@@ -40,6 +40,7 @@ from scratchmm.layers.attention import MultiHeadAttention
 from scratchmm.layers.lstm import LSTM
 from scratchmm.metrics.bias import modality_bias
 from scratchmm.metrics.recall import recall_at_k
+from scratchmm.recipes.grid_classifier import sample_scenes
 from scratchmm.training.adaptive_loss import LossRatio, ratio_weights
 from scratchmm.training.augment import random_shift
 from scratchmm.training.balanced import BalancedSampler, balanced_batches, balanced_order
@@ -49,7 +50,6 @@ from scratchmm.training.length_buckets import length_buckets
 from scratchmm.training.optimizer import decay_groups
 from scratchmm.training.param_groups import param_groups
 from scratchmm.training.sampling import seeded, shuffled_batches
-from scratchmm.training.small_vqa import sample_scenes
 from scratchmm.video.clips import sample_frames
 
 NO_COUNT = (0, -1, True, 1.0, 2.5, math.nan, math.inf, -math.inf, "3", None, 10**13, 10**400)
@@ -161,7 +161,7 @@ NUMBERS = {
     "high": (lambda x: mel_points(3, 0, x), "high", (-1,), (99, 50.0)),
     "cutoff": (lambda x: windowed_sinc(ONES, x), "cutoff", (0, -1, 2), (0.1, 1)),
     "decay": (lambda x: decay_groups(LINEAR, x), "weight_decay", (-1,), (0, 0.1)),
-    "part": (lambda x: param_groups(LINEAR, {"0": x}), "rate of part '0'", (0, -1), (0.1, 2)),
+    "part": (lambda x: param_groups(LINEAR, {"0": x}), "learning rate factor of '0'", (0, -1), (0.1, 2)),
     "weight": (
         lambda x: Stage("s", 1, int, {"a": 1, "b": x}), "weight of 'b' in stage 's'", (), (0, -1)
     ),

@@ -9,7 +9,7 @@ Data: the generated world; `--data fashion_mnist` (about 3 minutes), `--data emo
 `--data PAIRS.tsv` (columns file and text) train the same code on real images (`--root DIR`, or
 SCRATCHMM_DATA, says where the sets are).
 Read beside it: scratchmm/contrastive/loss.py, scratchmm/contrastive/clip.py, then
-scratchmm/training/small_clip.py.
+scratchmm/recipes/clip.py.
 Exercises: loss.contrastive_loss, test.contrastive_loss, clip.Temperature, clip.CLIP
 (`python -m scratchmm learn check loss.contrastive_loss`).
 Papers: Learning Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020),
@@ -31,6 +31,7 @@ figure 3; Representation Learning with Contrastive Predictive Coding (arXiv 1807
 
 # %%
 import math
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import torch
@@ -38,8 +39,6 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.train import RECIPES
-from scratchmm.commands.training_sets import check_name, read_set
 from scratchmm.contrastive.clip import Temperature
 from scratchmm.contrastive.loss import contrastive_loss
 from scratchmm.contrastive.retrieval import top_k
@@ -48,7 +47,8 @@ from scratchmm.data.world.scenes import split_combinations
 from scratchmm.language.text_transformer import pool_at_end
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.recall import recall_at_k
-from scratchmm.training import augment, small_clip
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes.datasets import check_name
 from scratchmm.training.fit import fit
 
 # %%
@@ -57,7 +57,7 @@ parser.add_argument("--data", default="world", help="world, fashion_mnist, emoji
 parser.add_argument("--root", help="folder with the real sets (or SCRATCHMM_DATA)")
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 check_name(options.data)
-name = options.data if ("clip", options.data) in RECIPES else "pairs"
+name = options.data if options.data in clip_recipe.SETTINGS_OF else "pairs"
 out = options.folder("05_clip" + f"_{name}" * (name != "world"))
 
 # %% [markdown]
@@ -67,10 +67,11 @@ out = options.folder("05_clip" + f"_{name}" * (name != "world"))
 # and no caption of the training set has a purple star in it.
 
 # %%
-recipe = RECIPES["clip", name]
-data = read_set(options.data, options.root, recipe.image_size, options.seed)
+recipe = replace(clip_recipe.SETTINGS_OF[name], data=options.data)
 if options.quick:
-    data.images, data.texts = data.images[:2048], data.texts[:2048]
+    recipe = replace(recipe, images=2048)
+data = clip_recipe.data(recipe, root=options.root, seed=options.seed)
+data = data.first(2048) if options.quick else data
 images = data.images.expand(-1, 3, -1, -1)  # (B, 3, H, W), grey becomes three equal channels
 print(f"{name}: {len(images):,} images, {len(set(data.texts)):,} different captions")
 print("figure:", plots.image_grid(images[:16], data.texts[:16], out / "pairs.png"))
@@ -225,14 +226,7 @@ print("figure:", plots.save(figure, out / "temperature_limit.png"))
 # **Question.** Which token of the image is pooled, and which one of the caption? Why not the same?
 
 # %%
-clip = small_clip.build(
-    images,
-    data.texts,
-    seed=options.seed,
-    patch_size=recipe.patch_size,
-    width=recipe.width,
-    depth=recipe.depth,
-)
+clip = clip_recipe.build(recipe, data, seed=options.seed)
 model, tokens = clip.model, clip.tokens(data.texts[:4])
 hidden = model.vision.tokens(clip.prepare(images[:4]))
 print("image encoder:", tuple(hidden.shape), "-> CLS, the first:", tuple(hidden[:, 0].shape))
@@ -282,16 +276,14 @@ before = draw_similarity("before")
 # This is all of CLIP's training: two encoders, one loss. We record the scale of each step.
 
 # %%
-steps = options.training_steps(recipe.steps, quick=60)
-change = getattr(augment, recipe.augment) if recipe.augment else None
-batches = small_clip.pair_batches(
-    clip, images, data.texts, recipe.batch, options.seed, augment=change
-)
+recipe = replace(recipe, steps=options.training_steps(recipe.steps, quick=60))
+print(recipe)
+batches = clip_recipe.batches(recipe, clip, data, seed=options.seed)
 scales = []
 
 
 def loss(model, batch):
-    output = model(*batch)
+    output = model(*batch[:2])
     scales.append(output.scale.item())
     return contrastive_loss(output.image_embeddings, output.text_embeddings, output.scale)
 
@@ -301,7 +293,7 @@ curve = fit(
     model,
     batches,
     loss,
-    steps=steps,
+    steps=recipe.steps,
     learning_rate=recipe.learning_rate,
     weight_decay=recipe.weight_decay,
     progress=True,
@@ -309,7 +301,7 @@ curve = fit(
     device=options.device,
 )
 model.cpu()  # all that follows is computed there
-small_clip.save(clip, out)  # lesson 06 goes on with it
+clip_recipe.save(clip, out, recipe, seed=options.seed)  # lesson 06 goes on with it
 
 # %% [markdown]
 # ## The loss curve

@@ -26,6 +26,7 @@ sections 3.1 and 3.1.4 and table 13; On Calibration of Modern Neural Networks (a
 # cent.
 
 # %%
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -35,8 +36,6 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
-from scratchmm.commands.train import RECIPES
-from scratchmm.commands.training_sets import read_set
 from scratchmm.contrastive.retrieval import top_k
 from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
 from scratchmm.data.world.captions import describe, wordings
@@ -45,8 +44,7 @@ from scratchmm.data.world.scenes import COLORS, combinations, sample_scene, spli
 from scratchmm.layers.attention import watch_attention
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.recall import recall_at_k
-from scratchmm.training import small_clip
-from scratchmm.training.fit import fit
+from scratchmm.recipes import clip as clip_recipe
 from scratchmm.vision.rollout import attention_rollout
 
 # %%
@@ -61,34 +59,16 @@ rng = np.random.default_rng(options.seed + 1000)  # other scenes than lesson 05 
 #
 # The one that lesson 05 left behind, or else the same one, trained now.
 
-
-# %%
-def untrained():
-    """A new CLIP, and its batches by step."""
-    recipe = RECIPES["clip", "world"]
-    data = read_set("world", None, recipe.image_size, options.seed)
-    count = 2048 if options.quick else len(data.texts)
-    images, texts = data.images[:count], data.texts[:count]
-    clip = small_clip.build(images, texts, seed=options.seed)
-    return clip, small_clip.pair_batches(clip, images, texts, recipe.batch, options.seed)
-
-
-# %%
-def train():
-    """What lesson 05 does, without its text."""
-    clip, batches = untrained()
-    recipe = RECIPES["clip", "world"]
-    settings = {"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-    settings |= {"seed": options.seed, "progress": True, "device": options.device}
-    steps = options.training_steps(recipe.steps, quick=60)
-    fit(clip.model, batches, small_clip.clip_loss, steps=steps, **settings)
-    clip.model.cpu()
-    return clip
-
-
 # %%
 there = (options.model / "model.pt").exists() and options.steps is None
-clip = small_clip.load(options.model) if there else train()
+if there:
+    clip = clip_recipe.load(options.model)
+else:
+    recipe = replace(clip_recipe.SETTINGS, images=2048) if options.quick else clip_recipe.SETTINGS
+    steps = options.training_steps(recipe.steps, quick=60)
+    clip = clip_recipe.train(
+        recipe, steps=steps, seed=options.seed, device=options.device, progress=True, log=print
+    )
 scale = clip.model.temperature().item()
 print(f"{'from ' + str(options.model) if there else 'trained now'}, scale {scale:.1f}")
 

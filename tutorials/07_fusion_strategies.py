@@ -33,6 +33,7 @@ import json
 import math
 import os
 import time
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,7 +66,7 @@ from scratchmm.layers.attention import padding_mask, watch_attention
 from scratchmm.layers.transformer import TransformerBlock
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.bias import bias_by_group
-from scratchmm.training import small_vqa
+from scratchmm.recipes import grid_classifier, vqa
 from scratchmm.training.adaptive_loss import LossRatio, UncertaintyWeights
 from scratchmm.training.balanced import balanced_batches
 from scratchmm.training.fit import fit
@@ -90,7 +91,8 @@ settings = {"learning_rate": 2e-3, "seed": seed, "device": options.device}
 
 # %%
 sizes = {"scenes": 400, "tests": 150, "grid_steps": 30} if quick else {"grid_steps": 1000}
-quiz = small_vqa.vqa_data(out / "grid_classifier.pt", seed=seed, progress=True, **sizes)
+recipe = replace(vqa.SETTINGS, **sizes)
+quiz = vqa.data(recipe, folder=out, seed=seed, device=options.device, progress=True)
 training, test = quiz.training, quiz.seen
 K, names = len(quiz.vocabulary), {"image": WIDTH, "words": WIDTH}
 print(f"{len(training.asked):,} questions to train on, {len(test.asked):,} to test on")
@@ -133,7 +135,7 @@ else:
 # colours.
 
 # %%
-known = [training.asked[i] for i in small_vqa.even_batches(training.asked, 50_000, seed)(0)]
+known = [training.asked[i] for i in vqa.even_batches(training.asked, 50_000, seed)(0)]
 scenes = ask_scenes(len(test.asked), seed + 101, split_combinations()[0])  # those of the test
 columns = [zip(*found) for found in (test.asked, known)]
 limits = blind_ceilings(*columns[0], known=tuple(columns[1]), scenes=scenes)
@@ -176,7 +178,7 @@ class FusionModel(nn.Module):
 
 # %%
 results, models, guesses = {}, {}, {}
-order = small_vqa.even_batches(training.asked, 128, seed)
+order = vqa.even_batches(training.asked, 128, seed)
 
 
 @torch.no_grad()
@@ -191,7 +193,7 @@ def keep(name, model, seconds):
     """Test a model, and put it into the table."""
     models[name], guesses[name] = model, answer(model, everyone).argmax(dim=-1)
     row = {"parameters": sum(p.numel() for p in model.parameters()), "seconds": seconds}
-    results[name] = row | {"accuracy": small_vqa.accuracy_by_kind(guesses[name], test)}
+    results[name] = row | {"accuracy": vqa.accuracy_by_kind(guesses[name], test)}
     told = "  ".join(f"{kind} {value:.3f}" for kind, value in results[name]["accuracy"].items())
     print(f"{name:10} {row['parameters']:8,} parameters {seconds:5.1f} s   {told}")
 
@@ -207,7 +209,7 @@ def questions(name, make, steps=STEPS, share=0.0, wrap=FusionModel):
 
     def loss(model, batch):
         *inputs, answers, present = batch
-        return small_vqa.answer_loss(model(*inputs, present), answers)
+        return F.cross_entropy(model(*inputs, present), answers)
 
     def batch_at(step):
         present = everything([*names], 128)
@@ -647,7 +649,7 @@ losses = {}
 for name in ("tensor", "with dropout"):
     for lost in (None, "image", "words"):
         logits = answer(models[name], everyone, present={lost: missing} if lost else None)
-        score = small_vqa.accuracy_by_kind(logits.argmax(dim=-1), test)["all"]
+        score = vqa.accuracy_by_kind(logits.argmax(dim=-1), test)["all"]
         losses[name, lost] = score
 alone = {"image": "words only", "words": "image only", None: "tensor"}
 for lost, other in alone.items():
@@ -740,7 +742,7 @@ for name, draw in draws.items():
     torch.manual_seed(seed)
     model = FusionModel(TensorFusion(names, K))
     batch_at = lambda step, draw=draw: training.batch(uneven[draw(step)])  # noqa: E731
-    loss = lambda model, b: small_vqa.answer_loss(model(*b[:3]), b[3])  # noqa: E731
+    loss = lambda model, b: F.cross_entropy(model(*b[:3]), b[3])  # noqa: E731
     fit(model, batch_at, loss, steps=options.other_steps(200, quick=10), **settings)
     model.cpu()
     said = answer(model, exist).argmax(dim=-1)
@@ -769,7 +771,7 @@ lone = [sample_scene(rng, things=1) for _ in range(300 if quick else 1500)]
 spots = torch.tensor([[32 * thing.x, 32 * thing.y] for (thing,) in (s.things for s in lone)])
 hues = [scene.things[0].color for scene in lone]
 hue = torch.tensor([sorted(set(hues)).index(name) for name in hues])
-cells = small_vqa.look(quiz.grid_classifier, draw_many(lone)).flatten(1)
+cells = grid_classifier.cell_features(quiz.grid_classifier, draw_many(lone)).flatten(1)
 fresh = len(lone) * 2 // 3  # those behind are the test
 
 

@@ -29,6 +29,7 @@ figure 2; Align before Fuse (arXiv 2107.07651), section 3.1.
 # %%
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -40,7 +41,7 @@ from torch import nn
 from scratchmm import plots
 from scratchmm.data.world.balanced_questions import ask_scenes
 from scratchmm.data.world.images import draw_many, masks
-from scratchmm.data.world.scenes import split_combinations
+from scratchmm.data.world.scenes import PROPERTIES, split_combinations
 from scratchmm.fusion.bimodal import TwoStreamLayer
 from scratchmm.fusion.cross_modal import CrossModalAttention
 from scratchmm.fusion.multimodal_transformer import MultimodalConfig, MultimodalTransformer
@@ -49,7 +50,8 @@ from scratchmm.layers.attention import padding_mask, watch_attention
 from scratchmm.layers.embeddings import sinusoidal_positions
 from scratchmm.layers.transformer import CrossAttentionBlock
 from scratchmm.lesson import LessonParser, report
-from scratchmm.training import small_vqa
+from scratchmm.recipes import grid_classifier, vqa
+from scratchmm.recipes.artifact import load_or_train
 from scratchmm.training.fit import fit
 
 # %%
@@ -59,10 +61,6 @@ parser.add_argument(
 )
 options = parser.read("")  # in a notebook, flags go here: "--quick --steps 50"
 out = options.folder("08_cross_modal_attention")
-before = Path("runs/07_fusion_strategies/grid_classifier.pt")
-classifier_path = options.grid_classifier or (
-    before if before.exists() else out / "grid_classifier.pt"
-)
 
 # %% [markdown]
 # ## Questions, and the output of a grid classifier
@@ -73,10 +71,18 @@ classifier_path = options.grid_classifier or (
 # features that the words attend to are readable: 64 cells, 25 numbers each.
 
 # %%
-sizes = {"scenes": 400, "tests": 150, "grid_steps": 40} if options.quick else {}
-sizes = sizes or {"scenes": 8000, "tests": 2000, "grid_steps": 800}
-data = small_vqa.vqa_data(classifier_path, seed=options.seed, progress=True, **sizes)
-names = [name for values in small_vqa.PROPERTIES.values() for name in ("nothing", *values)]
+sizes = {"scenes": 400, "tests": 150} if options.quick else {}
+sizes = sizes or {"scenes": 8000, "tests": 2000}
+settings = replace(vqa.SETTINGS, **sizes)
+sees = replace(grid_classifier.SETTINGS, scenes=400, steps=40) if options.quick else None
+sees = sees or replace(grid_classifier.SETTINGS, steps=1000)  # lesson 07's, if it is there
+classifier = load_or_train(
+    options.grid_classifier or out / "grid_classifier", grid_classifier, sees,
+    others=[Path("runs/07_fusion_strategies/grid_classifier")], seed=options.seed, progress=True,
+    device=options.device,
+)  # fmt: skip
+data = vqa.data(settings, classifier, folder=out, seed=options.seed, progress=True)
+names = [name for values in PROPERTIES.values() for name in ("nothing", *values)]
 KINDS = ("exist", "attribute", "count")  # the three kinds that are learned first
 
 
@@ -108,7 +114,9 @@ class Gallery:
         self.found = ask_scenes(count, options.seed + 900, new, (2, 3), kinds=[kind])
         self.asked = [item.question for item in self.found]
         self.images = draw_many([item.scene for item in self.found])  # (B, 3, H, W)
-        self.features = small_vqa.look(data.grid_classifier, self.images)  # (B, N, 25)
+        self.features = grid_classifier.cell_features(
+            data.grid_classifier, self.images
+        )  # (B, N, 25)
         texts = [question.question for question in self.asked]
         self.tokens, self.real = data.tokenizer.batch(texts, training.tokens.shape[1])
 
@@ -187,7 +195,7 @@ for word, mix in zip(said, attended.output[0]):
 # %%
 def read_off(mix, row):
     """The most probable colour, or shape, in a weighted mean of cells (25,)."""
-    names_of = small_vqa.PROPERTIES["color" if "colour" in gallery.asked[row].question else "shape"]
+    names_of = PROPERTIES["color" if "colour" in gallery.asked[row].question else "shape"]
     places = torch.tensor([names.index(name) for name in names_of])
     return names_of[int(mix[places].argmax())]
 
@@ -278,7 +286,7 @@ class WordsAttend(nn.Module):
 
 # %%
 steps, batch_size = options.training_steps(600, quick=10), 32 if options.quick else 64
-chosen = small_vqa.even_batches(training.asked, batch_size, options.seed)
+chosen = vqa.even_batches(training.asked, batch_size, options.seed)
 rows = {}  # of each strategy: parameters, seconds, accuracy by kind
 
 
@@ -300,13 +308,13 @@ def train(name, build, masked=True):
 
     def loss(model, batch):
         features, tokens, real, answers = batch
-        return small_vqa.answer_loss(model(features, tokens, real if masked else None), answers)
+        return F.cross_entropy(model(features, tokens, real if masked else None), answers)
 
     recipe = {"steps": steps, "learning_rate": 3e-3, "weight_decay": 0.2, "seed": options.seed}
     recipe |= {"progress": True, "device": options.device}
     fit(model, lambda step: training.batch(chosen(step)), loss, **recipe)
     seconds, model = time.perf_counter() - begin, model.cpu().eval()
-    accuracy = small_vqa.accuracy_by_kind(answer(model, unseen, masked=masked), unseen)
+    accuracy = vqa.accuracy_by_kind(answer(model, unseen, masked=masked), unseen)
     parameters = sum(p.numel() for p in model.parameters())
     rows[name] = {"parameters": parameters, "seconds": round(seconds, 1), "accuracy": accuracy}
     print(name, {kind: round(value, 3) for kind, value in accuracy.items()}, f"{seconds:.0f} s")

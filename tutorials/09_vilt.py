@@ -57,7 +57,7 @@ from scratchmm.language.bert import NOT_ASKED, mask_tokens, masked_loss
 from scratchmm.language.wordpiece import WordPiece
 from scratchmm.layers.attention import watch_attention
 from scratchmm.lesson import LessonParser, report
-from scratchmm.training import small_vqa
+from scratchmm.recipes import grid_classifier as grid_recipe
 from scratchmm.training.augment import mirror
 from scratchmm.training.fit import fit
 from scratchmm.training.sampling import seeded, shuffled_batches
@@ -565,15 +565,15 @@ for row in range(6):
 # %%
 few = 500 if short else 8000
 classifier_steps = options.other_steps(1000, quick=5) if world else 5
-grid_classifier = small_vqa.train_grid_classifier(
-    train.images[:few], small_vqa.labels_of(train.scenes[:few]),
-    steps=classifier_steps, seed=options.seed, progress=True,
-)  # fmt: skip
+shown = grid_recipe.CellData(train.images[:few], grid_recipe.labels_of_cells(train.scenes[:few]))
+grid_classifier = grid_recipe.train(
+    dataset=shown, steps=classifier_steps, seed=options.seed, progress=True
+)
 
 
 def grid_features(images):
     """The grid classifier's probabilities (B, 25, 8, 8) for images (B, 3, 32, 32)."""
-    cells = small_vqa.look(grid_classifier, images)  # (B, 64, 25)
+    cells = grid_recipe.cell_features(grid_classifier, images)  # (B, 64, 25)
     return cells.transpose(1, 2).unflatten(2, (8, 8)).contiguous()
 
 

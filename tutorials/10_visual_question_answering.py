@@ -28,9 +28,11 @@ V in VQA Matter (arXiv 1612.00837).
 import copy
 import json
 import time
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 # %%
@@ -38,12 +40,12 @@ from scratchmm import plots
 from scratchmm.data.world.balanced_questions import ask_scenes
 from scratchmm.data.world.blind_baselines import blind_ceilings
 from scratchmm.data.world.questions import KINDS
-from scratchmm.data.world.scenes import split_combinations
+from scratchmm.data.world.scenes import PROPERTIES, split_combinations
 from scratchmm.fusion.vqa import VQA, VQAConfig
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.bias import bias_by_group
 from scratchmm.metrics.vqa import vqa_accuracies, vqa_accuracy
-from scratchmm.training import small_vqa
+from scratchmm.recipes import vqa
 from scratchmm.training.fit import fit
 
 # %%
@@ -61,9 +63,9 @@ out = options.folder("10_visual_question_answering")
 
 # %%
 sizes = {"scenes": 500, "tests": 200, "grid_steps": 60} if options.quick else {}
-(out / "grid_classifier.pt").unlink(missing_ok=True)  # one of an earlier run may be another
 started = time.perf_counter()
-data = small_vqa.vqa_data(out / "grid_classifier.pt", seed=options.seed, progress=True, **sizes)
+settings = replace(vqa.SETTINGS, **sizes)
+data = vqa.data(settings, folder=out, seed=options.seed, device=options.device, progress=True)
 stage_one = time.perf_counter() - started
 count = len(data.training.images)
 print(f"{count} scenes drawn and encoded, with {len(data.training.asked)} questions")
@@ -89,7 +91,7 @@ print("figure:", plots.image_grid(images, titles, out / "questions.png", columns
 probabilities = data.seen.features[first[3]]  # (64, 25)
 maps, named = [], []
 place = 0
-for values in small_vqa.PROPERTIES.values():
+for values in PROPERTIES.values():
     for offset, value in enumerate(values, start=1):
         maps.append(probabilities[:, place + offset].view(8, 8))
         named.append(value)
@@ -152,7 +154,7 @@ for name, row in table.items():
 # **Answer.** Half of the yes-or-no questions, and an eighth to a third of the rest, with one
 # exception. The image's row is given the kind of question, too, and one image holds few things to
 # be counted: the image and the kind of question determine most answers. In training every answer of
-# a kind comes as often as any other (`small_vqa.even_batches`), so that guessing does not pay.
+# a kind comes as often as any other (`vqa.even_batches`), so that guessing does not pay.
 # ## Stage two: the answers
 #
 # Three layers of self-attention over the words of the question, cross-attention to the cells and a
@@ -175,7 +177,7 @@ def build(cells):
 
 def loss(model, batch):
     features, tokens, real, answers = batch
-    return small_vqa.answer_loss(model(features, tokens, real).logits, answers)
+    return F.cross_entropy(model(features, tokens, real).logits, answers)
 
 
 # %%
@@ -204,7 +206,7 @@ def inputs(quiz, no_image=False, no_words=False):
 def train(steps, no_image=False, no_words=False):
     """A trained model, its seconds, and its accuracy by kind, now and then in training."""
     model, way = build(1 if no_image else data.seen.features.shape[1]), []
-    even = small_vqa.even_batches(data.training.asked, 128, options.seed)
+    even = vqa.even_batches(data.training.asked, settings.batch, options.seed)
     watched = data.seen._replace(asked=data.seen.asked[:500], answers=data.seen.answers[:500])
 
     def batch_at(step):
@@ -212,21 +214,23 @@ def train(steps, no_image=False, no_words=False):
             predicted = answer(
                 copy.deepcopy(model).cpu(), *(part[:500] for part in inputs(data.seen))
             )
-            way.append({"step": step} | small_vqa.accuracy_by_kind(predicted, watched))
+            way.append({"step": step} | vqa.accuracy_by_kind(predicted, watched))
         chosen = even(step)
         part = data.training._replace(**{k: v[chosen] for k, v in picked.items()})
         return *inputs(part, no_image, no_words), part.answers
 
     picked = {name: getattr(data.training, name) for name in ("scene", "tokens", "real", "answers")}
     started = time.perf_counter()
-    settings = {"learning_rate": 3e-3, "weight_decay": 0.2, "seed": options.seed}
-    settings |= {"progress": True, "device": options.device}
-    fit(model, batch_at, loss, steps=steps, **settings)
+    fit(
+        model, batch_at, loss, steps=steps, learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay, seed=options.seed, device=options.device, progress=True,
+    )  # fmt: skip
     return model.cpu(), time.perf_counter() - started, way
 
 
 # %%
-steps = options.training_steps(2000, quick=60)
+steps = options.training_steps(settings.steps, quick=60)
+print(settings)
 few = max(1, steps // 5)
 model, answering, way = train(steps)
 no_image, _, _ = train(few, no_image=True)
@@ -263,7 +267,7 @@ for name, (which, without) in trained.items():
     table[name] = {}
     for test, quiz in vqa_data.items():
         predicted = answer(which, *inputs(quiz, **without))
-        table[name][test] = small_vqa.accuracy_by_kind(predicted, quiz)
+        table[name][test] = vqa.accuracy_by_kind(predicted, quiz)
 for name, row in table.items():
     print(f"{name:18}{show(row)}")
 

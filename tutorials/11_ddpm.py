@@ -31,6 +31,7 @@ Denoising Diffusion Probabilistic Models (arXiv 2102.09672), section 3.2; U-Net 
 # %%
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -50,7 +51,8 @@ from scratchmm.layers.embeddings import cosines_first
 from scratchmm.layers.image_blocks import Downsample, ResidualBlock2d
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.fid import fid
-from scratchmm.training.attribute_classifier import open_attribute_classifier
+from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes.artifact import load_or_train
 from scratchmm.training.average import Averaged
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
@@ -570,16 +572,17 @@ print("figure:", plots.image_grid(strip, titles, out / "average.png", columns=le
 # network has learned least.
 #
 # How good are they? The eye is lenient. So they are measured with an attribute classifier, trained
-# on real images only (training/attribute_classifier.py): how far is the distribution of its
+# on real images only (recipes/attribute_classifier.py): how far is the distribution of its
 # features from that of real images (FID, lesson 12)? Real against other real images are the floor,
 # noise is the ceiling. For clothes, on which the classifier was not trained, the features are
 # coarse pixels.
 
 # %%
 if world:
-    kept = Path("runs/judge" + larger + "_quick" * quick) / "judge.pt"
+    kept = Path("runs/judge" + larger + "_quick" * quick)
+    recipe = replace(attribute_classifier.SETTINGS, size=size)
     fewer = {"steps": 20} if quick else {}
-    judge = open_attribute_classifier(kept, size=size, progress=True, say=print, **fewer)
+    judge = load_or_train(kept, attribute_classifier, recipe, progress=True, log=print, **fewer)
 
 
 def features(found):
@@ -633,8 +636,8 @@ print("figure:", plots.save(figure, out / "fid.png"))
 # %%
 if world:
     named = judge.names(drawn)
-    sure = torch.softmax(judge.scores(drawn)["shape"].detach(), dim=1).amax(dim=1)
-    real_sure = torch.softmax(judge.scores(aside)["shape"].detach(), dim=1).amax(dim=1)
+    sure = torch.softmax(judge(drawn)["shape"].detach(), dim=1).amax(dim=1)
+    real_sure = torch.softmax(judge(aside)["shape"].detach(), dim=1).amax(dim=1)
     line = sure.argsort(descending=True).tolist()
     chosen = line[:8] + line[-8:]
     titles = [f"{named['color'][i]} {named['shape'][i]} {sure[i]:.2f}" for i in chosen]

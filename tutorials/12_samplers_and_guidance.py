@@ -34,6 +34,7 @@ Trained by a Two Time-Scale Update Rule (arXiv 1706.08500), equation 6, for FID;
 # %%
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -45,15 +46,17 @@ from scratchmm import plots
 from scratchmm.apps.image_studio.models import cache_folder
 from scratchmm.data.world.captions import article
 from scratchmm.data.world.images import draw_many
-from scratchmm.data.world.scenes import sample_scene, split_combinations
+from scratchmm.data.world.scenes import PROPERTIES, sample_scene, split_combinations
 from scratchmm.diffusion import ddim, ddpm, guidance
 from scratchmm.diffusion.schedule import mix
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics import clip_score, fid
-from scratchmm.training import attribute_classifier, placed_colors
+from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes.artifact import load_or_train
+from scratchmm.training import placed_colors
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.small_generator import open_generator
-from scratchmm.training.world_clip import open_clip
 
 # %%
 parser = LessonParser(__doc__, devices=False)
@@ -135,8 +138,8 @@ sizes |= options.steps_given()
 judging = {"steps": 20} if options.quick else {}
 folder = options.place("runs/generator")
 generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
-judge = attribute_classifier.open_attribute_classifier(
-    Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging
+judge = load_or_train(
+    Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **judging
 )
 torch.set_grad_enabled(False)  # from here on nothing but CLIP is trained
 model, schedule = generator.model, generator.model.schedule
@@ -665,9 +668,10 @@ sheet(rows, [], out / "diversity.png")
 # similarity of an image and any sentence by a CLIP (lesson 05), 2.5 * max(cosine, 0).
 
 # %%
-smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
-clip = open_clip(
-    [Path("runs/clip" + quick), Path("runs/05_clip")], progress=True, say=print, **smaller
+recipe = replace(clip_recipe.SETTINGS, images=1000, steps=30) if options.quick else None
+others = [Path("runs/05_clip"), Path("runs/tour")]
+clip = load_or_train(
+    Path("runs/clip" + quick), clip_recipe, recipe, others=others, progress=True, log=print
 )
 
 # %% [markdown]
@@ -683,7 +687,7 @@ def scored(images, texts):
 
 def after(value, place):
     """The pair with another colour (place 0) or another shape (place 1)."""
-    names = attribute_classifier.PROPERTIES["color" if place == 0 else "shape"]
+    names = PROPERTIES["color" if place == 0 else "shape"]
     other = names[(names.index(value[place]) + 3) % len(names)]
     return (other, value[1]) if place == 0 else (value[0], other)
 

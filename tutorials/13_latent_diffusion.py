@@ -46,7 +46,9 @@ from scratchmm.diffusion.schedule import cosine_schedule, mix
 from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
 from scratchmm.lesson import LessonParser, report
-from scratchmm.training import attribute_classifier, generator_stages, small_generator
+from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes.artifact import load_or_train
+from scratchmm.training import generator_stages, small_generator
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
@@ -67,8 +69,8 @@ shared = small_generator.open_generator(
     Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **less
 )
 few = {"steps": 20} if options.quick else {}
-judge = attribute_classifier.open_attribute_classifier(
-    Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **few
+judge = load_or_train(
+    Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **few
 )
 space = shared.model.space  # images to latents and back
 vae = space.vae

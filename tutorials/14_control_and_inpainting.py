@@ -27,6 +27,7 @@ section 3; RePaint (arXiv 2201.09865), algorithm 1; SDEdit (arXiv 2108.01073).
 # hole from words.
 
 # %%
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,12 @@ from scratchmm.diffusion.ddim import spaced_timesteps
 from scratchmm.diffusion.inpainting import edit, grow_mask, inpaint, paste, shrink_mask
 from scratchmm.diffusion.relevance import mask_of, relevance_by_occlusion
 from scratchmm.lesson import LessonParser, report
-from scratchmm.training.attribute_classifier import open_attribute_classifier
+from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes.artifact import load_or_train
 from scratchmm.training.sampling import seeded
 from scratchmm.training.small_control import build, open_control
 from scratchmm.training.small_generator import open_generator
-from scratchmm.training.world_clip import open_clip
 from scratchmm.vision.canny import blur, canny, hysteresis, slope, thin
 
 # %%
@@ -156,8 +158,8 @@ sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if opt
 folder = Path("runs/generator" + short)
 generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
 judging = {"steps": 20} if options.quick else {}
-judge = open_attribute_classifier(
-    Path("runs/judge" + short) / "judge.pt", progress=True, say=print, **judging
+judge = load_or_train(
+    Path("runs/judge" + short), attribute_classifier, progress=True, log=print, **judging
 )
 prompts = [article(f"{scene.things[0].color} {scene.things[0].shape}") for scene in scenes]
 seeds = [1000 * options.seed + number for number in range(count)]
@@ -358,9 +360,10 @@ print("figure:", plots.image_grid(rows, titles, out / "holes.png", columns=len(b
 # with the background's colour: where the score rises, the window shows what the words name.
 
 # %%
-smaller = {"scenes": 1000, "steps": 30} if options.quick else {}
-clip = open_clip(
-    [Path("runs/clip" + short), Path("runs/05_clip")], progress=True, say=print, **smaller
+recipe = replace(clip_recipe.SETTINGS, images=1000, steps=30) if options.quick else None
+others = [Path("runs/05_clip"), Path("runs/tour")]
+clip = load_or_train(
+    Path("runs/clip" + short), clip_recipe, recipe, others=others, progress=True, log=print
 )
 
 

@@ -40,10 +40,12 @@ from scratchmm.apps.image_studio.models import cache_folder
 from scratchmm.data.world.captioned import captioned
 from scratchmm.data.world.captions import article
 from scratchmm.data.world.images import draw_many
-from scratchmm.data.world.scenes import COLORS, sample_scene, split_combinations
+from scratchmm.data.world.scenes import COLORS, PROPERTIES, sample_scene, split_combinations
 from scratchmm.diffusion import unclip
 from scratchmm.lesson import LessonParser, report
-from scratchmm.training.attribute_classifier import PROPERTIES, accuracy, open_attribute_classifier
+from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes.artifact import load_or_train
+from scratchmm.recipes.attribute_classifier import accuracy
 from scratchmm.training.small_generator import open_generator
 from scratchmm.training.small_unclip import open_unclip
 
@@ -64,13 +66,13 @@ generator = open_generator(
     Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **sizes
 )
 judging = {"steps": 20} if options.quick else {}
-judge = open_attribute_classifier(
-    Path("runs/judge" + quick) / "judge.pt", progress=True, say=print, **judging
+judge = load_or_train(
+    Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **judging
 )
 space = generator.model.space
 sizes = {"clip_steps": 10, "prior_steps": 5, "steps": 10, "scenes": 400} if options.quick else {}
 sizes |= options.steps_given()
-clips = [Path("runs/clip" + quick), Path("runs/05_clip")]
+clips = [Path("runs/clip" + quick), Path("runs/05_clip"), Path("runs/tour")]
 settings = {"others": clips, "progress": True, "say": print}
 model = open_unclip(options.place("runs/unclip"), space, **settings, **sizes)
 for name in ("prior", "decoder"):

@@ -42,8 +42,9 @@ from scratchmm.diffusion.style import in_colours_of, match_colours, refine
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.clip_score import clip_score
 from scratchmm.metrics.image_quality import image_quality
-from scratchmm.training import small_clip
-from scratchmm.training.attribute_classifier import open_attribute_classifier
+from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes.artifact import load_or_train
 from scratchmm.training.sampling import seeded
 from scratchmm.training.small_generator import open_generator
 
@@ -64,8 +65,8 @@ generator = open_generator(
     options.place("runs/generator"), others=[cache_folder()], progress=True, say=print, **sizes
 )
 sizes = {"steps": 20} if options.quick else {}
-judge = open_attribute_classifier(
-    Path(f"runs/judge{quick}/judge.pt"), progress=True, say=print, **sizes
+judge = load_or_train(
+    Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **sizes
 )
 many, steps = (2, 3) if options.quick else (24, 20)
 seeds = [1000 * options.seed + i for i in range(many)]
@@ -267,7 +268,7 @@ print("figure:", plots.image_grid(shown, titles, out / "quality.png", columns=6)
 # %%
 place = Path("runs/05_clip" + quick)
 if (place / "model.pt").exists():
-    clip = small_clip.load(place)
+    clip = clip_recipe.load(place)
     meanings, texts = clip.embed_images(made), clip.embed_texts(asked)
     for name, told in (("own prompt", texts), ("another one", texts.roll(1, 0))):
         scores = clip_score(meanings, told)

@@ -11,7 +11,7 @@ from scratchmm.bench.measure import Row, compare
 from scratchmm.bench.peers import training_step
 from scratchmm.contrastive.clip import CLIP, CLIPConfig
 from scratchmm.language.text_transformer import TextConfig
-from scratchmm.training.small_clip import clip_loss
+from scratchmm.recipes.clip import loss as clip_loss
 from scratchmm.training.threads import patient_threads
 from scratchmm.vision.vit import ViTConfig
 

@@ -174,7 +174,7 @@ def find_lessons(folder: Path, wanted: list[str]) -> list[Path]:
 
 def check_data(data: str, scripts: list[Path]) -> None:
     """Refuse unknown data, and lessons that generate their own, before anything runs."""
-    from scratchmm.commands.training_sets import check_name
+    from scratchmm.recipes.datasets import check_name
 
     for script in scripts:
         text = script.read_text(encoding="utf-8")

@@ -16,12 +16,11 @@ from scratchmm.refusals import check_seed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scratchmm.commands.tour_data import Part
-    from scratchmm.training.small_clip import SmallCLIP
+    from scratchmm.recipes.clip import Settings, TrainedCLIP
+    from scratchmm.recipes.datasets import Part, TrainingSet
 
-WORLD_STEPS, PAIRS_STEPS = 1_600, 1_200  # fit a minute on two cores
-BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 3e-3, 0.5  # train.py says why
-KS = (1, 5, 10)  # of recall@k
+PAIRS_STEPS = 1_200  # fit a minute on two cores
+TESTED = 500  # of each part of the world, and of the own pairs that were trained on
 
 
 def add(subparsers: Any) -> None:
@@ -50,21 +49,21 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.pairs = Path(arguments.pairs)
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    from scratchmm.commands.tour_data import read
-    from scratchmm.training import small_clip
-    from scratchmm.training.fingerprint import content_of
-    from scratchmm.training.run_folder import DATA
+    from scratchmm.recipes import clip as recipe
+    from scratchmm.training.curve import read_curve
 
-    train, seen, unseen = read(arguments.pairs, arguments.seed, say)
-    clip = small_clip.build(*train, seed=arguments.seed)
-    before = _similarity(clip, unseen)
-    asked = (unseen.images, unseen.texts, seen.images, seen.texts)
-    settings = {DATA: content_of(*train, *asked)}
+    settings = _settings(arguments)
+    data = _read(settings, arguments, say)
+    seen, unseen = data.tests["seen"], data.tests["unseen"]
+    before = _similarity(recipe.build(settings, data, seed=arguments.seed), unseen)
     began = time.perf_counter()
-    seconds = _train(clip, train, settings, arguments, say)
+    clip = recipe.train(
+        settings, data, seed=arguments.seed, folder=out, log=say, progress=True,
+        resume=not arguments.fresh,
+    )  # fmt: skip
+    seconds = read_curve(out / "curve.csv")[-1]["seconds"]
     # A tour that went on where it was stopped has the seconds of the earlier ones in its curve.
     earlier = max(0.0, seconds - (time.perf_counter() - began))
-    small_clip.save(clip, out)
     report = _measure(clip, seen, unseen)
     report |= {"train_seconds": round(seconds, 1), "seed": arguments.seed}
     drawn = _draw(clip, before, seen, unseen, out, say)
@@ -75,83 +74,78 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _train(
-    clip: "SmallCLIP",
-    train: tuple["Tensor", list[str]],
-    settings: dict[str, str],
-    arguments: argparse.Namespace,
-    say: Callable[[str], None],
-) -> float:
-    """Train in place, going on where a killed tour of the same settings stopped; the seconds."""
-    from scratchmm.data.sets.duplicates import right_answers
-    from scratchmm.training.augment import random_shift
-    from scratchmm.training.fit import fit
-    from scratchmm.training.small_clip import clip_loss, pair_batches
+def _settings(arguments: argparse.Namespace) -> "Settings":
+    """The recipe's of the world; for own pairs with fewer steps, varied images and spared twins."""
+    from dataclasses import replace
 
-    own = arguments.pairs is not None
-    parameters = sum(p.numel() for p in clip.model.parameters())
-    say(f"Training a CLIP of {parameters:,} parameters from scratch.")
-    curve = fit(
-        clip.model,
-        pair_batches(
-            clip,
-            *train,
-            BATCH,
-            arguments.seed,
-            random_shift if own else None,
-            right_answers(*train),
-        ),
-        clip_loss,
-        steps=arguments.steps or (PAIRS_STEPS if own else WORLD_STEPS),
-        learning_rate=LEARNING_RATE,
-        weight_decay=WEIGHT_DECAY,
-        folder=arguments.out,
-        save_every=100,
-        resume=not arguments.fresh,
-        progress=True,
-        log=say,
-        seed=arguments.seed,
-        settings=settings,
-    )
-    return curve[-1]["seconds"]
+    from scratchmm.recipes.clip import SETTINGS
+
+    settings, steps = SETTINGS, arguments.steps
+    if arguments.pairs is not None:
+        settings = replace(
+            settings, data=str(arguments.pairs), steps=PAIRS_STEPS, augment="random_shift",
+            spare_twins=True,
+        )  # fmt: skip
+    return settings if steps is None else replace(settings, steps=steps)
 
 
-def _similarity(clip: "SmallCLIP", part: "Part") -> "Tensor":
-    """Cosine similarity (B, B) of every image with every sentence of a part."""
-    return clip.embed_images(part.images) @ clip.embed_texts(part.texts).T
+def _read(
+    settings: "Settings", arguments: argparse.Namespace, say: Callable[[str], None]
+) -> "TrainingSet":
+    """What is trained on, and two parts: one like the training's, one unlike it."""
+    from scratchmm.recipes.datasets import pairs_part, read_set
+
+    found = read_set(
+        settings.data, None, settings.image_size, arguments.seed,
+        images=settings.images, tested=TESTED,
+    )  # fmt: skip
+    if arguments.pairs is None:
+        names = found.names
+        trained = {int(label) for label in found.tests["seen"].labels}
+        say(
+            f"Drew {len(found.images):,} images of {len(trained)} combinations of colour and shape, "
+            f"each with a sentence such as {found.texts[0]!r}; {len(names) - len(trained)} more "
+            "combinations are held out."
+        )
+        return found
+    held_out = found.tests["test"]
+    count = len(found.texts) + int(held_out.right().sum())
+    say(f"Read {count:,} pairs of {arguments.pairs}; {len(held_out.images):,} images are held out.")
+    stride = max(1, len(found.texts) // TESTED)
+    seen = pairs_part(found.images[::stride], found.texts[::stride])
+    found.tests = {"seen": seen, "unseen": held_out}
+    return found
 
 
-def _measure(clip: "SmallCLIP", seen: "Part", unseen: "Part") -> dict[str, Any]:
+def _similarity(clip: "TrainedCLIP", part: "Part") -> "Tensor":
+    """Cosine similarity (B, S) of every image with every sentence of a part."""
+    from scratchmm.recipes.datasets import sentence_similarity
+
+    return sentence_similarity(clip, part)
+
+
+def _measure(clip: "TrainedCLIP", seen: "Part", unseen: "Part") -> dict[str, Any]:
     """Zero-shot accuracy on both parts; recall both ways on the part that was never seen."""
-    from scratchmm.metrics.recall import recall_at_k
+    from scratchmm.recipes.clip import recalls
+    from scratchmm.recipes.datasets import zero_shot_accuracy
 
-    similarity = _similarity(clip, unseen)[unseen.rows][:, unseen.columns]  # each stands once
-    relevant = unseen.relevant[unseen.rows][:, unseen.columns]
     return {
-        "names": len(unseen.classes),
-        "seen_accuracy": _accuracy(clip, seen),
-        "unseen_accuracy": _accuracy(clip, unseen),
-        "image_to_text_recall": [recall_at_k(similarity, k, relevant) for k in KS],
-        "text_to_image_recall": [recall_at_k(similarity.T, k, relevant.T) for k in KS],
+        "names": len(unseen.names),
+        "seen_accuracy": zero_shot_accuracy(clip, seen),
+        "unseen_accuracy": zero_shot_accuracy(clip, unseen),
+        **recalls(_similarity(clip, unseen), unseen.told()[2]),
     }
 
 
-def _accuracy(clip: "SmallCLIP", part: "Part") -> float:
-    """How often the right class is the likeliest, its prompts averaged (for own pairs: a text)."""
-    probabilities = _probabilities(clip, part, clip.embed_images(part.images[part.rows]))
-    best = probabilities.argmax(dim=-1, keepdim=True)
-    return part.right()[part.rows].gather(1, best).double().mean().item()
-
-
-def _probabilities(clip: "SmallCLIP", part: "Part", embeddings: "Tensor") -> "Tensor":
+def _probabilities(clip: "TrainedCLIP", part: "Part", embeddings: "Tensor") -> "Tensor":
     from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
 
-    classes = class_embeddings(clip.embed_texts, part.classes, part.prompts)
+    classes = class_embeddings(clip.embed_texts, part.names, part.prompts)
     return zero_shot(embeddings, classes, clip.model.temperature().detach())
 
 
 def _draw(
-    clip: "SmallCLIP",
+    clip: "TrainedCLIP",
     before: "Tensor",
     seen: "Part",
     unseen: "Part",
@@ -167,22 +161,22 @@ def _draw(
 
 
 def _images(
-    clip: "SmallCLIP", before: "Tensor", seen: "Part", unseen: "Part", out: Path
+    clip: "TrainedCLIP", before: "Tensor", seen: "Part", unseen: "Part", out: Path
 ) -> list[tuple[Path, str]]:
     from scratchmm import plots
     from scratchmm.contrastive.retrieval import top_k
 
-    rows = unseen.rows.tolist()  # each different image once
-    few = [rows[place] for place in _different([int(unseen.labels[row]) for row in rows], 12)]
-    names = [unseen.texts[i] for i in few]
+    sentences, own, true = unseen.told()
+    few = _different(unseen.labels.tolist(), 12)
+    names = [sentences[i] for i in own[few].tolist()]
     sides = ("image of", "sentence")
     after = _similarity(clip, unseen)
     drawn = []
     for matrix, when in ((before, "before"), (after, "after")):
         path = plots.similarity_matrix(
-            matrix[few][:, few], names, names, out / f"similarity_{when}.png",
+            matrix[few][:, own[few]], names, names, out / f"similarity_{when}.png",
             heading=f"Cosine similarity, {when} training", labels=sides,
-            right=unseen.relevant[few][:, few],
+            right=true[few][:, own[few]],
         )  # fmt: skip
         drawn.append((path, f"every image with every sentence, {when} training"))
 
@@ -193,21 +187,19 @@ def _images(
     )  # fmt: skip
     drawn.append((path, "where the vision tower looks (attention rollout)"))
 
-    images, texts = list(unseen.images), unseen.texts
-    by_image, by_text = clip.embed_images(unseen.images), clip.embed_texts(texts)
-    true, so = unseen.relevant, few[:6]
-    for name, asked, answers, queries, gallery, once, relevant, what in (
-        ("by_text", texts, images, by_text, by_image, unseen.rows, true.T,
+    images, by_image = list(unseen.images), clip.embed_images(unseen.images)
+    by_text = clip.embed_texts(sentences)
+    for name, asked, answers, queries, gallery, rows, relevant, what in (
+        ("by_text", sentences, images, by_text, by_image, own[few[:6]].tolist(), true.T,
          "images found for a sentence"),
-        ("by_image", images, texts, by_image, by_text, unseen.columns, true,
+        ("by_image", images, sentences, by_image, by_text, few[:6], true,
          "sentences found for an image"),
     ):  # fmt: skip
-        best = top_k(queries[so], gallery[once], min(5, len(once))).indices
-        found = once[best].tolist()
+        found = top_k(queries[rows], gallery, min(5, len(gallery))).indices.tolist()
         path = plots.retrieval_sheet(
-            [asked[i] for i in so],
+            [asked[i] for i in rows],
             [[answers[j] for j in row] for row in found],
-            [[bool(relevant[i, j]) for j in row] for i, row in zip(so, found, strict=True)],
+            [[bool(relevant[i, j]) for j in row] for i, row in zip(rows, found, strict=True)],
             out / f"retrieval_{name}.png",
             heading=f"{what.capitalize()}, best first",
         )
@@ -215,10 +207,10 @@ def _images(
 
     best = _probabilities(clip, unseen, by_image[few]).argmax(dim=-1, keepdim=True)
     right = unseen.right()[few].gather(1, best)[:, 0].tolist()
-    guesses = [unseen.classes[i] for i in best[:, 0]]
+    guesses = [unseen.names[i] for i in best[:, 0]]
     path = plots.image_grid(
         unseen.images[few], guesses, out / "zero_shot.png", columns=6, right=right,
-        heading=f"Never seen in training, named out of {len(unseen.classes)}: "
+        heading=f"Never seen in training, named out of {len(unseen.names)}: "
         f"{sum(right)} of {len(few)} right",
     )  # fmt: skip
     return [*drawn, (path, "what the model calls images it never saw, right or wrong")]
@@ -232,7 +224,7 @@ def _different(labels: Sequence[int], count: int) -> list[int]:
     return list(places.values())[:count]
 
 
-def _attention(clip: "SmallCLIP", images: "Tensor") -> "Tensor":
+def _attention(clip: "TrainedCLIP", images: "Tensor") -> "Tensor":
     """How much of each patch reaches CLS: (B, N)."""
     from scratchmm.layers.attention import watch_attention
     from scratchmm.vision.rollout import attention_rollout
@@ -254,7 +246,7 @@ def _tell(
     print(f"\nZero-shot: the right name among all {report['names']}")
     for name, value in rows:
         print(f"  {name:28} {value:6.1%}")
-    print(f"Retrieval, of what it never saw{'':5}" + "".join(f"  @{k:<5}" for k in KS))
+    print(f"Retrieval, of what it never saw{'':5}" + "".join(f"  @{k:<5}" for k in (1, 5, 10)))
     for key in ("image_to_text_recall", "text_to_image_recall"):
         name = key.removesuffix("_recall").replace("_", " ")
         print(f"  {name:34}" + "".join(f"{value:6.1%} " for value in report[key]))

@@ -11,8 +11,6 @@ _HOMES = homes_of(
         "sampling": "seeded shuffled_batches",
         "device": "pick_device seed_everything",
         "average": "Averaged",
-        "small_clip": "SmallCLIP",
-        "small_vit": "SmallViT",
     }
 )
 __all__ = [*_HOMES]

@@ -8,7 +8,7 @@ there already (`small_generator`'s), which makes it many times faster than in pi
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,9 @@ from scratchmm.diffusion.prior import Prior, PriorConfig, draw_embeddings, prior
 from scratchmm.diffusion.schedule import Schedule, cosine_schedule
 from scratchmm.diffusion.text_unet import TextUNetConfig
 from scratchmm.diffusion.unclip import Decoder, DecoderConfig
-from scratchmm.training import small_clip
+from scratchmm.recipes import artifact
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes.clip import TrainedCLIP
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
@@ -34,9 +36,7 @@ from scratchmm.training.generator_stages import latents_of
 from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
-from scratchmm.training.small_clip import SmallCLIP
 from scratchmm.training.small_generator import SIZE, STEPS
-from scratchmm.training.world_clip import open_clip
 
 Say = Callable[[str], None]
 M = TypeVar("M", bound=nn.Module)
@@ -46,7 +46,7 @@ M = TypeVar("M", bound=nn.Module)
 class SmallUnCLIP:
     """From sentences to embeddings to images (B, 3, 32, 32) in [-1, 1]."""
 
-    clip: SmallCLIP
+    clip: TrainedCLIP
     prior: Prior
     decoder: Decoder
     space: LatentSpace
@@ -94,7 +94,7 @@ class SmallUnCLIP:
 
 
 @torch.no_grad()
-def read_texts(clip: SmallCLIP, sentences: Sequence[str]) -> dict[str, Any]:
+def read_texts(clip: TrainedCLIP, sentences: Sequence[str]) -> dict[str, Any]:
     """Sentences as the prior's conditions: text_embedding (B, E), text (B, T, C), real bool (B, T)."""
     length = clip.model.config.text.context_length
     tokens, real = clip.tokenizer.batch(sentences, length)
@@ -102,7 +102,7 @@ def read_texts(clip: SmallCLIP, sentences: Sequence[str]) -> dict[str, Any]:
     return {"text_embedding": clip.embed_texts(sentences), "text": text, "real": real}
 
 
-def new_prior(clip: SmallCLIP, seed: int = 0) -> Prior:
+def new_prior(clip: TrainedCLIP, seed: int = 0) -> Prior:
     """An untrained prior for this CLIP."""
     config = clip.model.config
     torch.manual_seed(seed)
@@ -112,7 +112,7 @@ def new_prior(clip: SmallCLIP, seed: int = 0) -> Prior:
 
 
 @torch.no_grad()
-def new_decoder(clip: SmallCLIP, space: LatentSpace, seed: int = 0) -> Decoder:
+def new_decoder(clip: TrainedCLIP, space: LatentSpace, seed: int = 0) -> Decoder:
     """An untrained decoder from this CLIP's embeddings to these latents."""
     channels, size, _ = space.to_latents(torch.zeros(1, 3, SIZE, SIZE)).shape[1:]
     unet = TextUNetConfig(
@@ -146,11 +146,10 @@ def open_unclip(
     folder, say = Path(folder), say or (lambda text: None)
     options: dict[str, Any] = {"progress": progress, "seed": seed}
     own = folder / "clip"
-    seer = open_clip([own, *others], scenes=scenes, steps=clip_steps, say=say, **options)
-    if not (
-        own / "model.pt"
-    ).exists():  # the others may change, and prior and decoder know this one
-        small_clip.save(seer, own)
+    learned = replace(clip_recipe.SETTINGS, images=scenes, steps=clip_steps)
+    seer = artifact.load_or_train(own, clip_recipe, learned, others=others, log=say, **options)
+    if not (own / artifact.FILE).exists():  # prior and decoder know this one, and others may change
+        clip_recipe.save(seer, own, learned, seed=seed)
     data: list[tuple[Tensor, list[str]]] = []
 
     def pairs() -> tuple[Tensor, list[str]]:  # drawn once, and only if something is to be trained
@@ -187,7 +186,7 @@ def open_unclip(
 
 
 def train_prior(
-    prior: Prior, clip: SmallCLIP, space: LatentSpace, images: Tensor, texts: Sequence[str],
+    prior: Prior, clip: TrainedCLIP, space: LatentSpace, images: Tensor, texts: Sequence[str],
     schedule: Schedule, **options: Any,
 ) -> None:  # fmt: skip
     """Stage two, in place: from what the sentences say to what CLIP sees in their images."""
@@ -207,7 +206,7 @@ def train_prior(
 
 
 def train_decoder(
-    decoder: Decoder, clip: SmallCLIP, space: LatentSpace, images: Tensor, texts: Sequence[str],
+    decoder: Decoder, clip: TrainedCLIP, space: LatentSpace, images: Tensor, texts: Sequence[str],
     schedule: Schedule, **options: Any,
 ) -> None:  # fmt: skip
     """Stage three, in place: from what CLIP sees in images back to their latents."""

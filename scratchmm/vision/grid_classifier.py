@@ -27,9 +27,9 @@ class GridClassifier(nn.Module):
     classes: how many values each property has; one more, the first, stands for "nothing here".
 
     >>> grid_classifier = GridClassifier(classes=(8, 8, 2, 3))
-    >>> [scores.shape[1] for scores in grid_classifier.scores(torch.zeros(2, 3, 32, 32))]
+    >>> [logits.shape[1] for logits in grid_classifier(torch.zeros(2, 3, 32, 32))]
     [9, 9, 3, 4]
-    >>> grid_classifier(torch.zeros(2, 3, 32, 32)).shape
+    >>> grid_classifier.features(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 64, 25])
     """
 
@@ -41,15 +41,15 @@ class GridClassifier(nn.Module):
         self.around = _layer(width, width, 1)  # what a thing is shows in the cells beside, too
         self.properties = nn.ModuleList(nn.Conv2d(width, 1 + count, 1) for count in classes)
 
-    def scores(self, images: Tensor) -> list[Tensor]:
-        """images: float (B, C, height, width). For each property the scores (B, 1 + K, N)."""
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """images: float (B, C, height, width). For each property the logits (B, 1 + K, N)."""
         x = self.layers(images)  # (B, D, height // 4, width // 4)
         x = x + self.around(x)  # (B, D, height // 4, width // 4)
         return [scores(x).flatten(2) for scores in self.properties]
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). What is where: probabilities (B, N, all classes)."""
-        parts = [scores.softmax(dim=1) for scores in self.scores(images)]
+        parts = [logits.softmax(dim=1) for logits in self(images)]
         return torch.cat(parts, dim=1).transpose(1, 2)
 
 
@@ -75,7 +75,7 @@ def cell_labels(masks: Tensor, values: Tensor, least: float = 0.2) -> Tensor:
 
 
 def grid_loss(
-    grid_classifier: GridClassifier, images: Tensor, mixed: Tensor, labels: Tensor, color: int
+    grid_classifier: nn.Module, images: Tensor, mixed: Tensor, labels: Tensor, color: int
 ) -> Tensor:
     """The mean cross-entropy of all properties over the cells: a scalar.
 
@@ -87,7 +87,7 @@ def grid_loss(
     torch.Size([])
     """
     # One pass for both: apart, each would be brought to a mean of its own, unlike any image later.
-    scores = grid_classifier.scores(torch.cat([images, mixed]))
+    scores = grid_classifier(torch.cat([images, mixed]))
     losses = []
     for place, found in enumerate(scores):
         plain, other = found.chunk(2)

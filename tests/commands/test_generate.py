@@ -394,7 +394,7 @@ REFUSALS = {
     "kind_alone": (["a red ring", "--kind", "edges"], "--kind says nothing without --control"),
     "no_table": (["--batch", "none.txt"], "none.txt"),
     "prompt_and_table": (["a red ring", "--batch", "none.txt"], "or --batch FILE"),
-    "no_clip": (["a red ring", "--clip", "none"], "none holds no trained CLIP"),
+    "no_clip": (["a red ring", "--clip", "none"], "none holds no trained model"),
     "unwritable": (["a red ring", "--out", "/proc/a.png"], "/proc"),
 }
 

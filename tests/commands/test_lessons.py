@@ -262,7 +262,7 @@ def test_a_lesson_without_a_name_is_not_all_lessons(house: Path, capsys, word: s
 READING = """
 import argparse
 from scratchmm.lesson import report
-from scratchmm.commands.training_sets import read_set
+from scratchmm.recipes.datasets import read_set
 parser = argparse.ArgumentParser()
 parser.add_argument("--data")
 parser.add_argument("--quick", action="store_true")

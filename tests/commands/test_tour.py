@@ -5,16 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from scratchmm.commands import main, tour, tour_data
-from scratchmm.training import fit as fit_module
-from scratchmm.training import small_clip
+from scratchmm.commands import main, tour
+from scratchmm.recipes import clip as recipe
+from scratchmm.training import curve
 
 KEYS = {
     "seen_accuracy",
@@ -30,9 +30,8 @@ KEYS = {
 
 @pytest.fixture
 def small_world(monkeypatch):
-    monkeypatch.setattr(tour_data, "WORLD_IMAGES", 300)
-    monkeypatch.setattr(tour_data, "TESTED", 40)
-    monkeypatch.setattr(tour, "BATCH", 32)
+    monkeypatch.setattr(recipe, "SETTINGS", replace(recipe.SETTINGS, images=300, batch=32))
+    monkeypatch.setattr(tour, "TESTED", 40)
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def test_a_short_tour_leaves_a_report_images_and_a_model(tmp_path, capsys):
     assert {"retrieval_by_text.png", "retrieval_by_image.png", "zero_shot.png"} <= images
     assert not (out / "checkpoint.pt").exists() and not list(out.glob("*.tmp"))
 
-    clip = small_clip.load(out)
+    clip = recipe.load(out)
     assert clip.embed_texts(["a red ring"]).shape == (1, 64)
 
 
@@ -77,20 +76,31 @@ def test_the_same_seed_gives_the_same_figures(tmp_path, capsys):
     assert reports[0] == reports[1] != reports[2]
 
 
+def parts(table=None):
+    """What the tour trains on and asks about."""
+    arguments = SimpleNamespace(pairs=table, seed=0, steps=None)
+    data = tour._read(tour._settings(arguments), arguments, lambda text: None)
+    return data, data.tests["seen"], data.tests["unseen"]
+
+
 @pytest.mark.usefixtures("small_world")
 def test_the_parts_are_what_they_say():
-    train, seen, unseen = tour_data.read(None, 0, lambda text: None)
-    assert len(train[0]) == len(train[1]) == 300 and len(seen.classes) == 64
-    trained = " ".join(train[1])
-    kinds = {unseen.classes[label] for label in unseen.labels}
+    train, seen, unseen = parts()
+    assert len(train.images) == len(train.texts) == 300 and len(seen.names) == 64
+    trained = " ".join(train.texts)
+    kinds = {unseen.names[label] for label in unseen.labels}
     assert "purple star" in kinds and not any(f" {kind}" in trained for kind in kinds)
-    assert not kinds & {seen.classes[label] for label in seen.labels}
+    assert not kinds & {seen.names[label] for label in seen.labels}
     for part in (seen, unseen):
-        assert part.relevant.diagonal().all()
+        sentences, own, true = part.told()
+        assert len(part.images) == 40 and len(sentences) == len(set(sentences))
+        assert true.gather(1, own[:, None]).all() and set(own.tolist()) == set(
+            range(len(sentences))
+        )
         for i in range(10):  # an image is never matched with another colour or shape
-            color, shape = part.classes[part.labels[i]].split()
-            for j in part.relevant[i].nonzero().flatten().tolist():
-                assert color in part.texts[j] and shape in part.texts[j]
+            color, shape = part.names[part.labels[i]].split()
+            for j in true[i].nonzero().flatten().tolist():
+                assert color in sentences[j] and shape in sentences[j]
 
 
 def test_own_pairs_with_a_held_out_part(table, tmp_path, capsys):
@@ -127,9 +137,8 @@ def test_a_killed_tour_goes_on_and_ends_in_the_same_figures(table, tmp_path):
         assert output, errors
         reports.append({k: v for k, v in json.loads(output).items() if "seconds" not in k})
     assert reports[0] == reports[1]
-    for name in ("model.pt", "tokenizer.json"):
-        assert (killed / name).exists()
-    resumed, whole = (small_clip.load(tmp_path / name) for name in ("killed", "whole"))
+    assert (killed / "model.pt").exists()
+    resumed, whole = (recipe.load(tmp_path / name) for name in ("killed", "whole"))
     for one, other in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
@@ -141,17 +150,17 @@ def test_several_texts_of_a_image_are_all_right(tmp_path):
         Image.new("RGB", (16, 16), (8 * thing, 9, 99)).save(tmp_path / f"{thing}.png")
         rows += [f"{thing}.png\tthing {thing} said in way {way}" for way in range(5)]
     (tmp_path / "t.tsv").write_text("\n".join(rows) + "\n")
-    train, seen, unseen = tour_data.read(tmp_path / "t.tsv", 0, lambda text: None)
-    assert len(train[1]) + len(unseen.texts) == 150
+    train, seen, unseen = parts(tmp_path / "t.tsv")
+    assert len(train.texts) + int(unseen.right().sum()) == 150
     for part in (seen, unseen):
-        named = [text.split()[1] for text in part.texts]
-        assert part.relevant.tolist() == [[a == b for b in named] for a in named]
-        assert len(part.rows) == len(set(named))
-        assert [part.texts[column] for column in part.columns.tolist()] == part.classes
-        assert part.right().sum(dim=1).tolist() == [named.count(name) for name in named]
-        clip = Knows(part)
-        assert tour._accuracy(clip, part) == 1.0
+        named = [text.split()[1] for text in part.names]
+        shown = [named[label] for label in part.labels.tolist()]
+        assert len(set(shown)) == len(shown) and set(shown) == set(named)
+        sentences, own, true = part.told()
+        assert sentences == part.names and torch.equal(own, part.labels)
+        assert true.tolist() == [[a == b for b in named] for a in shown]
     report = tour._measure(Knows(unseen), unseen, unseen)
+    assert report["seen_accuracy"] == report["unseen_accuracy"] == 1.0
     assert report["image_to_text_recall"] == report["text_to_image_recall"] == [1.0, 1.0, 1.0]
 
 
@@ -159,10 +168,10 @@ class Knows:
     """A model that knows which thing an image shows and a text names."""
 
     def __init__(self, part):
-        self.order = sorted({text.split()[1] for text in part.texts})
-        images = zip(part.images, part.texts, strict=True)
-        self.thing = {image.numpy().tobytes(): text.split()[1] for image, text in images}
-        self.model = SimpleNamespace(temperature=lambda: torch.tensor(9.0))
+        self.order = sorted({text.split()[1] for text in part.names})
+        images = zip(part.images, part.labels.tolist(), strict=True)
+        named = [text.split()[1] for text in part.names]
+        self.thing = {image.numpy().tobytes(): named[label] for image, label in images}
 
     def vectors(self, names):
         return torch.stack([torch.eye(len(self.order))[self.order.index(name)] for name in names])
@@ -174,24 +183,15 @@ class Knows:
         return self.vectors([text.split()[1] for text in texts])
 
 
-@pytest.mark.usefixtures("small_world")
-def test_a_world_part_asks_no_sentence_twice():
-    _, seen, unseen = tour_data.read(None, 0, lambda text: None)
-    for part in (seen, unseen):
-        once = [part.texts[column] for column in part.columns.tolist()]
-        assert len(once) == len(set(once)) and set(once) == set(part.texts)
-
-
 def test_a_tour_that_went_on_counts_all_its_seconds(table, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     words = ["tour", "--pairs", str(table), "--steps", "4", "--out", str(out), "--json"]
-    real = fit_module.fit
+    real = curve.read_curve
 
-    def long_ago(*args, **options):
-        curve = real(*args, **options)
-        return [{**row, "seconds": row["seconds"] + 500} for row in curve]
+    def long_ago(path):
+        return [{**row, "seconds": row["seconds"] + 500} for row in real(path)]
 
-    monkeypatch.setattr(fit_module, "fit", long_ago)  # 500 s before the run was stopped
+    monkeypatch.setattr(curve, "read_curve", long_ago)  # 500 s before the run was stopped
     assert main(words) == 0
     report = json.loads(capsys.readouterr().out)
     assert 500 <= report["train_seconds"] <= report["total_seconds"]  # four steps may take no tenth
@@ -244,34 +244,3 @@ def test_pairs_that_name_no_file_are_refused(tmp_path, capsys):
 def test_the_images_shown_all_differ():
     assert tour._different([4, 7, 4, 9], 2) == [0, 1]
     assert tour._different([1, 1, 2], 9) == [0, 2]
-
-
-def test_small_clip_prepares_counts_and_refuses(tmp_path):
-    rng = np.random.default_rng(0)
-    images = torch.from_numpy(rng.uniform(-1, 1, (20, 3, 16, 16))).float()
-    images[:, 2] = 0.5  # a channel that never changes
-    texts = [f"number {n}" for n in range(20)]
-    clip = small_clip.build(images, texts, seed=3, width=16, depth=1, text_depth=1, merges=9)
-    prepared = clip.prepare(images)
-    torch.testing.assert_close(prepared.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
-    torch.testing.assert_close(prepared[:, :2].std(dim=(0, 2, 3)), torch.ones(2))
-    assert prepared[:, 2].abs().max() < 1e-5
-    whole = clip.embed_images(images)
-    torch.testing.assert_close(clip.embed_images(images, batch_size=7), whole)
-    small_clip.save(clip, tmp_path)
-    again = small_clip.load(tmp_path)
-    torch.testing.assert_close(again.embed_images(images), whole, rtol=0, atol=0)
-    torch.testing.assert_close(again.embed_texts(texts), clip.embed_texts(texts), rtol=0, atol=0)
-
-    batch_at = small_clip.pair_batches(clip, images, texts, 8, seed=1)
-    shown, tokens = batch_at(4)
-    for one, row in zip(shown, tokens, strict=True):
-        place = int((prepared - one).abs().sum(dim=(1, 2, 3)).argmin())
-        torch.testing.assert_close(row, clip.tokens([texts[place]])[0])
-
-    (tmp_path / "model.pt").unlink()
-    with pytest.raises(FileNotFoundError, match="holds no trained CLIP"):
-        small_clip.load(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match="holds no CLIP that scratchmm saved"):
-        small_clip.load(tmp_path)

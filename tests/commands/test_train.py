@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scratchmm.commands import main, training_sets
-from scratchmm.commands.train import load_trained, measure_clip, measure_vit
-from scratchmm.commands.training_sets import Part, TrainingSet, read_set
-from scratchmm.training import small_clip, small_vit
+from scratchmm.commands import main
+from scratchmm.recipes import RECIPES, clip, datasets, recipe, vit
+from scratchmm.recipes.artifact import load_trained
+from scratchmm.recipes.datasets import Part, TrainingSet, read_set
 from scratchmm.training.curve import read_curve
 
 QUICK = ["--patch-size", "7", "--width", "16", "--depth", "1", "--batch", "32"]
@@ -41,6 +42,13 @@ def root(tmp_path_factory):
     return folder
 
 
+def few_images(monkeypatch, count):
+    """The recipes' world with so few images to train on."""
+    for module in (clip, vit):
+        few = replace(module.SETTINGS, images=count)
+        monkeypatch.setitem(module.SETTINGS_OF, "world", few)
+
+
 def train(capsys, *words):
     status = main(["train", *map(str, words)])
     captured = capsys.readouterr()
@@ -61,14 +69,14 @@ def test_vit_learns_digits_and_comes_back_from_its_folder(root, tmp_path, capsys
     assert (report["steps"], report["batch"], report["width"]) == (120, 32, 16)
     assert 0 < report["train_seconds"] <= report["total_seconds"]
     assert json.loads((tmp_path / "report.json").read_text()) == report
-    names = {"checkpoint.pt", "curve.csv", "model.pt", "config.json", "report.json"}
+    names = {"checkpoint.pt", "curve.csv", "model.pt", "report.json"}
     assert {path.name for path in tmp_path.iterdir()} - {"curve.png"} == names
 
-    vit = load_trained(tmp_path)
+    model = load_trained(tmp_path)
     test = read_set("mnist", root, 28, 0).tests["test"]
-    right = (vit.classify(test.images).argmax(dim=1) == test.labels).double().mean().item()
+    right = (model.classify(test.images).argmax(dim=1) == test.labels).double().mean().item()
     assert right == report["accuracy"]
-    assert vit.names[3] == "three"
+    assert model.names[3] == "three"
 
 
 def test_clip_learns_clothes_from_their_names(root, tmp_path, capsys):
@@ -81,12 +89,12 @@ def test_clip_learns_clothes_from_their_names(root, tmp_path, capsys):
     assert f"On what was held out, among {report['names']} names:" in out
     assert f"zero shot accuracy       {report['zero_shot_accuracy']:7.2%}" in out
 
-    clip = load_trained(tmp_path)
-    assert clip.embed_texts(["a photo of clothing: bag"]).norm().item() == pytest.approx(
+    model = load_trained(tmp_path)
+    assert model.embed_texts(["a photo of clothing: bag"]).norm().item() == pytest.approx(
         1, abs=1e-5
     )
     data = read_set("fashion_mnist", root, 28, 0)
-    assert measure_clip(clip, data)["zero_shot_accuracy"] == report["zero_shot_accuracy"]
+    assert clip.figures(model, data)["zero_shot_accuracy"] == report["zero_shot_accuracy"]
 
 
 def test_the_users_own_pairs(tmp_path, capsys):
@@ -106,9 +114,8 @@ def test_the_users_own_pairs(tmp_path, capsys):
 
 
 def test_the_world_keeps_what_was_never_seen_apart(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(training_sets, "WORLD_IMAGES", 200)
-    monkeypatch.setattr(training_sets, "WORLD_TESTED", 50)
-    data = read_set("world", None, 32, 0)
+    few_images(monkeypatch, 200)
+    data = read_set("world", None, 32, 0, images=200, tested=50)
     trained = {data.names[label] for label in data.labels.tolist()}
     assert all(
         data.names[label] in text or all(word in text for word in data.names[label].split())
@@ -150,16 +157,16 @@ class Told:
 def test_figures_of_a_clip_by_hand():
     texts = {"is a": [1.0, 0.0], "is b": [0.0, 1.0], "is c": [-1.0, 0.0]}
     # nearest: a, a (of class b: wrong), b; no image shows c
-    clip = Told([[0.9, 0.1], [0.8, 0.6], [0.1, 0.9]], texts)
+    model = Told([[0.9, 0.1], [0.8, 0.6], [0.1, 0.9]], texts)
     part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 1]), ["a", "b", "c"], ("is {}",))
-    figures = measure_clip(clip, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
+    figures = clip.figures(model, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
     assert figures["names"] == 3
     assert figures["zero_shot_accuracy"] == pytest.approx(2 / 3)
     assert figures["image_to_text_recall"] == pytest.approx([2 / 3, 1.0, 1.0])
     # "is a" finds its image first; "is b" finds the third image, which is of b; c is not asked
     assert figures["text_to_image_recall"] == [1.0, 1.0, 1.0]
-    clip.images[0] = [0.7, 0.7]  # now "is a" finds the second image first, which is of b
-    figures = measure_clip(clip, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
+    model.images[0] = [0.7, 0.7]  # now "is a" finds the second image first, which is of b
+    figures = clip.figures(model, TrainingSet(torch.zeros(0), [], None, [], {"test": part}))
     assert figures["text_to_image_recall"] == [0.5, 1.0, 1.0]
 
 
@@ -199,25 +206,25 @@ def test_every_text_of_a_image_is_right(copies, tmp_path):
     assert len(part.images) == len(part.labels) < len(part.names)
     assert part.right().gather(1, part.labels[:, None]).all()
     knows = Knows({8 * thing + 3: thing for thing in range(30)})
-    figures = measure_clip(knows, data)
+    figures = clip.figures(knows, data)
     assert figures["zero_shot_accuracy"] == 1.0
     assert figures["image_to_text_recall"] == [1.0, 1.0, 1.0]
     assert figures["text_to_image_recall"] == [1.0, 1.0, 1.0]
     wrong = Knows({8 * thing + 3: (thing + 1) % 30 for thing in range(30)})
-    assert measure_clip(wrong, data)["zero_shot_accuracy"] < 0.4
+    assert clip.figures(wrong, data)["zero_shot_accuracy"] < 0.4
 
 
 def test_figures_of_a_vit_by_hand():
     chances = torch.tensor([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]])
-    vit = SimpleNamespace(classify=lambda images: chances, names=["a", "b"])
+    model = SimpleNamespace(classify=lambda images: chances, names=["a", "b"])
     part = Part(torch.zeros(3, 1, 4, 4), torch.tensor([1, 1, 0]), ["a", "b"])
     other = Part(part.images, torch.tensor([0, 0, 1]), ["a", "b"])
     data = TrainingSet(torch.zeros(0), [], None, [], {"seen": part, "unseen": other})
-    assert measure_vit(vit, data) == {"names": 2, "accuracy": pytest.approx(2 / 3)}
+    assert vit.figures(model, data) == {"names": 2, "accuracy": pytest.approx(2 / 3)}
 
 
 def test_images_that_have_the_size_are_taken_as_they_are(root, monkeypatch):
-    monkeypatch.setattr(training_sets.F, "interpolate", None)  # would be a copy of the whole set
+    monkeypatch.setattr(datasets.F, "interpolate", None)  # would be a copy of the whole set
     assert read_set("mnist", root, 28, 0).images.shape == (300, 1, 28, 28)
 
 
@@ -239,7 +246,7 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
     words = ["vit", "--data", "mnist", "--root", root, *QUICK, "--steps", "8", "--save-every", "3"]
     assert train(capsys, *words, "--out", tmp_path / "straight")[0] == 0
 
-    real, calls = small_vit.class_loss, []
+    real, calls = vit.loss, []
 
     def stopping(model, batch):
         calls.append(1)
@@ -247,7 +254,7 @@ def test_an_interrupted_run_goes_on_and_ends_in_the_same_weights(
             raise KeyboardInterrupt
         return real(model, batch)
 
-    monkeypatch.setattr(small_vit, "class_loss", stopping)
+    monkeypatch.setattr(vit, "loss", stopping)
     words += ["--out", tmp_path / "stopped"]
     status, _, err = train(capsys, *words)
     assert status == 130 and err.endswith("interrupted\n")
@@ -366,15 +373,14 @@ def test_another_root_with_other_digits_is_another_run(root, tmp_path, capsys):
 def test_refusals(words, sentence, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SCRATCHMM_DATA", raising=False)
-    monkeypatch.setattr(training_sets, "WORLD_IMAGES", 20)
-    monkeypatch.setattr(training_sets, "WORLD_TESTED", 5)
+    few_images(monkeypatch, 20)
     status, out, err = train(capsys, *words, "--json")
     assert status == 1 and out == ""
     assert err.startswith("error: ") and err.count("\n") == 1 and sentence in err
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [[], ["bert"], ["vit", "--steps", "many"], ["vit", "--colour"]])
+@pytest.mark.parametrize("words", [["bert"], ["vit", "--steps", "many"], ["vit", "--colour"]])
 def test_command_lines_that_cannot_be_understood(words, capsys):
     status, _, err = train(capsys, *words)
     assert status == 2 and err.startswith("error: ")
@@ -394,10 +400,50 @@ def test_a_learning_rate_that_explodes_keeps_the_last_checkpoint(root, tmp_path,
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_nothing_to_load(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no trained model: it has no config.json"):
-        load_trained(tmp_path)
-    (tmp_path / "config.json").write_text('{"vision": 3}')
-    with pytest.raises(ValueError, match="holds no CLIP that scratchmm saved"):
-        load_trained(tmp_path)
-    assert small_clip.load  # the tour's folders are read by the same function
+# The other recipes
+
+
+def test_without_a_name_the_recipes_are_listed(capsys):
+    status, out, err = train(capsys)
+    assert status == 0 and err == ""
+    for name in RECIPES:
+        settings = recipe(name).SETTINGS
+        (line,) = [line for line in out.splitlines() if line.split()[:1] == [name]]
+        assert f"{settings.minutes:g}" in line and f"≥ {settings.expected:g}" in line
+        assert settings.figure.replace("_", " ") in line
+    status, out, _ = train(capsys, "--json")
+    rows = json.loads(out)
+    assert status == 0 and [row["recipe"] for row in rows] == [*RECIPES]
+    assert all(row["minutes"] > 0 and row["about"] for row in rows)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("clip", "vit")])
+def test_recipes_that_draw_their_own_data_are_run(name, tmp_path, capsys, monkeypatch):
+    module = recipe(name)
+    known = {"scenes": 30, "tests": 20, "grid_steps": 1}
+    small = {key: value for key, value in known.items() if hasattr(module.SETTINGS, key)}
+    monkeypatch.setattr(module, "SETTINGS", replace(module.SETTINGS, **small))
+    monkeypatch.setattr(module, "TESTED", 9, raising=False)
+    words = [name, "--folder", tmp_path, "--steps", "2", "--batch", "4", "--seed", "1"]
+    status, out, err = train(capsys, *words, "--json")
+    report = json.loads(out)
+    assert status == 0 and err == ""
+    assert 0 <= report[module.SETTINGS.figure] <= 1
+    assert (report["model"], report["steps"], report["batch"]) == (name, 2, 4)
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert type(load_trained(tmp_path)) is type(module.load(tmp_path))
+    status, out, _ = train(capsys, *words, "--learning-rate", "0.9")
+    assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["vqa", "--data", "mnist"], "the recipe vqa draws its own data: it takes no --data mnist"),
+        (["vqa", "--width", "9"], "the recipe vqa takes no --width"),
+        (["grid_classifier", "--steps", "0"], "--steps is 0 and must be above 0"),
+    ],
+)
+def test_what_a_recipe_does_not_take_is_refused(words, sentence, capsys):
+    status, out, err = train(capsys, *words)
+    assert (status, out, err) == (1, "", f"error: {sentence}\n")

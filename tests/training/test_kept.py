@@ -35,14 +35,16 @@ def test_the_code_is_that_of_the_module_and_all_that_it_imports(monkeypatch):
     seen = []
     monkeypatch.setattr(kept, "code_hash", lambda file, root: seen.append((file, root)) or "hash")
     kept._code_of.cache_clear()
-    assert made_by("scratchmm.training.world_clip", {"a": 1}) == {
+    assert made_by("scratchmm.training.small_control", {"a": 1}) == {
         "code": "hash",
         "recipe": {"a": 1},
     }
     monkeypatch.undo()
     kept._code_of.cache_clear()
     (file, root) = seen[0]
-    assert file.relative_to(root).as_posix() == "scratchmm/training/world_clip.py" and file.exists()
+    assert (
+        file.relative_to(root).as_posix() == "scratchmm/training/small_control.py" and file.exists()
+    )
     codes = {made_by(f"scratchmm.training.{name}", None)["code"] for name in ("fit", "sampling")}
     assert len(codes) == 2 and all(codes)
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from torch import nn
 
 from scratchmm.claims import LOCK, claimed
 from scratchmm.needed_code import code_hash
-from scratchmm.training import augment, run_folder, small_clip
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes.datasets import TrainingSet
+from scratchmm.training import run_folder
 from scratchmm.training.curve import read_curve
 from scratchmm.training.fingerprint import content_of
 from scratchmm.training.fit import fit
@@ -144,15 +147,17 @@ def test_a_checkpoint_that_is_no_runs_is_refused(tmp_path):
 
 
 def test_the_code_of_model_loss_batches_and_what_they_hold_counts(monkeypatch):
-    clip = small_clip.build(torch.rand(4, 3, 8, 8), ["a", "b", "c", "d"], width=16, depth=1)
+    data = TrainingSet(torch.rand(4, 3, 8, 8), [*"abcd"], None, [*"abcd"], {})
+    few = replace(clip_recipe.SETTINGS, width=16, depth=1, batch=2)
+    clip = clip_recipe.build(few, data)
     seen = []
     monkeypatch.setattr(run_folder, "code_hash", lambda files, root: seen.append(set(files)) or "")
     run_folder._code_of_modules.cache_clear()
-    for change in (None, augment.random_shift):
-        batches = small_clip.pair_batches(clip, torch.rand(4, 3, 8, 8), [*"abcd"], 2, 0, change)
-        code_of_run(clip.model, batches, small_clip.clip_loss)
+    for change in (None, "random_shift"):
+        batches = clip_recipe.batches(replace(few, augment=change), clip, data)
+        code_of_run(clip.model, batches, clip_recipe.loss)
     plain, varied = ({path.name for path in files} for files in seen)
-    assert {"clip.py", "vit.py", "text_transformer.py", "small_clip.py", "fit.py"} <= plain
+    assert {"clip.py", "vit.py", "text_transformer.py", "fit.py"} <= plain
     assert varied - plain == {"augment.py"}
 
 

@@ -27,7 +27,7 @@ def test_features_are_the_probabilities_of_each_property():
     torch.manual_seed(0)
     grid_classifier = GridClassifier((5, 2), channels=2, width=6).double().eval()
     images = torch.randn(3, 2, 8, 12, dtype=torch.float64)
-    features, scores = grid_classifier(images), grid_classifier.scores(images)
+    features, scores = grid_classifier.features(images), grid_classifier(images)
     assert [tuple(x.shape) for x in scores] == [(3, 6, 6), (3, 3, 6)]
     assert features.shape == (3, 6, 9)
     for n in range(6):
@@ -43,7 +43,7 @@ def test_only_the_colour_is_learned_from_true_colours(color):
     labels = torch.stack([torch.randint(0, 6, (3, 4)), torch.randint(0, 3, (3, 4))], dim=1)
     expected = 0.0
     for place in range(2):
-        scores = grid_classifier.scores(images if place == color else mixed)[place]
+        scores = grid_classifier(images if place == color else mixed)[place]
         expected += nn.CrossEntropyLoss()(scores, labels[:, place]) / 2
     torch.testing.assert_close(grid_loss(grid_classifier, images, mixed, labels, color), expected)
 

@@ -18,9 +18,9 @@ def scorer(clip: Path | None) -> Score:
     """
     if clip is None:
         return lambda image, prompt: _quality(image)
-    from scratchmm.training import small_clip
+    from scratchmm.recipes import clip as recipe
 
-    model = small_clip.load(clip)
+    model = recipe.load(clip)
 
     def score(image: Tensor, prompt: str) -> dict[str, float]:
         images, texts = model.embed_images(image[None]), model.embed_texts([prompt])

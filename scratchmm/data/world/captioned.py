@@ -1,4 +1,4 @@
-"""Scenes with a caption each: the training data of a text-to-image model.
+"""Scenes as images with a caption each: the training data of a text-to-image model.
 
 A model learns only what its captions name. `captions.describe` names a place in one of fifteen
 captions about one thing: a model trained on those ignores "at the top". So a share of the captions,
@@ -12,8 +12,10 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from scratchmm.data.world.captions import article, describe, relation, wordings
+from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import (
     COLORS,
     SHAPES,
@@ -31,10 +33,11 @@ FAR = 0.1  # from the middle, or between two things: less is not called left or 
 
 
 class Captioned(NamedTuple):
-    """Scenes, and a caption of each."""
+    """Scenes, a caption of each, and their images."""
 
     scenes: list[Scene]
     texts: list[str]
+    images: Tensor  # float (B, 3, size, size) in [-1, 1]
 
 
 def captioned(
@@ -44,11 +47,12 @@ def captioned(
     seed: int = 0,
     pairs: float = 0.0,
     places: float = 0.0,
+    size: int = 32,
 ) -> Captioned:
     """Scenes of one thing, a share `pairs` of them of two, each with one of its true captions.
 
     A share `places` of the captions names the places of things, where that is unambiguous. The
-    scenes are the same for each `places`.
+    scenes are the same for each `places`. size: pixels of an image in height and in width.
 
     >>> captioned(2, [("red", "star")]).scenes[0].things[0].shape
     'star'
@@ -67,7 +71,7 @@ def captioned(
     for index, scene in enumerate(scenes):
         if places and own.random() < places:
             texts[index] = placed(scene, own) or texts[index]
-    return Captioned(scenes, texts)
+    return Captioned(scenes, texts, draw_many(scenes, size))
 
 
 def placed(scene: Scene, rng: np.random.Generator) -> str | None:

@@ -14,9 +14,12 @@ solids, so that an image takes a tenth of a millisecond; each thing may also mov
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from scratchmm.sentences import check_count
 
@@ -24,6 +27,7 @@ SHAPES = ("circle", "square", "triangle", "diamond", "star", "ring", "cross", "h
 COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "white")
 SIZES = ("small", "large")
 TEXTURES = ("plain", "striped", "dotted")
+PROPERTIES = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTURES}
 RADIUS = {"small": 0.15, "large": 0.22}  # of the circle a thing stays inside; the image is 1 wide
 GAP = 0.03  # that two of those circles keep from each other, and half of it from the border
 ALONE = 1.5  # the zoom of a thing that has the image to itself
@@ -55,8 +59,7 @@ class Thing:
     zoom: float = 1.0  # how much larger than RADIUS it is shown
 
     def __post_init__(self) -> None:
-        known = {"shape": SHAPES, "color": COLORS, "size": SIZES, "texture": TEXTURES}
-        for name, words in known.items():
+        for name, words in PROPERTIES.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} {getattr(self, name)!r} is none of {', '.join(words)}")
 
@@ -190,3 +193,13 @@ def _way(x: float, y: float, radius: float, way: float, far: float) -> tuple[flo
     across, down = ways[int(way * len(ways))]
     length = round(0.2 + far * (room.get((across, down), 0.2) - 0.2), 4)
     return across * length, down * length
+
+
+def labels_of(things: Sequence[Thing]) -> Tensor:
+    """What things are like: int64 (L, 4), the number of each value in the order of PROPERTIES.
+
+    >>> labels_of([Thing("square", "red"), Thing("circle", "orange", "small", "dotted")]).tolist()
+    [[1, 0, 1, 0], [0, 1, 0, 2]]
+    """
+    rows = [[values.index(getattr(t, name)) for name, values in PROPERTIES.items()] for t in things]
+    return torch.tensor(rows, dtype=torch.int64).view(len(things), len(PROPERTIES))

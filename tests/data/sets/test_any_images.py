@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from scratchmm.commands.train import load_trained
 from scratchmm.data.sets.any_images import image_files, images_of
 from scratchmm.data.sets.pairs import load_images
-from scratchmm.training import small_clip, small_vit
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes import vit as vit_recipe
+from scratchmm.recipes.artifact import load_trained
 from scratchmm.vision.images import to_tensor
 
 
@@ -150,7 +151,9 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
 
 def test_a_trained_clip_takes_them_all(folder: Path, tmp_path: Path) -> None:
     images = torch.rand(6, 3, 16, 16) * 2 - 1
-    small_clip.save(small_clip.build(images, ["a cat", "a dog", "a red boat"] * 2), tmp_path / "c")
+    clip_recipe.save(
+        clip_recipe.new_clip(images, ["a cat", "a dog", "a red boat"] * 2), tmp_path / "c"
+    )
     clip = load_trained(tmp_path / "c")
     assert clip.embed_images(folder).shape == (3, 64)
     alone = clip.embed_images(photo(97, 131))
@@ -164,7 +167,7 @@ def test_a_trained_clip_takes_them_all(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_trained_vit_takes_them_in_its_own_channels(folder: Path) -> None:
-    vit = small_vit.build(torch.rand(5, 1, 28, 28), ["zero", "one"])
+    vit = vit_recipe.new_vit(torch.rand(5, 1, 28, 28), ["zero", "one"])
     assert vit.classify(folder).shape == (3, 2)
 
 

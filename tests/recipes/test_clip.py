@@ -1,13 +1,15 @@
-"""The small CLIP: what it is built for, its batches, its folder, and files that are none."""
+"""The CLIP recipe: what a model is built for, its batches, its folder, and files that are none."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from scratchmm.contrastive.loss import contrastive_loss, masked_contrastive_loss
+from scratchmm.recipes.clip import SETTINGS, batches, load, loss, new_clip, save
+from scratchmm.recipes.datasets import TrainingSet
+from scratchmm.training import augment
 from scratchmm.training.sampling import seeded, shuffled_batches
-from scratchmm.training.small_clip import build, clip_loss, load, pair_batches, save
 from shape_comments import check_shape_comments
 
 TEXTS = ["a cat", "a dog", "a red boat on the sea"] * 2
@@ -22,7 +24,7 @@ def some_images(count=6):
 
 @pytest.fixture
 def clip():
-    return build(some_images(), TEXTS, seed=3, **SIZES)
+    return new_clip(some_images(), TEXTS, seed=3, **SIZES)
 
 
 def test_it_is_built_for_its_images_and_sentences(clip):
@@ -37,10 +39,10 @@ def test_it_is_built_for_its_images_and_sentences(clip):
     assert config.vision.hidden == config.text.hidden == 64
     longest = max(len(clip.tokenizer.encode(text)) for text in TEXTS)
     assert config.text.context_length == 2 + longest  # with a start and an end
-    assert build(shown, TEXTS, longest=4, **SIZES).model.config.text.context_length == 4
-    few = build(shown, TEXTS, merges=2, **SIZES)
+    assert new_clip(shown, TEXTS, longest=4, **SIZES).model.config.text.context_length == 4
+    few = new_clip(shown, TEXTS, merges=2, **SIZES)
     assert len(few.tokenizer) < len(clip.tokenizer)
-    same, other = (build(shown, TEXTS, seed=seed, **SIZES).model.state_dict() for seed in (3, 4))
+    same, other = (new_clip(shown, TEXTS, seed=seed, **SIZES).model.state_dict() for seed in (3, 4))
     torch.testing.assert_close(same, clip.model.state_dict(), rtol=0, atol=0)
     assert any(not torch.equal(same[name], other[name]) for name in same)
 
@@ -64,36 +66,40 @@ def test_embeddings_are_unit_vectors_in_parts_and_keep_no_gradients(clip):
     assert not clip.model.training
 
 
-def test_batches_are_pairs_changed_and_judged_as_asked(clip):
-    shown = some_images()
+def some_data():
+    return TrainingSet(some_images(), TEXTS, None, TEXTS, {})
+
+
+def test_batches_are_pairs_varied_and_judged_as_asked(clip, monkeypatch):
+    shown, few = some_images(), replace(SETTINGS, batch=4)
 
     def darker(batch, generator):
         return batch - torch.rand((), generator=generator)
 
-    def right(rows):
-        return rows[:, None] % 3 == rows % 3
-
-    plain = pair_batches(clip, shown, TEXTS, 4, seed=2)
-    full = pair_batches(clip, shown, TEXTS, 4, seed=2, augment=darker, right=right)
+    monkeypatch.setattr(augment, "darker", darker, raising=False)
+    plain = batches(few, clip, some_data(), seed=2)
+    asked = replace(few, augment="darker", spare_twins=True)
+    full = batches(asked, clip, some_data(), seed=2)
     for step in range(3):
         rows = shuffled_batches(6, 4, 2)(step)
         images, tokens = plain(step)
         torch.testing.assert_close(images, clip.prepare(shown)[rows])
         torch.testing.assert_close(tokens, clip.tokens([TEXTS[row] for row in rows.tolist()]))
-        changed, words, answers = full(step)
-        torch.testing.assert_close(changed, darker(images, seeded(2, step)))
-        assert torch.equal(words, tokens) and torch.equal(answers, right(rows))
-    assert len(pair_batches(clip, shown, TEXTS, 100)(0)[0]) == 6
+        varied, words, right = full(step)
+        torch.testing.assert_close(varied, darker(images, seeded(2, step)))
+        assert torch.equal(words, tokens)
+        assert torch.equal(right, rows[:, None] % 3 == rows % 3)  # every text stands twice
+    assert len(batches(SETTINGS, clip, some_data())(0)[0]) == 6
 
 
 def test_the_loss_spares_other_right_answers(clip):
-    images, tokens = pair_batches(clip, some_images(), TEXTS, 6)(0)
+    images, tokens = batches(SETTINGS, clip, some_data())(0)
     output = clip.model(images, tokens)
     parts = output.image_embeddings, output.text_embeddings, output.scale
-    torch.testing.assert_close(clip_loss(clip.model, (images, tokens)), contrastive_loss(*parts))
+    torch.testing.assert_close(loss(clip.model, (images, tokens)), contrastive_loss(*parts))
     right = torch.eye(6).bool() | torch.eye(6).roll(3, dims=1).bool()
     expected = masked_contrastive_loss(*parts, right)
-    torch.testing.assert_close(clip_loss(clip.model, (images, tokens, right)), expected)
+    torch.testing.assert_close(loss(clip.model, (images, tokens, right)), expected)
     assert expected != contrastive_loss(*parts)
 
 
@@ -105,48 +111,21 @@ def test_saved_and_loaded(clip, tmp_path):
     torch.testing.assert_close(again.embed_texts(TEXTS), clip.embed_texts(TEXTS))
 
 
-def test_folders_that_hold_no_clip_are_refused(clip, tmp_path):
-    folder = tmp_path / "clip"
-    with pytest.raises(FileNotFoundError, match="clip holds no trained CLIP: .*config.json is mis"):
-        load(folder)
-    save(clip, folder)
-    sizes = json.loads((folder / "config.json").read_text())
-    wrong = [
-        {"vision": sizes["vision"], "text": sizes["text"]},  # no embedding
-        sizes | {"vision": sizes["vision"] | {"wings": 2}},  # an unknown size
-        sizes | {"embedding": 8},  # of another model than the weights
-    ]
-    for content in wrong:
-        (folder / "config.json").write_text(json.dumps(content))
-        with pytest.raises(ValueError, match="clip holds no CLIP that scratchmm saved: "):
-            load(folder)
-    (folder / "config.json").write_text(json.dumps(sizes))
-    (folder / "model.pt").unlink()
-    with pytest.raises(
-        FileNotFoundError, match="clip holds no trained CLIP: .*model.pt is missing"
-    ):
-        load(folder)
-
-
 @pytest.mark.parametrize(
     ("texts", "kind"), [(None, "NoneType"), (7, "int"), (["a", None], "NoneType")]
 )
 def test_texts_that_are_no_sentences_are_refused_by_their_kind(texts, kind) -> None:
-    clip = build(torch.zeros(2, 3, 16, 16), ["a red star", "a blue ring"])
+    clip = new_clip(torch.zeros(2, 3, 16, 16), ["a red star", "a blue ring"])
     with pytest.raises(ValueError, match=f"texts are sentences.*among them is one of type {kind}$"):
         clip.embed_texts(texts)
 
 
 def run_shapes() -> None:
-    import torch
-
-    from scratchmm.training import small_clip
-
     images = torch.rand(3, 3, 8, 8) * 2 - 1
-    small = small_clip.build(images, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
+    small = new_clip(images, ["a", "be", "sea"], patch_size=4, width=12, merges=2)
     small.embed_images(images)
     small.embed_texts(["a", "sea"])
 
 
 def test_shape_comments_are_true() -> None:
-    check_shape_comments(run_shapes, "training/small_clip.py")
+    check_shape_comments(run_shapes, "recipes/clip.py")
