@@ -468,7 +468,7 @@ few = options.other_steps(200, quick=15)
 for name, kind in kinds.items():
     for warmup in (0.0, 0.5):
         model_2017 = as_in_2017(kind, depth=4)
-        options_2017 = {"learning_rate": 6e-3, "weight_decay": 0.0, "clip": float("inf")}
+        options_2017 = {"learning_rate": 6e-3, "weight_decay": 0.0, "max_grad_norm": float("inf")}
         rows = fit(model_2017, lambda step: sums(step, 64), loss, steps=few, warmup=warmup,
                    device=options.device, **options_2017)  # fmt: skip
         runs[name, warmup] = torch.tensor([row["loss"] for row in rows])
