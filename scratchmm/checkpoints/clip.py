@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from scratchmm.checkpoints.clip_config import check_text, check_vision, text_told, vision_told
+from scratchmm.checkpoints.clip_config import check_text, check_vision, text_fields, vision_fields
 from scratchmm.checkpoints.clip_names import HARMLESS, check_bias, clip_state, of_one_tower
 from scratchmm.checkpoints.files import Place, Source, fill, has, is_no, label_of, layer, shape_of
 from scratchmm.checkpoints.vit import square_of
@@ -124,10 +124,10 @@ def clip_config_from(
         end_token=vocabulary - 1,
     )
     vision = replace(
-        vision, **vision_told(source, width, vision_heads, head_width, activation, ("clip",))
+        vision, **vision_fields(source, width, vision_heads, head_width, activation, ("clip",))
     )
     text = replace(
-        text, **text_told(source, text.width, text_heads, head_width, activation, ("clip",))
+        text, **text_fields(source, text.width, text_heads, head_width, activation, ("clip",))
     )
     return CLIPConfig(vision, text, embedding)
 

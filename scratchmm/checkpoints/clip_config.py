@@ -44,7 +44,7 @@ def check_text(source: Source, config: TextConfig, types: tuple[str, ...] = TEXT
     check_depth("text tower", config.depth, source, "text_config")
 
 
-def vision_told(
+def vision_fields(
     source: Source,
     width: int,
     heads: int | None,
@@ -52,19 +52,19 @@ def vision_told(
     activation: str | None,
     types: tuple[str, ...] = VISION_TYPES,
 ) -> dict[str, Any]:
-    """The fields of a vision tower's config that no shape shows: as said, given or assumed."""
+    """The fields of a vision tower's config that no shape shows: from the file, given or assumed."""
     heads = heads_of_width(width, heads, head_width)
-    told = settle(_vision(source, types), heads=heads, activation=activation)
-    if "heads" not in told:
+    fields = settle(_vision(source, types), heads=heads, activation=activation)
+    if "heads" not in fields:
         what = "vision tower"
-        told["heads"] = assume_heads(source, what, width, VISION_HEADS, "vision_heads")
-    if "activation" not in told:
-        told["activation"] = "gelu" if width > 1024 else "quick_gelu"
-    told["activation"] = None if told["activation"] == "quick_gelu" else told["activation"]
-    return told
+        fields["heads"] = assume_heads(source, what, width, VISION_HEADS, "vision_heads")
+    if "activation" not in fields:
+        fields["activation"] = "gelu" if width > 1024 else "quick_gelu"
+    fields["activation"] = None if fields["activation"] == "quick_gelu" else fields["activation"]
+    return fields
 
 
-def text_told(
+def text_fields(
     source: Source,
     width: int,
     heads: int | None,
@@ -72,14 +72,14 @@ def text_told(
     activation: str | None,
     types: tuple[str, ...] = TEXT_TYPES,
 ) -> dict[str, Any]:
-    """The fields of a text tower's config that no shape shows: as said, given or assumed."""
+    """The fields of a text tower's config that no shape shows: from the file, given or assumed."""
     heads = heads_of_width(width, heads, head_width)
-    told = settle(_text(source, types), heads=heads, activation=activation)
-    if "heads" not in told:
-        told["heads"] = assume_heads(source, "text tower", width, TEXT_HEADS, "text_heads")
-    if "activation" not in told:
-        told["activation"] = "gelu" if width > 768 else "quick_gelu"
-    return told
+    fields = settle(_text(source, types), heads=heads, activation=activation)
+    if "heads" not in fields:
+        fields["heads"] = assume_heads(source, "text tower", width, TEXT_HEADS, "text_heads")
+    if "activation" not in fields:
+        fields["activation"] = "gelu" if width > 768 else "quick_gelu"
+    return fields
 
 
 def _vision(source: Source, types: tuple[str, ...]) -> Settings:

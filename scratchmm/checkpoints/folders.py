@@ -100,12 +100,12 @@ def _nothing_in(folder: Path, names: list[str]) -> str:
     if "model_index.json" in names:
         parts = [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
         return f"{folder} is a whole pipeline: give the folder of one model, of {_listed(parts)}"
-    told = (
+    message = (
         f"there is no model.safetensors and no pytorch_model.bin in {folder}, "
         "and neither of diffusers' diffusion_pytorch_model.safetensors and .bin"
     )
     for name in names:
         kind = foreign_kind(folder / name)
         if kind and not name.endswith((".json", ".txt")):
-            return f"{told}; {name} is {kind}"
-    return told
+            return f"{message}; {name} is {kind}"
+    return message

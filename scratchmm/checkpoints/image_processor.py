@@ -100,46 +100,46 @@ def processor_for(source: str | Path, kind: str | None = None) -> ImageProcessor
     defaults = KINDS[kind]
     checked = {key: defaults[key] for key in (*SWITCHES, *NUMBERS) if key in defaults}
     read_values(str(path), values, checked, FIXED, nullable=SWITCHES)
-    told = PublishedConfig(
+    config = PublishedConfig(
         str(path), {key: values.get(key, default) for key, default in defaults.items()}
     )
-    if told.values["resample"] not in METHODS:
+    if config.values["resample"] not in METHODS:
         allowed = tuple(METHODS)
-        raise ValueError(must_be(told.label, "resample", told.values["resample"], allowed))
-    size = _size(told, square=kind == "ViT") if told.values["do_resize"] else None
-    crop = _crop(told) if told.values["do_center_crop"] else None
+        raise ValueError(must_be(config.label, "resample", config.values["resample"], allowed))
+    size = _size(config, square=kind == "ViT") if config.values["do_resize"] else None
+    crop = _crop(config) if config.values["do_center_crop"] else None
     if kind == "ConvNext" and size is not None:
-        size, crop = _of_convnext(told, size, crop)
-    plain = not told.values["do_normalize"]
+        size, crop = _of_convnext(config, size, crop)
+    plain = not config.values["do_normalize"]
     return ImageProcessor(
         kind,
         size,
-        METHODS[told.values["resample"]],
+        METHODS[config.values["resample"]],
         crop,
-        told.values.get("size_divisor"),
-        (0.0, 0.0, 0.0) if plain else _colours(told, "image_mean"),
-        (1.0, 1.0, 1.0) if plain else _colours(told, "image_std"),
+        config.values.get("size_divisor"),
+        (0.0, 0.0, 0.0) if plain else _colours(config, "image_mean"),
+        (1.0, 1.0, 1.0) if plain else _colours(config, "image_std"),
     )
 
 
 def _kind(path: Path, values: Mapping[str, Any], kind: str | None) -> str:
     key = "image_processor_type" if "image_processor_type" in values else "feature_extractor_type"
-    said = values.get(key)
-    if said is not None and said not in TYPES:
-        raise ValueError(must_be(str(path), key, said, tuple(TYPES)))
-    if said is None and kind is None:
+    class_name = values.get(key)
+    if class_name is not None and class_name not in TYPES:
+        raise ValueError(must_be(str(path), key, class_name, tuple(TYPES)))
+    if class_name is None and kind is None:
         raise ValueError(f"{path} does not name its class: give kind, one of {', '.join(KINDS)}")
-    if said is not None and kind not in (None, TYPES[said]):
-        raise ValueError(f"{path} says {key} is {said!r}, but kind={kind!r} is given")
-    found = TYPES[said] if said is not None else kind
-    if found not in KINDS:
-        raise ValueError(f"kind {found!r} is none of {', '.join(KINDS)}")
-    return found
+    if class_name is not None and kind not in (None, TYPES[class_name]):
+        raise ValueError(f"{path} says {key} is {class_name!r}, but kind={kind!r} is given")
+    family = TYPES[class_name] if class_name is not None else kind
+    if family not in KINDS:
+        raise ValueError(f"kind {family!r} is none of {', '.join(KINDS)}")
+    return family
 
 
-def _size(told: PublishedConfig, square: bool) -> int | tuple[int, int]:
+def _size(config: PublishedConfig, square: bool) -> int | tuple[int, int]:
     """The shorter side, or (height, width). square: a plain number means both sides."""
-    value = told.values["size"]
+    value = config.values["size"]
     if _is_side(value):
         return (value, value) if square else value
     if isinstance(value, dict) and all(map(_is_side, value.values())):
@@ -148,28 +148,30 @@ def _size(told: PublishedConfig, square: bool) -> int | tuple[int, int]:
         if value.keys() == {"height", "width"}:
             return value["height"], value["width"]
     raise ValueError(
-        f"{told.label} says size is {value!r}, and images here can only have a shortest_edge, or "
+        f"{config.label} says size is {value!r}, and images here can only have a shortest_edge, or "
         "height and width"
     )
 
 
-def _crop(told: PublishedConfig) -> int:
-    value = told.values["crop_size"]
+def _crop(config: PublishedConfig) -> int:
+    value = config.values["crop_size"]
     sides = value.values() if isinstance(value, dict) else [value]
     if not all(map(_is_side, sides)) or len(set(sides)) != 1:
-        raise ValueError(f"{told.label} says crop_size is {value!r}, and images are cut to squares")
+        raise ValueError(
+            f"{config.label} says crop_size is {value!r}, and images are cut to squares"
+        )
     return next(iter(sides))
 
 
 def _of_convnext(
-    told: PublishedConfig, size: int | tuple[int, int], crop: int | None
+    config: PublishedConfig, size: int | tuple[int, int], crop: int | None
 ) -> tuple[int | tuple[int, int], int | None]:
     """Below 384 a larger image is centre-cropped; from there on the whole image is resized."""
     if not isinstance(size, int):
-        raise ValueError(must_be(told.label, "size", told.values["size"], ("a shortest_edge",)))
+        raise ValueError(must_be(config.label, "size", config.values["size"], ("a shortest_edge",)))
     if crop is not None:
-        raise ValueError(must_be(told.label, "do_center_crop", True, (False,)))
-    return (int(size / told.values["crop_pct"]), size) if size < 384 else ((size, size), None)
+        raise ValueError(must_be(config.label, "do_center_crop", True, (False,)))
+    return (int(size / config.values["crop_pct"]), size) if size < 384 else ((size, size), None)
 
 
 def _divisible(image: Image.Image, shorter: int, divisor: int) -> tuple[int, int]:
@@ -183,12 +185,12 @@ def _divisible(image: Image.Image, shorter: int, divisor: int) -> tuple[int, int
     return height, width
 
 
-def _colours(told: PublishedConfig, key: str) -> tuple[float, ...]:
-    value = told.values[key]
+def _colours(config: PublishedConfig, key: str) -> tuple[float, ...]:
+    value = config.values[key]
     numbers = list(value) if isinstance(value, list | tuple) else [value] * 3
     wrong = any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers)
     if wrong or len(numbers) != 3:
-        raise ValueError(f"{told.label} says {key} is {value!r}, where 3 numbers are usual")
+        raise ValueError(f"{config.label} says {key} is {value!r}, where 3 numbers are usual")
     return tuple(map(float, numbers))
 
 

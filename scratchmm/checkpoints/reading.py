@@ -46,13 +46,13 @@ def read_state(
     content = source if isinstance(source, Mapping) else _read(Path(source), sha256)
     if isinstance(source, Mapping) and sha256:
         raise ValueError(f"sha256 is of a file, and {label} is none")
-    found = _by_name(content, label, key)
+    state = _by_name(content, label, key)
     if prefix:
-        under = {n.removeprefix(prefix): t for n, t in found.items() if n.startswith(prefix)}
+        under = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
         if not under:
-            raise ValueError(f"none of the {len(found)} names in {label} begins with {prefix!r}")
+            raise ValueError(f"none of the {len(state)} names in {label} begins with {prefix!r}")
         return under
-    return _unwrapped(found)
+    return _unwrapped(state)
 
 
 def label_of(source: Source) -> str:
@@ -76,20 +76,20 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _by_name(content: object, label: str, key: str) -> dict[str, Tensor]:
     if isinstance(content, Mapping) and not content:
         return {}
-    found = _dicts_of_tensors(content)
+    dicts = _dicts_of_tensors(content)
     if key:
-        chosen = {name: state for name, state in found.items() if f"{name}.".startswith(f"{key}.")}
+        chosen = {name: state for name, state in dicts.items() if f"{name}.".startswith(f"{key}.")}
         if not chosen:
-            raise ValueError(f"{label} has no tensors in {key!r}, but in {_listed(found)}")
-        found = chosen
-    if len(found) > 1:
+            raise ValueError(f"{label} has no tensors in {key!r}, but in {_listed(dicts)}")
+        dicts = chosen
+    if len(dicts) > 1:
         raise ValueError(
-            f"{label} holds tensors in {_listed(found)}: "
+            f"{label} holds tensors in {_listed(dicts)}: "
             "read_state(source, key=...) takes the one that is meant"
         )
-    if not found:
+    if not dicts:
         raise ValueError(f"{label} holds no tensors by name{_other_than_tensors(content)}")
-    return next(iter(found.values()))
+    return next(iter(dicts.values()))
 
 
 def _listed(names: Mapping[str, object]) -> str:
@@ -110,12 +110,12 @@ def _dicts_of_tensors(content: object, depth: int = DEPTH) -> dict[str, dict[str
         return {}
     if content and all(isinstance(value, Tensor) for value in content.values()):
         return {"": dict(content)}
-    found = {}
+    dicts = {}
     for name, value in content.items() if depth else ():
         if not name.startswith("optim"):
             for below, state in _dicts_of_tensors(value, depth - 1).items():
-                found[f"{name}.{below}" if below else name] = state
-    return found
+                dicts[f"{name}.{below}" if below else name] = state
+    return dicts
 
 
 def _read(path: Path, sha256: str) -> Any:

@@ -110,8 +110,8 @@ def sampling_from(source: str | Path) -> PublishedSampling:
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> (folder / "scheduler").mkdir()
-    >>> said = '{"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}'
-    >>> (folder / "scheduler" / "scheduler_config.json").write_text(said) > 0
+    >>> text = '{"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}'
+    >>> (folder / "scheduler" / "scheduler_config.json").write_text(text) > 0
     True
     >>> sampling_from(folder / "unet").target
     'velocity'
@@ -120,20 +120,20 @@ def sampling_from(source: str | Path) -> PublishedSampling:
     values = read_json(path)
     _check_pipeline(path, values)
     defaults = OBEYED | (OF_PNDM if values.get("_class_name") == "PNDMScheduler" else {})
-    told = read_values(
+    config = read_values(
         str(path), defaults | values, OBEYED, FIXED, ("trained_betas",), ("trained_betas",)
     )
-    spacing = _known(told, "timestep_spacing", {name: name for name in SPACINGS})
-    target = _known(told, "prediction_type", TARGETS)
-    variance = _known(told, "variance_type", VARIANCES)
-    schedule, said = _schedule(told), told.values
+    spacing = _known(config, "timestep_spacing", {name: name for name in SPACINGS})
+    target = _known(config, "prediction_type", TARGETS)
+    variance = _known(config, "variance_type", VARIANCES)
+    schedule, settings = _schedule(config), config.values
     return PublishedSampling(
         schedule,
         target,
-        said["clip_sample_range"] if said["clip_sample"] else None,
-        1.0 if said["set_alpha_to_one"] else float(schedule.alpha_bar[0]),
+        settings["clip_sample_range"] if settings["clip_sample"] else None,
+        1.0 if settings["set_alpha_to_one"] else float(schedule.alpha_bar[0]),
         spacing,
-        said["steps_offset"],
+        settings["steps_offset"],
         variance,
     )
 
@@ -163,23 +163,27 @@ def _check_pipeline(path: Path, values: Mapping[str, Any]) -> None:
     index = path.parent.parent / "model_index.json"
     if path.parent.name != "scheduler" or not index.is_file():
         return
-    said, own = read_json(index).get("scheduler"), values.get("_class_name")
-    if isinstance(said, list) and len(said) == 2 and own is not None and said[1] != own:
-        raise ValueError(f"{index} says scheduler is {said[1]!r}, but {path} is of {own!r}")
+    named, own = read_json(index).get("scheduler"), values.get("_class_name")
+    if isinstance(named, list) and len(named) == 2 and own is not None and named[1] != own:
+        raise ValueError(f"{index} says scheduler is {named[1]!r}, but {path} is of {own!r}")
 
 
-def _known(told: PublishedConfig, key: str, names: Mapping[str, str]) -> str:
+def _known(config: PublishedConfig, key: str, names: Mapping[str, str]) -> str:
     """Our name for a value of theirs. Raises ValueError on one that we lack."""
-    if told.values[key] not in names:
-        raise ValueError(must_be(told.label, key, told.values[key], tuple(names)))
-    return names[told.values[key]]
+    if config.values[key] not in names:
+        raise ValueError(must_be(config.label, key, config.values[key], tuple(names)))
+    return names[config.values[key]]
 
 
-def _schedule(told: PublishedConfig) -> Schedule:
-    said = told.values
-    steps, kind, betas = said["num_train_timesteps"], said["beta_schedule"], said["trained_betas"]
+def _schedule(config: PublishedConfig) -> Schedule:
+    values = config.values
+    steps, kind, betas = (
+        values["num_train_timesteps"],
+        values["beta_schedule"],
+        values["trained_betas"],
+    )
     if kind not in (*BETAS, COSINE):
-        raise ValueError(must_be(told.label, "beta_schedule", kind, (*BETAS, COSINE)))
+        raise ValueError(must_be(config.label, "beta_schedule", kind, (*BETAS, COSINE)))
     try:
         if betas is not None:
             if not isinstance(betas, list) or len(betas) != steps:
@@ -189,7 +193,7 @@ def _schedule(told: PublishedConfig) -> Schedule:
         elif kind == COSINE:
             schedule = cosine_schedule(steps)
         else:
-            schedule = BETAS[kind](steps, said["beta_start"], said["beta_end"])
-        return zero_terminal_snr(schedule) if said["rescale_betas_zero_snr"] else schedule
+            schedule = BETAS[kind](steps, values["beta_start"], values["beta_end"])
+        return zero_terminal_snr(schedule) if values["rescale_betas_zero_snr"] else schedule
     except ValueError as error:
-        raise ValueError(f"{told.label} gives no schedule of noise: {error}") from None
+        raise ValueError(f"{config.label} gives no schedule of noise: {error}") from None

@@ -56,20 +56,20 @@ def _show(arguments: argparse.Namespace) -> int:
     check_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
     scenes = [sample_scene(rng, arguments.things) for _ in range(arguments.count)]
-    told = [wordings(scene) for scene in scenes]
-    picks = [sentences[int(rng.integers(len(sentences)))] for sentences in told]
-    asked = [questions(scene) for scene in scenes]
+    captions = [wordings(scene) for scene in scenes]
+    picks = [sentences[int(rng.integers(len(sentences)))] for sentences in captions]
+    questions_of = [questions(scene) for scene in scenes]
     if arguments.out is not None:
         _sheet(scenes, picks, arguments.size, arguments.out)
     if arguments.json:
         rows = [
             dataclasses.asdict(scene)
             | {"wordings": sentences, "questions": [question._asdict() for question in known]}
-            for scene, sentences, known in zip(scenes, told, asked, strict=True)
+            for scene, sentences, known in zip(scenes, captions, questions_of, strict=True)
         ]
         print(json.dumps(rows, indent=1))
         return 0
-    for number, (pick, known) in enumerate(zip(picks, asked, strict=True), 1):
+    for number, (pick, known) in enumerate(zip(picks, questions_of, strict=True), 1):
         some = [known[int(index)] for index in sorted(rng.permutation(len(known))[:3])]
         print(f"{number:3}. {pick}")
         for question in some:

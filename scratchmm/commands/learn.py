@@ -128,27 +128,27 @@ def check(arguments: argparse.Namespace) -> int:
     from scratchmm.exercises import catalogue, desk
     from scratchmm.exercises.worker import warm
 
-    wanted = catalogue.chosen(arguments.id)
-    alone = bool(arguments.id) and len(wanted) == len(arguments.id)  # told in full, each
+    chosen = catalogue.chosen(arguments.id)
+    alone = bool(arguments.id) and len(chosen) == len(arguments.id)  # each is reported in full
     missing: set[str] = set()
     option = desk.option(desk.folder_of(arguments.folder))
     if arguments.file and not arguments.id:
-        wanted = desk.in_file(Path(arguments.file), wanted)
+        chosen = desk.in_file(Path(arguments.file), chosen)
     elif not arguments.id:
         folder = desk.existing(desk.folder_of(arguments.folder))
-        missing = {f"{one.lesson}.py" for one in wanted} - {path.name for path in folder.iterdir()}
-        wanted = [one for one in wanted if f"{one.lesson}.py" not in missing]
-    if len(wanted) > 1:
+        missing = {f"{one.lesson}.py" for one in chosen} - {path.name for path in folder.iterdir()}
+        chosen = [one for one in chosen if f"{one.lesson}.py" not in missing]
+    if len(chosen) > 1:
         warm()
-    reports = [check_one(arguments, exercise) for exercise in wanted]
-    lines, told = [], False
+    reports = [check_one(arguments, exercise) for exercise in chosen]
+    lines, reported = [], False
     for report in reports:
         text = report.lines(option)
-        if alone or (report.status == "wrong" and not told):
+        if alone or (report.status == "wrong" and not reported):
             lines += text
         elif report.status != "unwritten":
             lines.append(text[0])
-        told = told or report.status == "wrong"
+        reported = reported or report.status == "wrong"
     if not alone:
         unwritten = sum(report.status == "unwritten" for report in reports)
         lines += [f"not written yet: {unwritten} of {len(reports)}"] if unwritten else []
@@ -223,10 +223,10 @@ def show_list(arguments: argparse.Namespace) -> int:
     from scratchmm.exercises.progress import Progress
 
     progress = Progress(desk.folder_of(arguments.folder))
-    wanted = catalogue.chosen(arguments.lesson)
+    chosen = catalogue.chosen(arguments.lesson)
     rows, lines = [], []
     for lesson, group in catalogue.lessons().items():
-        exercises = [one for one in group if one in wanted]
+        exercises = [one for one in group if one in chosen]
         if not exercises:
             continue
         lines.append(f"{lesson}: {sum(one.minutes for one in exercises)} minutes")

@@ -32,13 +32,13 @@ def verify(arguments: argparse.Namespace) -> int:
     data: dict[str, Any] = dict(mutants=mutant_count.as_data(counts))
     last = [mutant_count.closing_line(counts)]
     if not arguments.mutants:
-        found = verify(arguments.id)
-        faults += [fault for one in found for fault in one.faults]
+        results = verify(arguments.id)
+        faults += [fault for one in results for fault in one.faults]
         if desk.STUBS.parent.is_dir() and not arguments.id:
             stale = desk.write_stubs(check=True)
             faults += [f"{desk.STUBS.name}/{name} is stale: {LEARN} stubs" for name in stale]
-        last = [closing_line(found), *last]
-        data["exercises"] = as_data(found)
+        last = [closing_line(results), *last]
+        data["exercises"] = as_data(results)
     data |= dict(faults=faults, line="; ".join(last))
     show(arguments, data, [*lines, *faults, *last])
     return 1 if faults else 0

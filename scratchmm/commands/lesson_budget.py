@@ -43,12 +43,12 @@ def within(
     return chosen, left
 
 
-def told(left: Iterable[str], recorded: Mapping[str, Mapping[str, Any]]) -> str:
+def left_out(left: Iterable[str], recorded: Mapping[str, Mapping[str, Any]]) -> str:
     """A sentence about the lessons that ran only quick although their code changed, or nothing.
 
-    >>> told(["01"], {"01": {"seconds": 90.0}})
+    >>> left_out(["01"], {"01": {"seconds": 90.0}})
     'left to the next run: 01 (by their records 1.5 minutes at full length, beyond the budget)'
-    >>> told([], {})
+    >>> left_out([], {})
     ''
     """
     left = list(left)

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from scratchmm.commands.lesson_budget import told, within
+from scratchmm.commands.lesson_budget import left_out, within
 from scratchmm.commands.lesson_run import Screen, run_lesson
 from scratchmm.commands.sources import replace_between, write_atomically
 from scratchmm.files import read_json
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
             write_table(ROOT / "docs" / "lessons.md", recorded)
     tell(rows, arguments.json)
     if left:
-        print(told(left, recorded), file=sys.stderr)
+        print(left_out(left, recorded), file=sys.stderr)
     return 0 if all(row["passed"] for row in rows) else 1
 
 
@@ -156,13 +156,13 @@ def passed_on(arguments: argparse.Namespace, scripts: list[Path]) -> list[str]:
     return flags
 
 
-def find_lessons(folder: Path, wanted: list[str]) -> list[Path]:
-    """The scripts NN_topic.py in order; `wanted` holds numbers (3, 03) or beginnings of names."""
+def find_lessons(folder: Path, words: list[str]) -> list[Path]:
+    """The scripts NN_topic.py in order; `words` are numbers (3, 03) or beginnings of names."""
     scripts = sorted(folder.glob("[0-9][0-9]_*.py"))
     if not scripts:
         raise FileNotFoundError(f"no lessons in {folder}: run this in a clone of the repository")
     chosen = []
-    for word in wanted:
+    for word in words:
         start = f"{int(word):02d}_" if word.isdigit() else word.removesuffix(".py")
         matches = [script for script in scripts if start and script.name.startswith(start)]
         if not matches:

@@ -47,12 +47,12 @@ def modality_bias(
     Raises ValueError on unequal numbers of samples, fewer than 2 samples, unknown names in `blank`.
 
     >>> inputs = {"image": torch.arange(6), "words": torch.zeros(6)}
-    >>> found = modality_bias(lambda given: given["image"], inputs, torch.arange(6))
-    >>> found["image"].shuffled, found["words"].shuffled
+    >>> biases = modality_bias(lambda given: given["image"], inputs, torch.arange(6))
+    >>> biases["image"].shuffled, biases["words"].shuffled
     (0.0, 1.0)
     """
-    found = bias_by_group(answer, inputs, targets, ["all"] * len(targets), blank, rounds, seed)
-    return {name: rows["all"] for name, rows in found.items()}
+    biases = bias_by_group(answer, inputs, targets, ["all"] * len(targets), blank, rounds, seed)
+    return {name: rows["all"] for name, rows in biases.items()}
 
 
 def bias_by_group(
@@ -67,8 +67,8 @@ def bias_by_group(
     """The same for each group of samples, such as the kinds of their questions.
 
     >>> inputs = {"image": torch.arange(4)}
-    >>> found = bias_by_group(lambda given: given["image"], inputs, torch.arange(4), list("aabb"))
-    >>> found["image"]["b"]
+    >>> biases = bias_by_group(lambda given: given["image"], inputs, torch.arange(4), list("aabb"))
+    >>> biases["image"]["b"]
     Bias(intact=1.0, shuffled=0.0, blanked=0.0)
     """
     blank = blank or {}
@@ -79,23 +79,23 @@ def bias_by_group(
         members.setdefault(group, []).append(row)
 
     def right(changed: dict[str, Any]) -> Tensor:
-        told = answer({**inputs, **changed})
-        told = told.argmax(dim=-1) if told.ndim == 2 else told
-        if told.shape != targets.shape:
-            raise ValueError(f"{len(told)} answers came for {len(targets)} samples")
-        return (told.to(targets.device) == targets).double()
+        predicted = answer({**inputs, **changed})
+        predicted = predicted.argmax(dim=-1) if predicted.ndim == 2 else predicted
+        if predicted.shape != targets.shape:
+            raise ValueError(f"{len(predicted)} answers came for {len(targets)} samples")
+        return (predicted.to(targets.device) == targets).double()
 
     intact = right({})
-    found = {}
+    biases = {}
     for name, value in inputs.items():
         orders = [others(len(targets), generator) for _ in range(rounds)]
         shuffled = torch.stack([right({name: _pick(value, order)}) for order in orders]).mean(0)
         blanked = right({name: blank.get(name, _nothing)(value)})
-        found[name] = {
+        biases[name] = {
             group: Bias(*(float(score[rows].mean()) for score in (intact, shuffled, blanked)))
             for group, rows in members.items()
         }
-    return found
+    return biases
 
 
 def others(count: int, generator: torch.Generator) -> Tensor:
