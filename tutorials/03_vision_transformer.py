@@ -7,7 +7,7 @@ alone?
 Time: about 2 minutes on two cores (`--quick`: about 10 s). Figures go to
 runs/03_vision_transformer/ (`--quick`: to runs/03_vision_transformer_quick/).
 On handwritten digits: `--data mnist --root FOLDER` (or SCRATCHMM_DATA), about 2 minutes.
-Read beside it: scratchmm/layers/embeddings.py, then scratchmm/vision/vit.py.
+Read beside it: scratchmm/vision/vit.py.
 Exercises: embeddings.patchify, embeddings.PatchEmbedding, vit.ViTEmbeddings,
 rollout.attention_rollout, embeddings.resize_positions
 (`python -m scratchmm learn check embeddings.patchify`).

@@ -10,7 +10,7 @@ Data: the generated world; `--data fashion_mnist` (about 3 minutes), `--data emo
 SCRATCHMM_DATA, says where the sets are).
 Read beside it: scratchmm/contrastive/loss.py, scratchmm/contrastive/clip.py, then
 scratchmm/recipes/clip.py.
-Exercises: loss.contrastive_loss, test.contrastive_loss, clip.Temperature, clip.CLIP
+Exercises: loss.contrastive_loss, test.contrastive_loss, two_tower.LogitScale, two_tower.TwoTower
 (`python -m scratchmm learn check loss.contrastive_loss`).
 Papers: Learning Transferable Visual Models From Natural Language Supervision (arXiv 2103.00020),
 figure 3; Representation Learning with Contrastive Predictive Coding (arXiv 1807.03748), equation 4.
@@ -39,9 +39,10 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
-from scratchmm.contrastive.clip import Temperature
+from scratchmm.contrastive.two_tower import LogitScale
 from scratchmm.contrastive.loss import contrastive_loss
 from scratchmm.contrastive.retrieval import top_k
+from scratchmm.contrastive.two_tower import LogitScale
 from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
 from scratchmm.data.world.scenes import split_combinations
 from scratchmm.language.text_transformer import pool_at_end
@@ -197,11 +198,11 @@ for candidate in (contrastive_loss, one_sided, both_added, scale_forgotten):
 
 # %%
 log_scale = torch.linspace(2, 7, 201)
-temperature, ours, gradient = Temperature(), [], []
+logit_scale, ours, gradient = LogitScale(), [], []
 for value in log_scale:
-    temperature.log_scale.data.fill_(value)
-    ours.append(temperature())
-    gradient.append(torch.autograd.grad(ours[-1], temperature.log_scale)[0])
+    logit_scale.log_scale.data.fill_(value)
+    ours.append(logit_scale())
+    gradient.append(torch.autograd.grad(ours[-1], logit_scale.log_scale)[0])
 clamped = log_scale.clone().requires_grad_()
 dead = torch.autograd.grad(clamped.clamp(max=math.log(100)).exp().sum(), clamped)[0]
 
@@ -209,14 +210,14 @@ dead = torch.autograd.grad(clamped.clamp(max=math.log(100)).exp().sum(), clamped
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
 axes[0].plot(log_scale, torch.stack(ours).detach(), color=plots.LINES[0])
 axes[0].set(xlabel="log_scale", ylabel="scale", title="the scale, limited to 100")
-axes[1].plot(log_scale, torch.stack(gradient), color=plots.LINES[0], label="Temperature")
+axes[1].plot(log_scale, torch.stack(gradient), color=plots.LINES[0], label="LogitScale")
 axes[1].plot(log_scale, dead, color=plots.LINES[1], linestyle="--", label="plain clamp")
 axes[1].set(xlabel="log_scale", ylabel="gradient", title="its gradient")
 axes[1].legend(frameon=False)
 print("figure:", plots.save(figure, out / "temperature_limit.png"))
 
 # %% [markdown]
-# **Answer.** Zero: a clamped scale that has overshot gets no gradient ever again. `Temperature`
+# **Answer.** Zero: a clamped scale that has overshot gets no gradient ever again. `LogitScale`
 # subtracts the excess as a constant, so the value is limited and the gradient still points back.
 #
 # ## Two towers
@@ -233,7 +234,7 @@ print("image encoder:", tuple(hidden.shape), "-> CLS, the first:", tuple(hidden[
 hidden = model.text(tokens)
 pooled = pool_at_end(hidden, tokens, clip.tokenizer.end)
 print("text encoder: ", tuple(hidden.shape), "-> the end token:", tuple(pooled.shape))
-shared = F.normalize(model.text_projection(pooled), dim=-1)
+shared = F.normalize(model.two_tower.projections["text"](pooled), dim=-1)
 print(
     "shared space: ",
     tuple(shared.shape),
@@ -358,7 +359,7 @@ def accuracy(part):
     """How often the most probable of all class names is the right one."""
     classes = class_embeddings(clip.embed_texts, part.names, part.prompts)
     vectors = clip.embed_images(part.images.expand(-1, 3, -1, -1))
-    probabilities = zero_shot(vectors, classes, model.temperature().detach())
+    probabilities = zero_shot(vectors, classes, model.logit_scale().detach())
     return (probabilities.argmax(dim=-1) == part.labels).float().mean().item()
 
 

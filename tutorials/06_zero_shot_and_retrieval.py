@@ -69,7 +69,7 @@ else:
     clip = clip_recipe.train(
         recipe, steps=steps, seed=options.seed, device=options.device, progress=True, log=print
     )
-scale = clip.model.temperature().item()
+scale = clip.model.logit_scale().item()
 print(f"{'from ' + str(options.model) if there else 'trained now'}, scale {scale:.1f}")
 
 # %% [markdown]

@@ -140,11 +140,11 @@ def _transformers(config: CLIPConfig) -> list[Place]:
     vision = config.vision
     kernel = (vision.width, vision.channels, vision.patch_size, vision.patch_size)
     return [
-        *_vision(vision.depth, kernel, "vision_model.", "vision."),
-        *_text(config.text.depth, "text_model.", "text."),
-        Place("visual_projection.weight", ("image_projection.weight",)),
-        Place("text_projection.weight", ("text_projection.weight",)),
-        Place("logit_scale", ("temperature.log_scale",)),
+        *_vision(vision.depth, kernel, "vision_model.", "two_tower.towers.image."),
+        *_text(config.text.depth, "text_model.", "two_tower.towers.text.encoder."),
+        Place("visual_projection.weight", ("two_tower.projections.image.weight",)),
+        Place("text_projection.weight", ("two_tower.projections.text.weight",)),
+        Place("logit_scale", ("two_tower.logit_scale.log_scale",)),
     ]
 
 
@@ -199,11 +199,11 @@ def _openai(config: CLIPConfig) -> list[Place]:
     vision = config.vision
     kernel = (vision.width, vision.channels, vision.patch_size, vision.patch_size)
     return [
-        *_openai_vision(vision.depth, kernel, "visual.", "vision."),
-        Place("visual.proj", ("image_projection.weight",), transposed=True),
-        *_openai_text(config.text.depth, "", "text."),
-        Place("text_projection", ("text_projection.weight",), transposed=True),
-        Place("logit_scale", ("temperature.log_scale",)),
+        *_openai_vision(vision.depth, kernel, "visual.", "two_tower.towers.image."),
+        Place("visual.proj", ("two_tower.projections.image.weight",), transposed=True),
+        *_openai_text(config.text.depth, "", "two_tower.towers.text.encoder."),
+        Place("text_projection", ("two_tower.projections.text.weight",), transposed=True),
+        Place("logit_scale", ("two_tower.logit_scale.log_scale",)),
     ]
 
 

@@ -141,7 +141,7 @@ def _probabilities(clip: "TrainedCLIP", part: "Part", embeddings: "Tensor") -> "
     from scratchmm.contrastive.zero_shot import class_embeddings, zero_shot
 
     classes = class_embeddings(clip.embed_texts, part.names, part.prompts)
-    return zero_shot(embeddings, classes, clip.model.temperature().detach())
+    return zero_shot(embeddings, classes, clip.model.logit_scale().detach())
 
 
 def _draw(

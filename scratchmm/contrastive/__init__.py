@@ -6,7 +6,8 @@ from scratchmm.lazily import find, homes_of
 
 _HOMES = homes_of(
     {
-        "clip": "CLIPConfig CLIP CLIPVision Temperature clip_vit_b_32 clip_vit_b_16 clip_vit_l_14",
+        "clip": "CLIPConfig CLIP CLIPVision CLIPText clip_vit_b_32 clip_vit_b_16 clip_vit_l_14",
+        "two_tower": "TwoTower TwoTowerOutput LogitScale",
         "loss": "contrastive_loss",
         "zero_shot": "class_embeddings",
         "retrieval": "top_k",

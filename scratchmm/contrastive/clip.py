@@ -1,20 +1,18 @@
-"""CLIP: a vision tower and a text tower that learn to point at the same place.
+"""CLIP: an vision tower and a text tower, trained into one space in which pairs are close.
 
 Paper: Learning Transferable Visual Models From Natural Language Supervision (Radford et al. 2021,
 arXiv 2103.00020), figure 3 and section 2.
 Dimensions: B batch, C channels, N patches, T text tokens, D width of a tower, E of the shared space.
-Differs from the paper: the temperature's limit holds in the forward pass, and its gradient still
-flows there; texts are pooled at their first end token.
+Differs from the paper: texts are pooled at their first end token; and see two_tower.py.
 """
 
-import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-import torch
-import torch.nn.functional as F
+import torch  # noqa: F401  (for the examples)
 from torch import Tensor, nn
 
+from scratchmm.contrastive.two_tower import LogitScale, TwoTower
 from scratchmm.language import text_transformer
 from scratchmm.language.text_transformer import TextConfig, TextTransformer, pool_at_end
 from scratchmm.layers.transformer import Transformer, TransformerBlock, activation_named
@@ -95,7 +93,7 @@ def with_activation(config: CLIPConfig, activation: str) -> CLIPConfig:
 
 
 class CLIPVision(nn.Module):
-    """CLIP's vision tower: a ViT with a norm before its blocks, read off the CLS token.
+    """CLIP's vision tower: a ViT with a norm before its blocks, whose CLS token is the image's vector.
 
     Its patch projection has no bias, and its GELU is the quick one unless the config names another.
 
@@ -126,30 +124,25 @@ class CLIPVision(nn.Module):
         return self.norm_after(self.transformer.cls_only(x))  # (B, D)
 
 
-class Temperature(nn.Module):
-    """How sharply similarities are told apart: a learned scale, 1 / temperature, at most 100.
+class CLIPText(nn.Module):
+    """CLIP's text tower: a causal transformer, whose vector at the first end token is the text's.
 
-    It is learned as a logarithm, so that steps are relative. Above the limit the value is held but
-    the gradient still flows, so that an overshot scale finds its way back. No log_scale is so large
-    that exp overflows: the logarithm is held, not the scale.
-
-    >>> round(Temperature(initial=0.07)().item(), 2)
-    14.29
+    >>> CLIPText(text_transformer.tiny())(torch.tensor([[97, 5, 98]])).shape
+    torch.Size([1, 32])
     """
 
-    def __init__(self, initial: float = 0.07, limit: float = 100.0) -> None:
+    def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / initial)))
-        self.log_limit = math.log(limit)
+        self.end_token = config.end_token
+        self.encoder = TextTransformer(config)
 
-    def forward(self) -> Tensor:
-        """The scale, a scalar."""
-        excess = (self.log_scale - self.log_limit).clamp(min=0.0).detach()
-        return (self.log_scale - excess).exp()
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: int64 (B, T), each text with its end token. Returns the text's vector (B, D)."""
+        return pool_at_end(self.encoder(tokens), tokens, self.end_token)  # (B, D)
 
 
 class CLIPOutput(NamedTuple):
-    """What a CLIP says of a batch of images and a batch of texts."""
+    """The embeddings of a batch of images and a batch of texts, and the scale of their logits."""
 
     image_embeddings: Tensor  # (B, E), unit length
     text_embeddings: Tensor  # (B, E), unit length
@@ -157,12 +150,12 @@ class CLIPOutput(NamedTuple):
 
     @property
     def logits(self) -> Tensor:
-        """scale * cosine similarity: a row an image, a column a text."""
+        """scale * cosine similarity: a row for each image, a column for each text."""
         return self.scale * self.image_embeddings @ self.text_embeddings.T
 
 
 class CLIP(nn.Module):
-    """Two towers, each with a projection into the shared space, and a temperature.
+    """Two towers, of images and of texts, in one shared space.
 
     >>> config = tiny()
     >>> output = CLIP(config)(torch.zeros(2, 3, 32, 32), torch.tensor([[97, 5, 98]] * 2))
@@ -173,23 +166,36 @@ class CLIP(nn.Module):
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
         self.config = config
-        self.vision = CLIPVision(config.vision)
-        self.text = TextTransformer(config.text)
-        self.image_projection = nn.Linear(config.vision.width, config.embedding, bias=False)
-        self.text_projection = nn.Linear(config.text.width, config.embedding, bias=False)
-        self.temperature = Temperature()
+        self.two_tower = TwoTower(
+            {"image": CLIPVision(config.vision), "text": CLIPText(config.text)},
+            {"image": config.vision.width, "text": config.text.width},
+            config.embedding,
+        )
+
+    @property
+    def vision(self) -> CLIPVision:
+        """The vision tower."""
+        return cast(CLIPVision, self.two_tower.towers["image"])
+
+    @property
+    def text(self) -> TextTransformer:
+        """The encoder of the text tower: all tokens (B, T, D), before they are pooled."""
+        return cast(CLIPText, self.two_tower.towers["text"]).encoder
+
+    @property
+    def logit_scale(self) -> LogitScale:
+        """What similarities are multiplied by: call it for the scale, 1 / temperature."""
+        return self.two_tower.logit_scale
 
     def encode_image(self, images: Tensor) -> Tensor:
         """images: float (B, C, height, width). Returns unit vectors (B, E)."""
-        pooled = self.vision(images)  # (B, D)
-        return F.normalize(self.image_projection(pooled), dim=-1)  # (B, E)
+        return self.two_tower.encode("image", images)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """tokens: int64 (B, T), each text with its end token. Returns unit vectors (B, E)."""
-        hidden = self.text(tokens)  # (B, T, D)
-        pooled = pool_at_end(hidden, tokens, self.config.text.end_token)  # (B, D)
-        return F.normalize(self.text_projection(pooled), dim=-1)  # (B, E)
+        return self.two_tower.encode("text", tokens)
 
     def forward(self, images: Tensor, tokens: Tensor) -> CLIPOutput:
         """images: float (B, C, height, width); tokens: int64 (B, T)."""
-        return CLIPOutput(self.encode_image(images), self.encode_text(tokens), self.temperature())
+        embeddings, scale = self.two_tower({"image": images, "text": tokens})
+        return CLIPOutput(embeddings["image"], embeddings["text"], scale)

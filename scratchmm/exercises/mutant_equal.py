@@ -37,13 +37,8 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     "bpe.pad_batch": {
         "`dtype=torch.int64` were left out of `torch.full": "a whole number makes int64 by itself",
     },
-    "text_transformer.pool_at_end": {
-        "`numbers_are_known(ends)` always held": "it only spares a GPU a wait",
-        "`not on_gpu` were left out": "it only spares a GPU a wait",
-    },
-    "clip.CLIP": {
+    "two_tower.TwoTower": {
         "`dim=-1` were left out of `F.normalize": "axis 1 is the default, and (B, D) has no other",
-        "`tokens` and `self.config.text.end_token`": "the two are compared, whichever comes first",
     },
     "zero_shot.class_embeddings": {
         "F.normalize(prompts.mean(dim=0), dim=-1)` ran": "a vector has one axis",

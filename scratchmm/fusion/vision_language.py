@@ -9,7 +9,6 @@ Differs from the paper: both directions ask, not the words alone; means stand fo
 image, not their first tokens; no momentum and no queue; no dropout.
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scratchmm.contrastive.two_tower import LogitScale
 from scratchmm.fusion.cross_modal import check_stream, masked_mean
 from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.transformer import CrossAttentionBlock, FeedForward
@@ -83,7 +83,7 @@ class VisionLanguageModel(nn.Module):
         self.text_projection = nn.Linear(config.text_width, width)
         self.image_embedding = nn.Linear(config.image_width, config.embedding, bias=False)
         self.text_embedding = nn.Linear(config.text_width, config.embedding, bias=False)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.logit_scale = LogitScale()
         self.image_blocks = self._blocks()
         self.text_blocks = self._blocks()
         self.norm = nn.LayerNorm(2 * width, eps=config.epsilon)
@@ -105,7 +105,7 @@ class VisionLanguageModel(nn.Module):
             self.fuse(self.image_projection(image), self.text_projection(words), real),
             F.normalize(image_embeddings, dim=-1),
             F.normalize(text_embeddings, dim=-1),
-            self.log_scale.clamp(max=math.log(100)).exp(),
+            self.logit_scale(),
         )
 
     def fuse(self, image: Tensor, words: Tensor, real: Tensor | None = None) -> Tensor:

@@ -1,7 +1,5 @@
 """CLIP's own promises; equality with the published class is in tests/checkpoints."""
 
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -12,7 +10,6 @@ from scratchmm.contrastive.clip import (
     CLIPConfig,
     CLIPOutput,
     CLIPVision,
-    Temperature,
     clip_vit_b_16,
     clip_vit_b_32,
     clip_vit_l_14,
@@ -64,14 +61,14 @@ def test_the_image_tower_is_its_parts_in_order(model):
 def test_embeddings_are_projected_unit_vectors(model):
     images, tokens = batch()
     output = model(images, tokens)
-    vectors = model.vision(images) @ model.image_projection.weight.T
+    vectors = model.vision(images) @ model.two_tower.projections["image"].weight.T
     torch.testing.assert_close(output.image_embeddings, F.normalize(vectors, dim=-1))
-    texts = model.text(tokens)[:, 4] @ model.text_projection.weight.T
+    texts = model.text(tokens)[:, 4] @ model.two_tower.projections["text"].weight.T
     torch.testing.assert_close(output.text_embeddings, F.normalize(texts, dim=-1))
     for embeddings in (output.image_embeddings, output.text_embeddings):
         assert embeddings.shape == (3, 5)
         torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(3, dtype=torch.float64))
-    assert model.image_projection.bias is None and model.text_projection.bias is None
+    assert all(layer.bias is None for layer in model.two_tower.projections.values())
 
 
 def test_what_follows_the_end_token_does_not_count(model):
@@ -88,35 +85,11 @@ def test_logits_have_a_row_a_image(model):
         for j in range(3):
             cosine = output.image_embeddings[i] @ output.text_embeddings[j]
             torch.testing.assert_close(output.logits[i, j], output.scale * cosine)
-    torch.testing.assert_close(output.scale, model.temperature())
+    torch.testing.assert_close(output.scale, model.logit_scale())
 
 
 def test_output_is_three_named_things():
     assert CLIPOutput._fields == ("image_embeddings", "text_embeddings", "scale")
-
-
-def test_temperature_starts_at_its_initial_value_and_learns_a_logarithm():
-    temperature = Temperature(initial=0.05)
-    assert temperature().item() == pytest.approx(20)
-    assert temperature.log_scale.item() == pytest.approx(math.log(20))
-    assert Temperature()().item() == pytest.approx(1 / 0.07)
-
-
-def test_temperature_is_held_at_its_limit_and_can_come_back():
-    temperature = Temperature(limit=50.0)
-    for log_scale in (math.log(50) + 1e-3, 5.0, 40.0):
-        with torch.no_grad():
-            temperature.log_scale.fill_(log_scale)
-        (gradient,) = torch.autograd.grad(temperature(), temperature.log_scale)
-        assert temperature().item() == pytest.approx(50, rel=1e-4)
-        assert gradient.item() == pytest.approx(50, rel=1e-4)
-    with torch.no_grad():
-        temperature.log_scale.fill_(2.0)
-    assert temperature().item() == pytest.approx(math.exp(2))
-    default = Temperature()
-    with torch.no_grad():
-        default.log_scale.fill_(9.0)
-    assert default().item() == pytest.approx(100, rel=1e-4)
 
 
 def count(config):

@@ -23,7 +23,7 @@ def model():
     texts = BERTEncoder(BERTConfig(23, 11, width=18, depth=1, heads=2, hidden=13))
     model = VisionLanguageModel(images, texts, CONFIG)
     for name, parameter in model.named_parameters():
-        if name != "log_scale":
+        if name != "logit_scale.log_scale":
             nn.init.normal_(parameter, std=0.4)
     return model.double()
 
@@ -80,7 +80,7 @@ def test_both_losses_reach_both_encoders(model):
 def test_the_scale_starts_as_clips_and_never_exceeds_a_hundred(model):
     assert model(*a_batch()).scale.item() == pytest.approx(1 / 0.07)
     with torch.no_grad():
-        model.log_scale.fill_(math.log(1e6))
+        model.logit_scale.log_scale.fill_(math.log(1e6))
     assert model(*a_batch()).scale.item() == pytest.approx(100)
 
 

@@ -129,7 +129,7 @@ def test_stages_that_know_another_clip_or_autoencoder_are_trained_anew(kept, tmp
     if exchanged == "clip":
         stages = ["prior", "decoder"]
         with torch.no_grad():
-            clip.model.image_projection.weight[0].neg_()
+            clip.model.two_tower.projections["image"].weight[0].neg_()
     else:
         space = untrained(1).model.space
     without_clip(folder, tmp_path / "there")

@@ -12,14 +12,13 @@ the library does so too. Then, from the folder above this one:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.contrastive.clip import CLIPConfig, CLIPOutput, CLIPVision
-from scratchmm.language.text_transformer import TextTransformer, pool_at_end
+from scratchmm.contrastive.two_tower import TwoTowerOutput, check_towers
 
 
 # loss.contrastive_loss: The contrastive loss. 20 minutes, difficulty 2 of 5. In the lesson: "The
@@ -64,73 +63,71 @@ def check_loss(candidate: Callable[..., Tensor]) -> None:
     )
 
 
-# clip.Temperature: A temperature that learns. 15 minutes, difficulty 2 of 5. In the lesson: "The
-# temperature".
-class Temperature(nn.Module):
-    """How sharply similarities are told apart: a learned scale, 1 / temperature, at most 100.
+# two_tower.LogitScale: A temperature that learns. 15 minutes, difficulty 2 of 5. In the lesson:
+# "The temperature".
+class LogitScale(nn.Module):
+    """The learned scale that cosine similarities are multiplied by: 1 / temperature, at most 100.
 
     It is learned as a logarithm, so that steps are relative. Above the limit the value is held but
-    the gradient still flows, so that an overshot scale finds its way back. No log_scale is so large
-    that exp overflows: the logarithm is held, not the scale.
+    the gradient still flows, so that an overshot scale comes back. No log_scale is so large that exp
+    overflows: the logarithm is held, not the scale.
 
-    >>> round(Temperature(initial=0.07)().item(), 2)
+    >>> round(LogitScale(initial=0.07)().item(), 2)
     14.29
     """
 
     def __init__(self, initial: float = 0.07, limit: float = 100.0) -> None:
         raise NotImplementedError(
-            "clip.Temperature: log_scale, a parameter without axes, begins at log(1 / initial)"
+            "two_tower.LogitScale: log_scale, a parameter without axes, begins at log(1 / initial)"
         )
 
     def forward(self) -> Tensor:
         """The scale, a scalar."""
         raise NotImplementedError(
-            "clip.Temperature: exp(log_scale), at most the limit, with a gradient even there"
+            "two_tower.LogitScale: exp(log_scale), at most the limit, with a gradient even there"
         )
 
 
-# clip.CLIP: Two towers, one space. 20 minutes, difficulty 2 of 5. In the lesson: "Two towers".
-# Comes after clip.Temperature.
+# two_tower.TwoTower: Two towers, one space. 20 minutes, difficulty 2 of 5. In the lesson: "Two
+# towers". Comes after two_tower.LogitScale.
 # Given:
-# - CLIPConfig(vision: ViTConfig, text: TextConfig, embedding: int = 512)
-#     The sizes of a CLIP: its two towers, and the space they share.
-# - CLIPOutput(image_embeddings: Tensor, text_embeddings: Tensor, scale: Tensor)
-#     What a CLIP says of a batch of images and a batch of texts.
-# - CLIPVision(config: ViTConfig)
-#     CLIP's vision tower: a ViT with a norm before its blocks, read off the CLS token.
-# - TextTransformer(config: TextConfig)
-#     Token and position embeddings, causal pre-norm blocks, a last norm.
-# - pool_at_end(hidden: Tensor, tokens: Tensor, end_token: int) -> Tensor
-#     The vector at each text's first end token, the only one that attends to the whole text.
-class CLIP(nn.Module):
-    """Two towers, each with a projection into the shared space, and a temperature.
+# - TwoTowerOutput(embeddings: dict[str, Tensor], scale: Tensor)
+#     The embeddings of one batch, a tensor for each modality, and the scale of their logits.
+# - check_towers(towers: Mapping[str, nn.Module], widths: Mapping[str, int]) -> None
+#     Refuse fewer than two towers, and widths that are not of these towers.
+class TwoTower(nn.Module):
+    """Two or more towers, each with a projection into the shared space, and a learned scale.
 
-    >>> config = tiny()
-    >>> output = CLIP(config)(torch.zeros(2, 3, 32, 32), torch.tensor([[97, 5, 98]] * 2))
-    >>> output.image_embeddings.shape, output.logits.shape
-    (torch.Size([2, 24]), torch.Size([2, 2]))
+    towers: name -> a module that gives one vector (B, D) a sample; widths: name -> its D;
+    embedding: E. Both name the same modalities, or a ValueError.
+
+    >>> towers = {"sound": nn.Flatten(), "text": nn.EmbeddingBag(99, 6)}
+    >>> model = TwoTower(towers, {"sound": 20, "text": 6}, embedding=4)
+    >>> output = model({"sound": torch.zeros(3, 4, 5), "text": torch.zeros(3, 7).long()})
+    >>> output.embeddings["sound"].shape, output.logits("sound", "text").shape
+    (torch.Size([3, 4]), torch.Size([3, 3]))
     """
 
-    def __init__(self, config: CLIPConfig) -> None:
+    def __init__(
+        self, towers: Mapping[str, nn.Module], widths: Mapping[str, int], embedding: int
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.vision = CLIPVision(config.vision)
-        self.text = TextTransformer(config.text)
-        self.image_projection = nn.Linear(config.vision.width, config.embedding, bias=False)
-        self.text_projection = nn.Linear(config.text.width, config.embedding, bias=False)
-        self.temperature = Temperature()
+        check_towers(towers, widths)
+        self.towers = nn.ModuleDict(towers)
+        self.projections = nn.ModuleDict(
+            {name: nn.Linear(widths[name], embedding, bias=False) for name in towers}
+        )
+        self.logit_scale = LogitScale()
 
-    def encode_image(self, images: Tensor) -> Tensor:
-        """images: float (B, C, height, width). Returns unit vectors (B, E)."""
-        raise NotImplementedError("clip.CLIP: vision tower, its projection, unit length: (B, E)")
-
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """tokens: int64 (B, T), each text with its end token. Returns unit vectors (B, E)."""
+    def encode(self, name: str, *inputs: Tensor) -> Tensor:
+        """What the tower of that name takes, such as images, or tokens. Returns unit vectors (B, E)."""
         raise NotImplementedError(
-            "clip.CLIP: text tower, the vector at the end token, its projection, unit length: (B, "
-            "E)"
+            "two_tower.TwoTower: the tower of that name, its projection, unit length: (B, E)"
         )
 
-    def forward(self, images: Tensor, tokens: Tensor) -> CLIPOutput:
-        """images: float (B, C, height, width); tokens: int64 (B, T)."""
-        raise NotImplementedError("clip.CLIP: a CLIPOutput of the two embeddings and the scale")
+    def forward(self, batch: Mapping[str, Tensor | tuple[Tensor, ...]]) -> TwoTowerOutput:
+        """batch: name -> what its tower takes, one tensor or a tuple of them; any of the modalities."""
+        raise NotImplementedError(
+            "two_tower.TwoTower: a TwoTowerOutput: the embedding of each modality of the batch, "
+            "and the scale"
+        )

@@ -1,4 +1,4 @@
-"""Exercise clip.Temperature: a learned scale that can't run away and can't get stuck."""
+"""Exercise two_tower.LogitScale: a learned scale that can't run away and can't get stuck."""
 
 import math
 
@@ -8,9 +8,9 @@ from torch import nn
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="clip.Temperature",
+    id="two_tower.LogitScale",
     order=30,
-    target="scratchmm.contrastive.clip:Temperature",
+    target="scratchmm.contrastive.two_tower:LogitScale",
     title="A temperature that learns",
     goal="the scale 1 / temperature, learned as its logarithm, at most the limit",
     minutes=15,
@@ -37,78 +37,78 @@ exercise = Exercise(
 )
 
 
-def at(case, temperature_class, log_scale, **options):
-    """A temperature whose learned logarithm has been moved to this number."""
-    temperature = case.call(temperature_class, **options)
+def at(case, scale_class, log_scale, **options):
+    """A scale whose learned logarithm has been moved to this number."""
+    logit_scale = case.call(scale_class, **options)
     with torch.no_grad():
-        temperature.log_scale.fill_(log_scale)
-    return temperature
+        logit_scale.log_scale.fill_(log_scale)
+    return logit_scale
 
 
 @exercise.holds("it has one learned number, log_scale, a tensor without axes")
-def one_number(temperature_class, case):
-    temperature = case.call(temperature_class)
-    case.true(isinstance(temperature, nn.Module), "an nn.Module", "something else")
-    shapes = {name: list(x.shape) for name, x in temperature.named_parameters()}
+def one_number(scale_class, case):
+    logit_scale = case.call(scale_class)
+    case.true(isinstance(logit_scale, nn.Module), "an nn.Module", "something else")
+    shapes = {name: list(x.shape) for name, x in logit_scale.named_parameters()}
     case.true(shapes == {"log_scale": []}, "the parameters {'log_scale': []}", shapes)
 
 
 @exercise.holds("log_scale is all that is saved")
-def saved(temperature_class, case):
-    names = list(case.call(temperature_class).state_dict())
+def saved(scale_class, case):
+    names = list(case.call(scale_class).state_dict())
     case.equal(case.seen(names), ["log_scale"], "the names in state_dict()")
 
 
 @exercise.holds("it begins at 1 / initial")
-def begins(temperature_class, case):
+def begins(scale_class, case):
     for initial in (0.07, 0.5, 2.0):
-        temperature = case.call(temperature_class, initial=initial)
-        case.equal(case.call(temperature), torch.tensor(1 / initial), f"initial {initial}")
+        logit_scale = case.call(scale_class, initial=initial)
+        case.equal(case.call(logit_scale), torch.tensor(1 / initial), f"initial {initial}")
 
 
 @exercise.holds("log_scale is learned, and the scale is exp(log_scale), below 1 too")
-def exponential(temperature_class, case):
+def exponential(scale_class, case):
     for log_scale in (2.0, 0.5, -1.5):
-        temperature = at(case, temperature_class, log_scale)
-        case.equal(case.call(temperature), torch.tensor(math.exp(log_scale)), f"at {log_scale}")
+        logit_scale = at(case, scale_class, log_scale)
+        case.equal(case.call(logit_scale), torch.tensor(math.exp(log_scale)), f"at {log_scale}")
 
 
 @exercise.holds("above the limit the scale is the limit: 100, or the one that was asked for")
-def limit(temperature_class, case):
+def limit(scale_class, case):
     for options, log_scale in (({"limit": 5.0}, 6.0), ({"limit": 5.0}, 2.0), ({}, 5.0), ({}, 7.5)):
-        temperature = at(case, temperature_class, log_scale, **options)
+        logit_scale = at(case, scale_class, log_scale, **options)
         expected = torch.tensor(options.get("limit", 100.0))
-        case.equal(case.call(temperature), expected, f"{options} at {log_scale}")
+        case.equal(case.call(logit_scale), expected, f"{options} at {log_scale}")
 
 
 @exercise.holds("a log_scale of 1000 does not overflow")
-def overflow(temperature_class, case):
-    temperature = at(case, temperature_class, 1000.0)
-    case.equal(case.call(temperature), torch.tensor(100.0), "at log_scale 1000")
+def overflow(scale_class, case):
+    logit_scale = at(case, scale_class, 1000.0)
+    case.equal(case.call(logit_scale), torch.tensor(100.0), "at log_scale 1000")
 
 
 @exercise.holds("below the limit the gradient of the scale is the scale itself")
-def gradient_below(temperature_class, case):
-    temperature = at(case, temperature_class, 1.2)
-    scale = case.call(temperature)
+def gradient_below(scale_class, case):
+    logit_scale = at(case, scale_class, 1.2)
+    scale = case.call(logit_scale)
     case.true(scale.requires_grad, "a result with a gradient", "one without")
-    (gradient,) = torch.autograd.grad(scale, temperature.log_scale)
+    (gradient,) = torch.autograd.grad(scale, logit_scale.log_scale)
     case.equal(case.seen(gradient), torch.tensor(math.exp(1.2)), "gradient at log_scale 1.2")
 
 
 @exercise.holds("above the limit the gradient still flows, so that the scale finds its way back")
-def gradient_above(temperature_class, case):
-    temperature = at(case, temperature_class, 5.5)
-    (gradient,) = torch.autograd.grad(case.call(temperature), temperature.log_scale)
+def gradient_above(scale_class, case):
+    logit_scale = at(case, scale_class, 5.5)
+    (gradient,) = torch.autograd.grad(case.call(logit_scale), logit_scale.log_scale)
     alive = bool(torch.isfinite(gradient)) and gradient.item() > 1e-3
     case.true(alive, "a gradient above 0 at log_scale = 5.5", gradient)
 
 
 @exercise.holds("reading the scale does not change log_scale")
-def left_alone(temperature_class, case):
-    temperature = at(case, temperature_class, 6.0)
-    case.call(temperature)
-    left = case.seen(temperature.log_scale.detach())
+def left_alone(scale_class, case):
+    logit_scale = at(case, scale_class, 6.0)
+    case.call(logit_scale)
+    left = case.seen(logit_scale.log_scale.detach())
     case.equal(left, torch.tensor(6.0), "log_scale after the call, 6 before")
 
 
@@ -135,7 +135,7 @@ exercise.edit(
 exercise.edit(
     "begins-at-the-temperature",
     ("math.log(1 / initial)", "math.log(initial)"),
-    story="it begins at the temperature, 0.07, and not at the scale, 1 / 0.07",
+    story="it begins at the logit_scale, 0.07, and not at the scale, 1 / 0.07",
     advice="log(1 / initial), which is -log(initial)",
 )
 exercise.edit(

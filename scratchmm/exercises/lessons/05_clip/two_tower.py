@@ -1,0 +1,171 @@
+"""Exercise two_tower.TwoTower: towers of two modalities into one space."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from scratchmm.contrastive.clip import CLIPText, CLIPVision
+from scratchmm.contrastive.two_tower import TwoTower, TwoTowerOutput
+from scratchmm.exercises.case import Case
+from scratchmm.exercises.format import Exercise
+from scratchmm.language.text_transformer import TextConfig
+from scratchmm.vision.vit import ViTConfig
+
+END = 20  # not the largest token, so that nobody finds it by argmax
+
+exercise = Exercise(
+    id="two_tower.TwoTower",
+    order=40,
+    target="scratchmm.contrastive.two_tower:TwoTower",
+    title="Two towers, one space",
+    goal="samples of every modality become unit vectors of one space",
+    minutes=20,
+    difficulty=2,
+    section="Two towers",
+    needs=("two_tower.LogitScale",),
+    methods={
+        "encode": "the tower of that name, its projection, unit length: (B, E)",
+        "forward": "a TwoTowerOutput: the embedding of each modality of the batch, and the scale",
+    },
+    hints=(
+        "An image whose vector is (3, 4) after its projection becomes (0.6, 0.8): the same "
+        "direction, length 1. A batch with the entries image and text gives two embeddings under "
+        "the same names; a batch with text only gives one.",
+        "Each tower ends in one vector a sample; a Linear layer without bias brings it to the width "
+        "E that all share; then only its direction is kept, so that a dot product is a cosine.",
+        "encode: the tower of that name gives (B, D), the projection of that name (B, E), then "
+        "divide by the length along the last axis. forward: for each name of the batch encode what "
+        "is given, a tuple as several arguments; and what self.logit_scale() returns.",
+        "pooled = self.towers[name](*inputs); F.normalize(self.projections[name](pooled), dim=-1); "
+        "embeddings[name] = self.encode(name, *inputs); "
+        "TwoTowerOutput(embeddings, self.logit_scale())",
+    ),
+)
+
+
+class Masked(nn.Module):
+    """A tower that takes two tensors: the mean of the marked rows, through a Linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = nn.Linear(5, 6)
+
+    def forward(self, rows: Tensor, marked: Tensor) -> Tensor:
+        kept = rows * marked[..., None]  # (B, L, 5)
+        return self.output(kept.sum(1) / marked.sum(1, keepdim=True))  # (B, 6)
+
+
+def small(case, tower_class):
+    """Three towers of which no two sizes are the same, every parameter filled."""
+    vision = ViTConfig(8, 4, width=12, depth=1, heads=2, hidden=9, epsilon=1e-5)
+    text = TextConfig(23, 7, width=16, depth=1, heads=4, hidden=11, end_token=END)
+    towers = {"image": CLIPVision(vision), "text": CLIPText(text), "sound": Masked()}
+    model = case.build(tower_class, towers, {"image": 12, "text": 16, "sound": 6}, embedding=10)
+    with torch.no_grad():
+        model.logit_scale.log_scale.fill_(1.3)
+    return model
+
+
+def some_images(case: Case) -> Tensor:
+    """Random images; the batch is as large as that of the texts."""
+    return case.normal(B=3, C=3, height=8, width=8)
+
+
+def sentences(case: Case) -> Tensor:
+    """Texts of 1 to 5 tokens between start (19) and end, padded with 22 and once with the end."""
+    tokens = case.integers(0, 19, B=3, T=7)
+    tokens[:, 0] = 19
+    for row, (place, padding) in enumerate(((3, 22), (5, END), (2, 21))):
+        tokens[row, place] = END
+        tokens[row, place + 1 :] = padding
+    return tokens
+
+
+def sounds(case: Case) -> tuple[Tensor, Tensor]:
+    """Rows, and which of them count."""
+    return case.normal(B=3, L=4, D=5), torch.tensor([[1, 1, 0, 1], [1, 0, 0, 0], [1, 1, 1, 1]])
+
+
+def oracle(model: TwoTower, name: str, *inputs: Tensor) -> Tensor:
+    """One sample at a time, with the projection written out."""
+    projection = model.projections[name].weight
+    rows = []
+    for sample in zip(*inputs, strict=True):
+        vector = model.towers[name](*(part[None] for part in sample))[0]
+        shared = torch.stack([(row * vector).sum() for row in projection])
+        rows.append(shared / shared.pow(2).sum().sqrt())
+    return torch.stack(rows)
+
+
+@exercise.holds("samples become vectors (B, E)")
+def shape(tower_class, case):
+    case.sizes["E"] = 10
+    model = small(case, tower_class)
+    case.shape(case.call(model.encode, "image", some_images(case)), "B E")
+    case.shape(case.call(model.encode, "text", sentences(case)), "B E")
+
+
+@exercise.holds("every vector has length 1, whatever its modality")
+def unit_length(tower_class, case):
+    model = small(case, tower_class)
+    for name, given in (("image", some_images(case)), ("text", sentences(case))):
+        lengths = case.call(model.encode, name, given).norm(dim=-1)
+        case.equal(lengths, torch.ones(3), f"lengths of {name}")
+
+
+@exercise.holds("encode is the tower, its projection, unit length")
+def numbers(tower_class, case):
+    model = small(case, tower_class)
+    for name, given in (("image", some_images(case)), ("text", sentences(case))):
+        case.equal(case.call(model.encode, name, given), oracle(model, name, given), name)
+
+
+@exercise.holds("a tower may take several tensors: encode(name, rows, marked)")
+def several(tower_class, case):
+    model, given = small(case, tower_class), sounds(case)
+    case.equal(case.call(model.encode, "sound", *given), oracle(model, "sound", *given))
+
+
+@exercise.holds("forward gives a TwoTowerOutput: embeddings by name, scale")
+def output(tower_class, case):
+    model, images, tokens = small(case, tower_class), some_images(case), sentences(case)
+    got = case.call(model, {"image": images, "text": tokens})
+    case.true(isinstance(got, TwoTowerOutput), "a TwoTowerOutput", type(got).__name__)
+    case.true(isinstance(got.embeddings, dict), "a dict of embeddings", got.embeddings)
+    case.equal(list(got.embeddings), ["image", "text"], "the names of the embeddings")
+    case.equal(got.embeddings["image"], oracle(model, "image", images), "embeddings of image")
+    case.equal(got.embeddings["text"], oracle(model, "text", tokens), "embeddings of text")
+
+
+@exercise.holds("what stands in the batch as a tuple goes to the tower as several tensors")
+def tuples(tower_class, case):
+    model, given, tokens = small(case, tower_class), sounds(case), sentences(case)
+    got = case.call(model, {"sound": given, "text": tokens})
+    case.equal(list(got.embeddings), ["sound", "text"], "the names of the embeddings")
+    case.equal(got.embeddings["sound"], oracle(model, "sound", *given), "embeddings of sound")
+
+
+@exercise.holds("the scale is what logit_scale returns, at most 100")
+def scale(tower_class, case):
+    model, tokens = small(case, tower_class), sentences(case)
+    for log_scale, expected in ((1.3, math.exp(1.3)), (6.0, 100.0)):
+        with torch.no_grad():
+            model.logit_scale.log_scale.fill_(log_scale)
+        got = case.call(model, {"text": tokens})
+        case.equal(got.scale, torch.tensor(expected), f"scale at log_scale {log_scale}")
+
+
+@exercise.holds("the gradients reach both towers, both projections and the scale")
+def gradients(tower_class, case):
+    model, images = small(case, tower_class).double(), some_images(case)
+    tokens = sentences(case)
+
+    def logits(images, tokens):
+        return model({"image": images, "text": tokens}).logits("image", "text")
+
+    def expected(images, tokens):
+        image, text = oracle(model, "image", images), oracle(model, "text", tokens)
+        return model.logit_scale() * image @ text.T
+
+    case.gradients(logits, expected, images, tokens, parameters=model)
