@@ -10,7 +10,7 @@ The main names, each with the file that defines it:
     BERT                         language/bert.py
     CLIP, contrastive_loss       images and texts in one space: contrastive/clip.py, loss.py
     ViLT                         images and texts in one stream: fusion/vilt.py
-    UNet, TextUNet               from noise to images: diffusion/unet.py, text_unet.py
+    UNet                         from noise to images: diffusion/unet.py
     AudioCNN                     classifies sounds: audio/audio_cnn.py
     CNN3D, CNNLSTM               classify clips: video/cnn3d.py, cnn_lstm.py
 
@@ -38,7 +38,6 @@ _HOMES = homes_of(
         "contrastive.retrieval": "top_k",
         "fusion.vilt": "ViLTConfig ViLT",
         "diffusion.unet": "UNetConfig UNet",
-        "diffusion.text_unet": "TextUNetConfig TextUNet",
         "audio.audio_cnn": "AudioCNNConfig AudioCNN",
         "video.cnn3d": "CNN3DConfig CNN3D",
         "video.cnn_lstm": "CNNLSTMConfig CNNLSTM",

@@ -10,7 +10,7 @@ from torch import nn
 
 from scratchmm.audio import audio_cnn
 from scratchmm.contrastive import clip
-from scratchmm.diffusion import controlnet, prior, text_unet, unclip, unet, vae
+from scratchmm.diffusion import controlnet, prior, unclip_decoder, unet, vae
 from scratchmm.fusion import bimodal, vilt, vqa
 from scratchmm.fusion import multimodal_transformer as multimodal
 from scratchmm.fusion.late import LateFusion
@@ -67,7 +67,7 @@ def fused(model, image, words, present=None):
 
 def steered(model, x, t, words, hint):
     control = model(x, t, words, hint=hint)
-    return (*control.skips, control.bottom)
+    return (*control.skips, control.middle)
 
 
 MODELS = {
@@ -107,8 +107,8 @@ MODELS = {
         lambda b: (numbers(b, 3, 32, 32), tokens(b, 3).clamp(max=7), real(b, 3)),
     ),
     "UNet": (lambda: unet.UNet(unet.tiny()), lambda b: (numbers(b, 3, 8, 12), times(b))),
-    "TextUNet": (
-        lambda: text_unet.TextUNet(text_unet.tiny()),
+    "UNet, with a context": (
+        lambda: unet.UNet(unet.tiny_with_context()),
         lambda b: (numbers(b, 3, 8, 12), times(b), numbers(b, 5, 10), real(b, 5)),
     ),
     "ControlNet": (
@@ -120,7 +120,7 @@ MODELS = {
         lambda b: (numbers(b, 24), times(b), numbers(b, 24), numbers(b, 5, 20), real(b, 5)),
     ),
     "unCLIP": (
-        lambda: unclip.Decoder(unclip.tiny()),
+        lambda: unclip_decoder.Decoder(unclip_decoder.tiny()),
         lambda b: (numbers(b, 3, 16, 16), times(b), numbers(b, 24)),
     ),
     "VAE": (
@@ -161,7 +161,7 @@ ALL = pytest.mark.parametrize("name", MODELS)
 
 
 def made(name):
-    """The model with random weights (a UNet says zero at first) in evaluation, and its inputs."""
+    """The model with random weights (a UNet predicts zero at first) in evaluation, and its inputs."""
     build, inputs = MODELS[name]
     torch.manual_seed(0)
     model = build().eval()

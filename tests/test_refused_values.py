@@ -25,11 +25,12 @@ from scratchmm.data.world.motion import Clip, places
 from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.data.world.sounds import sound_of_scene
 from scratchmm.diffusion import prior
-from scratchmm.diffusion.inpainting import grow_mask
-from scratchmm.diffusion.prior import draw_embeddings, slerp
-from scratchmm.diffusion.schedule import cosine_schedule
-from scratchmm.diffusion.style import match_colours
-from scratchmm.diffusion.vae import Gaussian, vae_loss
+from scratchmm.diffusion.editing.inpainting import grow_mask
+from scratchmm.diffusion.editing.style import match_colours
+from scratchmm.diffusion.interpolation import slerp
+from scratchmm.diffusion.prior import draw_embeddings
+from scratchmm.diffusion.process import cosine_schedule
+from scratchmm.diffusion.vae import DiagonalGaussian, vae_loss
 from scratchmm.fusion.bottleneck import BottleneckFusion
 from scratchmm.fusion.early import EarlyFusion
 from scratchmm.fusion.late import LateFusion
@@ -57,7 +58,7 @@ NO_NUMBER = (True, math.nan, math.inf, -math.inf, "0.5", None, 10**400)
 SCENE = Scene((Thing("star", "red"),))
 ONES, LABELS, SOUND = torch.ones(5), ["yes", "yes", "no"], torch.ones(99)
 IMAGE, WIDTHS = torch.rand(1, 3, 4, 4), {"a": 3, "b": 4}
-GAUSSIAN = Gaussian(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
+GAUSSIAN = DiagonalGaussian(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
 LINEAR = torch.nn.Sequential(torch.nn.Linear(1, 1))
 
 

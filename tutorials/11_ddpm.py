@@ -6,11 +6,11 @@ drawn?
 Time: about 3 minutes on two cores (`--quick`: about 15 s). Images go to runs/11_ddpm/ (`--quick`:
 to runs/11_ddpm_quick/; with `--data fashion_mnist` to runs/11_ddpm_fashion_mnist/).
 On real clothes: `--data fashion_mnist --root FOLDER` (or SCRATCHMM_DATA), about 3 minutes.
-Read beside it: scratchmm/diffusion/schedule.py and ddpm.py, then layers/image_blocks.py and
+Read beside it: scratchmm/diffusion/process.py and ddpm.py, then unet_blocks.py and
 diffusion/unet.py.
-Exercises: schedule.cosine_schedule, schedule.mix, sinusoids.cosines_first,
-image_blocks.ResidualBlock2d, image_blocks.Downsample, unet.up, ddpm.diffusion_loss, ddpm.posterior,
-ddpm.ancestral_step, bug.noisy_last_step (`python -m scratchmm learn check schedule.mix`).
+Exercises: process.cosine_schedule, process.mix, unet_blocks.timestep_embedding,
+unet_blocks.ResidualBlock2d, unet_blocks.Downsample, unet.decode, process.diffusion_loss, ddpm.posterior,
+ddpm.ancestral_step, bug.noisy_last_step (`python -m scratchmm learn check process.mix`).
 Papers: Denoising Diffusion Probabilistic Models (arXiv 2006.11239), sections 2 and 3; Improved
 Denoising Diffusion Probabilistic Models (arXiv 2102.09672), section 3.2; U-Net (arXiv 1505.04597).
 """
@@ -45,10 +45,9 @@ from scratchmm import plots
 from scratchmm.data.sets.mnist import load_fashion_mnist
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import sample_scene
-from scratchmm.diffusion import ddpm, schedule
+from scratchmm.diffusion import ddpm, process
 from scratchmm.diffusion.unet import UNet, UNetConfig
-from scratchmm.layers.embeddings import cosines_first
-from scratchmm.layers.image_blocks import Downsample, ResidualBlock2d
+from scratchmm.diffusion.unet_blocks import Downsample, ResidualBlock2d, timestep_embedding
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.fid import fid
 from scratchmm.recipes import attribute_classifier
@@ -112,9 +111,9 @@ print(f"{len(images)} images {tuple(images.shape[1:])}; figure: {path}")
 # %%
 steps = 100
 schedules = {
-    "linear, 1000 steps": schedule.linear_schedule(1000),
-    "linear, 100 steps": schedule.linear_schedule(100),
-    "cosine, 100 steps": schedule.cosine_schedule(steps),
+    "linear, 1000 steps": process.linear_schedule(1000),
+    "linear, 100 steps": process.linear_schedule(100),
+    "cosine, 100 steps": process.cosine_schedule(steps),
 }
 
 # %%
@@ -151,7 +150,7 @@ x = start.clone()
 for beta in cosine.betas[:60].float():
     x = (1 - beta).sqrt() * x + beta.sqrt() * torch.randn(x.shape, generator=generator)
 noise = torch.randn(x.shape, generator=generator)
-go = schedule.mix(start, noise, cosine.alpha_bar[59].expand(len(x)))
+go = process.mix(start, noise, cosine.alpha_bar[59].expand(len(x)))
 print(f"60 steps: mean {x.mean():.3f}, deviation {x.std():.3f}")
 print(f"one go:   mean {go.mean():.3f}, deviation {go.std():.3f}")
 
@@ -160,7 +159,7 @@ shown = [0, 10, 25, 40, 55, 70, 85, 99]
 strip = images[:3].repeat_interleave(len(shown), 0)
 times = torch.tensor(shown).repeat(3)
 noise = torch.randn(strip[:1].shape, generator=generator).expand_as(strip)
-rows = {"noised": ddpm.q_sample(cosine, strip, times, noise).clamp(-1, 1)}
+rows = {"noised": process.q_sample(cosine, strip, times, noise).clamp(-1, 1)}
 titles = [f"step {t}, a = {cosine.alpha_bar[t]:.2f}" for t in shown] + [""] * 16
 path = plots.image_grid(rows["noised"], titles, out / "noising.png", columns=len(shown))
 print("figure:", path)
@@ -180,7 +179,8 @@ print("figure:", path)
 # 58, and which tell 20 from 80?
 
 # %%
-hands = cosines_first(torch.arange(steps) * 10, 64)  # scaled to 0 ... 1000
+convention = {"flip_sin_to_cos": True, "frequency_shift": 0}  # of Improved DDPM
+hands = timestep_embedding(torch.arange(steps) * 10, 64, **convention)  # scaled to 0 ... 1000
 figure, axis = plt.subplots(figsize=(6, 2.6), layout="constrained")
 shown_hands = axis.imshow(hands.T, aspect="auto", vmin=-1, vmax=1)
 axis.set(xlabel="timestep", ylabel="channel", title="cosines above, sines below; fast to slow")
@@ -237,11 +237,11 @@ cells = F.pixel_unshuffle(images, 2)  # (B, 4 * C, X, Y), B: all images
 sizes = {"widths": (32, 64), "depth": 1, "attended": (1,), "groups": 8}
 torch.manual_seed(seed)
 unet = UNet(UNetConfig(channels=cells.shape[1], **sizes))
-moment = unet.embed_time(cells[:2], torch.tensor([3, 70]))
-bottom, skips = unet.down(cells[:2], moment)
+conditions = unet.encoder.embed_conditions(cells[:2], torch.tensor([3, 70]))
+lowest, skips = unet.encoder.encode(cells[:2], *conditions)
 for number, skip in enumerate(skips):
     print(f"skip {number}: {tuple(skip.shape[1:])}")
-print(f"middle {tuple(bottom.shape[1:])}; {sum(p.numel() for p in unet.parameters()):,} parameters")
+print(f"middle {tuple(lowest.shape[1:])}; {sum(p.numel() for p in unet.parameters()):,} parameters")
 print("one Downsample:", tuple(Downsample(32)(skips[0]).shape[1:]))
 
 # %% [markdown]
@@ -288,7 +288,7 @@ class PointModel(nn.Module):
         self.last = nn.Linear(width, 2)
 
     def forward(self, x, timesteps):
-        x = self.first(x) + self.time(cosines_first(timesteps * 10, 64))
+        x = self.first(x) + self.time(timestep_embedding(timesteps * 10, 64, **convention))
         for layer in self.inner:
             x = x + layer(F.silu(x))
         return self.last(F.silu(x))
@@ -296,7 +296,7 @@ class PointModel(nn.Module):
 
 # %%
 def noise_loss(model, batch):
-    return ddpm.diffusion_loss(model, cosine, batch)
+    return process.diffusion_loss(model, cosine, batch)
 
 
 torch.manual_seed(seed)
@@ -322,7 +322,7 @@ def losses_at(model, moments, told=None):
     for moment in moments:
         times = torch.full((len(tests),), moment)
         noise = torch.randn(tests.shape, generator=seeded(seed, moment))
-        x = ddpm.q_sample(cosine, tests, times, noise)
+        x = process.q_sample(cosine, tests, times, noise)
         heard = times if told is None else torch.full_like(times, told)
         found.append((model(x, heard) - noise).square().mean().item())
     return torch.tensor(found)
@@ -367,7 +367,7 @@ order, started = shuffled_batches(len(cells), 64, seed), time.perf_counter()
 
 
 def velocity_loss(model, batch):
-    return ddpm.diffusion_loss(model, cosine, batch, target="velocity")
+    return process.diffusion_loss(model, cosine, batch, target="velocity")
 
 
 def averaging_loss(both, batch):
@@ -391,7 +391,7 @@ with torch.no_grad():
             torch.arange(400),
         )
         fresh, settled = F.pixel_unshuffle(aside, 2), {"noise": noise, "timesteps": times % steps}
-        loss = ddpm.diffusion_loss(model, cosine, fresh, target="velocity", **settled)
+        loss = process.diffusion_loss(model, cosine, fresh, target="velocity", **settled)
         print(f"{name} weights: loss {loss:.4f} on held-out images")
 means = [{"step": r["step"], "loss": sum(s["loss"] for s in rows[i : i + 20]) / 20}
          for i, r in enumerate(rows[:-20]) if i % 10 == 0]  # fmt: skip
@@ -411,11 +411,12 @@ def without(gone, moment):
     times = torch.full((len(kept),), moment)
     noise = torch.randn(kept.shape, generator=seeded(seed, moment))
     alpha_bar = cosine.at(times)
-    time = unet.embed_time(kept, times)
-    bottom, skips = unet.down(schedule.mix(kept, noise, alpha_bar), time)
+    conditions = unet.encoder.embed_conditions(kept, times)
+    lowest, skips = unet.encoder.encode(process.mix(kept, noise, alpha_bar), *conditions)
     skips = [0 * skip if number == gone else skip for number, skip in enumerate(skips)]
-    found = unet.up(unet.bottom(bottom, time), skips, time)
-    return F.mse_loss(found, ddpm.target_of(kept, noise, alpha_bar, "velocity")).item()
+    lowest = unet.encoder.middle(lowest, *conditions)
+    found = unet.decode(lowest, skips, *conditions)
+    return F.mse_loss(found, process.target_of(kept, noise, alpha_bar, "velocity")).item()
 
 
 # %%
@@ -462,15 +463,13 @@ film = list(ddpm.ancestral_path(points, cosine, noise, generator=seeded(seed, 3)
 figure, axes = plt.subplots(2, 6, figsize=(8, 3.1), layout="constrained", sharex=True, sharey=True)
 for column, moment in enumerate((90, 60, 40, 20, 8, 0)):
     step = film[steps - 1 - moment]
-    for row, each in enumerate((step.x, step.start)):
+    for row, each in enumerate((step.x, step.x0)):
         scatter(axes[row, column], each, plots.LINES[row])
     axes[0, column].set_title(f"timestep {moment}")
 axes[0, 0].set_ylabel("x")
 axes[1, 0].set_ylabel("predicted x0")
 print("figure:", plots.save(figure, out / "points_film.png"))
-spread = {
-    moment: round(film[steps - 1 - moment].start.std().item(), 2) for moment in (99, 90, 60, 0)
-}
+spread = {moment: round(film[steps - 1 - moment].x0.std().item(), 2) for moment in (99, 90, 60, 0)}
 print("deviation of the predicted x0, by timestep:", spread)
 
 # %% [markdown]
@@ -539,10 +538,10 @@ for name, found in crowds.items():
 many = 6 if quick else 160
 shape = (many, *cells.shape[1:])
 noise_cells = torch.randn(shape, generator=seeded(seed, 4))
-velocity = {"target": "velocity", "clip": 1.0}  # images lie in [-1, 1], so predicted x0 is clamped
+velocity = {"target": "velocity", "clamp": 1.0}  # images lie in [-1, 1], so predicted x0 is clamped
 started = time.perf_counter()
 walk = ddpm.ancestral_path(unet, cosine, noise_cells, generator=seeded(seed, 5), **velocity)
-film = [ddpm.Step(*(F.pixel_shuffle(part, 2) for part in step)) for step in walk]
+film = [process.Step(*(F.pixel_shuffle(part, 2) for part in step)) for step in walk]
 drawn = film[-1].x.clamp(-1, 1)
 print(f"{many} images in {time.perf_counter() - started:.0f} s")
 dice = seeded(seed, 5)
@@ -552,7 +551,7 @@ other = F.pixel_shuffle(other, 2).clamp(-1, 1)
 # %%
 strip, titles = [], []
 for who in range(3):
-    for row in ("x", "start"):
+    for row in ("x", "x0"):
         for moment in (95, 80, 65, 50, 35, 20, 10, 0):
             strip.append(getattr(film[steps - 1 - moment], row)[who].clamp(-1, 1))
             titles.append(f"step {moment}" if row == "x" else "predicted x0")

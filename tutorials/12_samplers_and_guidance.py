@@ -8,9 +8,9 @@ train them (`--quick`: about 20 s). The generator is kept in runs/generator/ (on
 has trained is taken; it is the same), the attribute classifier in runs/judge/, a small CLIP in
 runs/clip/ (lesson 05's is taken if it is there); images go to runs/12_samplers_and_guidance/
 (`--quick`: all of these names end in _quick).
-Read beside it: scratchmm/diffusion/ddpm.py, scratchmm/diffusion/ddim.py and
+Read beside it: scratchmm/diffusion/process.py, scratchmm/diffusion/ddim.py and
 scratchmm/diffusion/guidance.py, then scratchmm/metrics/fid.py and scratchmm/metrics/clip_score.py.
-Exercises: ddpm.target_of, ddpm.start_and_noise, ddim.ddim_step, guidance.guide,
+Exercises: process.target_of, process.x0_and_noise, ddim.ddim_step, guidance.guide,
 guidance.prompt_dropout, fid.frechet_distance, clip_score.clip_score
 (`python -m scratchmm learn check ddim.ddim_step`).
 Papers: Denoising Diffusion Implicit Models (arXiv 2010.02502); Classifier-Free Diffusion Guidance
@@ -47,8 +47,8 @@ from scratchmm.apps.image_studio.models import cache_folder
 from scratchmm.data.world.captions import article
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import PROPERTIES, sample_scene, split_combinations
-from scratchmm.diffusion import ddim, ddpm, guidance
-from scratchmm.diffusion.schedule import mix
+from scratchmm.diffusion import ddim, ddpm, guidance, process
+from scratchmm.diffusion.process import mix
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics import clip_score, fid
 from scratchmm.recipes import attribute_classifier
@@ -85,7 +85,7 @@ rows, titles = [], []
 for level in (0.98, 0.5, 0.02):
     alpha_bar = torch.tensor([level])
     rows.append(mix(start, noise, alpha_bar))
-    rows += [ddpm.target_of(start, noise, alpha_bar, target) for target in ddpm.TARGETS]
+    rows += [process.target_of(start, noise, alpha_bar, target) for target in process.TARGETS]
     titles += [f"x, alpha_bar {level}", "noise", "x0", "velocity"]
 sheet = torch.cat(rows) / 1.5  # what is beyond 1.5 is cut off
 print("figure:", plots.image_grid(sheet, titles, out / "targets.png", columns=4))
@@ -97,15 +97,15 @@ print("figure:", plots.image_grid(sheet, titles, out / "targets.png", columns=4)
 # read off nowhere: it is what x does not show.
 #
 # **Question.** Each prediction is wrong by 0.1. How large is the error of the x0 that follows from
-# it? At little noise, and at much? (`ddpm.start_and_noise` does the conversion.)
+# it? At little noise, and at much? (`process.x0_and_noise` does the conversion.)
 
 # %%
 levels = torch.linspace(0.001, 0.999, 200)
 figure, axes = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained", sharey=True)
-for target, color in zip(ddpm.TARGETS, plots.LINES):
+for target, color in zip(process.TARGETS, plots.LINES):
     zero, one = torch.zeros(200), torch.ones(200)
-    right = ddpm.target_of(one, one, levels, target)
-    estimate = ddpm.start_and_noise(right + 0.1, mix(one, one, levels), levels, target)
+    right = process.target_of(one, one, levels, target)
+    estimate = process.x0_and_noise(right + 0.1, mix(one, one, levels), levels, target)
     for axis, part in zip(axes, estimate):
         axis.plot(levels, (part - one).abs(), color=color, label=target)
 axes[0].set(title="error of x0", yscale="log", ylim=(1e-3, 10), ylabel="error")
@@ -183,11 +183,11 @@ def right(images, pairs):
 asked = [seen[i] for i in torch.linspace(0, len(seen) - 1, 8 if options.quick else 104).long()]
 seeds = [1000 * options.seed + i for i in range(len(asked))]
 path = list(generator.path(prompts_of(asked), seeds=seeds, steps=20))
-guesses = [model.space.to_images(step.start).clamp(-1, 1) for step in path]
+guesses = [model.space.to_images(step.x0).clamp(-1, 1) for step in path]
 settled = [right(images, asked) for images in guesses]
 strip = [0, 1, 2, 4, 6, 9, 13, 19]
 chosen = [i for i in (5, 60) if i < len(asked)]
-parts = {"x": [step.x for step in path], "predicted x0": [step.start for step in path]}
+parts = {"x": [step.x for step in path], "predicted x0": [step.x0 for step in path]}
 rows = {}
 for i in chosen:
     for name, latents in parts.items():
@@ -356,7 +356,7 @@ noise = generator.noise(range(64))
 heard = []
 for timestep in range(0, len(schedule), 10 if not options.quick else 60):
     now = torch.full((64,), timestep)
-    x = ddpm.q_sample(schedule, clean, now, noise)
+    x = process.q_sample(schedule, clean, now, noise)
     told, alone = model(x, now, **prompt), model(x, now, **nothing)
     size = (told - alone).square().mean().sqrt() / told.square().mean().sqrt()
     heard.append({"step": timestep, "difference": size.item()})
@@ -495,7 +495,7 @@ sheet(drawn_there, [f"seed {i}" for i in range(columns)], out / "places.png")
 # one in fifteen does, and a generator trained on them generated the same image for "at the top" and
 # "at the bottom", seed by seed. Most captions of this one's training set name places
 # (data/world/captioned.py). And a place must have a different effect in each cell: the text
-# embedding is projected to every cell of the grid (`PlacedWords` in diffusion/text_unet.py),
+# embedding is projected to every cell of the grid (`PlacedWords` in diffusion/unet_blocks.py),
 # besides being added to the timestep embedding, which is the same everywhere. Colours and sides of
 # two things are as described; their shapes, half as large, are rough, and now and then one is there
 # twice: look at the lower half of the figure.
@@ -540,7 +540,7 @@ empty_tokens, empty_real = generator.tokens([""])
 kept = guidance.prompt_dropout(
     {"tokens": tokens, "real": real_tokens},
     {"tokens": empty_tokens, "real": empty_real},
-    share=0.2,
+    dropout_probability=0.2,
     generator=torch.Generator().manual_seed(options.seed),
 )
 for row in range(20):
@@ -549,9 +549,9 @@ for row in range(20):
 
 # %%
 now = torch.full((64,), len(schedule) * 4 // 5)
-x = ddpm.q_sample(schedule, clean, now, noise)
+x = process.q_sample(schedule, clean, now, noise)
 told, alone = model(x, now, **prompt), model(x, now, **nothing)
-half = model(x, now, words=nothing["words"], mask=prompt["mask"])  # the mask was forgotten
+half = model(x, now, context=nothing["context"], mask=prompt["mask"])  # the mask was forgotten
 for name, other in {"the prompt": told, "the mask alone": half}.items():
     apart = (other - alone).square().mean().sqrt()
     print(f"{name} moves the prediction by {apart:.3f}")

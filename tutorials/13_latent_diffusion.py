@@ -8,7 +8,7 @@ there, 9 more where they must be trained first (`--quick`: about 15 s). Images g
 runs/13_latent_diffusion/ (`--quick`: to runs/13_latent_diffusion_quick/).
 Read beside it: scratchmm/diffusion/vae.py, then scratchmm/diffusion/latent.py and
 scratchmm/training/small_generator.py.
-Exercises: vae.draw, vae.kl_to_normal, vae.measure
+Exercises: vae.draw, vae.kl_to_normal, vae.fit_scale
 (`python -m scratchmm learn check vae.draw`).
 Papers: High-Resolution Image Synthesis with Latent Diffusion Models (arXiv 2112.10752), sections
 3.1, 3.2 and 4.1, appendix G; Auto-Encoding Variational Bayes (arXiv 1312.6114), sections 2.4 and
@@ -29,6 +29,7 @@ appendix B.
 # %%
 import copy
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -42,8 +43,8 @@ from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion import vae as vaes
 from scratchmm.diffusion.latent import LatentSpace, TextToImage
-from scratchmm.diffusion.schedule import cosine_schedule, mix
-from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from scratchmm.diffusion.process import cosine_schedule, mix
+from scratchmm.diffusion.unet import UNet, stable_diffusion_v1
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
 from scratchmm.lesson import LessonParser, report
 from scratchmm.recipes import attribute_classifier
@@ -73,7 +74,7 @@ judge = load_or_train(
     Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **few
 )
 space = shared.model.space  # images to latents and back
-vae = space.vae
+vae = space.autoencoder
 
 # %%
 count = 100 if options.quick else 600
@@ -208,7 +209,7 @@ strip(rows, "drawn.png", ["original", *[f"sample {i + 1}" for i in range(4)]])
 
 # %%
 mean, log_variance = torch.zeros(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
-gaussian = vaes.Gaussian(mean.requires_grad_(), log_variance.requires_grad_())
+gaussian = vaes.DiagonalGaussian(mean.requires_grad_(), log_variance.requires_grad_())
 z = vaes.draw(gaussian, seeded(options.seed, 3))
 z.sum().backward()
 print(f"sampled {z.item():.3f}: that is the noise, as mean and log variance are 0")
@@ -227,7 +228,7 @@ print(
 
 # %%
 for m, v in ((0.0, 1.0), (1.0, 1.0), (1.0, 0.1), (1.0, 0.01), (3.0, 0.01)):
-    cell = vaes.Gaussian(torch.full((1, 1, 1, 1), m), torch.full((1, 1, 1, 1), v).log())
+    cell = vaes.DiagonalGaussian(torch.full((1, 1, 1, 1), m), torch.full((1, 1, 1, 1), v).log())
     print(f"mean {m:3}, variance {v:4}: {vaes.kl_to_normal(cell).item():5.2f} nats")
 
 # %% [markdown]
@@ -253,9 +254,14 @@ def squeeze(weight, steps):
     settings = {"learning_rate": 3e-3, "seed": options.seed, "precision": fast_precision()}
     price = lambda model, batch: generator_stages.squeezing_loss(model, batch, weight)  # noqa: E731
     fit(
-        small.vae, lambda step: folded[indices(step)], price, steps=steps, progress=True, **settings
+        small.autoencoder,
+        lambda step: folded[indices(step)],
+        price,
+        steps=steps,
+        progress=True,
+        **settings,
     )
-    small.vae.eval().measure(folded[:500], seeded(options.seed, 0))
+    small.autoencoder.eval().fit_scale(folded[:500], seeded(options.seed, 0))
     return small
 
 
@@ -266,7 +272,7 @@ spaces = {name: squeeze(weight, steps) for name, weight in weights.items()}
 tried = {}
 for name, small in spaces.items():
     with torch.no_grad():
-        said = small.vae.encode(small.fold(images))
+        said = small.autoencoder.encode(small.fold(images))
         off = small.to_latents(images, seeded(options.seed, 7))
         off = off + 0.5 * torch.randn(off.shape, generator=seeded(options.seed, 8))
         off = small.to_images(off).clamp(-1, 1)
@@ -331,7 +337,7 @@ print(f"deviation of unscaled latents {raw.std():.3f}; the stored scale {vae.sca
 print(f"deviation of latents times the scale {(raw * vae.scale).std():.3f}")
 fresh = copy.deepcopy(vae)
 fresh.scale.fill_(1.0)
-fresh.measure(space.fold(images), seeded(options.seed, 7))
+fresh.fit_scale(space.fold(images), seeded(options.seed, 7))
 print(f"measured anew, on these images: {fresh.scale:.3f}, which is 1 / {1 / fresh.scale:.3f}")
 
 # %% [markdown]
@@ -379,14 +385,14 @@ path = list(shared.path([prompt], seeds=[options.seed + 5], steps=20))
 shown = [0, 1, 3, 5, 8, 11, 14, 17, 19]
 with torch.no_grad():
     rows = {"noisy, decoded": [space.to_images(path[i].x)[0] for i in shown]}
-    rows["x0, decoded"] = [space.to_images(path[i].start)[0] for i in shown]
-loud = path[-1].start[0].flatten(1).std(dim=1).topk(3).indices.tolist()  # those that vary most
+    rows["x0, decoded"] = [space.to_images(path[i].x0)[0] for i in shown]
+loud = path[-1].x0[0].flatten(1).std(dim=1).topk(3).indices.tolist()  # those that vary most
 for channel in loud:
-    rows[f"x0, channel {channel}"] = [path[i].start[0, channel : channel + 1] for i in shown]
+    rows[f"x0, channel {channel}"] = [path[i].x0[0, channel : channel + 1] for i in shown]
 strip(rows, "on_the_way.png", [f"step {i + 1}" for i in shown], prompt)
 
 # %%
-said = [judge.names(space.to_images(path[i].start).clamp(-1, 1)) for i in shown]
+said = [judge.names(space.to_images(path[i].x0).clamp(-1, 1)) for i in shown]
 for i, names in zip(shown, said):
     print(f"step {i + 1:2}: classified as {names['color'][0]} {names['shape'][0]}")
 
@@ -412,11 +418,11 @@ def painter(space, channels):
     known = {"context_length": small_generator.LENGTH, "end_token": shared.tokenizer.end}
     words = TextTransformer(TextConfig(len(shared.tokenizer), **known, **small_generator.TEXT))
     sizes = {"widths": (96,), "depth": 1, "attended": (), "groups": 8, "heads": 4}
-    width = {"word_width": small_generator.TEXT["width"], "hears_words": True}
-    unet = TextUNet(TextUNetConfig(channels=channels, **sizes, **width))
+    text = {"context_width": small_generator.TEXT["width"], "adds_pooled_text": True}
+    unet = UNet(replace(stable_diffusion_v1(), channels=channels, **sizes, **text))
     # Noise of 192 channels does not fit through a width of 96, so there x0 is predicted; and pixels
     # have bounds to clamp to, latents have none.
-    kind = {"target": "velocity"} if space.vae else {"target": "start", "clip": 1.0}
+    kind = {"target": "velocity"} if space.autoencoder else {"target": "x0", "clamp": 1.0}
     model = TextToImage(unet, words, space, cosine_schedule(200), **kind)
     return small_generator.SmallGenerator(model.eval(), shared.tokenizer, shared.known)
 

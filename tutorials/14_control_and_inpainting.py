@@ -7,7 +7,7 @@ Time: about 1 minute on two cores with the generator and the attribute classifie
 there, 9 more where they must be trained first (`--quick`: about 20 s). Images go to
 runs/14_control_and_inpainting/ (`--quick`: to ..._quick/).
 Read beside it: scratchmm/vision/canny.py, scratchmm/diffusion/controlnet.py, then
-scratchmm/diffusion/inpainting.py and scratchmm/diffusion/relevance.py.
+scratchmm/diffusion/editing/inpainting.py and scratchmm/diffusion/editing/relevance.py.
 Exercises: canny.thin, controlnet.ZeroConvolution, controlnet.add_control, inpainting.blend
 (`python -m scratchmm learn check canny.thin`).
 Papers: A Computational Approach to Edge Detection (Canny 1986); ControlNet (arXiv 2302.05543),
@@ -42,8 +42,8 @@ from scratchmm.data.world.control_images import KINDS, control_images
 from scratchmm.data.world.images import draw_many, masks
 from scratchmm.data.world.scenes import COLORS, SHAPES, sample_scene, split_combinations
 from scratchmm.diffusion.ddim import spaced_timesteps
-from scratchmm.diffusion.inpainting import edit, grow_mask, inpaint, paste, shrink_mask
-from scratchmm.diffusion.relevance import mask_of, relevance_by_occlusion
+from scratchmm.diffusion.editing.inpainting import edit, grow_mask, inpaint, paste, shrink_mask
+from scratchmm.diffusion.editing.relevance import mask_of, relevance_by_occlusion
 from scratchmm.lesson import LessonParser, report
 from scratchmm.recipes import attribute_classifier
 from scratchmm.recipes import clip as clip_recipe

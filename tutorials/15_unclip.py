@@ -9,7 +9,7 @@ for 9 more where they are missing (`--quick`: about 20 s). The models are kept i
 runs/generator/ and runs/judge/ (lesson 05's CLIP is taken if it is there); images go to
 runs/15_unclip/ (`--quick`: all of these names end in _quick).
 Read beside it: scratchmm/diffusion/unclip.py, then scratchmm/diffusion/prior.py.
-Exercises: prior.slerp, prior.closest (`python -m scratchmm learn check prior.slerp`).
+Exercises: interpolation.slerp, prior.closest (`python -m scratchmm learn check interpolation.slerp`).
 Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2204.06125).
 """
 
@@ -42,6 +42,7 @@ from scratchmm.data.world.captions import article
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import COLORS, PROPERTIES, sample_scene, split_combinations
 from scratchmm.diffusion import unclip
+from scratchmm.diffusion.interpolation import arc
 from scratchmm.lesson import LessonParser, report
 from scratchmm.recipes import attribute_classifier
 from scratchmm.recipes.artifact import load_or_train
@@ -202,7 +203,7 @@ for place, name in enumerate(("colour", "shape")):
 # ## On the arc
 #
 # Embeddings have length 1: they lie on a sphere. Between two of them a straight line leaves the
-# sphere. How far depends on the angle between them. `prior.slerp` goes along the sphere instead: at
+# sphere. How far depends on the angle between them. `interpolation.slerp` goes along the sphere: at
 # a fraction s of the way it has rotated by s of the angle.
 #
 # **Question.** Seven points at equal fractions of the way, on the line and on the arc. Are those on
@@ -215,18 +216,18 @@ ends = draw_many([sample_scene(rng, combinations=[pair]) for pair in stations])
 ends = model.clip.embed_images(ends)
 shares = torch.linspace(0, 1, 7).tolist()
 start, end = ends[:1], ends[1:2]
-arc = unclip.arc(ends[:2], shares)  # (K, E), by prior.slerp
+along = arc(ends[:2], shares)  # (K, E), by interpolation.slerp
 line = torch.cat([(1 - share) * start + share * end for share in shares])
 across = F.normalize(end - (end @ start.T) * start, dim=1)  # with start, the plane of both
 plane = torch.cat([start, across])  # (2, E)
 angle = torch.rad2deg((start @ end.T).acos()).item()
 print(f"the angle between both is {angle:.0f} degrees")
 print("length on the line:", [round(x, 2) for x in line.norm(dim=1).tolist()])
-print("length on the arc: ", [round(x, 2) for x in arc.norm(dim=1).tolist()])
+print("length on the arc: ", [round(x, 2) for x in along.norm(dim=1).tolist()])
 
 # %%
 figure, axis = plt.subplots(figsize=(4.2, 3.4), layout="constrained")
-for points, color, name in ((arc, plots.LINES[0], "the arc"), (line, plots.LINES[1], "the line")):
+for points, color, name in ((along, plots.LINES[0], "the arc"), (line, plots.LINES[1], "the line")):
     x, y = (points @ plane.T).T
     axis.plot(x, y, "o-", color=color, label=name, markersize=5)
     for a, b in zip(x, y):
@@ -247,7 +248,7 @@ noise = model.decoder.noise([1000 * options.seed + 3])
 rows = {}
 for first, second in ((0, 1), (2, 3)):
     pair = ends[[first, second]]
-    ways = {"arc": unclip.arc(pair, shares)}
+    ways = {"arc": arc(pair, shares)}
     ways["line"] = torch.cat([(1 - s) * pair[:1] + s * pair[1:] for s in shares])
     for name, way in ways.items():
         label = (
@@ -427,7 +428,7 @@ found = model.find_noise(own, codes, steps=steps)
 
 def again(noise, codes):
     """Images decoded from noise and embeddings precisely: no guidance, float32."""
-    settings = {"steps": steps, "clip": None}
+    settings = {"steps": steps, "clamp": None}
     return space.to_images(unclip.decode(model.decoder, model.schedule, codes, noise, **settings))
 
 

@@ -7,7 +7,7 @@ Time: about 2 minutes on two cores where the generator and the attribute classif
 lessons are there, and longer where they are trained first (`--quick`: about 20 s). Images go to
 runs/16_text_to_image_workbench/ (`--quick`: to runs/16_text_to_image_workbench_quick/).
 Read beside it: scratchmm/apps/image_studio/batch.py and scratchmm/apps/image_studio/manifest.py,
-then scratchmm/metrics/image_quality.py and scratchmm/diffusion/style.py.
+then scratchmm/metrics/image_quality.py and scratchmm/diffusion/editing/style.py.
 Exercises: none; `python -m scratchmm generate --help` is the workbench on the command line.
 Papers: SDEdit (arXiv 2108.01073); Arbitrary Style Transfer in Real-time with Adaptive Instance
 Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
@@ -37,8 +37,8 @@ from scratchmm.apps.image_studio.models import cache_folder
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.inpainting import edit
-from scratchmm.diffusion.style import in_colours_of, match_colours, refine
+from scratchmm.diffusion.editing.inpainting import edit
+from scratchmm.diffusion.editing.style import in_colours_of, match_colours, refine
 from scratchmm.lesson import LessonParser, report
 from scratchmm.metrics.clip_score import clip_score
 from scratchmm.metrics.image_quality import image_quality

@@ -1,6 +1,7 @@
 """The UNets beside diffusers' UNet2DConditionModel and UNet2DModel, with the same weights."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,14 +13,19 @@ from scratchmm.bench.peers import quiet_diffusers
 from scratchmm.bench.sides import Side, forward_and_step, plain
 from scratchmm.checkpoints.unet import load_unet
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.schedule import linear_schedule
-from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig, stable_diffusion_v1
-from scratchmm.diffusion.unet import UNet, UNetConfig, ddpm_cifar10
+from scratchmm.diffusion.process import linear_schedule
+from scratchmm.diffusion.unet import UNet, UNetConfig, ddpm_cifar10, stable_diffusion_v1
 
-SMALL = TextUNetConfig(
-    channels=3, widths=(32, 64, 128), attended=(1, 2), groups=8, heads=4, word_width=64
+SMALL = replace(
+    stable_diffusion_v1(),
+    channels=3,
+    widths=(32, 64, 128),
+    attended=(1, 2),
+    groups=8,
+    heads=4,
+    context_width=64,
 )
-WORDS = 77  # of a prompt, as in Stable Diffusion
+TOKENS = 77  # of a prompt, as in Stable Diffusion
 STEPS = 20  # of DDIM
 # bfloat16 operations a second, dense, as the makers state them; the first name that fits counts.
 PEAKS = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
@@ -28,13 +34,13 @@ PEAKS = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12, "L
 def rows(
     device: str = "cpu",
     rounds: int = 7,
-    config: TextUNetConfig | None = None,
+    config: UNetConfig | None = None,
     image: UNetConfig | None = None,
     batch: int = 8,
     size: int | None = None,
     goals: Mapping[str, float] | None = None,
 ) -> list[Row]:
-    """On a CPU a small UNet that reads, DDIM with it, and DDPM's; on a GPU Stable Diffusion's."""
+    """On a CPU a small UNet with a context, DDIM with it, and DDPM's; on a GPU Stable Diffusion's."""
     if device.startswith("cuda"):
         return on_a_gpu(device, rounds, config or stable_diffusion_v1(), batch, size or 64, goals)
     config, image, size = config or SMALL, image or ddpm_cifar10(), size or 32
@@ -54,7 +60,7 @@ def rows(
 def on_a_gpu(
     device: str,
     rounds: int,
-    config: TextUNetConfig,
+    config: UNetConfig,
     batch: int,
     size: int,
     goals: Mapping[str, float] | None,
@@ -73,7 +79,7 @@ def ddim(
     ours: Side, peer: Side, inputs: tuple[Tensor, ...], device: str, rounds: int, goal: float = 1.0
 ) -> Row:
     """Whole images from noise; in the table, how many a second."""
-    noise, _, words = inputs
+    noise, _, context = inputs
     schedule = linear_schedule()
     timesteps = spaced_timesteps(len(schedule), STEPS)
     # Of a velocity: a predicted noise is divided by nearly 0 at first, and its last digits with it.
@@ -85,14 +91,14 @@ def ddim(
 
     def our_path() -> Tensor:
         def predicted(x: Tensor, times: Tensor) -> Tensor:
-            return plain(ours.model, (x, times, words))
+            return plain(ours.model, (x, times, context))
 
-        return ddim_sample(predicted, schedule, noise, timesteps, target="velocity", clip=1.0)
+        return ddim_sample(predicted, schedule, noise, timesteps, target="velocity", clamp=1.0)
 
     def their_path() -> Tensor:
         x = noise
         for time in scheduler.timesteps:
-            predicted = plain(peer.model, (x, time, words))
+            predicted = plain(peer.model, (x, time, context))
             x = scheduler.step(predicted, time, x, use_clipped_model_output=True).prev_sample
         return x
 
@@ -133,28 +139,28 @@ def peak_rows(rows: list[Row], operations: int) -> list[Row]:
     return found
 
 
-def flops(config: TextUNetConfig, batch: int, size: int) -> int:
+def flops(config: UNetConfig, batch: int, size: int) -> int:
     """Multiplications and additions of a forward pass, counted without any numbers.
 
     803 billion for one image of 64 x 64 cells through Stable Diffusion 1's.
 
-    >>> from scratchmm.diffusion.text_unet import tiny
+    >>> from scratchmm.diffusion.unet import tiny
     >>> flops(tiny(), batch=2, size=8) == 2 * flops(tiny(), batch=1, size=8)
     True
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counted, torch.no_grad():
-        TextUNet(config)(*(x.to("meta") for x in drawn(config, batch, size)))
+        UNet(config)(*(x.to("meta") for x in drawn(config, batch, size)))
     return counted.get_total_flops()
 
 
 def drawn(config: UNetConfig, batch: int, size: int) -> tuple[Tensor, ...]:
-    """Noise, timesteps, and for a UNet that reads a whole prompt of words."""
+    """Noise, timesteps, and for a UNet with a context that of a whole prompt."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(batch, config.channels, size, size, generator=generator)
     timesteps = torch.randint(1000, (batch,), generator=generator)
-    if not isinstance(config, TextUNetConfig):
+    if config.context_width is None:
         return noise, timesteps
-    return noise, timesteps, torch.randn(batch, WORDS, config.word_width, generator=generator)
+    return noise, timesteps, torch.randn(batch, TOKENS, config.context_width, generator=generator)
 
 
 class Sample(nn.Module):
@@ -173,7 +179,7 @@ def sides(config: UNetConfig) -> tuple[Side, Side]:
     """Ours and theirs, with the weights that theirs begins with."""
     torch.manual_seed(0)
     theirs = peer(config).eval()
-    model = TextUNet(config) if isinstance(config, TextUNetConfig) else UNet(config)
+    model = UNet(config)
     load_unet(model, theirs.state_dict())
     known = f"diffusers {type(theirs).__name__}"
     return Side(type(model).__name__, model.eval()), Side(known, Sample(theirs).eval())
@@ -181,9 +187,9 @@ def sides(config: UNetConfig) -> tuple[Side, Side]:
 
 def peer(config: UNetConfig) -> Any:
     """diffusers' model of the same sizes."""
-    reads = isinstance(config, TextUNetConfig)
+    has_context = config.context_width is not None
     kinds = [
-        ("CrossAttn" if reads else "Attn") * (level in config.attended)
+        ("CrossAttn" if has_context else "Attn") * (level in config.attended)
         for level in range(len(config.widths))
     ]
     shared: Any = {
@@ -196,9 +202,9 @@ def peer(config: UNetConfig) -> Any:
         "norm_num_groups": config.groups,
         "norm_eps": config.epsilon,
     }
-    if isinstance(config, TextUNetConfig):
+    if has_context:
         return quiet_diffusers().UNet2DConditionModel(
-            attention_head_dim=config.heads, cross_attention_dim=config.word_width, **shared
+            attention_head_dim=config.heads, cross_attention_dim=config.context_width, **shared
         )
     return quiet_diffusers().UNet2DModel(
         attention_head_dim=config.head_width,

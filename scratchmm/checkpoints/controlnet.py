@@ -6,8 +6,8 @@ Differs from the paper: nothing.
 
 from scratchmm.checkpoints.files import Source, fill, is_no, label_of, read_state, shape_of
 from scratchmm.checkpoints.published_config import settle
-from scratchmm.checkpoints.unet import START, places_of, text_unet_sizes
-from scratchmm.checkpoints.unet_config import check_unet, unet_settings
+from scratchmm.checkpoints.unet import START, places_of, text_unet_config
+from scratchmm.checkpoints.unet_config import CONTROL_FIXED, check_unet, unet_settings
 from scratchmm.diffusion.controlnet import ControlNet, ControlNetConfig
 
 HINT = "controlnet_cond_embedding"
@@ -21,12 +21,13 @@ def load_controlnet(model: ControlNet, source: Source) -> ControlNet:
     are taken to be of the model's own config, with hints whose channels are red, green, blue.
     """
     state = read_state(source)
-    check_unet(source, model.config, type(model).__name__)
-    names = {f"{HINT}.conv_in": "hint.start", f"{HINT}.conv_out": "hint.end"}
-    names |= {f"{HINT}.blocks.{i}": f"hint.layers.{i}" for i in range(len(model.hint.layers))}
+    config = model.config
+    check_unet(source, config.unet, type(model).__name__, CONTROL_FIXED)
+    names = {f"{HINT}.conv_in": "hint.conv_in", f"{HINT}.conv_out": "hint.conv_out"}
+    names |= {f"{HINT}.blocks.{i}": f"hint.blocks.{i}" for i in range(len(model.hint.blocks))}
     names |= {f"controlnet_down_blocks.{i}": f"skips_out.{i}" for i in range(len(model.skips_out))}
-    names |= {"controlnet_mid_block": "bottom_out"}
-    fill(model, state, places_of(model, START | names, state), label_of(source))
+    names |= {"controlnet_mid_block": "middle_out"}
+    fill(model, state, places_of(model, config.unet, START | names, state), label_of(source))
     return model
 
 
@@ -47,14 +48,10 @@ def controlnet_config_from(
     first = f"{HINT}.conv_in.weight"
     if first not in state:
         raise ValueError(is_no("ControlNet by diffusers' names", source, state, first))
-    settings = unet_settings(source, ControlNetConfig)
+    settings = unet_settings(source, CONTROL_FIXED)
     told = settle(settings, heads=heads, groups=groups, epsilon=epsilon)
     widening = sum(name.startswith(f"{HINT}.blocks.") for name in state) // 4  # 2 layers, 2 tensors
     names = [f"{HINT}.blocks.{2 * i + 1}.weight" for i in range(widening)]
     wider = [shape_of(state, name, 4)[0] for name in names]
     width, channels, *_ = shape_of(state, first, 4)
-    return ControlNetConfig(
-        **{**text_unet_sizes(state, source, told), **told},
-        hint_channels=channels,
-        hint_widths=(width, *wider),
-    )
+    return ControlNetConfig(text_unet_config(state, source, told), channels, (width, *wider))

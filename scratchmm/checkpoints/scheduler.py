@@ -18,7 +18,7 @@ import torch
 
 from scratchmm.checkpoints.published_config import PublishedConfig, must_be, read_json, read_values
 from scratchmm.diffusion.ddim import SPACINGS, spaced_timesteps
-from scratchmm.diffusion.schedule import (
+from scratchmm.diffusion.process import (
     Schedule,
     cosine_schedule,
     linear_schedule,
@@ -53,7 +53,7 @@ FIXED: dict[str, tuple[Any, ...]] = {
 # Our name for each of theirs.
 BETAS = {"linear": linear_schedule, "scaled_linear": scaled_linear_schedule}
 COSINE = "squaredcos_cap_v2"
-TARGETS = {"epsilon": "noise", "sample": "start", "v_prediction": "velocity"}
+TARGETS = {"epsilon": "noise", "sample": "x0", "v_prediction": "velocity"}
 VARIANCES = {"fixed_small": "posterior", "fixed_small_log": "posterior", "fixed_large": "beta"}
 
 
@@ -68,7 +68,7 @@ class PublishedSampling(NamedTuple):
 
     schedule: Schedule  # of its training
     target: str  # what the model predicts
-    clip: float | None  # the range that predicted x0 is clamped to
+    clamp: float | None  # the range that predicted x0 is clamped to
     final_alpha: float  # alpha_bar after the last step
     spacing: str  # of few timesteps
     offset: int  # of leading ones
@@ -85,14 +85,14 @@ class PublishedSampling(NamedTuple):
             "timesteps": spaced_timesteps(length, steps, self.spacing, offset),
             "stride": length // steps,
             "target": self.target,
-            "clip": self.clip,
-            "follow_clip": False,
+            "clamp": self.clamp,
+            "follow_clamp": False,
             "final_alpha": self.final_alpha,
         }
 
     def ancestral(self) -> dict[str, Any]:
         """The arguments of `ancestral_path` and `ancestral_sample` that sample as DDPMScheduler."""
-        return {"target": self.target, "variance": self.variance, "clip": self.clip}
+        return {"target": self.target, "variance": self.variance, "clamp": self.clamp}
 
 
 def sampling_from(source: str | Path) -> PublishedSampling:

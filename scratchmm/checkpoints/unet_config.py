@@ -5,6 +5,7 @@ with Latent Diffusion Models (arXiv 2112.10752).
 Differs from the papers: nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +16,6 @@ from scratchmm.checkpoints.published_config import (
     check_model,
     read_config,
 )
-from scratchmm.diffusion.controlnet import ControlNetConfig
-from scratchmm.diffusion.text_unet import TextUNetConfig
 from scratchmm.diffusion.unet import UNetConfig
 
 SILU = ("silu", "swish")
@@ -29,7 +28,7 @@ OBEYED: dict[str, Any] = {
     "downsample_padding": 1,
 }
 HEADS = ("num_attention_heads", "attention_head_dim")  # one number, or one of each level
-WORDS_OBEYED = {**OBEYED, "num_attention_heads": None, "use_linear_projection": False}
+TEXT_OBEYED = {**OBEYED, "num_attention_heads": None, "use_linear_projection": False}
 # Keys and the values that the model can have, the published class's default first.
 BOTH: dict[str, tuple[Any, ...]] = {
     "mid_block_scale_factor": (1,),
@@ -53,7 +52,7 @@ FIXED = {
     "attn_norm_num_groups": (None,),
     "add_attention": (True,),
 }
-WORDS_BOTH = {
+TEXT_BOTH = {
     **BOTH,
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
     "mid_block_type": ("UNetMidBlock2DCrossAttn",),
@@ -63,8 +62,8 @@ WORDS_BOTH = {
     "encoder_hid_dim_type": (None,),
     "addition_embed_type": (None,),
 }
-WORDS_FIXED = {
-    **WORDS_BOTH,
+TEXT_FIXED = {
+    **TEXT_BOTH,
     "_class_name": ("UNet2DConditionModel",),
     "center_input_sample": (False,),
     "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -82,36 +81,42 @@ WORDS_FIXED = {
     "cross_attention_norm": (None,),
 }
 CONTROL_FIXED = {
-    **WORDS_BOTH,
+    **TEXT_BOTH,
     "_class_name": ("ControlNetModel",),
     "controlnet_conditioning_channel_order": ("rgb",),
     "global_pool_conditions": (False,),
 }
 
 
-def check_unet(source: Source, config: UNetConfig, name: str) -> None:
+def check_unet(
+    source: Source, config: UNetConfig, name: str, text_fixed: Mapping[str, Any] | None = None
+) -> None:
     """Refuse to fill a UNet or a ControlNet that was made otherwise than its config.json says.
 
     It may have nothing that diffusers' have not, either: ValueError that names both values.
+    text_fixed: see `unet_settings`; of a UNet with a context by default.
     """
-    for own in ("hears_words", "places_words"):
-        if getattr(config, own, False):
+    for own in ("adds_pooled_text", "places_words"):
+        if getattr(config, own):
             raise ValueError(f"this {name} was made with {own}=True, and published ones have none")
-    settings = unet_settings(source, type(config))
-    if isinstance(config, TextUNetConfig):
-        config = replace(config, heads=in_short(config.level_heads))
-    check_model(name, config, settings)
+    if config.context_width is None:
+        check_model(name, _by_head_width(config, name), unet_settings(source))
+    else:
+        config = replace(config, heads=in_short(config.level_heads), head_width=None)
+        check_model(name, config, unet_settings(source, text_fixed or TEXT_FIXED))
 
 
-def unet_settings(source: Source, kind: type[UNetConfig]) -> Settings:
-    """What the config.json of a source says of the fields of such a config; nothing without one."""
-    if not issubclass(kind, TextUNetConfig):
+def unet_settings(source: Source, text_fixed: Mapping[str, Any] | None = None) -> Settings:
+    """What the config.json of a source says of the fields of a UNetConfig; nothing without one.
+
+    text_fixed: of a UNet with a context, or of a ControlNet: the values that the model can have.
+    """
+    if text_fixed is None:
         config = read_config(source, OBEYED, FIXED, nullable=("attention_head_dim",))
         if config is None:
             return {}
         return {**_common(config), "head_width": config.setting("attention_head_dim")}
-    fixed = CONTROL_FIXED if issubclass(kind, ControlNetConfig) else WORDS_FIXED
-    config = read_config(source, WORDS_OBEYED, fixed, lists=HEADS)
+    config = read_config(source, TEXT_OBEYED, text_fixed, lists=HEADS)
     if config is None:
         return {}
     # diffusers calls the number of heads a width, for old files' sake.
@@ -129,6 +134,20 @@ def unet_settings(source: Source, kind: type[UNetConfig]) -> Settings:
     }
 
 
+def _by_head_width(config: UNetConfig, name: str) -> UNetConfig:
+    """The same config with the width of its heads, where it has their number."""
+    if config.heads == 1:
+        return config
+    levels = sorted({*config.attended, len(config.widths) - 1})
+    widths = {config.widths[level] // config.level_heads[level] for level in levels}
+    if len(widths) > 1:
+        raise ValueError(
+            f"this {name} was made with heads={config.heads}, so its heads are of widths "
+            f"{sorted(widths)}, and published ones have one width"
+        )
+    return replace(config, heads=1, head_width=widths.pop())
+
+
 def in_short(heads: tuple[int, ...]) -> int | tuple[int, ...]:
     """The heads of each level as one number, if they are as many on every one.
 
@@ -143,7 +162,7 @@ def _common(config: PublishedConfig) -> Settings:
     return {
         "groups": config.setting("norm_num_groups"),
         "epsilon": config.setting("norm_eps"),
-        "cosines_first": config.setting("flip_sin_to_cos"),
+        "flip_sin_to_cos": config.setting("flip_sin_to_cos"),
         "frequency_shift": config.setting("freq_shift"),
         "centred": config.setting("downsample_padding", bool(padding)),
     }

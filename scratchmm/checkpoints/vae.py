@@ -23,8 +23,8 @@ from scratchmm.checkpoints.files import (
 )
 from scratchmm.checkpoints.image_blocks import BLOCK, attention_names
 from scratchmm.checkpoints.published_config import Settings, check_model, read_config, settle
+from scratchmm.diffusion.unet_blocks import ResidualBlock2d, SelfAttention2d
 from scratchmm.diffusion.vae import VAE, VAEConfig
-from scratchmm.layers.image_blocks import ResidualBlock2d, SelfAttention2d
 
 OBEYED = {"norm_num_groups": 32, "scaling_factor": 0.18215, "shift_factor": None}
 FIXED = {

@@ -6,17 +6,18 @@ from scratchmm.lazily import find, homes_of
 
 _HOMES = homes_of(
     {
-        "schedule": "Schedule linear_schedule scaled_linear_schedule cosine_schedule",
-        "ddpm": "q_sample diffusion_loss ancestral_sample",
+        "process": "Schedule linear_schedule scaled_linear_schedule cosine_schedule "
+        "q_sample diffusion_loss",
+        "ddpm": "ancestral_sample",
         "ddim": "ddim_sample ddim_invert spaced_timesteps",
         "guidance": "guided prompt_dropout",
         "unet": "UNetConfig UNet",
-        "text_unet": "TextUNetConfig TextUNet",
         "vae": "VAEConfig VAE vae_loss",
         "latent": "LatentSpace TextToImage text_to_image_loss",
         "controlnet": "ControlNetConfig ControlNet Controlled",
         "prior": "PriorConfig Prior prior_loss",
-        "unclip": "DecoderConfig Decoder decoder_loss",
+        "unclip_decoder": "DecoderConfig Decoder decoder_loss",
+        "interpolation": "slerp",
     }
 )
 __all__ = [*_HOMES]

@@ -1,19 +1,19 @@
-"""DDIM: the same trained model, but any number of steps, with as little chance as one likes.
+"""DDIM: the same trained model in any number of steps, with as little randomness as one likes.
 
-A step takes x apart into start and noise, and mixes both anew at an earlier level. With eta 0 none
-of it is chance: the same noise gives the same image, and the way can be walked backwards. With eta 1
-each step has the posterior's variance, as in DDPM.
+A step splits x into x0 and noise, and mixes both again at an earlier level. With eta 0 it is
+deterministic: the same noise gives the same image, and the steps can be inverted. With eta 1 each
+step has the posterior's variance, as in DDPM.
 
 Paper: Denoising Diffusion Implicit Models (Song et al. 2020, arXiv 2010.02502), equations 12 and 16;
 the spacings of timesteps: arXiv 2305.08891, table 2.
 Dimensions: B batch; `...` stands for the other axes of a sample, whatever they are.
-Conventions: as in ddpm.py. A step leads from each timestep to the next one of the list, the last one
+Conventions: as in process.py. A step leads from each timestep to the next one of the list, the last one
 to -1, where alpha_bar is `final_alpha`: 1, the clean image; Stable Diffusion takes alpha_bar[0].
 diffusers' DDIMScheduler steps from t to t - 1000 // steps instead, whatever its list: the same for
 leading timesteps, and for trailing ones of which there are a divisor of 1000; otherwise x is at another
-level than the model is told next. `stride` = 1000 // steps does as it does.
-Differs from the paper: where the start is clipped, the noise is worked out anew from it, so that both
-still make up x; `follow_clip=False` leaves it.
+level than the next timestep says. `stride` = 1000 // steps does the same.
+Differs from the paper: where x0 is clamped, the noise is computed again from it, so that both still
+make up x; `follow_clamp=False` leaves it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,16 @@ import torch
 from torch import Tensor
 
 from scratchmm.diffusion.chance import Chance, draw_noise
-from scratchmm.diffusion.ddpm import (
+from scratchmm.diffusion.ddpm import step_variance
+from scratchmm.diffusion.process import (
     Model,
+    Schedule,
     Step,
-    clipped,
-    start_and_noise,
-    step_variance,
+    clamped,
+    mix,
+    per_sample,
+    x0_and_noise,
 )
-from scratchmm.diffusion.schedule import Schedule, mix, per_sample
 
 SPACINGS = ("trailing", "leading", "linspace")
 
@@ -79,20 +81,20 @@ def ddim_step(
     *,
     target: str = "noise",
     eta: float = 0.0,
-    clip: float | None = None,
-    follow_clip: bool = True,
+    clamp: float | None = None,
+    follow_clamp: bool = True,
     final_alpha: float = 1.0,
 ) -> Step:
     """Equation 12: from timesteps to previous, both int64 (B,); x and predicted: (B, ...).
 
     b is alpha_bar at previous, variance eta^2 times that of DDPM's posterior (equation 16):
-    x = sqrt(b) * start + sqrt(1 - b - variance) * the noise predicted + sqrt(variance) * noise.
+    x = sqrt(b) * x0 + sqrt(1 - b - variance) * predicted_noise + sqrt(variance) * noise.
 
-    eta: from 0 (no chance; then noise may be None) to 1. clip: the start is held to -clip..clip, and
-    the predicted noise follows it unless follow_clip is False. final_alpha: b where previous is -1.
+    eta: from 0 (deterministic; then noise may be None) to 1. clamp: x0 is clamped to -clamp..clamp,
+    and the predicted noise follows it unless follow_clamp is False. final_alpha: b where previous is -1.
 
     Raises ValueError on an eta outside of 0 to 1 or above 0 without noise, on a final_alpha that is
-    not above 0 and at most 1, a target that is none, a clip that is not above 0, and where previous is
+    not above 0 and at most 1, a target that is none, a clamp that is not above 0, and where previous is
     not before timesteps.
 
     >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
@@ -100,19 +102,19 @@ def ddim_step(
     >>> ddim_step(schedule, torch.tensor([0.5]), x, times, times - 1).x  # 0.8 * 1 + 0.6 * 0.5
     tensor([1.1000])
     """
-    _check_chance(eta, noise)
+    _check_eta(eta, noise)
     now = schedule.at(timesteps)
     before = schedule.at(previous, _checked_alpha(final_alpha))
     if not (previous.cpu() < timesteps.cpu()).all():
         raise ValueError(f"previous {previous.tolist()} is not before {timesteps.tolist()}")
-    start, said = start_and_noise(predicted, x, now, target)
-    start = clipped(start, clip)
-    if clip is not None and follow_clip:
-        said = start_and_noise(start, x, now, "start").noise
+    x0, predicted_noise = x0_and_noise(predicted, x, now, target)
+    x0 = clamped(x0, clamp)
+    if clamp is not None and follow_clamp:
+        predicted_noise = x0_and_noise(x0, x, now, "x0").noise
     variance = eta**2 * step_variance(now, before)
     direction = (1 - before - variance).clamp(min=0).sqrt()  # rounding may fall below 0
-    x = per_sample(before.sqrt(), x) * start + per_sample(direction, x) * said
-    return Step(x if noise is None else x + per_sample(variance.sqrt(), x) * noise, start)
+    x = per_sample(before.sqrt(), x) * x0 + per_sample(direction, x) * predicted_noise
+    return Step(x if noise is None else x + per_sample(variance.sqrt(), x) * noise, x0)
 
 
 @torch.no_grad()
@@ -125,8 +127,8 @@ def ddim_path(
     generator: Chance = None,
     target: str = "noise",
     eta: float = 0.0,
-    clip: float | None = None,
-    follow_clip: bool = True,
+    clamp: float | None = None,
+    follow_clamp: bool = True,
     final_alpha: float = 1.0,
     stride: int | None = None,
     **condition: Any,
@@ -135,9 +137,8 @@ def ddim_path(
 
     stride: how many timesteps each step goes down, as in DDIMScheduler; None: to the next of the list.
 
-    Chance is drawn only where eta is above 0, by one generator or one for each sample; see chance.py.
-    Raises ValueError on timesteps that do not fall, and
-    where `ddim_step` does.
+    Noise is drawn only where eta is above 0, by one generator or one for each sample; see chance.py.
+    Raises ValueError on timesteps that do not fall, and where `ddim_step` does.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> path = ddim_path(lambda x, timesteps: x, schedule, torch.randn(1, 2), [8, 3, 0])
@@ -158,7 +159,7 @@ def ddim_path(
             times,
             torch.full_like(times, before),
             draw_noise(x, generator) if eta > 0 else None,
-            target=target, eta=eta, clip=clip, follow_clip=follow_clip, final_alpha=final_alpha,
+            target=target, eta=eta, clamp=clamp, follow_clamp=follow_clamp, final_alpha=final_alpha,
         )  # fmt: skip
         x = step.x
         yield step
@@ -170,9 +171,9 @@ def ddim_sample(
     """Noise x: (B, ...) becomes an image (B, ...) in few steps; options: see `ddim_path`.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
-    >>> def black(x, timesteps):
+    >>> def zeros(x, timesteps):
     ...     return torch.zeros_like(x)
-    >>> ddim_sample(black, schedule, torch.randn(1, 2), spaced_timesteps(9, 3), target="start")
+    >>> ddim_sample(zeros, schedule, torch.randn(1, 2), spaced_timesteps(9, 3), target="x0")
     tensor([[0., 0.]])
     """
     for step in ddim_path(model, schedule, x, timesteps, **options):
@@ -192,10 +193,10 @@ def ddim_inverse_step(
 ) -> Step:
     """Equation 12 the other way: x: (B, ...) from timesteps, -1 or more, to noisier `later`.
 
-    predicted: what the model says of x at `later`, where sampling will ask it (it cannot know yet
-    what x will be there: the fewer steps, the less exactly the way is walked back).
+    predicted: what the model predicts of x at `later`, where sampling will call it (x itself will be
+    another there: the fewer steps, the less exact the inversion).
     Raises ValueError where later is not after timesteps, on a final_alpha that is not above 0 and at
-    most 1, and on a predicted start where x is a clean image.
+    most 1, and on a predicted x0 where x is a clean image.
 
     >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
     >>> x, times = torch.tensor([1.1]), torch.tensor([0])
@@ -205,27 +206,27 @@ def ddim_inverse_step(
     now, then = schedule.at(timesteps, _checked_alpha(final_alpha)), schedule.at(later)
     if not (later.cpu() > timesteps.cpu()).all():
         raise ValueError(f"later {later.tolist()} is not after {timesteps.tolist()}")
-    if target == "start" and (now == 1).any():
+    if target == "x0" and (now == 1).any():
         raise ValueError(
-            "a predicted start says nothing of the noise in a clean image: final_alpha is 1, "
+            "a predicted x0 determines no noise in a clean image: final_alpha is 1, "
             "and must be below 1"
         )
-    start, noise = start_and_noise(predicted, x, now, target)
-    return Step(mix(start, noise, then), start)
+    x0, predicted_noise = x0_and_noise(predicted, x, now, target)
+    return Step(mix(x0, predicted_noise, then), x0)
 
 
 @torch.no_grad()
 def ddim_invert(
     model: Model,
     schedule: Schedule,
-    start: Tensor,
+    x0: Tensor,
     timesteps: Sequence[int],
     *,
     target: str = "noise",
     final_alpha: float = 1.0,
     **condition: Any,
 ) -> Tensor:
-    """The noise (B, ...) from which `ddim_sample` with the same timesteps draws nearly start: (B, ...).
+    """The noise (B, ...) from which `ddim_sample` with the same timesteps draws nearly x0: (B, ...).
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> def model(x, timesteps):
@@ -235,7 +236,7 @@ def ddim_invert(
     tensor([[0.2500]])
     """
     check_falling(timesteps)
-    x = start
+    x = x0
     for now, later in pairwise([-1, *reversed(timesteps)]):
         times = torch.full((len(x),), later)
         predicted = model(x, times.to(x.device), **condition)
@@ -256,7 +257,7 @@ def check_falling(timesteps: Sequence[int]) -> None:
             raise ValueError(f"timesteps fall, but {before} comes after {now}")
 
 
-def _check_chance(eta: float, noise: Tensor | None) -> None:
+def _check_eta(eta: float, noise: Tensor | None) -> None:
     if not 0 <= eta <= 1:
         raise ValueError(f"eta {eta} is not between 0 and 1")
     if eta > 0 and noise is None:

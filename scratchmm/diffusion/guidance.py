@@ -1,15 +1,15 @@
-"""Classifier-free guidance: ask the model twice, with the prompt and without, and go on that way.
+"""Classifier-free guidance: predict with the prompt and without it, and extrapolate.
 
-guided = without + scale * (with - without). To be asked without a prompt, the model must have seen
-that in training: there, a share of the prompts is replaced by the empty one.
+guided = without + scale * (with - without). To predict without a prompt, the model must have been
+trained for it: there, a share of the prompts is replaced by the empty one.
 
 Paper: Classifier-Free Diffusion Guidance (Ho and Salimans 2022, arXiv 2207.12598), equation 6 and
 algorithm 1.
 Dimensions: B batch; `...` stands for other axes.
 Conventions: scale 1 is no guidance and 0 no prompt (the paper's w is scale - 1). What is guided is
-what the model predicts, be it noise, start or velocity: it is the same, as long as nothing is clipped.
-Differs from the paper: what is asked for instead of the prompt may be a negative prompt, to stay
-away from, rather than the empty one.
+what the model predicts, be it noise, x0 or velocity: it is the same, as long as nothing is clamped.
+Differs from the paper: the prompt may be replaced by a negative prompt, to stay away from,
+rather than by the empty one.
 """
 
 import math
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.ddpm import Model
+from scratchmm.diffusion.process import Model
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
@@ -36,10 +36,10 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
 
 
 def guided(model: Model, negative: Mapping[str, Tensor], scale: float) -> Model:
-    """A model for any sampler that asks `model` twice, in one batch of twice the size.
+    """A model for any sampler that calls `model` on a batch of twice the size, with and without.
 
     negative: what takes the place of the condition of the same name: (B, ...), or (1, ...) for all.
-    Conditions that it does not name are the same both times. A scale of 1 asks only once.
+    Conditions that it does not name are the same both times. A scale of 1 needs no second half.
 
     Raises ValueError on a scale that is no number, and where condition and negative do not match.
 
@@ -71,26 +71,26 @@ def guided(model: Model, negative: Mapping[str, Tensor], scale: float) -> Model:
 def prompt_dropout(
     condition: Mapping[str, Tensor],
     empty: Mapping[str, Tensor],
-    share: float,
+    dropout_probability: float,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """The conditions of a batch, where a share of the samples got the empty prompt's instead.
+    """The conditions of a batch; each sample gets the empty prompt's with `dropout_probability`.
 
     condition: (B, ...) by name; empty: (1, ...) by name, replaced together in a sample, such as its
-    words and their mask. Names that `empty` has not are left alone. The paper's share is 0.1 or 0.2.
+    tokens and their mask. Names that `empty` has not are left alone. The paper has 0.1 or 0.2.
 
-    Raises ValueError on a share outside 0 to 1, and where condition and empty do not match.
+    Raises ValueError on a probability outside 0 to 1, and where condition and empty do not match.
 
     >>> words = torch.tensor([[5, 6], [7, 8]])
-    >>> prompt_dropout({"words": words}, {"words": torch.tensor([[0, 0]])}, share=1.0)
+    >>> prompt_dropout({"words": words}, {"words": torch.tensor([[0, 0]])}, 1.0)
     {'words': tensor([[0, 0],
             [0, 0]])}
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"prompts are dropped with a chance of {share}, not of 0 to 1")
+    if not 0 <= dropout_probability <= 1:
+        raise ValueError(f"dropout_probability is {dropout_probability}, not from 0 to 1")
     batch = len(next(iter(condition.values()), ()))
     nothing = _as_many(condition, empty, "empty", batch)
-    dropped = torch.rand(batch, generator=generator) < share  # (B,), rand is below 1
+    dropped = torch.rand(batch, generator=generator) < dropout_probability  # (B,), rand is below 1
     found = dict(condition)
     for name, value in nothing.items():
         rows = dropped.to(value.device).reshape(-1, *[1] * (value.ndim - 1))

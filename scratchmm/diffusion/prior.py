@@ -1,10 +1,10 @@
-"""The unCLIP prior: from what a text says to what CLIP would see in an image of it.
+"""The unCLIP prior: from a text to the CLIP embedding of an image of it.
 
-Many images fit one text, so the image's CLIP embedding is drawn: a diffusion over vectors, by a
-transformer that reads the text, the step and the noisy embedding, and answers at a learned query.
+Many images fit one text, so the image's embedding is drawn: a diffusion over vectors, by a
+transformer over the text, the timestep and the noisy embedding, which predicts at a learned query.
 
 Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (Ramesh et al. 2022,
-arXiv 2204.06125), section 2.2, the diffusion prior; section 3.2 for `slerp`.
+arXiv 2204.06125), section 2.2, the diffusion prior.
 Dimensions: B batch, T text tokens, C width of the text tokens, E width of CLIP's embeddings,
 D width of the transformer, M candidates.
 Differs from the paper: the prior works on embeddings with each number's mean and deviation taken
@@ -20,14 +20,12 @@ from torch import Tensor, nn
 
 from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import diffusion_loss
 from scratchmm.diffusion.guidance import guided, prompt_dropout
-from scratchmm.diffusion.schedule import Schedule
+from scratchmm.diffusion.process import Schedule, diffusion_loss
+from scratchmm.diffusion.unet_blocks import timestep_embedding
 from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
-from scratchmm.layers.embeddings import cosines_first
 from scratchmm.layers.transformer import FeedForward, Transformer, TransformerBlock
-from scratchmm.layers.vectors import cosine
-from scratchmm.sentences import check_count, check_number, check_sizes
+from scratchmm.sentences import check_count, check_sizes
 
 EXTRA = 4  # tokens behind the text: its embedding, the timestep, the noisy embedding, the query
 
@@ -75,7 +73,7 @@ def kandinsky_2_2() -> PriorConfig:
 class Prior(nn.Module):
     """Predicts the clean embedding itself, not the noise in it (the paper's equation for L_prior).
 
-    The order is causal, so the query, which comes last, alone sees everything. Embeddings in and out
+    The order is causal, so only the query, which comes last, attends to all. Embeddings in and out
     are normalised: `normalise` before the noise is added, `restore` on what was drawn. Where the
     text is dropped, for guidance, the caller passes the empty text's tokens and embedding.
 
@@ -117,7 +115,9 @@ class Prior(nn.Module):
         real: bool (B, T), True on real tokens; without it, all are.
         """
         check_conditions(self.config, noisy, timesteps, text_embedding, text, real)
-        time = cosines_first(timesteps, self.config.width, noisy.dtype)  # (B, D)
+        time = timestep_embedding(
+            timesteps, self.config.width, noisy.dtype, flip_sin_to_cos=True, frequency_shift=0
+        )  # (B, D)
         extra = torch.stack(
             [
                 self.text_embedding(text_embedding),
@@ -141,12 +141,12 @@ class Prior(nn.Module):
         return (embeddings - self.mean) / self.deviation  # (B, E)
 
     def restore(self, normalised: Tensor) -> Tensor:
-        """What `normalise` was given: (B, E) of CLIP's own scale, which a decoder reads."""
+        """The inverse of `normalise`: (B, E) of CLIP's own scale, which a decoder takes."""
         return normalised * self.deviation + self.mean  # (B, E)
 
     @torch.no_grad()
-    def measure(self, embeddings: Tensor) -> None:
-        """Take the mean and the deviation of each number from embeddings (B, E) of real images."""
+    def fit_normalisation(self, embeddings: Tensor) -> None:
+        """Set mean and deviation of each number to those of embeddings (B, E) of real images."""
         self.mean.copy_(embeddings.mean(dim=0))
         # A number that never changes stays as it is: dividing by 0 would lose all others with it.
         self.deviation.copy_(embeddings.std(dim=0, correction=0).clamp(min=1e-6))
@@ -158,23 +158,23 @@ def prior_loss(
     image_embeddings: Tensor,
     *,
     empty: Mapping[str, Tensor] | None = None,
-    dropout: float = 0.1,
+    dropout_probability: float = 0.1,
     generator: torch.Generator | None = None,
     **texts: Tensor,
 ) -> Tensor:
-    """How far off the clean embedding, squared, is what the prior says of noisy ones: a scalar.
+    """The mean squared error of the clean embeddings that the prior predicts of noisy ones: a scalar.
 
     image_embeddings: (B, E) as CLIP gives them. texts: what `Prior.forward` takes, by name. empty:
-    the same of the empty text, (1, ...), which takes a text's place with a chance of `dropout`.
+    the same of the empty text, (1, ...), which takes a text's place with `dropout_probability`.
 
-    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> from scratchmm.diffusion.process import cosine_schedule
     >>> model, texts = Prior(tiny()), {"text_embedding": torch.ones(2, 24), "text": torch.ones(2, 5, 20)}
     >>> prior_loss(model, cosine_schedule(10), torch.ones(2, 24), **texts).shape
     torch.Size([])
     """
-    start = prior.normalise(image_embeddings)  # (B, E)
-    texts = prompt_dropout(texts, empty or {}, dropout, generator)
-    return diffusion_loss(prior, schedule, start, target="start", generator=generator, **texts)
+    x0 = prior.normalise(image_embeddings)  # (B, E)
+    texts = prompt_dropout(texts, empty or {}, dropout_probability, generator)
+    return diffusion_loss(prior, schedule, x0, target="x0", generator=generator, **texts)
 
 
 @torch.no_grad()
@@ -186,18 +186,17 @@ def draw_embeddings(
     steps: int = 25,
     scale: float = 1.0,
     candidates: int = 2,
-    clip: float | None = 5.0,
+    clamp: float | None = 5.0,
     generator: Chance = None,
     **texts: Tensor,
 ) -> Tensor:
     """For each text the closest of some embeddings drawn by DDIM: (B, E), of CLIP's scale.
 
-    texts, empty: see `prior_loss`; a scale of guidance other than 1 needs the empty text. clip: how
-    many deviations from the mean a number may lie. generator: one, or one for each text.
-    Raises ValueError on candidates below 1, and on
-    guidance without the empty text.
+    texts, empty: see `prior_loss`; a scale of guidance other than 1 needs the empty text. clamp:
+    how many deviations from the mean a number may lie. generator: one, or one for each text.
+    Raises ValueError on candidates below 1, and on guidance without the empty text.
 
-    >>> from scratchmm.diffusion.schedule import cosine_schedule
+    >>> from scratchmm.diffusion.process import cosine_schedule
     >>> model, texts = Prior(tiny()), {"text_embedding": torch.ones(2, 24), "text": torch.ones(2, 5, 20)}
     >>> draw_embeddings(model, cosine_schedule(10), steps=2, **texts).shape
     torch.Size([2, 24])
@@ -210,7 +209,7 @@ def draw_embeddings(
     like = texts["text_embedding"][:, None].expand(-1, candidates, -1)  # (B, M, E)
     noise = draw_noise(like, generator).flatten(0, 1)  # (B * M, E)
     timesteps = spaced_timesteps(len(schedule), steps)
-    drawn = ddim_sample(model, schedule, noise, timesteps, target="start", clip=clip, **often)
+    drawn = ddim_sample(model, schedule, noise, timesteps, target="x0", clamp=clamp, **often)
     found = prior.restore(drawn).unflatten(0, (-1, candidates))  # (B, M, E)
     return closest(found, texts["text_embedding"])  # (B, E)
 
@@ -231,33 +230,6 @@ def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
     return candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]  # (B, E)
 
 
-def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """On the arc from start to end: share 0 is start, 1 is end, and steps turn by equal angles.
-
-    (sin((1 - share) * angle) * start + sin(share * angle) * end) / sin(angle), where angle is that
-    between start and end; where it is nearly 0, or one of them is all zeros and has no direction,
-    the straight line. Elsewhere a straight line would pass where no embedding lies. start, end:
-    (B, E), of any length. Returns (B, E). Raises ValueError where they are opposite: there is no one
-    arc between.
-
-    >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), 0.5)
-    tensor([[0.7071, 0.7071]])
-    """
-    check_number("share", share)
-    alike = cosine(start, end)  # (B,)
-    if bool((alike < -1 + 1e-6).any()):
-        row = int((alike < -1 + 1e-6).nonzero()[0])
-        raise ValueError(f"embedding {row} and its end are opposite: there is no one arc between")
-    angle = alike.acos()[:, None]  # (B, 1)
-    # Nearly parallel vectors have no angle to divide by, and there the line is the arc.
-    straight = angle < 1e-3
-    straight |= ~(start.any(dim=-1, keepdim=True) & end.any(dim=-1, keepdim=True))
-    sine = torch.where(straight, 1.0, angle.sin())
-    from_start = torch.where(straight, 1 - share, ((1 - share) * angle).sin() / sine)
-    from_end = torch.where(straight, share, (share * angle).sin() / sine)
-    return (from_start * start + from_end * end).to(start.dtype)  # (B, E)
-
-
 def check_conditions(
     config: PriorConfig,
     noisy: Tensor,
@@ -271,11 +243,11 @@ def check_conditions(
     >>> embedding, text = torch.zeros(1, 24), torch.zeros(1, 8, 20)
     >>> check_conditions(tiny(), embedding, torch.zeros(1), embedding, text, None)
     Traceback (most recent call last):
-    ValueError: the texts have 8 tokens, but this prior reads at most 7
+    ValueError: the texts have 8 tokens, but this prior takes at most 7
     """
     if text.shape[1] > config.context_length:
         raise ValueError(
-            f"the texts have {text.shape[1]} tokens, but this prior reads at most "
+            f"the texts have {text.shape[1]} tokens, but this prior takes at most "
             f"{config.context_length}"
         )
     widths = {

@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.layers.checks import check_channels, check_divisible
-from scratchmm.layers.image_blocks import (
+from scratchmm.diffusion.unet_blocks import (
     Downsample,
     ResidualBlock2d,
     SelfAttention2d,
     Upsample,
     group_norm,
 )
+from scratchmm.layers.checks import check_channels, check_divisible
 from scratchmm.layers.tracing import channels_last
 from scratchmm.sentences import check_number, check_sizes
 
@@ -77,15 +77,15 @@ def stable_diffusion_v3() -> VAEConfig:
     return VAEConfig(latent_channels=16, scale=1.5305, shift=0.0609, mixed_latents=False)
 
 
-class Gaussian(NamedTuple):
-    """What the encoder says of an image: not one point, but a normal distribution a number."""
+class DiagonalGaussian(NamedTuple):
+    """The posterior of an image: for each latent number an independent normal distribution."""
 
     mean: Tensor  # (B, Z, X, Y)
     log_variance: Tensor  # (B, Z, X, Y), from -30 to 20, so that no exponential overflows
 
 
 def middle(width: int, groups: int) -> nn.Sequential:
-    """Block, attention, block: at the smallest grid, every cell learns of every other.
+    """Block, attention, block, at the smallest grid.
 
     >>> middle(8, groups=4)(torch.zeros(2, 8, 3, 5)).shape
     torch.Size([2, 8, 3, 5])
@@ -98,7 +98,7 @@ def middle(width: int, groups: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """From the image to the two halves of a Gaussian.
+    """From the image to mean and log variance of its latents.
 
     >>> Encoder(tiny())(torch.zeros(1, 3, 8, 12)).mean.shape
     torch.Size([1, 2, 2, 3])
@@ -122,14 +122,14 @@ class Encoder(nn.Module):
         self.last = nn.Conv2d(last, moments, kernel_size=3, padding=1)
         self.moments = nn.Conv2d(moments, moments, 1) if config.mixed_latents else nn.Identity()
 
-    def forward(self, images: Tensor) -> Gaussian:
+    def forward(self, images: Tensor) -> DiagonalGaussian:
         """images: float (B, C, height, width). Returns means and logarithms of variances."""
         x = self.first(channels_last(images))
         for level in self.levels:
             x = level(x)
         x = self.last(F.silu(self.norm(self.middle(x))))  # (B, 2 * Z, X, Y)
         mean, log_variance = self.moments(x).chunk(2, dim=1)  # each (B, Z, X, Y)
-        return Gaussian(mean, log_variance.clamp(-30.0, 20.0))
+        return DiagonalGaussian(mean, log_variance.clamp(-30.0, 20.0))
 
 
 class Decoder(nn.Module):
@@ -170,7 +170,7 @@ class VAE(nn.Module):
     """Encoder and decoder, and the one number by which latents are brought to a deviation of 1.
 
     `encode` and `decode` are the autoencoder; `to_latents` and `to_images` are what diffusion uses,
-    whose noise has deviation 1 and would drown or miss latents of another size. The scale is float64
+    whose noise has deviation 1, too much or too little for latents of another size. The scale is float64
     on the CPU, whatever the model's dtype and device.
 
     >>> vae, images = VAE(tiny()).eval(), torch.zeros(1, 3, 8, 12)
@@ -194,7 +194,7 @@ class VAE(nn.Module):
         self.scale = self.scale.double() if scale.is_meta else scale
         return self
 
-    def encode(self, images: Tensor) -> Gaussian:
+    def encode(self, images: Tensor) -> DiagonalGaussian:
         """images: float (B, C, height, width) in [-1, 1]; both sizes are divisible by the shrink."""
         check_channels("images", images.shape[1], self.config.channels)
         for side, size in zip(("height", "width"), images.shape[-2:]):
@@ -208,8 +208,8 @@ class VAE(nn.Module):
 
     def forward(
         self, images: Tensor, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Gaussian]:
-        """The image through both, by way of latents that were drawn; and what they were drawn of."""
+    ) -> tuple[Tensor, DiagonalGaussian]:
+        """The reconstruction, from latents drawn of the posterior; and the posterior."""
         posterior = self.encode(images)
         return self.decode(draw(posterior, generator)), posterior
 
@@ -223,7 +223,7 @@ class VAE(nn.Module):
         return self.decode(latents / self.scale + self.config.shift)
 
     @torch.no_grad()
-    def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
+    def fit_scale(self, images: Tensor, generator: torch.Generator | None = None) -> None:
         """Set the scale to 1 / deviation of these images' drawn latents, once training is over.
 
         One number, of all images, channels and cells together (appendix G).
@@ -231,13 +231,13 @@ class VAE(nn.Module):
         self.scale.copy_(1 / draw(self.encode(images), generator).std(correction=0))
 
 
-def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
-    """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
+def draw(posterior: DiagonalGaussian, generator: torch.Generator | None = None) -> Tensor:
+    """z = mean + deviation * noise: the noise is an input, so gradients reach mean and deviation.
 
     This is the reparameterisation (Kingma and Welling, section 2.4); deviation = exp(log variance / 2).
     Returns (B, Z, X, Y).
 
-    >>> draw(Gaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
+    >>> draw(DiagonalGaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
     tensor([1., 1.])
     """
     mean, log_variance = posterior
@@ -245,12 +245,12 @@ def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tenso
     return mean + (log_variance / 2).exp() * noise  # (B, Z, X, Y)
 
 
-def kl_to_normal(posterior: Gaussian) -> Tensor:
+def kl_to_normal(posterior: DiagonalGaussian) -> Tensor:
     """KL(posterior || standard normal) of an image: 1/2 sum(mean^2 + variance - 1 - log variance).
 
     In nats, summed over all of an image's latents (Kingma and Welling, appendix B). Returns (B,).
 
-    >>> kl_to_normal(Gaussian(torch.tensor([[[[2.0]]]]), torch.zeros(1, 1, 1, 1))).tolist()
+    >>> kl_to_normal(DiagonalGaussian(torch.tensor([[[[2.0]]]]), torch.zeros(1, 1, 1, 1))).tolist()
     [2.0]
     """
     mean, log_variance = posterior
@@ -259,15 +259,21 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
 
 
 def vae_loss(
-    images: Tensor, restored: Tensor, posterior: Gaussian, kl_weight: float = 1e-6
+    images: Tensor,
+    restored: Tensor,
+    posterior: DiagonalGaussian,
+    kl_weight: float = 1e-6,
+    *,
+    squared: bool = False,
 ) -> Tensor:
     """Absolute error of the restored image + kl_weight * KL, over how many numbers an image has.
 
     Both are sums over an image, so the weight means the same at every size; the default is the
-    paper's, just enough to keep latents near 0. images, restored: (B, C, height, width). Returns a
-    scalar. Raises ValueError where the two are not alike in shape.
+    paper's, just enough to keep latents near 0. squared: the error is squared; absolute errors
+    stay for long at the median of an image, its background. images, restored: (B, C, height, width).
+    Returns a scalar. Raises ValueError where the two are not alike in shape.
 
-    >>> posterior = Gaussian(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
+    >>> posterior = DiagonalGaussian(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1))
     >>> vae_loss(torch.ones(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), posterior).item()
     1.0
     """
@@ -276,5 +282,6 @@ def vae_loss(
         raise ValueError(
             f"the images are {tuple(images.shape)} but were restored as {tuple(restored.shape)}"
         )
-    error = (images - restored).abs().flatten(1).sum(dim=1)  # (B,)
+    error = images - restored  # (B, C, height, width)
+    error = (error.square() if squared else error.abs()).flatten(1).sum(dim=1)  # (B,)
     return (error + kl_weight * kl_to_normal(posterior)).mean() / images[0].numel()

@@ -19,7 +19,7 @@ def helper_lines(imports: Mapping[str, str], solution: str, skip: Iterable[str] 
 
     solution: source in which the attributes of classes are looked up; only those are told.
 
-    >>> line = {"per_sample": "from scratchmm.diffusion.schedule import per_sample"}
+    >>> line = {"per_sample": "from scratchmm.diffusion.process import per_sample"}
     >>> print(helper_lines(line, "per_sample(a, x)")[1])
     # - per_sample(values: Tensor, x: Tensor) -> Tensor
     """

@@ -82,11 +82,11 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "`alone[:, None]`: `alone[None, :]`": "if one text has no other, none has",
         "`lot > share` stood for": "a random number is never exactly the share",
     },
-    "sinusoids.cosines_first": {
+    "unet_blocks.timestep_embedding": {
         "off by one: `-(-width // 2)`": "an odd width is refused",
     },
     "ddim.ddim_step": {
-        "`clip is not None` were left out": "without a clip, start and noise stay what they are",
+        "`clamp is not None` were left out": "without a clamp, x0 and noise stay what they are",
         "in place: `x.add_(": "this x has been made by the line before",
     },
     "guidance.prompt_dropout": {
@@ -106,7 +106,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     "prior.closest": {
         "first for last: `-1` stood for `0`": "the last axis has one place",
     },
-    "prior.slerp": {
+    "interpolation.slerp": {
         "`alike <= -1 + 1e-6` stood": "what is just at the tolerance may be called either",
         "`angle <= 1e-3` stood": "both formulas agree at an angle so small",
     },

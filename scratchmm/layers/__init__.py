@@ -10,10 +10,9 @@ _HOMES = homes_of(
         " attention_backend KeyValueCache",
         "transformer": "FeedForward SwiGLU TransformerBlock PostNormBlock CrossAttentionBlock"
         " PostNormCrossAttentionBlock Transformer",
-        "embeddings": "sinusoidal_positions timestep_embedding",
+        "embeddings": "sinusoidal_positions",
         "boxes": "TubeletEmbedding SpectrogramPatchEmbedding",
         "convolution": "NormedConvolution ResidualBlock BottleneckBlock",
-        "image_blocks": "ResidualBlock2d SelfAttention2d Downsample Upsample",
         "lstm": "LSTMCell LSTM",
         "rotary": "RotaryPositions",
         "norms": "RMSNorm",

@@ -17,10 +17,11 @@ from scratchmm.data.world.captioned import captioned
 from scratchmm.data.world.control_images import KINDS, control_images
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import split_combinations
-from scratchmm.diffusion.controlnet import Controlled, ControlNet
+from scratchmm.diffusion.controlnet import Controlled, ControlNet, controlnet_from_unet
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import Model, diffusion_loss
 from scratchmm.diffusion.guidance import guided, prompt_dropout
+from scratchmm.diffusion.process import Model, diffusion_loss
+from scratchmm.diffusion.unet import UNet
 from scratchmm.training.checkpoint import differences, load_checkpoint, save_checkpoint
 from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.fit import fit
@@ -33,7 +34,7 @@ from scratchmm.training.small_generator import SmallGenerator
 HINT_WIDTHS = (16, 32, 48, 64)  # three halvings: 32 x 32 pixels to the 4 x 4 cells of the latents
 BATCH = 64
 RECIPE: dict[str, Any] = {"scenes": 8000, "steps": 600, "seed": 0}
-SHARE = 0.3  # of the prompts left out, so that the control has to be looked at
+DROPOUT_PROBABILITY = 0.3  # of the prompts, so that the control has to be looked at
 
 
 @dataclass
@@ -60,7 +61,7 @@ class SmallControl:
         """
         if len(hints) != len(prompts):
             raise ValueError(f"there are {len(hints)} control images for {len(prompts)} prompts")
-        model = Controlled(self.generator.model.unet, self.control, strength)
+        model = Controlled(unet_of(self.generator), self.control, strength)
         with torch.no_grad():
             asked = self.generator.condition(prompts)
             away = self.generator.condition([negative])
@@ -91,6 +92,13 @@ class SmallControl:
         return model.space.to_images(latents).clamp(-1, 1)
 
 
+def unet_of(generator: SmallGenerator) -> UNet:
+    """The UNet of a generator, which is the base of its ControlNets."""
+    unet = generator.model.unet
+    assert isinstance(unet, UNet)
+    return unet
+
+
 def build(generator: SmallGenerator, kind: str, *, seed: int = 0) -> SmallControl:
     """A control that has learned nothing yet: it changes nothing.
 
@@ -103,7 +111,7 @@ def build(generator: SmallGenerator, kind: str, *, seed: int = 0) -> SmallContro
         raise ValueError(f"control {kind!r} is none of {', '.join(KINDS)}")
     channels = control_images([], kind).shape[1]
     torch.manual_seed(seed)
-    control = ControlNet.copy_of(generator.model.unet, channels, HINT_WIDTHS)
+    control = controlnet_from_unet(unet_of(generator), channels, HINT_WIDTHS)
     return SmallControl(generator, control.eval(), kind)
 
 
@@ -112,10 +120,10 @@ def train_control(
 ) -> list[dict[str, float]]:
     """Train it in place, on captioned scenes of seen combinations. Returns the curve.
 
-    options: as of `training.fit`. The generator stays as it is, its reader of words included.
+    options: as of `training.fit`. The generator stays as it is, its text encoder included.
     """
     generator, network = control.generator, control.control
-    model = Controlled(generator.model.unet, network)
+    model = Controlled(unet_of(generator), network)
     data = captioned(scenes, split_combinations()[0], seed=seed + 1)
     hints = control_images(data.scenes, control.kind)
     latents = latents_of(generator.model.space, draw_many(data.scenes), seed)
@@ -132,7 +140,7 @@ def train_control(
         base = generator.model
         with torch.no_grad():
             told: dict[str, Any] = base.condition(*batch[2:])
-        told = {**prompt_dropout(told, empty, SHARE), "hint": batch[1]}
+        told = {**prompt_dropout(told, empty, DROPOUT_PROBABILITY), "hint": batch[1]}
         return diffusion_loss(model, base.schedule, batch[0], target=base.target, **told)
 
     options = {"learning_rate": 2e-3, "weight_decay": 0.01, "seed": seed} | options

@@ -6,7 +6,7 @@ lessons and `generate` share one: the same training with the same seed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ from scratchmm.data.world.captioned import WORD, captioned
 from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion.ddim import ddim_path, spaced_timesteps
-from scratchmm.diffusion.ddpm import Model, Step
 from scratchmm.diffusion.guidance import guided
 from scratchmm.diffusion.latent import LatentSpace, TextToImage
-from scratchmm.diffusion.schedule import cosine_schedule
-from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from scratchmm.diffusion.process import Model, Step, cosine_schedule
+from scratchmm.diffusion.unet import UNet, stable_diffusion_v1
 from scratchmm.diffusion.vae import VAE, VAEConfig
 from scratchmm.language.bpe import BytePairEncoding
 from scratchmm.language.text_transformer import TextConfig, TextTransformer
@@ -74,14 +73,12 @@ class SmallGenerator:
         return self.tokenizer.batch(prompts, LENGTH)
 
     def condition(self, prompts: Sequence[str]) -> dict[str, Tensor]:
-        """What the UNet is told of prompts: their words (B, T, W) and mask (B, T)."""
+        """What the UNet is conditioned on: text states (B, T, W) of prompts and their mask (B, T)."""
         return self.model.condition(*self.tokens(prompts))
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         """Latent noise (B, Z, X, Y), each seed its own: one seed, one image, in any batch."""
-        space, empty = self.model.space, torch.zeros(1, 3, self.size, self.size)
-        with torch.no_grad():  # torch's global generator is left alone
-            shape = space.to_latents(empty, torch.Generator()).shape[1:]
+        shape = latent_shape(self.model.space, self.size)
         drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         return torch.stack(drawn)  # (B, Z, X, Y)
 
@@ -125,21 +122,31 @@ class SmallGenerator:
         return self.model.space.to_images(latents).clamp(-1, 1)
 
 
-def build(tokenizer: BytePairEncoding, known: frozenset[str], *, seed: int = 0) -> SmallGenerator:
-    """A new model: an autoencoder of 4 x 4 cells, a UNet on that grid, a reader of the words.
+def latent_shape(space: LatentSpace, size: int) -> tuple[int, int, int]:
+    """Channels, height and width of the latents of an image of size x size.
 
-    The UNet looks at the words in its middle only: every block hears them with the time, and what is
-    saved goes into more steps.
+    >>> latent_shape(LatentSpace(side=4), 32)
+    (48, 8, 8)
+    """
+    vae = space.autoencoder
+    channels, shrink = 3 * space.side**2, space.side
+    if isinstance(vae, VAE):
+        channels, shrink = vae.config.latent_channels, space.side * vae.config.shrink
+    return channels, size // shrink, size // shrink
+
+
+def build(tokenizer: BytePairEncoding, known: frozenset[str], *, seed: int = 0) -> SmallGenerator:
+    """A new model: an autoencoder of 4 x 4 cells, a UNet on that grid, a text encoder.
+
+    The UNet attends to the text in its middle only: every block gets it with the time embedding, and
+    the time that is saved goes into more steps.
     """
     torch.manual_seed(seed)
     vae = VAE(VAEConfig(3 * FOLD**2, LATENT, widths=(32, 64, 96), depth=1, groups=8))
     text = TextConfig(len(tokenizer), LENGTH, end_token=tokenizer.end, **TEXT)  # type: ignore[arg-type]
-    unet = TextUNet(
-        TextUNetConfig(
-            channels=LATENT, widths=(128,), depth=1, attended=(), groups=8, heads=4,
-            word_width=TEXT["width"], hears_words=True, places_words=True,
-        )
-    )  # fmt: skip
+    sizes: dict[str, Any] = {"channels": LATENT, "widths": (128,), "depth": 1, "attended": ()}
+    sizes |= {"groups": 8, "heads": 4, "context_width": TEXT["width"]}
+    unet = UNet(replace(stable_diffusion_v1(), **sizes, adds_pooled_text=True, places_words=True))
     space, schedule = LatentSpace(FOLD, vae), cosine_schedule(STEPS)
     model = TextToImage(unet, TextTransformer(text), space, schedule, target="velocity")
     return SmallGenerator(model.eval(), tokenizer, known)

@@ -1,9 +1,9 @@
 """An unCLIP for a laptop: a CLIP, then a prior, then a decoder, of images with one thing each.
 
-The models are `contrastive.clip`, `diffusion.prior` and `diffusion.unclip`; here is what surrounds
-them: the three stages of training, each kept in a folder and not trained again, and the way from a
-sentence over an embedding to an image. The decoder works in the latents of an autoencoder that is
-there already (`small_generator`'s), which makes it many times faster than in pixels.
+The models are `contrastive.clip`, `diffusion.prior` and `diffusion.unclip_decoder`; here is what
+surrounds them: the three stages of training, each kept in a folder and not trained again, and the
+path from a sentence over an embedding to an image. The decoder works in the latents of an autoencoder
+that is there already (`small_generator`'s), which makes it many times faster than in pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion import unclip
 from scratchmm.diffusion.latent import LatentSpace
 from scratchmm.diffusion.prior import Prior, PriorConfig, draw_embeddings, prior_loss
-from scratchmm.diffusion.schedule import Schedule, cosine_schedule
-from scratchmm.diffusion.text_unet import TextUNetConfig
-from scratchmm.diffusion.unclip import Decoder, DecoderConfig
+from scratchmm.diffusion.process import Schedule, cosine_schedule
+from scratchmm.diffusion.unclip_decoder import Decoder, DecoderConfig, decoder_loss
+from scratchmm.diffusion.unet import stable_diffusion_v1
 from scratchmm.recipes import artifact
 from scratchmm.recipes import clip as clip_recipe
 from scratchmm.recipes.clip import TrainedCLIP
@@ -36,7 +36,7 @@ from scratchmm.training.generator_stages import latents_of
 from scratchmm.training.kept import MADE_BY, made_by, reopened
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import shuffled_batches
-from scratchmm.training.small_generator import SIZE, STEPS
+from scratchmm.training.small_generator import SIZE, STEPS, latent_shape
 
 Say = Callable[[str], None]
 M = TypeVar("M", bound=nn.Module)
@@ -79,7 +79,7 @@ class SmallUnCLIP:
         """
         with torch.autocast("cpu", torch.bfloat16, enabled=fast_precision() == "bfloat16"):
             latents = unclip.decode(
-                self.decoder, self.schedule, embeddings, noise, steps=steps, scale=scale, clip=None
+                self.decoder, self.schedule, embeddings, noise, steps=steps, scale=scale, clamp=None
             )
             return self.space.to_images(latents).float().clamp(-1, 1)
 
@@ -111,13 +111,11 @@ def new_prior(clip: TrainedCLIP, seed: int = 0) -> Prior:
     return Prior(PriorConfig(config.embedding, text.width, text.context_length, **sizes))
 
 
-@torch.no_grad()
 def new_decoder(clip: TrainedCLIP, space: LatentSpace, seed: int = 0) -> Decoder:
     """An untrained decoder from this CLIP's embeddings to these latents."""
-    channels, size, _ = space.to_latents(torch.zeros(1, 3, SIZE, SIZE)).shape[1:]
-    unet = TextUNetConfig(
-        channels, widths=(128,), depth=1, attended=(), groups=8, heads=4, word_width=64
-    )
+    channels, size, _ = latent_shape(space, SIZE)
+    sizes: dict[str, Any] = {"channels": channels, "widths": (128,), "depth": 1, "attended": ()}
+    unet = replace(stable_diffusion_v1(), **sizes, groups=8, heads=4, context_width=64)
     torch.manual_seed(seed)
     return Decoder(DecoderConfig(unet, clip.model.config.embedding, size))
 
@@ -192,7 +190,7 @@ def train_prior(
     """Stage two, in place: from what the sentences say to what CLIP sees in their images."""
     embeddings = clip.embed_images(images)
     told, empty = read_texts(clip, texts), read_texts(clip, [""])
-    prior.measure(embeddings)
+    prior.fit_normalisation(embeddings)
     indices = shuffled_batches(len(texts), min(256, len(texts)), options["seed"])
 
     def batch_at(step: int) -> tuple[Tensor, dict[str, Any]]:
@@ -218,7 +216,7 @@ def train_decoder(
         return latents[chosen], embeddings[chosen]
 
     def loss(_: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return unclip.decoder_loss(decoder, schedule, *batch)
+        return decoder_loss(decoder, schedule, *batch)
 
     options |= {"learning_rate": 3e-3, "weight_decay": 0.01, "precision": fast_precision()}
     fit(decoder, batch_at, loss, **options)

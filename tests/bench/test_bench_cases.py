@@ -26,8 +26,8 @@ from scratchmm.bench import (
 from scratchmm.bench.measure import Row
 from scratchmm.commands import bench, main
 from scratchmm.contrastive.clip import tiny as tiny_clip
-from scratchmm.diffusion import text_unet
 from scratchmm.diffusion.unet import tiny as tiny_unet
+from scratchmm.diffusion.unet import tiny_with_context
 from scratchmm.diffusion.vae import tiny as tiny_vae
 from scratchmm.fusion.modalities import Cost
 from scratchmm.fusion.vilt import tiny as tiny_vilt
@@ -112,11 +112,11 @@ def test_vilt_has_the_peers_weights() -> None:
 def test_unets_have_the_peers_weights_and_draw_the_peers_images(monkeypatch) -> None:
     pytest.importorskip("diffusers")
     monkeypatch.setattr(unet, "STEPS", 4)  # diffusers counts on steps that divide 1000
-    reads, draws, eager = text_unet.tiny(), tiny_unet(), {"eager": 1e9}
+    reads, draws, eager = tiny_with_context(), tiny_unet(), {"eager": 1e9}
     rows = unet.rows(rounds=1, config=reads, image=draws, batch=2, size=8, goals=eager)
     check(rows, 5)
     assert [row.goal for row in rows] == [1e9, 1e9, 1.0, 1e9, 1e9]
-    assert rows[2].ours == f"TextUNet, {4000 / rows[2].ours_ms:.1f} images a second"
+    assert rows[2].ours == f"UNet, {4000 / rows[2].ours_ms:.1f} images a second"
     assert sides.GOALS == {"eager": 1.0, "compiled": 0.9}
 
 
@@ -167,7 +167,7 @@ def test_the_share_of_the_cards_peak() -> None:
 
 
 def test_operations_are_two_for_each_product_of_a_convolution() -> None:
-    config = text_unet.tiny()
+    config = tiny_with_context()
     deeper = dataclasses.replace(config, channels=config.channels + 1)
     more = unet.flops(deeper, 1, 8) - unet.flops(config, 1, 8)
     assert more == 2 * 2 * 9 * 8 * 8 * config.widths[0]  # a channel in, a channel out

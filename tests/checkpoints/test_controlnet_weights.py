@@ -1,19 +1,29 @@
 """ControlNet against diffusers: ControlNetModel, alone and steering a UNet2DConditionModel."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from checkpoints.exact_clock import with_exact_clock
 from scratchmm.checkpoints.controlnet import controlnet_config_from, load_controlnet
 from scratchmm.checkpoints.unet import load_unet
-from scratchmm.diffusion.controlnet import Controlled, ControlNet, ControlNetConfig
-from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from scratchmm.diffusion.controlnet import (
+    Controlled,
+    ControlNet,
+    ControlNetConfig,
+    controlnet_from_unet,
+    stable_diffusion_v1,
+)
+from scratchmm.diffusion.unet import UNet, UNetConfig
 
 BASE = dict(channels=3, widths=(4, 8, 12), depth=1, attended=(0, 2), groups=2)
-WORDS = dict(epsilon=1e-3, heads=2, word_width=5)
-SHRUNK = ControlNetConfig(**BASE, **WORDS, hint_channels=2, hint_widths=(3, 5, 7))
+TEXT = dict(heads=2, context_width=5, flip_sin_to_cos=True, frequency_shift=0, centred=True)
+SHRUNK = ControlNetConfig(UNetConfig(**BASE, **TEXT, epsilon=1e-3), 2, (3, 5, 7))
 PIXELS = ControlNetConfig(
-    4, (6, 4), 2, (0,), groups=2, heads=2, word_width=5, hint_channels=1, hint_widths=(5,)
+    UNetConfig(4, (6, 4), 2, (0,), groups=2, epsilon=1e-5, **TEXT),
+    hint_channels=1,
+    hint_widths=(5,),
 )
 AS_IT_IS = 1e-5
 CONFIGS = pytest.mark.parametrize("config", [SHRUNK, PIXELS], ids=["shrunk", "pixels"])
@@ -28,13 +38,13 @@ def randomise(model):
 
 
 def base_of(config):
-    names = TextUNetConfig.__dataclass_fields__
-    return TextUNet(TextUNetConfig(**{name: getattr(config, name) for name in names})).double()
+    return UNet(config.unet).double()
 
 
 def published(config, as_it_is=False):
     """Their ControlNet and their UNet, with all weights random."""
     diffusers = pytest.importorskip("diffusers")
+    hint, config = config, config.unet
     kinds = ["CrossAttn" * (level in config.attended) for level in range(len(config.widths))]
     sizes = dict(
         in_channels=config.channels,
@@ -44,12 +54,12 @@ def published(config, as_it_is=False):
         norm_num_groups=config.groups,
         norm_eps=config.epsilon,
         attention_head_dim=config.heads,
-        cross_attention_dim=config.word_width,
+        cross_attention_dim=config.context_width,
     )
     control = diffusers.ControlNetModel(
         **sizes,
-        conditioning_channels=config.hint_channels,
-        conditioning_embedding_out_channels=config.hint_widths,
+        conditioning_channels=hint.hint_channels,
+        conditioning_embedding_out_channels=hint.hint_widths,
     )
     unet = diffusers.UNet2DConditionModel(
         **sizes,
@@ -69,20 +79,20 @@ def inputs(config):
 
     shrink = config.hint_shrink
     return {
-        "noisy": normal(3, config.channels, 12, 8),
+        "noisy": normal(3, config.unet.channels, 12, 8),
         "timesteps": torch.tensor([0, 17, 999]),
-        "words": normal(3, 6, config.word_width),
+        "context": normal(3, 6, config.unet.context_width),
         "hint": normal(3, config.hint_channels, 12 * shrink, 8 * shrink),
     }
 
 
-def theirs_on(control, unet, noisy, timesteps, words, hint, scale=1.0):
+def theirs_on(control, unet, noisy, timesteps, context, hint, scale=1.0):
     """What their ControlNet adds, and what their UNet says with it."""
-    added = control(noisy, timesteps, words, hint, conditioning_scale=scale)
+    added = control(noisy, timesteps, context, hint, conditioning_scale=scale)
     said = unet(
         noisy,
         timesteps,
-        words,
+        context,
         down_block_additional_residuals=tuple(added.down_block_res_samples),
         mid_block_additional_residual=added.mid_block_res_sample,
     )
@@ -109,9 +119,9 @@ def test_what_is_added_and_what_the_base_then_says(config):
     for our, their in zip(control.skips, added.down_block_res_samples, strict=True):
         equal(0.7 * our, their)
         assert their.abs().max() > 1e-3
-    equal(0.7 * control.bottom, added.mid_block_res_sample)
+    equal(0.7 * control.middle, added.mid_block_res_sample)
     equal(model(**given), said)
-    free = model.base(given["noisy"], given["timesteps"], given["words"])
+    free = model.base(given["noisy"], given["timesteps"], given["context"])
     assert (free - said).abs().max() > 1e-3
 
 
@@ -137,20 +147,21 @@ def test_gradients_and_none_for_the_base(config):
 
 @torch.no_grad()
 def test_the_copy_is_theirs():
-    """Their from_unet and our copy_of, then hint and zero convolutions filled alike."""
+    """Their from_unet and our controlnet_from_unet, then hint and zero convolutions filled alike."""
     diffusers = pytest.importorskip("diffusers")
     _, unet = published(SHRUNK)
     copied = diffusers.ControlNetModel.from_unet(
         unet, conditioning_embedding_out_channels=SHRUNK.hint_widths, conditioning_channels=2
     )
-    ours = ControlNet.copy_of(load_unet(base_of(SHRUNK), unet.state_dict()), 2, SHRUNK.hint_widths)
+    base = load_unet(base_of(SHRUNK), unet.state_dict())
+    ours = controlnet_from_unet(base, 2, SHRUNK.hint_widths)
     theirs = load_controlnet(ControlNet(SHRUNK).double(), copied.state_dict())
     assert vars(ours.config) == vars(SHRUNK)
     names = [name for name, _ in ours.named_parameters() if not name.startswith("hint.")]
     assert len(names) > 50
     for name in names:
         equal(ours.get_parameter(name), theirs.get_parameter(name).double())
-    assert not ours.hint.end.weight.any() and not theirs.hint.end.weight.any()
+    assert not ours.hint.conv_out.weight.any() and not theirs.hint.conv_out.weight.any()
 
 
 @torch.no_grad()
@@ -159,22 +170,24 @@ def test_folders_as_diffusers_writes_them(tmp_path):
     control.save_pretrained(tmp_path)
     model, given = ControlNet(PIXELS).double(), inputs(PIXELS)
     load_controlnet(model, tmp_path)
-    equal(model(**given).bottom, theirs_on(control, unet, **given)[0].mid_block_res_sample)
+    equal(model(**given).middle, theirs_on(control, unet, **given)[0].mid_block_res_sample)
 
 
 @CONFIGS
 def test_sizes_are_read_off_the_tensors(config):
-    read = controlnet_config_from(published(config)[0].state_dict(), config.heads, config.groups)
-    assert vars(read) == {**vars(config), "epsilon": ControlNetConfig().epsilon}
+    read = controlnet_config_from(
+        published(config)[0].state_dict(), config.unet.heads, config.unet.groups
+    )
+    assert read == replace(config, unet=replace(config.unet, epsilon=1e-5))
 
 
 def test_the_published_size():
     diffusers = pytest.importorskip("diffusers")
     with torch.device("meta"):
         state = diffusers.ControlNetModel(cross_attention_dim=768).state_dict()
-        model = ControlNet(ControlNetConfig())
+        model = ControlNet(stable_diffusion_v1())
     assert sum(tensor.numel() for tensor in state.values()) == 361_279_120
-    assert controlnet_config_from(state) == ControlNetConfig()
+    assert controlnet_config_from(state) == stable_diffusion_v1()
     load_controlnet(model, state)  # on the meta device: names and shapes only
 
 
@@ -199,11 +212,11 @@ def test_the_published_classes_as_they_are(config):
     first = given | {"timesteps": torch.zeros(3)}  # which float32 has: equal to 1e-10
     added, said = theirs_on(control, unet, **first)
     equal(model(**first), said)
-    equal(model.control(**first).bottom, added.mid_block_res_sample)
+    equal(model.control(**first).middle, added.mid_block_res_sample)
     added, said = theirs_on(control, unet, **given)
     hint = given.pop("hint")
     apart = (model(**given, hint=hint) - said).abs().max()
     assert 0 < apart < AS_IT_IS, apart
     ours = model.control(**given, hint=hint)
-    apart = (ours.bottom - added.mid_block_res_sample).abs().max()
+    apart = (ours.middle - added.mid_block_res_sample).abs().max()
     assert 0 < apart < AS_IT_IS, apart

@@ -14,11 +14,10 @@ from scratchmm.checkpoints.prior import load_prior, prior_config_from
 from scratchmm.checkpoints.resnet import load_resnet, resnet_config_from
 from scratchmm.checkpoints.unet import load_unet, unet_config_from
 from scratchmm.checkpoints.vae import load_vae, vae_config_from
-from scratchmm.diffusion import text_unet
+from scratchmm.diffusion import unet
 from scratchmm.diffusion import vae as our_vae
 from scratchmm.diffusion.controlnet import ControlNet
 from scratchmm.diffusion.prior import Prior
-from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
 from scratchmm.diffusion.unet import UNet, UNetConfig
 from scratchmm.diffusion.vae import VAE
 from scratchmm.vision.resnet import ResNetClassifier, resnet_50, resnet_101, resnet_152
@@ -144,8 +143,8 @@ def test_text_unet(tmp_path, more):
     reference = a_text_unet(**more)
     saved(reference, tmp_path)
     config = unet_config_from(tmp_path)
-    assert isinstance(config, TextUNetConfig)
-    model = load_unet(TextUNet(config).double(), tmp_path).eval()
+    assert config.context_width == 11
+    model = load_unet(UNet(config).double(), tmp_path).eval()
     noisy, words = normal(3, 4, 8, 4), normal(3, 5, 11)
     equal(model(noisy, FIRST, words), reference(noisy, FIRST, words).sample)
     equal(model(noisy, LATER, words), reference(noisy, LATER, words).sample, UNET_AS_IT_IS)
@@ -165,7 +164,7 @@ def test_controlnet(tmp_path, more):
     for timesteps, most in ((FIRST, 1e-10), (LATER, CONTROL_AS_IT_IS), (LATER, 1e-10)):
         ours = model(noisy, timesteps, words, hint=hint)
         theirs = reference(noisy, timesteps, words, controlnet_cond=hint)
-        equal(ours.bottom, theirs.mid_block_res_sample, most)
+        equal(ours.middle, theirs.mid_block_res_sample, most)
         for our, their in zip(ours.skips, theirs.down_block_res_samples, strict=True):
             equal(our, their, most)
         if most == CONTROL_AS_IT_IS:
@@ -234,7 +233,7 @@ def test_resnet(tmp_path, shrinks, kind):
 
 LOADERS = {
     a_unet: (UNet, unet_config_from, load_unet),
-    a_text_unet: (TextUNet, unet_config_from, load_unet),
+    a_text_unet: (UNet, unet_config_from, load_unet),
     a_controlnet: (ControlNet, controlnet_config_from, load_controlnet),
     a_vae: (VAE, vae_config_from, load_vae),
     a_prior: (Prior, prior_config_from, load_prior),
@@ -302,7 +301,7 @@ def test_what_the_model_cannot_do_is_refused(tmp_path, make, key, value):
 @pytest.mark.parametrize(
     ("make", "change", "sentence"),
     [
-        (a_unet, {"cosines_first": False}, "flip_sin_to_cos is True"),
+        (a_unet, {"flip_sin_to_cos": False}, "flip_sin_to_cos is True"),
         (a_unet, {"frequency_shift": 1}, "freq_shift is 0"),
         (a_unet, {"centred": False}, r"downsample_padding is 1 \(centred=True here\)"),
         (a_unet, {"head_width": 4}, "attention_head_dim is 8"),
@@ -312,7 +311,7 @@ def test_what_the_model_cannot_do_is_refused(tmp_path, make, key, value):
         (a_text_unet, {"heads": 4}, "attention_head_dim is 2"),
         (a_text_unet, {"heads": (2, 4)}, "attention_head_dim is 2"),
         (a_text_unet, {"linear": True}, "use_linear_projection is False"),
-        (a_text_unet, {"cosines_first": False}, "flip_sin_to_cos is True"),
+        (a_text_unet, {"flip_sin_to_cos": False}, "flip_sin_to_cos is True"),
         (a_controlnet, {"heads": 1}, "attention_head_dim is 2"),
         (a_controlnet, {"frequency_shift": 1}, "freq_shift is 0"),
         (a_vae, {"scale": 0.13025}, "scaling_factor is 0.18215"),
@@ -325,25 +324,42 @@ def test_a_model_made_otherwise_is_refused(tmp_path, make, change, sentence):
     kind, config_from, load = LOADERS[make]
     config = config_from(tmp_path)
     load(kind(config), tmp_path)
+    changed = (
+        replace(config, unet=replace(config.unet, **change))
+        if make is a_controlnet
+        else replace(config, **change)
+    )
     with pytest.raises(ValueError, match=f"config.json says {sentence}.*, but this"):
-        load(kind(replace(config, **change)), tmp_path)
+        load(kind(changed), tmp_path)
 
 
 def test_heads_of_each_level_may_be_written_one_by_one(tmp_path):
     saved(a_text_unet(), tmp_path)
     config = unet_config_from(tmp_path)
     assert config.heads == 2
-    load_unet(TextUNet(replace(config, heads=(2, 2))), tmp_path)
+    load_unet(UNet(replace(config, heads=(2, 2))), tmp_path)
     with pytest.raises(ValueError, match="heads for 3 levels, and widths for 2"):
         replace(config, heads=(2, 2, 2))
+
+
+def test_heads_without_a_context_may_be_counted_if_they_are_of_one_width(tmp_path):
+    saved(a_unet(attention_head_dim=4), tmp_path)
+    config = unet_config_from(tmp_path)
+    assert (config.head_width, config.heads) == (4, 1)
+    load_unet(UNet(replace(config, heads=4, head_width=None)), tmp_path)
+    with pytest.raises(ValueError, match=r"attention_head_dim is 4, but .* head_width=8"):
+        load_unet(UNet(replace(config, heads=2, head_width=None)), tmp_path)
+    uneven = replace(config, attended=(0, 1), heads=2, head_width=None)
+    with pytest.raises(ValueError, match=r"heads=2, so its heads are of widths \[4, 8\]"):
+        load_unet(UNet(uneven), tmp_path)
 
 
 def test_what_published_unets_do_not_have_is_refused():
     reference = a_text_unet()
     config = unet_config_from(reference.state_dict(), heads=2, groups=4)
-    for own in ("hears_words", "places_words"):
+    for own in ("adds_pooled_text", "places_words"):
         with pytest.raises(ValueError, match=f"{own}=True, and published ones have none"):
-            load_unet(TextUNet(replace(config, **{own: True})), reference.state_dict())
+            load_unet(UNet(replace(config, **{own: True})), reference.state_dict())
 
 
 # Bare weights
@@ -351,13 +367,22 @@ def test_what_published_unets_do_not_have_is_refused():
 
 def test_what_bare_weights_are_assumed_to_be():
     state = a_unet().state_dict()
-    with pytest.raises(ValueError, match="a UNet 8 wide, no shape shows .*: give head_width"):
+    with pytest.raises(ValueError, match="a UNet 8 wide, no shape shows .*: give heads"):
         unet_config_from(state, groups=4)
     given = unet_config_from(
-        state, 8, groups=4, epsilon=1e-5, cosines_first=True, frequency_shift=0, centred=True
+        state,
+        head_width=8,
+        groups=4,
+        epsilon=1e-5,
+        flip_sin_to_cos=True,
+        frequency_shift=0,
+        centred=True,
     )
-    assert given == UNetConfig(3, (8, 16), 1, (1,), 8, 4, 1e-5, True, 0, True)
-    assert unet_config_from(state, None, groups=4) == UNetConfig(3, (8, 16), 1, (1,), None, 4)
+    assert given == UNetConfig(
+        3, (8, 16), 1, (1,), head_width=8, groups=4, epsilon=1e-5,
+        flip_sin_to_cos=True, frequency_shift=0, centred=True,
+    )  # fmt: skip
+    assert unet_config_from(state, 1, groups=4) == UNetConfig(3, (8, 16), 1, (1,), groups=4)
     with pytest.raises(ValueError, match="a UNet 8 wide, no shape shows .*: give heads"):
         unet_config_from(a_text_unet().state_dict(), groups=4)
     with pytest.raises(ValueError, match="give heads"):
@@ -382,9 +407,9 @@ def test_what_is_given_may_not_contradict_the_file(tmp_path):
 
 
 def test_stable_diffusion_2():
-    config = text_unet.stable_diffusion_v2()
+    config = unet.stable_diffusion_v2()
     with torch.device("meta"):
-        model = TextUNet(config)
+        model = UNet(config)
         reference = diffusers.UNet2DConditionModel(
             attention_head_dim=(5, 10, 20, 20), use_linear_projection=True, cross_attention_dim=1024
         )
@@ -453,8 +478,8 @@ HARMLESS |= {"addition_embed_type_num_heads"}
     ("kind", "obeyed", "fixed"),
     [
         ("UNet2DModel", unet_config.OBEYED, unet_config.FIXED),
-        ("UNet2DConditionModel", unet_config.WORDS_OBEYED, unet_config.WORDS_FIXED),
-        ("ControlNetModel", unet_config.WORDS_OBEYED, unet_config.CONTROL_FIXED),
+        ("UNet2DConditionModel", unet_config.TEXT_OBEYED, unet_config.TEXT_FIXED),
+        ("ControlNetModel", unet_config.TEXT_OBEYED, unet_config.CONTROL_FIXED),
         ("AutoencoderKL", vae.OBEYED, vae.FIXED),
         ("PriorTransformer", prior.OBEYED, prior.FIXED),
     ],

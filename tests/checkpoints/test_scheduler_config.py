@@ -97,7 +97,7 @@ def test_ddim(tmp_path, exact, more):
             said = reference.step(calm(theirs, now.expand(2)), int(now), theirs)
             theirs = said.prev_sample
             scale = max(1.0, float(said.pred_original_sample.abs().max()))
-            equal(ours.start, said.pred_original_sample, most=1e-10 * scale)
+            equal(ours.x0, said.pred_original_sample, most=1e-10 * scale)
             equal(ours.x, theirs, most=1e-10 * scale)
 
 
@@ -136,7 +136,7 @@ def test_ddpm(tmp_path, exact, more):
         times = torch.full((2,), now)
         ours = ancestral_step(told.schedule, predicted, x, times, noise, **told.ancestral())
         scale = max(1.0, float(said.pred_original_sample.abs().max()))
-        equal(ours.start, said.pred_original_sample, most=1e-10 * scale)
+        equal(ours.x0, said.pred_original_sample, most=1e-10 * scale)
         equal(ours.x, said.prev_sample, most=1e-10 * scale)
 
 
@@ -160,7 +160,7 @@ def test_stable_diffusions_file_is_read_as_diffusers_reads_it_into_ddim(tmp_path
             told = sampling_from(tmp_path)
         equal(told.schedule.alpha_bar, reference.alphas_cumprod)
         assert told.final_alpha == float(told.schedule.alpha_bar[0]) < 1
-        assert (told.target, told.clip, told.offset) == ("noise", None, 1)
+        assert (told.target, told.clamp, told.offset) == ("noise", None, 1)
         reference.set_timesteps(50)
         assert told.ddim(50)["timesteps"] == reference.timesteps.tolist()
 

@@ -5,13 +5,17 @@ import torch
 
 from checkpoints.exact_clock import with_exact_clock
 from scratchmm.checkpoints.unet import load_unet, unet_config_from
-from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
-from scratchmm.diffusion.unet import UNet, UNetConfig
+from scratchmm.diffusion.unet import UNet, UNetConfig, stable_diffusion_v1
 
-PLAIN = UNetConfig(2, (4, 8, 12), 2, (1,), None, groups=2, epsilon=1e-3)
-HEADS = UNetConfig(3, (8, 4), 1, (0, 1), 4, groups=4)
-WORDS = TextUNetConfig(3, (4, 8, 12), 1, (0, 2), groups=2, epsilon=1e-3, heads=2, word_width=5)
-DEEP = TextUNetConfig(4, (6, 4), 2, (0,), groups=2, heads=2, word_width=7)
+PLAIN = UNetConfig(2, (4, 8, 12), 2, (1,), groups=2, epsilon=1e-3)
+HEADS = UNetConfig(3, (8, 4), 1, (0, 1), head_width=4, groups=4)
+STABLE_DIFFUSION = {"flip_sin_to_cos": True, "frequency_shift": 0, "centred": True}
+WORDS = UNetConfig(
+    3, (4, 8, 12), 1, (0, 2), 2, groups=2, epsilon=1e-3, context_width=5, **STABLE_DIFFUSION
+)
+DEEP = UNetConfig(
+    4, (6, 4), 2, (0,), 2, groups=2, epsilon=1e-5, context_width=7, **STABLE_DIFFUSION
+)
 AS_IT_IS = 1e-5
 CONFIGS = pytest.mark.parametrize(
     "config", [PLAIN, HEADS, WORDS, DEEP], ids=["plain", "heads", "words", "deep"]
@@ -27,12 +31,12 @@ def randomise(model):
 
 
 def ours_for(config):
-    return (TextUNet if isinstance(config, TextUNetConfig) else UNet)(config).double()
+    return UNet(config).double()
 
 
 def published(config, as_it_is=False):
     diffusers = pytest.importorskip("diffusers")
-    words = isinstance(config, TextUNetConfig)
+    words = config.context_width is not None
     attention = "CrossAttn" if words else "Attn"
     kinds = [attention * (level in config.attended) for level in range(len(config.widths))]
     sizes = dict(
@@ -47,7 +51,7 @@ def published(config, as_it_is=False):
     )
     if words:
         reference = diffusers.UNet2DConditionModel(
-            **sizes, attention_head_dim=config.heads, cross_attention_dim=config.word_width
+            **sizes, attention_head_dim=config.heads, cross_attention_dim=config.context_width
         )
     else:
         reference = diffusers.UNet2DModel(  # the rest as in google/ddpm-cifar10-32
@@ -65,18 +69,18 @@ def inputs(config, height=12, width=8):
     generator = torch.Generator().manual_seed(1)
     noisy = torch.randn(3, config.channels, height, width, generator=generator).double()
     timesteps = torch.tensor([0, 17, 999])
-    if not isinstance(config, TextUNetConfig):
+    if config.context_width is None:
         return {"noisy": noisy, "timesteps": timesteps}
-    words = torch.randn(3, 6, config.word_width, generator=generator).double()
+    words = torch.randn(3, 6, config.context_width, generator=generator).double()
     mask = torch.arange(6) < torch.tensor([[6], [2], [4]])
-    return {"noisy": noisy, "timesteps": timesteps, "words": words, "mask": mask}
+    return {"noisy": noisy, "timesteps": timesteps, "context": words, "mask": mask}
 
 
-def theirs_on(reference, noisy, timesteps, words=None, mask=None):
-    if words is None:
+def theirs_on(reference, noisy, timesteps, context=None, mask=None):
+    if context is None:
         return reference(noisy, timesteps).sample
     # They add -10000 where the mask is 0; in float64 that weighs exp(-10000) = 0.
-    return reference(noisy, timesteps, words, encoder_attention_mask=mask).sample
+    return reference(noisy, timesteps, context, encoder_attention_mask=mask).sample
 
 
 def equal(ours, theirs):
@@ -106,15 +110,12 @@ def test_everything_on_the_way(config):
     for block in reference.down_blocks:
         block.register_forward_hook(lambda _, __, output: skips.extend(output[1]))
     equal(model(**given), theirs_on(reference, **given))
-    context = ()
-    if "words" in given:
-        context = given["words"], given["mask"][:, None, None]
-    time = model.embed_time(given["noisy"], given["timesteps"])
-    equal(time, theirs["time_embedding"])
-    x, kept = model.down(given["noisy"], time, *context)
+    conditions = model.encoder.embed_conditions(**given)
+    equal(conditions[0], theirs["time_embedding"])
+    x, kept = model.encoder.encode(given["noisy"], *conditions)
     for our, their in zip(kept, [theirs["conv_in"], *skips], strict=True):
         equal(our, their)
-    equal(model.bottom(x, time, *context), theirs["mid_block"])
+    equal(model.encoder.middle(x, *conditions), theirs["mid_block"])
 
 
 @CONFIGS
@@ -136,11 +137,11 @@ def test_gradients(config):
 
 
 @CONFIGS
-def test_clock_hands_are_theirs_up_to_float32(config):
+def test_sinusoids_are_theirs_up_to_float32(config):
     model, timesteps = ours_for(config), torch.arange(1000)
     reference = published(config, as_it_is=True)
     theirs = reference.time_proj(timesteps)
-    ours = model.time.clock(timesteps, config.widths[0])
+    ours = model.encoder.time_embedding.sinusoids(timesteps, config.widths[0], torch.float64)
     torch.testing.assert_close(ours, theirs.double(), rtol=0, atol=2e-4)
     exact = with_exact_clock(reference).time_proj(timesteps)
     torch.testing.assert_close(ours, exact, rtol=0, atol=1e-12)
@@ -180,11 +181,10 @@ def test_folders_as_diffusers_writes_them(tmp_path, config):
 
 @CONFIGS
 def test_sizes_are_read_off_the_tensors(config):
-    words = isinstance(config, TextUNetConfig)
-    more = {"heads": config.heads} if words else {"head_width": config.head_width}
+    more = {"heads": config.heads} if config.head_width is None else {"head_width": 4}
     read = unet_config_from(published(config).state_dict(), groups=config.groups, **more)
-    assert type(read) is type(config)
-    assert vars(read) == {**vars(config), "epsilon": type(config)().epsilon}
+    epsilon = 1e-6 if config.context_width is None else 1e-5
+    assert vars(read) == {**vars(config), "epsilon": epsilon}
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -202,17 +202,20 @@ def test_full_sizes_have_the_published_names_and_shapes(old):
         load_unet(UNet(UNetConfig()), old_names(state) if old else state)
         if not old:
             wide = diffusers.UNet2DConditionModel(cross_attention_dim=768)
-            load_unet(TextUNet(TextUNetConfig()), wide.state_dict())
-            assert unet_config_from(wide.state_dict()) == TextUNetConfig()
+            load_unet(UNet(stable_diffusion_v1()), wide.state_dict())
+            assert unet_config_from(wide.state_dict()) == stable_diffusion_v1()
     assert unet_config_from(state) == UNetConfig()
 
 
 def test_no_middle_block_or_one_without_words():
-    """Neither may be taken for a UNet without words, whose config has no heads to look at."""
+    """Neither may be taken for a UNet without a context."""
     state = published(WORDS).state_dict()
     for part, sentence in [
         ("mid_block.", "has no mid_block: a UNet without a middle block can't be built"),
-        ("mid_block.attentions.", "has no mid_block.attentions.0.*levels see words and whose mid"),
+        (
+            "mid_block.attentions.",
+            "has no mid_block.attentions.0.*levels attend to a context and",
+        ),
     ]:
         rest = {name: t for name, t in state.items() if not name.startswith(part)}
         with pytest.raises(ValueError, match=sentence):

@@ -18,7 +18,7 @@ from scratchmm.apps.image_studio import manifest
 from scratchmm.commands import generate, main
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.guidance import check_scale
-from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.process import cosine_schedule
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.vision.images import open_image, to_image, to_tensor
 
@@ -46,7 +46,7 @@ class Generator:
         self.model = types.SimpleNamespace(
             schedule=cosine_schedule(30),
             space=Folded(),
-            sampling=lambda: {"target": "start", "clip": 1.0},
+            sampling=lambda: {"target": "x0", "clamp": 1.0},
         )
 
     def tokens(self, prompts):
@@ -75,7 +75,7 @@ class Generator:
     def draw(self, prompts, *, seeds, steps=20, scale=4.0, negative=""):
         model = self.predictor(prompts, negative=negative, scale=scale)
         way = spaced_timesteps(len(self.model.schedule), steps)
-        x = ddim_sample(model, self.model.schedule, self.noise(seeds), way, target="start")
+        x = ddim_sample(model, self.model.schedule, self.noise(seeds), way, target="x0")
         return Folded().to_images(x).clamp(-1, 1)
 
 

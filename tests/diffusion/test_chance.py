@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from scratchmm.diffusion import ddim, ddpm, inpainting, prior, style, unclip
+from scratchmm.diffusion import ddim, ddpm, prior, unclip, unclip_decoder
 from scratchmm.diffusion.chance import draw_noise, seeded_each
-from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.editing import inpainting, style
+from scratchmm.diffusion.process import cosine_schedule
 from scratchmm.training.small_generator import untrained
 
 SCHEDULE, WAY = cosine_schedule(20), [19, 13, 8, 2]
@@ -54,7 +55,7 @@ def nets():
     torch.manual_seed(0)
     made = {
         "prior": prior.Prior(prior.tiny()),
-        "unclip": unclip.Decoder(unclip.tiny()),
+        "unclip": unclip_decoder.Decoder(unclip_decoder.tiny()),
     }
     for net in made.values():
         for parameter in net.parameters():
@@ -108,7 +109,7 @@ def test_a_text_to_image_model_draws_each_seed_by_itself(eta):
     assert (together[0] - together[2]).abs().max() > 0.01
 
 
-def test_variations_take_their_chance_from_their_seeds():
+def test_variations_take_their_noise_from_their_seeds():
     embedding, options = torch.ones(1, 24), dict(steps=3, eta=0.8)
     before = global_states()
     many = unclip.variations(NETS["unclip"], SCHEDULE, embedding, SEEDS, **options)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from scratchmm.diffusion import ddim, ddpm
-from scratchmm.diffusion.schedule import (
+from scratchmm.diffusion import ddim, ddpm, process
+from scratchmm.diffusion.process import (
     Schedule,
     cosine_schedule,
     linear_schedule,
@@ -18,7 +18,7 @@ from shape_comments import check_shape_comments
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 LINEAR = linear_schedule()
-PREDICTION = {"noise": "epsilon", "start": "sample", "velocity": "v_prediction"}
+PREDICTION = {"noise": "epsilon", "x0": "sample", "velocity": "v_prediction"}
 
 
 def normal(*shape, seed=0):
@@ -69,20 +69,20 @@ def test_timesteps_equal_diffusers(spacing, steps):
 # --- steps --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ddpm.TARGETS)
+@pytest.mark.parametrize("target", process.TARGETS)
 def test_who_knows_the_start_and_the_noise_walks_exactly(target):
     """Without chance, x stays mix(start, noise) at every level, whatever steps are taken."""
     schedule, start, noise = cosine_schedule(40), normal(2, 3), normal(2, 3, seed=1)
 
     def knows(x, timesteps):
-        return ddpm.target_of(start, noise, schedule.at(timesteps), target)
+        return process.target_of(start, noise, schedule.at(timesteps), target)
 
     timesteps = [39, 38, 20, 3]
-    x = ddpm.q_sample(schedule, start, at(39), noise)
+    x = process.q_sample(schedule, start, at(39), noise)
     path = list(ddim.ddim_path(knows, schedule, x, timesteps, target=target))
     for before, step in zip([38, 20, 3], path):
-        assert_close(step.x, ddpm.q_sample(schedule, start, at(before), noise))
-        assert_close(step.start, start)
+        assert_close(step.x, process.q_sample(schedule, start, at(before), noise))
+        assert_close(step.x0, start)
     assert_close(path[-1].x, start)
     assert_close(ddim.ddim_sample(knows, schedule, x, timesteps, target=target), start)
 
@@ -98,7 +98,7 @@ def test_with_eta_1_it_is_the_posterior(now, before):
             schedule, predicted, x, times, given_noise, previous=previous
         )
         assert_close(found.x, expected.x)
-        assert_close(found.start, expected.start)
+        assert_close(found.x0, expected.x0)
 
 
 def test_with_eta_1_it_samples_as_ddpm_does():
@@ -128,17 +128,13 @@ def test_any_eta_keeps_the_level_of_noise(eta, seed):
 def test_clipping_follows_through_unless_told():
     schedule, x = cosine_schedule(10), 3 * normal(2, 3)
     times, before = at(7), at(4)
-    step = ddim.ddim_step(schedule, x, x, times, before, target="start", clip=1.0)
-    assert_close(step.start, x.clamp(-1, 1))
-    noise = (x - 0.0 - schedule.alpha_bar[7].sqrt() * step.start) / (
-        1 - schedule.alpha_bar[7]
-    ).sqrt()
-    assert_close(step.x, ddpm.q_sample(schedule, step.start, before, noise))
-    left = ddim.ddim_step(
-        schedule, x, x, times, before, target="start", clip=1.0, follow_clip=False
-    )
+    step = ddim.ddim_step(schedule, x, x, times, before, target="x0", clamp=1.0)
+    assert_close(step.x0, x.clamp(-1, 1))
+    noise = (x - 0.0 - schedule.alpha_bar[7].sqrt() * step.x0) / (1 - schedule.alpha_bar[7]).sqrt()
+    assert_close(step.x, process.q_sample(schedule, step.x0, before, noise))
+    left = ddim.ddim_step(schedule, x, x, times, before, target="x0", clamp=1.0, follow_clamp=False)
     noise = (x - schedule.alpha_bar[7].sqrt() * x) / (1 - schedule.alpha_bar[7]).sqrt()
-    assert_close(left.x, ddpm.q_sample(schedule, left.start, before, noise))
+    assert_close(left.x, process.q_sample(schedule, left.x0, before, noise))
 
 
 def test_chance_is_drawn_only_with_eta_and_the_seed_decides():
@@ -218,7 +214,7 @@ def test_an_inverse_step_undoes_a_step_with_the_same_prediction():
         step = ddim.ddim_step(schedule, predicted, x, at(now), at(before))
         back = ddim.ddim_inverse_step(schedule, predicted, step.x, at(before), at(now))
         assert_close(back.x, x)
-        assert_close(back.start, step.start)
+        assert_close(back.x0, step.x0)
 
 
 # --- as published -------------------------------------------------------------------------------
@@ -237,20 +233,20 @@ def published(kind="DDIMScheduler", first=False, schedule=LINEAR, **options):
     return scheduler
 
 
-@pytest.mark.parametrize("target", ddpm.TARGETS)
+@pytest.mark.parametrize("target", process.TARGETS)
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("clip", [None, 0.7])
+@pytest.mark.parametrize("clamp", [None, 0.7])
 @pytest.mark.parametrize("follow", [True, False])
 @pytest.mark.parametrize(("spacing", "offset"), [("trailing", 0), ("leading", 0), ("leading", 1)])
 @pytest.mark.parametrize("first", [False, True])
-def test_steps_equal_diffusers(target, eta, clip, follow, spacing, offset, first):
+def test_steps_equal_diffusers(target, eta, clamp, follow, spacing, offset, first):
     scheduler = published(
         first=first,
         prediction_type=PREDICTION[target],
         timestep_spacing=spacing,
         steps_offset=offset,
-        clip_sample=clip is not None,
-        clip_sample_range=clip,
+        clip_sample=clamp is not None,
+        clip_sample_range=clamp,
     )
     scheduler.set_timesteps(20)
     timesteps = ddim.spaced_timesteps(1000, 20, spacing, offset)
@@ -264,13 +260,13 @@ def test_steps_equal_diffusers(target, eta, clip, follow, spacing, offset, first
         )
         found = ddim.ddim_step(
             LINEAR, predicted, x, at(now), at(before), noise if eta else None, target=target,
-            eta=eta, clip=clip, follow_clip=follow, final_alpha=final_alpha,
+            eta=eta, clamp=clamp, follow_clamp=follow, final_alpha=final_alpha,
         )  # fmt: skip
-        assert_close(found.start, expected.pred_original_sample, **EXACT)
+        assert_close(found.x0, expected.pred_original_sample, **EXACT)
         assert_close(found.x, expected.prev_sample, **EXACT)
 
 
-@pytest.mark.parametrize("target", ddpm.TARGETS)
+@pytest.mark.parametrize("target", process.TARGETS)
 def test_whole_loops_equal_diffusers(target):
     """As Stable Diffusion is sampled and inverted: scaled betas, offset 1, alpha_bar[0] at the end."""
     schedule = scaled_linear_schedule()
@@ -297,7 +293,7 @@ def test_whole_loops_equal_diffusers(target):
         assert_close(x, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("target", ddpm.TARGETS)
+@pytest.mark.parametrize("target", process.TARGETS)
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 @pytest.mark.parametrize("first", [False, True])
 def test_inverse_steps_equal_diffusers(target, spacing, first):
@@ -317,13 +313,13 @@ def test_inverse_steps_equal_diffusers(target, spacing, first):
         now, later = [-1, *rising][place], rising[place]
         # A predicted start says nothing of the noise where there is none; with the first level at
         # both ends the noise is a division by next to nothing.
-        if target == "start" and now == -1 and not first:
+        if target == "x0" and now == -1 and not first:
             continue
         found = ddim.ddim_inverse_step(
             LINEAR, predicted, x, at(now), at(later), target=target, final_alpha=final_alpha
         )
         expected = scheduler.step(predicted, later, x)
-        assert_close(found.start, expected.pred_original_sample, **EXACT)
+        assert_close(found.x0, expected.pred_original_sample, **EXACT)
         assert_close(found.x, expected.prev_sample, **EXACT)
 
 
@@ -358,8 +354,8 @@ def test_refusals():
         ddim.ddim_step(schedule, x, x, times, times)
     with pytest.raises(ValueError, match=r"^later \[4, 4\] is not after \[5, 5\]$"):
         ddim.ddim_inverse_step(schedule, x, x, times, times - 1)
-    with pytest.raises(ValueError, match="^a predicted start says nothing of the noise"):
-        ddim.ddim_invert(curved, schedule, x, [5], target="start")
+    with pytest.raises(ValueError, match="^a predicted x0 determines no noise in a clean"):
+        ddim.ddim_invert(curved, schedule, x, [5], target="x0")
     for walk in (ddim.ddim_sample, ddim.ddim_invert):
         with pytest.raises(ValueError, match="^there are 0 timesteps to sample at"):
             walk(curved, schedule, x, [])
@@ -381,15 +377,16 @@ def test_an_odd_schedule_is_walked_too():
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.diffusion import ddim, ddpm, guidance, schedule
+    from scratchmm.diffusion import ddim, ddpm, guidance, process
 
-    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
+    levels, x = process.cosine_schedule(7), torch.randn(2, 3, 5)
     words = {"words": torch.randn(2, 4)}
-    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, share=0.5)
+    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, 0.5)
     model = guidance.guided(lambda x, timesteps, words: x, {"words": torch.zeros(1, 4)}, scale=3)
-    ddpm.diffusion_loss(model, levels, x, target="velocity", **dropped)
+    for target in process.TARGETS:
+        process.diffusion_loss(model, levels, x, target=target, **dropped)
+        ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, target=target, **words)
     ddpm.ancestral_sample(model, levels, x, **words)
-    ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, **words)
     ddim.ddim_invert(model, levels, x, [6, 2], **words)
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from scratchmm.diffusion import ddpm
-from scratchmm.diffusion.schedule import (
+from scratchmm.diffusion import ddpm, process
+from scratchmm.diffusion.process import (
     Schedule,
     cosine_schedule,
     linear_schedule,
@@ -26,7 +26,7 @@ SCHEDULES = {
     "scaled_linear": scaled_linear_schedule(1000, 1e-4, 0.02),
     "squaredcos_cap_v2": cosine_schedule(),
 }
-PREDICTION = {"noise": "epsilon", "start": "sample", "velocity": "v_prediction"}
+PREDICTION = {"noise": "epsilon", "x0": "sample", "velocity": "v_prediction"}
 
 
 def normal(*shape, seed=0):
@@ -98,8 +98,8 @@ def test_one_jump_is_many_small_steps():
     for timestep, beta in enumerate(schedule.betas.tolist()):
         of_start, of_noise = of_start * math.sqrt(1 - beta), of_noise * (1 - beta) + beta
         times, one, none = torch.tensor([timestep]), torch.ones(1).double(), torch.zeros(1).double()
-        assert ddpm.q_sample(schedule, one, times, none).item() == pytest.approx(of_start)
-        assert ddpm.q_sample(schedule, none, times, one).item() ** 2 == pytest.approx(of_noise)
+        assert process.q_sample(schedule, one, times, none).item() == pytest.approx(of_start)
+        assert process.q_sample(schedule, none, times, one).item() ** 2 == pytest.approx(of_noise)
 
 
 @given(a=st.floats(0, 1))
@@ -112,7 +112,7 @@ def test_variance_one_stays_one(a):
 def test_each_sample_has_a_timestep_of_its_own():
     schedule, start, noise = cosine_schedule(30), normal(4, 3, 2, 5), normal(4, 3, 2, 5, seed=1)
     times = torch.tensor([7, 29, 0, 7])
-    together = ddpm.q_sample(schedule, start, times, noise)
+    together = process.q_sample(schedule, start, times, noise)
     for row, timestep in enumerate(times.tolist()):
         level = schedule.alpha_bar[timestep].item()
         alone = math.sqrt(level) * start[row] + math.sqrt(1 - level) * noise[row]
@@ -129,17 +129,21 @@ def test_numbers_a_sample_fit_any_sample():
 
 
 @given(
-    a=st.floats(0.01, 0.99), have=st.sampled_from(ddpm.TARGETS), want=st.sampled_from(ddpm.TARGETS)
+    a=st.floats(0.01, 0.99),
+    have=st.sampled_from(process.TARGETS),
+    want=st.sampled_from(process.TARGETS),
 )
 @settings(deadline=None)
 def test_any_target_becomes_any_other(a, have, want):
     start, noise, level = normal(2, 3), normal(2, 3, seed=1), torch.full((2,), a).double()
     x = mix(start, noise, level)
-    told = ddpm.target_of(start, noise, level, have)
-    found = ddpm.start_and_noise(told, x, level, have)
-    assert_close(found.start, start)
+    told = process.target_of(start, noise, level, have)
+    found = process.x0_and_noise(told, x, level, have)
+    assert_close(found.x0, start)
     assert_close(found.noise, noise)
-    assert_close(ddpm.target_of(*found, level, want), ddpm.target_of(start, noise, level, want))
+    assert_close(
+        process.target_of(*found, level, want), process.target_of(start, noise, level, want)
+    )
 
 
 def test_velocity_is_the_speed_of_the_turn():
@@ -149,7 +153,7 @@ def test_velocity_is_the_speed_of_the_turn():
     _, speed = torch.autograd.functional.jvp(
         lambda turn: turn.cos() * start + turn.sin() * noise, angle, torch.ones_like(angle)
     )
-    assert_close(ddpm.target_of(start, noise, angle.cos() ** 2, "velocity"), speed)
+    assert_close(process.target_of(start, noise, angle.cos() ** 2, "velocity"), speed)
 
 
 def test_the_loss_is_the_mean_over_samples_at_their_own_times():
@@ -160,8 +164,8 @@ def test_the_loss_is_the_mean_over_samples_at_their_own_times():
         assert timesteps.tolist() == times.tolist()
         return x * weight + timesteps[:, None, None] + shift
 
-    for target in ddpm.TARGETS:
-        loss = ddpm.diffusion_loss(
+    for target in process.TARGETS:
+        loss = process.diffusion_loss(
             model, schedule, start, target=target, timesteps=times, noise=noise, shift=2.0
         )
         errors = []
@@ -171,7 +175,7 @@ def test_the_loss_is_the_mean_over_samples_at_their_own_times():
             x = p * start[row] + d * noise[row]
             wanted = {
                 "noise": noise[row],
-                "start": start[row],
+                "x0": start[row],
                 "velocity": p * noise[row] - d * start[row],
             }
             errors.append((x * 0.3 + timestep + 2 - wanted[target]).square().mean())
@@ -188,7 +192,7 @@ def test_the_loss_draws_all_timesteps_and_new_noise():
 
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
-        ddpm.diffusion_loss(model, schedule, torch.zeros(30, 1), generator=generator)
+        process.diffusion_loss(model, schedule, torch.zeros(30, 1), generator=generator)
     assert set(seen) == set(range(5)) and min(map(seen.count, seen)) > 60  # of 120 each
     assert len({tuple(x.flatten().tolist()) for x in inputs}) == 20
     deviation = torch.cat(inputs).flatten() / (1 - schedule.at(torch.tensor(seen))).sqrt()
@@ -240,10 +244,10 @@ def test_forwards_and_back_by_the_posterior_keeps_the_distribution():
 @pytest.mark.parametrize("variance", ddpm.VARIANCES)
 def test_no_noise_at_the_last_step_and_some_before(variance):
     schedule, x, huge = cosine_schedule(6), normal(2, 3), torch.full((2, 3), 1e6).double()
-    options = {"variance": variance, "target": "start"}
+    options = {"variance": variance, "target": "x0"}
     last = ddpm.ancestral_step(schedule, x / 2, x, torch.zeros(2).long(), huge, **options)
     assert_close(last.x, x / 2)
-    assert_close(last.start, x / 2)
+    assert_close(last.x0, x / 2)
     first = ddpm.ancestral_step(schedule, x / 2, x, torch.ones(2).long(), huge, **options)
     assert first.x.abs().min() > 1e3
 
@@ -251,7 +255,7 @@ def test_no_noise_at_the_last_step_and_some_before(variance):
 def test_the_larger_variance_is_beta():
     schedule, x, ones = cosine_schedule(10), torch.zeros(9, 1).double(), torch.ones(9, 1).double()
     times = torch.arange(1, 10)
-    found = ddpm.ancestral_step(schedule, x, x, times, ones, variance="beta", target="start").x
+    found = ddpm.ancestral_step(schedule, x, x, times, ones, variance="beta", target="x0").x
     assert_close(found[:, 0] ** 2, schedule.betas[1:])
 
 
@@ -269,7 +273,7 @@ def test_sampling_a_known_gaussian():
     noise = normal(2000, 1)
     for variance, margin in (("posterior", 0.04), ("beta", 0.04)):
         generator = torch.Generator().manual_seed(5)
-        options = {"target": "start", "variance": variance, "generator": generator}
+        options = {"target": "x0", "variance": variance, "generator": generator}
         found = ddpm.ancestral_sample(best, schedule, noise, **options)
         assert found.mean().item() == pytest.approx(2, abs=margin)
         assert found.std().item() == pytest.approx(0.5, abs=margin)
@@ -293,18 +297,18 @@ def test_the_path_ends_in_the_sample_and_the_seed_decides():
 
     def draw(seed):
         generator = torch.Generator().manual_seed(seed)
-        options = {"generator": generator, "clip": 1.0, "word": torch.ones(2, 1)}
+        options = {"generator": generator, "clamp": 1.0, "word": torch.ones(2, 1)}
         return list(ddpm.ancestral_path(model, cosine_schedule(8), torch.ones(2, 3), **options))
 
     path = draw(1)
     assert len(path) == 8 and not path[-1].x.requires_grad
-    assert max(step.start.abs().max() for step in path) <= 1
+    assert max(step.x0.abs().max() for step in path) <= 1
     generator = torch.Generator().manual_seed(1)
     same = ddpm.ancestral_sample(
-        model, cosine_schedule(8), torch.ones(2, 3), generator=generator, clip=1.0, word=1.0
+        model, cosine_schedule(8), torch.ones(2, 3), generator=generator, clamp=1.0, word=1.0
     )
     assert_close(path[-1].x, same)
-    assert (path[-1].x == path[-1].start).all()
+    assert (path[-1].x == path[-1].x0).all()
     assert (draw(2)[-1].x != path[-1].x).any()
 
 
@@ -312,21 +316,21 @@ def test_the_path_ends_in_the_sample_and_the_seed_decides():
 
 
 def check_step(ours, theirs, **options):
-    assert_close(ours.start, theirs.pred_original_sample, **EXACT)
+    assert_close(ours.x0, theirs.pred_original_sample, **EXACT)
     assert_close(ours.x, theirs.prev_sample, **EXACT)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("target", ddpm.TARGETS)
+@pytest.mark.parametrize("target", process.TARGETS)
 @pytest.mark.parametrize(("variance", "theirs"), [("posterior", "small"), ("beta", "large")])
-@pytest.mark.parametrize("clip", [None, 0.8])
-def test_steps_equal_diffusers(name, target, variance, theirs, clip):
+@pytest.mark.parametrize("clamp", [None, 0.8])
+def test_steps_equal_diffusers(name, target, variance, theirs, clamp):
     scheduler = published(
         name,
         variance_type=f"fixed_{theirs}",
         prediction_type=PREDICTION[target],
-        clip_sample=clip is not None,
-        clip_sample_range=clip,
+        clip_sample=clamp is not None,
+        clip_sample_range=clamp,
     )
     for count, gap in ((1000, 1), (20, 50)):
         scheduler.set_timesteps(count)
@@ -338,12 +342,12 @@ def test_steps_equal_diffusers(name, target, variance, theirs, clip):
             times = torch.tensor([timestep, timestep])
             found = ddpm.ancestral_step(
                 SCHEDULES[name], predicted, x, times, noise, target=target, variance=variance,
-                clip=clip, previous=(times - gap).clamp(min=-1),
+                clamp=clamp, previous=(times - gap).clamp(min=-1),
             )  # fmt: skip
             check_step(found, expected)
 
 
-@pytest.mark.parametrize("target", ddpm.TARGETS)
+@pytest.mark.parametrize("target", process.TARGETS)
 def test_a_whole_loop_equals_diffusers(target):
     scheduler = published(prediction_type=PREDICTION[target], clip_sample=False)
     x = expected = normal(1, 2, 3)
@@ -369,9 +373,9 @@ def test_noising_and_velocity_equal_diffusers():
     scheduler, times = published(), torch.tensor([0, 999, 500])
     start, noise = normal(3, 2, 4), normal(3, 2, 4, seed=1)
     schedule = SCHEDULES["linear"]
-    found = ddpm.q_sample(schedule, start, times, noise)
+    found = process.q_sample(schedule, start, times, noise)
     assert_close(found, scheduler.add_noise(start, noise, times), **EXACT)
-    velocity = ddpm.target_of(start, noise, schedule.at(times), "velocity")
+    velocity = process.target_of(start, noise, schedule.at(times), "velocity")
     assert_close(velocity, scheduler.get_velocity(start, noise, times), **EXACT)
 
 
@@ -389,7 +393,7 @@ def test_refusals():
     schedule, x = cosine_schedule(10), torch.zeros(2, 3)
     for wrong in (-1, 10):
         with pytest.raises(ValueError, match=f"^timestep {wrong} is outside of 0 to 9$"):
-            ddpm.q_sample(schedule, x, torch.tensor([3, wrong]), x)
+            process.q_sample(schedule, x, torch.tensor([3, wrong]), x)
     with pytest.raises(ValueError, match=r"^timesteps are whole numbers \(B,\), not torch.float32"):
         schedule.at(torch.tensor([1.0]))
     with pytest.raises(
@@ -397,16 +401,16 @@ def test_refusals():
     ):
         schedule.at(torch.tensor(1))
     with pytest.raises(ValueError, match="^there are timesteps for 3 samples, but 2 samples$"):
-        ddpm.q_sample(schedule, x, torch.tensor([3, 4, 5]), x)
-    with pytest.raises(ValueError, match="^target 'sample' is none of noise, start, velocity$"):
-        ddpm.diffusion_loss(lambda x, timesteps: x, schedule, x, target="sample")
+        process.q_sample(schedule, x, torch.tensor([3, 4, 5]), x)
+    with pytest.raises(ValueError, match="^target 'sample' is none of noise, x0, velocity$"):
+        process.diffusion_loss(lambda x, timesteps: x, schedule, x, target="sample")
     with pytest.raises(ValueError, match=r"^the model predicts \(2, 1\) for \(2, 3\)$"):
-        ddpm.diffusion_loss(lambda x, timesteps: x[:, :1], schedule, x)
+        process.diffusion_loss(lambda x, timesteps: x[:, :1], schedule, x)
     times = torch.tensor([3, 3])
     with pytest.raises(ValueError, match="^variance 'learned' is none of posterior, beta$"):
         ddpm.ancestral_step(schedule, x, x, times, x, variance="learned")
-    with pytest.raises(ValueError, match=r"^clipping to -0.0..0.0 leaves nothing"):
-        ddpm.ancestral_step(schedule, x, x, times, x, clip=0.0)
+    with pytest.raises(ValueError, match=r"^clamp is 0.0: to clamp to"):
+        ddpm.ancestral_step(schedule, x, x, times, x, clamp=0.0)
     with pytest.raises(ValueError, match=r"^previous \[2, 3\] is not before \[3, 3\]$"):
         ddpm.posterior(schedule, x, x, times, torch.tensor([2, 3]))
     with pytest.raises(ValueError, match="^betas from 0.5 to 1.5 do not grow between 0 and 1$"):
@@ -422,15 +426,16 @@ def test_refusals():
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.diffusion import ddim, ddpm, guidance, schedule
+    from scratchmm.diffusion import ddim, ddpm, guidance, process
 
-    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
+    levels, x = process.cosine_schedule(7), torch.randn(2, 3, 5)
     words = {"words": torch.randn(2, 4)}
-    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, share=0.5)
+    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, 0.5)
     model = guidance.guided(lambda x, timesteps, words: x, {"words": torch.zeros(1, 4)}, scale=3)
-    ddpm.diffusion_loss(model, levels, x, target="velocity", **dropped)
+    for target in process.TARGETS:
+        process.diffusion_loss(model, levels, x, target=target, **dropped)
+        ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, target=target, **words)
     ddpm.ancestral_sample(model, levels, x, **words)
-    ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, **words)
     ddim.ddim_invert(model, levels, x, [6, 2], **words)
 
 

@@ -5,9 +5,8 @@ import torch
 from torch.testing import assert_close
 
 from scratchmm.diffusion.ddim import ddim_sample
-from scratchmm.diffusion.ddpm import TARGETS, start_and_noise, target_of
 from scratchmm.diffusion.guidance import guide, guided, prompt_dropout
-from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.process import TARGETS, cosine_schedule, target_of, x0_and_noise
 from shape_comments import check_shape_comments
 
 
@@ -74,7 +73,7 @@ def test_guiding_one_target_guides_them_all(target):
     yes, no = normal(2, 3, seed=1), normal(2, 3, seed=2)
 
     def told(noise):
-        start = start_and_noise(noise, x, alpha_bar, "noise").start
+        start = x0_and_noise(noise, x, alpha_bar, "noise").x0
         return target_of(start, noise, alpha_bar, target)
 
     assert_close(guide(told(yes), told(no), 4.0), told(guide(yes, no, 4.0)))
@@ -88,7 +87,7 @@ def test_samplers_take_a_guided_model():
 
     better = guided(says, {"words": torch.ones(1, 1)}, 3.0)
     words = torch.tensor([[2.0], [1.0]])
-    found = ddim_sample(better, cosine_schedule(9), torch.ones(2, 3), [8, 3], target="start",
+    found = ddim_sample(better, cosine_schedule(9), torch.ones(2, 3), [8, 3], target="x0",
                         words=words)  # fmt: skip
     assert_close(found, torch.tensor([[4.0], [1.0]]).expand(2, 3))
 
@@ -110,7 +109,7 @@ def test_whole_prompts_are_dropped_words_and_mask_together():
     assert found["words"].dtype == torch.int64 and found["mask"].dtype == torch.bool
 
 
-def test_the_ends_of_the_share_and_the_seed():
+def test_the_ends_of_the_probability_and_the_seed():
     words, empty = {"words": torch.ones(500, 2, 3)}, {"words": torch.zeros(1, 2, 3)}
     assert (prompt_dropout(words, empty, 0.0)["words"] == 1).all()
     assert (prompt_dropout(words, empty, 1.0)["words"] == 0).all()
@@ -148,22 +147,23 @@ def test_refusals():
     with pytest.raises(ValueError, match="^empty 'text' takes the place of nothing in words$"):
         prompt_dropout({"words": words}, {"text": words}, 0.5)
     for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="^prompts are dropped with a chance of"):
+        with pytest.raises(ValueError, match="^dropout_probability is .*, not from 0 to 1$"):
             prompt_dropout({"words": words}, {"words": words}, share)
 
 
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.diffusion import ddim, ddpm, guidance, schedule
+    from scratchmm.diffusion import ddim, ddpm, guidance, process
 
-    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 5)
+    levels, x = process.cosine_schedule(7), torch.randn(2, 3, 5)
     words = {"words": torch.randn(2, 4)}
-    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, share=0.5)
+    dropped = guidance.prompt_dropout(words, {"words": torch.zeros(1, 4)}, 0.5)
     model = guidance.guided(lambda x, timesteps, words: x, {"words": torch.zeros(1, 4)}, scale=3)
-    ddpm.diffusion_loss(model, levels, x, target="velocity", **dropped)
+    for target in process.TARGETS:
+        process.diffusion_loss(model, levels, x, target=target, **dropped)
+        ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, target=target, **words)
     ddpm.ancestral_sample(model, levels, x, **words)
-    ddim.ddim_sample(model, levels, x, [6, 2], eta=0.5, **words)
     ddim.ddim_invert(model, levels, x, [6, 2], **words)
 
 

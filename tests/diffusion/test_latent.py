@@ -1,21 +1,25 @@
-"""Text to image: folding loses nothing, padding is not heard, and the loss is diffusion's."""
+"""Text to image: folding loses nothing, padding changes nothing, and the loss is diffusion's."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.testing import assert_close
 
 from scratchmm.diffusion import latent, vae
-from scratchmm.diffusion.ddpm import diffusion_loss
 from scratchmm.diffusion.latent import LatentSpace, TextToImage, text_to_image_loss
-from scratchmm.diffusion.schedule import cosine_schedule
-from scratchmm.diffusion.text_unet import TextUNet, TextUNetConfig
+from scratchmm.diffusion.process import cosine_schedule, diffusion_loss
+from scratchmm.diffusion.unet import UNet, tiny_with_context
+from scratchmm.language import text_transformer
+from scratchmm.language.text_transformer import TextTransformer
 from shape_comments import check_shape_comments
 
 
 def model() -> TextToImage:
-    """A random one: what starts at zero, too, or it would hear nothing."""
+    """A random one: what starts at zero, too, or the prompt would change nothing."""
     torch.manual_seed(3)
     made = latent.tiny().double().eval()
     for parameter in made.parameters():
@@ -56,7 +60,7 @@ def test_with_an_autoencoder_what_is_folded_is_squeezed() -> None:
     assert_close(space.to_images(latents), LatentSpace(2).to_images(coder.to_images(latents)))
 
 
-def test_padding_is_heard_by_no_cell() -> None:
+def test_padding_reaches_no_cell() -> None:
     made = model()
     x, timesteps = torch.randn(3, 12, 4, 6, dtype=torch.float64), torch.tensor([0, 7, 19])
     said = made(x, timesteps, **made.condition(**PROMPT))
@@ -66,28 +70,26 @@ def test_padding_is_heard_by_no_cell() -> None:
     assert not made(x, timesteps, **made.condition(tokens, PROMPT["real"])).allclose(said)
 
 
-def test_the_word_heard_with_the_time_is_the_last_real_one() -> None:
-    sizes = TextUNetConfig(3, (8, 16), 1, (1,), groups=4, heads=2, word_width=10, hears_words=True)
-    unet = TextUNet(sizes).double()
+def test_the_token_added_to_the_time_is_the_last_real_one() -> None:
+    config = replace(tiny_with_context(), adds_pooled_text=True)
+    encoder = UNet(config).double().encoder
     words = torch.randn(2, 5, 10, dtype=torch.float64)
     real = torch.tensor([[1, 1, 1, 0, 0], [1, 0, 0, 0, 0]]).bool()
     x, timesteps = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.tensor([4, 9])
-    without = unet.embed_time(x, timesteps)
+    without = encoder.time_embedding(timesteps)
     for row, count in ((0, 3), (1, 1)):
-        wanted = without[row] + unet.words(words[row, count - 1])
-        assert_close(unet.hear(x, timesteps, words, real)[0][row], wanted)
-    assert_close(unet.hear(x, timesteps, words, None)[0], without + unet.words(words[:, -1]))
-    assert (
-        "words.weight"
-        not in TextUNet(TextUNetConfig(**{**vars(sizes), "hears_words": False})).state_dict()
-    )
+        wanted = without[row] + encoder.pooled_text(words[row, count - 1])
+        assert_close(encoder.embed_conditions(x, timesteps, words, real)[0][row], wanted)
+    found = encoder.embed_conditions(x, timesteps, words)[0]
+    assert_close(found, without + encoder.pooled_text(words[:, -1]))
+    assert "encoder.pooled_text.weight" not in UNet(tiny_with_context()).state_dict()
 
 
 def test_the_loss_is_diffusions_with_prompts_left_out() -> None:
     made, latents = model(), torch.randn(3, 12, 4, 4, dtype=torch.float64)
     given = {"timesteps": torch.tensor([1, 9, 19]), "noise": torch.randn_like(latents)}
     for share, prompt in ((0.0, PROMPT), (1.0, {k: v.repeat(3, 1) for k, v in EMPTY.items()})):
-        got = text_to_image_loss(made, latents, PROMPT, EMPTY, share=share, **given)
+        got = text_to_image_loss(made, latents, PROMPT, EMPTY, dropout_probability=share, **given)
         condition = made.condition(**prompt)
         wanted = diffusion_loss(
             made, made.schedule, latents, target=made.target, **given, **condition
@@ -97,11 +99,41 @@ def test_the_loss_is_diffusions_with_prompts_left_out() -> None:
 
 def test_widths_that_do_not_fit_are_refused() -> None:
     made = latent.tiny()
-    narrow = TextUNet(TextUNetConfig(12, (8, 16), 1, (1,), groups=4, heads=2, word_width=10))
-    with pytest.raises(ValueError, match="words of width 10, but they are 32 wide"):
-        TextToImage(narrow, made.words, made.space, cosine_schedule(5))
+    wide = TextTransformer(text_transformer.tiny())
+    with pytest.raises(ValueError, match="context of width 10, but the text states have width 32"):
+        TextToImage(made.unet, wide, made.space, cosine_schedule(5))
+    with pytest.raises(ValueError, match="context has width 32, but this UNet takes 10"):
+        TextToImage(made.unet, nn.Sequential(wide), made.space, cosine_schedule(5))(
+            torch.zeros(1, 12, 4, 4), torch.tensor([3]), context=wide(PROMPT["tokens"][:1])
+        )
     with pytest.raises(ValueError, match="image width 9 is not divisible by"):
         LatentSpace(2).to_latents(torch.zeros(1, 3, 8, 9))
+
+
+def test_any_autoencoder_text_encoder_and_denoiser_fit() -> None:
+    """Modules of no class of this library: a mean of squares, an embedding, a convolution."""
+
+    class Halves(nn.Module):
+        def to_latents(self, images, generator=None):
+            return torch.nn.functional.avg_pool2d(images, 2)
+
+        def to_images(self, latents):
+            return torch.nn.functional.interpolate(latents, scale_factor=2.0)
+
+    class Shifted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Conv2d(3, 3, 1)
+
+        def forward(self, noisy, timesteps, context, mask=None):
+            return self.mix(noisy) + context.mean(dim=(1, 2))[:, None, None, None]
+
+    space = LatentSpace(autoencoder=Halves())
+    made = TextToImage(Shifted(), nn.Embedding(256, 7), space, cosine_schedule(5))
+    latents = made.space.to_latents(torch.randn(3, 3, 8, 12))
+    assert latents.shape == (3, 3, 4, 6) and made.space.to_images(latents).shape == (3, 3, 8, 12)
+    text_to_image_loss(made, latents, PROMPT, EMPTY).backward()
+    assert all(p.grad is not None and p.grad.any() for p in made.parameters())
 
 
 def run_shapes() -> None:

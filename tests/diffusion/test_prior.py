@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
+from scratchmm.diffusion.interpolation import slerp
 from scratchmm.diffusion.prior import (
     Prior,
     PriorConfig,
@@ -15,10 +16,9 @@ from scratchmm.diffusion.prior import (
     kandinsky_2_2,
     karlo,
     prior_loss,
-    slerp,
     tiny,
 )
-from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.process import cosine_schedule
 from shape_comments import check_shape_comments
 
 
@@ -103,8 +103,8 @@ def test_prompts_of_a_batch_do_not_meet(prior):
 
 def test_normalise_there_and_back(prior):
     embeddings = normal(50, 24) * torch.linspace(0.1, 3, 24) + torch.arange(24)
-    torch.testing.assert_close(prior.normalise(embeddings), embeddings)  # not yet measured
-    prior.measure(embeddings.clone().requires_grad_())  # as of a CLIP that is trained
+    torch.testing.assert_close(prior.normalise(embeddings), embeddings)  # not yet fitted
+    prior.fit_normalisation(embeddings.clone().requires_grad_())  # as of a CLIP that is trained
     assert not prior.mean.requires_grad and not prior.deviation.requires_grad
     normalised = prior.normalise(embeddings)
     torch.testing.assert_close(normalised.mean(dim=0), torch.zeros(24).double())
@@ -113,7 +113,7 @@ def test_normalise_there_and_back(prior):
     copy = Prior(tiny()).double()
     copy.load_state_dict(prior.state_dict())
     torch.testing.assert_close(copy.normalise(embeddings), normalised)
-    prior.measure(torch.ones(5, 24).double())
+    prior.fit_normalisation(torch.ones(5, 24).double())
     assert torch.isfinite(prior.normalise(embeddings)).all()
 
 
@@ -163,7 +163,7 @@ def replace(index, tensor):
 @pytest.mark.parametrize(
     ("batch", "sentence"),
     [
-        (replace(3, normal(3, 8, 20)), "^the texts have 8 tokens, but this prior reads at most 7$"),
+        (replace(3, normal(3, 8, 20)), "^the texts have 8 tokens, but this prior takes at most 7$"),
         (replace(0, normal(3, 25)), "^the noisy embeddings are 25 wide, but this prior takes 24$"),
         (replace(2, normal(3, 20)), "^the text embeddings are 20 wide, but this prior takes 24$"),
         (replace(3, normal(3, 5, 24)), "^the text tokens are 24 wide, but this prior takes 20$"),
@@ -196,7 +196,7 @@ class Watched(Prior):
     def __init__(self, answer):
         super().__init__(tiny())
         self.answer, self.asked = answer, []
-        self.double().measure(normal(40, 24, seed=9) * 3 + 2)
+        self.double().fit_normalisation(normal(40, 24, seed=9) * 3 + 2)
 
     def forward(self, noisy, timesteps, text_embedding, text, real=None):
         self.asked.append((noisy, timesteps, text_embedding, text, real))
@@ -229,7 +229,7 @@ def test_dropped_texts_become_the_empty_one_whole():
     silent = Watched(lambda noisy, text: torch.zeros_like(noisy))
     for dropout in (0.0, 0.3, 1.0):
         prior_loss(
-            silent, cosine_schedule(50), normal(400, 24), empty=empty, dropout=dropout,
+            silent, cosine_schedule(50), normal(400, 24), empty=empty, dropout_probability=dropout,
             generator=torch.Generator().manual_seed(1), **texts,
         )  # fmt: skip
         seen = dict(zip(texts, silent.asked[-1][2:], strict=True))
@@ -242,7 +242,7 @@ def test_dropped_texts_become_the_empty_one_whole():
 
 
 def test_drawn_is_the_closest_of_its_own_candidates_restored(prior):
-    prior.measure(normal(40, 24, seed=9) * 3 + 2)
+    prior.fit_normalisation(normal(40, 24, seed=9) * 3 + 2)
     schedule, texts = cosine_schedule(20), texts_of(3)
     noise = torch.randn(12, 24, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     expected = []
@@ -250,7 +250,7 @@ def test_drawn_is_the_closest_of_its_own_candidates_restored(prior):
         one, found = {name: value[row : row + 1] for name, value in texts.items()}, []
         for candidate in range(4):
             begin, times = noise[4 * row + candidate][None], spaced_timesteps(20, 5)
-            drawn = ddim_sample(prior, schedule, begin, times, target="start", clip=5.0, **one)
+            drawn = ddim_sample(prior, schedule, begin, times, target="x0", clamp=5.0, **one)
             found.append(drawn[0] * prior.deviation + prior.mean)
         expected.append(max(found, key=lambda vector: float(vector @ one["text_embedding"][0])))
     drawn = draw_embeddings(
@@ -266,13 +266,13 @@ def test_guidance_of_the_prior_leads_away_from_the_empty_text():
     texts = texts_of(3)
     empty = {name: value[:1] for name, value in texts_of(2).items()}
     drawn = draw_embeddings(
-        says_the_text, cosine_schedule(20), steps=2, scale=3.0, clip=None, empty=empty, **texts
+        says_the_text, cosine_schedule(20), steps=2, scale=3.0, clamp=None, empty=empty, **texts
     )
     away = empty["text_embedding"]
     guided = away + 3 * (texts["text_embedding"] - away)
     torch.testing.assert_close(drawn, says_the_text.restore(guided))
     held = draw_embeddings(
-        says_the_text, cosine_schedule(20), steps=2, scale=3.0, clip=1.0, empty=empty, **texts
+        says_the_text, cosine_schedule(20), steps=2, scale=3.0, clamp=1.0, empty=empty, **texts
     )
     torch.testing.assert_close(held, says_the_text.restore(guided.clamp(-1, 1)))
     with pytest.raises(ValueError, match="^a guidance scale of 3 needs the empty text"):
@@ -320,7 +320,7 @@ def test_a_candidate_that_failed_is_not_the_closest():
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.diffusion import prior, schedule
+    from scratchmm.diffusion import prior, process
 
     config = prior.PriorConfig(10, 14, context_length=7, width=12, depth=1, heads=3)
     model, embeddings = prior.Prior(config), torch.randn(3, 10)
@@ -328,11 +328,10 @@ def run_shapes() -> None:
     text = torch.randn(3, 5, 14)
     drawn = model(embeddings, torch.arange(3), embeddings, text, real)
     model.restore(model.normalise(drawn))
-    levels, texts = schedule.cosine_schedule(7), {"text_embedding": embeddings, "text": text}
+    levels, texts = process.cosine_schedule(7), {"text_embedding": embeddings, "text": text}
     prior.prior_loss(model, levels, drawn, **texts)
     prior.draw_embeddings(model, levels, steps=1, candidates=2, **texts)
     prior.closest(torch.randn(3, 2, 10), embeddings)
-    prior.slerp(torch.randn(3, 10), embeddings, 0.5)
 
 
 def test_shape_comments_are_true() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from scratchmm.diffusion import ddim, ddpm
-from scratchmm.diffusion.schedule import (
+from scratchmm.diffusion import ddim, ddpm, process
+from scratchmm.diffusion.process import (
     Schedule,
     cosine_schedule,
     linear_schedule,
@@ -90,14 +90,14 @@ def test_stretched_levels_are_those_of_diffusers(kind):
     assert theirs.alphas_cumprod[-1] == found[-1] == 0
 
 
-@pytest.mark.parametrize("target", ["velocity", "start"])
+@pytest.mark.parametrize("target", ["velocity", "x0"])
 @pytest.mark.parametrize("eta", [0.0, 0.6])
 def test_it_is_walked_from_pure_noise_as_diffusers_does(target, eta):
     diffusers = pytest.importorskip("diffusers")
     schedule = zero_terminal_snr(scaled_linear_schedule())
     scheduler = diffusers.DDIMScheduler(
         clip_sample=False, timestep_spacing="trailing", rescale_betas_zero_snr=True,
-        prediction_type={"velocity": "v_prediction", "start": "sample"}[target],
+        prediction_type={"velocity": "v_prediction", "x0": "sample"}[target],
     )  # fmt: skip
     scheduler.alphas_cumprod = schedule.alpha_bar
     scheduler.final_alpha_cumprod = torch.tensor(1.0, dtype=torch.float64)
@@ -115,7 +115,7 @@ def test_it_is_walked_from_pure_noise_as_diffusers_does(target, eta):
     assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("target", ["velocity", "start"])
+@pytest.mark.parametrize("target", ["velocity", "x0"])
 def test_who_knows_the_image_finds_it_from_pure_noise(target):
     schedule, start, noise = (
         zero_terminal_snr(cosine_schedule(30)),
@@ -126,31 +126,29 @@ def test_who_knows_the_image_finds_it_from_pure_noise(target):
     def knows(x, timesteps):
         alpha_bar = schedule.at(timesteps)
         made = (x - mix(start, torch.zeros_like(x), alpha_bar)) / (1 - alpha_bar).sqrt()[:, None]
-        return ddpm.target_of(start, made, alpha_bar, target)
+        return process.target_of(start, made, alpha_bar, target)
 
-    assert ddpm.q_sample(schedule, start, torch.tensor([29, 29]), noise).equal(noise)
+    assert process.q_sample(schedule, start, torch.tensor([29, 29]), noise).equal(noise)
     way = ddim.spaced_timesteps(30, 7)
     assert_close(ddim.ddim_sample(knows, schedule, noise, way, target=target), start)
     back = ddim.ddim_invert(knows, schedule, start, way, target=target, final_alpha=0.9999)
     assert back.isfinite().all()
     drawn = ddpm.ancestral_sample(knows, schedule, noise, target=target)
     assert_close(drawn, start)
-    loss = ddpm.diffusion_loss(
+    loss = process.diffusion_loss(
         knows, schedule, start, target=target, timesteps=torch.tensor([29, 3]), noise=noise
     )
     assert loss < 1e-20
 
 
-def test_a_predicted_noise_says_nothing_of_pure_noise():
+def test_a_predicted_noise_is_refused_at_pure_noise():
     schedule, x = zero_terminal_snr(cosine_schedule(10)), normal(2, 3)
     for call in (
         lambda: ddim.ddim_sample(lambda x, timesteps: x, schedule, x, [9, 4]),
         lambda: ddpm.ancestral_sample(lambda x, timesteps: x, schedule, x),
-        lambda: ddpm.start_and_noise(x, x, torch.tensor([0.5, 0.0]), "noise"),
+        lambda: process.x0_and_noise(x, x, torch.tensor([0.5, 0.0]), "noise"),
     ):
-        with pytest.raises(
-            ValueError, match="noise says nothing of the start where alpha_bar is 0"
-        ):
+        with pytest.raises(ValueError, match="noise determines no x0 where alpha_bar is 0"):
             call()
     assert ddim.ddim_sample(lambda x, timesteps: x, schedule, x, [8, 4]).isfinite().all()
 

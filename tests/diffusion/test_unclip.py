@@ -1,4 +1,4 @@
-"""unCLIP's decoder: two ways for the embedding, guidance, seeds, the way back to noise, arcs."""
+"""unCLIP's decoder: the embedding as time and as context, guidance, seeds, inversion, arcs."""
 
 import copy
 
@@ -8,20 +8,10 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.prior import slerp
-from scratchmm.diffusion.schedule import cosine_schedule
-from scratchmm.diffusion.unclip import (
-    Decoder,
-    DecoderConfig,
-    arc,
-    decode,
-    decoder_loss,
-    interpolate,
-    invert,
-    text_diffs,
-    tiny,
-    variations,
-)
+from scratchmm.diffusion.interpolation import arc, slerp
+from scratchmm.diffusion.process import cosine_schedule
+from scratchmm.diffusion.unclip import decode, interpolate, invert, text_diffs, variations
+from scratchmm.diffusion.unclip_decoder import Decoder, DecoderConfig, decoder_loss, tiny
 from shape_comments import check_shape_comments
 
 SCHEDULE = cosine_schedule(30)
@@ -51,10 +41,10 @@ def zero(layer):
     torch.nn.init.zeros_(layer.bias)
 
 
-def test_the_tokens_are_what_the_unet_reads_of_patches(decoder):
+def test_the_tokens_are_the_context_of_a_unet_over_patches(decoder):
     zero(decoder.time)
     images, timesteps, embedding = batch()
-    words = torch.stack([decoder.words(row).reshape(4, 10) for row in embedding])
+    words = torch.stack([decoder.tokens(row).reshape(4, 10) for row in embedding])
     patches = rearrange(images, "b c (x p) (y q) -> b (c p q) x y", p=2, q=2)
     expected = decoder.unet(patches, timesteps, words)
     expected = rearrange(expected, "b (c p q) x y -> b c (x p) (y q)", p=2, q=2)
@@ -62,14 +52,14 @@ def test_the_tokens_are_what_the_unet_reads_of_patches(decoder):
 
 
 def test_the_embedding_is_added_to_the_time(decoder):
-    zero(decoder.words)
+    zero(decoder.tokens)
     images, timesteps, embedding = batch()
     found = decoder(images, timesteps, embedding)
     for row in range(3):
         moved = copy.deepcopy(decoder)
         zero(moved.time)
         with torch.no_grad():
-            moved.unet.time.mix.bias += decoder.time(embedding[row])
+            moved.unet.encoder.time_embedding.mix.bias += decoder.time(embedding[row])
         one = moved(images[row : row + 1], timesteps[row : row + 1], embedding[row : row + 1])
         torch.testing.assert_close(found[row : row + 1], one)
     assert (found - decoder(images, timesteps, 0 * embedding)).abs().amax() > 1e-4
@@ -83,35 +73,37 @@ def test_images_of_a_batch_do_not_meet(decoder):
 
 def test_everything_is_trained(decoder):
     images, _, embeddings = batch()
-    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout=0.0).backward()
+    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout_probability=0.0).backward()
     without = [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.any()]
     # all tokens alike in what a query adds to their scores: such a number changes no softmax
     assert without == ["empty"]
 
 
-@pytest.mark.parametrize("target", ["velocity", "noise", "start"])
+@pytest.mark.parametrize("target", ["velocity", "noise", "x0"])
 def test_the_loss_is_that_of_the_configs_target(target):
     unet = tiny().unet
     silent = Decoder(DecoderConfig(unet, 24, 16, 2, target=target)).double()  # says 0 at first
     images, _, embeddings = batch(2)
     generator = torch.Generator().manual_seed(3)
-    loss = decoder_loss(silent, SCHEDULE, images, embeddings, dropout=0.0, generator=generator)
+    loss = decoder_loss(
+        silent, SCHEDULE, images, embeddings, dropout_probability=0.0, generator=generator
+    )
     generator.manual_seed(3)
     torch.rand(2, generator=generator)  # whose embedding is dropped
     level = SCHEDULE.alpha_bar[torch.randint(30, (2,), generator=generator)][:, None, None, None]
     noise = torch.randn(images.shape, generator=generator, dtype=torch.float64)
     velocity = level.sqrt() * noise - (1 - level).sqrt() * images
-    wanted = {"velocity": velocity, "noise": noise, "start": images}[target]
+    wanted = {"velocity": velocity, "noise": noise, "x0": images}[target]
     torch.testing.assert_close(loss, wanted.square().mean())
 
 
 def test_a_dropped_embedding_is_the_learned_one(decoder):
     images, _, embeddings = batch()
     embeddings.requires_grad_()
-    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout=1.0).backward()
+    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout_probability=1.0).backward()
     assert decoder.empty.grad.any() and not embeddings.grad.any()
     decoder.zero_grad()
-    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout=0.0).backward()
+    decoder_loss(decoder, SCHEDULE, images, embeddings, dropout_probability=0.0).backward()
     assert decoder.empty.grad is None or not decoder.empty.grad.any()
     assert embeddings.grad.any()
 
@@ -127,7 +119,7 @@ def test_decoding_is_ddim_guided_away_from_no_embedding(decoder):
     for scale in (1.0, 3.0):
         found = decode(decoder, SCHEDULE, embeddings, noise, steps=4, scale=scale)
         times = spaced_timesteps(30, 4)
-        options = {"target": "velocity", "clip": 1.0, "scale": scale}
+        options = {"target": "velocity", "clamp": 1.0, "scale": scale}
         torch.testing.assert_close(found, ddim_sample(guided, SCHEDULE, noise, times, **options))
     assert found.abs().max() <= 1
 
@@ -145,10 +137,13 @@ def test_one_seed_is_one_image_in_any_batch(decoder):
 
 
 def test_embedding_and_noise_together_are_the_image(decoder):
-    """Walked back in small steps, an image is found again; with another embedding it is another."""
+    """Inverted in small steps, an image is found again; with another embedding it is another."""
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.mul_(1.5)  # so that the embedding matters
     schedule = cosine_schedule(120)
     images, embeddings = torch.tanh(normal(2, 3, 16, 16)), 5 * normal(2, 24, seed=2)
-    options = {"steps": 120, "clip": None}
+    options = {"steps": 120, "clamp": None}
     noise = invert(decoder, schedule, images, embeddings, steps=120)
     again = decode(decoder, schedule, embeddings, noise, **options)
     other = decode(decoder, schedule, embeddings.flip(0), noise, **options)
@@ -168,7 +163,7 @@ def test_a_way_along_the_arc(decoder):
             torch.testing.assert_close(
                 image[None], decode(decoder, SCHEDULE, embedding, begin, steps=3)
             )
-    with pytest.raises(ValueError, match="^a way leads from one vector to another, not between 3$"):
+    with pytest.raises(ValueError, match="^an arc joins 2 vectors, not 3$"):
         arc(normal(3, 24), shares)
 
 
@@ -210,23 +205,25 @@ def test_refusals(decoder, call, sentence):
 
 
 def run_shapes() -> None:
+    from dataclasses import replace
+
     import torch
 
-    from scratchmm.diffusion import schedule, text_unet, unclip
+    from scratchmm.diffusion import interpolation, process, unclip, unclip_decoder, unet
 
-    unet_config = text_unet.TextUNetConfig(12, (6, 12), 1, (1,), groups=3, heads=3, word_width=11)
-    decoder = unclip.Decoder(unclip.DecoderConfig(unet_config, 10, 8, patch=2, tokens=5))
-    levels, images, embeddings = (
-        schedule.cosine_schedule(7),
-        torch.randn(2, 3, 8, 12),
-        torch.randn(2, 10),
-    )
-    unclip.decoder_loss(decoder, levels, images, embeddings)
+    sizes = {"channels": 12, "widths": (6, 12), "groups": 3, "heads": 3, "context_width": 11}
+    config = replace(unet.tiny_with_context(), **sizes)
+    config = unclip_decoder.DecoderConfig(config, 10, 8, patch=2, tokens=5)
+    decoder = unclip_decoder.Decoder(config)
+    levels, images = process.cosine_schedule(7), torch.randn(2, 3, 8, 12)
+    embeddings = torch.randn(2, 10)
+    unclip_decoder.decoder_loss(decoder, levels, images, embeddings)
     unclip.invert(decoder, levels, images, embeddings, steps=1)
     unclip.variations(decoder, levels, embeddings[:1], [5, 6, 7, 8], steps=1)
     shares = [0.0, 0.2, 0.4, 1.0]
     unclip.interpolate(decoder, levels, embeddings, decoder.noise([1, 2]), shares, steps=1)
     unclip.text_diffs(embeddings[:1], embeddings[1:], torch.randn(1, 10), shares)
+    interpolation.slerp(torch.randn(3, 10), torch.randn(3, 10), 0.5)
 
 
 def test_shape_comments_are_true() -> None:

@@ -1,4 +1,4 @@
-"""The autoencoder's own parts: the Gaussian, its KL term, the loss, the scale, what it refuses."""
+"""The autoencoder's own parts: the posterior, its KL term, the loss, the scale, what it refuses."""
 
 import copy
 import dataclasses
@@ -9,7 +9,7 @@ from torch import nn
 
 from scratchmm.diffusion.vae import (
     VAE,
-    Gaussian,
+    DiagonalGaussian,
     VAEConfig,
     draw,
     kl_to_normal,
@@ -23,7 +23,7 @@ from shape_comments import check_shape_comments
 def a_posterior(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     mean, log_variance = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
-    return Gaussian(mean, log_variance)
+    return DiagonalGaussian(mean, log_variance)
 
 
 def some_images(*shape, seed=1):
@@ -56,20 +56,20 @@ def test_kl_is_torch_distributions_and_summed_a_image():
         normal, torch.distributions.Normal(torch.zeros(()).double(), 1.0)
     )
     torch.testing.assert_close(kl_to_normal(posterior), expected.sum(dim=(1, 2, 3)))
-    standard = Gaussian(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
+    standard = DiagonalGaussian(torch.zeros(1, 2, 3, 4), torch.zeros(1, 2, 3, 4))
     assert kl_to_normal(standard).tolist() == [0.0]
 
 
 def test_kls_gradient():
     posterior = a_posterior(2, 1, 2, 3)
     leaves = [tensor.requires_grad_() for tensor in posterior]
-    assert torch.autograd.gradcheck(lambda m, v: kl_to_normal(Gaussian(m, v)), leaves)
+    assert torch.autograd.gradcheck(lambda m, v: kl_to_normal(DiagonalGaussian(m, v)), leaves)
 
 
 def test_draws_have_the_mean_and_the_deviation():
     mean = torch.tensor([[[[3.0]], [[-1.0]]]]).double()
     log_variance = torch.tensor([[[[0.5]], [[-2.0]]]]).double()
-    many = Gaussian(mean.expand(40_000, 2, 1, 1), log_variance.expand(40_000, 2, 1, 1))
+    many = DiagonalGaussian(mean.expand(40_000, 2, 1, 1), log_variance.expand(40_000, 2, 1, 1))
     drawn = draw(many, torch.Generator().manual_seed(0))
     torch.testing.assert_close(drawn.mean(dim=0), mean[0], rtol=0, atol=0.03)
     torch.testing.assert_close(drawn.std(dim=0), (log_variance[0] / 2).exp(), rtol=0.02, atol=0)
@@ -85,7 +85,7 @@ def test_draws_are_the_generators():
 def test_the_gradient_passes_through_the_draw():
     """z = mean + exp(v / 2) noise: dz/dmean is 1 and dz/dv is (z - mean) / 2, number by number."""
     mean, log_variance = (t.requires_grad_() for t in a_posterior(2, 3, 4, 5))
-    drawn = draw(Gaussian(mean, log_variance), torch.Generator().manual_seed(0))
+    drawn = draw(DiagonalGaussian(mean, log_variance), torch.Generator().manual_seed(0))
     upstream = some_images(2, 3, 4, 5)
     (drawn * upstream).sum().backward()
     torch.testing.assert_close(mean.grad, upstream)
@@ -136,10 +136,10 @@ def test_the_scale_there_and_back(vae):
     torch.testing.assert_close(vae.to_images(latents), vae.decode(plain))
 
 
-def test_a_measured_scale_makes_the_deviation_one_and_is_kept(vae):
+def test_a_fitted_scale_makes_the_deviation_one_and_is_kept(vae):
     images = some_images(4, 3, 16, 16)
     before = vae.encode(images).mean.std()
-    vae.measure(images, torch.Generator().manual_seed(5))
+    vae.fit_scale(images, torch.Generator().manual_seed(5))
     latents = vae.to_latents(images, torch.Generator().manual_seed(5))
     torch.testing.assert_close(latents.std(correction=0).item(), 1.0)
     assert before < 0.9  # so that there was something to scale
@@ -237,9 +237,9 @@ def test_the_scale_is_exact_in_any_precision(dtype):
     torch.testing.assert_close(scaled.double(), drawn.double() * 0.18215, rtol=2 * last, atol=0)
 
 
-def test_a_scale_measured_is_kept_through_files_and_the_meta_device():
+def test_a_fitted_scale_is_kept_through_files_and_the_meta_device():
     model = VAE(tiny())
-    model.measure(torch.rand(4, 3, 8, 12), torch.Generator().manual_seed(0))
+    model.fit_scale(torch.rand(4, 3, 8, 12), torch.Generator().manual_seed(0))
     with torch.device("meta"):
         empty = VAE(tiny())
     assert empty.scale.is_meta

@@ -229,7 +229,7 @@ def test_a_softmax_over_the_batch_is_named():
 
 RIGHT = (
     "attention.attend attention.padding_mask embeddings.patchify text_transformer.pool_at_end "
-    "loss.contrastive_loss recall.recall_at_k late.combine_decisions schedule.cosine_schedule "
+    "loss.contrastive_loss recall.recall_at_k late.combine_decisions process.cosine_schedule "
     "spectrum.frame cnn3d.conv3d"
 ).split()
 

@@ -152,7 +152,7 @@ def test_every_helper_that_a_stub_imports_comes_with_its_signature() -> None:
 
 
 def test_a_helper_is_told_with_the_methods_that_are_used() -> None:
-    line = {"Schedule": "from scratchmm.diffusion.schedule import Schedule"}
+    line = {"Schedule": "from scratchmm.diffusion.process import Schedule"}
     text = "\n".join(helper_lines(line, "schedule.at(times)"))
     assert "# - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor" in text
     assert "Schedule.at" not in "\n".join(helper_lines(line, "schedule.betas"))

@@ -9,11 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from scratchmm.layers.boxes import SpectrogramPatchEmbedding, TubeletEmbedding
-from scratchmm.layers.embeddings import (
-    cosines_first,
-    sinusoidal_positions,
-    timestep_embedding,
-)
+from scratchmm.layers.embeddings import sinusoidal_positions
 from shape_comments import check_shape_comments
 
 
@@ -62,22 +58,6 @@ def test_far_positions_keep_their_digits():
     assert table[100_000, 2].item() == pytest.approx(math.sin(angle), abs=1e-6)
 
 
-def test_timestep_embedding_is_ddpms():
-    steps = torch.tensor([0, 1, 999])
-    table = timestep_embedding(steps, 8)
-    assert table.dtype == torch.float32 and table.shape == (3, 8)
-    for row, step in enumerate(steps.tolist()):
-        for i in range(4):
-            angle = step * math.exp(-math.log(10000) * i / 3)
-            assert table[row, i].item() == pytest.approx(math.sin(angle), abs=1e-6)
-            assert table[row, 4 + i].item() == pytest.approx(math.cos(angle), abs=1e-6)
-    slow = timestep_embedding(torch.tensor([7]), 4)[0, 1].item()
-    assert slow == pytest.approx(7 / 10000, rel=1e-5)
-    assert timestep_embedding(torch.tensor([0.5]), 2).tolist() == [
-        [pytest.approx(math.sin(0.5)), pytest.approx(math.cos(0.5))]
-    ]
-
-
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -109,14 +89,6 @@ def test_timestep_embedding_is_ddpms():
             lambda: sinusoidal_positions(3, 5),
             "^width 5 is not divisible by a pair of sine and cosine, 2$",
         ),
-        (
-            lambda: timestep_embedding(torch.tensor([1]), 5),
-            "^width 5 is not divisible by a pair of sine and cosine, 2$",
-        ),
-        (
-            lambda: cosines_first(torch.tensor([1]), 5),
-            "^width 5 is not divisible by a pair of sine and cosine, 2$",
-        ),
     ],
 )
 def test_refusals(call, sentence):
@@ -124,30 +96,10 @@ def test_refusals(call, sentence):
         call()
 
 
-def test_cosines_first_is_improved_ddpms():
-    steps = torch.tensor([0.0, 1.5, 999.0])
-    table = cosines_first(steps, 8)
-    assert table.dtype == torch.float32 and table.shape == (3, 8)
-    for row, step in enumerate(steps.tolist()):
-        for i in range(4):
-            angle = step * math.exp(-math.log(10000) * i / 4)
-            assert table[row, i].item() == pytest.approx(math.cos(angle), abs=1e-6)
-            assert table[row, 4 + i].item() == pytest.approx(math.sin(angle), abs=1e-6)
-
-
-@pytest.mark.parametrize("embed", [timestep_embedding, cosines_first])
-def test_timesteps_stay_on_their_device(embed):
-    assert embed(torch.empty(3, device="meta"), 4).device.type == "meta"
-
-
 def run_shapes() -> None:
-    import torch
-
     from scratchmm.layers import embeddings
 
     embeddings.sinusoidal_positions(7, 12)
-    embeddings.timestep_embedding(torch.arange(3), 8)
-    embeddings.cosines_first(torch.arange(3), 8)
 
 
 def test_shape_comments_are_true() -> None:

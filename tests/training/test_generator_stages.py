@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from scratchmm.data.world.captioned import captioned
 from scratchmm.data.world.images import draw_many
 from scratchmm.diffusion.latent import text_to_image_loss
-from scratchmm.diffusion.text_unet import last_of
+from scratchmm.diffusion.unet_blocks import last_token
 from scratchmm.diffusion.vae import draw, kl_to_normal
 from scratchmm.layers.attention import padding_mask
 from scratchmm.training import generator_stages as stages
@@ -37,7 +37,7 @@ def latents(model):
 
 
 def test_images_are_squeezed_by_squares_and_a_little_of_the_kl(model):
-    vae, folded = model.model.space.vae, model.model.space.fold(IMAGES[:5])
+    vae, folded = model.model.space.autoencoder, model.model.space.fold(IMAGES[:5])
     for weight in (1e-4, 0.5):
         torch.manual_seed(1)
         restored, posterior = vae(folded)
@@ -51,16 +51,20 @@ def test_images_are_squeezed_by_squares_and_a_little_of_the_kl(model):
 
 def test_squeezing_sees_folded_images_and_measures_the_scale(model, asked):
     space = model.model.space
-    space.vae.train()
+    space.autoencoder.train()
     stages.train_space(space, IMAGES, steps=8, seed=3, weight_decay=0.5)
     network, batch_at, loss, options = asked
-    assert network is space.vae and loss is stages.squeezing_loss and not space.vae.training
+    assert (
+        network is space.autoencoder
+        and loss is stages.squeezing_loss
+        and not space.autoencoder.training
+    )
     assert (options["steps"], options["seed"], options["weight_decay"]) == (8, 3, 0.5)
     folded = space.fold(IMAGES)
     assert_close(batch_at(2), folded[shuffled_batches(150, 32, 3)(2)])
     with torch.no_grad():
-        deviation = draw(space.vae.encode(folded), seeded(3, 0)).std(correction=0)
-    assert_close(space.vae.scale.float(), 1 / deviation)
+        deviation = draw(space.autoencoder.encode(folded), seeded(3, 0)).std(correction=0)
+    assert_close(space.autoencoder.scale.float(), 1 / deviation)
 
 
 def test_latents_are_drawn_once_in_parts(model, monkeypatch):
@@ -74,7 +78,7 @@ def test_latents_are_drawn_once_in_parts(model, monkeypatch):
 
 
 def test_reading_goes_from_the_last_word_to_the_mean_latents(model, asked):
-    everything, reader = latents(model), model.model.words
+    everything, reader = latents(model), model.model.text_encoder
     reader.train()
     mean = stages.train_reading(model, everything, TEXTS, steps=8, seed=3, precision="bfloat16")
     network, batch_at, loss, options = asked
@@ -86,7 +90,7 @@ def test_reading_goes_from_the_last_word_to_the_mean_latents(model, asked):
     wanted = model.tokens([TEXTS[row] for row in rows.tolist()])
     length = int(wanted[1].sum(dim=1).max())
     assert_close((tokens, real), tuple(part[:, :length] for part in wanted))
-    last = last_of(reader(tokens), padding_mask(real))
+    last = last_token(reader(tokens), padding_mask(real))
     expected = (mean(last) - shown.flatten(1)).square().mean()
     assert_close(loss(None, (shown, tokens, real)), expected)
 
@@ -110,7 +114,7 @@ def test_drawing_loses_some_prompts_and_keeps_the_average(model, monkeypatch):
     stages.train_drawing(model, everything, TEXTS, steps=8, seed=3)
     batch_at, loss, options, value = asked
     assert (options["steps"], options["seed"]) == (8, 3) and not model.model.training
-    for part in (model.model.unet, model.model.words):
+    for part in (model.model.unet, model.model.text_encoder):
         assert all((parameter == 0.25).all() for parameter in part.parameters())
     rows = shuffled_batches(150, 64, 3)(0)
     shown, tokens, real = batch_at(0)

@@ -13,7 +13,7 @@ from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import split_combinations
 from scratchmm.diffusion.controlnet import Controlled
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import diffusion_loss
+from scratchmm.diffusion.process import diffusion_loss
 from scratchmm.training import small_control
 from scratchmm.training.fingerprint import fingerprint
 from scratchmm.training.generator_stages import latents_of
@@ -170,7 +170,7 @@ def test_each_scene_is_learned_with_its_own_image_and_words(generator, monkeypat
 
     heard = {"told": generator.model.condition(tokens, real), "empty": generator.condition([""])}
     for share, which in ((0.0, "told"), (1.0, "empty")):
-        monkeypatch.setattr(small_control, "SHARE", share)
+        monkeypatch.setattr(small_control, "DROPOUT_PROBABILITY", share)
         condition = {
             name: value.expand(64, *value.shape[1:]) for name, value in heard[which].items()
         }

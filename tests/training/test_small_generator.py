@@ -9,11 +9,12 @@ from torch.testing import assert_close
 
 from scratchmm.data.world.captioned import captioned
 from scratchmm.data.world.images import draw_many
-from scratchmm.diffusion.text_unet import last_of
+from scratchmm.diffusion.latent import LatentSpace
+from scratchmm.diffusion.unet_blocks import last_token
 from scratchmm.layers.attention import padding_mask
 from scratchmm.training import small_generator
 from scratchmm.training.generator_stages import train_reading
-from scratchmm.training.small_generator import open_generator, untrained
+from scratchmm.training.small_generator import latent_shape, open_generator, untrained
 from shape_comments import check_shape_comments
 
 
@@ -27,21 +28,18 @@ def test_one_seed_is_one_image_in_any_batch() -> None:
     assert together.abs().max() <= 1 and not together.requires_grad
 
 
-def test_the_size_of_noise_is_learned_without_gradients_or_chance(monkeypatch) -> None:
-    model, seen = untrained(), []
-    space, plain = model.model.space, model.model.space.to_latents
-
-    def watched(*given):
-        seen.append(torch.is_grad_enabled())
-        return plain(*given)
-
-    monkeypatch.setattr(space, "to_latents", watched)
+def test_noise_is_as_large_as_latents_and_nothing_is_encoded_for_it(monkeypatch) -> None:
+    model = untrained()
+    encoded = model.model.space.to_latents(torch.zeros(2, 3, 32, 32))
+    monkeypatch.delattr(type(model.model.space), "to_latents")
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
     noise = model.noise([5, 6])
     assert_close(torch.rand(2), expected, rtol=0, atol=0)  # the global generator is left alone
-    assert noise.shape == (2, 16, 4, 4) and seen == [False]
+    assert noise.shape == encoded.shape == (2, 16, 4, 4)
+    folded = LatentSpace(2).fold(torch.zeros(1, 3, 12, 12))
+    assert latent_shape(LatentSpace(2), 12) == folded.shape[1:]
 
 
 def test_prompt_negative_and_scale_are_heard() -> None:
@@ -137,7 +135,7 @@ def test_the_reader_alone_learns_to_say_where_things_are() -> None:
     places = ("on the left", "on the right", "at the top", "at the bottom")
     words = model.condition([f"a white circle {place}" for place in places])
     with torch.no_grad():
-        said = mean(last_of(words["words"], padding_mask(words["mask"]))).view(4, 4, 4)
+        said = mean(last_token(words["context"], padding_mask(words["mask"]))).view(4, 4, 4)
     for grid, axis, sign in zip(said, (1, 1, 0, 0), (1, -1, 1, -1)):
         one, other = grid.split(2, dim=axis)
         assert sign * (one.mean() - other.mean()) > 0.1

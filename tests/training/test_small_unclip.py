@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from scratchmm.data.world.captioned import captioned
 from scratchmm.diffusion.prior import prior_loss
+from scratchmm.diffusion.unclip_decoder import decoder_loss
 from scratchmm.recipes import clip as clip_recipe
 from scratchmm.training import small_unclip
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
@@ -109,7 +110,7 @@ def test_noise_that_was_found_makes_the_latents_again(kept):
         assert unclip.find_noise(images, embeddings) is False  # no gradients are kept
     noise = unclip.find_noise(images, embeddings, steps=100)
     again = small_unclip.unclip.decode(
-        unclip.decoder, unclip.schedule, embeddings, noise, steps=100, clip=None
+        unclip.decoder, unclip.schedule, embeddings, noise, steps=100, clamp=None
     )
     latents = small_unclip.latents_of(SPACE, images)
     assert not any(found.requires_grad for found in (embeddings, noise, latents))
@@ -207,7 +208,7 @@ def test_each_image_is_learned_with_its_own_embedding_and_words(kept, stage, mon
     else:
         assert_close(batch[1], embeddings[rows])
         assert_close(batch[0], small_unclip.latents_of(SPACE, images)[rows])
-        expected = small_unclip.unclip.decoder_loss(model, unclip.schedule, *batch)
+        expected = decoder_loss(model, unclip.schedule, *batch)
     assert_close(found, expected)
     model.load_state_dict(kept_state)
 

@@ -19,71 +19,80 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.diffusion.ddpm import Estimate, Step, check_target, clipped, step_variance
+from scratchmm.diffusion.ddpm import step_variance
 from scratchmm.diffusion.guidance import check_scale
-from scratchmm.diffusion.schedule import Schedule, mix, per_sample
+from scratchmm.diffusion.process import (
+    Estimate,
+    Schedule,
+    Step,
+    check_target,
+    clamped,
+    mix,
+    per_sample,
+)
 from scratchmm.layers import vectors
 from scratchmm.metrics.clip_score import WEIGHT
 from scratchmm.metrics.fid import Statistics, check_statistics
 
 
-# ddpm.target_of: What to predict. 10 minutes, difficulty 2 of 5. In the lesson: "Three things to
+# process.target_of: What to predict. 10 minutes, difficulty 2 of 5. In the lesson: "Three things to
 # predict".
 # Given:
 # - check_target(target: str, alpha_bar: Tensor | None=None) -> None
-#     Refuse a target that no model here predicts, or that says nothing at a level: ValueError.
-# - mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor
-#     x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
-def target_of(start: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor:
-    """What a model of this target should predict; start and noise: (B, ...), alpha_bar: (B,).
+#     ValueError on a target that is none of TARGETS, or that determines no x0 at a level.
+# - mix(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor
+#     x = sqrt(a) * x0 + sqrt(1 - a) * noise; x0 and noise: (B, ...), alpha_bar: (B,).
+def target_of(x0: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor:
+    """What a model of this target should predict; x0 and noise: (B, ...), alpha_bar: (B,).
 
-    "velocity": sqrt(a) * noise - sqrt(1 - a) * start. Raises ValueError on a target that is none of
+    "velocity": sqrt(a) * noise - sqrt(1 - a) * x0. Raises ValueError on a target that is none of
     TARGETS.
 
     >>> target_of(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([1.0]), "velocity")
     tensor([2.])
     """
     raise NotImplementedError(
-        "ddpm.target_of: the noise, the start, or the velocity sqrt(a) * noise - sqrt(1 - a) * "
-        "start, by name"
+        "process.target_of: the noise, x0, or the velocity sqrt(a) * noise - sqrt(1 - a) * x0, by "
+        "name"
     )
 
 
-# ddpm.start_and_noise: x0 and noise from a prediction. 15 minutes, difficulty 2 of 5. In the
-# lesson: "Three things to predict". Comes after ddpm.target_of.
+# process.x0_and_noise: x0 and noise from a prediction. 15 minutes, difficulty 2 of 5. In the
+# lesson: "Three things to predict". Comes after process.target_of.
 # Given:
-# - Estimate(start: Tensor, noise: Tensor)
-#     What a noisy image is taken to be made of.
+# - Estimate(x0: Tensor, noise: Tensor)
+#     The two parts of a noisy image, as predicted.
 # - per_sample(values: Tensor, x: Tensor) -> Tensor
 #     One number a sample, shaped so that it multiplies a whole batch, in its dtype and place.
-def start_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str) -> Estimate:
-    """Both ingredients of x: (B, ...) from a prediction of either, or of the velocity.
+def x0_and_noise(predicted: Tensor, x: Tensor, alpha_bar: Tensor, target: str) -> Estimate:
+    """Both parts of x: (B, ...), from a prediction of either, or of the velocity.
 
-    x = sqrt(a) * start + sqrt(1 - a) * noise, velocity = sqrt(a) * noise - sqrt(1 - a) * start.
-    predicted: (B, ...), alpha_bar: (B,). Nothing is clipped. Raises ValueError on a target that is
-    none of TARGETS, and on "noise" at an alpha_bar of 0, where x is noise and no start is left in it.
+    x = sqrt(a) * x0 + sqrt(1 - a) * noise, velocity = sqrt(a) * noise - sqrt(1 - a) * x0.
+    predicted: (B, ...), alpha_bar: (B,). Nothing is clamped. Raises ValueError on a target that is
+    none of TARGETS, and on "noise" at an alpha_bar of 0, where x is noise and nothing of x0 is left.
 
     >>> x, alpha_bar = torch.tensor([1.0]), torch.tensor([0.64])  # 1 = 0.8 * 0.5 + 0.6 * 1
-    >>> start_and_noise(torch.tensor([0.5]), x, alpha_bar, "start").noise
+    >>> x0_and_noise(torch.tensor([0.5]), x, alpha_bar, "x0").noise
     tensor([1.])
     """
     raise NotImplementedError(
-        "ddpm.start_and_noise: the start and the noise that make up x, from the prediction of "
-        "either or of the velocity"
+        "process.x0_and_noise: x0 and the noise that make up x, from the prediction of either or "
+        "of the velocity"
     )
 
 
 # ddim.ddim_step: A step of any length. 30 minutes, difficulty 4 of 5. In the lesson: "Fewer steps".
-# Comes after ddpm.start_and_noise.
+# Comes after process.x0_and_noise.
 # Given:
 # - Schedule(alpha_bar: Tensor)
-#     How much of the image is left at each timestep.
+#     A noise schedule: how much of the image is left at each timestep.
 # - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor
-#     alpha_bar of timesteps int64 (B,): Returns float64 (B,), on the CPU.
-# - Step(x: Tensor, start: Tensor)
-#     Where a step of a sampler led.
-# - clipped(start: Tensor, clip: float | None) -> Tensor
-#     The start (B, ...), held to -clip..clip unless clip is None; ValueError if it is not above 0.
+#     alpha_bar of timesteps int64 (B,). Returns float64 (B,), on the CPU or, as the timesteps are,
+#     on a GPU.
+# - Step(x: Tensor, x0: Tensor)
+#     What a step of a sampler gives.
+# - clamped(x0: Tensor, clamp: float | None) -> Tensor
+#     x0 (B, ...), clamped to -clamp..clamp unless clamp is None; ValueError if it is not above 0.
 # - step_variance(now: Tensor, before: Tensor) -> Tensor
 #     Variance of the posterior (equation 7) between two alpha_bars; 0 where `before` is 1.
 def ddim_step(
@@ -96,20 +105,20 @@ def ddim_step(
     *,
     target: str = "noise",
     eta: float = 0.0,
-    clip: float | None = None,
-    follow_clip: bool = True,
+    clamp: float | None = None,
+    follow_clamp: bool = True,
     final_alpha: float = 1.0,
 ) -> Step:
     """Equation 12: from timesteps to previous, both int64 (B,); x and predicted: (B, ...).
 
     b is alpha_bar at previous, variance eta^2 times that of DDPM's posterior (equation 16):
-    x = sqrt(b) * start + sqrt(1 - b - variance) * the noise predicted + sqrt(variance) * noise.
+    x = sqrt(b) * x0 + sqrt(1 - b - variance) * predicted_noise + sqrt(variance) * noise.
 
-    eta: from 0 (no chance; then noise may be None) to 1. clip: the start is held to -clip..clip, and
-    the predicted noise follows it unless follow_clip is False. final_alpha: b where previous is -1.
+    eta: from 0 (deterministic; then noise may be None) to 1. clamp: x0 is clamped to -clamp..clamp,
+    and the predicted noise follows it unless follow_clamp is False. final_alpha: b where previous is -1.
 
     Raises ValueError on an eta outside of 0 to 1 or above 0 without noise, on a final_alpha that is
-    not above 0 and at most 1, a target that is none, a clip that is not above 0, and where previous is
+    not above 0 and at most 1, a target that is none, a clamp that is not above 0, and where previous is
     not before timesteps.
 
     >>> schedule = Schedule(torch.tensor([0.64, 0.36]).double())
@@ -118,8 +127,8 @@ def ddim_step(
     tensor([1.1000])
     """
     raise NotImplementedError(
-        "ddim.ddim_step: take x apart, clip the start if asked, and mix both anew, with as much "
-        "chance as eta says"
+        "ddim.ddim_step: take x apart, clamp x0 if asked, and mix both anew, with as much chance "
+        "as eta says"
     )
 
 
@@ -147,24 +156,24 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
 def prompt_dropout(
     condition: Mapping[str, Tensor],
     empty: Mapping[str, Tensor],
-    share: float,
+    dropout_probability: float,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """The conditions of a batch, where a share of the samples got the empty prompt's instead.
+    """The conditions of a batch; each sample gets the empty prompt's with `dropout_probability`.
 
     condition: (B, ...) by name; empty: (1, ...) by name, replaced together in a sample, such as its
-    words and their mask. Names that `empty` has not are left alone. The paper's share is 0.1 or 0.2.
+    tokens and their mask. Names that `empty` has not are left alone. The paper has 0.1 or 0.2.
 
-    Raises ValueError on a share outside 0 to 1, and where condition and empty do not match.
+    Raises ValueError on a probability outside 0 to 1, and where condition and empty do not match.
 
     >>> words = torch.tensor([[5, 6], [7, 8]])
-    >>> prompt_dropout({"words": words}, {"words": torch.tensor([[0, 0]])}, share=1.0)
+    >>> prompt_dropout({"words": words}, {"words": torch.tensor([[0, 0]])}, 1.0)
     {'words': tensor([[0, 0],
             [0, 0]])}
     """
     raise NotImplementedError(
-        "guidance.prompt_dropout: each sample has a chance of share to get the empty prompt: all "
-        "of it, words and mask"
+        "guidance.prompt_dropout: each sample gets, with dropout_probability, the empty prompt: "
+        "all of it, words and mask"
     )
 
 

@@ -19,21 +19,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.vae import Decoder, Encoder, Gaussian, VAEConfig
+from scratchmm.diffusion.vae import Decoder, DiagonalGaussian, Encoder, VAEConfig
 from scratchmm.layers.checks import check_channels, check_divisible
 
 
 # vae.draw: A sample with a gradient. 10 minutes, difficulty 2 of 5. In the lesson: "Compressed".
 # Given:
-# - Gaussian(mean: Tensor, log_variance: Tensor)
-#     What the encoder says of an image: not one point, but a normal distribution a number.
-def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tensor:
-    """z = mean + deviation * noise: chance comes from outside, so gradients reach mean and deviation.
+# - DiagonalGaussian(mean: Tensor, log_variance: Tensor)
+#     The posterior of an image: for each latent number an independent normal distribution.
+def draw(posterior: DiagonalGaussian, generator: torch.Generator | None = None) -> Tensor:
+    """z = mean + deviation * noise: the noise is an input, so gradients reach mean and deviation.
 
     This is the reparameterisation (Kingma and Welling, section 2.4); deviation = exp(log variance / 2).
     Returns (B, Z, X, Y).
 
-    >>> draw(Gaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
+    >>> draw(DiagonalGaussian(torch.ones(1, 2, 1, 1), torch.full((1, 2, 1, 1), -30.0))).round().flatten()
     tensor([1., 1.])
     """
     raise NotImplementedError(
@@ -43,12 +43,12 @@ def draw(posterior: Gaussian, generator: torch.Generator | None = None) -> Tenso
 
 # vae.kl_to_normal: Not too far from normal. 10 minutes, difficulty 2 of 5. In the lesson:
 # "Compressed". Comes after vae.draw. Without torch.distributions.kl.kl_divergence.
-def kl_to_normal(posterior: Gaussian) -> Tensor:
+def kl_to_normal(posterior: DiagonalGaussian) -> Tensor:
     """KL(posterior || standard normal) of an image: 1/2 sum(mean^2 + variance - 1 - log variance).
 
     In nats, summed over all of an image's latents (Kingma and Welling, appendix B). Returns (B,).
 
-    >>> kl_to_normal(Gaussian(torch.tensor([[[[2.0]]]]), torch.zeros(1, 1, 1, 1))).tolist()
+    >>> kl_to_normal(DiagonalGaussian(torch.tensor([[[[2.0]]]]), torch.zeros(1, 1, 1, 1))).tolist()
     [2.0]
     """
     raise NotImplementedError(
@@ -56,13 +56,13 @@ def kl_to_normal(posterior: Gaussian) -> Tensor:
     )
 
 
-# vae.measure: The scaling factor of latents. 15 minutes, difficulty 2 of 5. In the lesson: "A
+# vae.fit_scale: The scaling factor of latents. 15 minutes, difficulty 2 of 5. In the lesson: "A
 # deviation of one". Comes after vae.draw.
 # Given:
 # - Decoder(config: VAEConfig)
 #     From latents back to the image: the encoder's levels in reverse, each one block deeper.
 # - Encoder(config: VAEConfig)
-#     From the image to the two halves of a Gaussian.
+#     From the image to mean and log variance of its latents.
 # - VAEConfig(channels: int = 3, latent_channels: int = 4, widths: tuple[int, ...] = (128, 256, 512,
 #       512), depth: int = 2, groups: int = 32, scale: float = 0.18215, shift: float = 0.0,
 #       mixed_latents: bool = True)
@@ -77,7 +77,7 @@ class VAE(nn.Module):
     """Encoder and decoder, and the one number by which latents are brought to a deviation of 1.
 
     `encode` and `decode` are the autoencoder; `to_latents` and `to_images` are what diffusion uses,
-    whose noise has deviation 1 and would drown or miss latents of another size. The scale is float64
+    whose noise has deviation 1, too much or too little for latents of another size. The scale is float64
     on the CPU, whatever the model's dtype and device.
 
     >>> vae, images = VAE(tiny()).eval(), torch.zeros(1, 3, 8, 12)
@@ -101,7 +101,7 @@ class VAE(nn.Module):
         self.scale = self.scale.double() if scale.is_meta else scale
         return self
 
-    def encode(self, images: Tensor) -> Gaussian:
+    def encode(self, images: Tensor) -> DiagonalGaussian:
         """images: float (B, C, height, width) in [-1, 1]; both sizes are divisible by the shrink."""
         check_channels("images", images.shape[1], self.config.channels)
         for side, size in zip(("height", "width"), images.shape[-2:]):
@@ -115,31 +115,31 @@ class VAE(nn.Module):
 
     def forward(
         self, images: Tensor, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Gaussian]:
-        """The image through both, by way of latents that were drawn; and what they were drawn of."""
+    ) -> tuple[Tensor, DiagonalGaussian]:
+        """The reconstruction, from latents drawn of the posterior; and the posterior."""
         posterior = self.encode(images)
         return self.decode(draw(posterior, generator)), posterior
 
     def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents (B, Z, X, Y) of a deviation of about 1, drawn; see `encode` for images."""
         raise NotImplementedError(
-            "vae.measure: latents drawn of what the encoder says, less config.shift, times the "
+            "vae.fit_scale: latents drawn of what the encoder says, less config.shift, times the "
             "scale"
         )
 
     def to_images(self, latents: Tensor) -> Tensor:
         """latents: (B, Z, X, Y) as diffusion makes them, scaled. Returns the image they stand for."""
         raise NotImplementedError(
-            "vae.measure: the image of latents that are divided by the scale again, plus "
+            "vae.fit_scale: the image of latents that are divided by the scale again, plus "
             "config.shift"
         )
 
     @torch.no_grad()
-    def measure(self, images: Tensor, generator: torch.Generator | None = None) -> None:
+    def fit_scale(self, images: Tensor, generator: torch.Generator | None = None) -> None:
         """Set the scale to 1 / deviation of these images' drawn latents, once training is over.
 
         One number, of all images, channels and cells together (appendix G).
         """
         raise NotImplementedError(
-            "vae.measure: self.scale becomes 1 / deviation of the drawn latents of these images"
+            "vae.fit_scale: self.scale becomes 1 / deviation of the drawn latents of these images"
         )

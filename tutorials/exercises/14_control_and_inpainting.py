@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scratchmm.diffusion.controlnet import Control
-from scratchmm.diffusion.schedule import Schedule, mix
-from scratchmm.diffusion.unet import zero_init
+from scratchmm.diffusion.process import Schedule, mix
+from scratchmm.diffusion.unet_blocks import zero_init
 from scratchmm.vision.canny import ALIKE, EIGHTH
 
 
@@ -45,16 +45,16 @@ def thin(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
 # controlnet.ZeroConvolution: A zero convolution. 10 minutes, difficulty 2 of 5. In the lesson:
 # "Zero at first".
 # Given:
-# - zero_init(layer: nn.Module) -> None
-#     The last layer of a residual branch, so that the branch adds nothing at first (DDPM's code).
+# - zero_init(layer: nn.Module) -> nn.Module
+#     The layer, its weights and biases set to 0: a residual branch that ends in it adds 0 at first.
 class ZeroConvolution(nn.Conv2d):
     """A convolution that keeps height and width and gives zero until it is trained.
 
     It does learn: the gradient of its weights is made of its input, which is not zero. kernel: odd.
 
     >>> layer = ZeroConvolution(3, 5)
-    >>> said = layer(torch.randn(2, 3, 4, 6))
-    >>> said.shape, bool(said.any())
+    >>> output = layer(torch.randn(2, 3, 4, 6))
+    >>> output.shape, bool(output.any())
     (torch.Size([2, 5, 4, 6]), False)
     """
 
@@ -68,15 +68,15 @@ class ZeroConvolution(nn.Conv2d):
 # controlnet.add_control: Added to the skip connections. 10 minutes, difficulty 2 of 5. In the
 # lesson: "Zero at first". Comes after controlnet.ZeroConvolution.
 # Given:
-# - Control(skips: list[Tensor], bottom: Tensor)
+# - Control(skips: list[Tensor], middle: Tensor)
 #     What is added to a base: a grid for each of its skips, first one first, and for its middle.
 def add_control(
-    bottom: Tensor, skips: Sequence[Tensor], control: Control, scale: float = 1.0
+    middle: Tensor, skips: Sequence[Tensor], control: Control, scale: float = 1.0
 ) -> tuple[Tensor, list[Tensor]]:
     """The base's smallest grid, behind its middle, and its skips, each with its control added.
 
-    bottom: (B, C, X, Y); skips: first one first, as the control's. None of them is changed. Returns
-    bottom + scale * its control, and a list of skips, each + scale * its own. Raises ValueError on
+    middle: (B, C, X, Y); skips: first one first, as the control's. None of them is changed. Returns
+    middle + scale * its control, and a list of skips, each + scale * its own. Raises ValueError on
     another number of skips than of controls.
 
     >>> control = Control([torch.tensor(1.0), torch.tensor(2.0)], torch.tensor(3.0))
@@ -93,11 +93,12 @@ def add_control(
 # hole".
 # Given:
 # - Schedule(alpha_bar: Tensor)
-#     How much of the image is left at each timestep.
+#     A noise schedule: how much of the image is left at each timestep.
 # - Schedule.at(timesteps: Tensor, final_alpha: float | None=None) -> Tensor
-#     alpha_bar of timesteps int64 (B,): Returns float64 (B,), on the CPU.
-# - mix(start: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor
-#     x = sqrt(a) * start + sqrt(1 - a) * noise; start and noise: (B, ...), alpha_bar: (B,).
+#     alpha_bar of timesteps int64 (B,). Returns float64 (B,), on the CPU or, as the timesteps are,
+#     on a GPU.
+# - mix(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor
+#     x = sqrt(a) * x0 + sqrt(1 - a) * noise; x0 and noise: (B, ...), alpha_bar: (B,).
 def blend(
     schedule: Schedule,
     inside: Tensor,

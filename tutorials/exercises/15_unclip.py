@@ -39,7 +39,7 @@ def closest(candidates: Tensor, text_embedding: Tensor) -> Tensor:
     )
 
 
-# prior.slerp: On the arc. 20 minutes, difficulty 3 of 5. In the lesson: "On the arc".
+# interpolation.slerp: On the arc. 20 minutes, difficulty 3 of 5. In the lesson: "On the arc".
 # Given:
 # - check_number(name: str, value: object, *, above: float=-math.inf, least: float=-math.inf, most:
 #       float=math.inf) -> None
@@ -59,6 +59,6 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     tensor([[0.7071, 0.7071]])
     """
     raise NotImplementedError(
-        "prior.slerp: the vectors (B, E) at a share of the way from start to end, turning by equal "
-        "angles"
+        "interpolation.slerp: the vectors (B, E) at a share of the way from start to end, turning "
+        "by equal angles"
     )

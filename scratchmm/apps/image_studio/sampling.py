@@ -13,9 +13,9 @@ from torch import Tensor
 from scratchmm.apps.image_studio.batch import Draw
 from scratchmm.apps.image_studio.inputs import Inputs
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import q_sample
-from scratchmm.diffusion.inpainting import edit, inpaint, last_of, paste, shrink_mask
-from scratchmm.diffusion.style import in_colours_of
+from scratchmm.diffusion.editing.inpainting import edit, inpaint, last_of, paste, shrink_mask
+from scratchmm.diffusion.editing.style import in_colours_of
+from scratchmm.diffusion.process import q_sample
 
 if TYPE_CHECKING:
     from scratchmm.training.small_generator import SmallGenerator

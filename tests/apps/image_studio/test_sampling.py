@@ -8,7 +8,7 @@ import torch
 
 from scratchmm.apps.image_studio.inputs import Inputs
 from scratchmm.apps.image_studio.sampling import image_sampler
-from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.process import cosine_schedule
 
 SETTINGS = {"steps": 4, "scale": 3.0, "negative": ""}
 
@@ -33,7 +33,7 @@ class Generator:
         self.model = SimpleNamespace(
             schedule=cosine_schedule(30),
             space=Pixels,
-            sampling=lambda: {"target": "start", "clip": 1.0},
+            sampling=lambda: {"target": "x0", "clamp": 1.0},
         )
 
     def noise(self, seeds):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.ddpm import Step
+from scratchmm.diffusion.process import Step
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise, exercise_file
 
@@ -20,28 +20,28 @@ exercise = Exercise(
     order=90,
     target="scratchmm.diffusion.ddpm:ancestral_step",
     title="One ancestral step",
-    goal="one line of algorithm 2: what the model takes for the start, the posterior's mean, and "
+    goal="one line of algorithm 2: what the model takes for x0, the posterior's mean, and "
     "noise on top, but none where the next image is the clean one",
     minutes=30,
     difficulty=4,
     section="The reverse process",
     needs=("ddpm.posterior",),
     hints=(
-        "At timestep 0 a model says that the start is 0.3. Then x becomes 0.3 exactly, whatever the "
+        "At timestep 0 a model says that x0 is 0.3. Then x becomes 0.3 exactly, whatever the "
         "noise handed in. At timestep 3, with the posterior's mean 0.5 and its variance 0.04, noise "
         "1.0 leads to 0.5 + 0.2 * 1.0 = 0.7, not to 0.54.",
-        "The posterior says where x was before if the start were known. The model's guess at the start "
+        "The posterior says where x was before if x0 were known. The model's guess at x0 "
         "is put in its place: a wrong guess, but a small step does not trust it far. The mean of all "
         "images that x may come from is no image itself: noise picks one. Before the clean "
         "image there is none to add.",
-        "alpha_bar now gives the start, through start_and_noise and the target; hold it to -clip..clip "
-        "before it is used. posterior takes start, x, timesteps and previous, and gives mean and "
+        "alpha_bar now gives x0, through x0_and_noise and the target; hold it to -clamp..clamp "
+        "before it is used. posterior takes x0, x, timesteps and previous, and gives mean and "
         'variance. "beta" takes 1 - alpha_bar now / alpha_bar before for the variance, and 0 where '
-        "alpha_bar before is 1; any other name is refused. Return the new x and the start.",
-        "start = clipped(start_and_noise(predicted, x, schedule.at(timesteps), target).start, clip); "
-        "mean, spread = posterior(schedule, start, x, timesteps, previous); for beta: spread = "
-        "per_sample((1 - now / before) * (before < 1), x); return Step(mean + spread.sqrt() * noise, "
-        "start)",
+        "alpha_bar before is 1; any other name is refused. Return the new x and x0.",
+        "x0 = clamped(x0_and_noise(predicted, x, schedule.at(timesteps), target).x0, clamp); "
+        "mean, variances = posterior(schedule, x0, x, timesteps, previous); for beta: variances = "
+        "per_sample((1 - now / before) * (before < 1), x); return Step(mean + variances.sqrt() * noise, "
+        "x0)",
     ),
 )
 
@@ -53,7 +53,7 @@ def three(case: Case) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def by_loops(
-    predicted, x, timesteps, noise, target="noise", variance="posterior", clip=None, previous=None
+    predicted, x, timesteps, noise, target="noise", variance="posterior", clamp=None, previous=None
 ):
     """The oracle, sample by sample: algorithm 2 in Python's numbers, equation 7 for the mean."""
     before = timesteps - 1 if previous is None else previous
@@ -61,24 +61,26 @@ def by_loops(
     found, starts = [], []
     for said, noisy, added, now, then in steps:
         a, b = LEVELS[now], LEVELS[then] if then >= 0 else 1.0
-        start = {
+        x0 = {
             "noise": (noisy - math.sqrt(1 - a) * said) / math.sqrt(a),
-            "start": said,
+            "x0": said,
             "velocity": math.sqrt(a) * noisy - math.sqrt(1 - a) * said,
         }[target]
-        start = start if clip is None else start.clamp(-clip, clip)
+        x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)
         alpha, beta = a / b, 1 - a / b
-        mean = math.sqrt(b) * beta / (1 - a) * start + math.sqrt(alpha) * (1 - b) / (1 - a) * noisy
-        spread = {"posterior": (1 - b) / (1 - a) * beta, "beta": beta if b < 1 else 0.0}[variance]
-        found.append(mean + math.sqrt(spread) * added)
-        starts.append(start)
+        mean = math.sqrt(b) * beta / (1 - a) * x0 + math.sqrt(alpha) * (1 - b) / (1 - a) * noisy
+        variances = {"posterior": (1 - b) / (1 - a) * beta, "beta": beta if b < 1 else 0.0}[
+            variance
+        ]
+        found.append(mean + math.sqrt(variances) * added)
+        starts.append(x0)
     return Step(torch.stack(found), torch.stack(starts))
 
 
 def compare(case: Case, got: Any, expected: Step) -> None:
-    case.true(isinstance(got, Step), "a Step(x, start)", type(got).__name__)
+    case.true(isinstance(got, Step), "a Step(x, x0)", type(got).__name__)
     case.equal(got.x, expected.x, "x")
-    case.equal(got.start, expected.start, "start")
+    case.equal(got.x0, expected.x0, "x0")
 
 
 def judge(case: Case, ancestral_step: Any, timesteps: Tensor, **options: Any) -> None:
@@ -89,10 +91,10 @@ def judge(case: Case, ancestral_step: Any, timesteps: Tensor, **options: Any) ->
     compare(case, got, expected)
 
 
-@exercise.holds("at the last step x becomes the start that the model sees, and no noise is added")
+@exercise.holds("at the last step x becomes x0 that the model sees, and no noise is added")
 def last_step(ancestral_step, case):
     for variance in ("posterior", "beta"):
-        options = {"target": "start", "variance": variance}
+        options = {"target": "x0", "variance": variance}
         predicted, x, noise = three(case)
         got = case.call(
             ancestral_step, schedule(), predicted, x, times(0, 0, 0, 0), noise, **options
@@ -118,9 +120,9 @@ def own_timesteps(ancestral_step, case):
     judge(case, ancestral_step, times(2, 0, 5, 1))
 
 
-@exercise.holds("a model may also predict the start, or the velocity")
+@exercise.holds("a model may also predict x0, or the velocity")
 def targets(ancestral_step, case):
-    for target in ("start", "velocity"):
+    for target in ("x0", "velocity"):
         judge(case, ancestral_step, times(2, 4, 1, 3), target=target)
 
 
@@ -130,10 +132,10 @@ def betas(ancestral_step, case):
     judge(case, ancestral_step, times(0, 4, 0, 3), variance="beta")
 
 
-@exercise.holds("with clip the start is held to -clip..clip, and x follows")
-def clips(ancestral_step, case):
-    judge(case, ancestral_step, times(5, 4, 1, 0), clip=0.6)
-    judge(case, ancestral_step, times(5, 4, 2, 0), clip=1.7, target="start")
+@exercise.holds("with clamp x0 is held to -clamp..clamp, and x follows")
+def clamps(ancestral_step, case):
+    judge(case, ancestral_step, times(5, 4, 1, 0), clamp=0.6)
+    judge(case, ancestral_step, times(5, 4, 2, 0), clamp=1.7, target="x0")
 
 
 @exercise.holds("longer steps: previous may be any earlier timestep, and after -1 nothing is noise")
@@ -165,10 +167,10 @@ def refused_target(ancestral_step, case):
         refuses(case, ancestral_step, target=target)
 
 
-@exercise.holds("a clip that is not above 0 is refused with a ValueError")
+@exercise.holds("a clamp that is not above 0 is refused with a ValueError")
 def refused_clip(ancestral_step, case):
-    for clip in (0.0, -0.5):
-        refuses(case, ancestral_step, clip=clip)
+    for clamp in (0.0, -0.5):
+        refuses(case, ancestral_step, clamp=clamp)
 
 
 @exercise.holds("a previous that is not before is refused with a ValueError")
@@ -180,5 +182,5 @@ def refused_previous(ancestral_step, case):
 @exercise.holds("images, noise and timesteps are left as they were")
 def unchanged(ancestral_step, case):
     predicted, x, noise = three(case)
-    case.call(ancestral_step, schedule(), predicted, x, times(2, 5, 1, 3), noise, clip=0.5)
+    case.call(ancestral_step, schedule(), predicted, x, times(2, 5, 1, 3), noise, clamp=0.5)
     case.unchanged()

@@ -2,14 +2,14 @@
 
 import torch
 
-from scratchmm.diffusion.ddpm import Step, clipped, posterior, start_and_noise, step_variance
-from scratchmm.diffusion.schedule import per_sample
+from scratchmm.diffusion.ddpm import posterior, step_variance
+from scratchmm.diffusion.process import Step, clamped, per_sample, x0_and_noise
 from scratchmm.exercises.format import exercise_file
 
 exercise = exercise_file("11_ddpm/ancestral_step").exercise
 
-NOISY = "mean + spread.sqrt() * noise"
-START = "clipped(start_and_noise(predicted, x, now, target).start, clip)"
+NOISY = "mean + variances.sqrt() * noise"
+X0 = "clamped(x0_and_noise(predicted, x, now, target).x0, clamp)"
 
 exercise.edit(
     "noise-at-the-last-step",
@@ -19,7 +19,7 @@ exercise.edit(
 )
 exercise.edit(
     "variance-for-deviation",
-    ("spread.sqrt() * noise", "spread * noise"),
+    ("variances.sqrt() * noise", "variances * noise"),
     story="the noise is multiplied by the variance, not by its root",
     advice="noise of variance one times s has the variance s * s",
 )
@@ -27,23 +27,23 @@ exercise.edit(
     "no-noise",
     (NOISY, "mean"),
     story="x goes to the mean, and no noise is added",
-    advice="Step(mean + deviation * noise, start): the mean alone is a blurred image",
+    advice="Step(mean + deviation * noise, x0): the mean alone is a blurred image",
 )
 exercise.edit(
     "own-noise",
-    ("spread.sqrt() * noise", "spread.sqrt() * torch.randn_like(x)"),
+    ("variances.sqrt() * noise", "variances.sqrt() * torch.randn_like(x)"),
     story="noise is drawn here, and that handed in is not used",
     advice="use the argument noise: whoever calls decides about chance",
 )
 exercise.edit(
     "plain-noise",
-    ("spread.sqrt() * noise", "(spread > 0) * noise"),
+    ("variances.sqrt() * noise", "(variances > 0) * noise"),
     story="noise is added as it comes, with a variance of one",
     advice="times the root of the variance",
 )
 exercise.edit(
     "mean-is-scaled-too",
-    (NOISY, "spread.sqrt() * (mean + noise) + (spread == 0) * mean"),
+    (NOISY, "variances.sqrt() * (mean + noise) + (variances == 0) * mean"),
     story="the mean is multiplied by the standard deviation as well",
     advice="only the noise is",
 )
@@ -78,10 +78,10 @@ exercise.edit(
     advice="from previous to now: 1 - alpha_bar now / alpha_bar before",
 )
 exercise.edit(
-    "x-clipped-too",
-    (NOISY, f"clipped({NOISY}, clip)"),
-    story="the new x is held to -clip..clip as well, though it is noisy",
-    advice="only the start has bounds; x is a mixture with noise, which has none",
+    "x-clamped-too",
+    (NOISY, f"clamped({NOISY}, clamp)"),
+    story="the new x is held to -clamp..clamp as well, though it is noisy",
+    advice="only x0 has bounds; x is a mixture with noise, which has none",
 )
 exercise.edit(
     "unknown-variance",
@@ -91,79 +91,79 @@ exercise.edit(
 )
 exercise.edit(
     "unknown-target",
-    ("now, target).start", 'now, target if target in ("start", "noise") else "velocity").start'),
+    ("now, target).x0", 'now, target if target in ("x0", "noise") else "velocity").x0'),
     story="it does not refuse a target that is none: it is taken for the velocity",
-    advice="start_and_noise refuses it: hand it the target as it is",
+    advice="x0_and_noise refuses it: hand it the target as it is",
 )
 exercise.edit(
-    "any-clip",
-    (START, "start_and_noise(predicted, x, now, target).start\n"
-     "    start = start if clip is None else start.clamp(-clip, clip)"),
-    story="it does not refuse a clip of 0, or one below",
-    advice="raise a ValueError unless clip > 0: clipped does",
+    "any-clamp",
+    (X0, "x0_and_noise(predicted, x, now, target).x0\n"
+     "    x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)"),
+    story="it does not refuse a clamp of 0, or one below",
+    advice="raise a ValueError unless clamp > 0: clamped does",
 )  # fmt: skip
 exercise.edit(
-    "clip-ignored",
-    (START, "start_and_noise(predicted, x, now, target).start"),
-    story="clip is not used",
-    advice="clipped(start, clip) before the posterior",
+    "clamp-ignored",
+    (X0, "x0_and_noise(predicted, x, now, target).x0"),
+    story="clamp is not used",
+    advice="clamped(x0, clamp) before the posterior",
 )
 exercise.edit(
-    "clipped-too-late",
-    (START, "start_and_noise(predicted, x, now, target).start"),
-    ("noise, start)", "noise, clipped(start, clip))"),
-    story="the start is clipped after the mean was taken, so x does not follow",
-    advice="clip first, then the posterior",
+    "clamped-too-late",
+    (X0, "x0_and_noise(predicted, x, now, target).x0"),
+    ("noise, x0)", "noise, clamped(x0, clamp))"),
+    story="x0 is clamped after the mean was taken, so x does not follow",
+    advice="clamp first, then the posterior",
 )
 exercise.edit(
-    "clipped-for-itself",
-    ("mean, spread = posterior(", "unclipped = start_and_noise(predicted, x, now, target).start\n"
-     "    mean, spread = posterior("),
-    ("noise, start)", "noise, unclipped)"),
-    story="the start that is returned is the one before clipping",
+    "clamped-for-itself",
+    ("mean, variances = posterior(", "unclipped = x0_and_noise(predicted, x, now, target).x0\n"
+     "    mean, variances = posterior("),
+    ("noise, x0)", "noise, unclipped)"),
+    story="x0 that is returned is the one before clamping",
     advice="return what was used",
 )  # fmt: skip
 exercise.edit(
-    "x-clipped",
-    (START, "start_and_noise(predicted, x, now, target).start"),
-    (NOISY, "clipped(mean + spread.sqrt() * noise, clip)"),
-    story="x is clipped, not the start",
-    advice="a noisy image may go beyond -clip..clip; what is held there is the start",
+    "x-clamped",
+    (X0, "x0_and_noise(predicted, x, now, target).x0"),
+    (NOISY, "clamped(mean + variances.sqrt() * noise, clamp)"),
+    story="x is clamped, not x0",
+    advice="a noisy image may go beyond -clamp..clamp; what is held there is x0",
 )
 exercise.edit(
-    "clips-one-side",
-    (START, "start_and_noise(predicted, x, now, target).start\n"
-     "    start = start if clip is None else start.clamp(max=clip)"),
-    story="the start is held below clip, but not above -clip",
-    advice="clamp(-clip, clip)",
+    "clamps-one-side",
+    (X0, "x0_and_noise(predicted, x, now, target).x0\n"
+     "    x0 = x0 if clamp is None else x0.clamp(max=clamp)"),
+    story="x0 is held below clamp, but not above -clamp",
+    advice="clamp(-clamp, clamp)",
 )  # fmt: skip
 exercise.edit(
     "target-ignored",
-    ("now, target).start", 'now, "noise").start'),
+    ("now, target).x0", 'now, "noise").x0'),
     story="whatever the target, the prediction is taken for noise",
-    advice="start_and_noise takes the target",
+    advice="x0_and_noise takes the target",
 )
 exercise.edit(
-    "prediction-is-the-start",
-    ("start_and_noise(predicted, x, now, target).start", "predicted"),
-    story="the prediction is taken for the start, whatever the target",
-    advice="start_and_noise(predicted, x, alpha_bar, target).start",
+    "prediction-is-the-x0",
+    ("x0_and_noise(predicted, x, now, target).x0", "predicted"),
+    story="the prediction is taken for x0, whatever the target",
+    advice="x0_and_noise(predicted, x, alpha_bar, target).x0",
 )
 exercise.edit(
-    "noise-for-start",
-    ("now, target).start", "now, target).noise"),
-    story="the noise in x is taken for the start",
-    advice="start_and_noise gives both: the posterior wants .start",
+    "noise-for-x0",
+    ("now, target).x0", "now, target).noise"),
+    story="the noise in x is taken for x0",
+    advice="x0_and_noise gives both: the posterior wants .x0",
 )
 exercise.edit(
     "level-before",
     ("predicted, x, now, target", "predicted, x, before.clamp(max=1 - 1e-9), target"),
-    story="the start is computed with alpha_bar of the step before",
+    story="x0 is computed with alpha_bar of the step before",
     advice="x is at timesteps: alpha_bar of now",
 )
 exercise.edit(
     "previous-ignored",
-    ("timesteps, previous)\n    start", "timesteps, None)\n    start"),
+    ("timesteps, previous)\n    x0", "timesteps, None)\n    x0"),
     ("timesteps, previous)\n    if", "timesteps, None)\n    if"),
     story="previous is not used: every step is one timestep long",
     advice="hand previous on, to the posterior too",
@@ -172,32 +172,32 @@ exercise.edit(
     "previous-forgotten-in-the-mean",
     ("timesteps, previous)\n    if", "timesteps, None)\n    if"),
     story="previous does not reach the posterior",
-    advice="posterior(schedule, start, x, timesteps, previous)",
+    advice="posterior(schedule, x0, x, timesteps, previous)",
 )
 exercise.edit(
     "pair-exchanged",
-    ("Step(mean + spread.sqrt() * noise, start)", "Step(start, mean + spread.sqrt() * noise)"),
-    story="x and start have changed places",
-    advice="Step(x, start), in this order",
+    ("Step(mean + variances.sqrt() * noise, x0)", "Step(x0, mean + variances.sqrt() * noise)"),
+    story="x and x0 have changed places",
+    advice="Step(x, x0), in this order",
 )
 exercise.edit(
     "only-x",
-    ("Step(mean + spread.sqrt() * noise, start)", "mean + spread.sqrt() * noise"),
+    ("Step(mean + variances.sqrt() * noise, x0)", "mean + variances.sqrt() * noise"),
     story="only x is returned",
-    advice="return Step(x, start): a film strip shows both",
+    advice="return Step(x, x0): a film strip shows both",
 )
 exercise.edit(
-    "jumps-to-the-start",
-    (NOISY, "start + spread.sqrt() * noise"),
-    story="x jumps to the start, and the posterior's mean is not used",
+    "jumps-to-the-x0",
+    (NOISY, "x0 + variances.sqrt() * noise"),
+    story="x jumps to x0, and the posterior's mean is not used",
     advice="one step goes only to the level before: to the posterior's mean",
 )
 
 
-def walked(schedule, start, x, timesteps, noise, spread, previous=None):
+def walked(schedule, x0, x, timesteps, noise, variances, previous=None):
     """The step to the posterior's mean, with noise of this variance (B,)."""
-    mean = posterior(schedule, start, x, timesteps, previous).mean
-    return Step(mean + per_sample(spread.sqrt(), x) * noise, start)
+    mean = posterior(schedule, x0, x, timesteps, previous).mean
+    return Step(mean + per_sample(variances.sqrt(), x) * noise, x0)
 
 
 def options_of(schedule, timesteps, previous, variance):
@@ -218,11 +218,11 @@ def options_of(schedule, timesteps, previous, variance):
 )
 def any_previous(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
     return along_the_noise(
         schedule, predicted, x, timesteps, noise,
-        target=target, variance=variance, clip=clip, previous=previous,
+        target=target, variance=variance, clamp=clamp, previous=previous,
     )  # fmt: skip
 
 
@@ -239,12 +239,12 @@ def refuse(schedule, predicted, x, timesteps, noise, *, previous=None, **options
 )
 def asks_the_first_only(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
-    now, before, spread = options_of(schedule, timesteps, previous, variance)
-    start = clipped(start_and_noise(predicted, x, now, target).start, clip)
-    spread = spread * float(before[0] < 1)
-    return walked(schedule, start, x, timesteps, noise, spread, previous)
+    now, before, variances = options_of(schedule, timesteps, previous, variance)
+    x0 = clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    variances = variances * float(before[0] < 1)
+    return walked(schedule, x0, x, timesteps, noise, variances, previous)
 
 
 @exercise.wrong(
@@ -254,13 +254,13 @@ def asks_the_first_only(
 )
 def asks_the_timestep(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
-    now, before, spread = options_of(schedule, timesteps, previous, variance)
+    now, before, variances = options_of(schedule, timesteps, previous, variance)
     if variance == "beta":
-        spread = (1 - now / before) * (timesteps > 0)
-    start = clipped(start_and_noise(predicted, x, now, target).start, clip)
-    return walked(schedule, start, x, timesteps, noise, spread, previous)
+        variances = (1 - now / before) * (timesteps > 0)
+    x0 = clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    return walked(schedule, x0, x, timesteps, noise, variances, previous)
 
 
 @exercise.wrong(
@@ -270,59 +270,59 @@ def asks_the_timestep(
 )
 def in_place(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
-    now, _, spread = options_of(schedule, timesteps, previous, variance)
-    start = clipped(start_and_noise(predicted, x, now, target).start, clip)
-    x.copy_(walked(schedule, start, x, timesteps, noise, spread, previous).x)
-    return Step(x.clone(), start)
+    now, _, variances = options_of(schedule, timesteps, previous, variance)
+    x0 = clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    x.copy_(walked(schedule, x0, x, timesteps, noise, variances, previous).x)
+    return Step(x.clone(), x0)
 
 
 @exercise.disguise("variance-for-deviation")
 def variance_for_deviation_too(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
-    now, _, spread = options_of(schedule, timesteps, previous, variance)
-    start = clipped(start_and_noise(predicted, x, now, target).start, clip)
-    return walked(schedule, start, x, timesteps, noise, spread**2, previous)
+    now, _, variances = options_of(schedule, timesteps, previous, variance)
+    x0 = clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    return walked(schedule, x0, x, timesteps, noise, variances**2, previous)
 
 
 @exercise.disguise("noise-at-the-last-step")
 def noise_at_the_last_step_too(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
-    now, before, spread = options_of(schedule, timesteps, previous, variance)
-    start = clipped(start_and_noise(predicted, x, now, target).start, clip)
-    spread = (before - now) / before if variance == "beta" else spread
-    return walked(schedule, start, x, timesteps, noise, spread, previous)
+    now, before, variances = options_of(schedule, timesteps, previous, variance)
+    x0 = clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    variances = (before - now) / before if variance == "beta" else variances
+    return walked(schedule, x0, x, timesteps, noise, variances, previous)
 
 
 @exercise.right("along the noise")
 def along_the_noise(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
-    now, before, spread = options_of(schedule, timesteps, previous, variance)
-    start = clipped(start_and_noise(predicted, x, now, target).start, clip)
-    dirt = (x - per_sample(now.sqrt(), x) * start) / per_sample((1 - now).sqrt(), x)
+    now, before, variances = options_of(schedule, timesteps, previous, variance)
+    x0 = clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    noise_rate = (x - per_sample(now.sqrt(), x) * x0) / per_sample((1 - now).sqrt(), x)
     kept = (1 - before - step_variance(now, before)).clamp(min=0).sqrt()
-    mean = per_sample(before.sqrt(), x) * start + per_sample(kept, x) * dirt
-    return Step(mean + per_sample(spread, x).sqrt() * noise, start)
+    mean = per_sample(before.sqrt(), x) * x0 + per_sample(kept, x) * noise_rate
+    return Step(mean + per_sample(variances, x).sqrt() * noise, x0)
 
 
 @exercise.right("sample by sample")
 def sample_by_sample(
     schedule, predicted, x, timesteps, noise, *,
-    target="noise", variance="posterior", clip=None, previous=None,
+    target="noise", variance="posterior", clamp=None, previous=None,
 ):  # fmt: skip
     steps = []
     for i in range(len(x)):
         row = slice(i, i + 1)
         earlier = None if previous is None else previous[row]
-        now, _, spread = options_of(schedule, timesteps[row], earlier, variance)
-        start = start_and_noise(predicted[row], x[row], now, target).start
-        start = clipped(start, clip)
-        steps.append(walked(schedule, start, x[row], timesteps[row], noise[row], spread, earlier))
+        now, _, variances = options_of(schedule, timesteps[row], earlier, variance)
+        x0 = x0_and_noise(predicted[row], x[row], now, target).x0
+        x0 = clamped(x0, clamp)
+        steps.append(walked(schedule, x0, x[row], timesteps[row], noise[row], variances, earlier))
     return Step(*(torch.cat(parts) for parts in zip(*steps, strict=True)))

@@ -1,4 +1,4 @@
-"""Exercise schedule.cosine_schedule: how much of an image is left at each step."""
+"""Exercise process.cosine_schedule: how much of an image is left at each step."""
 
 import math
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.schedule import Schedule
+from scratchmm.diffusion.process import Schedule
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="schedule.cosine_schedule",
+    id="process.cosine_schedule",
     order=10,
-    target="scratchmm.diffusion.schedule:cosine_schedule",
+    target="scratchmm.diffusion.process:cosine_schedule",
     title="The square of a cosine",
     goal="a Schedule whose alpha_bar falls as cos^2 from 1 to 0, no step steeper than `largest`",
     minutes=20,

@@ -1,10 +1,10 @@
-"""Wrong and other right answers to schedule.cosine_schedule."""
+"""Wrong and other right answers to process.cosine_schedule."""
 
 import math
 
 import torch
 
-from scratchmm.diffusion.schedule import Schedule
+from scratchmm.diffusion.process import Schedule
 from scratchmm.exercises.format import exercise_file
 
 exercise = exercise_file("11_ddpm/cosine_schedule").exercise

@@ -1,4 +1,4 @@
-"""Exercise image_blocks.Downsample: half the height and half the width, by a convolution."""
+"""Exercise unet_blocks.Downsample: half the height and half the width, by a convolution."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="image_blocks.Downsample",
+    id="unet_blocks.Downsample",
     order=50,
-    target="scratchmm.layers.image_blocks:Downsample",
+    target="scratchmm.diffusion.unet_blocks:Downsample",
     title="Three cells over two",
     goal="zeros at the right edges, then a convolution of kernel 3 with stride 2",
     minutes=15,

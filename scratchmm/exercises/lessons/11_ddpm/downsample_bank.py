@@ -1,4 +1,4 @@
-"""Wrong and other right answers to image_blocks.Downsample."""
+"""Wrong and other right answers to unet_blocks.Downsample."""
 
 import torch
 import torch.nn.functional as F

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from scratchmm.diffusion.chance import draw_noise
-from scratchmm.diffusion.ddpm import Model, diffusion_loss
-from scratchmm.diffusion.schedule import Schedule, cosine_schedule
+from scratchmm.diffusion.process import Model, Schedule, cosine_schedule, diffusion_loss
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -31,14 +30,14 @@ exercise = Exercise(
         "image alone shows what goes wrong at the end and nothing of the way there, for every way "
         "ends at that image. Images that differ, by normal noise around one of them, show the way: "
         "too much chance on it or too little, or the same chance for all.",
-        "Images image + spread * normal noise, with alpha_bar = a, give x of mean sqrt(a) * image "
-        "and variance a * spread^2 + 1 - a. The noise in such an x is on average sqrt(1 - a) * (x - "
-        "sqrt(a) * image) / (a * spread^2 + 1 - a). With spread 0: all drawn within 0.001 of the "
+        "Images image + variances * normal noise, with alpha_bar = a, give x of mean sqrt(a) * image "
+        "and variance a * variances^2 + 1 - a. The noise in such an x is on average sqrt(1 - a) * (x - "
+        "sqrt(a) * image) / (a * variances^2 + 1 - a). With variances 0: all drawn within 0.001 of the "
         "image. With 0.2: deviations across the batch (256, 16), and within each image, and the "
         "mean. Let the image have dark values and bright ones, far enough from -1 and 1.",
         "def knows(x, timesteps): a = schedule.at(timesteps).float()[:, None]; return (1 - a).sqrt() "
-        "* (x - a.sqrt() * image) / (a * spread**2 + 1 - a). error = diffuser_class(schedule).sample("
-        "knows, torch.randn(256, 16)) - image; for spread 0: error.abs().max() < 1e-3; for 0.2: "
+        "* (x - a.sqrt() * image) / (a * variances**2 + 1 - a). error = diffuser_class(schedule).sample("
+        "knows, torch.randn(256, 16)) - image; for variances 0: error.abs().max() < 1e-3; for 0.2: "
         "error.var(axis).mean().sqrt() within 0.15 to 0.25, for axis 0 and 1, and "
         "error.mean(0).square().mean().sqrt() < 0.05",
     ),
@@ -64,9 +63,9 @@ class NoisyLastStep:
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
 
-    def loss(self, model: Model, start: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What training makes small. start: (B, X)."""
-        return diffusion_loss(model, self.schedule, start, generator=generator)
+    def loss(self, model: Model, x0: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """What training makes small. x0: (B, X)."""
+        return diffusion_loss(model, self.schedule, x0, generator=generator)
 
     def sample(self, model: Model, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Noise x: (B, X) becomes images (B, X); model(x, timesteps) says the noise in x."""
@@ -84,7 +83,7 @@ def check_drawing(diffuser_class: Any) -> None:
 
     diffuser_class: takes a Schedule, as NoisyLastStep does; judge it by sample(model, x, generator),
     on cosine schedules of 50 steps or more, with x float32 (B, X). Accept it if, with a model that
-    predicts the noise in x as well as it can be predicted, what is drawn is spread as the images
+    predicts the noise in x as well as it can be predicted, what is drawn is variances as the images
     are that the model knows: that image, up to 0.001, if there is one alone; else with their mean
     and their deviation, up to a quarter of that deviation, each sample and each value by itself. It
     may leave steps out and use chance or none, and may hold what it takes for the clean image to
@@ -96,20 +95,20 @@ def check_drawing(diffuser_class: Any) -> None:
     AssertionError: there is one image alone, and something else is drawn
     """
     schedule, image = cosine_schedule(50), torch.linspace(-0.4, 0.4, 16)
-    for spread in (0.0, 0.2):  # one image alone shows the end of the way, several show the way
+    for variances in (0.0, 0.2):  # one image alone shows the end of the way, several show the way
 
-        def knows(x, timesteps, spread=spread):
+        def knows(x, timesteps, variances=variances):
             left = schedule.at(timesteps).to(x.dtype)[:, None]
             away = x - left.sqrt() * image
-            return (1 - left).sqrt() * away / (left * spread**2 + 1 - left)
+            return (1 - left).sqrt() * away / (left * variances**2 + 1 - left)
 
         drawn = diffuser_class(schedule).sample(knows, torch.randn(256, 16), torch.Generator())
         error = drawn - image
-        if spread == 0.0:
+        if variances == 0.0:
             alone = bool(error.abs().max() < 1e-3)
             assert alone, "there is one image alone, and something else is drawn"
             continue
         assert error.mean(0).square().mean().sqrt() < 0.05, "the images' mean is another"
         for axis, place in enumerate(("from sample to sample", "inside an image")):
             found = float(error.var(axis).mean().sqrt())
-            assert 0.75 < found / spread < 1.25, f"{place} the deviation is {found:.3f}"
+            assert 0.75 < found / variances < 1.25, f"{place} the deviation is {found:.3f}"

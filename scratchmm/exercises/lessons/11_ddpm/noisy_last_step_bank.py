@@ -2,8 +2,8 @@
 
 import torch
 
-from scratchmm.diffusion.ddpm import ancestral_sample, diffusion_loss
-from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.ddpm import ancestral_sample
+from scratchmm.diffusion.process import cosine_schedule, diffusion_loss
 from scratchmm.exercises.format import exercise_file
 
 others = exercise_file("11_ddpm/noisy_last_step_others")
@@ -17,7 +17,7 @@ def some_image():
     return torch.linspace(0.4, -0.4, 12)
 
 
-def drawn(diffuser_class, spread, image=None, *, steps=50, count=300):
+def drawn(diffuser_class, variances, image=None, *, steps=50, count=300):
     """What is drawn with a perfect model of images around one, less that one: (B, X)."""
     schedule = cosine_schedule(steps)
     levels = schedule.alpha_bar.tolist()
@@ -25,7 +25,7 @@ def drawn(diffuser_class, spread, image=None, *, steps=50, count=300):
 
     def knows(x, timesteps):
         left = levels[int(timesteps[0])]  # all walk together
-        part = (1 - left) ** 0.5 / (left * spread**2 + 1 - left)
+        part = (1 - left) ** 0.5 / (left * variances**2 + 1 - left)
         return part * (x - left**0.5 * image)
 
     x = torch.randn(count, len(image))
@@ -36,8 +36,8 @@ def ends_at_the_one(diffuser_class, image=None):
     assert drawn(diffuser_class, 0.0, image, count=20).abs().max() < 1e-3
 
 
-def within(deviation, part=0.25, spread=SPREAD):
-    return abs(float(deviation) / spread - 1) < part
+def within(deviation, part=0.25, variances=SPREAD):
+    return abs(float(deviation) / variances - 1) < part
 
 
 def mean_is_right(error):
@@ -77,10 +77,10 @@ def rejects_everything(diffuser_class):
     twin="accepts-everything",
 )
 def loss_is_right(diffuser_class):
-    schedule, start = cosine_schedule(50), torch.randn(5, 3)
+    schedule, x0 = cosine_schedule(50), torch.randn(5, 3)
     one, other = (torch.Generator().manual_seed(3) for _ in range(2))
-    found = diffuser_class(schedule).loss(lambda x, timesteps: 0.5 * x, start, one)
-    expected = diffusion_loss(lambda x, timesteps: 0.5 * x, schedule, start, generator=other)
+    found = diffuser_class(schedule).loss(lambda x, timesteps: 0.5 * x, x0, one)
+    expected = diffusion_loss(lambda x, timesteps: 0.5 * x, schedule, x0, generator=other)
     assert torch.allclose(found, expected)
 
 
@@ -91,7 +91,7 @@ def loss_is_right(diffuser_class):
     twin="accepts-everything",
 )
 def trained_a_little(diffuser_class):
-    diffuser, start = diffuser_class(cosine_schedule(50)), torch.full((64, 3), 0.3)
+    diffuser, x0 = diffuser_class(cosine_schedule(50)), torch.full((64, 3), 0.3)
     weight, losses = torch.zeros(1, requires_grad=True), []
 
     def scaled(x, timesteps):
@@ -99,7 +99,7 @@ def trained_a_little(diffuser_class):
 
     for _ in range(4):
         chance = torch.Generator().manual_seed(0)
-        losses.append(diffuser.loss(scaled, start, chance))
+        losses.append(diffuser.loss(scaled, x0, chance))
         gradient = torch.autograd.grad(losses[-1], weight)[0]
         weight.data -= 0.1 * gradient
     assert losses[-1] < losses[0]
@@ -178,7 +178,7 @@ def bright_images(diffuser_class):
     error = drawn(diffuser_class, 0.1, bright)
     assert error.mean(0).square().mean().sqrt() < 0.025
     for axis in (0, 1):
-        assert within(error.var(axis).mean().sqrt(), spread=0.1)
+        assert within(error.var(axis).mean().sqrt(), variances=0.1)
 
 
 @exercise.wrong(
@@ -207,7 +207,7 @@ def too_few_steps(diffuser_class):
 @exercise.wrong(
     "beyond-white",
     story="the model knows values beyond -1 ... 1, which a right diffuser may cut off",
-    advice="images lie in -1 ... 1: keep image and spread inside",
+    advice="images lie in -1 ... 1: keep image and variances inside",
 )
 def beyond_white(diffuser_class):
     ends_at_the_one(diffuser_class, torch.linspace(-3, 3, 12))
@@ -291,4 +291,4 @@ def dark_and_bright(diffuser_class):
         error = drawn(diffuser_class, 0.15, image, count=200)
         assert error.mean().abs() < 0.037
         for axis in (0, 1):
-            assert within(error.std(axis).mean(), spread=0.15)
+            assert within(error.std(axis).mean(), variances=0.15)

@@ -28,11 +28,11 @@ class Mended(NoisyLastStep):  # type: ignore[valid-type, misc]
     def left(self, t):
         return 1.0 if t < 0 else float(self.schedule.alpha_bar[t])
 
-    def start(self, noise, x, t):
+    def x0(self, noise, x, t):
         return (x - math.sqrt(1 - self.left(t)) * noise) / math.sqrt(self.left(t))
 
     def weights(self, a, b):
-        """Of start and of x in the posterior's mean."""
+        """Of x0 and of x in the posterior's mean."""
         return math.sqrt(b) * (1 - a / b) / (1 - a), math.sqrt(a / b) * (1 - b) / (1 - a)
 
     def deviation(self, a, b):
@@ -41,16 +41,16 @@ class Mended(NoisyLastStep):  # type: ignore[valid-type, misc]
     def chance(self, x, generator):
         return torch.randn(x.shape, generator=generator)
 
-    def step(self, start, x, noise, t, then, generator):
+    def step(self, x0, x, noise, t, then, generator):
         a, b = self.left(t), self.left(then)
         of_start, of_x = self.weights(a, b)
-        return of_start * start + of_x * x + self.deviation(a, b) * self.chance(x, generator)
+        return of_start * x0 + of_x * x + self.deviation(a, b) * self.chance(x, generator)
 
     def sample(self, model, x, generator=None):
         times = self.times()
         for t, then in zip(times, [*times[1:], -1], strict=True):
             noise = model(x, torch.full((len(x),), self.told(t)))
-            x = self.step(self.start(noise, x, t), x, noise, t, then, generator)
+            x = self.step(self.x0(noise, x, t), x, noise, t, then, generator)
         return x
 
 
@@ -60,8 +60,8 @@ class Posterior(Mended):
 
 
 class Ddim(Mended):
-    def step(self, start, x, noise, t, then, generator):
-        return math.sqrt(self.left(then)) * start + math.sqrt(1 - self.left(then)) * noise
+    def step(self, x0, x, noise, t, then, generator):
+        return math.sqrt(self.left(then)) * x0 + math.sqrt(1 - self.left(then)) * noise
 
 
 class EverySecond(Ddim):
@@ -70,8 +70,8 @@ class EverySecond(Ddim):
 
 
 class Clipped(Mended):
-    def start(self, noise, x, t):
-        return super().start(noise, x, t).clamp(-1, 1)
+    def x0(self, noise, x, t):
+        return super().x0(noise, x, t).clamp(-1, 1)
 
 
 class Formula(NoisyLastStep):  # type: ignore[valid-type, misc]
@@ -93,15 +93,15 @@ class StopsEarly(Mended):
     def sample(self, model, x, generator=None):
         for t in self.times()[:-1]:
             noise = model(x, torch.full((len(x),), t))
-            x = self.step(self.start(noise, x, t), x, noise, t, t - 1, generator)
+            x = self.step(self.x0(noise, x, t), x, noise, t, t - 1, generator)
         return x
 
 
 class LevelAfter(Mended):
     """Takes alpha_bar of the timestep after for that of now, where it takes the noise away."""
 
-    def start(self, noise, x, t):
-        return super().start(noise, x, min(t + 1, len(self.schedule) - 1))
+    def x0(self, noise, x, t):
+        return super().x0(noise, x, min(t + 1, len(self.schedule) - 1))
 
 
 class ToldLater(Mended):
@@ -140,11 +140,11 @@ class VarianceOfAll(Mended):
 
 
 class Anew(Mended):
-    """Mixes the start with new noise at each step, and forgets where it was."""
+    """Mixes x0 with new noise at each step, and forgets where it was."""
 
-    def step(self, start, x, noise, t, then, generator):
+    def step(self, x0, x, noise, t, then, generator):
         b = self.left(then)
-        return math.sqrt(b) * start + math.sqrt(1 - b) * self.chance(x, generator)
+        return math.sqrt(b) * x0 + math.sqrt(1 - b) * self.chance(x, generator)
 
 
 class ForgetsX(Mended):
@@ -160,7 +160,7 @@ class SkipsInShortSteps(Mended):
     def sample(self, model, x, generator=None):
         for t in [*self.times()[::2], 0]:
             noise = model(x, torch.full((len(x),), t))
-            x = self.step(self.start(noise, x, t), x, noise, t, t - 1, generator)
+            x = self.step(self.x0(noise, x, t), x, noise, t, t - 1, generator)
         return x
 
 
@@ -197,18 +197,18 @@ class Uniform(Mended):
 
 
 class NothingDark(Mended):
-    """Holds the start to 0 ... 1, as if black were 0."""
+    """Holds x0 to 0 ... 1, as if black were 0."""
 
-    def start(self, noise, x, t):
-        return super().start(noise, x, t).clamp(0, 1)
+    def x0(self, noise, x, t):
+        return super().x0(noise, x, t).clamp(0, 1)
 
 
 class MeanOfTheBatch(Mended):
-    """Takes the mean over the batch for everybody's start, until the last step."""
+    """Takes the mean over the batch for everybody's x0, until the last step."""
 
-    def start(self, noise, x, t):
-        start = super().start(noise, x, t)
-        return start if t == 0 else start.mean(0, keepdim=True).expand_as(start)
+    def x0(self, noise, x, t):
+        x0 = super().x0(noise, x, t)
+        return x0 if t == 0 else x0.mean(0, keepdim=True).expand_as(x0)
 
 
 RIGHTS = {
@@ -216,7 +216,7 @@ RIGHTS = {
     "DDIM": Ddim,
     "noise of the posterior's variance": Posterior,
     "DDIM, every second step": EverySecond,
-    "the start held to -1 ... 1": Clipped,
+    "x0 held to -1 ... 1": Clipped,
     "algorithm 2 as it is written": Formula,
 }
 WRONGS = {
@@ -228,15 +228,15 @@ WRONGS = {
     NoNoise: "a diffuser that adds no noise to the posterior's mean",
     VarianceForDeviation: "a diffuser that multiplies noise by the variance, not by its root",
     VarianceOfAll: "a diffuser that adds noise as if all steps were one",
-    Anew: "a diffuser that mixes the start with new noise at each step",
+    Anew: "a diffuser that mixes x0 with new noise at each step",
     ForgetsX: "a diffuser whose mean leaves x out",
     SkipsInShortSteps: "a diffuser that skips timesteps in steps that are too short",
     SameEveryStep: "a diffuser that adds the same noise at each step",
     SameForAll: "a diffuser that adds the same noise to all samples",
     SameForAllValues: "a diffuser that adds the same noise to all values of a sample",
     Uniform: "a diffuser whose noise is not normal",
-    NothingDark: "a diffuser that holds the start to 0 ... 1",
-    MeanOfTheBatch: "a diffuser that takes the batch's mean for everybody's start",
+    NothingDark: "a diffuser that holds x0 to 0 ... 1",
+    MeanOfTheBatch: "a diffuser that takes the batch's mean for everybody's x0",
 }
 
 

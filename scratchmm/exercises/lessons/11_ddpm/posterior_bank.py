@@ -3,7 +3,7 @@
 import torch
 
 from scratchmm.diffusion.ddpm import Gaussian
-from scratchmm.diffusion.schedule import per_sample
+from scratchmm.diffusion.process import per_sample
 from scratchmm.exercises.format import exercise_file
 
 exercise = exercise_file("11_ddpm/posterior").exercise
@@ -17,21 +17,23 @@ def levels(schedule, timesteps, previous):
     return schedule.at(timesteps), schedule.at(previous, final_alpha=1.0)
 
 
-def put_together(start, x, now, before):
+def put_together(x0, x, now, before):
     """The right answer from the two levels."""
-    of_start = before.sqrt() * (1 - now / before) / (1 - now)
+    of_x0 = before.sqrt() * (1 - now / before) / (1 - now)
     of_x = (now / before).sqrt() * (1 - before) / (1 - now)
     variance = (1 - before) / (1 - now) * (1 - now / before)
-    mean = per_sample(of_start, x) * start + per_sample(of_x, x) * x
+    mean = per_sample(of_x0, x) * x0 + per_sample(of_x, x) * x
     return Gaussian(mean, per_sample(variance, x))
 
 
 exercise.edit(
     "weights-exchanged",
-    ("per_sample(of_start, x) * start", "per_sample(of_x, x) * start"),
-    ("per_sample(of_x, x) * x", "per_sample(of_start, x) * x"),
-    story="start gets the weight of x, and x that of start",
-    advice="near the start, where 1 - alpha_bar before is small, the mean is the start",
+    (
+        "per_sample(of_x0, x) * x0 + per_sample(of_x, x) * x",
+        "per_sample(of_x, x) * x0 + per_sample(of_x0, x) * x",
+    ),
+    story="x0 gets the weight of x, and x that of x0",
+    advice="near x0, where 1 - alpha_bar before is small, the mean is x0",
 )
 exercise.edit(
     "alpha-bar-for-alpha",
@@ -42,8 +44,8 @@ exercise.edit(
 exercise.edit(
     "level-of-now",
     ("before.sqrt()", "now.sqrt()"),
-    story="start is weighted by sqrt(alpha_bar) of now, not of the step before",
-    advice="the result is at the level before: sqrt(alpha_bar before) in the weight of start",
+    story="x0 is weighted by sqrt(alpha_bar) of now, not of the step before",
+    advice="the result is at the level before: sqrt(alpha_bar before) in the weight of x0",
 )
 exercise.edit(
     "alpha-without-root",
@@ -62,7 +64,7 @@ exercise.edit(
     "variance-is-beta",
     ("step_variance(now, before)", "1 - now / before"),
     story="the variance is beta, that of the step forward",
-    advice="knowing the start makes it smaller: beta times (1 - alpha_bar before) / (1 - alpha_bar)",
+    advice="knowing x0 makes it smaller: beta times (1 - alpha_bar before) / (1 - alpha_bar)",
 )
 exercise.edit(
     "alpha-of-one-step",
@@ -104,13 +106,13 @@ exercise.edit(
         "per_sample(step_variance(now, before), x)",
         "per_sample(step_variance(now, before), x).expand_as(x)",
     ),
-    story="the variance is spread over all values",
+    story="the variance is variances over all values",
     advice="one number a sample is asked for: (B, 1, ..., 1)",
     convention=True,
 )
 exercise.edit(
     "double-precision",
-    ("per_sample(of_start, x)", "of_start.view(-1, *[1] * (x.ndim - 1))"),
+    ("per_sample(of_x0, x)", "of_x0.view(-1, *[1] * (x.ndim - 1))"),
     story="the schedule's float64 makes the mean float64 too",
     advice="compute the weights in float64, and bring them to the dtype of x: per_sample does",
 )
@@ -135,7 +137,7 @@ exercise.edit(
 exercise.edit(
     "first-timestep-for-all",
     ("timesteps, previous)\n", "timesteps, previous)\n    now, before = now[:1], before[:1]\n"),
-    ("per_sample(of_start, x)", "per_sample(of_start.expand(len(x)), x)"),
+    ("per_sample(of_x0, x)", "per_sample(of_x0.expand(len(x)), x)"),
     ("per_sample(of_x, x)", "per_sample(of_x.expand(len(x)), x)"),
     ("step_variance(now, before), x", "step_variance(now, before).expand(len(x)), x"),
     story="every sample is treated as if it were at the first one's timestep",
@@ -157,11 +159,11 @@ exercise.edit(
     story="before timestep 0 the last alpha_bar is taken: index -1 counts from the end",
     advice="schedule.at(previous, final_alpha=1.0) knows that -1 is the clean image",
 )
-def wraps_around(schedule, start, x, timesteps, previous=None):
+def wraps_around(schedule, x0, x, timesteps, previous=None):
     levels(schedule, timesteps, previous)
     earlier = timesteps - 1 if previous is None else previous
     now, before = schedule.alpha_bar[timesteps], schedule.alpha_bar[earlier]
-    return put_together(start, x, now, before)
+    return put_together(x0, x, now, before)
 
 
 @exercise.wrong(
@@ -169,10 +171,10 @@ def wraps_around(schedule, start, x, timesteps, previous=None):
     story="before timestep 0 the alpha_bar of timestep 0 is taken",
     advice="before the first step nothing is noise: alpha_bar is 1 there, final_alpha=1.0",
 )
-def first_level_kept(schedule, start, x, timesteps, previous=None):
+def first_level_kept(schedule, x0, x, timesteps, previous=None):
     levels(schedule, timesteps, previous)
     earlier = timesteps - 1 if previous is None else previous
-    return put_together(start, x, schedule.at(timesteps), schedule.alpha_bar[earlier.clamp(min=0)])
+    return put_together(x0, x, schedule.at(timesteps), schedule.alpha_bar[earlier.clamp(min=0)])
 
 
 @exercise.wrong(
@@ -181,13 +183,13 @@ def first_level_kept(schedule, start, x, timesteps, previous=None):
     advice="timestep 0 is alpha_bar[0] here, and -1 the clean image",
     convention=True,
 )
-def counted_from_one(schedule, start, x, timesteps, previous=None):
+def counted_from_one(schedule, x0, x, timesteps, previous=None):
     levels(schedule, timesteps, previous)
     earlier = timesteps - 1 if previous is None else previous
     now, before = (
         schedule.at((when - 1).clamp(min=-1), final_alpha=1.0) for when in (timesteps, earlier)
     )
-    return put_together(start, x, now, before)
+    return put_together(x0, x, now, before)
 
 
 @exercise.wrong(
@@ -195,10 +197,10 @@ def counted_from_one(schedule, start, x, timesteps, previous=None):
     story="a previous that comes after the timestep is taken as it is",
     advice="raise ValueError unless previous is before, in every sample",
 )
-def nothing_refused(schedule, start, x, timesteps, previous=None):
+def nothing_refused(schedule, x0, x, timesteps, previous=None):
     earlier = timesteps - 1 if previous is None else previous
     now, before = schedule.at(timesteps), schedule.at(earlier, final_alpha=1.0)
-    return put_together(start, x, now, before)
+    return put_together(x0, x, now, before)
 
 
 @exercise.wrong(
@@ -206,12 +208,12 @@ def nothing_refused(schedule, start, x, timesteps, previous=None):
     story="it is refused only where previous comes after in every sample",
     advice="one sample that walks forward is enough",
 )
-def refused_if_all(schedule, start, x, timesteps, previous=None):
+def refused_if_all(schedule, x0, x, timesteps, previous=None):
     earlier = timesteps - 1 if previous is None else previous
     if (earlier >= timesteps).all():
         raise ValueError("not before")
     now, before = schedule.at(timesteps), schedule.at(earlier, final_alpha=1.0)
-    return put_together(start, x, now, before)
+    return put_together(x0, x, now, before)
 
 
 @exercise.wrong(
@@ -219,78 +221,78 @@ def refused_if_all(schedule, start, x, timesteps, previous=None):
     story="the caller's timesteps are counted down",
     advice="timesteps -= 1 changes the caller's tensor: timesteps - 1 makes a new one",
 )
-def counts_down_in_place(schedule, start, x, timesteps, previous=None):
+def counts_down_in_place(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
     timesteps -= 1
-    return put_together(start, x, now, before)
+    return put_together(x0, x, now, before)
 
 
 @exercise.wrong(
     "mixed-again",
-    story="start is mixed with x as if x were the noise",
+    story="x0 is mixed with x as if x were the noise",
     advice="x is a noisy image: the weights of equation 7 take that into account",
 )
-def mixed_again(schedule, start, x, timesteps, previous=None):
+def mixed_again(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
-    mean = per_sample(before.sqrt(), x) * start + per_sample((1 - before).sqrt(), x) * x
-    return Gaussian(mean, put_together(start, x, now, before).variance)
+    mean = per_sample(before.sqrt(), x) * x0 + per_sample((1 - before).sqrt(), x) * x
+    return Gaussian(mean, put_together(x0, x, now, before).variance)
 
 
 @exercise.wrong(
     "cut-off",
-    story="no gradient reaches start and x",
+    story="no gradient reaches x0 and x",
     advice="neither detach nor no_grad nor .data",
 )
-def cut_off(schedule, start, x, timesteps, previous=None):
+def cut_off(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
-    return put_together(start.detach(), x.detach(), now, before)
+    return put_together(x0.detach(), x.detach(), now, before)
 
 
 @exercise.disguise("variance-is-beta")
-def variance_is_beta_too(schedule, start, x, timesteps, previous=None):
+def variance_is_beta_too(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
-    mean = put_together(start, x, now, before).mean
+    mean = put_together(x0, x, now, before).mean
     return Gaussian(mean, per_sample((before - now) / before, x))
 
 
 @exercise.disguise("alpha-bar-for-alpha")
-def alpha_bar_for_alpha_too(schedule, start, x, timesteps, previous=None):
+def alpha_bar_for_alpha_too(schedule, x0, x, timesteps, previous=None):
     a, b = levels(schedule, timesteps, previous)
-    right = put_together(start, x, a, b)
+    right = put_together(x0, x, a, b)
     part = per_sample(a.sqrt() * (1 - b) / (1 - a) * (1 - (1 / b).sqrt()), x)
     return Gaussian(right.mean + part * x, right.variance)
 
 
 @exercise.right("by how sure each is")
-def by_precision(schedule, start, x, timesteps, previous=None):
+def by_precision(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
     left = now / before
     variance = (1 - before) * (1 - left) / ((1 - before) * left + 1 - left)
-    of_start = before.sqrt() * (1 - left) / ((1 - before) * left + 1 - left)
+    of_x0 = before.sqrt() * (1 - left) / ((1 - before) * left + 1 - left)
     of_x = left.sqrt() * (1 - before) / ((1 - before) * left + 1 - left)
-    weights = [per_sample(weight, x) for weight in (of_start, of_x, variance)]
-    return Gaussian(weights[0] * start + weights[1] * x, weights[2])
+    weights = [per_sample(weight, x) for weight in (of_x0, of_x, variance)]
+    return Gaussian(weights[0] * x0 + weights[1] * x, weights[2])
 
 
 @exercise.right("from the noise in x")
-def from_the_noise(schedule, start, x, timesteps, previous=None):
+def from_the_noise(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
     variance = (1 - before) * (before - now) / (before * (1 - now))
-    noise = (x.double() - per_sample(now.sqrt(), x.double()) * start) / per_sample(
+    noise = (x.double() - per_sample(now.sqrt(), x.double()) * x0) / per_sample(
         (1 - now).sqrt(), x.double()
     )
     along = per_sample((1 - before - variance).clamp(min=0).sqrt(), x.double())
-    mean = per_sample(before.sqrt(), x.double()) * start.double() + along * noise
+    mean = per_sample(before.sqrt(), x.double()) * x0.double() + along * noise
     return Gaussian(mean.to(x.dtype), per_sample(variance, x))
 
 
 @exercise.right("sample by sample")
-def sample_by_sample(schedule, start, x, timesteps, previous=None):
+def sample_by_sample(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
     means, variances = [], []
-    for one, noisy, a, b in zip(start, x, now.tolist(), before.tolist(), strict=True):
+    for one, noisy, a, b in zip(x0, x, now.tolist(), before.tolist(), strict=True):
         beta = 1 - a / b
         means.append((b**0.5 * beta * one + (a / b) ** 0.5 * (1 - b) * noisy) / (1 - a))
         variances.append((1 - b) / (1 - a) * beta)
-    spread = torch.tensor(variances, dtype=x.dtype, device=x.device)
-    return Gaussian(torch.stack(means), spread.view(-1, *[1] * (x.ndim - 1)))
+    variances = torch.tensor(variances, dtype=x.dtype, device=x.device)
+    return Gaussian(torch.stack(means), variances.view(-1, *[1] * (x.ndim - 1)))

@@ -1,4 +1,4 @@
-"""Exercise image_blocks.ResidualBlock2d: a residual block that hears how far the noise has come."""
+"""Exercise unet_blocks.ResidualBlock2d: a residual block that hears how far the noise has come."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="image_blocks.ResidualBlock2d",
+    id="unet_blocks.ResidualBlock2d",
     order=40,
-    target="scratchmm.layers.image_blocks:ResidualBlock2d",
+    target="scratchmm.diffusion.unet_blocks:ResidualBlock2d",
     title="A block conditioned on the timestep",
     goal="the shortcut plus norm, silu, convolution twice; the time is added between the two",
     minutes=15,

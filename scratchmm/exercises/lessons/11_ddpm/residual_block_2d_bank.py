@@ -1,4 +1,4 @@
-"""Wrong and other right answers to image_blocks.ResidualBlock2d."""
+"""Wrong and other right answers to unet_blocks.ResidualBlock2d."""
 
 import torch
 import torch.nn.functional as F

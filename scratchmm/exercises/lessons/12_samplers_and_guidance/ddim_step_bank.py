@@ -8,24 +8,24 @@ exercise = exercise_file("12_samplers_and_guidance/ddim_step").exercise
 
 DIRECTION = "(1 - before - variance).clamp(min=0).sqrt()"
 VARIANCE = "eta**2 * step_variance(now, before)"
-RESULT = "return Step(x if noise is None else x + per_sample(variance.sqrt(), x) * noise, start)"
+RESULT = "return Step(x if noise is None else x + per_sample(variance.sqrt(), x) * noise, x0)"
 LEVEL = "schedule.at(previous, _checked_alpha(final_alpha))"
-FOLLOWS = "if clip is not None and follow_clip:"
+FOLLOWS = "if clamp is not None and follow_clamp:"
 
 exercise.edit(
     "not-moved",
     (LEVEL, f"{LEVEL} * 0 + now"),
     (VARIANCE, "eta**2 * step_variance(now, schedule.at(previous, final_alpha))"),
-    story="start and noise are mixed at the level they were taken from, so x goes nowhere",
+    story="x0 and noise are mixed at the level they were taken from, so x goes nowhere",
     advice="take x apart at the level of timesteps, and mix at the level of previous",
 )
 exercise.edit(
     "levels-exchanged",
     (
-        "start, said = start_and_noise(predicted, x, now, target)",
-        "start, said = start_and_noise(predicted, x, before.clamp(max=0.9999), target)",
+        "x0, predicted_noise = x0_and_noise(predicted, x, now, target)",
+        "x0, predicted_noise = x0_and_noise(predicted, x, before.clamp(max=0.9999), target)",
     ),
-    ("per_sample(before.sqrt(), x) * start", "per_sample(now.sqrt(), x) * start"),
+    ("per_sample(before.sqrt(), x) * x0", "per_sample(now.sqrt(), x) * x0"),
     (DIRECTION, "(1 - now - variance).clamp(min=0).sqrt()"),
     story="x is taken apart at the level of previous, and mixed at that of timesteps",
     advice="x is at timesteps now: take it apart there",
@@ -53,25 +53,25 @@ exercise.edit(
 exercise.edit(
     "target-ignored",
     (
-        "start, said = start_and_noise(predicted, x, now, target)",
-        "start, said = start_and_noise(predicted, x, now, 'noise')",
+        "x0, predicted_noise = x0_and_noise(predicted, x, now, target)",
+        "x0, predicted_noise = x0_and_noise(predicted, x, now, 'noise')",
     ),
     story="the prediction is taken for the noise, whatever target says",
-    advice="hand target on to start_and_noise",
+    advice="hand target on to x0_and_noise",
 )
 exercise.edit(
     "noise-as-predicted",
     (FOLLOWS, "if False:"),
-    story="the noise stays as predicted when the start is clipped, as in diffusers, unless it is "
+    story="the noise stays as predicted when x0 is clamped, as in diffusers, unless it is "
     "told use_clipped_model_output",
-    advice="here the noise is worked out anew from the clipped start, unless follow_clip is False",
+    advice="here the noise is worked out anew from the clamped x0, unless follow_clamp is False",
     convention=True,
 )
 exercise.edit(
     "prediction-for-noise",
-    ("per_sample(direction, x) * said", "per_sample(direction, x) * predicted"),
-    story="what is mixed with the start is the prediction itself, be it noise, start or velocity",
-    advice="the noise that start_and_noise finds, or the one worked out anew after clipping",
+    ("per_sample(direction, x) * predicted_noise", "per_sample(direction, x) * predicted"),
+    story="what is mixed with x0 is the prediction itself, be it noise, x0 or velocity",
+    advice="the noise that x0_and_noise finds, or the one worked out anew after clamping",
 )
 exercise.edit(
     "no-chance-at-the-end",
@@ -87,34 +87,34 @@ exercise.edit(
 )
 exercise.edit(
     "always-follows",
-    (FOLLOWS, "if clip is not None:"),
-    story="the noise is worked out anew from the clipped start, although follow_clip is False",
-    advice="only if clip is not None and follow_clip",
+    (FOLLOWS, "if clamp is not None:"),
+    story="the noise is worked out anew from the clamped x0, although follow_clamp is False",
+    advice="only if clamp is not None and follow_clamp",
 )
 exercise.edit(
-    "not-clipped",
-    ("start = clipped(start, clip)", "pass"),
-    story="the start is never clipped",
-    advice="hold it to -clip..clip unless clip is None",
+    "not-clamped",
+    ("x0 = clamped(x0, clamp)", "pass"),
+    story="x0 is never clamped",
+    advice="hold it to -clamp..clamp unless clamp is None",
 )
 exercise.edit(
-    "clipped-to-one",
-    ("start = clipped(start, clip)", "start = start if clip is None else start.clamp(-1, 1)"),
-    story="the start is held to -1..1, whatever clip says",
-    advice="to -clip..clip",
+    "clamped-to-one",
+    ("x0 = clamped(x0, clamp)", "x0 = x0 if clamp is None else x0.clamp(-1, 1)"),
+    story="x0 is held to -1..1, whatever clamp says",
+    advice="to -clamp..clamp",
 )
 exercise.edit(
-    "x-clipped",
-    (RESULT, RESULT.replace("return Step(x ", "x = clipped(x, clip)\n    return Step(x ")),
-    story="x is clipped as well as the start",
-    advice="only the start has bounds: x still holds noise",
+    "x-clamped",
+    (RESULT, RESULT.replace("return Step(x ", "x = clamped(x, clamp)\n    return Step(x ")),
+    story="x is clamped as well as x0",
+    advice="only x0 has bounds: x still holds noise",
 )
 exercise.edit(
-    "start-before-clipping",
-    ("start = clipped(start, clip)", "unheld, start = start, clipped(start, clip)"),
-    (RESULT, RESULT.replace(", start)", ", unheld)")),
-    story="the start is returned as it was before it was clipped",
-    advice="return the start that went into x",
+    "x0-before-clamping",
+    ("x0 = clamped(x0, clamp)", "unheld, x0 = x0, clamped(x0, clamp)"),
+    (RESULT, RESULT.replace(", x0)", ", unheld)")),
+    story="x0 is returned as it was before it was clamped",
+    advice="return x0 that went into x",
 )
 exercise.edit(
     "chance-on-top",
@@ -171,10 +171,10 @@ exercise.edit(
 exercise.edit(
     "all-noise-drawn",
     (
-        "* said",
-        "* (said if eta == 0 else noise)",
+        "per_sample(direction, x) * predicted_noise",
+        "per_sample(direction, x) * (predicted_noise if eta == 0 else noise)",
     ),
-    (RESULT, "return Step(x, start)"),
+    (RESULT, "return Step(x, x0)"),
     (DIRECTION, "(1 - before).sqrt()"),
     story="with chance all the noise is drawn anew, and the predicted one is dropped",
     advice="the drawn noise takes the place of a part: its variance is eta^2 of the posterior's",
@@ -183,17 +183,18 @@ exercise.edit(
     "pair-exchanged",
     (
         RESULT,
-        RESULT.replace("return Step(x ", "moved = (x ").replace(
-            ", start)", ")\n    return start, moved"
-        ),
+        RESULT.replace("return Step(x ", "moved = (x ").replace(", x0)", ")\n    return x0, moved"),
     ),
-    story="the pair is the start and then x",
-    advice="x comes first: Step(x=..., start=...)",
+    story="the pair is x0 and then x",
+    advice="x comes first: Step(x=..., x0=...)",
 )
 exercise.edit(
     "one-level-for-all",
     ("before = schedule", "now = now[:1].expand(len(x))\n    before = schedule"),
-    ("start, said = start", "before = before[:1].expand(len(x))\n    start, said = start"),
+    (
+        "x0, predicted_noise = x0",
+        "before = before[:1].expand(len(x))\n    x0, predicted_noise = x0",
+    ),
     story="the first sample's timesteps are used for the whole batch",
     advice="levels are (B,): a number for each sample",
 )
@@ -204,18 +205,18 @@ exercise.edit(
     advice="bring the levels to the dtype of x: per_sample does",
 )
 exercise.edit(
-    "clipped-in-place",
+    "clamped-in-place",
     (
-        "start = clipped(start, clip)",
-        "held = clipped(start, clip)\n    start = predicted.copy_(held) if clip else held",
+        "x0 = clamped(x0, clamp)",
+        "held = clamped(x0, clamp)\n    x0 = predicted.copy_(held) if clamp else held",
     ),
-    ("start_and_noise(predicted, x", "start_and_noise(predicted.clone(), x"),
-    story="the clipped start is written into the caller's prediction",
+    ("x0_and_noise(predicted, x", "x0_and_noise(predicted.clone(), x"),
+    story="the clamped x0 is written into the caller's prediction",
     advice="make new tensors: clamp, not clamp_ or copy_",
 )
 exercise.edit(
     "chance-not-refused",
-    ("_check_chance(eta, noise)", "pass"),
+    ("_check_eta(eta, noise)", "pass"),
     story="an eta outside of 0 to 1, or one above 0 without noise, is taken as it comes",
     advice="without noise the step would lose variance: raise a ValueError",
 )
@@ -235,27 +236,27 @@ exercise.edit(
 )
 exercise.edit(
     "any-target",
-    ("predicted, x, now, target)", 'predicted, x, now, target if target in ("noise", "start") else '
+    ("predicted, x, now, target)", 'predicted, x, now, target if target in ("noise", "x0") else '
      '"velocity")'),
     story="it does not refuse a target that is none: it is taken for the velocity",
-    advice="start_and_noise refuses it: hand it the target as it is",
+    advice="x0_and_noise refuses it: hand it the target as it is",
 )  # fmt: skip
 exercise.edit(
-    "any-clip",
-    ("start = clipped(start, clip)",
-     "start = start if clip is None else start.clamp(-clip, clip)"),
-    story="it does not refuse a clip of 0, or one below",
-    advice="raise a ValueError unless clip > 0: clipped does",
+    "any-clamp",
+    ("x0 = clamped(x0, clamp)",
+     "x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)"),
+    story="it does not refuse a clamp of 0, or one below",
+    advice="raise a ValueError unless clamp > 0: clamped does",
 )  # fmt: skip
 
 
 @exercise.refusing
-def refuse(schedule, predicted, x, timesteps, previous, noise=None, *, target="noise", clip=None,
+def refuse(schedule, predicted, x, timesteps, previous, noise=None, *, target="noise", clamp=None,
            final_alpha=1.0, **options):  # fmt: skip
-    if target not in ("noise", "start", "velocity"):
+    if target not in ("noise", "x0", "velocity"):
         raise ValueError(f"target {target}")
-    if clip is not None and clip <= 0 or not 0 < final_alpha <= 1:
-        raise ValueError(f"clip {clip}, final_alpha {final_alpha}")
+    if clamp is not None and clamp <= 0 or not 0 < final_alpha <= 1:
+        raise ValueError(f"clamp {clamp}, final_alpha {final_alpha}")
 
 
 def levels(schedule, timesteps, previous, final_alpha):
@@ -266,35 +267,35 @@ def levels(schedule, timesteps, previous, final_alpha):
     return schedule.alpha_bar[timesteps], torch.tensor(before, dtype=torch.float64)
 
 
-def parts_of(said, x, near, far, target):
+def parts_of(predicted, x, near, far, target):
     """Start and noise of x."""
     if target == "noise":
-        return (x - far * said) / near, said
-    if target == "start":
-        return said, (x - near * said) / far
-    return near * x - far * said, far * x + near * said
+        return (x - far * predicted) / near, predicted
+    if target == "x0":
+        return predicted, (x - near * predicted) / far
+    return near * x - far * predicted, far * x + near * predicted
 
 
 @exercise.right("shaped at once")
 def shaped_at_once(schedule, predicted, x, timesteps, previous, noise=None, *, target="noise",
-                   eta=0.0, clip=None, follow_clip=True, final_alpha=1.0):  # fmt: skip
+                   eta=0.0, clamp=None, follow_clamp=True, final_alpha=1.0):  # fmt: skip
     if eta < 0 or eta > 1 or (noise is None and eta != 0):
         raise ValueError(f"eta {eta}")
     found = levels(schedule, timesteps, previous, final_alpha)
     a, b = (level.view(-1, *[1] * (x.dim() - 1)) for level in found)
     near, far = a.sqrt().to(x), (1 - a).sqrt().to(x)
-    start, dirt = parts_of(predicted, x, near, far, target)
-    if clip is not None:
-        start = torch.clip(start, -clip, clip)
-        dirt = (x - near * start) / far if follow_clip else dirt
+    x0, noise_rate = parts_of(predicted, x, near, far, target)
+    if clamp is not None:
+        x0 = torch.clamp(x0, -clamp, clamp)
+        noise_rate = (x - near * x0) / far if follow_clamp else noise_rate
     sigma = eta * ((1 - b) / (1 - a) * (1 - a / b)).sqrt()
-    moved = b.sqrt().to(x) * start + (1 - b - sigma**2).relu().sqrt().to(x) * dirt
-    return (moved + sigma.to(x) * noise if eta > 0 else moved), start
+    moved = b.sqrt().to(x) * x0 + (1 - b - sigma**2).relu().sqrt().to(x) * noise_rate
+    return (moved + sigma.to(x) * noise if eta > 0 else moved), x0
 
 
 @exercise.right("sample by sample")
 def sample_by_sample(schedule, predicted, x, timesteps, previous, noise=None, *, target="noise",
-                     eta=0.0, clip=None, follow_clip=True, final_alpha=1.0):  # fmt: skip
+                     eta=0.0, clamp=None, follow_clamp=True, final_alpha=1.0):  # fmt: skip
     drawn = torch.zeros_like(x) if noise is None and eta == 0 else noise
     if drawn is None or not 0 <= eta <= 1:
         raise ValueError("no chance")
@@ -302,22 +303,22 @@ def sample_by_sample(schedule, predicted, x, timesteps, previous, noise=None, *,
     pairs = zip(*levels(schedule, timesteps, previous, final_alpha), strict=True)
     for i, (a, b) in enumerate(pairs):
         near, far = float(a) ** 0.5, float(1 - a) ** 0.5
-        start, dirt = parts_of(predicted[i], x[i], near, far, target)
-        if clip is not None:
-            start = start.clamp(min=-clip).clamp(max=clip)
-            if follow_clip:
-                dirt = (x[i] - near * start) / far
+        x0, noise_rate = parts_of(predicted[i], x[i], near, far, target)
+        if clamp is not None:
+            x0 = x0.clamp(min=-clamp).clamp(max=clamp)
+            if follow_clamp:
+                noise_rate = (x[i] - near * x0) / far
         variance = float(eta**2 * (1 - b) * (1 - a / b) / (1 - a))
         rest = max(float(1 - b) - variance, 0) ** 0.5
-        rows.append(float(b) ** 0.5 * start + rest * dirt + variance**0.5 * drawn[i])
-        starts.append(start)
+        rows.append(float(b) ** 0.5 * x0 + rest * noise_rate + variance**0.5 * drawn[i])
+        starts.append(x0)
     return torch.stack(rows), torch.stack(starts)
 
 
 @exercise.disguise("not-moved")
 def not_moved_too(schedule, predicted, x, timesteps, previous, noise=None, **options):
-    start = shaped_at_once(schedule, predicted, x, timesteps, previous, noise, **options)[1]
-    return x.clone(), start
+    x0 = shaped_at_once(schedule, predicted, x, timesteps, previous, noise, **options)[1]
+    return x.clone(), x0
 
 
 @exercise.disguise("pair-exchanged")
@@ -326,5 +327,5 @@ def pair_exchanged_too(*arguments, **options):
 
 
 @exercise.disguise("always-follows")
-def always_follows_too(*arguments, follow_clip=True, **options):
+def always_follows_too(*arguments, follow_clamp=True, **options):
     return sample_by_sample(*arguments, **options)

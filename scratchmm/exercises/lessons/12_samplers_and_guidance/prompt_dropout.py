@@ -11,7 +11,7 @@ exercise = Exercise(
     order=50,
     target="scratchmm.diffusion.guidance:prompt_dropout",
     title="Prompts left out",
-    goal="each sample has a chance of share to get the empty prompt: all of it, words and mask",
+    goal="each sample gets, with dropout_probability, the empty prompt: all of it, words and mask",
     minutes=20,
     difficulty=3,
     section="Prompts left out",
@@ -19,21 +19,22 @@ exercise = Exercise(
     hints=(
         "Words [[5, 6], [7, 8]], masks all True, the empty prompt's words [[1, 0]] with the mask "
         "[[True, False]]. If the second sample is dropped, its words are [1, 0] and its mask [True, "
-        "False]; the first keeps both. Share 0 drops nobody, share 1 everybody.",
+        "False]; the first keeps both. A probability of 0 drops nobody, 1 everybody.",
         "Guidance asks a model what it would say without a prompt, so it must have met that in "
         "training. What it meets must be what it is asked later: the words of the empty prompt under "
         "the empty prompt's mask, not zeros, and not empty words under the mask of a long prompt.",
-        "Refuse a share that is none, and a name in empty that condition has not. One chance number "
-        "for each sample, (B,), from the generator; dropped where it is below share. For each name "
-        "in empty: dropped shaped (B, 1, ..., 1), the empty (1, ...) where it is True, the "
-        "condition's where not. What empty does not name goes along as it is, in a new dictionary.",
-        "dropped = torch.rand(B, generator=generator) < share; found = dict(condition); for each name "
-        "and value of empty: found[name] = torch.where(dropped.view(-1, *[1] * (value.ndim - 1)), "
-        "value, condition[name]); and before that a ValueError unless 0 <= share <= 1 and every name "
-        "is in condition",
+        "Refuse a probability that is none, and a name in empty that condition has not. One random "
+        "number for each sample, (B,), from the generator; dropped where it is below "
+        "dropout_probability. For each name in empty: dropped shaped (B, 1, ..., 1), the empty (1, ...) "
+        "where it is True, the condition's where not. What empty does not name goes along as it is, in "
+        "a new dictionary.",
+        "dropped = torch.rand(B, generator=generator) < dropout_probability; found = dict(condition); "
+        "for each name and value of empty: found[name] = torch.where(dropped.view(-1, *[1] * "
+        "(value.ndim - 1)), value, condition[name]); and before that a ValueError unless 0 <= "
+        "dropout_probability <= 1 and every name is in condition",
     ),
 )
-MANY = 4000  # samples: a share is known to a hundredth
+MANY = 4000  # samples: a probability is known to a hundredth
 
 
 def generator(case):
@@ -51,9 +52,9 @@ def looked_at(prompt_dropout, look):
     """A function that calls the learner's and gives what `look` sees in it: chance leaves no trace."""
 
     @functools.wraps(prompt_dropout)
-    def function(condition, empty, share, generator=None):
+    def function(condition, empty, dropout_probability, generator=None):
         before = {name: value.clone() for name, value in condition.items()}
-        return look(before, prompt_dropout(condition, empty, share, generator))
+        return look(before, prompt_dropout(condition, empty, dropout_probability, generator))
 
     return function
 
@@ -63,7 +64,7 @@ def gone(found):
     return found["words"] < 10
 
 
-@exercise.holds("with a share of 0 every sample keeps its prompt; names stay in their order")
+@exercise.holds("with a probability of 0 every sample keeps its prompt; names stay in their order")
 def none_dropped(prompt_dropout, case):
     condition, empty = prompts(4)
     got = case.call(prompt_dropout, condition, empty, 0.0, generator(case))
@@ -71,7 +72,7 @@ def none_dropped(prompt_dropout, case):
     case.equal(got, condition)
 
 
-@exercise.holds("with a share of 1 every sample has the empty prompt, its words and its mask")
+@exercise.holds("with a probability of 1 every sample has the empty prompt, its words and its mask")
 def all_dropped(prompt_dropout, case):
     condition, empty = prompts(4)
     got = case.call(prompt_dropout, condition, empty, 1.0, generator(case))
@@ -106,8 +107,10 @@ def whole(prompt_dropout, case):
 @exercise.holds("each sample has a chance of its own: how many are dropped differs")
 def own_chance(prompt_dropout, case):
     @functools.wraps(prompt_dropout)
-    def counts(condition, empty, share, generator):
-        found = [prompt_dropout(condition, empty, share, generator) for _ in range(40)]
+    def counts(condition, empty, dropout_probability, generator):
+        found = [
+            prompt_dropout(condition, empty, dropout_probability, generator) for _ in range(40)
+        ]
         table = torch.stack([gone(one).any(dim=1) for one in found])
         dropped = table.sum(dim=1)
         return {
@@ -121,15 +124,16 @@ def own_chance(prompt_dropout, case):
     case.equal(got, dict.fromkeys(told, False))
 
 
-@exercise.holds("the share of dropped samples is the one wanted")
-def wanted_share(prompt_dropout, case):
+@exercise.holds("as many samples are dropped as the probability says")
+def wanted_probability(prompt_dropout, case):
     look = looked_at(
         prompt_dropout,
         lambda condition, found: round(20 * gone(found).any(dim=1).double().mean().item()),
     )
     condition, empty = prompts(MANY)
     calls = [
-        ((condition, empty, share, generator(case)), round(20 * share)) for share in (0.2, 0.7)
+        ((condition, empty, dropout_probability, generator(case)), round(20 * dropout_probability))
+        for dropout_probability in (0.2, 0.7)
     ]
     case.each(look, *calls, what="dropped samples, in twentieths")
 
@@ -155,13 +159,13 @@ def any_axes(prompt_dropout, case):
 @exercise.holds("all chance is the generator's: the same state the same, the next call another")
 def from_the_generator(prompt_dropout, case):
     @functools.wraps(prompt_dropout)
-    def thrice(condition, empty, share, generator):
+    def thrice(condition, empty, dropout_probability, generator):
         state, results = generator.get_state(), []
         for seed in range(3):
             torch.manual_seed(0 if seed < 2 else 1)
             if seed == 2:
                 generator.set_state(state)
-            results.append(gone(prompt_dropout(condition, empty, share, generator)))
+            results.append(gone(prompt_dropout(condition, empty, dropout_probability, generator)))
         differ = [not torch.equal(results[0], other) for other in results[1:]]
         return {"the next call differs": differ[0], "the same state differs": differ[1]}
 
@@ -182,10 +186,10 @@ def unchanged(prompt_dropout, case):
     case.equal(case.seen(told), dict.fromkeys(told, True))
 
 
-@exercise.holds("a share outside of 0 to 1 is refused with a ValueError")
-def refused_share(prompt_dropout, case):
-    for share in (1.5, -0.5):
-        case.refuses(ValueError, prompt_dropout, *prompts(3), share, generator(case))
+@exercise.holds("a probability outside of 0 to 1 is refused with a ValueError")
+def refused_probability(prompt_dropout, case):
+    for dropout_probability in (1.5, -0.5):
+        case.refuses(ValueError, prompt_dropout, *prompts(3), dropout_probability, generator(case))
 
 
 @exercise.holds("an empty prompt that takes the place of nothing is refused with a ValueError")

@@ -8,7 +8,7 @@ from scratchmm.exercises.format import exercise_file
 
 exercise = exercise_file("12_samplers_and_guidance/prompt_dropout").exercise
 
-DROPPED = "torch.rand(batch, generator=generator) < share"
+DROPPED = "torch.rand(batch, generator=generator) < dropout_probability"
 ITEMS = "for name, value in nothing.items():"
 FOUND = "torch.where(rows, value, condition[name])"
 
@@ -32,7 +32,7 @@ exercise.edit(
 )
 exercise.edit(
     "one-lot",
-    (DROPPED, "torch.rand(1, generator=generator).expand(batch) < share"),
+    (DROPPED, "torch.rand(1, generator=generator).expand(batch) < dropout_probability"),
     story="one chance number decides for the whole batch",
     advice="draw a number for each sample, (B,)",
 )
@@ -41,7 +41,7 @@ exercise.edit(
     (
         "rows = dropped.to(value.device).reshape(-1, *[1] * (value.ndim - 1))",
         "rows = torch.rand(value.shape, generator=torch.Generator().manual_seed(int(1e6 * dropped[0]"
-        "))) < share",
+        "))) < dropout_probability",
     ),
     (DROPPED, "torch.rand(batch, generator=generator)"),
     story="every word of a prompt is dropped by a chance of its own",
@@ -49,9 +49,9 @@ exercise.edit(
 )
 exercise.edit(
     "kept-instead",
-    (DROPPED, "torch.rand(batch, generator=generator) >= share"),
-    story="share is taken for the share that keeps its prompt",
-    advice="dropped where the chance number is below share",
+    (DROPPED, "torch.rand(batch, generator=generator) >= dropout_probability"),
+    story="dropout_probability is taken for the share that keeps its prompt",
+    advice="dropped where the chance number is below dropout_probability",
 )
 exercise.edit(
     "where-exchanged",
@@ -63,21 +63,21 @@ exercise.edit(
 exercise.edit(
     "always-a-tenth",
     (DROPPED, "torch.rand(batch, generator=generator) < 0.1"),
-    story="a tenth is dropped, whatever share says",
+    story="a tenth is dropped, whatever dropout_probability says",
     advice="use the argument",
 )
 exercise.edit(
     "exactly-so-many",
-    (DROPPED, "torch.randperm(batch, generator=generator) < round(share * batch)"),
-    story="exactly share * B samples are dropped in each batch",
-    advice="here each sample has a chance of its own: torch.rand(B) < share",
+    (DROPPED, "torch.randperm(batch, generator=generator) < round(dropout_probability * batch)"),
+    story="exactly dropout_probability * B samples are dropped in each batch",
+    advice="here each sample has a chance of its own: torch.rand(B) < dropout_probability",
     convention=True,
 )
 exercise.edit(
     "the-first-ones",
-    (DROPPED, "torch.arange(batch) < round(share * batch)"),
+    (DROPPED, "torch.arange(batch) < round(dropout_probability * batch)"),
     story="the first of each batch are dropped, and there is no chance in it",
-    advice="draw a number for each sample: torch.rand(B) < share",
+    advice="draw a number for each sample: torch.rand(B) < dropout_probability",
 )
 exercise.edit(
     "zeros",
@@ -133,10 +133,10 @@ exercise.edit(
     advice="return a new dictionary: dict(condition)",
 )
 exercise.edit(
-    "share-not-refused",
+    "probability-not-refused",
     ("raise ValueError", "str"),
-    story="a share that is no share is taken as it comes",
-    advice="raise ValueError unless 0 <= share <= 1",
+    story="a probability outside of 0 to 1 is taken as it comes",
+    advice="raise ValueError unless 0 <= dropout_probability <= 1",
 )
 exercise.edit(
     "new-names-taken",
@@ -159,22 +159,25 @@ exercise.edit(
 )
 exercise.edit(
     "global-chance",
-    (DROPPED, "torch.rand(batch) < share"),
+    (DROPPED, "torch.rand(batch) < dropout_probability"),
     story="chance comes from torch's global state, not from the generator",
     advice="hand generator=generator to every function that draws",
 )
 exercise.edit(
     "seeded-anew",
-    (DROPPED, "torch.rand(batch, generator=generator and generator.manual_seed(0)) < share"),
+    (
+        DROPPED,
+        "torch.rand(batch, generator=generator and generator.manual_seed(0)) < dropout_probability",
+    ),
     story="each call begins with the same chance numbers, so that always the same places are dropped",
     advice="use the generator as it comes, without seeding it",
 )
 
 
-def checked(condition, empty, share):
+def checked(condition, empty, dropout_probability):
     """The batch size, after the refusals that every answer here makes as asked."""
-    if share < 0 or share > 1:
-        raise ValueError(f"share {share}")
+    if dropout_probability < 0 or dropout_probability > 1:
+        raise ValueError(f"dropout_probability {dropout_probability}")
     if not set(empty) <= set(condition):
         raise ValueError(f"{set(empty) - set(condition)}")
     if any(value.shape != (1, *condition[name].shape[1:]) for name, value in empty.items()):
@@ -183,10 +186,10 @@ def checked(condition, empty, share):
 
 
 @exercise.right("row by row")
-def row_by_row(condition, empty, share, generator=None):
-    count = checked(condition, empty, share)
+def row_by_row(condition, empty, dropout_probability, generator=None):
+    count = checked(condition, empty, dropout_probability)
     chance = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
-    drop = [chance.random() < share for _ in range(count)]
+    drop = [chance.random() < dropout_probability for _ in range(count)]
     return {
         name: torch.stack([empty[name][0] if drop[i] else value[i] for i in range(count)])
         if name in empty
@@ -196,8 +199,10 @@ def row_by_row(condition, empty, share, generator=None):
 
 
 @exercise.right("by bernoulli and index")
-def by_bernoulli(condition, empty, share, generator=None):
-    chances = torch.full((checked(condition, empty, share),), float(share))
+def by_bernoulli(condition, empty, dropout_probability, generator=None):
+    chances = torch.full(
+        (checked(condition, empty, dropout_probability),), float(dropout_probability)
+    )
     drop = torch.bernoulli(chances, generator=generator).bool()
     found = {name: value.clone() for name, value in condition.items()}
     for name, value in empty.items():
@@ -206,25 +211,25 @@ def by_bernoulli(condition, empty, share, generator=None):
 
 
 @exercise.disguise("words-only")
-def words_only_too(condition, empty, share, generator=None):
-    checked(condition, empty, share)
+def words_only_too(condition, empty, dropout_probability, generator=None):
+    checked(condition, empty, dropout_probability)
     first = next(iter(empty))
-    return by_bernoulli(condition, {first: empty[first]}, share, generator)
+    return by_bernoulli(condition, {first: empty[first]}, dropout_probability, generator)
 
 
 @exercise.disguise("one-lot")
-def one_lot_too(condition, empty, share, generator=None):
-    checked(condition, empty, share)
-    drop = float(torch.rand((), generator=generator)) < share
+def one_lot_too(condition, empty, dropout_probability, generator=None):
+    checked(condition, empty, dropout_probability)
+    drop = float(torch.rand((), generator=generator)) < dropout_probability
     return by_bernoulli(condition, empty, float(drop), generator)
 
 
 @exercise.disguise("zeros")
-def zeros_too(condition, empty, share, generator=None):
+def zeros_too(condition, empty, dropout_probability, generator=None):
     nothing = {name: torch.zeros_like(value) for name, value in empty.items()}
-    return row_by_row(condition, nothing, share, generator)
+    return row_by_row(condition, nothing, dropout_probability, generator)
 
 
 @exercise.disguise("global-chance")
-def global_chance_too(condition, empty, share, generator=None):
-    return row_by_row(condition, empty, share)
+def global_chance_too(condition, empty, dropout_probability, generator=None):
+    return row_by_row(condition, empty, dropout_probability)

@@ -1,4 +1,4 @@
-"""Exercise ddpm.target_of: the noise, the start, or the velocity between them."""
+"""Exercise process.target_of: the noise, x0, or the velocity between them."""
 
 import functools
 import math
@@ -8,27 +8,27 @@ import torch
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="ddpm.target_of",
+    id="process.target_of",
     order=10,
-    target="scratchmm.diffusion.ddpm:target_of",
+    target="scratchmm.diffusion.process:target_of",
     title="What to predict",
-    goal="the noise, the start, or the velocity sqrt(a) * noise - sqrt(1 - a) * start, by name",
+    goal="the noise, x0, or the velocity sqrt(a) * noise - sqrt(1 - a) * x0, by name",
     minutes=10,
     difficulty=2,
     section="Three things to predict",
     hints=(
         "Start 1, noise 2, a = 0.64: the roots are 0.8 and 0.6. A model of the noise should say 2, a "
-        "model of the start 1, and a model of the velocity 0.8 * 2 - 0.6 * 1 = 1. With a = 1 the "
-        "velocity is the noise, with a near 0 it is minus the start.",
+        "model of x0 1, and a model of the velocity 0.8 * 2 - 0.6 * 1 = 1. With a = 1 the "
+        "velocity is the noise, with a near 0 it is minus x0.",
         "Start and noise are two directions at right angles, and x is a point on the circle between "
         "them. The velocity is where x moves as it gets noisier: the same circle, a quarter of a "
         "turn further. It says something at every level, while at pure noise the noise says nothing.",
         "Refuse a name that is none of the three. Two of them hand back what came in. For the third, "
         "each sample has its own level: sqrt(a) and sqrt(1 - a), (B,), become (B, 1, ..., 1) in the "
-        "images' dtype. Noise takes the root of a, the start the other, and minus.",
-        "check_target(target); near, far = per_sample(alpha_bar.sqrt(), start), "
-        "per_sample((1 - alpha_bar).sqrt(), start); {'noise': noise, 'start': start, 'velocity': "
-        "near * noise - far * start}[target]",
+        "images' dtype. Noise takes the root of a, x0 the other, and minus.",
+        "check_target(target); near, far = per_sample(alpha_bar.sqrt(), x0), "
+        "per_sample((1 - alpha_bar).sqrt(), x0); {'noise': noise, 'x0': x0, 'velocity': "
+        "near * noise - far * x0}[target]",
     ),
 )
 
@@ -39,81 +39,81 @@ def levels(case, B):
     return case.named(torch.linspace(0.95, 0.05, B, dtype=torch.float64)[order], "B")
 
 
-def slow(start, noise, alpha_bar):
+def slow(x0, noise, alpha_bar):
     """The oracle: the velocity, one sample at a time."""
     found = []
-    for one, dirt, level in zip(start, noise, alpha_bar.tolist(), strict=True):
-        found.append(math.sqrt(level) * dirt - math.sqrt(1 - level) * one)
+    for one, noise_rate, level in zip(x0, noise, alpha_bar.tolist(), strict=True):
+        found.append(math.sqrt(level) * noise_rate - math.sqrt(1 - level) * one)
     return torch.stack(found)
 
 
-@exercise.holds("a model of the noise should say the noise, a model of the start the start")
+@exercise.holds("a model of the noise should say the noise, a model of x0 x0")
 def by_name(target_of, case):
-    start, noise, alpha_bar = case.normal(B=3, D=2), case.normal(B=3, D=2), levels(case, 3)
+    x0, noise, alpha_bar = case.normal(B=3, D=2), case.normal(B=3, D=2), levels(case, 3)
     case.each(
         target_of,
-        ((start, noise, alpha_bar, "noise"), noise),
-        ((start, noise, alpha_bar, "start"), start),
+        ((x0, noise, alpha_bar, "noise"), noise),
+        ((x0, noise, alpha_bar, "x0"), x0),
     )
 
 
-@exercise.holds("the velocity is sqrt(a) * noise - sqrt(1 - a) * start")
+@exercise.holds("the velocity is sqrt(a) * noise - sqrt(1 - a) * x0")
 def velocity(target_of, case):
-    start, noise = case.normal(B=4, D=3), case.normal(B=4, D=3)
+    x0, noise = case.normal(B=4, D=3), case.normal(B=4, D=3)
     alpha_bar = case.named(torch.full((4,), 0.64, dtype=torch.float64), "B")
-    got = case.call(target_of, start, noise, alpha_bar, "velocity")
-    case.equal(got, 0.8 * noise - 0.6 * start)
+    got = case.call(target_of, x0, noise, alpha_bar, "velocity")
+    case.equal(got, 0.8 * noise - 0.6 * x0)
 
 
-@exercise.holds("where nothing is noisy yet the velocity is the noise, at the end minus the start")
+@exercise.holds("where nothing is noisy yet the velocity is the noise, at the end minus x0")
 def both_ends(target_of, case):
-    start, noise = case.normal(B=3, D=4), case.normal(B=3, D=4)
+    x0, noise = case.normal(B=3, D=4), case.normal(B=3, D=4)
     clean, gone = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     case.each(
         target_of,
-        ((start, noise, case.named(clean, "B"), "velocity"), noise),
-        ((start, noise, case.named(gone, "B"), "velocity"), -start),
+        ((x0, noise, case.named(clean, "B"), "velocity"), noise),
+        ((x0, noise, case.named(gone, "B"), "velocity"), -x0),
     )
 
 
 @exercise.holds("each sample of a batch of images has a level of its own")
 def some_images(target_of, case):
-    start, noise = case.normal(B=4, C=3, X=5, Y=6), case.normal(B=4, C=3, X=5, Y=6)
+    x0, noise = case.normal(B=4, C=3, X=5, Y=6), case.normal(B=4, C=3, X=5, Y=6)
     alpha_bar = levels(case, 4)
-    got = case.call(target_of, start, noise, alpha_bar, "velocity")
-    case.equal(got, slow(start, noise, alpha_bar))
+    got = case.call(target_of, x0, noise, alpha_bar, "velocity")
+    case.equal(got, slow(x0, noise, alpha_bar))
 
 
 @exercise.holds("levels are float64, but the target has the dtype of the images")
 def kinds(target_of, case):
-    start, noise, alpha_bar = case.normal(B=3, D=2), case.normal(B=3, D=2), levels(case, 3)
+    x0, noise, alpha_bar = case.normal(B=3, D=2), case.normal(B=3, D=2), levels(case, 3)
     for dtype in (torch.float64, torch.float32):
-        one, dirt = case.named(start.to(dtype), "B D"), case.named(noise.to(dtype), "B D")
-        got = case.call(target_of, one, dirt, alpha_bar, "velocity")
-        case.equal(got, slow(one, dirt, alpha_bar))
+        one, noise_rate = case.named(x0.to(dtype), "B D"), case.named(noise.to(dtype), "B D")
+        got = case.call(target_of, one, noise_rate, alpha_bar, "velocity")
+        case.equal(got, slow(one, noise_rate, alpha_bar))
 
 
-@exercise.holds("start, noise and levels stay as they were")
+@exercise.holds("x0, noise and levels stay as they were")
 def unchanged(target_of, case):
-    start, noise = case.normal(B=3, D=4), case.normal(B=3, D=4)
-    case.call(target_of, start, noise, levels(case, 3), "velocity")
+    x0, noise = case.normal(B=3, D=4), case.normal(B=3, D=4)
+    case.call(target_of, x0, noise, levels(case, 3), "velocity")
     case.unchanged()
 
 
-@exercise.holds("the gradients reach the start and the noise")
+@exercise.holds("the gradients reach x0 and the noise")
 def gradients(target_of, case):
-    start, noise = case.normal(B=4, D=3), case.normal(B=4, D=3)
+    x0, noise = case.normal(B=4, D=3), case.normal(B=4, D=3)
     alpha_bar = levels(case, 4)
 
     @functools.wraps(target_of)
-    def of_velocity(start, noise):
-        return target_of(start, noise, alpha_bar, "velocity")
+    def of_velocity(x0, noise):
+        return target_of(x0, noise, alpha_bar, "velocity")
 
-    case.gradients(of_velocity, lambda one, dirt: slow(one, dirt, alpha_bar), start, noise)
+    case.gradients(of_velocity, lambda one, noise_rate: slow(one, noise_rate, alpha_bar), x0, noise)
 
 
 @exercise.holds("any other name is refused with a ValueError")
 def refused(target_of, case):
-    start, noise, alpha_bar = case.normal(B=2, D=3), case.normal(B=2, D=3), levels(case, 2)
+    x0, noise, alpha_bar = case.normal(B=2, D=3), case.normal(B=2, D=3), levels(case, 2)
     for name in ("epsilon", "Noise", ""):
-        case.refuses(ValueError, target_of, start, noise, alpha_bar, name)
+        case.refuses(ValueError, target_of, x0, noise, alpha_bar, name)

@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from scratchmm.diffusion.vae import Gaussian
+from scratchmm.diffusion.vae import DiagonalGaussian
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -40,7 +40,7 @@ def generator(case):
 def posterior(mean, deviation, *shape, dtype=torch.float32):
     """The same normal distribution for every latent."""
     log_variance = torch.full(shape, 2 * math.log(deviation), dtype=dtype)
-    return Gaussian(torch.full(shape, mean, dtype=dtype), log_variance)
+    return DiagonalGaussian(torch.full(shape, mean, dtype=dtype), log_variance)
 
 
 def looked_at(draw, look):
@@ -58,7 +58,7 @@ def looked_at(draw, look):
 )
 def the_means(draw, case):
     mean = case.normal(B=3, Z=2, X=4, Y=5)
-    got = case.call(draw, Gaussian(mean, torch.full_like(mean, -60.0)), generator(case))
+    got = case.call(draw, DiagonalGaussian(mean, torch.full_like(mean, -60.0)), generator(case))
     case.equal(got, mean)
 
 
@@ -149,7 +149,7 @@ def gradients(draw, case):
     @functools.wraps(draw)
     def followed(posterior, generator):
         mean, log_variance = (x.clone().requires_grad_() for x in posterior)
-        drawn = draw(Gaussian(mean, log_variance), generator)
+        drawn = draw(DiagonalGaussian(mean, log_variance), generator)
         if not drawn.requires_grad:
             return "no gradient at all"
         (drawn * upstream).sum().backward()

@@ -3,7 +3,7 @@
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from scratchmm.diffusion.vae import Gaussian
+from scratchmm.diffusion.vae import DiagonalGaussian
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -36,7 +36,7 @@ exercise = Exercise(
 def posterior(case, B=3, Z=2, X=4, Y=5, scale=0.7):
     """Means and log variances, both of either sign."""
     mean = case.normal(B=B, Z=Z, X=X, Y=Y)
-    return Gaussian(mean, case.normal(B=B, Z=Z, X=X, Y=Y, scale=scale))
+    return DiagonalGaussian(mean, case.normal(B=B, Z=Z, X=X, Y=Y, scale=scale))
 
 
 def slow(posterior):
@@ -54,13 +54,13 @@ def shape(kl_to_normal, case):
 @exercise.holds("0 for the standard normal itself")
 def nothing(kl_to_normal, case):
     zeros = torch.zeros(3, 2, 4, 5)
-    case.equal(case.call(kl_to_normal, Gaussian(zeros, zeros.clone())), torch.zeros(3))
+    case.equal(case.call(kl_to_normal, DiagonalGaussian(zeros, zeros.clone())), torch.zeros(3))
 
 
 @exercise.holds("half of the means' squares, where the variances are 1")
 def only_means(kl_to_normal, case):
     mean = case.normal(B=3, Z=2, X=4, Y=5)
-    got = case.call(kl_to_normal, Gaussian(mean, torch.zeros_like(mean)))
+    got = case.call(kl_to_normal, DiagonalGaussian(mean, torch.zeros_like(mean)))
     case.equal(got, torch.stack([(one * one).sum() / 2 for one in mean]))
 
 
@@ -70,7 +70,7 @@ def only_means(kl_to_normal, case):
 def only_variances(kl_to_normal, case):
     zeros, e = torch.zeros(2, 1, 1, 3), torch.e
     variances = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1).expand(2, 1, 1, 3)
-    got = case.call(kl_to_normal, Gaussian(zeros, variances.contiguous()))
+    got = case.call(kl_to_normal, DiagonalGaussian(zeros, variances.contiguous()))
     case.equal(got, torch.tensor([3 * (e - 2) / 2, 3 / e / 2]))
 
 
@@ -83,14 +83,14 @@ def as_torch(kl_to_normal, case):
 @exercise.holds("an image's number does not depend on the images beside it")
 def alone(kl_to_normal, case):
     mean, log_variance = posterior(case)
-    one = Gaussian(mean[1:2], log_variance[1:2])
+    one = DiagonalGaussian(mean[1:2], log_variance[1:2])
     case.equal(case.call(kl_to_normal, one), slow(one))
 
 
 @exercise.holds("it stays finite where the variance is as small as the encoder lets it be")
 def tiny_variances(kl_to_normal, case):
     mean = case.normal(B=2, Z=2, X=3, Y=1)
-    got = case.call(kl_to_normal, Gaussian(mean, torch.full_like(mean, -30.0)))
+    got = case.call(kl_to_normal, DiagonalGaussian(mean, torch.full_like(mean, -30.0)))
     case.finite(got)
     expected = torch.stack([((one * one).double().sum() + 6 * 29) / 2 for one in mean])
     case.equal(got, expected.float())
@@ -108,6 +108,6 @@ def unchanged(kl_to_normal, case):
 @exercise.holds("the gradients reach means and log variances")
 def gradients(kl_to_normal, case):
     def of_both(mean, log_variance):
-        return kl_to_normal(Gaussian(mean, log_variance))
+        return kl_to_normal(DiagonalGaussian(mean, log_variance))
 
-    case.gradients(of_both, lambda mean, v: slow(Gaussian(mean, v)), *posterior(case))
+    case.gradients(of_both, lambda mean, v: slow(DiagonalGaussian(mean, v)), *posterior(case))

@@ -16,16 +16,16 @@ exercise = Exercise(
     section="Zero at first",
     needs=("controlnet.ZeroConvolution",),
     hints=(
-        "Take a bottom of 10 and the skips [20, 30], their controls 3 and [1, 2], and a scale of 0.5. "
+        "Take a middle of 10 and the skips [20, 30], their controls 3 and [1, 2], and a scale of 0.5. "
         "The answer is 11.5 and [20.5, 31]. With a scale of 0 it is 10 and [20, 30], the base alone.",
         "The base has gone all the way down and through its middle without knowing of the control. "
         "What the control adds joins what is carried over to the way up, skip by skip, and the grid "
         "with which the way up begins. See the lesson's part on zero convolutions.",
         "Refuse with a ValueError unless there are as many controls as skips. Skips and controls "
         "stand in the same order, first one first, so pair them as they stand; multiply the control, "
-        "not the base, by the scale. A new list of new tensors, and the bottom before it.",
+        "not the base, by the scale. A new list of new tensors, and the middle before it.",
         "steered = [skip + scale * added for skip, added in zip(skips, control.skips)]; return "
-        "bottom + scale * control.bottom, steered; before that, a ValueError for other lengths",
+        "middle + scale * control.middle, steered; before that, a ValueError for other lengths",
     ),
 )
 
@@ -42,13 +42,13 @@ def given(case, sizes=SIZES, batch=2):
     return grid(sizes[-1]), skips, Control(added, grid(sizes[-1]))
 
 
-def demand(case, result, bottom, skips, control, scale):
+def demand(case, result, middle, skips, control, scale):
     """Two things, each what it was plus the scaled control."""
     pair = isinstance(result, tuple) and len(result) == 2
     case.true(pair, "a pair: the smallest grid, and a list of skips", type(result).__name__)
     case.true(isinstance(result[1], list), "a list of skips", type(result[1]).__name__)
     case.true(len(result[1]) == len(skips), f"{len(skips)} skips", f"{len(result[1])}")
-    case.equal(result[0], torch.add(bottom, control.bottom, alpha=scale), "the smallest grid")
+    case.equal(result[0], torch.add(middle, control.middle, alpha=scale), "the smallest grid")
     for index, skip in enumerate(skips):
         expected = torch.add(skip, control.skips[index], alpha=scale)
         case.equal(result[1][index], expected, f"skip {index}")
@@ -56,50 +56,50 @@ def demand(case, result, bottom, skips, control, scale):
 
 @exercise.holds("a scale of 1 adds each control to the skip of the same place, and to the middle")
 def one(add_control, case):
-    bottom, skips, control = given(case)
-    demand(case, case.call(add_control, bottom, skips, control, 1.0), bottom, skips, control, 1.0)
+    middle, skips, control = given(case)
+    demand(case, case.call(add_control, middle, skips, control, 1.0), middle, skips, control, 1.0)
 
 
 @exercise.holds("where nobody gives a scale, it is 1")
 def default(add_control, case):
-    bottom, skips, control = given(case)
-    demand(case, case.call(add_control, bottom, skips, control), bottom, skips, control, 1.0)
+    middle, skips, control = given(case)
+    demand(case, case.call(add_control, middle, skips, control), middle, skips, control, 1.0)
 
 
 @exercise.holds("the scale multiplies the control, and not the base")
 def scaled(add_control, case):
-    bottom, skips, control = given(case)
+    middle, skips, control = given(case)
     for scale in (0.3, -1.7, 2):
-        result = case.call(add_control, bottom, skips, control, scale)
-        demand(case, result, bottom, skips, control, scale)
+        result = case.call(add_control, middle, skips, control, scale)
+        demand(case, result, middle, skips, control, scale)
 
 
 @exercise.holds("a scale of 0, or a control of zeros, gives the base bit for bit")
 def nothing(add_control, case):
-    bottom, skips, control = given(case)
-    zeros = Control([torch.zeros_like(skip) for skip in skips], torch.zeros_like(bottom))
+    middle, skips, control = given(case)
+    zeros = Control([torch.zeros_like(skip) for skip in skips], torch.zeros_like(middle))
     for added, scale in ((control, 0.0), (zeros, 0.7)):
-        x, steered = case.call(add_control, bottom, skips, added, scale)
-        for got, base in zip([x, *steered], [bottom, *skips]):
+        x, steered = case.call(add_control, middle, skips, added, scale)
+        for got, base in zip([x, *steered], [middle, *skips]):
             case.true(torch.equal(got, base), "exactly the base's numbers", got)
 
 
 @exercise.holds("what comes back are new tensors in a new list, at a scale of 0 too")
 def new_ones(add_control, case):
-    bottom, skips, control = given(case)
+    middle, skips, control = given(case)
     for scale in (0.0, 1.0):
-        x, steered = case.call(add_control, bottom, skips, control, scale)
-        places = {one.data_ptr() for one in (bottom, *skips, control.bottom, *control.skips)}
+        x, steered = case.call(add_control, middle, skips, control, scale)
+        places = {one.data_ptr() for one in (middle, *skips, control.middle, *control.skips)}
         own = steered is skips or any(one.data_ptr() in places for one in (x, *steered))
         case.true(not own, "new tensors", "some of the caller's own" if own else "new ones")
 
 
 @exercise.holds("the base's grids, their list and the control are left as they were")
 def unchanged(add_control, case):
-    bottom, skips, control = given(case)
-    everything = [bottom, *skips, control.bottom, *control.skips]
+    middle, skips, control = given(case)
+    everything = [middle, *skips, control.middle, *control.skips]
     before = [x.clone() for x in everything]
-    case.call(add_control, bottom, skips, control, 0.5)
+    case.call(add_control, middle, skips, control, 0.5)
     case.true(len(skips) == len(SIZES), f"still {len(SIZES)} skips in the base's list", skips)
     case.true(len(control.skips) == len(SIZES), f"still {len(SIZES)} in the control's", len(skips))
     for now, then in zip(everything, before):
@@ -109,14 +109,14 @@ def unchanged(add_control, case):
 
 @exercise.holds("another number of controls than skips is refused with a ValueError")
 def refused(add_control, case):
-    bottom, skips, control = given(case)
-    case.refuses(ValueError, add_control, bottom, skips[:-1], control)
-    case.refuses(ValueError, add_control, bottom, skips, Control(control.skips[:-1], bottom))
+    middle, skips, control = given(case)
+    case.refuses(ValueError, add_control, middle, skips[:-1], control)
+    case.refuses(ValueError, add_control, middle, skips, Control(control.skips[:-1], middle))
 
 
 @exercise.holds("the gradients reach the control and, for what lies before, the base's grids")
 def gradients(add_control, case):
-    bottom, skips, control = given(case, sizes=((2, 3, 4), (2, 3, 4)))
+    middle, skips, control = given(case, sizes=((2, 3, 4), (2, 3, 4)))
 
     def ours(x, first, second, x_added, first_added, second_added):
         added = Control([first_added, second_added], x_added)
@@ -127,4 +127,4 @@ def gradients(add_control, case):
         added = (x_added, first_added, second_added)
         return torch.cat([torch.add(a, b, alpha=0.6) for a, b in zip((x, first, second), added)])
 
-    case.gradients(ours, oracle, bottom, *skips, control.bottom, *control.skips)
+    case.gradients(ours, oracle, middle, *skips, control.middle, *control.skips)

@@ -4,13 +4,13 @@ import math
 
 import torch
 
-from scratchmm.diffusion.schedule import Schedule
+from scratchmm.diffusion.process import Schedule
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
     id="inpainting.blend",
     order=40,
-    target="scratchmm.diffusion.inpainting:blend",
+    target="scratchmm.diffusion.editing.inpainting:blend",
     title="Only in the hole",
     goal="under the mask what the model made, around it the known image noised to its level",
     minutes=15,

@@ -143,8 +143,8 @@ exercise.edit(
 @exercise.right("by arithmetic")
 def by_arithmetic(schedule, inside, known, mask, timesteps, noise):
     level = schedule.at(timesteps, final_alpha=1.0)[:, None, None, None]
-    image, dirt = level.sqrt().to(known), (1 - level).sqrt().to(known)
-    return inside * mask + (image * known + dirt * noise) * ~mask
+    image, noise_rate = level.sqrt().to(known), (1 - level).sqrt().to(known)
+    return inside * mask + (image * known + noise_rate * noise) * ~mask
 
 
 @exercise.right("image by image")

@@ -1,4 +1,4 @@
-"""Exercise prior.slerp: from one embedding to another along the arc, not through the ball."""
+"""Exercise interpolation.slerp: from one embedding to another along the arc, not through the ball."""
 
 import math
 
@@ -10,9 +10,9 @@ from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="prior.slerp",
+    id="interpolation.slerp",
     order=20,
-    target="scratchmm.diffusion.prior:slerp",
+    target="scratchmm.diffusion.interpolation:slerp",
     title="On the arc",
     goal="the vectors (B, E) at a share of the way from start to end, turning by equal angles",
     minutes=20,

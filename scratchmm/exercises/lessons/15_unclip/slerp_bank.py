@@ -1,4 +1,4 @@
-"""Wrong and other right answers to prior.slerp."""
+"""Wrong and other right answers to interpolation.slerp."""
 
 import torch
 import torch.nn.functional as F

@@ -5,10 +5,9 @@ import torch
 from torch.testing import assert_close
 
 from scratchmm.diffusion.ddim import ddim_path, ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import TARGETS, q_sample, start_and_noise, target_of
-from scratchmm.diffusion.inpainting import edit, inpaint
-from scratchmm.diffusion.schedule import cosine_schedule
-from scratchmm.diffusion.style import in_colours_of, match_colours, refine
+from scratchmm.diffusion.editing.inpainting import edit, inpaint
+from scratchmm.diffusion.editing.style import in_colours_of, match_colours, refine
+from scratchmm.diffusion.process import TARGETS, cosine_schedule, q_sample, target_of, x0_and_noise
 from shape_comments import check_shape_comments
 
 SCHEDULE = cosine_schedule(40)
@@ -24,7 +23,7 @@ def knows(image, target):
     def model(x, timesteps, shift=0.0):
         alpha_bar = SCHEDULE.at(timesteps)
         start = (image + shift).expand_as(x)
-        noise = start_and_noise(start, x, alpha_bar, "start").noise
+        noise = x0_and_noise(start, x, alpha_bar, "x0").noise
         return target_of(start, noise, alpha_bar, target)
 
     return model
@@ -58,7 +57,7 @@ def test_drawn_in_the_colours_of_another(target):
     model = in_colours_of(knows(content, target), SCHEDULE, style, target=target)
     way = spaced_timesteps(40, 5)
     for step in ddim_path(model, SCHEDULE, normal(2, 3, 6, 6, seed=2), way, target=target):
-        for found, wanted in zip(moments(step.start), moments(style), strict=True):
+        for found, wanted in zip(moments(step.x0), moments(style), strict=True):
             assert_close(found, wanted.expand(2, 3), rtol=1e-3, atol=1e-4)
     # Where the content was light it is light: each channel is only stretched and moved.
     flat = torch.stack([step.x.flatten(2), content.flatten(2)])  # (2, B, C, H * W)
@@ -83,7 +82,7 @@ def test_no_share_of_the_style_changes_nothing(target):
     half = in_colours_of(plain, SCHEDULE, normal(1, 3, 4, 4), target=target, share=0.5)
     whole = in_colours_of(plain, SCHEDULE, normal(1, 3, 4, 4), target=target)
     assert_close(half(x, times), (plain(x, times) + whole(x, times)) / 2)  # all is linear
-    clipped = in_colours_of(plain, SCHEDULE, x, target="start", share=0.0, clip=0.1)
+    clipped = in_colours_of(plain, SCHEDULE, x, target="x0", share=0.0, clamp=0.1)
     assert clipped(x, times).abs().max() <= 0.1
 
 
@@ -95,15 +94,15 @@ def test_refinement_walks_what_it_says():
         return 0.3 * x
 
     noises = normal(3, 2, 4)
-    stages = refine(model, SCHEDULE, noises, [4, 10, 20], strength=0.3, target="start")
+    stages = refine(model, SCHEDULE, noises, [4, 10, 20], strength=0.3, target="x0")
     asked = [timestep for _, timestep in seen]
     whole = [spaced_timesteps(40, steps) for steps in (4, 10, 20)]
     assert asked == [*whole[0], *whole[1][-3:], *whole[2][-6:]]
-    x = ddim_sample(model, SCHEDULE, noises[0], whole[0], target="start")
+    x = ddim_sample(model, SCHEDULE, noises[0], whole[0], target="x0")
     assert_close(stages[0], x)
     for stage, noise, way in ((1, noises[1], whole[1][-3:]), (2, noises[2], whole[2][-6:])):
         x = q_sample(SCHEDULE, x, torch.full((2,), way[0]), noise)
-        x = ddim_sample(model, SCHEDULE, x, way, target="start")
+        x = ddim_sample(model, SCHEDULE, x, way, target="x0")
         assert_close(stages[stage], x)
 
 
@@ -118,26 +117,27 @@ def test_refusals():
             match_colours(image, style)
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="between 0 and 1"):
-            in_colours_of(knows(image, "start"), SCHEDULE, image, share=share)
+            in_colours_of(knows(image, "x0"), SCHEDULE, image, share=share)
     with pytest.raises(ValueError, match="2 stages and steps for 3"):
-        refine(knows(image, "start"), SCHEDULE, [image] * 2, [1, 2, 3])
+        refine(knows(image, "x0"), SCHEDULE, [image] * 2, [1, 2, 3])
     with pytest.raises(ValueError, match="0 stages"):
-        refine(knows(image, "start"), SCHEDULE, [], [])
+        refine(knows(image, "x0"), SCHEDULE, [], [])
     with pytest.raises(ValueError, match="strength"):
-        refine(knows(image, "start"), SCHEDULE, [image] * 2, [1, 2], strength=0.0)
+        refine(knows(image, "x0"), SCHEDULE, [image] * 2, [1, 2], strength=0.0)
     with pytest.raises(ValueError, match="41 steps"):
-        refine(knows(image, "start"), SCHEDULE, [image], [41])
+        refine(knows(image, "x0"), SCHEDULE, [image], [41])
 
 
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.diffusion import schedule, style
+    from scratchmm.diffusion import process
+    from scratchmm.diffusion.editing import style
 
-    levels, x = schedule.cosine_schedule(10), torch.randn(2, 3, 6, 8)
+    levels, x = process.cosine_schedule(10), torch.randn(2, 3, 6, 8)
     styled = style.in_colours_of(lambda x, timesteps: x, levels, torch.randn(1, 3, 5, 7))
     styled(x, torch.tensor([4, 7]))
 
 
 def test_shape_comments_are_true() -> None:
-    check_shape_comments(run_shapes, "diffusion/style.py")
+    check_shape_comments(run_shapes, "diffusion/editing/style.py")

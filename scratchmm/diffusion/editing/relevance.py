@@ -1,8 +1,8 @@
-"""Where in an image is what words speak of? Cover one place after the other, and ask each time.
+"""Where in an image is what a sentence names? Cover one place after the other, and score each time.
 
-A model that scores how well an image goes with words (a CLIP, say) knows what is there, not where.
-But if the score falls when a place is covered, what the words speak of was there; and if the score
-is high when only that place can be seen, it is there too. The warm places make a mask to inpaint.
+A model that scores how well an image matches a sentence (such as CLIP) gives one number, no place.
+But if the score falls when a place is covered, the thing was there; and if the score is high when
+only that place is left, it is there too. The places of high relevance make a mask to inpaint.
 
 Papers: Visualizing and Understanding Convolutional Networks (Zeiler and Fergus 2013, arXiv 1311.2901),
 section 4.2, where a place is covered; RISE (Petsiuk et al. 2018, arXiv 1806.07421), where some places
@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.inpainting import grow_mask
+from scratchmm.diffusion.editing.inpainting import grow_mask
 
 Score = Callable[[Tensor], Tensor]
 
@@ -112,7 +112,7 @@ def mask_of(
         raise ValueError(f"{name} {value} is not above 0 and at most 1")
     warmest = heat.max()
     if not warmest > 0:
-        raise ValueError(f"the words speak of nothing in the image: its heat is {warmest:.3g}")
+        raise ValueError(f"nothing in the image is relevant: its highest heat is {warmest:.3g}")
     if share is not None:
         count = max(1, round(share * heat.numel()))
         found = torch.zeros_like(heat, dtype=torch.bool).flatten()

@@ -1,13 +1,13 @@
-"""Inpainting: only what lies under a mask is painted anew; and editing: an image as the beginning.
+"""Inpainting: only what lies under a mask is drawn anew; and editing: an image to begin with.
 
 A model that was trained on nothing but whole images does both. After each step, what lies outside
-the mask is replaced by the known image, noised to the level of that step: so the model sees it and
-paints what goes with it. Editing begins not with noise but with an image that noise half covers.
+the mask is replaced by the known image, noised to the level of that step: so the model is
+conditioned on it and draws what goes with it. Editing begins with an image to which noise was added.
 
 Papers: RePaint (Lugmayr et al. 2022, arXiv 2201.09865), equation 8 and algorithm 1; SDEdit (Meng et
-al. 2021, arXiv 2108.01073), section 3. A mask found from words: relevance.py.
+al. 2021, arXiv 2108.01073), section 3. A mask found from a sentence: relevance.py.
 Dimensions: B batch, C channels, H x W pixels (or the cells of latents), X x Y cells.
-Conventions: a mask is bool (B, 1, H, W), True where the image is to be painted anew; RePaint's m is
+Conventions: a mask is bool (B, 1, H, W), True where the image is to be drawn anew; RePaint's m is
 the opposite. Models, timesteps and options: as in ddim.py.
 Differs from the papers: the steps are those of DDIM, of which DDPM's are those with eta 1; a jump
 back is one draw, not one a step, which comes to the same.
@@ -23,8 +23,7 @@ from torch import Tensor
 
 from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddim import check_falling, ddim_path, ddim_step
-from scratchmm.diffusion.ddpm import Model, Step, q_sample
-from scratchmm.diffusion.schedule import Schedule, mix
+from scratchmm.diffusion.process import Model, Schedule, Step, mix, q_sample
 from scratchmm.sentences import check_count
 
 
@@ -104,8 +103,8 @@ def inpaint_path(
     generator: Chance = None,
     target: str = "noise",
     eta: float = 1.0,
-    clip: float | None = None,
-    follow_clip: bool = True,
+    clamp: float | None = None,
+    follow_clamp: bool = True,
     final_alpha: float = 1.0,
     **condition: Any,
 ) -> Iterator[Step]:
@@ -115,8 +114,8 @@ def inpaint_path(
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
     >>> x, mask = torch.randn(1, 1, 2, 2), torch.ones(1, 1, 2, 2).bool()
-    >>> black = torch.zeros_like(x)
-    >>> len(list(inpaint_path(lambda x, timesteps: x, schedule, black, mask, x, [8, 3], repeats=2)))
+    >>> zeros = torch.zeros_like(x)
+    >>> len(list(inpaint_path(lambda x, timesteps: x, schedule, zeros, mask, x, [8, 3], repeats=2)))
     3
     """
     if known.shape != x.shape:
@@ -131,10 +130,10 @@ def inpaint_path(
         step = ddim_step(
             schedule, model(x, times.to(x.device), **condition), x, times, after,
             draw_noise(x, generator) if eta > 0 else None,
-            target=target, eta=eta, clip=clip, follow_clip=follow_clip, final_alpha=final_alpha,
+            target=target, eta=eta, clamp=clamp, follow_clamp=follow_clamp, final_alpha=final_alpha,
         )  # fmt: skip
         x = blend(schedule, step.x, known, mask, after, draw_noise(x, generator))  # (B, C, H, W)
-        yield Step(x, step.start)
+        yield Step(x, step.x0)
 
 
 def inpaint(
@@ -146,12 +145,12 @@ def inpaint(
     timesteps: Sequence[int],
     **options: Any,
 ) -> Tensor:
-    """What is under the mask painted anew, so that it goes with what is known around it.
+    """What is under the mask drawn anew, so that it goes with what is known around it.
 
     known: (B, C, H, W), images or latents. mask: bool (B, 1, H, W), or one for all. x: noise like
     known, or known noised to timesteps[0]. Outside the mask the result is `known`, value for value;
     with latents, `shrink_mask` goes before and `paste` after. options: repeats and jump (see
-    `resampled`), eta (1: as RePaint), clip, generator, ..., and the model's condition.
+    `resampled`), eta (1: as RePaint), clamp, generator, ..., and the model's condition.
 
     Raises ValueError on a mask of another size or without any True.
 
@@ -159,7 +158,7 @@ def inpaint(
     >>> def white(x, timesteps):
     ...     return torch.ones_like(x)
     >>> known, mask = torch.zeros(1, 1, 1, 2), torch.tensor([[[[True, False]]]])
-    >>> inpaint(white, schedule, known, mask, torch.randn(1, 1, 1, 2), [8, 4, 0], target="start")
+    >>> inpaint(white, schedule, known, mask, torch.randn(1, 1, 1, 2), [8, 4, 0], target="x0")
     tensor([[[[1., 0.]]]])
     """
     for step in inpaint_path(model, schedule, known, mask, x, timesteps, **options):
@@ -199,7 +198,7 @@ def edit(
     timesteps: Sequence[int],
     **options: Any,
 ) -> Tensor:
-    """An image (B, ...) drawn again: noise (B, ...) covers it to a strength, the model clears it.
+    """An image (B, ...) drawn again: noise (B, ...) is added to a strength, the model removes it.
 
     strength: the share of the timesteps that is walked, in (0, 1]; little keeps the image, 1 hardly
     anything of it. options: those of `ddim_path`, and the model's condition, which is what the
@@ -209,7 +208,7 @@ def edit(
     >>> def faithful(x, timesteps):
     ...     return torch.ones_like(x)
     >>> one = torch.ones(1, 2)
-    >>> edit(faithful, schedule, one, 0.5, torch.randn(1, 2), [8, 5, 2], target="start")
+    >>> edit(faithful, schedule, one, 0.5, torch.randn(1, 2), [8, 5, 2], target="x0")
     tensor([[1., 1.]])
     """
     x = image
@@ -281,7 +280,7 @@ def grow_mask(mask: Tensor, pixels: int) -> Tensor:
 
 
 def check_mask(mask: Tensor, image: Tensor) -> None:
-    """ValueError on what is no mask of these images (B, C, H, W), or one with nothing to paint."""
+    """ValueError on what is no mask of these images (B, C, H, W), or one with nothing to draw."""
     if mask.dtype != torch.bool or mask.ndim != 4 or mask.shape[1] != 1:
         raise ValueError(
             f"a mask is bool (B, 1, height, width), not {mask.dtype} {tuple(mask.shape)}"
@@ -293,4 +292,4 @@ def check_mask(mask: Tensor, image: Tensor) -> None:
         raise ValueError(f"there are {len(mask)} masks for {len(image)} images")
     empty = [i for i, row in enumerate(mask) if not row.any()]
     if empty:
-        raise ValueError(f"mask {empty[0]} of {len(mask)} is empty: it leaves nothing to paint")
+        raise ValueError(f"mask {empty[0]} of {len(mask)} is empty: it leaves nothing to draw")

@@ -6,12 +6,13 @@ import math
 import pytest
 import torch
 
-from scratchmm.layers.image_blocks import (
+from scratchmm.diffusion.unet_blocks import (
     Downsample,
     ResidualBlock2d,
     SelfAttention2d,
     Upsample,
     group_norm,
+    timestep_embedding,
 )
 from shape_comments import check_shape_comments
 
@@ -126,7 +127,7 @@ def test_gradients():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="channels 6 is not divisible by groups 4"):
         group_norm(6, 4, 1e-6)
-    with pytest.raises(ValueError, match="time of width 3 and got none"):
+    with pytest.raises(ValueError, match="time embedding of width 3 and got none"):
         ResidualBlock2d(4, 4, time_width=3, groups=2)(torch.zeros(1, 4, 2, 2))
 
 
@@ -154,16 +155,70 @@ def test_thin_images_are_halved_in_bfloat16_with_right_gradients(size, centred, 
             assert (rounded - exact).norm() < 0.03 * exact.norm(), channels
 
 
+def test_timestep_embedding_is_ddpms():
+    steps = torch.tensor([0, 1, 999])
+    table = timestep_embedding(steps, 8)
+    assert table.dtype == torch.float32 and table.shape == (3, 8)
+    for row, step in enumerate(steps.tolist()):
+        for i in range(4):
+            angle = step * math.exp(-math.log(10000) * i / 3)
+            assert table[row, i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+            assert table[row, 4 + i].item() == pytest.approx(math.cos(angle), abs=1e-6)
+    slow = timestep_embedding(torch.tensor([7]), 4)[0, 1].item()
+    assert slow == pytest.approx(7 / 10000, rel=1e-5)
+    assert timestep_embedding(torch.tensor([0.5]), 2).tolist() == [
+        [pytest.approx(math.sin(0.5)), pytest.approx(math.cos(0.5))]
+    ]
+
+
+def test_flipped_without_a_shift_it_is_improved_ddpms():
+    steps = torch.tensor([0.0, 1.5, 999.0])
+    table = timestep_embedding(steps, 8, flip_sin_to_cos=True, frequency_shift=0)
+    assert table.dtype == torch.float32 and table.shape == (3, 8)
+    for row, step in enumerate(steps.tolist()):
+        for i in range(4):
+            angle = step * math.exp(-math.log(10000) * i / 4)
+            assert table[row, i].item() == pytest.approx(math.cos(angle), abs=1e-6)
+            assert table[row, 4 + i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_the_flip_exchanges_the_halves_and_nothing_else(shift):
+    steps = torch.tensor([3, 700])
+    plain, flipped = (
+        timestep_embedding(steps, 10, torch.float64, flip_sin_to_cos=flip, frequency_shift=shift)
+        for flip in (False, True)
+    )
+    torch.testing.assert_close(flipped, plain.roll(5, dims=-1), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_timesteps_stay_on_their_device_and_an_odd_width_is_refused(flip):
+    steps = torch.empty(3, device="meta")
+    assert timestep_embedding(steps, 4, flip_sin_to_cos=flip).device.type == "meta"
+    with pytest.raises(
+        ValueError, match="^width 5 is not divisible by a pair of sine and cosine, 2$"
+    ):
+        timestep_embedding(torch.tensor([1]), 5, flip_sin_to_cos=flip)
+
+
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.layers import image_blocks
+    from scratchmm.diffusion import unet_blocks
 
+    unet_blocks.timestep_embedding(torch.arange(3), 8)
+    unet_blocks.TimeEmbedding(8, 9)(torch.arange(3))
     x = torch.randn(2, 6, 8, 10)
-    x = image_blocks.ResidualBlock2d(6, 12, time_width=5, groups=3)(x, torch.randn(2, 5))
-    x = image_blocks.SelfAttention2d(12, heads=2, groups=3)(x)
-    image_blocks.Upsample(12)(image_blocks.Downsample(12)(x))
+    x = unet_blocks.ResidualBlock2d(6, 12, time_width=5, groups=3)(x, torch.randn(2, 5))
+    x = unet_blocks.SelfAttention2d(12, heads=2, groups=3)(x)
+    unet_blocks.Upsample(12)(unet_blocks.Downsample(12)(x))
+    context, mask = torch.randn(2, 7, 11), torch.rand(2, 1, 1, 7) > 0.3
+    for linear in (False, True):
+        unet_blocks.SpatialTransformer(12, 2, 11, 3, linear)(x, context, mask)
+    pooled = unet_blocks.last_token(context, mask)
+    unet_blocks.PlacedWords(11, 5)(unet_blocks.last_token(context, None) + pooled, (6, 3))
 
 
 def test_shape_comments_are_true() -> None:
-    check_shape_comments(run_shapes, "layers/image_blocks.py")
+    check_shape_comments(run_shapes, "diffusion/unet_blocks.py")

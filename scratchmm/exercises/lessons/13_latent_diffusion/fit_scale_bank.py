@@ -1,11 +1,11 @@
-"""Wrong and other right answers to vae.measure."""
+"""Wrong and other right answers to vae.fit_scale."""
 
 import torch
 
 from scratchmm.diffusion.vae import VAE, draw
 from scratchmm.exercises.format import exercise_file
 
-exercise = exercise_file("13_latent_diffusion/measure").exercise
+exercise = exercise_file("13_latent_diffusion/fit_scale").exercise
 
 DRAWN = "latents = draw(self.encode(images), generator)"
 TIMES = "return (latents - self.config.shift) * self.scale"
@@ -128,7 +128,7 @@ exercise.edit(
 )
 exercise.edit(
     "with-a-gradient",
-    ("@torch.no_grad()\n    def measure", "def measure"),
+    ("@torch.no_grad()\n    def fit_scale", "def fit_scale"),
     (SET, "self.scale = 1 / draw(self.encode(images), generator).std(correction=0)"),
     story="the scale keeps the graph of the images it was measured on",
     advice="under torch.no_grad(), into the buffer",
@@ -191,7 +191,7 @@ class ByTheMeanSquare(VAE):
         return self.decode(self.config.shift + latents * (1 / self.scale))
 
     @torch.no_grad()
-    def measure(self, images, generator=None):
+    def fit_scale(self, images, generator=None):
         latents = draw(self.encode(images), generator).double()
         variance = (latents**2).mean() - latents.mean() ** 2
         self.scale.fill_(variance.item() ** -0.5)
@@ -199,14 +199,14 @@ class ByTheMeanSquare(VAE):
 
 @exercise.right("a new tensor in the buffer's place")
 class NewTensor(ByTheMeanSquare):
-    def measure(self, images, generator=None):
+    def fit_scale(self, images, generator=None):
         with torch.no_grad():
             self.scale = draw(self.encode(images), generator).std().reciprocal()
 
 
 @exercise.disguise("scaled-latents-measured")
 class ScaledLatentsMeasuredToo(ByTheMeanSquare):
-    def measure(self, images, generator=None):
+    def fit_scale(self, images, generator=None):
         with torch.no_grad():
             self.scale = self.to_latents(images, generator).std(correction=0) ** -1
 
@@ -214,7 +214,7 @@ class ScaledLatentsMeasuredToo(ByTheMeanSquare):
 @exercise.disguise("mean-not-taken-off")
 class MeanNotTakenOffToo(ByTheMeanSquare):
     @torch.no_grad()
-    def measure(self, images, generator=None):
+    def fit_scale(self, images, generator=None):
         latents = draw(self.encode(images), generator)
         self.scale.copy_(latents.numel() ** 0.5 / latents.norm())
 

@@ -1,17 +1,17 @@
 """Style: the colours of one image on the content of another; and an image that gets finer by stages.
 
-Neither needs a model of its own: the one changes, at each step, what the model takes the clean image
-to be; the other draws, puts a little noise on what it drew, and draws again with more steps.
+Neither needs a model of its own: the one changes the predicted clean image at each step; the other
+draws, adds a little noise to the result, and draws again with more steps.
 
-The style of a *prompt* on an image is `inpainting.edit`: noise over the image, and the prompt's way
-down from there.
+The style of a *prompt* on an image is `inpainting.edit`: noise on the image, then the prompt's steps
+from there.
 
 Papers: Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization (Huang and Belongie
 2017, arXiv 1703.06868), equation 8; SDEdit (Meng et al. 2021, arXiv 2108.01073), section 3.
 Dimensions: B batch, C channels, H x W pixels (or the cells of latents); S styles, X x Y their pixels.
-Conventions: as in ddpm.py.
+Conventions: as in process.py.
 Differs from the papers: what is normalised are images or latents, predicted on the way, not the
-features of a network that was trained to see; so a style is no more than its colours, how light
+features of a trained network; so a style is no more than its colours, how light
 and dark they are and how far apart.
 """
 
@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import Model, clipped, start_and_noise, target_of
-from scratchmm.diffusion.inpainting import edit
-from scratchmm.diffusion.schedule import Schedule
+from scratchmm.diffusion.editing.inpainting import edit
+from scratchmm.diffusion.process import Model, Schedule, clamped, target_of, x0_and_noise
 from scratchmm.sentences import check_number
 
 
@@ -56,17 +55,17 @@ def in_colours_of(
     *,
     target: str = "noise",
     share: float = 1.0,
-    clip: float | None = None,
+    clamp: float | None = None,
 ) -> Model:
-    """A model for any sampler that sees every clean image in the colours of style: (S, C, X, Y).
+    """A model for any sampler that predicts every clean image in the colours of style: (S, C, X, Y).
 
-    It predicts what `model` predicts, one of TARGETS, with the start's colours matched; so drawing,
+    It predicts what `model` predicts, one of TARGETS, with the colours of its x0 matched; so drawing,
     `edit` and `inpaint` all do it. share: how far, from 0, not at all, to 1; ValueError outside of it.
 
     >>> schedule = Schedule(torch.tensor([0.64]).double())
     >>> def model(x, timesteps):
     ...     return torch.tensor([[[[0.0, 2.0]]]])
-    >>> red = in_colours_of(model, schedule, torch.tensor([[[[5.0, 9.0]]]]), target="start")
+    >>> red = in_colours_of(model, schedule, torch.tensor([[[[5.0, 9.0]]]]), target="x0")
     >>> red(torch.zeros(1, 1, 1, 2), torch.tensor([0])).round(decimals=3)
     tensor([[[[5., 9.]]]])
     """
@@ -75,11 +74,11 @@ def in_colours_of(
 
     def predict(x: Tensor, timesteps: Tensor, **condition: Any) -> Tensor:
         alpha_bar = schedule.at(timesteps)
-        start = start_and_noise(model(x, timesteps, **condition), x, alpha_bar, target).start
-        start = clipped(start, clip)
-        start = torch.lerp(start, match_colours(start, style.to(start)), share)  # (B, C, H, W)
-        noise = start_and_noise(start, x, alpha_bar, "start").noise
-        return target_of(start, noise, alpha_bar, target)  # (B, C, H, W)
+        x0 = x0_and_noise(model(x, timesteps, **condition), x, alpha_bar, target).x0
+        x0 = clamped(x0, clamp)
+        x0 = torch.lerp(x0, match_colours(x0, style.to(x0)), share)  # (B, C, H, W)
+        noise = x0_and_noise(x0, x, alpha_bar, "x0").noise
+        return target_of(x0, noise, alpha_bar, target)  # (B, C, H, W)
 
     return predict
 
@@ -100,11 +99,11 @@ def refine(
     of `ddim_path`, and the model's condition. Returns an image (B, ...) for each stage. Raises
     ValueError on noise for another number of stages than there are steps for.
 
-    >>> from scratchmm.diffusion.schedule import cosine_schedule
-    >>> def black(x, timesteps):
+    >>> from scratchmm.diffusion.process import cosine_schedule
+    >>> def zeros(x, timesteps):
     ...     return torch.zeros_like(x)
     >>> noises = torch.randn(3, 1, 2)
-    >>> stages = refine(black, cosine_schedule(50), noises, [4, 10, 20], target="start")
+    >>> stages = refine(zeros, cosine_schedule(50), noises, [4, 10, 20], target="x0")
     >>> torch.cat(stages).tolist()
     [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """

@@ -1,4 +1,4 @@
-"""Exercise vae.measure: the one number that brings latents to a deviation of one."""
+"""Exercise vae.fit_scale: the one number that brings latents to a deviation of one."""
 
 import functools
 import math
@@ -7,15 +7,15 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from scratchmm.diffusion.vae import Gaussian, VAEConfig
+from scratchmm.diffusion.vae import DiagonalGaussian, VAEConfig
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="vae.measure",
+    id="vae.fit_scale",
     order=30,
     target="scratchmm.diffusion.vae:VAE",
     title="The scaling factor of latents",
-    goal="measure a scale, multiply drawn latents by it, and divide before they are decoded",
+    goal="fit a scale, multiply drawn latents by it, and divide before they are decoded",
     minutes=15,
     difficulty=2,
     section="A deviation of one",
@@ -23,7 +23,7 @@ exercise = Exercise(
     methods={
         "to_latents": "latents drawn of what the encoder says, less config.shift, times the scale",
         "to_images": "the image of latents that are divided by the scale again, plus config.shift",
-        "measure": "self.scale becomes 1 / deviation of the drawn latents of these images",
+        "fit_scale": "self.scale becomes 1 / deviation of the drawn latents of these images",
     },
     hints=(
         "Say the encoder gives the latents 3 and 7, with hardly any variance. Their mean is 5, their "
@@ -34,7 +34,7 @@ exercise = Exercise(
         "step, where all should be noise; latents of 1/5 would be gone after the first.",
         "to_latents: encode, draw with the generator, less the config's shift (0 but for a few), times "
         "self.scale, all (B, Z, X, Y). to_images: divide by self.scale, plus the shift, decode. "
-        "measure: encode and draw, but without the scale that is there; the deviation of all numbers "
+        "fit_scale: encode and draw, but without the scale that is there; the deviation of all numbers "
         "together, over images, channels and cells; one over it goes into self.scale, "
         "which stays a buffer without a gradient.",
         "return (draw(self.encode(images), generator) - self.config.shift) * self.scale; return "
@@ -54,7 +54,7 @@ class Says(nn.Module):
 
     def forward(self, images):
         mean = means(images)
-        return Gaussian(mean, torch.full_like(mean, self.log_variance))
+        return DiagonalGaussian(mean, torch.full_like(mean, self.log_variance))
 
 
 class Mirrors(nn.Module):
@@ -138,10 +138,10 @@ def shifted(vae, case):
     case.equal(case.call(module.to_images, latents), Mirrors()(4 * latents + 0.5), "the image")
 
 
-@exercise.holds("after measuring, the scale is one over the deviation of all latents together")
+@exercise.holds("after fitting, the scale is one over the deviation of all latents together")
 def measured(vae, case):
     module, images = made(case, vae), some_images(case)
-    case.call(module.measure, images, generator(case))
+    case.call(module.fit_scale, images, generator(case))
     scale = case.seen(module.scale.detach().double().clone())
     case.equal(scale, 1 / means(images).double().std(correction=0), "the scale", 0.01)
 
@@ -150,7 +150,7 @@ def measured(vae, case):
 def whatever_was_before(vae, case):
     module, images = made(case, vae, scale=7.0), some_images(case)
     for _ in range(2):
-        case.call(module.measure, images, generator(case))
+        case.call(module.fit_scale, images, generator(case))
         scale = case.seen(module.scale.detach().double().clone())
         case.equal(scale, 1 / means(images).double().std(correction=0), "the scale", 0.01)
 
@@ -160,9 +160,9 @@ def doubt_counts(vae, case):
     module = made(case, vae, log_variance=2 * math.log(8))
     images = some_images(case, B=2, height=60, width=100)
 
-    @functools.wraps(module.measure)
+    @functools.wraps(module.fit_scale)
     def deviation(images, generator):
-        module.measure(images, generator)
+        module.fit_scale(images, generator)
         return round(1 / module.scale.item(), 1)
 
     got = case.call(deviation, images, generator(case))
@@ -173,7 +173,7 @@ def doubt_counts(vae, case):
 @exercise.holds("the scale stays a buffer: one number, saved with the weights, without a gradient")
 def buffer(vae, case):
     module = case.build(vae, CONFIG)  # with an encoder that learns
-    case.call(module.measure, some_images(case), generator(case))
+    case.call(module.fit_scale, some_images(case), generator(case))
     kept = module.state_dict().get("scale")
     told = {
         "shape": None if kept is None else tuple(kept.shape),

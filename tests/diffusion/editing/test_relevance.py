@@ -9,7 +9,12 @@ from torch.testing import assert_close
 
 from scratchmm.data.world.images import PAINT, draw, masks
 from scratchmm.data.world.scenes import Scene, Thing, sample_scene
-from scratchmm.diffusion.relevance import border_color, mask_of, relevance_by_occlusion, windows
+from scratchmm.diffusion.editing.relevance import (
+    border_color,
+    mask_of,
+    relevance_by_occlusion,
+    windows,
+)
 from shape_comments import check_shape_comments
 
 
@@ -143,12 +148,14 @@ def test_a_threshold_is_of_the_warmest():
 def test_refusals():
     image = torch.zeros(1, 4, 6)
     for patch in (0, 7):
-        with pytest.raises(ValueError, match=f"^a window of {patch} pixels is none of a 4 x 6 ima"):
+        with pytest.raises(
+            ValueError, match=f"^a window of {patch} pixels is none of a 4 x 6 image"
+        ):
             relevance_by_occlusion(odd, image, patch)
     for stride in (0, 4):
         with pytest.raises(ValueError, match=f"^windows of 3 pixels, {stride} apart, do not touch"):
             relevance_by_occlusion(odd, image, 3, stride=stride)
-    with pytest.raises(ValueError, match="^the words speak of nothing in the image: its heat is"):
+    with pytest.raises(ValueError, match="^nothing in the image is relevant: its highest heat is"):
         mask_of(torch.tensor([[-1.0, 0.0]]))
     for value in (0, 1.5, float("nan")):
         with pytest.raises(ValueError, match=f"^threshold {value} is not above 0 and at most 1$"):
@@ -160,9 +167,10 @@ def test_refusals():
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.diffusion import inpainting, relevance, schedule
+    from scratchmm.diffusion import process
+    from scratchmm.diffusion.editing import inpainting, relevance
 
-    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 8, 12)
+    levels, x = process.cosine_schedule(7), torch.randn(2, 3, 8, 12)
     mask = torch.zeros(2, 1, 8, 12, dtype=torch.bool)
     mask[..., 3:6, 4:9] = True
     inpainting.inpaint(lambda x, timesteps: x, levels, x, mask, x, [6, 3], repeats=2)
@@ -172,4 +180,4 @@ def run_shapes() -> None:
 
 
 def test_shape_comments_are_true() -> None:
-    check_shape_comments(run_shapes, "diffusion/relevance.py")
+    check_shape_comments(run_shapes, "diffusion/editing/relevance.py")

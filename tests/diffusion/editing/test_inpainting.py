@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from scratchmm.diffusion import inpainting, vae
+from scratchmm.diffusion import vae
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
-from scratchmm.diffusion.ddpm import TARGETS, q_sample, target_of
-from scratchmm.diffusion.inpainting import (
+from scratchmm.diffusion.editing import inpainting
+from scratchmm.diffusion.editing.inpainting import (
     blend,
     edit,
     edit_path,
@@ -21,7 +21,7 @@ from scratchmm.diffusion.inpainting import (
     resampled,
     shrink_mask,
 )
-from scratchmm.diffusion.schedule import cosine_schedule
+from scratchmm.diffusion.process import TARGETS, cosine_schedule, q_sample, target_of
 from shape_comments import check_shape_comments
 
 FIFTY = cosine_schedule(50)
@@ -101,7 +101,7 @@ def test_with_all_under_the_mask_it_is_plain_sampling(target, eta):
     """With eta the chance of the known part, which is not used, must come from elsewhere."""
     x, known = normal(2, 3, 4, 5), normal(2, 3, 4, 5, seed=1)
     everything, timesteps = torch.ones(2, 1, 4, 5).bool(), [49, 30, 7, 0]
-    options = {"target": target, "clip": 2.0, "word": 0.7}
+    options = {"target": target, "clamp": 2.0, "word": 0.7}
     if eta:
         source, drawn = seeded(), []
         for _ in timesteps:  # a number for the step, one for what is known
@@ -150,14 +150,14 @@ def test_each_step_shows_the_known_image_at_its_level():
     known = torch.full((500, 1, 3, 4), 2.0).double()
     path = inpaint_path(
         lambda x, timesteps: 0 * x, FIFTY, known, hole(), normal(500, 1, 3, 4), [49, 30, 15],
-        target="start", generator=seeded(),
+        target="x0", generator=seeded(),
     )  # fmt: skip
     around = ~hole().expand_as(known)
     for step, level in zip(path, [FIFTY.alpha_bar[30], FIFTY.alpha_bar[15], torch.tensor(1.0)]):
         noise = step.x[around] - level.sqrt() * 2.0
         assert_close(noise.mean().item(), 0.0, rtol=0, atol=0.06)
         assert_close(noise.std(), (1 - level).double().sqrt(), rtol=0.05, atol=0)
-        assert_close(step.start, 0 * known)
+        assert_close(step.x0, 0 * known)
     assert_close(step.x[~around], 0 * step.x[~around])
 
 
@@ -185,7 +185,7 @@ def test_the_model_sees_what_is_known():
     mask[..., 2] = True
     known = torch.tensor([-0.7, 0.9]).double().view(2, 1, 1, 1).expand(2, 30, 6, 3)
     found = inpaint(
-        looks, FIFTY, known, mask, normal(2, 30, 6, 3), range(49, -1, -1), target="start",
+        looks, FIFTY, known, mask, normal(2, 30, 6, 3), range(49, -1, -1), target="x0",
         generator=seeded(),
     )  # fmt: skip
     assert_close(found, known, rtol=0, atol=0.05)
@@ -270,7 +270,7 @@ def test_a_jump_back_brings_the_noise_of_the_later_level():
 
     known = torch.full((4000, 1, 3, 4), 2.0).double()
     x = q_sample(FIFTY, known, torch.full((4000,), 40), normal(4000, 1, 3, 4))
-    inpaint(model, FIFTY, known, hole(), x, [40, 10], repeats=2, generator=seeded(), target="start")
+    inpaint(model, FIFTY, known, hole(), x, [40, 10], repeats=2, generator=seeded(), target="x0")
     assert [timestep for timestep, _ in asked] == [40, 10 + 30, 10]
     level = FIFTY.alpha_bar[40]
     for _, seen in asked[:2]:
@@ -335,8 +335,8 @@ def test_an_edit_starts_from_the_noised_image():
     image, noise = normal(2, 3, 4, 5), normal(2, 3, 4, 5, seed=1)
     timesteps = spaced_timesteps(50, 10)
     x = q_sample(FIFTY, image, torch.tensor([29, 29]), noise)  # 6 of 10 steps of 5
-    expected = ddim_sample(curved, FIFTY, x, timesteps[4:], clip=1.0, word=0.3)
-    found = edit(curved, FIFTY, image, 0.6, noise, timesteps, clip=1.0, word=0.3)
+    expected = ddim_sample(curved, FIFTY, x, timesteps[4:], clamp=1.0, word=0.3)
+    found = edit(curved, FIFTY, image, 0.6, noise, timesteps, clamp=1.0, word=0.3)
     assert_close(found, expected, rtol=0, atol=0)
     assert len(list(edit_path(curved, FIFTY, image, 0.6, noise, timesteps, word=0.3))) == 6
 
@@ -388,7 +388,7 @@ def test_a_strength_is_a_share_of_the_timesteps(length, strength):
         ),
         (torch.ones(2, 3, 4).bool(), r"^a mask is bool .*, not torch.bool \(2, 3, 4\)$"),
         (torch.ones(2, 2, 3, 4).bool(), r"^a mask is bool .*, not torch.bool \(2, 2, 3, 4\)$"),
-        (torch.zeros(1, 1, 3, 4).bool(), "^mask 0 of 1 is empty: it leaves nothing to paint$"),
+        (torch.zeros(1, 1, 3, 4).bool(), "^mask 0 of 1 is empty: it leaves nothing to draw$"),
         (torch.stack([hole()[0], ~hole()[0] & hole()[0]]), "^mask 1 of 2 is empty"),
     ],
 )
@@ -433,9 +433,10 @@ def test_refusals():
 def run_shapes() -> None:
     import torch
 
-    from scratchmm.diffusion import inpainting, relevance, schedule
+    from scratchmm.diffusion import process
+    from scratchmm.diffusion.editing import inpainting, relevance
 
-    levels, x = schedule.cosine_schedule(7), torch.randn(2, 3, 8, 12)
+    levels, x = process.cosine_schedule(7), torch.randn(2, 3, 8, 12)
     mask = torch.zeros(2, 1, 8, 12, dtype=torch.bool)
     mask[..., 3:6, 4:9] = True
     inpainting.inpaint(lambda x, timesteps: x, levels, x, mask, x, [6, 3], repeats=2)
@@ -445,4 +446,4 @@ def run_shapes() -> None:
 
 
 def test_shape_comments_are_true() -> None:
-    check_shape_comments(run_shapes, "diffusion/inpainting.py")
+    check_shape_comments(run_shapes, "diffusion/editing/inpainting.py")
