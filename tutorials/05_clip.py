@@ -39,7 +39,6 @@ import torch.nn.functional as F
 
 # %%
 from scratchmm import plots
-from scratchmm.contrastive.two_tower import LogitScale
 from scratchmm.contrastive.loss import contrastive_loss
 from scratchmm.contrastive.retrieval import top_k
 from scratchmm.contrastive.two_tower import LogitScale

@@ -595,7 +595,7 @@ print("nan where missing changes nothing:", torch.equal(clean, broken))
 test.features.copy_(images)
 
 # %% [markdown]
-# **Answer.** It must not matter, be it nan: `gather` fills zeros in (a product with 0 would keep
+# **Answer.** It must not matter, be it nan: `collect` fills zeros in (a product with 0 would keep
 # nan), attention masks it, late fusion averages over the others.
 #
 # That the code can do without does not mean that the model can. **Question.** Of the six views,

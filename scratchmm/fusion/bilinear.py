@@ -13,7 +13,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from scratchmm.fusion.modalities import Cost, Features, Present, check_widths, gather
+from scratchmm.fusion.modalities import Cost, Features, Present, check_widths, collect
 
 
 def bilinear(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
@@ -54,8 +54,8 @@ class BilinearFusion(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
-        vectors, there = gather(features, self.widths, present)
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
+        vectors, there = collect(features, self.widths, present)
         total = self.bias.expand(there.shape[0], -1)  # (B, K)
         for (left, right), weight in zip(self.pairs, self.weights, strict=True):
             total = total + bilinear(vectors[left], vectors[right], weight)  # (B, K)

@@ -16,7 +16,7 @@ from scratchmm.fusion.modalities import (
     Features,
     Present,
     check_widths,
-    gather,
+    collect,
     network,
     network_cost,
 )
@@ -43,8 +43,8 @@ class EarlyFusion(nn.Module):
         self.network = network(*self.sizes)
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
-        vectors, _ = gather(features, self.widths, present)
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
+        vectors, _ = collect(features, self.widths, present)
         joined = torch.cat(list(vectors.values()), dim=-1)  # (B, D)
         return self.network(joined)  # (B, K)
 

@@ -18,7 +18,7 @@ from scratchmm.fusion.modalities import (
     Features,
     Present,
     check_widths,
-    gather,
+    collect,
     linear_cost,
     network,
     network_cost,
@@ -82,7 +82,7 @@ class GatedFusion(nn.Module):
         self.network = network(width, hidden, outputs)
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
         mixed, _, there = self._mix(features, present)
         mixed = mixed.masked_fill(~there[..., None], 0.0)  # (B, M, D)
         mean = mixed.sum(dim=1) / there.sum(dim=1, keepdim=True)  # (B, D)
@@ -94,7 +94,7 @@ class GatedFusion(nn.Module):
         return {name: gate[:, index] for index, name in enumerate(self.widths)}
 
     def _mix(self, features: Features, present: Present | None) -> tuple[Tensor, Tensor, Tensor]:
-        vectors, there = gather(features, self.widths, present)
+        vectors, there = collect(features, self.widths, present)
         own = torch.stack([self.tokens[name](x) for name, x in vectors.items()], dim=1)  # (B, M, D)
         itself = torch.eye(len(vectors), dtype=torch.bool, device=own.device)  # (M, M)
         others = there[:, None, :] & ~itself  # (B, M, M)

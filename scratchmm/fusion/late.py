@@ -17,7 +17,7 @@ from scratchmm.fusion.modalities import (
     Features,
     Present,
     check_widths,
-    gather,
+    collect,
     network,
     network_cost,
 )
@@ -86,12 +86,12 @@ class LateFusion(nn.Module):
         )
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns log-probabilities (B, K)."""
+        """features and present: as for `modalities.collect`. Returns log-probabilities (B, K)."""
         return combine_decisions(*self.decide(features, present))  # (B, K)
 
     def decide(self, features: Features, present: Present | None = None) -> tuple[Tensor, Tensor]:
         """The logits of each modality (B, M, K), and which modality is present, bool (B, M)."""
-        vectors, there = gather(features, self.widths, present)
+        vectors, there = collect(features, self.widths, present)
         decisions = [self.networks[name](vector) for name, vector in vectors.items()]
         return torch.stack(decisions, dim=1), there
 
@@ -118,7 +118,7 @@ class WeightedLateFusion(nn.Module):
         self.scores = nn.Parameter(torch.zeros(len(widths)))
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns log-probabilities (B, K)."""
+        """features and present: as for `modalities.collect`. Returns log-probabilities (B, K)."""
         return combine_decisions(*self.late.decide(features, present), self.scores)  # (B, K)
 
     def weights(self) -> dict[str, float]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from scratchmm.fusion.modalities import Cost, Features, Present, check_widths, gather
+from scratchmm.fusion.modalities import Cost, Features, Present, check_widths, collect
 from scratchmm.fusion.tensor_fusion import append_one
 
 
@@ -49,8 +49,8 @@ class LowRankFusion(nn.Module):
         self.factors[first].data *= rank**-0.5
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
-        vectors, _ = gather(features, self.widths, present)
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
+        vectors, _ = collect(features, self.widths, present)
         product: Tensor | None = None
         for name, vector in vectors.items():
             projected = torch.einsum("bd,rkd->brk", append_one(vector), self.factors[name])

@@ -81,7 +81,7 @@ def network_cost(inputs: int, hidden: int, outputs: int) -> Cost:
     return linear_cost(inputs, hidden).plus(linear_cost(hidden, outputs))
 
 
-def gather(
+def collect(
     features: Features, widths: Mapping[str, int], present: Present | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Vectors in the order of `widths`, zeros where absent; and who is present, bool (B, M).
@@ -92,7 +92,7 @@ def gather(
 
     >>> features = {"words": torch.tensor([[5.0], [torch.nan]])}
     >>> present = {"words": torch.tensor([True, False])}
-    >>> gather(features, {"image": 2, "words": 1}, present)
+    >>> collect(features, {"image": 2, "words": 1}, present)
     Traceback (most recent call last):
     ValueError: sample 1 has no modality: at least one of image and words must be present
     """
@@ -155,8 +155,8 @@ class Encoded(nn.Module):
         self.layers = nn.ModuleDict({name: nn.Linear(widths[name], inner[name]) for name in widths})
 
     def forward(self, features: Features, present: Present | None = None, **more: Any) -> Tensor:
-        """features and present: as for `gather`. Returns what the strategy returns, (B, K)."""
-        vectors, there = gather(features, self.widths, present)
+        """features and present: as for `collect`. Returns what the strategy returns, (B, K)."""
+        vectors, there = collect(features, self.widths, present)
         masks = {name: there[:, index] for index, name in enumerate(self.widths)}
         encoded = {
             name: nn.functional.gelu(layer(vectors[name])) for name, layer in self.layers.items()

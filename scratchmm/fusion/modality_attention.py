@@ -17,7 +17,7 @@ from scratchmm.fusion.modalities import (
     Features,
     Present,
     check_widths,
-    gather,
+    collect,
     linear_cost,
     network_cost,
 )
@@ -62,8 +62,8 @@ class AttentionFusion(nn.Module):
         self.output = nn.Linear(width, outputs)
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
-        vectors, there = gather(features, self.widths, present)
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
+        vectors, there = collect(features, self.widths, present)
         answer = self.answer.expand(there.shape[0], -1)  # (B, D)
         tokens = [self.tokens[name](x) for name, x in vectors.items()]
         x = torch.stack([answer, *tokens], dim=1)  # (B, 1 + M, D)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from scratchmm.fusion.modalities import Cost, Features, Present, check_widths, gather
+from scratchmm.fusion.modalities import Cost, Features, Present, check_widths, collect
 
 
 def append_one(x: Tensor) -> Tensor:
@@ -65,8 +65,8 @@ class TensorFusion(nn.Module):
         self.output = nn.Linear(math.prod(sizes), outputs, bias=False)
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
-        vectors, _ = gather(features, self.widths, present)
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
+        vectors, _ = collect(features, self.widths, present)
         product = outer_product([append_one(x) for x in vectors.values()])  # (B, P)
         return self.output(product)  # (B, K)
 

@@ -13,7 +13,7 @@ from fusion.strategies import MAKERS, OUTPUTS, WIDTHS, features, make, run_shape
 from scratchmm.bench.fusion import multiply_adds
 from scratchmm.fusion.bilinear import BilinearFusion
 from scratchmm.fusion.early import EarlyFusion
-from scratchmm.fusion.modalities import Cost, Encoded, check_widths, gather, network
+from scratchmm.fusion.modalities import Cost, Encoded, check_widths, collect, network
 from scratchmm.fusion.tensor_fusion import TensorFusion
 from shape_comments import check_shape_comments
 
@@ -233,7 +233,7 @@ def test_too_few_modalities() -> None:
 
 def test_gather_orders_and_cleans() -> None:
     given = {"words": torch.full((2, 3), NAN), "sound": torch.ones(2, 4)}
-    vectors, there = gather(given, WIDTHS, {"words": torch.tensor([False, False])})
+    vectors, there = collect(given, WIDTHS, {"words": torch.tensor([False, False])})
     assert list(vectors) == list(WIDTHS)
     assert there.tolist() == [[True, False, False]] * 2
     assert [tuple(x.shape) for x in vectors.values()] == [(2, 4), (2, 5), (2, 3)]

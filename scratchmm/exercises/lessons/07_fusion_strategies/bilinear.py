@@ -31,10 +31,10 @@ exercise = Exercise(
         "A sum of what each says can't tell 'red and square' from 'red' and 'square'; a product can, "
         "for it is large only where both are. Each output has a weight for every product of two "
         "numbers: a matrix W_k, D rows and S columns. Each sample is multiplied with itself alone.",
-        "gather gives vectors (B, width), zeros where absent: then all products are 0 by themselves. "
+        "collect gives vectors (B, width), zeros where absent: then all products are 0 by themselves. "
         "self.pairs and self.weights go together, a weight is (K, D, S). (B, D) with (K, D, S) gives "
         "(B, K, S), summed over D; that with (B, S) gives (B, K). Add the pairs and the bias.",
-        "vectors, there = gather(...); total = self.bias.expand(len(there), -1); for each pair and "
+        "vectors, there = collect(...); total = self.bias.expand(len(there), -1); for each pair and "
         "weight: total = total + torch.einsum('bd,kds,bs->bk', vectors[left], weight, vectors[right])",
     ),
 )

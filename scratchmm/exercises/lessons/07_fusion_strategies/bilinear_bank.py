@@ -5,13 +5,13 @@ from itertools import combinations
 import torch
 
 from scratchmm.exercises.format import exercise_file
-from scratchmm.fusion.modalities import gather
+from scratchmm.fusion.modalities import collect
 
 exercise = exercise_file("07_fusion_strategies/bilinear").exercise
 
 START = "self.bias.expand(there.shape[0], -1)"
 ADDED = "total + bilinear(vectors[left], vectors[right], weight)"
-GATHERED = "gather(features, self.widths, present)"
+GATHERED = "collect(features, self.widths, present)"
 
 
 def pairs(self, vectors):
@@ -86,15 +86,15 @@ exercise.edit(
 )
 exercise.edit(
     "presence-ignored",
-    (GATHERED, "gather(features, self.widths)"),
+    (GATHERED, "collect(features, self.widths)"),
     story="`present` is not used: the numbers of absent modalities are read",
-    advice="hand `present` on to gather",
+    advice="hand `present` on to collect",
 )
 exercise.edit(
     "absent-empties-the-sample",
     ("return total", "return total.where(there.all(1, keepdim=True), self.bias)"),
     story="where one modality is absent, the pairs of the others are dropped too",
-    advice="only the pairs with the absent one add nothing: gather's zeros see to it",
+    advice="only the pairs with the absent one add nothing: collect's zeros see to it",
 )
 exercise.edit(
     "absent-is-one",
@@ -103,7 +103,7 @@ exercise.edit(
      "        return self.bias + sum(bilinear(ones[a], ones[b], weight) "
      "for (a, b), weight in zip(self.pairs, self.weights))"),
     story="an absent modality is ones, so that its pairs say what the other one says alone",
-    advice="a pair with an absent modality adds nothing: zeros, as gather gives them",
+    advice="a pair with an absent modality adds nothing: zeros, as collect gives them",
 )  # fmt: skip
 exercise.edit(
     "scaled",
@@ -148,7 +148,7 @@ exercise.edit(
     method="forward",
 )
 def equal_places_only(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     total = self.bias.expand(len(there), -1)
     for left, right, weight in pairs(self, vectors):
         least = min(left.shape[1], right.shape[1])
@@ -172,16 +172,16 @@ exercise.edit(
     method="forward",
 )
 def outputs_summed(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     parts = [torch.einsum("bd,kds,bs->b", x, w, y) for x, y, w in pairs(self, vectors)]
     return sum(parts) + self.bias.sum()
 
 
 exercise.edit(
-    "no-gather",
+    "no-collect",
     (GATHERED, "features, next(iter(features.values()))"),
     story="the features are taken as they come: absent ones are missing or read",
-    advice="gather fills in zeros where a modality is absent",
+    advice="collect fills in zeros where a modality is absent",
 )
 
 
@@ -192,7 +192,7 @@ exercise.edit(
     method="forward",
 )
 def pairs_as_named(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     order = [*features, *(name for name in self.widths if name not in features)]
     total = self.bias.expand(len(there), -1)
     for (left, right), weight in zip(combinations(order, 2), self.weights, strict=True):
@@ -207,7 +207,7 @@ def pairs_as_named(self, features, present=None):
     method="forward",
 )
 def times_the_mask(self, features, present=None):
-    zeros, there = gather(features, self.widths, present)
+    zeros, there = collect(features, self.widths, present)
     given = {name: features.get(name, zero) for name, zero in zeros.items()}
     given = {name: x * there[:, [i]] for i, (name, x) in enumerate(given.items())}
     total = self.bias.expand(len(there), -1)
@@ -227,7 +227,7 @@ exercise.edit(
 @exercise.wrong(
     "nobody-accepted",
     story="it does not refuse a sample without any modality",
-    advice="gather raises the ValueError: let it look at `present` too",
+    advice="collect raises the ValueError: let it look at `present` too",
     method="forward",
 )
 def nobody_accepted(self, features, present=None):
@@ -249,7 +249,7 @@ def nobody_accepted(self, features, present=None):
     method="forward",
 )
 def overwrites(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     total = self.bias.expand(len(there), -1)
     for left, right, weight in pairs(self, vectors):
         total = total + torch.einsum("bd,kds,bs->bk", left, weight, right)
@@ -261,7 +261,7 @@ def overwrites(self, features, present=None):
 
 @exercise.disguise("left-plus-right", method="forward")
 def joined_and_summed(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     total = self.bias.expand(len(there), -1)
     for left, right, weight in pairs(self, vectors):
         total = total + torch.einsum("bd,kds->bk", left, weight)
@@ -271,7 +271,7 @@ def joined_and_summed(self, features, present=None):
 
 @exercise.disguise("samples-mixed", method="forward")
 def batch_added_up(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     total = self.bias.repeat(len(there), 1)
     for left, right, weight in pairs(self, vectors):
         total = total + torch.einsum("bd,kds,cs->bk", left, weight, right)
@@ -280,7 +280,7 @@ def batch_added_up(self, features, present=None):
 
 @exercise.disguise("bias-for-each-pair", method="forward")
 def bias_times_pairs(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     total = len(self.pairs) * self.bias
     for left, right, weight in pairs(self, vectors):
         outer = left[:, :, None] * right[:, None]
@@ -290,7 +290,7 @@ def bias_times_pairs(self, features, present=None):
 
 @exercise.right("outer products and one matrix", method="forward")
 def outer_products(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     products = [(x[:, :, None] * y[:, None, :]).flatten(1) for x, y, _ in pairs(self, vectors)]
     matrix = torch.cat([weight.flatten(1) for weight in self.weights], 1)
     return torch.cat(products, 1) @ matrix.mT + self.bias
@@ -298,7 +298,7 @@ def outer_products(self, features, present=None):
 
 @exercise.right("right vector first", method="forward")
 def right_first(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     total = self.bias[None].repeat(len(there), 1)
     for (left, right), weight in zip(self.pairs, self.weights, strict=True):
         half = weight[None] @ vectors[right][:, None, :, None]
@@ -308,7 +308,7 @@ def right_first(self, features, present=None):
 
 @exercise.right("only the pairs that are there", method="forward")
 def only_there(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     column = {name: index for index, name in enumerate(self.widths)}
     total = self.bias.repeat(len(there), 1)
     for (left, right), weight in zip(self.pairs, self.weights, strict=True):

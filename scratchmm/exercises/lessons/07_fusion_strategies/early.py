@@ -31,10 +31,10 @@ exercise = Exercise(
         "order may not depend on the caller, and what is absent leaves its place empty and does not "
         "let the others move up. The lesson shows it under Early fusion.",
         "__init__: D is the sum of the widths; modalities.network makes Linear, GELU, Linear. "
-        "forward: gather gives the vectors in the right order, (B, width) each, with zeros where "
+        "forward: collect gives the vectors in the right order, (B, width) each, with zeros where "
         "absent; put them after each other on the last axis, (B, D); the network gives (B, K).",
         "self.sizes = (sum(widths.values()), hidden, outputs); self.network = network(*self.sizes); "
-        "and in forward: vectors, _ = gather(features, self.widths, present); "
+        "and in forward: vectors, _ = collect(features, self.widths, present); "
         "return self.network(torch.cat(list(vectors.values()), dim=-1))",
     ),
 )

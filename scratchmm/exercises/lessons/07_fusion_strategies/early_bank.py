@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from scratchmm.exercises.format import exercise_file
-from scratchmm.fusion.modalities import check_widths, gather
+from scratchmm.fusion.modalities import check_widths, collect
 
 exercise = exercise_file("07_fusion_strategies/early").exercise
 
@@ -37,9 +37,9 @@ exercise.edit(
 )
 exercise.edit(
     "presence-ignored",
-    ("gather(features, self.widths, present)", "gather(features, self.widths)"),
+    ("collect(features, self.widths, present)", "collect(features, self.widths)"),
     story="`present` is not used: the numbers of absent modalities are read",
-    advice="hand `present` on to gather",
+    advice="hand `present` on to collect",
 )
 exercise.edit(
     "absent-empties-the-sample",
@@ -115,9 +115,9 @@ exercise.edit(
 
 
 @exercise.wrong(
-    "no-gather",
+    "no-collect",
     story="the features are joined as they come: nothing is made of those that are absent",
-    advice="gather fills in zeros where a modality is absent, and puts all in order",
+    advice="collect fills in zeros where a modality is absent, and puts all in order",
     method="forward",
 )
 def no_gather(self, features, present=None):
@@ -133,7 +133,7 @@ def no_gather(self, features, present=None):
 def times_the_mask(self, features, present=None):
     like = next(iter(features.values()))
     given = {n: features.get(n, like.new_zeros(len(like), w)) for n, w in self.widths.items()}
-    _, there = gather(features, self.widths, present)
+    _, there = collect(features, self.widths, present)
     vectors = [x * there[:, i, None] for i, x in enumerate(given.values())]
     return self.network(torch.cat(vectors, dim=-1))
 
@@ -146,18 +146,18 @@ def times_the_mask(self, features, present=None):
     twin="presence-ignored",
 )
 def nan_to_num(self, features, present=None):
-    vectors, _ = gather(features, self.widths)
+    vectors, _ = collect(features, self.widths)
     return self.network(torch.cat(list(vectors.values()), dim=-1).nan_to_num())
 
 
 @exercise.wrong(
     "absent-is-one",
     story="absent modalities are ones",
-    advice="absent modalities are zeros, as gather gives them",
+    advice="absent modalities are zeros, as collect gives them",
     method="forward",
 )
 def absent_is_one(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     filled = [x.masked_fill(~there[:, i, None], 1.0) for i, x in enumerate(vectors.values())]
     return self.network(torch.cat(filled, dim=-1))
 
@@ -165,11 +165,11 @@ def absent_is_one(self, features, present=None):
 @exercise.wrong(
     "absent-is-the-mean",
     story="an absent modality is filled with the mean of the batch, so samples depend on others",
-    advice="absent modalities are zeros, as gather gives them",
+    advice="absent modalities are zeros, as collect gives them",
     method="forward",
 )
 def absent_is_the_mean(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     filled = []
     for x, mask in zip(vectors.values(), there.T, strict=True):
         mean = x.sum(0) / mask.sum().clamp(min=1)
@@ -184,7 +184,7 @@ def absent_is_the_mean(self, features, present=None):
     method="forward",
 )
 def one_after_the_other(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     results = []
     for name in vectors:
         alone = [x if other == name else 0 * x for other, x in vectors.items()]
@@ -199,14 +199,14 @@ def one_after_the_other(self, features, present=None):
     method="forward",
 )
 def unit_length(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     return self.network(torch.cat([F.normalize(x, dim=-1) for x in vectors.values()], dim=-1))
 
 
 @exercise.wrong(
     "not-refused",
     story="a sample without any modality gets an answer, made of nothing",
-    advice="gather raises the ValueError: let it look at `present` too",
+    advice="collect raises the ValueError: let it look at `present` too",
     method="forward",
 )
 def not_refused(self, features, present=None):
@@ -225,7 +225,7 @@ def not_refused(self, features, present=None):
     method="forward",
 )
 def overwrites(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     with torch.no_grad():
         for name, mask in (present or {}).items():
             features[name][~mask] = 0.0
@@ -234,7 +234,7 @@ def overwrites(self, features, present=None):
 
 @exercise.disguise("order-of-the-call", method="forward")
 def as_named(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     return self.network(torch.hstack([vectors[name] for name, _ in features.items()]))
 
 
@@ -246,13 +246,13 @@ class OneMatrix(nn.Module):
         self.network = nn.Linear(sum(widths.values()), outputs)
 
     def forward(self, features, present=None):
-        vectors, _ = gather(features, self.widths, present)
+        vectors, _ = collect(features, self.widths, present)
         return self.network(torch.cat([*vectors.values()], -1))
 
 
 @exercise.right("filled in by place", method="forward")
 def filled_in(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     like = next(iter(vectors.values()))
     joined, start = like.new_zeros(len(like), sum(self.widths.values())), 0
     for name, width in self.widths.items():
@@ -273,7 +273,7 @@ class OwnNetwork(nn.Module):
         )
 
     def forward(self, features, present=None):
-        vectors, _ = gather(features, self.widths, present)
+        vectors, _ = collect(features, self.widths, present)
         hidden = 0
         for x, part in zip(
             vectors.values(), self.network[0].weight.split([*self.widths.values()], 1), strict=True

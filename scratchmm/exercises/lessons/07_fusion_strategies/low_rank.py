@@ -37,7 +37,7 @@ exercise = Exercise(
         "tensor: from (R, K, D + 1) and (R, K, S + 1) make (R, K, D + 1, S + 1), r and k kept side "
         "by side and not summed; then the next modality; last the sum over R.",
         'torch.einsum("bd,rkd->brk", append_one(vector), self.factors[name]) for each name in '
-        "gather's vectors, multiplied with *, then .sum(dim=1). For the tensor: "
+        "collect's vectors, multiplied with *, then .sum(dim=1). For the tensor: "
         'torch.einsum("rk...,rkd->rk...d", product, factor), and .sum(dim=0) at the end.',
     ),
 )

@@ -6,7 +6,7 @@ import math
 import torch
 
 from scratchmm.exercises.format import exercise_file
-from scratchmm.fusion.modalities import gather
+from scratchmm.fusion.modalities import collect
 
 exercise = exercise_file("07_fusion_strategies/low_rank").exercise
 
@@ -17,7 +17,7 @@ def ones_behind(x):
 
 def projected(self, features, present=None):
     """(M, B, R, K)"""
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     said = [torch.einsum("bd,rkd->brk", ones_behind(x), self.factors[n]) for n, x in found.items()]
     return torch.stack(said)
 
@@ -97,7 +97,7 @@ def outputs_added(self, features, present=None):
     method="forward",
 )
 def no_one(self, features, present=None):
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     said = [
         torch.einsum("bd,rkd->brk", x, self.factors[name][..., :-1]) for name, x in found.items()
     ]
@@ -112,7 +112,7 @@ def no_one(self, features, present=None):
     convention=True,
 )
 def one_in_front(self, features, present=None):
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     said = [
         torch.einsum("bd,rkd->brk", torch.cat([x.new_ones(len(x), 1), x], 1), self.factors[name])
         for name, x in found.items()
@@ -127,7 +127,7 @@ def one_in_front(self, features, present=None):
     method="forward",
 )
 def absent_silences(self, features, present=None):
-    _, there = gather(features, self.widths, present)
+    _, there = collect(features, self.widths, present)
     said = projected(self, features, present) * there.T[:, :, None, None]
     return said.prod(dim=0).sum(dim=1)
 
@@ -139,7 +139,7 @@ def absent_silences(self, features, present=None):
     method="forward",
 )
 def absent_skipped(self, features, present=None):
-    _, there = gather(features, self.widths, present)
+    _, there = collect(features, self.widths, present)
     said = projected(self, features, present)
     return said.where(there.T[:, :, None, None], 1.0).prod(dim=0).sum(dim=1)
 
@@ -147,11 +147,11 @@ def absent_skipped(self, features, present=None):
 @exercise.wrong(
     "left-out-skipped",
     story="a name left out of the features is left out of the product",
-    advice="go through all names of self.widths: gather gives zeros for one left out",
+    advice="go through all names of self.widths: collect gives zeros for one left out",
     method="forward",
 )
 def left_out_skipped(self, features, present=None):
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     said = [
         torch.einsum("bd,rkd->brk", ones_behind(found[name]), self.factors[name])
         for name in self.widths
@@ -163,7 +163,7 @@ def left_out_skipped(self, features, present=None):
 @exercise.wrong(
     "absent-not-marked",
     story="present is not handed on, so absent modalities count with what stands there",
-    advice="gather(features, self.widths, present)",
+    advice="collect(features, self.widths, present)",
     method="forward",
 )
 def absent_not_marked(self, features, present=None):
@@ -177,7 +177,7 @@ def absent_not_marked(self, features, present=None):
     method="forward",
 )
 def order_of_the_call(self, features, present=None):
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     said = [
         torch.einsum("bd,rkd->brk", ones_behind(found[name]), factor)
         for name, factor in zip(features, self.factors.values(), strict=True)
@@ -188,7 +188,7 @@ def order_of_the_call(self, features, present=None):
 @exercise.wrong(
     "nobody-checked",
     story="a sample without any modality gets an answer",
-    advice="gather refuses it: hand it features, self.widths and present",
+    advice="collect refuses it: hand it features, self.widths and present",
     method="forward",
 )
 def nobody_checked(self, features, present=None):
@@ -215,7 +215,7 @@ def features_replaced(self, features, present=None):
     method="forward",
 )
 def factors_cut_off(self, features, present=None):
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     said = [
         torch.einsum("bd,rkd->brk", ones_behind(x), self.factors[name].data)
         for name, x in found.items()
@@ -318,7 +318,7 @@ def tensor_cut_off(self):
 
 @exercise.disguise("ranks-first", method="forward")
 def ranks_first_too(self, features, present=None):
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     answer = 1.0
     for name, x in found.items():
         answer = answer * (ones_behind(x) @ self.factors[name].sum(dim=0).T)
@@ -327,7 +327,7 @@ def ranks_first_too(self, features, present=None):
 
 @exercise.disguise("absent-silences", method="forward")
 def absent_silences_too(self, features, present=None):
-    found, there = gather(features, self.widths, present)
+    found, there = collect(features, self.widths, present)
     said = [
         torch.tensordot(torch.hstack([x, ones.to(x)[:, None]]), self.factors[name], ([1], [2]))
         * ones[:, None, None]
@@ -338,7 +338,7 @@ def absent_silences_too(self, features, present=None):
 
 @exercise.right("by hand", method="forward")
 def by_hand_checked(self, features, present=None):
-    gather(features, self.widths, present)
+    collect(features, self.widths, present)
     return by_hand(self, features, present)
 
 
@@ -358,7 +358,7 @@ def by_hand(self, features, present):
 
 @exercise.right("by the tensor", method="forward")
 def by_the_tensor(self, features, present=None):
-    found, _ = gather(features, self.widths, present)
+    found, _ = collect(features, self.widths, present)
     answer = rank_tensors(self).sum(dim=0)[None]  # answers, then each modality, its 1 behind
     for x in found.values():
         vector = ones_behind(x).reshape(len(x), 1, -1, *[1] * (answer.dim() - 3))

@@ -31,7 +31,7 @@ exercise = Exercise(
         "Absence is padding: a place in the row of tokens that nobody may look at. The answer token "
         "says nothing of its own; it is there to look at the others, it is always there, and it is "
         "the one that is read at the end. The lesson tells it under Attention over modalities.",
-        "gather gives vectors (B, D) each and who is there, bool (B, M). Each vector through its own "
+        "collect gives vectors (B, D) each and who is there, bool (B, M). Each vector through its own "
         "layer: (B, d). The answer as (B, d), the others behind it, stacked on a new axis 1: "
         "(B, 1 + M, d). What may be seen: a column of True before there, (B, 1 + M), as a mask for "
         "attention. After the transformer take token 0, (B, d), then norm, then output: (B, K).",

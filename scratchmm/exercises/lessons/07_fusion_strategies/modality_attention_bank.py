@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from scratchmm.exercises.format import exercise_file
-from scratchmm.fusion.modalities import gather
+from scratchmm.fusion.modalities import collect
 from scratchmm.layers.attention import padding_mask
 
 exercise = exercise_file("07_fusion_strategies/modality_attention").exercise
@@ -12,7 +12,7 @@ exercise = exercise_file("07_fusion_strategies/modality_attention").exercise
 
 def row(self, features, present=None):
     """The tokens (B, 1 + M, D), the answer first; who is there, bool (B, M)."""
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     tokens = [self.tokens[name](x) for name, x in vectors.items()]
     return torch.stack([self.answer.expand(len(there), -1), *tokens], dim=1), there
 
@@ -62,7 +62,7 @@ def absent_may_not_look(self, features, present=None):
 @exercise.wrong(
     "absent-not-marked",
     story="present is not handed on: only names that are left out are absent",
-    advice="gather(features, self.widths, present)",
+    advice="collect(features, self.widths, present)",
     method="forward",
 )
 def absent_not_marked(self, features, present=None):
@@ -225,7 +225,7 @@ def norm_before(self, features, present=None):
 @exercise.wrong(
     "order-of-the-call",
     story="who is there is told in the order of the call, the tokens stand in the order of widths",
-    advice="take vectors and there from one call of gather",
+    advice="take vectors and there from one call of collect",
     method="forward",
 )
 def order_of_the_call(self, features, present=None):
@@ -250,7 +250,7 @@ def samples_mixed(self, features, present=None):
 @exercise.wrong(
     "nobody-checked",
     story="a sample without any modality gets an answer",
-    advice="gather refuses it: hand it features, self.widths and present",
+    advice="collect refuses it: hand it features, self.widths and present",
     method="forward",
 )
 def nobody_checked(self, features, present=None):
@@ -284,7 +284,7 @@ def answer_cut_off(self, features, present=None):
 
 @exercise.disguise("absent-seen", method="forward")
 def absent_seen_too(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     x = torch.cat([self.tokens[name](vectors[name])[:, None] for name in self.widths], dim=1)
     x = torch.cat([self.answer.repeat(len(x), 1, 1), x], dim=1)
     everything = torch.ones(x.shape[:2], dtype=torch.bool)
@@ -299,7 +299,7 @@ def no_norm_too(self, features, present=None):
 
 
 def unchecked(self, features, present):
-    """Without gather: only those that are named, and nothing refused."""
+    """Without collect: only those that are named, and nothing refused."""
     count = len(next(iter(features.values())))
     x = [self.answer.expand(count, -1)]
     there = [torch.ones(count, dtype=torch.bool, device=x[0].device)]
@@ -314,7 +314,7 @@ def unchecked(self, features, present):
 
 @exercise.right("only who is named", method="forward")
 def only_who_is_named(self, features, present=None):
-    gather(features, self.widths, present)
+    collect(features, self.widths, present)
     return unchecked(self, features, present)
 
 

@@ -15,7 +15,7 @@ exercise = Exercise(
     minutes=25,
     difficulty=3,
     section="Missing modalities",
-    needs=("modalities.gather",),
+    needs=("modalities.collect",),
     hints=(
         "Image and words, share 1: everything is hidden, so each sample keeps one: about half of "
         "them the image, the others the words. With share 0.5 a quarter of the samples keep both. "

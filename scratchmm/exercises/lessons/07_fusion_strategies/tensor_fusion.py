@@ -32,10 +32,10 @@ exercise = Exercise(
         "aside, so the tensor also holds what each smaller group says. For the same reason the layer "
         "needs no bias of its own, and an absent modality is zeros with its 1 still there.",
         "__init__: a modality of width D counts D + 1; the layer reads the product of these counts. "
-        "forward: gather gives (B, D) each, zeros where absent; append_one makes (B, D + 1) of each; "
+        "forward: collect gives (B, D) each, zeros where absent; append_one makes (B, D + 1) of each; "
         "outer_product in the order of widths gives (B, P), the layer (B, K).",
         "self.output = nn.Linear(math.prod(width + 1 for width in widths.values()), outputs, "
-        "bias=False); in forward: vectors, _ = gather(features, self.widths, present); "
+        "bias=False); in forward: vectors, _ = collect(features, self.widths, present); "
         "return self.output(outer_product([append_one(x) for x in vectors.values()]))",
     ),
 )

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from scratchmm.exercises.format import exercise_file
-from scratchmm.fusion.modalities import check_widths, gather
+from scratchmm.fusion.modalities import check_widths, collect
 from scratchmm.fusion.tensor_fusion import append_one, outer_product
 
 exercise = exercise_file("07_fusion_strategies/tensor_fusion").exercise
@@ -14,7 +14,7 @@ exercise = exercise_file("07_fusion_strategies/tensor_fusion").exercise
 SIZES = "[width + 1 for width in widths.values()]"
 LAYER = "nn.Linear(math.prod(sizes), outputs, bias=False)"
 PRODUCT = "outer_product([append_one(x) for x in vectors.values()])"
-GATHERED = "gather(features, self.widths, present)"
+GATHERED = "collect(features, self.widths, present)"
 
 
 def one_first(x):
@@ -79,7 +79,7 @@ exercise.edit(
     convention=True,
 )
 def ones_in_front(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     return self.output(outer_product([one_first(x) for x in vectors.values()]))
 
 
@@ -110,9 +110,9 @@ exercise.edit(
 )
 exercise.edit(
     "presence-ignored",
-    (GATHERED, "gather(features, self.widths)"),
+    (GATHERED, "collect(features, self.widths)"),
     story="`present` is not used: the numbers of absent modalities are read",
-    advice="hand `present` on to gather",
+    advice="hand `present` on to collect",
 )
 exercise.edit(
     "absent-without-its-one",
@@ -171,7 +171,7 @@ exercise.edit(
     method="forward",
 )
 def added_up(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     first, *others = [append_one(x) for x in vectors.values()]
     for x in others:
         first = (first[:, :, None] + x[:, None, :]).flatten(1)
@@ -179,9 +179,9 @@ def added_up(self, features, present=None):
 
 
 @exercise.wrong(
-    "no-gather",
+    "no-collect",
     story="the features are taken as they come: absent ones are missing or read",
-    advice="gather fills in zeros where a modality is absent, and puts all in order",
+    advice="collect fills in zeros where a modality is absent, and puts all in order",
     method="forward",
 )
 def no_gather(self, features, present=None):
@@ -195,7 +195,7 @@ def no_gather(self, features, present=None):
     method="forward",
 )
 def appended_to_the_batch(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     longer = [torch.cat([x, x.new_ones(1, x.shape[1])], dim=0) for x in vectors.values()]
     return self.output(outer_product(longer))
 
@@ -203,7 +203,7 @@ def appended_to_the_batch(self, features, present=None):
 @exercise.wrong(
     "nobody-accepted",
     story="it does not refuse a sample without any modality",
-    advice="gather raises the ValueError: let it look at `present` too",
+    advice="collect raises the ValueError: let it look at `present` too",
     method="forward",
 )
 def nobody_accepted(self, features, present=None):
@@ -222,7 +222,7 @@ def nobody_accepted(self, features, present=None):
     method="forward",
 )
 def overwrites(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     with torch.no_grad():
         for name, mask in (present or {}).items():
             features[name][~mask] = 0.0
@@ -231,21 +231,21 @@ def overwrites(self, features, present=None):
 
 @exercise.disguise("one-in-front", method="forward")
 def padded_in_front(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     z = [nn.functional.pad(x, (1, 0), value=1.0) for x in vectors.values()]
     return self.output(outer_product(z))
 
 
 @exercise.disguise("absent-without-its-one", method="forward")
 def masked_last(self, features, present=None):
-    vectors, there = gather(features, self.widths, present)
+    vectors, there = collect(features, self.widths, present)
     product = outer_product([append_one(x) for x in vectors.values()])
     return self.output(product.masked_fill(~there.all(1, keepdim=True), 0.0))
 
 
 @exercise.right("one modality at a time into the weights", method="forward")
 def contracted(self, features, present=None):
-    vectors, _ = gather(features, self.widths, present)
+    vectors, _ = collect(features, self.widths, present)
     rest = self.output.weight.flatten()[None]
     for x in reversed(vectors.values()):
         rest = rest.unflatten(-1, (-1, x.shape[1] + 1))
@@ -262,7 +262,7 @@ class Padded(nn.Module):
         self.output = nn.Linear(count, outputs, bias=False)
 
     def forward(self, features, present=None):
-        vectors, _ = gather(features, self.widths, present)
+        vectors, _ = collect(features, self.widths, present)
         product = torch.ones(1, 1)
         for name in self.widths:
             x = nn.functional.pad(vectors[name], (0, 1), value=1.0)

@@ -1,4 +1,4 @@
-"""Exercise modalities.gather: vectors in one order, zeros where absent, and who is present."""
+"""Exercise modalities.collect: vectors in one order, zeros where absent, and who is present."""
 
 import math
 
@@ -7,9 +7,9 @@ import torch
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
-    id="modalities.gather",
+    id="modalities.collect",
     order=110,
-    target="scratchmm.fusion.modalities:gather",
+    target="scratchmm.fusion.modalities:collect",
     title="Who is here?",
     goal="vectors in the order of widths, zeros where absent; and who is present, bool (B, M)",
     minutes=15,
@@ -78,98 +78,98 @@ def agree(case, got, wanted):
 
 
 @exercise.holds("where all are present the vectors are what was given, and everyone is there")
-def all_present(gather, case):
+def all_present(collect, case):
     features = vectors(case)
-    agree(case, case.call(gather, features, WIDTHS), expected(features))
+    agree(case, case.call(collect, features, WIDTHS), expected(features))
 
 
 @exercise.holds("the vectors come in the order of widths, however the call orders them")
-def order(gather, case):
-    found, there = case.call(gather, vectors(case), WIDTHS)
+def order(collect, case):
+    found, there = case.call(collect, vectors(case), WIDTHS)
     case.equal(case.seen(list(found)), list(WIDTHS), "the order of the vectors")
 
 
 @exercise.holds("a name that is left out has zeros for all samples, and False in its column")
-def left_out(gather, case):
+def left_out(collect, case):
     features = vectors(case)
     del features["image"]
-    agree(case, case.call(gather, features, WIDTHS), expected(features))
+    agree(case, case.call(collect, features, WIDTHS), expected(features))
 
 
 @exercise.holds("a sample's absent modality is zeros; others, and other samples, stay")
-def absent(gather, case):
+def absent(collect, case):
     features, present = vectors(case), some_absent(case)
-    agree(case, case.call(gather, features, WIDTHS, present), expected(features, present))
+    agree(case, case.call(collect, features, WIDTHS, present), expected(features, present))
 
 
 @exercise.holds("what stands where a modality is absent does not matter, be it nan or infinite")
-def garbage(gather, case):
+def garbage(collect, case):
     features, present = vectors(case), some_absent(case)
     features["sound"][~present["sound"]] = math.nan
     features["words"][~present["words"]] = -math.inf
-    agree(case, case.call(gather, features, WIDTHS, present), expected(features, present))
+    agree(case, case.call(collect, features, WIDTHS, present), expected(features, present))
 
 
 @exercise.holds(
     "what is present is handed on as it is: zeros are a measurement, nan a fault to see"
 )
-def present_as_is(gather, case):
+def present_as_is(collect, case):
     features, present = vectors(case), some_absent(case)
     features["image"][2:4] = 0.0
     features["sound"][present["sound"]] = 0.0
     features["words"][0, 2] = math.nan
-    agree(case, case.call(gather, features, WIDTHS, present), expected(features, present))
+    agree(case, case.call(collect, features, WIDTHS, present), expected(features, present))
 
 
 @exercise.holds("the vectors have the features' dtype, also those of zeros")
-def dtype(gather, case):
+def dtype(collect, case):
     features, present = vectors(case, torch.float64), some_absent(case)
     del features["image"]
     present["sound"] = case.named(~present["words"], "B")
-    got = case.call(gather, features, WIDTHS, present)
+    got = case.call(collect, features, WIDTHS, present)
     agree(case, got, expected(features, present, torch.float64))
 
 
 @exercise.holds("a sample without any modality is refused with a ValueError")
-def nobody(gather, case):
+def nobody(collect, case):
     features, present = vectors(case), some_absent(case)
     del features["image"]  # the fifth sample has nobody now
-    case.refuses(ValueError, gather, features, WIDTHS, present)
+    case.refuses(ValueError, collect, features, WIDTHS, present)
 
 
 @exercise.holds("a name that widths does not know is refused with a ValueError")
-def unknown(gather, case):
+def unknown(collect, case):
     features = {**vectors(case), "smell": case.normal(B=B, D=4)}
-    case.refuses(ValueError, gather, features, WIDTHS)
+    case.refuses(ValueError, collect, features, WIDTHS)
 
 
 @exercise.holds("features of another width, or of another batch, are refused with a ValueError")
-def misfits(gather, case):
+def misfits(collect, case):
     wide = {**vectors(case), "words": case.normal(B=B, D=6)}
-    case.refuses(ValueError, gather, wide, WIDTHS)
+    case.refuses(ValueError, collect, wide, WIDTHS)
     few = {**vectors(case), "words": case.normal(B=1, D=5)}
-    case.refuses(ValueError, gather, few, WIDTHS)
+    case.refuses(ValueError, collect, few, WIDTHS)
 
 
 @exercise.holds("who is said to be present without having features is refused with a ValueError")
-def ghost(gather, case):
+def ghost(collect, case):
     features, present = vectors(case), some_absent(case)
     del features["sound"]
-    case.refuses(ValueError, gather, features, WIDTHS, present)
+    case.refuses(ValueError, collect, features, WIDTHS, present)
 
 
 @exercise.holds("a mask of another batch is refused with a ValueError")
-def other_masks(gather, case):
+def other_masks(collect, case):
     for size in (1, B + 1):
         present = {"words": torch.ones(size, dtype=torch.bool)}
-        case.refuses(ValueError, gather, vectors(case), WIDTHS, present)
+        case.refuses(ValueError, collect, vectors(case), WIDTHS, present)
 
 
 @exercise.holds("features and masks are left as they were")
-def unchanged(gather, case):
+def unchanged(collect, case):
     features, present = vectors(case), some_absent(case)
     before = {name: feature.clone() for name, feature in features.items()}
-    case.call(gather, features, WIDTHS, present)
+    case.call(collect, features, WIDTHS, present)
     case.equal(case.seen(features), before, "the features afterwards")
     case.unchanged()
 
@@ -177,19 +177,19 @@ def unchanged(gather, case):
 @exercise.holds(
     "gradients reach what is present; where absent they are 0, even if nan stands there"
 )
-def gradients(gather, case):
+def gradients(collect, case):
     features, present = vectors(case), some_absent(case)
     for name, mask in present.items():
         features[name][~mask] = math.nan
 
     def joined(function):
-        def gather(sound, words, image):
+        def collect(sound, words, image):
             given = {"sound": sound, "words": words, "image": image}
             found = function(given, WIDTHS, present)[0]
             squares = [found[name] ** 2 for name in WIDTHS]
             return torch.cat(squares, dim=1)
 
-        return gather
+        return collect
 
     wanted = joined(lambda *given: expected(*given[::2], torch.float64))
-    case.gradients(joined(gather), wanted, *features.values())
+    case.gradients(joined(collect), wanted, *features.values())

@@ -1,11 +1,11 @@
-"""Wrong and other right answers to modalities.gather."""
+"""Wrong and other right answers to modalities.collect."""
 
 import torch
 
 from scratchmm.exercises.format import exercise_file
 from scratchmm.fusion.modalities import check_batch, check_names, presence_mask
 
-exercise = exercise_file("07_fusion_strategies/gather").exercise
+exercise = exercise_file("07_fusion_strategies/collect").exercise
 
 
 def checked(features, widths, present=None):
