@@ -1,4 +1,4 @@
-"""The contrastive loss: of all texts in the batch, which belongs to this image, and the reverse.
+"""The contrastive loss: classify which text of the batch belongs to an image, and the reverse.
 
 Papers: CLIP (Radford et al. 2021, arXiv 2103.00020), figure 3; InfoNCE is from Representation
 Learning with Contrastive Predictive Coding (van den Oord et al. 2018, arXiv 1807.03748), equation 4.

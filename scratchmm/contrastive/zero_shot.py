@@ -1,4 +1,4 @@
-"""Zero-shot classification: the names of the classes, said in a sentence, are the classifier.
+"""Zero-shot classification: text embeddings of the classes' names, in prompts, are the classifier.
 
 Paper: CLIP (Radford et al. 2021, arXiv 2103.00020), section 3.1; prompt ensembles, section 3.1.4.
 Dimensions: B batch, E width of the shared space, K classes, P prompts a class.

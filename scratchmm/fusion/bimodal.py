@@ -1,9 +1,9 @@
-"""The bimodal transformer: two streams, and in every layer each asks the other.
+"""The bimodal transformer: two streams, and in every layer each attends to the other.
 
 Paper: LXMERT: Learning Cross-Modality Encoder Representations from Transformers (Tan and Bansal
 2019, arXiv 1908.07490), section 2.2 and figure 1.
 Dimensions: B batch, T words, N image tokens, D width, H heads.
-Differs from the paper: both directions ask through the same weights, as its published code does;
+Differs from the paper: both directions share the weights of cross-attention, as its published code does;
 embeddings and heads are left to the caller; no dropout.
 """
 
@@ -26,9 +26,9 @@ class BimodalConfig:
     width: int = 768  # of every token of both streams
     heads: int = 12  # of attention, a divisor of the width
     hidden: int = 3072  # inside the feed-forward networks
-    words_depth: int = 9  # blocks that words have to themselves, before they meet the image
+    words_depth: int = 9  # blocks of the words alone, before cross-attention
     image_depth: int = 5  # the same of the image
-    depth: int = 5  # layers in which each asks the other
+    depth: int = 5  # layers in which each attends to the other
     epsilon: float = 1e-12  # of the layer norms
 
     def __post_init__(self) -> None:
@@ -46,14 +46,14 @@ def tiny() -> BimodalConfig:
 
 
 class Streams(NamedTuple):
-    """Both modalities, each token with what it has learned of the other."""
+    """Both modalities, each token encoded with what it attended to in the other."""
 
     words: Tensor  # (B, T, D)
     image: Tensor  # (B, N, D)
 
 
 class TwoStreamLayer(nn.Module):
-    """Each stream asks the other, then itself, then thinks on its own. Norms after each sum.
+    """Each stream: cross-attention to the other, self-attention, feed-forward. Norms after each sum.
 
     >>> layer = TwoStreamLayer(width=8, heads=2, hidden=32)
     >>> words, image = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))
@@ -76,7 +76,7 @@ class TwoStreamLayer(nn.Module):
         image_mask: Tensor | None = None,
     ) -> Streams:
         """words: (B, T, D); image: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
-        # Both ask before either has changed: neither direction goes first.
+        # Both directions use the streams as they came in: neither goes first.
         seen = self.cross_attention(words, image, image_mask)  # (B, T, D)
         said = self.cross_attention(image, words, words_mask)  # (B, N, D)
         words = self.cross_norm(words + seen)  # (B, T, D)
@@ -87,7 +87,7 @@ class TwoStreamLayer(nn.Module):
 
 
 class BimodalTransformer(nn.Module):
-    """Blocks for each stream alone, then layers in which they meet.
+    """Blocks for each stream alone, then layers with cross-attention both ways.
 
     >>> model = BimodalTransformer(tiny())
     >>> model(torch.zeros(2, 3, 32), torch.zeros(2, 5, 32)).words.shape

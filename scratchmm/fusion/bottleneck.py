@@ -1,9 +1,9 @@
-"""Bottleneck fusion: streams of tokens hear of each other only through a few shared tokens.
+"""Bottleneck fusion: streams of tokens exchange information only through a few shared tokens.
 
 Paper: Attention Bottlenecks for Multimodal Fusion (Nagrani et al. 2021, arXiv 2107.00135),
 section 3.2, equations 8 and 9.
 Dimensions: B batch, L tokens of a stream, N bottleneck tokens, D width, K outputs.
-Differs from the paper: streams fuse from the first layer on; one classifier reads the mean of the
+Differs from the paper: streams fuse from the first layer on; one classifier takes the mean of the
 streams' answer tokens, where the paper averages the logits of one each; an absent stream is left
 out of both means; positions are the encoders' business.
 """
@@ -91,7 +91,7 @@ class BottleneckLayer(nn.Module):
 
 
 class BottleneckFusion(nn.Module):
-    """Streams of tokens with a few shared bottleneck tokens, read off an answer token a stream.
+    """Streams of tokens with a few shared bottleneck tokens, and an answer token for each stream.
 
     bottlenecks: how many tokens are shared, N. `real` masks padding inside a stream.
     With d = width, h = hidden and M streams of L tokens of width D: parameters = sum of (D + 1) d +

@@ -1,9 +1,9 @@
-"""Cross-modal attention: one modality asks, the other answers.
+"""Cross-modal attention: queries from one modality, keys and values from another.
 
 Paper: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762), section 3.2.3, where words
-of one language ask words of another; with words and images, LXMERT (Tan and Bansal 2019, arXiv
+of one language attend to words of another; with words and images, LXMERT (Tan and Bansal 2019, arXiv
 1908.07490), equations 1-4.
-Dimensions: B batch, L length of what asks, S length of what answers, D width, C width of the context,
+Dimensions: B batch, L length of the queries, S length of the context, D width, C width of the context,
 H heads.
 Differs from the paper: no dropout; residual sum and norm are left to the model around it.
 """
@@ -17,20 +17,20 @@ from scratchmm.layers.attention import MultiHeadAttention, padding_mask
 
 
 class CrossAttentionOutput(NamedTuple):
-    """What came back, and where it was found."""
+    """The attended values, and the attention weights."""
 
-    output: Tensor  # (B, L, D): for each token that asked, a mix of the answers
+    output: Tensor  # (B, L, D): for each query token, a weighted mean of the values
     weights: Tensor  # (B, H, L, S): rows sum to 1, or are zero where nothing may be seen
 
 
 class CrossModalAttention(nn.Module):
     """Queries come from x; keys and values come from the context, of another length and width.
 
-    The output has the length of x: there is an answer for each that asked.
+    The output has the length of x: one vector for each query.
 
     >>> words, image = torch.zeros(2, 3, 8), torch.zeros(2, 5, 6)
-    >>> looked = CrossModalAttention(width=8, heads=2, context_width=6)(words, image)
-    >>> looked.output.shape, looked.weights.shape
+    >>> attended = CrossModalAttention(width=8, heads=2, context_width=6)(words, image)
+    >>> attended.output.shape, attended.weights.shape
     (torch.Size([2, 3, 8]), torch.Size([2, 2, 3, 5]))
     """
 
@@ -41,12 +41,12 @@ class CrossModalAttention(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor, real: Tensor | None = None
     ) -> CrossAttentionOutput:
-        """x: (B, L, D) asks; context: (B, S, C) answers; real: bool (B, S), True may be seen.
+        """x: (B, L, D), for queries; context: (B, S, C); real: bool (B, S), True may be attended to.
 
-        A sample whose context is all False gets no answer: zero weights, and the output's bias.
+        A sample whose context is all False gets zero weights, and the output's bias.
         Raises ValueError on a context or a mask of another batch or length, and on a mask not bool.
         """
-        check_stream("tokens that ask", x, self.attention.query.in_features)
+        check_stream("query tokens", x, self.attention.query.in_features)
         check_stream("context tokens", context, self.attention.key.in_features, real, x.shape[0])
         mask = None if real is None else padding_mask(real)
         output, weights = self.attention(x, context, mask, return_weights=True)

@@ -1,4 +1,4 @@
-"""Gated cross-modal fusion: each modality asks the others, and a gate decides whom to believe.
+"""Gated cross-modal fusion: each modality attends to the others, and a gate weighs the result.
 
 Paper: Gated Multimodal Units for Information Fusion (Arevalo et al. 2017, arXiv 1702.01992),
 section 3.1.
@@ -27,9 +27,9 @@ from scratchmm.layers.attention import MultiHeadAttention
 
 
 class Gate(nn.Module):
-    """For every number: how much of one's own, how much of what was attended to.
+    """For every feature: how much of the modality's own, how much of what it attended to.
 
-    gate = sigmoid(Linear(own, attended)), of the width itself; 1 keeps one's own.
+    gate = sigmoid(Linear(own, attended)), of the width itself; 1 keeps its own.
 
     >>> gate = Gate(width=4)
     >>> mixed, opened = gate(torch.ones(2, 3, 4), torch.ones(2, 3, 4))
@@ -57,7 +57,7 @@ class Gate(nn.Module):
 class GatedFusion(nn.Module):
     """Each modality attends to the others, gates decide, and the mean of all goes to a network.
 
-    A modality that is alone keeps its own features. Absent ones are neither asked nor counted.
+    A modality that is alone keeps its own features. Absent ones are neither attended to nor counted.
     With d = width, h = hidden and M modalities: parameters = sum of (D + 1) d, plus 4 (d + 1) d of
     the attention, (2 d + 1) d of the gate and (d + 1) h + (h + 1) K of the network. multiply-adds =
     sum of D d, plus M (6 d d + 2 M d + 2 d), plus d h + h K: linear in the widths, quadratic in the
@@ -89,7 +89,7 @@ class GatedFusion(nn.Module):
         return self.network(mean)  # (B, K)
 
     def gates(self, features: Features, present: Present | None = None) -> dict[str, Tensor]:
-        """Each modality's gate (B, D): 1 where it keeps its own, 0 where it believes the others."""
+        """Each modality's gate (B, D): 1 keeps its own features, 0 those it attended to."""
         _, gate, _ = self._mix(features, present)
         return {name: gate[:, index] for index, name in enumerate(self.widths)}
 

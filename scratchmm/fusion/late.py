@@ -1,9 +1,9 @@
-"""Late fusion: each modality decides alone, then the decisions are combined.
+"""Late fusion: each modality predicts alone, then the predictions are combined.
 
 Paper: Multimodal Machine Learning: A Survey and Taxonomy (Baltrusaitis et al. 2017, arXiv
 1705.09406), section 6.1.
 Dimensions: B batch, M modalities, K classes.
-Differs from the paper: an absent modality has no vote, and the others share its weight.
+Differs from the paper: an absent modality does not count, and the others share its weight.
 """
 
 import math
@@ -66,12 +66,12 @@ def check_votes(logits: Tensor, present: Tensor) -> None:
 class LateFusion(nn.Module):
     """A network for each modality, and the mean of their probabilities.
 
-    No modality learns what another says: what only both together tell, it can't know.
+    It can represent no interaction: what only both modalities together determine is out of its reach.
     parameters = sum over modalities of (D hidden + hidden + hidden K + K); multiply-adds = sum of
     hidden (D + K): they grow with the sum of the widths.
 
     >>> fusion = LateFusion({"image": 4, "words": 3}, outputs=2, hidden=5)
-    >>> fusion({"words": torch.zeros(6, 3)}).shape  # the words decide alone
+    >>> fusion({"words": torch.zeros(6, 3)}).shape  # from the words alone
     torch.Size([6, 2])
     >>> fusion.cost()
     Cost(parameters=69, multiply_adds=55)

@@ -1,4 +1,4 @@
-"""What every fusion strategy shares: named features in, who is present, and what a strategy costs.
+"""What every fusion strategy shares: features by name, a presence mask, and its cost.
 
 A strategy is made for named modalities, `widths = {"image": 64, "words": 32}`, and called with
 `features`, a tensor for each name in any order, and `present`, a mask for each name that may be
@@ -84,7 +84,7 @@ def network_cost(inputs: int, hidden: int, outputs: int) -> Cost:
 def collect(
     features: Features, widths: Mapping[str, int], present: Present | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Vectors in the order of `widths`, zeros where absent; and who is present, bool (B, M).
+    """Vectors in the order of `widths`, zeros where absent; and the presence mask, bool (B, M).
 
     features: a (B, D) for each name, with that name's width D. present: a bool (B,) for each name
     that is absent in some samples. A sample without any modality is a ValueError, as are unknown

@@ -1,6 +1,6 @@
 """Attention fusion: every modality is one token, and a transformer relates them.
 
-Paper: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762) for the blocks; read off an
+Paper: Attention Is All You Need (Vaswani et al. 2017, arXiv 1706.03762) for the blocks; an
 answer token as in arXiv 2010.11929, section 3.1.
 Dimensions: B batch, M modalities, D width, K outputs.
 Differs from the paper: the tokens are modalities; their layers' biases say which is which, so there
@@ -27,9 +27,9 @@ from scratchmm.sentences import check_count
 
 
 class AttentionFusion(nn.Module):
-    """A token a modality and an answer token, through transformer blocks; absent ones are unseen.
+    """A token a modality and an answer token, through transformer blocks; absent ones are masked.
 
-    `watch_attention` shows who looked at whom; the answer token is first. With d = width, h = hidden
+    `watch_attention` gives the weights; the answer token is first. With d = width, h = hidden
     and L = M + 1 tokens: parameters = sum of (D + 1) d, plus d, plus depth times (4 (d + 1) d +
     (d + 1) h + (h + 1) d + 4 d), plus 2 d, plus (d + 1) K. multiply-adds = sum of D d, plus depth
     times L (4 d d + 2 d h + 2 L d), plus d K: linear in the widths, nearly so in the modalities.

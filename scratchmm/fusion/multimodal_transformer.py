@@ -1,9 +1,9 @@
-"""The multimodal transformer: every modality asks every other, then itself.
+"""The multimodal transformer: cross-attention from every modality to every other.
 
 Paper: Multimodal Transformer for Unaligned Multimodal Language Sequences (Tsai et al. 2019, arXiv
 1906.00295), section 3 and figures 2 and 3.
-Dimensions: B batch, L tokens of what asks, S of what answers, M modalities, D width, E of
-what one heard of all others, (M - 1) * D, K outputs.
+Dimensions: B batch, L tokens of the queries, S of the context, M modalities, D width, E of the
+concatenated results of all others, (M - 1) * D, K outputs.
 Differs from the paper:
 - Streams are projected token by token, not by a convolution, and sinusoids stand for time.
 - A residual adds what came in, not its norm (equation 5), as in the published code.
@@ -32,7 +32,7 @@ class MultimodalConfig:
     heads: int = 8  # of attention, a divisor of the width
     hidden: int = 160  # inside the feed-forward networks of the cross blocks
     depth: int = 4  # cross blocks, for each pair of modalities and each direction
-    self_depth: int = 3  # blocks that read, for each modality, what all others told it
+    self_depth: int = 3  # self-attention blocks over the concatenated results, for each modality
     epsilon: float = 1e-5  # of the layer norms
 
     def __post_init__(self) -> None:
@@ -68,18 +68,18 @@ class CrossModalBlock(nn.Module):
     def forward(self, x: Tensor, context: Tensor, context_mask: Tensor | None = None) -> Tensor:
         """x: (B, L, D); context: (B, S, D); context_mask: to (B, H, L, S). Returns (B, L, D).
 
-        x does not look at itself, so there is no mask and no cache for that.
+        There is no self-attention, so there is no mask and no cache for it.
         """
-        answers = self.context_norm(context)  # (B, S, D)
-        x = x + self.attention(self.attention_norm(x), answers, context_mask)  # (B, L, D)
+        context = self.context_norm(context)  # (B, S, D)
+        x = x + self.attention(self.attention_norm(x), context, context_mask)  # (B, L, D)
         return x + self.feed_forward(self.feed_forward_norm(x))  # (B, L, D)
 
 
 class MultimodalTransformer(nn.Module):
     """M streams of different lengths and widths in, one answer out.
 
-    widths: of each modality's tokens, by name, at least two; outputs: K. A stream that asks reads
-    the others as they came in (the low-level features), not what they have become.
+    widths: of each modality's tokens, by name, at least two; outputs: K. Keys and values
+    are the other streams as they came in (the low-level features), in every block.
 
     >>> model = MultimodalTransformer({"words": 5, "sound": 3}, tiny(), outputs=4)
     >>> model({"words": torch.zeros(2, 6, 5), "sound": torch.zeros(2, 9, 3)}).shape
@@ -89,19 +89,21 @@ class MultimodalTransformer(nn.Module):
     def __init__(self, widths: Mapping[str, int], config: MultimodalConfig, outputs: int) -> None:
         super().__init__()
         if len(widths) < 2:
-            raise ValueError(f"{len(widths)} modalities have nobody to ask: there must be 2")
+            raise ValueError(
+                f"{len(widths)} modalities have no pair to attend across: there must be 2"
+            )
         self.config, self.widths = config, dict(widths)
         width, hidden, epsilon = config.width, config.hidden, config.epsilon
         others = len(widths) - 1
         self.projections = nn.ModuleDict({m: nn.Linear(w, width) for m, w in widths.items()})
-        self.crossing, self.reading = nn.ModuleDict(), nn.ModuleDict()
-        for asks in widths:
-            for answers in self._others(asks):
-                self.crossing[f"{asks} asks {answers}"] = Transformer(
+        self.crossing, self.encoders = nn.ModuleDict(), nn.ModuleDict()
+        for target in widths:
+            for source in self._others(target):
+                self.crossing[f"{target} from {source}"] = Transformer(
                     CrossModalBlock(width, config.heads, hidden, epsilon)
                     for _ in range(config.depth)
                 )
-            self.reading[asks] = Transformer(
+            self.encoders[target] = Transformer(
                 TransformerBlock(others * width, config.heads, others * hidden, epsilon=epsilon)
                 for _ in range(config.self_depth)
             )
@@ -118,22 +120,22 @@ class MultimodalTransformer(nn.Module):
         Returns (B, K). A sample with nothing at all is refused.
         """
         tokens, seen = self._embedded(streams, real or {})
-        told = [self._read(asks, tokens, seen) for asks in self.widths]
-        return self.head(self.norm(torch.cat(told, dim=-1)))  # (B, K)
+        vectors = [self._encode(name, tokens, seen) for name in self.widths]
+        return self.head(self.norm(torch.cat(vectors, dim=-1)))  # (B, K)
 
-    def _read(self, asks: str, tokens: dict[str, Tensor], seen: dict[str, Tensor]) -> Tensor:
-        """What one modality has learned of itself and all others: (B, E)."""
-        heard = []
-        for answers in self._others(asks):
-            crossing = self.crossing[f"{asks} asks {answers}"]
-            mask = padding_mask(seen[answers])
-            heard.append(crossing(tokens[asks], context=tokens[answers], context_mask=mask))
-        x = torch.cat(heard, dim=-1)  # (B, L, E)
-        x = self.reading[asks](x, mask=padding_mask(seen[asks]))  # (B, L, E)
-        return masked_mean(x, seen[asks])  # (B, E)
+    def _encode(self, target: str, tokens: dict[str, Tensor], seen: dict[str, Tensor]) -> Tensor:
+        """One modality after cross-attention to all others and self-attention: (B, E)."""
+        attended = []
+        for source in self._others(target):
+            crossing = self.crossing[f"{target} from {source}"]
+            mask = padding_mask(seen[source])
+            attended.append(crossing(tokens[target], context=tokens[source], context_mask=mask))
+        x = torch.cat(attended, dim=-1)  # (B, L, E)
+        x = self.encoders[target](x, mask=padding_mask(seen[target]))  # (B, L, E)
+        return masked_mean(x, seen[target])  # (B, E)
 
-    def _others(self, asks: str) -> list[str]:
-        return [name for name in self.widths if name != asks]
+    def _others(self, target: str) -> list[str]:
+        return [name for name in self.widths if name != target]
 
     def _embedded(
         self, streams: Mapping[str, Tensor], real: Mapping[str, Tensor]

@@ -1,12 +1,13 @@
 """Tensor fusion: the outer product of all modalities, each with a 1 appended.
 
-The 1 keeps what fewer modalities say: with z = (x, 1), the product of all z holds every product of
-all of the x, of all but one, of pairs, each x alone, and the number 1, which carries the bias.
+The 1 keeps the interactions of fewer modalities: with z = (x, 1), the product of all z holds every
+product of all of the x, of all but one, of pairs, each x alone, and the number 1, which carries the
+bias.
 
 Paper: Tensor Fusion Network for Multimodal Sentiment Analysis (Zadeh et al. 2017, arXiv
 1707.07250), equations 4 and 5.
 Dimensions: B batch, D width, S width, P product of the widths plus one, K outputs.
-Differs from the paper: any number of modalities; one Linear layer reads the tensor, and what comes
+Differs from the paper: any number of modalities; one Linear layer takes the tensor, and what comes
 before fusion is left to `modalities.Encoded`.
 """
 
@@ -45,7 +46,7 @@ def outer_product(vectors: Sequence[Tensor]) -> Tensor:
 class TensorFusion(nn.Module):
     """A Linear layer over the outer product of all modalities, each with a 1 appended.
 
-    An absent modality is (0, ..., 0, 1): what the others say without it stays.
+    An absent modality is (0, ..., 0, 1): the interactions of the others without it stay.
     With P the product of (D + 1) over the modalities: parameters = P K, multiply-adds = P K, plus
     one for each product in the tensor (P, and what was there before each modality joined). They
     grow with the product of all widths: a thousandfold for each further modality of 1,000.

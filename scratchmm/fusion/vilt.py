@@ -45,10 +45,10 @@ class ViLTConfig:
     heads: int = 12  # of attention, a divisor of the width
     hidden: int = 3072  # inside the feed-forward networks
     channels: int = 3  # of the image
-    types: int = 2  # sentences of a pair that are told apart
+    types: int = 2  # token types, one for each sentence of a pair
     modalities: int = 2  # words and images; 3 where a second image has a type of its own
     epsilon: float = 1e-12  # of the layer norms
-    activation: str = "gelu"  # of the feed-forward networks and of the head that guesses words
+    activation: str = "gelu"  # of the feed-forward networks and of the masked-LM head
 
     def __post_init__(self) -> None:
         check_sizes(self)
@@ -254,7 +254,7 @@ class ViLTEmbeddings(nn.Module):
 
 
 class ViLTOutput(NamedTuple):
-    """Every token after it has read all the others, and both modalities in one vector."""
+    """Every token encoded, and both modalities in one vector."""
 
     words: Tensor  # (B, T, D)
     image: Tensor  # (B, 1 + N, D), its CLS first
@@ -262,7 +262,7 @@ class ViLTOutput(NamedTuple):
 
 
 class ViLT(nn.Module):
-    """One transformer over both modalities: nothing else stands between pixels and answer.
+    """One transformer over both modalities, without a convolution or a region detector.
 
     >>> output = ViLT(tiny())(torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, 32, 32))
     >>> output.words.shape, output.image.shape, output.pooled.shape
@@ -300,7 +300,7 @@ class ViLT(nn.Module):
 
 
 class ViLTForMatching(nn.Module):
-    """Do these words belong to this image? One logit; above 0 means yes.
+    """Image-text matching: one logit, above 0 where the words belong to the image.
 
     >>> model = ViLTForMatching(ViLT(tiny()))
     >>> model(torch.tensor([[5, 7, 9]] * 2), torch.zeros(2, 3, 32, 32)).shape
@@ -318,7 +318,7 @@ class ViLTForMatching(nn.Module):
 
 
 class ViLTForMaskedLM(nn.Module):
-    """Which word was covered? Logits at every word; the image may tell what the words do not.
+    """Masked language modelling: logits at every word, conditioned on the image.
 
     >>> model = ViLTForMaskedLM(ViLT(tiny()))
     >>> model(torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, 32, 32)).shape
@@ -333,13 +333,13 @@ class ViLTForMaskedLM(nn.Module):
         self.head = MaskedWordHead(config.width, config.vocabulary, config.epsilon, activation)
 
     def forward(self, tokens: Tensor, images: Tensor, **masks: Tensor | None) -> Tensor:
-        """tokens: int64 (B, T), some covered. Returns logits (B, T, V)."""
+        """tokens: int64 (B, T), some masked. Returns logits (B, T, V)."""
         words = self.vilt(tokens, images, **masks).words  # (B, T, D)
         return self.head(words, self.vilt.embeddings.words.tokens.weight)  # (B, T, V)
 
 
 class ViLTForVQA(nn.Module):
-    """Which of the known answers? A small network on the pooled vector; answers: how many, K.
+    """Visual question answering: a small network on the pooled vector; answers: how many, K.
 
     >>> model = ViLTForVQA(ViLT(tiny()), answers=11)
     >>> model(torch.tensor([[5, 7, 9]]), torch.zeros(1, 3, 32, 32)).shape

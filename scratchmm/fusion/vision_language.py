@@ -1,11 +1,11 @@
-"""A vision-language model of one's own: two encoders, each asks the other, and two things to learn.
+"""A vision-language model: two encoders, cross-attention both ways, two objectives.
 
 Paper: Align before Fuse (Li et al. 2021, arXiv 2107.07651), section 3.1: a contrastive loss brings
-both encoders into one space before cross-attention fuses them; that both directions ask is from
-LXMERT (Tan and Bansal 2019, arXiv 1908.07490).
+both encoders into one space before cross-attention fuses them; cross-attention in both directions is
+from LXMERT (Tan and Bansal 2019, arXiv 1908.07490).
 Dimensions: B batch, C channels, T text tokens, N image tokens, D width, E of the shared space,
 K classes.
-Differs from the paper: both directions ask, not the words alone; means stand for a text and an
+Differs from the paper: both directions attend, not the words alone; means stand for a text and an
 image, not their first tokens; no momentum and no queue; no dropout.
 """
 
@@ -29,10 +29,10 @@ class VisionLanguageConfig:
 
     image_width: int  # of the image encoder's tokens
     text_width: int  # of the text encoder's tokens
-    width: int = 256  # of every token once they meet
+    width: int = 256  # of every token in the cross-attention blocks
     heads: int = 4  # of attention, a divisor of the width
     hidden: int = 1024  # inside the feed-forward networks
-    depth: int = 2  # layers in which each asks the other
+    depth: int = 2  # layers in which each attends to the other
     embedding: int = 128  # width of the shared space, E
     classes: int = 2  # of the fused head, K
     epsilon: float = 1e-5  # of the layer norms
@@ -55,8 +55,8 @@ class VisionLanguageOutput(NamedTuple):
     """The answer of the fused head, and what the contrastive loss compares."""
 
     logits: Tensor  # (B, K)
-    image_embeddings: Tensor  # (B, E), unit length, from before the words were asked
-    text_embeddings: Tensor  # (B, E), unit length, from before the image was asked
+    image_embeddings: Tensor  # (B, E), unit length, from before cross-attention
+    text_embeddings: Tensor  # (B, E), unit length, from before cross-attention
     scale: Tensor  # scalar, 1 / temperature
 
 
@@ -109,11 +109,14 @@ class VisionLanguageModel(nn.Module):
         )
 
     def fuse(self, image: Tensor, words: Tensor, real: Tensor | None = None) -> Tensor:
-        """image: (B, N, D) and words: (B, T, D) ask each other. Returns logits (B, K)."""
+        """image: (B, N, D) and words: (B, T, D) attend to each other. Returns logits (B, K)."""
         mask = None if real is None else padding_mask(real)
-        for look, tell in zip(self.text_blocks, self.image_blocks, strict=True):
-            # Both at once: the image is told of the words as they were before they looked.
-            words, image = look(words, image, mask), tell(image, words, context_mask=mask)
+        for text_block, image_block in zip(self.text_blocks, self.image_blocks, strict=True):
+            # Both at once: each attends to the other as it was before this layer.
+            words, image = (
+                text_block(words, image, mask),
+                image_block(image, words, context_mask=mask),
+            )
         both = torch.cat([masked_mean(words, real), image.mean(dim=1)], dim=-1)  # (B, 2 * D)
         both = both + self.fused(self.norm(both))  # (B, 2 * D)
         return self.head(both)  # (B, K)

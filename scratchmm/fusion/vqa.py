@@ -1,11 +1,11 @@
-"""Visual question answering: the words of the question look at the image, and pick an answer.
+"""Visual question answering: the words of the question attend to the image; answers are classes.
 
 Papers: VQA: Visual Question Answering (Agrawal et al. 2015, arXiv 1505.00468), for answers as
 classes; Stacked Attention Networks (Yang et al. 2015, arXiv 1511.02274), section 3, for questions
-that look at an image several times.
+that attend to an image several times.
 Dimensions: B batch, C channels, T words, N image tokens, D width, H heads, K answers.
-Differs from the papers: every word looks, not the question as a whole; words are embedded and mixed
-as transformers do, and the answer is read off the first token, which starts every question.
+Differs from the papers: every word attends, not the question as a whole; words are embedded and mixed
+as transformers do, and the answer is predicted from the first token, which starts every question.
 """
 
 from collections import Counter
@@ -85,7 +85,7 @@ class VQAConfig:
     image_tokens: int  # that the image encoder gives, N
     context_length: int = 32  # the longest question in tokens
     width: int = 64  # of every word
-    depth: int = 3  # times that the words look at the image
+    depth: int = 3  # cross-attention blocks
     heads: int = 4  # of attention, a divisor of the width
     hidden: int = 128  # inside the feed-forward networks
     epsilon: float = 1e-5  # of the layer norms
@@ -111,7 +111,7 @@ def tiny() -> VQAConfig:
 
 
 def grid_positions(rows: int, columns: int, width: int) -> Tensor:
-    """Where each cell lies: half of the width tells its row, half its column (R C, width).
+    """2-D sinusoidal positions: half of the width for the row, half for the column (R C, width).
 
     >>> grid_positions(2, 3, 8)[4].equal(torch.cat([sinusoidal_positions(3, 4)[1]] * 2))
     True
@@ -123,7 +123,7 @@ def grid_positions(rows: int, columns: int, width: int) -> Tensor:
 
 
 class VQAOutput(NamedTuple):
-    """A score for each answer, and where each word looked, once a layer."""
+    """A score for each answer, and the attention weights of each word in each layer."""
 
     logits: Tensor  # (B, K)
     weights: list[Tensor]  # each (B, H, T, N)
@@ -133,7 +133,7 @@ class VQA(nn.Module):
     """A question and an image in, a score for each answer of a vocabulary out.
 
     images: a module from images to tokens (B, N, C), such as VisionTransformer, or to a grid of
-    features (B, C, height, width), such as ResNet, which is read row by row.
+    features (B, C, height, width), such as ResNet, which is flattened row by row.
 
     >>> from scratchmm.vision import vit
     >>> model = VQA(vit.VisionTransformer(vit.tiny()), tiny())
@@ -146,7 +146,7 @@ class VQA(nn.Module):
         super().__init__()
         self.config, self.images = config, images
         width, epsilon = config.width, config.epsilon
-        # Words tell more than where they stand: their vectors are the longer ones.
+        # Embeddings of tokens are larger than those of positions: they carry more information.
         self.words = nn.Embedding(config.vocabulary, width)  # standard deviation 1
         self.positions = nn.Parameter(0.3 * torch.randn(config.context_length, width))
         self.features_norm = nn.LayerNorm(config.image_width, eps=epsilon)

@@ -1,4 +1,4 @@
-"""BERT: read the whole text at once, and learn by guessing words that were covered.
+"""BERT: a bidirectional encoder, pretrained by masked language modelling.
 
 Paper: BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding (Devlin et
 al. 2018, arXiv 1810.04805), section 3 and figure 2: embeddings are sums of token, position and
@@ -6,7 +6,7 @@ type (which sentence of a pair), the blocks are those of the first transformer (
 Dimensions: B batch, T text tokens, D width, V vocabulary.
 Differs from the paper:
 - No dropout, and no next-sentence objective; its pooler is there.
-- Tokens are covered each for itself with the chance `share`, as in transformers, not an exact
+- Each token is masked independently with probability `share`, as in transformers, not an exact
   share of each text; a random word is never a special token.
 """
 
@@ -22,7 +22,7 @@ from scratchmm.layers.attention import check_heads, padding_mask
 from scratchmm.layers.transformer import PostNormBlock, Transformer, activation_named
 from scratchmm.sentences import check_sizes
 
-NOT_ASKED = -100  # the target of a token that is not to be guessed; cross_entropy leaves it out
+NOT_ASKED = -100  # the target where nothing is predicted; cross_entropy ignores it
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class BERTConfig:
     depth: int = 12  # blocks
     heads: int = 12  # of attention, a divisor of the width
     hidden: int = 3072  # inside the feed-forward networks
-    types: int = 2  # sentences of a pair that are told apart
+    types: int = 2  # token types, one for each sentence of a pair
     epsilon: float = 1e-12  # of the layer norms
-    activation: str = "gelu"  # of the feed-forward networks and of the head that guesses words
+    activation: str = "gelu"  # of the feed-forward networks and of the masked-LM head
 
     def __post_init__(self) -> None:
         check_sizes(self)
@@ -75,7 +75,7 @@ def minilm_l12() -> BERTConfig:
 
 
 class BERTEncoder(nn.Module):
-    """Embeddings and bidirectional blocks: the text as vectors that know their neighbours.
+    """Embeddings and bidirectional blocks: a contextual vector for every token.
 
     >>> BERTEncoder(tiny())(torch.tensor([[5, 7, 9]])).shape
     torch.Size([1, 3, 32])
@@ -107,7 +107,7 @@ class BERTEncoder(nn.Module):
 
 
 class BERT(nn.Module):
-    """BERT as published: the encoder, and a pooler that sums the text up at its first token.
+    """BERT as published: the encoder, and a pooler of its first token.
 
     >>> model = BERT(tiny())
     >>> hidden = model(torch.tensor([[5, 7, 9]]))
@@ -133,7 +133,7 @@ class BERT(nn.Module):
 
 
 class BERTForMaskedLM(nn.Module):
-    """BERT that guesses covered words: logits over the vocabulary at every token.
+    """BERT for masked language modelling: logits over the vocabulary at every token.
 
     >>> BERTForMaskedLM(tiny())(torch.tensor([[5, 7, 9]])).shape
     torch.Size([1, 3, 99])

@@ -52,9 +52,9 @@ class BERTEmbeddings(nn.Module):
 
 
 class MaskedWordHead(nn.Module):
-    """Which word stood here? A dense layer, then how well each word's own embedding fits.
+    """Predicts masked words: a dense layer, then the product with each word's embedding.
 
-    The table of embeddings is used twice, to read words and to guess them, so it is handed in.
+    The embeddings are tied: the table of the input embeddings is the output layer, so it is handed in.
     activation: behind the dense layer, the one of the transformer below.
 
     >>> head = MaskedWordHead(width=8, vocabulary=99)

@@ -1,4 +1,4 @@
-"""LSTM: a memory that gates write, keep and read, carried from frame to frame.
+"""LSTM: a cell state that gates write, keep and read, carried from frame to frame.
 
 Paper: Long Short-Term Memory (Hochreiter & Schmidhuber 1997, Neural Computation 9(8)); the forget
 gate: Learning to Forget (Gers, Schmidhuber & Cummins 2000, Neural Computation 12(10)). Neither is

@@ -1,4 +1,4 @@
-"""Whether Python may look at a tensor's numbers, or torch is only writing down what is done to them.
+"""Whether a tensor's values are available to Python, or torch only traces the operations on it.
 
 A check such as "is this token in the vocabulary?" needs the number itself. While torch.compile and
 torch.export trace a model, under the transforms of torch.func (vmap, grad), and on the meta device
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def numbers_are_known(x: Tensor) -> bool:
-    """Whether Python may look at the numbers of x, to refuse what is wrong with them.
+    """Whether the values of x are available to Python, so that wrong ones can be refused.
 
     >>> numbers_are_known(torch.zeros(2)), numbers_are_known(torch.zeros(2, device="meta"))
     (True, False)
@@ -24,10 +24,10 @@ def numbers_are_known(x: Tensor) -> bool:
 
 
 def left_to_the_gpu(wrong: Tensor, sentence: str) -> bool:
-    """Whether the GPU sees to it that nothing in wrong is True, so that Python asks for no number.
+    """Whether the GPU itself asserts that nothing in wrong is True, without a wait for its values.
 
-    To ask would be to wait until the GPU has done all that it was given. It stops the program
-    itself, later and with fewer words. On other devices False: Python looks, and says what is wrong.
+    Reading a value would wait until the GPU has finished its queue. The assertion stops the program
+    later and with fewer words. On other devices False: Python checks, with a full sentence.
 
     >>> left_to_the_gpu(torch.tensor([True]), "that was wrong")
     False

@@ -1,4 +1,4 @@
-"""A small network that says what lies in each cell of an image: shape, colour, size and texture.
+"""A small network that classifies each cell of an image: shape, colour, size and texture.
 
 Who answers questions about images does not start from pixels: the image's features come from a
 network that has learned to name things and their properties. Here the things lie on a grid.

@@ -164,7 +164,7 @@ def shrink_first(block: BottleneckBlock) -> None:
 
 
 class ResNetClassifier(nn.Module):
-    """A ResNet that names the image: one Linear layer over the mean of the grid.
+    """A ResNet as a classifier: one Linear layer over the mean of the grid.
 
     >>> import torch
     >>> ResNetClassifier(tiny())(torch.zeros(2, 3, 32, 32)).shape

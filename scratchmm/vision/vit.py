@@ -203,7 +203,7 @@ class VisionTransformer(nn.Module):
 
 
 class ViTClassifier(nn.Module):
-    """A Vision Transformer that names the image: logits read off the CLS token.
+    """A Vision Transformer as a classifier: logits from the CLS token.
 
     >>> ViTClassifier(tiny())(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])

@@ -86,7 +86,7 @@ def test_masked_mean_is_the_mean_of_a_loop():
 @pytest.mark.parametrize(
     ("x", "context", "real", "sentence"),
     [
-        ((2, 5, 11), (2, 7, 10), None, "tokens that ask have width 11, but this model takes 12"),
+        ((2, 5, 11), (2, 7, 10), None, "query tokens have width 11, but this model takes 12"),
         ((2, 5, 12), (2, 7, 12), None, "the context tokens have width 12, but this model takes 10"),
         ((2, 5, 12), (3, 7, 10), None, "the context tokens are a batch of 3 beside a batch of 2"),
         ((2, 5, 12), (2, 10), None, "the context tokens have 2 axes, not 3"),

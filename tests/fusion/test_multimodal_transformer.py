@@ -1,4 +1,4 @@
-"""The multimodal transformer: who asks whom, from which features, and what is missing."""
+"""The multimodal transformer: which streams attend to which, and what is missing."""
 
 import pytest
 import torch
@@ -63,11 +63,11 @@ def test_each_asks_each_other_from_what_came_in_and_then_reads(model):
         for answers in WIDTHS:
             if answers != asks:
                 x = tokens[asks]
-                for block in model.crossing[f"{asks} asks {answers}"].blocks:
+                for block in model.crossing[f"{asks} from {answers}"].blocks:
                     x = block(x, tokens[answers])  # the low-level features, in every block
                 heard.append(x)
         x = torch.cat(heard, dim=-1)
-        for block in model.reading[asks].blocks:
+        for block in model.encoders[asks].blocks:
             x = block(x)
         told.append(x.mean(dim=1))
     expected = model.head(model.norm(torch.cat(told, dim=-1)))
@@ -156,7 +156,7 @@ def test_nothing_at_all_is_refused(model):
     real = torch.tensor([[True] * 4, [True] * 4, [False] * 4])
     with pytest.raises(ValueError, match="sample 2 lacks all of words, sound, video"):
         model(streams(["words"]), {"words": real})
-    with pytest.raises(ValueError, match="1 modalities have nobody to ask"):
+    with pytest.raises(ValueError, match="1 modalities have no pair to attend across"):
         MultimodalTransformer({"words": 5}, tiny(), outputs=2)
     with pytest.raises(ValueError, match="width 10 is not divisible by 3 heads"):
         MultimodalConfig(10, heads=3)

@@ -116,7 +116,7 @@ def attention_rollout(layers: list[Tensor]) -> Tensor:
     layers: the weights (B, H, L, L) of each block, first block first, as `watch_attention` collects
     them. Heads are averaged; half of each token stays where it is, through the residual; the
     layers are multiplied, the last one leftmost. Rows sum to 1. Row 0, without its first entry, is
-    the image of where CLS looks.
+    the map of what CLS attends to.
 
     >>> attention_rollout([torch.eye(3).view(1, 1, 3, 3)] * 2)[0].tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]

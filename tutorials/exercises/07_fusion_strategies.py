@@ -74,7 +74,7 @@ class EarlyFusion(nn.Module):
         )
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
         raise NotImplementedError(
             "early.EarlyFusion: all vectors side by side, in the order of widths and zeros where "
             "absent, through the network"
@@ -91,7 +91,7 @@ class EarlyFusion(nn.Module):
 # - check_votes(logits: Tensor, present: Tensor) -> None
 #     Refuse (ValueError) a presence that does not fit the logits.
 # - numbers_are_known(x: Tensor) -> bool
-#     Whether Python may look at the numbers of x, to refuse what is wrong with them.
+#     Whether the values of x are available to Python, so that wrong ones can be refused.
 def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = None) -> Tensor:
     """The logarithm of the weighted mean of the modalities' probabilities: (B, K).
 
@@ -114,9 +114,9 @@ def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = N
 # gated.Gate: Whom to believe. 15 minutes, difficulty 2 of 5. In the lesson: "Gated fusion". Comes
 # after early.EarlyFusion.
 class Gate(nn.Module):
-    """For every number: how much of one's own, how much of what was attended to.
+    """For every feature: how much of the modality's own, how much of what it attended to.
 
-    gate = sigmoid(Linear(own, attended)), of the width itself; 1 keeps one's own.
+    gate = sigmoid(Linear(own, attended)), of the width itself; 1 keeps its own.
 
     >>> gate = Gate(width=4)
     >>> mixed, opened = gate(torch.ones(2, 3, 4), torch.ones(2, 3, 4))
@@ -174,7 +174,7 @@ class BilinearFusion(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
         raise NotImplementedError(
             "bilinear.BilinearFusion: the bias, and for each pair (left, right) left^T W_k right "
             "for each output k"
@@ -222,7 +222,7 @@ def outer_product(vectors: Sequence[Tensor]) -> Tensor:
 class TensorFusion(nn.Module):
     """A Linear layer over the outer product of all modalities, each with a 1 appended.
 
-    An absent modality is (0, ..., 0, 1): what the others say without it stays.
+    An absent modality is (0, ..., 0, 1): the interactions of the others without it stay.
     With P the product of (D + 1) over the modalities: parameters = P K, multiply-adds = P K, plus
     one for each product in the tensor (P, and what was there before each modality joined). They
     grow with the product of all widths: a thousandfold for each further modality of 1,000.
@@ -241,7 +241,7 @@ class TensorFusion(nn.Module):
         )
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
         raise NotImplementedError(
             "tensor_fusion.TensorFusion: append a 1 to each vector, zeros where absent; "
             "outer_product; output"
@@ -292,7 +292,7 @@ class LowRankFusion(nn.Module):
         self.factors[first].data *= rank**-0.5
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
         raise NotImplementedError(
             "low_rank.LowRankFusion: each vector with its 1 through its factors to (B, R, K); "
             "multiply the modalities, add the ranks"
@@ -367,9 +367,9 @@ class BottleneckLayer(nn.Module):
 # - linear_cost(inputs: int, outputs: int) -> Cost
 #     Of a Linear layer with its bias.
 class AttentionFusion(nn.Module):
-    """A token a modality and an answer token, through transformer blocks; absent ones are unseen.
+    """A token a modality and an answer token, through transformer blocks; absent ones are masked.
 
-    `watch_attention` shows who looked at whom; the answer token is first. With d = width, h = hidden
+    `watch_attention` gives the weights; the answer token is first. With d = width, h = hidden
     and L = M + 1 tokens: parameters = sum of (D + 1) d, plus d, plus depth times (4 (d + 1) d +
     (d + 1) h + (h + 1) d + 4 d), plus 2 d, plus (d + 1) K. multiply-adds = sum of D d, plus depth
     times L (4 d d + 2 d h + 2 L d), plus d K: linear in the widths, nearly so in the modalities.
@@ -402,7 +402,7 @@ class AttentionFusion(nn.Module):
         self.output = nn.Linear(width, outputs)
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
-        """features and present: as for `modalities.gather`. Returns (B, K)."""
+        """features and present: as for `modalities.collect`. Returns (B, K)."""
         raise NotImplementedError(
             "modality_attention.AttentionFusion: the answer token, then a token a modality, "
             "through the transformer; read the first by norm and output"
@@ -417,7 +417,7 @@ class AttentionFusion(nn.Module):
         return learned.plus(blocks, linear_cost(width, outputs), *tokens)
 
 
-# modalities.gather: Who is here?. 15 minutes, difficulty 2 of 5. In the lesson: "Missing
+# modalities.collect: Who is here?. 15 minutes, difficulty 2 of 5. In the lesson: "Missing
 # modalities".
 # Given:
 # - check_batch(features: Features, shapes: Mapping[str, tuple[int, ...]]) -> int
@@ -427,10 +427,10 @@ class AttentionFusion(nn.Module):
 # - presence_mask(features: Features, widths: Mapping[str, int], present: Present | None, batch:
 #       int) -> Tensor
 #     Which modality each sample has: bool (B, M), in the order of `widths`.
-def gather(
+def collect(
     features: Features, widths: Mapping[str, int], present: Present | None = None
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Vectors in the order of `widths`, zeros where absent; and who is present, bool (B, M).
+    """Vectors in the order of `widths`, zeros where absent; and the presence mask, bool (B, M).
 
     features: a (B, D) for each name, with that name's width D. present: a bool (B,) for each name
     that is absent in some samples. A sample without any modality is a ValueError, as are unknown
@@ -438,18 +438,18 @@ def gather(
 
     >>> features = {"words": torch.tensor([[5.0], [torch.nan]])}
     >>> present = {"words": torch.tensor([True, False])}
-    >>> gather(features, {"image": 2, "words": 1}, present)
+    >>> collect(features, {"image": 2, "words": 1}, present)
     Traceback (most recent call last):
     ValueError: sample 1 has no modality: at least one of image and words must be present
     """
     raise NotImplementedError(
-        "modalities.gather: vectors in the order of widths, zeros where absent; and who is "
+        "modalities.collect: vectors in the order of widths, zeros where absent; and who is "
         "present, bool (B, M)"
     )
 
 
 # modality_dropout.modality_dropout: Now and then without. 25 minutes, difficulty 3 of 5. In the
-# lesson: "Missing modalities". Comes after modalities.gather.
+# lesson: "Missing modalities". Comes after modalities.collect.
 # Given:
 # - check_shares(present: Mapping[str, Tensor], shares: Mapping[str, float]) -> None
 #     Refuse chances outside 0 to 1, of names that are none, and batches that differ.

@@ -27,7 +27,7 @@ from scratchmm.layers.transformer import PostNormBlock
 # attention.padding_mask.
 # Given:
 # - CrossAttentionOutput(output: Tensor, weights: Tensor)
-#     What came back, and where it was found.
+#     The attended values, and the attention weights.
 # - MultiHeadAttention(width: int, heads: int, context_width: int | None=None, bias: bool |
 #       Collection[str]=True, *, key_heads: int | None=None)
 #     Several attentions in parallel, each on its own slice of the width (section 3.2.2).
@@ -39,11 +39,11 @@ from scratchmm.layers.transformer import PostNormBlock
 class CrossModalAttention(nn.Module):
     """Queries come from x; keys and values come from the context, of another length and width.
 
-    The output has the length of x: there is an answer for each that asked.
+    The output has the length of x: one vector for each query.
 
     >>> words, image = torch.zeros(2, 3, 8), torch.zeros(2, 5, 6)
-    >>> looked = CrossModalAttention(width=8, heads=2, context_width=6)(words, image)
-    >>> looked.output.shape, looked.weights.shape
+    >>> attended = CrossModalAttention(width=8, heads=2, context_width=6)(words, image)
+    >>> attended.output.shape, attended.weights.shape
     (torch.Size([2, 3, 8]), torch.Size([2, 2, 3, 5]))
     """
 
@@ -54,9 +54,9 @@ class CrossModalAttention(nn.Module):
     def forward(
         self, x: Tensor, context: Tensor, real: Tensor | None = None
     ) -> CrossAttentionOutput:
-        """x: (B, L, D) asks; context: (B, S, C) answers; real: bool (B, S), True may be seen.
+        """x: (B, L, D), for queries; context: (B, S, C); real: bool (B, S), True may be attended to.
 
-        A sample whose context is all False gets no answer: zero weights, and the output's bias.
+        A sample whose context is all False gets zero weights, and the output's bias.
         Raises ValueError on a context or a mask of another batch or length, and on a mask not bool.
         """
         raise NotImplementedError(
@@ -72,9 +72,9 @@ class CrossModalAttention(nn.Module):
 #       float=1e-05)
 #     Post-norm block, as in the first transformer and in BERT: norm(x + attention(x)), and so on.
 # - Streams(words: Tensor, image: Tensor)
-#     Both modalities, each token with what it has learned of the other.
+#     Both modalities, each token encoded with what it attended to in the other.
 class TwoStreamLayer(nn.Module):
-    """Each stream asks the other, then itself, then thinks on its own. Norms after each sum.
+    """Each stream: cross-attention to the other, self-attention, feed-forward. Norms after each sum.
 
     >>> layer = TwoStreamLayer(width=8, heads=2, hidden=32)
     >>> words, image = layer(torch.zeros(1, 3, 8), torch.zeros(1, 5, 8))

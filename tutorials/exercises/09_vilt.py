@@ -58,7 +58,7 @@ from scratchmm.vision.vit import PatchEmbedding
 #       Tensor
 #     The learned square of positions, stretched over the filled corner of a grid: (N, D).
 # - numbers_are_known(x: Tensor) -> bool
-#     Whether Python may look at the numbers of x, to refuse what is wrong with them.
+#     Whether the values of x are available to Python, so that wrong ones can be refused.
 class ViLTEmbeddings(nn.Module):
     """Words as BERT embeds them, images as ViT does, and to each the vector of its modality.
 

@@ -13,7 +13,7 @@ exercise = exercise_file("08_cross_modal_attention/cross_modal_attention").exerc
 
 def checked(self, x, context, real):
     """What the library refuses."""
-    check_stream("tokens that ask", x, self.attention.query.in_features)
+    check_stream("query tokens", x, self.attention.query.in_features)
     check_stream("context tokens", context, self.attention.key.in_features, real, len(x))
 
 
