@@ -132,14 +132,14 @@ def mask_tokens(
     generator: torch.Generator,
     share: float = 0.15,
 ) -> tuple[Tensor, Tensor]:
-    """Cover words for a model to guess (section 3.1): a chance of `share` each to be asked for.
+    """Mask tokens for a model to predict (section 3.1), each selected with probability `share`.
 
-    Of those asked for, 80 % become the mask token, 10 % a random word, 10 % stay as they are, so
-    that the model must understand every word: it can't know which ones it is asked for.
+    Of those selected, 80 % become the mask token, 10 % a random word, 10 % stay as they are, so
+    that the model must encode every word: which ones are selected does not show.
 
-    tokens: int64 (B, T); special: ids that are neither asked for nor drawn ([CLS], padding ...).
-    Returns the covered tokens and the targets, both int64 (B, T): a target is the token that stood
-    there, and -100 where nothing is asked. Raises ValueError where share is not between 0 and 1.
+    tokens: int64 (B, T); special: ids that are neither selected nor drawn ([CLS], padding ...).
+    Returns the masked tokens and the targets, both int64 (B, T): a target is the original token,
+    and -100 where none was selected. Raises ValueError where share is not between 0 and 1.
 
     >>> tokens, randomness = torch.tensor([[1, 7, 8, 2]]), torch.Generator().manual_seed(0)
     >>> covered, targets = mask_tokens(tokens, {0, 1, 2, 3}, 3, 99, randomness, share=1.0)
@@ -155,10 +155,10 @@ def mask_tokens(
 # bert.masked_loss: The loss of covered words. 10 minutes, difficulty 2 of 5. In the lesson: "Masked
 # language modelling". Comes after bert.mask_tokens.
 def masked_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean cross-entropy over the tokens asked for: how surprised the model is, in nats.
+    """The mean cross-entropy over the selected tokens, in nats.
 
-    logits: (B, T, V); targets: int64 (B, T), -100 where nothing is asked. Where nothing is asked
-    at all the loss is 0 with a gradient of 0, not 0/0. Raises ValueError on targets of another shape.
+    logits: (B, T, V); targets: int64 (B, T), -100 where none is selected. Where none is selected at
+    all the loss is 0 with a gradient of 0, not 0/0. Raises ValueError on targets of another shape.
 
     >>> masked_loss(torch.zeros(1, 2, 8), torch.tensor([[3, -100]])).exp().round().item()
     8.0
