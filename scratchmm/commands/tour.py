@@ -37,7 +37,7 @@ def add(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw or read the data, train, measure, draw images, write report.json."""
     start = time.perf_counter()
-    say: Callable[[str], None] = (lambda text: None) if arguments.json else print
+    log: Callable[[str], None] = (lambda text: None) if arguments.json else print
     check_seed(arguments.seed)
     if arguments.steps is not None and arguments.steps < 1:
         raise ValueError(f"--steps {arguments.steps} trains nothing: at least 1")
@@ -53,12 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     from scratchmm.training.curve import read_curve
 
     settings = _settings(arguments)
-    data = _read(settings, arguments, say)
+    data = _read(settings, arguments, log)
     seen, unseen = data.tests["seen"], data.tests["unseen"]
     before = _similarity(recipe.build(settings, data, seed=arguments.seed), unseen)
     began = time.perf_counter()
     clip = recipe.train(
-        settings, data, seed=arguments.seed, folder=out, log=say, progress=True,
+        settings, data, seed=arguments.seed, folder=out, log=log, progress=True,
         resume=not arguments.fresh,
     )  # fmt: skip
     seconds = read_curve(out / "curve.csv")[-1]["seconds"]
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     earlier = max(0.0, seconds - (time.perf_counter() - began))
     report = _measure(clip, seen, unseen)
     report |= {"train_seconds": round(seconds, 1), "seed": arguments.seed}
-    drawn = _draw(clip, before, seen, unseen, out, say)
+    drawn = _draw(clip, before, seen, unseen, out, log)
     report["total_seconds"] = round(time.perf_counter() - start + earlier, 1)
     _write(out / "report.json", json.dumps(report, indent=1) + "\n")
     (out / "checkpoint.pt").unlink(missing_ok=True)  # finished: the next tour starts anew
@@ -90,7 +90,7 @@ def _settings(arguments: argparse.Namespace) -> "Settings":
 
 
 def _read(
-    settings: "Settings", arguments: argparse.Namespace, say: Callable[[str], None]
+    settings: "Settings", arguments: argparse.Namespace, log: Callable[[str], None]
 ) -> "TrainingSet":
     """What is trained on, and two parts: one like the training's, one unlike it."""
     from scratchmm.recipes.datasets import pairs_part, read_set
@@ -102,7 +102,7 @@ def _read(
     if arguments.pairs is None:
         names = found.names
         trained = {int(label) for label in found.tests["seen"].labels}
-        say(
+        log(
             f"Drew {len(found.images):,} images of {len(trained)} combinations of colour and shape, "
             f"each with a sentence such as {found.texts[0]!r}; {len(names) - len(trained)} more "
             "combinations are held out."
@@ -110,7 +110,7 @@ def _read(
         return found
     held_out = found.tests["test"]
     count = len(found.texts) + int(held_out.right().sum())
-    say(f"Read {count:,} pairs of {arguments.pairs}; {len(held_out.images):,} images are held out.")
+    log(f"Read {count:,} pairs of {arguments.pairs}; {len(held_out.images):,} images are held out.")
     stride = max(1, len(found.texts) // TESTED)
     seen = pairs_part(found.images[::stride], found.texts[::stride])
     found.tests = {"seen": seen, "unseen": held_out}
@@ -150,13 +150,13 @@ def _draw(
     seen: "Part",
     unseen: "Part",
     out: Path,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> list[tuple[Path, str]]:
     """The images, each with a line that says what it shows."""
     try:
         return _images(clip, before, seen, unseen, out)
     except ImportError as error:
-        say(f"No images were drawn: {error}")
+        log(f"No images were drawn: {error}")
         return []
 
 

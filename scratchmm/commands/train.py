@@ -57,11 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path("runs") / f"{arguments.recipe}_{name}"
     from scratchmm.training.curve import read_curve
 
-    say: Callable[[str], None] = (lambda text: None) if arguments.json else print
-    dataset = read_data(module, settings, arguments, name, say)
+    log: Callable[[str], None] = (lambda text: None) if arguments.json else print
+    dataset = read_data(module, settings, arguments, name, log)
     began = time.perf_counter()
     trained = module.train(
-        settings, dataset, seed=arguments.seed, device=arguments.device, folder=out, log=say,
+        settings, dataset, seed=arguments.seed, device=arguments.device, folder=out, log=log,
         precision=arguments.precision, save_every=arguments.save_every,
         resume=not arguments.fresh, progress=not arguments.json,
     )  # fmt: skip
@@ -145,14 +145,14 @@ def read_data(
     settings: Any,
     arguments: argparse.Namespace,
     name: str,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Any:
     """The data of recipes that can train on several; others draw their own."""
     if not hasattr(module, "SETTINGS_OF"):
         return None
     dataset = module.data(settings, root=arguments.root, seed=arguments.seed)
     kind = "pairs" if name == "pairs" else "images"
-    say(
+    log(
         f"{name}: {len(dataset.images):,} {kind} to train on, {held_out(dataset):,} images held out."
     )
     return dataset

@@ -103,3 +103,18 @@ def test_what_was_read_is_told_and_another_image_is_another_content(tmp_path: Pa
     assert again.strength == 0.25 and again.settings["images"] != found.settings["images"]
     nothing = read_inputs(log=print)
     assert nothing.settings == {} and nothing.init is None
+
+
+@pytest.mark.parametrize("colour", [(0, 90, 90), (90, 0, 0), (90, 90, 0), (0, 0, 200)])
+def test_colours_below_and_above_their_mean_are_colours(tmp_path: Path, colour) -> None:
+    """Of (0, 90, 90) only one channel is far from the mean, and it is below."""
+    pixels = np.zeros((32, 32, 3))
+    pixels[8:20, 8:20] = colour
+    with pytest.raises(ValueError, match="is no depth image: it has colours"):
+        read_control(saved(tmp_path / "c.png", pixels), "depth", lambda text: None)
+    pixels[8:20, 8:20] = (99, 40, 30)  # red: 43 above the mean of 56; none is far below
+    with pytest.raises(ValueError, match="is no depth image: it has colours"):
+        read_control(saved(tmp_path / "c.png", pixels), "depth", lambda text: None)
+    pixels[8:20, 8:20] = (42, 90, 90)  # 32 below the mean of 74, and 16 above
+    with pytest.raises(ValueError, match="is no depth image: it has colours"):
+        read_control(saved(tmp_path / "c.png", pixels), "depth", lambda text: None)
