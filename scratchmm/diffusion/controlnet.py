@@ -1,4 +1,4 @@
-"""ControlNet: an image of edges, of depth or of a pose says where things belong in the one drawn.
+"""ControlNet: generation is conditioned on an image of edges, of depth or of a pose.
 
 A copy of the UNet's encoder and middle gets that image, the hint, and adds to what the base's skips
 carry, through convolutions that begin at zero. The base stays as it is.

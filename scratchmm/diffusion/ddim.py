@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddpm import step_variance
+from scratchmm.diffusion.noise import Generators, draw_noise
 from scratchmm.diffusion.process import (
     Model,
     Schedule,
@@ -124,7 +124,7 @@ def ddim_path(
     x: Tensor,
     timesteps: Sequence[int],
     *,
-    generator: Chance = None,
+    generator: Generators = None,
     target: str = "noise",
     eta: float = 0.0,
     clamp: float | None = None,
@@ -137,7 +137,7 @@ def ddim_path(
 
     stride: how many timesteps each step goes down, as in DDIMScheduler; None: to the next of the list.
 
-    Noise is drawn only where eta is above 0, by one generator or one for each sample; see chance.py.
+    Noise is drawn only where eta is above 0, by one generator or one for each sample; see noise.py.
     Raises ValueError on timesteps that do not fall, and where `ddim_step` does.
 
     >>> schedule = Schedule(torch.linspace(0.9, 0.1, 9).double())
@@ -191,7 +191,7 @@ def ddim_inverse_step(
     target: str = "noise",
     final_alpha: float = 1.0,
 ) -> Step:
-    """Equation 12 the other way: x: (B, ...) from timesteps, -1 or more, to noisier `later`.
+    """Equation 12 in reverse: x: (B, ...) from timesteps, -1 or more, to noisier `later`.
 
     predicted: what the model predicts of x at `later`, where sampling will call it (x itself will be
     another there: the fewer steps, the less exact the inversion).

@@ -1,4 +1,4 @@
-"""DDPM: the ancestral sampler, which walks the whole schedule back, with new noise at each step.
+"""DDPM: the ancestral sampler: the whole schedule in reverse, with new noise at each step.
 
 Paper: Denoising Diffusion Probabilistic Models (Ho et al. 2020, arXiv 2006.11239), equations 6, 7 and
 11, algorithm 2. What is trained (algorithm 1) stands in process.py.
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.chance import Chance, draw_noise
+from scratchmm.diffusion.noise import Generators, draw_noise
 from scratchmm.diffusion.process import (
     Model,
     Schedule,
@@ -116,7 +116,7 @@ def ancestral_path(
     schedule: Schedule,
     x: Tensor,
     *,
-    generator: Chance = None,
+    generator: Generators = None,
     target: str = "noise",
     variance: str = "posterior",
     clamp: float | None = None,
@@ -124,7 +124,7 @@ def ancestral_path(
 ) -> Iterator[Step]:
     """Algorithm 2 step by step, from noise x: (B, ...) through the whole schedule.
 
-    generator: one, or one for each sample; see chance.py.
+    generator: one, or one for each sample; see noise.py.
 
     >>> from scratchmm.diffusion.process import cosine_schedule
     >>> path = ancestral_path(lambda x, timesteps: x, cosine_schedule(5), torch.randn(1, 2))
@@ -159,7 +159,7 @@ def ancestral_sample(model: Model, schedule: Schedule, x: Tensor, **options: Any
 def _two_levels(
     schedule: Schedule, timesteps: Tensor, previous: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """alpha_bar now and before; one timestep earlier, unless told."""
+    """alpha_bar now and before; one timestep earlier, unless given."""
     previous = timesteps - 1 if previous is None else previous
     if not (previous.cpu() < timesteps.cpu()).all():
         raise ValueError(f"previous {previous.tolist()} is not before {timesteps.tolist()}")

@@ -44,7 +44,7 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
 
 
 def arc(ends: Tensor, shares: Sequence[float]) -> Tensor:
-    """Vectors (K, E) on the arc between two, (2, E), at these shares of the way; see `slerp`.
+    """Vectors (K, E) on the arc between two, (2, E), at these shares of it; see `slerp`.
 
     Raises ValueError on another number than two, and on opposite ones.
 

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.guidance import guided, prompt_dropout
+from scratchmm.diffusion.noise import Generators, draw_noise
 from scratchmm.diffusion.process import Schedule, diffusion_loss
 from scratchmm.diffusion.unet_blocks import timestep_embedding
 from scratchmm.layers.attention import causal_mask, check_heads, padding_mask
@@ -187,7 +187,7 @@ def draw_embeddings(
     scale: float = 1.0,
     candidates: int = 2,
     clamp: float | None = 5.0,
-    generator: Chance = None,
+    generator: Generators = None,
     **texts: Tensor,
 ) -> Tensor:
     """For each text the closest of some embeddings drawn by DDIM: (B, E), of CLIP's scale.

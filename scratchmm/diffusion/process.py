@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.diffusion.chance import draw_noise
+from scratchmm.diffusion.noise import draw_noise
 from scratchmm.layers.tracing import left_to_the_gpu
 
 TARGETS = ("noise", "x0", "velocity")
@@ -122,7 +122,7 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
     """alpha_bar falls as the square of a cosine, for any number of steps; no beta over `largest`.
 
     Equation 17: alpha_bar = f(t) / f(0), f(t) = cos((t + offset) / (1 + offset) * pi / 2)^2, where t,
-    the share of the way, is 1 / steps at the first timestep and 1 at the last. A beta that is held
+    the share of the steps, is 1 / steps at the first timestep and 1 at the last. A beta that is clamped
     leaves more: later levels go on from there. Raises ValueError on steps below 1.
 
     >>> cosine_schedule(2, offset=0.0).alpha_bar.round(decimals=6).tolist()

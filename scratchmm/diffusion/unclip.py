@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.diffusion.chance import seeded_each
 from scratchmm.diffusion.ddim import ddim_invert, ddim_sample, spaced_timesteps
 from scratchmm.diffusion.guidance import guided
 from scratchmm.diffusion.interpolation import arc
+from scratchmm.diffusion.noise import seeded_each
 from scratchmm.diffusion.process import Schedule
 from scratchmm.diffusion.unclip_decoder import Decoder
 

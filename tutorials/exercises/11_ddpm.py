@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scratchmm.diffusion.chance import draw_noise
 from scratchmm.diffusion.ddpm import VARIANCES, Gaussian
+from scratchmm.diffusion.noise import draw_noise
 from scratchmm.diffusion.process import (
     Model,
     Schedule,

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.diffusion.chance import Chance, draw_noise
 from scratchmm.diffusion.ddim import check_falling, ddim_path, ddim_step
+from scratchmm.diffusion.noise import Generators, draw_noise
 from scratchmm.diffusion.process import Model, Schedule, Step, mix, q_sample
 from scratchmm.sentences import check_count
 
@@ -55,10 +55,10 @@ MOST_STEPS = 10_000_000  # of a sampler: more would take weeks
 
 
 def resampled(timesteps: Sequence[int], repeats: int = 1, jump: int = 1) -> list[int]:
-    """Where a sampler is, one place after the other: mostly less noisy, at times noisier again.
+    """The timesteps that a sampler visits in turn: mostly less noisy, at times noisier again.
 
     So that the image inside can follow the one around it, each stretch of `jump` timesteps is
-    walked `repeats` times (RePaint, section 4.2; there 10 and 10 of 250 timesteps). Raises ValueError
+    sampled `repeats` times (RePaint, section 4.2; there 10 and 10 of 250 timesteps). Raises ValueError
     on timesteps that do not fall, on either below 1, and on a jump of as many as there are timesteps.
 
     >>> resampled([9, 6, 3, 0], repeats=2)
@@ -100,7 +100,7 @@ def inpaint_path(
     *,
     repeats: int = 1,
     jump: int = 1,
-    generator: Chance = None,
+    generator: Generators = None,
     target: str = "noise",
     eta: float = 1.0,
     clamp: float | None = None,
@@ -200,7 +200,7 @@ def edit(
 ) -> Tensor:
     """An image (B, ...) drawn again: noise (B, ...) is added to a strength, the model removes it.
 
-    strength: the share of the timesteps that is walked, in (0, 1]; little keeps the image, 1 hardly
+    strength: the share of the timesteps that is sampled, in (0, 1]; little keeps the image, 1 hardly
     anything of it. options: those of `ddim_path`, and the model's condition, which is what the
     image is to become. Raises ValueError on a strength outside of it.
 

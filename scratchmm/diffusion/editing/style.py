@@ -10,7 +10,7 @@ Papers: Arbitrary Style Transfer in Real-time with Adaptive Instance Normalizati
 2017, arXiv 1703.06868), equation 8; SDEdit (Meng et al. 2021, arXiv 2108.01073), section 3.
 Dimensions: B batch, C channels, H x W pixels (or the cells of latents); S styles, X x Y their pixels.
 Conventions: as in process.py.
-Differs from the papers: what is normalised are images or latents, predicted on the way, not the
+Differs from the papers: what is normalised are images or latents, predicted in sampling, not the
 features of a trained network; so a style is no more than its colours, how light
 and dark they are and how far apart.
 """
@@ -94,8 +94,8 @@ def refine(
 ) -> list[Tensor]:
     """Drawn with few steps first, then noised to `strength` and drawn on with more: all the stages.
 
-    noises: (B, ...) for each stage; the first is where all begins. steps: of each stage, as if it
-    were a whole way; from the second on only the last `strength` of them are walked. options: those
+    noises: (B, ...) for each stage; the first is where all begins. steps: of each stage, as of a
+    whole sampling; from the second on only the last `strength` of them are taken. options: those
     of `ddim_path`, and the model's condition. Returns an image (B, ...) for each stage. Raises
     ValueError on noise for another number of stages than there are steps for.
 
@@ -109,8 +109,8 @@ def refine(
     """
     if len(noises) != len(steps) or len(steps) == 0:
         raise ValueError(f"there is noise for {len(noises)} stages and steps for {len(steps)}")
-    ways = [spaced_timesteps(len(schedule), count) for count in steps]
-    stages = [ddim_sample(model, schedule, noises[0], ways[0], **options)]
-    for noise, way in zip(noises[1:], ways[1:], strict=True):
-        stages.append(edit(model, schedule, stages[-1], strength, noise, way, **options))
+    spaced = [spaced_timesteps(len(schedule), count) for count in steps]
+    stages = [ddim_sample(model, schedule, noises[0], spaced[0], **options)]
+    for noise, timesteps in zip(noises[1:], spaced[1:], strict=True):
+        stages.append(edit(model, schedule, stages[-1], strength, noise, timesteps, **options))
     return stages

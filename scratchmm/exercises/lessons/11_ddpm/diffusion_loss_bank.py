@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from scratchmm.diffusion.chance import draw_noise
+from scratchmm.diffusion.noise import draw_noise
 from scratchmm.diffusion.process import mix, target_of
 from scratchmm.exercises.format import exercise_file
 

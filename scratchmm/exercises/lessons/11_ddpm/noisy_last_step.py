@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scratchmm.diffusion.chance import draw_noise
+from scratchmm.diffusion.noise import draw_noise
 from scratchmm.diffusion.process import Model, Schedule, cosine_schedule, diffusion_loss
 from scratchmm.exercises.format import Exercise
 

@@ -1,8 +1,8 @@
-"""Chance: where the noise of a sample comes from.
+"""The noise of samples, and the random generators it is drawn from.
 
-Samplers take one generator for each sample, such as `seeded_each(seeds)`: then a sample's chance is
-its own, and its seed means the same image alone and in any batch. From a single generator all
-samples draw together, one after the other, as torch.randn does. Without any it is torch's global
+Samplers take one generator for each sample, such as `seeded_each(seeds)`: then a sample's randomness
+is its own, and its seed gives the same image alone and in any batch. With a single generator the
+noise of all samples is drawn in one call, as by torch.randn. Without any it is torch's global
 generator, as in torch's own functions.
 Dimensions: B batch; `...` stands for the other axes of a sample.
 """
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-Chance = torch.Generator | Sequence[torch.Generator] | None
+Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
-def draw_noise(like: Tensor, generator: Chance = None) -> Tensor:
+def draw_noise(like: Tensor, generator: Generators = None) -> Tensor:
     """Normal noise as large as `like`, drawn on the CPU: one seed, one image, on any machine.
 
     generator: one for all of it, or one for each sample of like: (B, ...). Raises ValueError on

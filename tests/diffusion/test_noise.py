@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scratchmm.diffusion import ddim, ddpm, prior, unclip, unclip_decoder
-from scratchmm.diffusion.chance import draw_noise, seeded_each
 from scratchmm.diffusion.editing import inpainting, style
+from scratchmm.diffusion.noise import draw_noise, seeded_each
 from scratchmm.diffusion.process import cosine_schedule
 from scratchmm.training.small_generator import untrained
 
