@@ -1,6 +1,28 @@
-"""Shapes of diffusion/unclip_decoder.py."""
+"""unCLIP's decoder: what its config refuses. What one draws with it: test_unclip.py."""
 
+from dataclasses import replace
+
+import pytest
+
+from scratchmm.diffusion import unet
+from scratchmm.diffusion.unclip_decoder import tiny
 from shape_comments import check_shape_comments
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"unet": unet.tiny()}, "decoder has context_width None"),
+        ({"patch": 5}, "channels 12 is not divisible by a patch's pixels 25"),
+        ({"image_size": 15}, "image size 15 is not divisible by patch size 2"),
+        ({"target": "start"}, "target 'start' is none of noise, x0, velocity"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(change, sentence):
+    if "unet" in change:
+        change = change | {"unet": replace(change["unet"], channels=12)}
+    with pytest.raises(ValueError, match=sentence):
+        replace(tiny(), **change)
 
 
 def run_shapes() -> None:

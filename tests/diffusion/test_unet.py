@@ -204,6 +204,7 @@ def test_heads_by_number_by_level_or_by_width():
     ("change", "sentence"),
     [
         ({"heads": 2, "head_width": 4}, "heads is 2 and head_width is 4: give one of them"),
+        ({"widths": (8, 6), "attended": (0,), "head_width": 4}, "channels 6 is not divisible"),
         ({"heads": (2, 2, 2)}, "heads for 3 levels, and widths for 2"),
         ({"frequency_shift": 2}, "frequency shift 2 is neither 0 nor 1"),
         ({"adds_pooled_text": True}, "adds_pooled_text is True, but context_width is None"),
@@ -213,7 +214,7 @@ def test_heads_by_number_by_level_or_by_width():
 )
 def test_sizes_that_do_not_fit_are_refused(change, sentence):
     with pytest.raises(ValueError, match=sentence):
-        UNetConfig(2, (8, 8), 1, (1,), groups=2, **change)
+        UNetConfig(**{"widths": (8, 8), "depth": 1, "attended": (1,), "groups": 2} | change)
 
 
 def test_half_precision():

@@ -44,7 +44,7 @@ def cosine_schedule(steps: int = 1000, offset: float = 0.008, largest: float = 0
     """alpha_bar falls as the square of a cosine, for any number of steps; no beta over `largest`.
 
     Equation 17: alpha_bar = f(t) / f(0), f(t) = cos((t + offset) / (1 + offset) * pi / 2)^2, where t,
-    the share of the way, is 1 / steps at the first timestep and 1 at the last. A beta that is held
+    the share of the steps, is 1 / steps at the first timestep and 1 at the last. A beta that is clamped
     leaves more: later levels go on from there. Raises ValueError on steps below 1.
 
     >>> cosine_schedule(2, offset=0.0).alpha_bar.round(decimals=6).tolist()
@@ -246,7 +246,7 @@ class UNet(nn.Module):
 # process.diffusion_loss: One loss. 25 minutes, difficulty 3 of 5. In the lesson: "One loss". Comes
 # after process.mix.
 # Given:
-# - draw_noise(like: Tensor, generator: Chance=None) -> Tensor
+# - draw_noise(like: Tensor, generator: Generators=None) -> Tensor
 #     Normal noise as large as `like`, drawn on the CPU: one seed, one image, on any machine.
 # - target_of(x0: Tensor, noise: Tensor, alpha_bar: Tensor, target: str) -> Tensor
 #     What a model of this target should predict; x0 and noise: (B, ...), alpha_bar: (B,).

@@ -56,7 +56,7 @@ exercise.edit(
 exercise.edit(
     "weight-frozen",
     (ZERO, ZERO + "\n        self.weight.requires_grad_(False)"),
-    story="only the bias is trained: the control never hears its input",
+    story="only the bias is trained: the output never depends on its input",
     advice="leave requires_grad of both as it is",
 )
 exercise.edit(
