@@ -152,6 +152,26 @@ def in_a_sentence(kind: Any, error: BaseException, trace: Any) -> None:
         sys.__excepthook__(kind, error, trace)
 
 
+def show_curve(folder: str | Path, image: str | Path) -> None:
+    """Print how the loss fell in the training that a folder is of, and draw its curve.
+
+    A model that was taken from elsewhere has left no curve, and this is said.
+    """
+    from scratchmm.plots import curve
+    from scratchmm.training.curve import read_curve
+
+    path = Path(folder) / "curve.csv"
+    if not path.exists():
+        print(f"{folder} holds no loss curve: its model was trained elsewhere")
+        return
+    rows = read_curve(path)
+    first, last = rows[0]["loss"], rows[-1]["loss"]
+    print(
+        f"{folder}: {len(rows):,} steps, loss {first:.3g} at the first and {last:.3g} at the last"
+    )
+    print("figure:", curve(rows, image))
+
+
 def report(
     name: str,
     reached: float,

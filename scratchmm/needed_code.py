@@ -23,12 +23,13 @@ BYSTANDERS |= {
     "plot_style.py",
     "files.py",
     "lesson.py",
+    "recipes/artifact.py",
     "refusals.py",
     "sentences.py",
     "source_code.py",
     "needed_code.py",
 }
-BYSTANDERS |= {f"training/{name}.py" for name in ("curve", "run_folder", "fingerprint", "kept")}
+BYSTANDERS |= {f"training/{name}.py" for name in ("curve", "run_folder", "fingerprint")}
 BOUND = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 IMPORTS = ast.Import | ast.ImportFrom
 ALL = "*"  # of a module: whatever of it is used

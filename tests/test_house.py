@@ -79,8 +79,9 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) in {*BESIDE, "apps"}], ids=relative)
-def test_apps_stand_above_data_training_and_recipes_and_below_commands(path: Path) -> None:
+def test_data_and_training_stand_below_recipes_below_apps_below_commands(path: Path) -> None:
     above = ABOVE_APPS | ({"apps"} if room(path) in BESIDE else set())
+    above |= {"recipes"} if room(path) in BESIDE - {"recipes"} else set()
     for name in imports(path):
         words = name.split(".")
         looks_up = words[0] == "scratchmm" and bool(above.intersection(words[1:2]))

@@ -49,14 +49,13 @@ from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import PROPERTIES, sample_scene, split_combinations
 from scratchmm.diffusion import ddim, ddpm, guidance, process
 from scratchmm.diffusion.process import mix
-from scratchmm.lesson import LessonParser, report
+from scratchmm.lesson import LessonParser, report, show_curve
 from scratchmm.metrics import clip_score, fid
-from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes import attribute_classifier, text_to_image
 from scratchmm.recipes import clip as clip_recipe
 from scratchmm.recipes.artifact import load_or_train
 from scratchmm.training import placed_colors
 from scratchmm.training.precision import fast_precision
-from scratchmm.training.small_generator import open_generator
 
 # %%
 parser = LessonParser(__doc__, devices=False)
@@ -133,11 +132,17 @@ print("figure:", plots.save(figure, out / "errors.png"))
 # of all: can the classifier be trusted?
 
 # %%
-sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
-sizes |= options.steps_given()
+settings = text_to_image.SETTINGS
+if options.quick:
+    settings = replace(settings, scenes=400, autoencoder_steps=20, text_steps=20, steps=20)
+settings = replace(settings, **options.steps_given())
+print(settings)
 judging = {"steps": 20} if options.quick else {}
 folder = options.place("runs/generator")
-generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
+generator = load_or_train(
+    folder, text_to_image, settings, others=[cache_folder()], progress=True, log=print
+)
+show_curve(folder, out / "training.png")
 judge = load_or_train(
     Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **judging
 )

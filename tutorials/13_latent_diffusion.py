@@ -7,7 +7,7 @@ Time: about 3 minutes on two cores with the generator and the attribute classifi
 there, 9 more where they must be trained first (`--quick`: about 15 s). Images go to
 runs/13_latent_diffusion/ (`--quick`: to runs/13_latent_diffusion_quick/).
 Read beside it: scratchmm/diffusion/vae.py, then scratchmm/diffusion/latent.py and
-scratchmm/training/small_generator.py.
+scratchmm/recipes/text_to_image.py.
 Exercises: vae.draw, vae.kl_to_normal, vae.fit_scale
 (`python -m scratchmm learn check vae.draw`).
 Papers: High-Resolution Image Synthesis with Latent Diffusion Models (arXiv 2112.10752), sections
@@ -45,11 +45,11 @@ from scratchmm.diffusion import vae as vaes
 from scratchmm.diffusion.latent import LatentSpace, TextToImage
 from scratchmm.diffusion.process import cosine_schedule, mix
 from scratchmm.diffusion.unet import UNet, stable_diffusion_v1
-from scratchmm.language.text_transformer import TextConfig, TextTransformer
-from scratchmm.lesson import LessonParser, report
-from scratchmm.recipes import attribute_classifier
+from scratchmm.language.text_transformer import TextTransformer
+from scratchmm.lesson import LessonParser, report, show_curve
+from scratchmm.recipes import attribute_classifier, text_to_image
 from scratchmm.recipes.artifact import load_or_train
-from scratchmm.training import generator_stages, small_generator
+from scratchmm.recipes.generator import TrainedTextToImage, latents_of
 from scratchmm.training.fit import fit
 from scratchmm.training.precision import fast_precision
 from scratchmm.training.sampling import seeded, shuffled_batches
@@ -65,10 +65,20 @@ out = options.folder("13_latent_diffusion")
 # colour, shape, size and texture. Both are trained where they are not there yet.
 
 # %%
-less = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
-shared = small_generator.open_generator(
-    Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **less
+recipe = text_to_image.SETTINGS
+if options.quick:
+    recipe = replace(recipe, scenes=400, autoencoder_steps=20, text_steps=20, steps=20)
+print(recipe)
+folder = Path("runs/generator" + quick)
+shared = load_or_train(
+    folder, text_to_image, recipe, others=[cache_folder()], progress=True, log=print
 )
+for stage, name in (
+    ("autoencoder", "autoencoder"),
+    ("text_encoder", "text_encoder"),
+    (".", "unet"),
+):
+    show_curve(folder / stage, out / f"training_{name}.png")
 few = {"steps": 20} if options.quick else {}
 judge = load_or_train(
     Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **few
@@ -252,7 +262,7 @@ def squeeze(weight, steps):
     small = LatentSpace(2, vaes.VAE(sizes))
     folded, indices = small.fold(learned), shuffled_batches(len(learned), 32, options.seed)
     settings = {"learning_rate": 3e-3, "seed": options.seed, "precision": fast_precision()}
-    price = lambda model, batch: generator_stages.squeezing_loss(model, batch, weight)  # noqa: E731
+    price = lambda model, batch: text_to_image.autoencoder_loss(model, batch, weight)  # noqa: E731
     fit(
         small.autoencoder,
         lambda step: folded[indices(step)],
@@ -415,16 +425,15 @@ for i, names in zip(shown, said):
 def painter(space, channels):
     """A small untrained text-to-image model that generates in this space."""
     torch.manual_seed(options.seed)
-    known = {"context_length": small_generator.LENGTH, "end_token": shared.tokenizer.end}
-    words = TextTransformer(TextConfig(len(shared.tokenizer), **known, **small_generator.TEXT))
+    words = TextTransformer(shared.model.text_encoder.config)
     sizes = {"widths": (96,), "depth": 1, "attended": (), "groups": 8, "heads": 4}
-    text = {"context_width": small_generator.TEXT["width"], "adds_pooled_text": True}
+    text = {"context_width": words.config.width, "adds_pooled_text": True}
     unet = UNet(replace(stable_diffusion_v1(), channels=channels, **sizes, **text))
     # Noise of 192 channels does not fit through a width of 96, so there x0 is predicted; and pixels
     # have bounds to clamp to, latents have none.
     kind = {"target": "velocity"} if space.autoencoder else {"target": "x0", "clamp": 1.0}
     model = TextToImage(unet, words, space, cosine_schedule(200), **kind)
-    return small_generator.SmallGenerator(model.eval(), shared.tokenizer, shared.known)
+    return TrainedTextToImage(model.eval(), shared.tokenizer, shared.known, shared.sizes)
 
 
 # %%
@@ -440,8 +449,9 @@ steps = steps_of_drawing
 for name, drawer in drawers.items():
     started = time.perf_counter()
     settings = {"seed": options.seed, "progress": True, "precision": fast_precision()}
-    cells = generator_stages.latents_of(drawer.model.space, learned, options.seed)
-    generator_stages.train_drawing(drawer, cells, texts, steps=steps, **settings)
+    cells = latents_of(drawer.model.space, learned, options.seed)
+    few = replace(recipe, steps=steps)
+    text_to_image.train_unet(few, drawer, cells, texts, **settings)
     size = sum(p.numel() for p in drawer.model.unet.parameters())
     print(f"{name}: {size} parameters, {steps} steps, {time.perf_counter() - started:.0f} s")
 

@@ -44,13 +44,11 @@ from scratchmm.data.world.scenes import COLORS, SHAPES, sample_scene, split_comb
 from scratchmm.diffusion.ddim import spaced_timesteps
 from scratchmm.diffusion.editing.inpainting import edit, grow_mask, inpaint, paste, shrink_mask
 from scratchmm.diffusion.editing.relevance import mask_of, relevance_by_occlusion
-from scratchmm.lesson import LessonParser, report
-from scratchmm.recipes import attribute_classifier
+from scratchmm.lesson import LessonParser, report, show_curve
+from scratchmm.recipes import attribute_classifier, controlnet, text_to_image
 from scratchmm.recipes import clip as clip_recipe
 from scratchmm.recipes.artifact import load_or_train
 from scratchmm.training.sampling import seeded
-from scratchmm.training.small_control import build, open_control
-from scratchmm.training.small_generator import open_generator
 from scratchmm.vision.canny import blur, canny, hysteresis, slope, thin
 
 # %%
@@ -154,9 +152,13 @@ say("Canny, striped and dotted", told)
 # learn?
 
 # %%
-sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
+settings = text_to_image.SETTINGS
+if options.quick:
+    settings = replace(settings, scenes=400, autoencoder_steps=20, text_steps=20, steps=20)
 folder = Path("runs/generator" + short)
-generator = open_generator(folder, others=[cache_folder()], progress=True, say=print, **sizes)
+generator = load_or_train(
+    folder, text_to_image, settings, others=[cache_folder()], progress=True, log=print
+)
 judging = {"steps": 20} if options.quick else {}
 judge = load_or_train(
     Path("runs/judge" + short), attribute_classifier, progress=True, log=print, **judging
@@ -166,13 +168,13 @@ seeds = [1000 * options.seed + number for number in range(count)]
 without = generator.draw(prompts, seeds=seeds)
 
 # %%
-new = build(generator, "edges", seed=options.seed)
+new = controlnet.build(controlnet.SETTINGS, generator, seed=options.seed)
 alone = generator.draw(prompts[:8], seeds=seeds[:8])
 same = torch.equal(new.draw(prompts[:8], asked[:8], seeds=seeds[:8]), alone)
 print("untrained control gives the generator's own images, bit for bit:", same)
 if not same:
     raise SystemExit("an untrained control changes the generated images")
-ours, base = (sum(p.numel() for p in m.parameters()) for m in (new.control, generator.model.unet))
+ours, base = (sum(p.numel() for p in m.parameters()) for m in (new.model, generator.model.unet))
 print(f"{ours} parameters to train beside {base} that stay as they are")
 
 # %% [markdown]
@@ -182,10 +184,14 @@ print(f"{ours} parameters to train beside {base} that stay as they are")
 # longer zero.
 
 # %%
-sizes = {"scenes": 200, "steps": 10} if options.quick else {}
-sizes |= options.steps_given()
+settings = controlnet.SETTINGS
+if options.quick:
+    settings = replace(settings, scenes=200, steps=10)
+settings = replace(settings, **options.steps_given())
+print(settings)
 folder = options.place("runs/generator")
-control = open_control(folder, generator, "edges", progress=True, say=print, **sizes)
+control = controlnet.load_or_train(folder, generator, settings, progress=True, log=print)
+show_curve(folder / "control_edges", out / "training.png")
 drawn = control.draw(prompts, asked, seeds=seeds)
 
 # %% [markdown]
@@ -238,7 +244,7 @@ for scale in (1.0, 4.0):
 #
 # Other control images work with the same network: depth, which in this flat world is a silhouette,
 # brighter the nearer it is, or a "pose", here a cross of lines that gives place and size but not
-# shape. `open_control(folder, generator, "pose")` trains that one.
+# shape. `SETTINGS` with kind="pose" trains that one.
 
 # %%
 kinds = torch.cat([control_images(scenes[:2], kind).expand(-1, 3, -1, -1) for kind in KINDS])

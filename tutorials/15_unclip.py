@@ -27,6 +27,7 @@ Paper: Hierarchical Text-Conditional Image Generation with CLIP Latents (arXiv 2
 
 # %%
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -43,12 +44,12 @@ from scratchmm.data.world.images import draw_many
 from scratchmm.data.world.scenes import COLORS, PROPERTIES, sample_scene, split_combinations
 from scratchmm.diffusion import unclip
 from scratchmm.diffusion.interpolation import arc
-from scratchmm.lesson import LessonParser, report
-from scratchmm.recipes import attribute_classifier
+from scratchmm.lesson import LessonParser, report, show_curve
+from scratchmm.recipes import attribute_classifier, text_to_image
+from scratchmm.recipes import clip as clip_recipe
+from scratchmm.recipes import unclip as unclip_recipe
 from scratchmm.recipes.artifact import load_or_train
 from scratchmm.recipes.attribute_classifier import accuracy
-from scratchmm.training.small_generator import open_generator
-from scratchmm.training.small_unclip import open_unclip
 
 # %%
 parser = LessonParser(__doc__, devices=False)
@@ -62,20 +63,29 @@ out = options.folder("15_unclip")
 # thing, in the 52 combinations of colour and shape that are not held out.
 
 # %%
-sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
-generator = open_generator(
-    Path("runs/generator" + quick), others=[cache_folder()], progress=True, say=print, **sizes
-)
+settings = text_to_image.SETTINGS
+if options.quick:
+    settings = replace(settings, scenes=400, autoencoder_steps=20, text_steps=20, steps=20)
+generator = load_or_train(
+    Path("runs/generator" + quick), text_to_image, settings, others=[cache_folder()],
+    progress=True, log=print,
+)  # fmt: skip
 judging = {"steps": 20} if options.quick else {}
 judge = load_or_train(
     Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **judging
 )
 space = generator.model.space
-sizes = {"clip_steps": 10, "prior_steps": 5, "steps": 10, "scenes": 400} if options.quick else {}
-sizes |= options.steps_given()
+settings = unclip_recipe.SETTINGS
+if options.quick:
+    few = replace(clip_recipe.SETTINGS, images=400, steps=10)
+    settings = replace(settings, scenes=400, clip=few, prior_steps=5, steps=10)
+settings = replace(settings, **options.steps_given())
+print(settings)
 clips = [Path("runs/clip" + quick), Path("runs/05_clip"), Path("runs/tour")]
-settings = {"others": clips, "progress": True, "say": print}
-model = open_unclip(options.place("runs/unclip"), space, **settings, **sizes)
+folder = options.place("runs/unclip")
+model = unclip_recipe.load_or_train(folder, space, settings, clips=clips, progress=True, log=print)
+for stage in ("prior", "."):
+    show_curve(folder / stage, out / f"training_{'decoder' if stage == '.' else stage}.png")
 for name in ("prior", "decoder"):
     count = sum(parameter.numel() for parameter in getattr(model, name).parameters())
     print(f"the {name} has {count:,} parameters")

@@ -22,6 +22,7 @@ Normalization (arXiv 1703.06868), equation 8; CLIPScore (arXiv 2104.08718).
 
 # %%
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -39,14 +40,13 @@ from scratchmm.data.world.scenes import Scene, Thing, sample_scene
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.editing.inpainting import edit
 from scratchmm.diffusion.editing.style import in_colours_of, match_colours, refine
-from scratchmm.lesson import LessonParser, report
+from scratchmm.lesson import LessonParser, report, show_curve
 from scratchmm.metrics.clip_score import clip_score
 from scratchmm.metrics.image_quality import image_quality
-from scratchmm.recipes import attribute_classifier
+from scratchmm.recipes import attribute_classifier, text_to_image
 from scratchmm.recipes import clip as clip_recipe
 from scratchmm.recipes.artifact import load_or_train
 from scratchmm.training.sampling import seeded
-from scratchmm.training.small_generator import open_generator
 
 # %%
 parser = LessonParser(__doc__, devices=False)
@@ -59,11 +59,16 @@ out = options.folder("16_text_to_image_workbench")
 # on real images only. Whichever is not there yet is trained now.
 
 # %%
-sizes = {"scenes": 400, "space_steps": 20, "read_steps": 20, "steps": 20} if options.quick else {}
-sizes |= options.steps_given()
-generator = open_generator(
-    options.place("runs/generator"), others=[cache_folder()], progress=True, say=print, **sizes
+settings = text_to_image.SETTINGS
+if options.quick:
+    settings = replace(settings, scenes=400, autoencoder_steps=20, text_steps=20, steps=20)
+settings = replace(settings, **options.steps_given())
+print(settings)
+folder = options.place("runs/generator")
+generator = load_or_train(
+    folder, text_to_image, settings, others=[cache_folder()], progress=True, log=print
 )
+show_curve(folder, out / "training.png")
 sizes = {"steps": 20} if options.quick else {}
 judge = load_or_train(
     Path("runs/judge" + quick), attribute_classifier, progress=True, log=print, **sizes

@@ -106,8 +106,8 @@ def at_full_length(
         return ([] if arguments.quick else list(codes)), []
     changed = [key for key, code in codes.items() if recorded.get(key, {}).get("code") != code]
     minutes = math.inf if arguments.minutes is None else arguments.minutes
-    kept = (ROOT / "runs" / "generator" / "generator.pt").exists()
-    sharing = [key for key in changed if not kept and "open_generator(" in text_of(key)]
+    kept = (ROOT / "runs" / "generator" / "model.pt").exists()
+    sharing = [key for key in changed if not kept and " text_to_image, " in text_of(key)]
     return within(changed, recorded, 60 * minutes, sharing)
 
 

@@ -14,6 +14,9 @@ RECIPES = {
     "grid_classifier": "names what lies in each cell of an image: what a VQA sees with",
     "vqa": "answers questions about images, from the grid classifier's features",
     "attribute_classifier": "names shape, colour, size and texture: the judge of generated images",
+    "text_to_image": "draws images of the world from sentences: latent diffusion",
+    "controlnet": "says where a text-to-image model is to draw: outlines, depth or poses",
+    "unclip": "draws from CLIP embeddings: a CLIP, a prior and a decoder",
 }
 
 

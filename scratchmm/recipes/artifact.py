@@ -75,8 +75,7 @@ def read(folder: str | Path, recipe: str | None = None) -> Artifact:
     folder = Path(folder)
     path = folder / FILE
     if not path.is_file():
-        old = [name for name in OLD if (folder / name).exists()]
-        old += sorted(file.name for file in folder.glob("control_*.pt"))
+        old = _older_files(folder)
         more = f"; {old[0]} is of an older version, and has to be trained anew" if old else ""
         raise FileNotFoundError(f"{folder} holds no trained model: it has no {FILE}{more}")
     state = load_checkpoint(path)
@@ -98,6 +97,12 @@ def read(folder: str | Path, recipe: str | None = None) -> Artifact:
         return Artifact(
             state["recipe"], state["config"], state["weights"], state["tokenizer"], made
         )
+
+
+def _older_files(folder: Path) -> list[str]:
+    """What earlier versions saved there, in formats of their own."""
+    old = [name for name in OLD if (folder / name).exists()]
+    return old + sorted(file.name for file in folder.glob("control_*.pt"))
 
 
 @contextmanager
@@ -164,9 +169,14 @@ def made_by(recipe: str, settings: object | None, seed: int = 0, **more: Any) ->
     """
     data, told = more.pop("data", ""), None
     if settings is not None:
-        told = {k: v for k, v in asdict(settings).items() if k not in FACTS}  # type: ignore[call-overload]
+        told = _without_facts(asdict(settings))  # type: ignore[call-overload]
         told |= {"seed": seed, **more}
     return {"code": _code_of(recipe), "recipe": told, "data": data}
+
+
+def _without_facts(settings: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in settings.items() if name not in FACTS}
+    return {k: _without_facts(v) if isinstance(v, dict) else v for k, v in kept.items()}
 
 
 @functools.lru_cache(maxsize=32)
@@ -225,6 +235,8 @@ def load_or_train(
     kept = reopened(folder, name, now, recipe.load, exact=exact, log=log)
     if kept is not None:
         return kept
+    if log and (old := _older_files(folder)):
+        log(f"{folder / old[0]} is of an older version of the library: it is not read.")
     for other in map(Path, others):
         if not (other / FILE).exists():
             continue

@@ -291,19 +291,33 @@ def save(
     data: str = "",
 ) -> None:
     """Keep it in a folder, see `recipes.artifact`; settings: those it was trained with."""
-    weights = {"model": clip.model.state_dict(), "mean": clip.mean, "deviation": clip.deviation}
     artifact.save(
-        folder, "clip", config=asdict(clip.model.config), weights=weights,
-        tokenizer=clip.tokenizer, made=artifact.made_by("clip", settings, seed, data=data),
+        folder, "clip", config=config_of(clip), weights=weights_of(clip), tokenizer=clip.tokenizer,
+        made=artifact.made_by("clip", settings, seed, data=data),
     )  # fmt: skip
+
+
+def config_of(clip: TrainedCLIP) -> dict[str, Any]:
+    """What builds such a CLIP, for a file."""
+    return asdict(clip.model.config)
+
+
+def weights_of(clip: TrainedCLIP) -> dict[str, Any]:
+    """What fills such a CLIP, for a file."""
+    return {"model": clip.model.state_dict(), "mean": clip.mean, "deviation": clip.deviation}
+
+
+def restored(
+    config: dict[str, Any], tokenizer: BytePairEncoding, weights: dict[str, Any]
+) -> TrainedCLIP:
+    """The CLIP of `config_of` and `weights_of`."""
+    vision, text = ViTConfig(**config["vision"]), TextConfig(**config["text"])
+    model = artifact.fill(CLIP(CLIPConfig(vision, text, config["embedding"])), weights["model"])
+    return TrainedCLIP(model, tokenizer, weights["mean"], weights["deviation"])
 
 
 def load(folder: str | Path) -> TrainedCLIP:
     """Read back what `save` wrote. Missing or foreign files are refused in a sentence."""
     found = artifact.read(folder, "clip")
     with artifact.fitting(folder):
-        sizes, weights = found.config, found.weights
-        vision, text = ViTConfig(**sizes["vision"]), TextConfig(**sizes["text"])
-        model = artifact.fill(CLIP(CLIPConfig(vision, text, sizes["embedding"])), weights["model"])
-        tokenizer = artifact.tokenizer_of(found)
-        return TrainedCLIP(model, tokenizer, weights["mean"], weights["deviation"])
+        return restored(found.config, artifact.tokenizer_of(found), found.weights)

@@ -11,6 +11,7 @@ its limit, so that a short training soon forgets the random weights that it bega
 """
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ class Averaged(nn.Module):
     """A model that learns, and beside it the exponential moving average of its weights.
 
     Both, and the number of updates, are in its state: with `fit` over the whole, the average stands in
-    the checkpoint, and a run that goes on goes on with it, bit for bit. Call `update` once a step.
+    the checkpoint, and a run that goes on goes on with it, bit for bit. Called as the model is, it
+    updates the average once a step; a loss that calls `pair.model` has to call `update` itself.
 
     >>> pair = Averaged(nn.Linear(1, 1, bias=False), decay=0.5)
     >>> with torch.no_grad():
@@ -42,6 +44,12 @@ class Averaged(nn.Module):
         self.average = deepcopy(model).requires_grad_(False)
         self.decay = decay
         self.register_buffer("updates", torch.tensor(0))
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """What the model that learns gives; in training, the average is updated first."""
+        if self.training:
+            self.update()
+        return self.model(*inputs, **options)
 
     @torch.no_grad()
     def update(self) -> None:

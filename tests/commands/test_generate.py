@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import sys
 import types
 
 import numpy as np
@@ -13,12 +12,12 @@ import torch
 from einops import rearrange
 from PIL import Image
 
-import scratchmm.training
 from scratchmm.apps.image_studio import manifest
 from scratchmm.commands import generate, main
 from scratchmm.diffusion.ddim import ddim_sample, spaced_timesteps
 from scratchmm.diffusion.guidance import check_scale
 from scratchmm.diffusion.process import cosine_schedule
+from scratchmm.recipes import artifact, controlnet, text_to_image
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
 from scratchmm.vision.images import open_image, to_image, to_tensor
 
@@ -84,15 +83,16 @@ def trained(monkeypatch):
     """Puts a training of no time in the place of the real one; the folders it trained in."""
     folders = []
 
-    def open_generator(folder, *, exact=True, progress=False, say=None, **training):
-        assert not exact  # a model of older code still draws
-        if not (folder / "generator.pt").exists():
+    def open_generator(folder, recipe, *, exact=True, progress=False, log=None):
+        assert recipe is text_to_image and not exact  # a model of older code still draws
+        if not (folder / "model.pt").exists():
             folders.append(folder)
-            save_checkpoint(folder / "generator.pt", {"weight": torch.ones(1)})
-        return Generator(load_checkpoint(folder / "generator.pt")["weight"])
+            save_checkpoint(folder / "model.pt", {"weight": torch.ones(1)})
+        return Generator(load_checkpoint(folder / "model.pt")["weight"])
 
-    def open_control(folder, generator, kind, *, exact=True, progress=False, say=None):
+    def open_control(folder, generator, settings, *, exact=True, progress=False, log=None):
         assert not exact
+        kind = settings.kind
         assert generator.known == KNOWN and kind in ("edges", "depth", "pose")
 
         def predictor(prompts, images, *, negative="", scale=4.0):
@@ -104,11 +104,8 @@ def trained(monkeypatch):
 
         return types.SimpleNamespace(predictor=predictor)
 
-    for name, function in (("generator", open_generator), ("control", open_control)):
-        module = types.ModuleType(f"scratchmm.training.small_{name}")
-        setattr(module, f"open_{name}", function)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setattr(scratchmm.training, f"small_{name}", module, raising=False)
+    monkeypatch.setattr(artifact, "load_or_train", open_generator)
+    monkeypatch.setattr(controlnet, "load_or_train", open_control)
     monkeypatch.setattr(manifest.os, "fsync", lambda handle: None)
     return folders
 
@@ -191,12 +188,12 @@ def test_the_model_is_trained_once_and_kept_where_it_is_told(call, trained, tmp_
 
 def test_a_damaged_model_is_named_and_how_to_mend_it(call, trained, tmp_path):
     assert call("a red ring")[0] == 0
-    path = tmp_path / ".cache" / "generator.pt"
+    path = tmp_path / ".cache" / "model.pt"
     content = path.read_bytes()
     for damaged in (content[:100], b"", content[:-40] + bytes(40), b"hello"):
         path.write_bytes(damaged)
         (tmp_path / "out.png").unlink(missing_ok=True)
-        refused(call("a red ring"), "generator.pt", "--fresh")
+        refused(call("a red ring"), "model.pt", "--fresh")
         assert left_over(tmp_path) == []
     assert call("a red ring", "--fresh")[0] == 0 and len(trained) == 2
     (tmp_path / "file").write_text("")
@@ -205,12 +202,13 @@ def test_a_damaged_model_is_named_and_how_to_mend_it(call, trained, tmp_path):
 
 def test_fresh_takes_away_all_that_was_trained_before(call, trained, tmp_path):
     assert call("a red ring", "--steps", 1)[0] == 0
-    cache, mine = tmp_path / ".cache", ("notes.txt", "reading/curve.csv")
+    cache, mine = tmp_path / ".cache", ("notes.txt", "text_encoder/curve.csv")
     old = [
-        "control_edges.pt",
-        "control_pose.pt",
-        "squeezing/checkpoint.pt",
-        "reading/checkpoint.pt",
+        "control_edges/model.pt",
+        "control_pose/model.pt",
+        "control_pose/checkpoint.pt",
+        "autoencoder/checkpoint.pt",
+        "text_encoder/checkpoint.pt",
     ]
     for name in [*old, *mine]:
         (cache / name).parent.mkdir(exist_ok=True)
@@ -454,8 +452,7 @@ def test_unknown_words_are_named_before_anything_is_trained(call, trained, monke
     def training(*words, **settings):
         raise ValueError("the training began")
 
-    module = sys.modules["scratchmm.training.small_generator"]
-    monkeypatch.setattr(module, "open_generator", training)
+    monkeypatch.setattr(artifact, "load_or_train", training)
     status, out, err = call("a red dog", "--negative", "a cat", "--steps", 1)
     assert status and "the training began" in err
     assert out.startswith("dog, cat: never seen in training") and "striped, that, the" in out
@@ -474,7 +471,7 @@ def test_the_model_of_the_lessons_is_found(call, trained, tmp_path, monkeypatch)
     monkeypatch.delenv("SCRATCHMM_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     (tmp_path / "runs" / "generator").mkdir(parents=True)
-    save_checkpoint(tmp_path / "runs" / "generator" / "generator.pt", {"weight": torch.ones(1)})
+    save_checkpoint(tmp_path / "runs" / "generator" / "model.pt", {"weight": torch.ones(1)})
     assert call("a red ring", "--steps", 1)[0] == 0
     assert not trained and not (tmp_path / "xdg").exists()
     assert call("a red ring", "--steps", 1, "--cache", tmp_path / "named")[0] == 0

@@ -237,12 +237,14 @@ def test_the_first_of_those_that_share_a_generator_has_it_to_train(house: Path) 
     assert within(keys, recorded, 30 + GENERATOR_SECONDS, ["02", "03"]) == (keys, [])
     assert within(keys[1:], recorded, 0, ["02", "03"]) == (["02"], ["03"])  # the oldest always runs
     for name in ("01_good", "02_bad", "03_more"):
-        (house / "tutorials" / f"{name}.py").write_text("# open_generator(\n" * (name > "02"))
+        (house / "tutorials" / f"{name}.py").write_text(
+            "# load_or_train(folder, text_to_image, settings)\n" * (name > "02")
+        )
     asked = SimpleNamespace(quick=False, changed=True, minutes=10)
     codes = {"01_good": "new", "02_bad": "new", "03_more": "new"}
     assert lessons.at_full_length(asked, codes, {}) == (["01_good"], ["02_bad", "03_more"])
     (house / "runs" / "generator").mkdir(parents=True)
-    (house / "runs" / "generator" / "generator.pt").touch()
+    (house / "runs" / "generator" / "model.pt").touch()
     assert lessons.at_full_length(asked, codes, {}) == (["01_good", "02_bad"], ["03_more"])
 
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from scratchmm.commands import main
-from scratchmm.recipes import RECIPES, clip, datasets, recipe, vit
+from scratchmm.recipes import RECIPES, clip, datasets, recipe, text_to_image, vit
 from scratchmm.recipes.artifact import load_trained
 from scratchmm.recipes.datasets import Part, TrainingSet, read_set
 from scratchmm.training.curve import read_curve
@@ -420,18 +420,27 @@ def test_without_a_name_the_recipes_are_listed(capsys):
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("clip", "vit")])
 def test_recipes_that_draw_their_own_data_are_run(name, tmp_path, capsys, monkeypatch):
     module = recipe(name)
-    known = {"scenes": 30, "tests": 20, "grid_steps": 1}
+    known = {"scenes": 30, "tests": 20, "grid_steps": 1, "prior_steps": 1}
+    known |= {"autoencoder_steps": 1, "text_steps": 1}
     small = {key: value for key, value in known.items() if hasattr(module.SETTINGS, key)}
     monkeypatch.setattr(module, "SETTINGS", replace(module.SETTINGS, **small))
+    if name == "unclip":
+        small["clip"] = replace(clip.SETTINGS, images=40, width=16, depth=1, steps=1, batch=8)
     monkeypatch.setattr(module, "TESTED", 9, raising=False)
-    words = [name, "--folder", tmp_path, "--steps", "2", "--batch", "4", "--seed", "1"]
+    generator = replace(
+        text_to_image.SETTINGS, scenes=30, autoencoder_steps=1, text_steps=1, steps=1
+    )
+    if name in ("controlnet", "unclip"):  # what it is trained on top of
+        monkeypatch.setattr(text_to_image, "SETTINGS", generator)
+        monkeypatch.chdir(tmp_path)
+    words = [name, "--folder", tmp_path / "run", "--steps", "2", "--batch", "4", "--seed", "1"]
     status, out, err = train(capsys, *words, "--json")
     report = json.loads(out)
     assert status == 0 and err == ""
     assert 0 <= report[module.SETTINGS.figure] <= 1
     assert (report["model"], report["steps"], report["batch"]) == (name, 2, 4)
-    assert json.loads((tmp_path / "report.json").read_text()) == report
-    assert type(load_trained(tmp_path)) is type(module.load(tmp_path))
+    assert json.loads((tmp_path / "run" / "report.json").read_text()) == report
+    assert type(load_trained(tmp_path / "run")) is type(module.load(tmp_path / "run"))
     status, out, _ = train(capsys, *words, "--learning-rate", "0.9")
     assert status == 1
 

@@ -10,7 +10,7 @@ from scratchmm.diffusion import ddim, ddpm, prior, unclip, unclip_decoder
 from scratchmm.diffusion.editing import inpainting, style
 from scratchmm.diffusion.noise import draw_noise, seeded_each
 from scratchmm.diffusion.process import cosine_schedule
-from scratchmm.training.small_generator import untrained
+from scratchmm.recipes.text_to_image import untrained
 
 SCHEDULE, WAY = cosine_schedule(20), [19, 13, 8, 2]
 SEEDS = [3, 1, 4, 15]

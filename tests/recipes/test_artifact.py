@@ -1,5 +1,6 @@
 """The one format: round trips of every recipe, what is refused, what is trained anew."""
 
+import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,10 +14,22 @@ from torch import nn
 from torch.testing import assert_close
 
 import scratchmm
-from scratchmm.recipes import RECIPES, artifact, attribute_classifier, clip, recipe, vit, vqa
+from scratchmm.recipes import (
+    RECIPES,
+    artifact,
+    attribute_classifier,
+    clip,
+    controlnet,
+    recipe,
+    text_to_image,
+    unclip,
+    vit,
+    vqa,
+)
 from scratchmm.recipes import grid_classifier as grid
 from scratchmm.recipes.artifact import MADE_BY, load_or_train, load_trained, made_by, made_otherwise
 from scratchmm.training.checkpoint import load_checkpoint, save_checkpoint
+from scratchmm.training.fingerprint import fingerprint
 
 TINY: dict[str, Any] = {
     "clip": replace(clip.SETTINGS, images=40, width=16, depth=1, steps=2, batch=8),
@@ -27,7 +40,62 @@ TINY: dict[str, Any] = {
         attribute_classifier.SETTINGS, size=16, scenes=40, steps=2, batch=8
     ),
 }
+TINY["text_to_image"] = replace(
+    text_to_image.SETTINGS, scenes=40, autoencoder_steps=1, text_steps=1, steps=2, batch=8
+)
+TINY["controlnet"] = replace(controlnet.SETTINGS, scenes=20, steps=2, batch=8)
+TINY["unclip"] = replace(
+    unclip.SETTINGS, scenes=40, clip=TINY["clip"], prior_steps=1, steps=2, batch=8
+)
 NOW = {"code": "a", "recipe": {"steps": 3, "seed": 0}}
+
+
+@functools.cache
+def given(name: str) -> dict[str, Any]:
+    """What a recipe is trained on top of."""
+    generator = text_to_image.untrained()
+    given = {"controlnet": {"generator": generator}, "unclip": {"space": generator.model.space}}
+    return given.get(name, {})
+
+
+@functools.cache
+def known(name: str) -> dict[str, Any]:
+    """The fingerprints of what a recipe is trained on top of."""
+    names = {"generator": "generator", "space": "autoencoder"}
+    parts = {names[key]: getattr(part, "model", part) for key, part in given(name).items()}
+    return {key: fingerprint(part) for key, part in parts.items()}
+
+
+def to_train(name: str, seed: int) -> list[tuple[Callable[..., Any], nn.Module, Any]]:
+    """The loss, the model and a batch of each training of a recipe."""
+    module, settings = recipe(name), TINY[name]
+    if name == "text_to_image":
+        data = module.data(settings, seed=1)
+        model = module.build(settings, data, seed=seed)
+        space, latents = model.model.space, torch.randn(40, 16, 4, 4)
+        encoder, shown = model.model.text_encoder, space.fold(data.images[:4])
+        tokens, real = model.tokens(data.texts[:8])
+        batch = module.batches(settings, model, latents, data.texts)(0)
+        mean = module.MeanLatents(encoder, 64, 256)
+        return [
+            (module.autoencoder_loss, space.autoencoder, shown),
+            (module.text_loss, mean, (latents[:8], tokens, real)),
+            (module.loss, module.Denoiser(model.model.unet, encoder), batch),
+        ]
+    data = module.data(settings, seed=1)
+    if name == "controlnet":
+        control = module.build(settings, text_to_image.untrained(seed), seed=seed)
+        batch = module.batches(settings, control, data, seed=1)(0)
+        return [(module.loss, module.ControlledDenoiser(control), batch)]
+    if name == "unclip":
+        trained = clip.build(TINY["clip"], clip.data(TINY["clip"]), seed=1)
+        both = module.build(settings, trained, given(name)["space"], seed=seed)
+        one, other = module.prior_batches(both, data)(0), module.batches(settings, both, data)(0)
+        decoder = module.DecoderWithDropout(both.decoder)
+        return [(module.prior_loss, both.prior, one), (module.loss, decoder, other)]
+    built = module.build(settings, data, seed=seed)
+    args = (settings, built, data) if name in ("clip", "vit") else (settings, data)
+    return [(module.loss, getattr(built, "model", built), module.batches(*args, seed=1)(0))]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +105,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def folder(name: str) -> Path:
         if not (place / name).exists():
-            recipe(name).train(TINY[name], seed=3, folder=place / name)
+            recipe(name).train(TINY[name], seed=3, folder=place / name, **given(name))
         return place / name
 
     return folder
@@ -54,6 +122,13 @@ def outputs(trained: Any) -> Any:
         if isinstance(trained, vqa.TrainedVQA):
             assert trained.answer(images, ["is there a red star?"] * 3)
             return trained.model.state_dict(), trained.grid_classifier.features(images)
+        if isinstance(trained, text_to_image.TrainedTextToImage):
+            return trained.draw(["a red star"], seeds=[1], steps=2)
+        if isinstance(trained, controlnet.TrainedControl):
+            return trained.draw(["a red star"], images[:1, :1], seeds=[1], steps=2)
+        if isinstance(trained, unclip.TrainedUnCLIP):
+            embeddings = trained.imagine(["a red star"], steps=2)
+            return trained.show(embeddings, trained.decoder.noise([1]), steps=2)
         small = images[..., :16, :16] if isinstance(trained, nn.Module) else images
         return trained.features(small)
 
@@ -82,39 +157,48 @@ def test_what_is_trained_comes_back_and_is_not_trained_again(
     found = artifact.read(folder)
     assert found.recipe == name and found.made_by["recipe"]["seed"] == 3
     monkeypatch.setattr(module, "fit", None)
-    taken = load_or_train(folder, module, TINY[name], seed=3, log=lambda text: 1 / 0)  # type: ignore[arg-type, return-value]
+    options = {"knows": known(name), "log": lambda text: 1 / 0}
+    taken = load_or_train(folder, module, TINY[name], seed=3, **options)
     assert_close(outputs(taken), outputs(again), rtol=0, atol=0)
 
 
+@torch.no_grad()
+def stirred(model: nn.Module) -> None:
+    """What starts at zero, such as the last layer of a UNet, would hide all before it."""
+    for parameter in model.parameters():
+        if not parameter.any():
+            parameter.normal_(0, 0.1)
+
+
+class Wrapped(nn.Module):
+    """A model inside of another, which counts its calls."""
+
+    calls = 0
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.inner = model
+
+    def forward(self, *args: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self.inner(*args, **options)
+
+
 @pytest.mark.parametrize("name", TINY)
-def test_the_loss_is_of_the_model_that_it_is_given(name: str) -> None:
+def test_each_loss_is_of_the_model_that_it_is_given(name: str) -> None:
     """Not of one that it holds: compiled or wrapped, a model must be trained through its wrapper."""
-    module, settings = recipe(name), TINY[name]
-    data = module.data(settings, seed=1)
-    trained = module.build(settings, data, seed=1)
-    given = (settings, trained, data) if name in ("clip", "vit") else (settings, data)
-    batch = module.batches(*given, seed=1)(0)
-    model = getattr(trained, "model", trained).train()
-
-    class Wrapped(nn.Module):
-        calls = 0
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = model
-
-        def forward(self, *args: Any, **options: Any) -> Any:
-            self.calls += 1
-            return self.inner(*args, **options)
-
-    wrapped = Wrapped()
-    module.loss(wrapped, batch).backward()
-    assert wrapped.calls == 1
-    assert any(p.grad is not None and p.grad.any() for p in wrapped.parameters())
-    # A model without its weights gives another loss, wherever the first one is still around.
-    other = module.build(settings, data, seed=2)
-    other = getattr(other, "model", other).train()
-    assert module.loss(other, batch) != module.loss(model, batch)
+    for (loss, model, batch), (_, other, _) in zip(to_train(name, 1), to_train(name, 2)):
+        for part in (model, other):
+            stirred(part)
+        wrapped = Wrapped(model.train())
+        torch.manual_seed(0)
+        value = loss(wrapped, batch)
+        value.backward()
+        assert wrapped.calls == 1
+        assert any(p.grad is not None and p.grad.any() for p in wrapped.parameters())
+        # Another model gives another loss, wherever the first one is still around.
+        torch.manual_seed(0)
+        assert loss(other.train(), batch) != value
 
 
 @pytest.mark.parametrize("name", ["clip", "attribute_classifier"])

@@ -11,8 +11,9 @@ from scratchmm.apps.image_studio.jobs import Job
 from scratchmm.diffusion.ddim import spaced_timesteps
 
 if TYPE_CHECKING:
-    from scratchmm.training.small_generator import SmallGenerator
+    from scratchmm.recipes.generator import TrainedTextToImage
 
+FILE = "model.pt"  # of a trained model, see recipes.artifact
 Log = Callable[[str], None]
 
 
@@ -24,7 +25,7 @@ def cache_folder(given: Path | None = None) -> Path:
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     lessons, own = Path("runs/generator"), Path(home) / "scratchmm"
-    usual = lessons if (lessons / "generator.pt").is_file() else own
+    usual = lessons if (lessons / FILE).is_file() else own
     folder = given or Path(os.environ.get("SCRATCHMM_CACHE") or usual)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"the cache {folder} is a file and not a folder")
@@ -33,25 +34,27 @@ def cache_folder(given: Path | None = None) -> Path:
 
 def is_trained(folder: Path) -> bool:
     """Whether the folder holds a trained generator."""
-    return (folder / "generator.pt").exists()
+    return (folder / FILE).exists()
 
 
 def open_model(
     folder: Path, *, fresh: bool = False, progress: bool = False, log: Log
-) -> "SmallGenerator":
+) -> "TrainedTextToImage":
     """The generator of the folder; trained first if there is none, or if a fresh one is wanted."""
-    from scratchmm.training.small_generator import open_generator
+    from scratchmm.recipes import artifact, text_to_image
 
     if fresh:
-        # The model, what was trained on top of it, and checkpoints of interrupted trainings.
-        for name in ("generator.pt", "control*.pt", "*/checkpoint.pt"):
-            for path in [*folder.glob(name)]:
-                path.unlink()
+        artifact.forget(folder)
+        for path in folder.glob("control_*"):  # what was trained on top of it
+            artifact.forget(path)
     existed = is_trained(folder)
     try:
-        return open_generator(folder, exact=False, progress=progress, say=log)
+        model: TrainedTextToImage = artifact.load_or_train(
+            folder, text_to_image, exact=False, progress=progress, log=log
+        )
     except ValueError as error:
         raise ValueError(f"{error}: --fresh trains it anew" if existed else error) from error
+    return model
 
 
 def fingerprint(folder: Path) -> str:
@@ -60,7 +63,7 @@ def fingerprint(folder: Path) -> str:
     >>> fingerprint(Path("no such folder"))
     ''
     """
-    path = folder / "generator.pt"
+    path = folder / FILE
     return hashlib.sha256(path.read_bytes()).hexdigest()[:8] if path.is_file() else ""
 
 
@@ -95,7 +98,7 @@ def words_of(text: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"[^\W\d_]+", text.lower())))
 
 
-def check_jobs(generator: "SmallGenerator", jobs: Sequence[Job], single: bool) -> None:
+def check_jobs(generator: "TrainedTextToImage", jobs: Sequence[Job], single: bool) -> None:
     """Refuse more steps than the model's schedule has, and a single prompt that is too long."""
     if single:
         generator.tokens([jobs[0].prompt])

@@ -4,6 +4,7 @@ Dimensions: B batch, H x W pixels; latents (B, Z, X, Y).
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,11 @@ from scratchmm.diffusion.editing.style import in_colours_of
 from scratchmm.diffusion.process import q_sample
 
 if TYPE_CHECKING:
-    from scratchmm.training.small_generator import SmallGenerator
+    from scratchmm.recipes.generator import TrainedTextToImage
 
 
 def image_sampler(
-    generator: "SmallGenerator",
+    generator: "TrainedTextToImage",
     inputs: Inputs,
     folder: Path,
     *,
@@ -38,10 +39,11 @@ def image_sampler(
     model, predictor = generator.model, generator.predictor
     hint = inputs.control
     if hint is not None:
-        from scratchmm.training.small_control import open_control
+        from scratchmm.recipes import controlnet
 
-        controlled = open_control(
-            folder, generator, inputs.kind, exact=False, progress=progress, say=log
+        settings = replace(controlnet.SETTINGS, kind=inputs.kind)
+        controlled = controlnet.load_or_train(
+            folder, generator, settings, exact=False, progress=progress, log=log
         )
 
         def predictor(prompts: Sequence[str], **options: Any) -> Any:
@@ -67,7 +69,7 @@ def image_sampler(
 
 
 def sample_image(
-    generator: "SmallGenerator", predict: Any, inputs: Inputs, seed: int, steps: int
+    generator: "TrainedTextToImage", predict: Any, inputs: Inputs, seed: int, steps: int
 ) -> Tensor:
     """One image (1, 3, 32, 32): from noise, from a noised image, or inpainted under the mask."""
     model, noise = generator.model, generator.noise([seed])

@@ -4,9 +4,9 @@ from scratchmm.apps.image_studio.models import fingerprint, words_of
 
 
 def test_the_fingerprint_is_the_files(tmp_path):
-    (tmp_path / "generator.pt").write_bytes(b"one")
+    (tmp_path / "model.pt").write_bytes(b"one")
     first = fingerprint(tmp_path)
-    (tmp_path / "generator.pt").write_bytes(b"two")
+    (tmp_path / "model.pt").write_bytes(b"two")
     assert len(first) == 8 and first != fingerprint(tmp_path)
 
 
