@@ -127,8 +127,8 @@ def ddim_step(
     tensor([1.1000])
     """
     raise NotImplementedError(
-        "ddim.ddim_step: take x apart, clamp x0 if asked, and mix both anew, with as much chance "
-        "as eta says"
+        "ddim.ddim_step: take x apart, clamp x0 if asked, and mix both anew, with as much new "
+        "noise as eta asks for"
     )
 
 

@@ -123,8 +123,7 @@ class VAE(nn.Module):
     def to_latents(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Latents (B, Z, X, Y) of a deviation of about 1, drawn; see `encode` for images."""
         raise NotImplementedError(
-            "vae.fit_scale: latents drawn of what the encoder says, less config.shift, times the "
-            "scale"
+            "vae.fit_scale: latents drawn of the posterior, less config.shift, times the scale"
         )
 
     def to_images(self, latents: Tensor) -> Tensor:

@@ -27,10 +27,10 @@ exercise = Exercise(
     section="The reverse process",
     needs=("ddpm.posterior",),
     hints=(
-        "At timestep 0 a model says that x0 is 0.3. Then x becomes 0.3 exactly, whatever the "
+        "At timestep 0 a model predicts x0 as 0.3. Then x becomes 0.3 exactly, whatever the "
         "noise handed in. At timestep 3, with the posterior's mean 0.5 and its variance 0.04, noise "
         "1.0 leads to 0.5 + 0.2 * 1.0 = 0.7, not to 0.54.",
-        "The posterior says where x was before if x0 were known. The model's guess at x0 "
+        "The posterior gives where x was before if x0 were known. The model's prediction of x0 "
         "is put in its place: a wrong guess, but a small step does not trust it far. The mean of all "
         "images that x may come from is no image itself: noise picks one. Before the clean "
         "image there is none to add.",

@@ -82,7 +82,7 @@ exercise.edit(
 exercise.edit(
     "what-a-step-keeps",
     (CLAMPED, "Schedule(1 - (1 - level[1:] / level[:-1]).clamp(max=largest))"),
-    story="alpha_bar holds what each step alone keeps (alpha), not what is left of the start",
+    story="alpha_bar holds what each step alone keeps (alpha), not what is left of x0",
     advice="multiply what all steps so far keep: torch.cumprod(1 - betas, dim=0)",
 )
 exercise.edit(
@@ -115,7 +115,7 @@ def times(first, last, steps):
 
 
 def held(left, largest):
-    """alpha_bar again, where no step takes more than `largest`; left: of the start on."""
+    """alpha_bar again, where no step takes more than `largest`; left: of x0."""
     kept = (left[1:] / left[:-1]).clamp(min=1 - largest)
     return kept.cumprod(0)
 

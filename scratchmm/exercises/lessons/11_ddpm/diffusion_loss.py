@@ -20,11 +20,11 @@ exercise = Exercise(
     section="One loss",
     needs=("process.mix",),
     hints=(
-        "Two samples of one value, x0 0 and 0, noise 1 and -3, a model that always says 0: the "
+        "Two samples of one value, x0 0 and 0, noise 1 and -3, a model that always predicts 0: the "
         "loss is (1 + 9) / 2 = 5. With timesteps [2, 0] the first sample is mixed with the "
         "schedule's third alpha_bar, the second with its first, and the model is told [2, 0].",
         "Training never walks through the steps. It jumps: every sample lands at a step of its own, "
-        "by chance, is mixed there in one go, and the model says what it was mixed with. One step "
+        "by chance, is mixed there in one go, and the model predicts what it was mixed with. One step "
         "for the whole batch would be right on average too, but every batch would pull another way.",
         "Where timesteps are missing draw B whole numbers, each of 0 to len(schedule) - 1; where "
         "noise is missing draw as much as x0 has; both from the generator. The schedule's "
@@ -61,7 +61,7 @@ def mixed(x0: Tensor, timesteps: Tensor, noise: Tensor, turn: int = 0) -> Tensor
 
 
 def zeros(x: Tensor, timesteps: Tensor) -> Tensor:
-    """A model that always says 0."""
+    """A model that always predicts 0."""
     return torch.zeros_like(x)
 
 
@@ -87,7 +87,7 @@ def told(diffusion_loss, look):
     return named(function, diffusion_loss)
 
 
-@exercise.holds("of a model that says 0, the loss is the mean square of the noise")
+@exercise.holds("of a model that predicts 0, the loss is the mean square of the noise")
 def mean_square(diffusion_loss, case):
     x0, timesteps, noise = batch(case)
     got = case.call(diffusion_loss, zeros, schedule(), x0, timesteps=timesteps, noise=3 * noise)

@@ -1,4 +1,4 @@
-"""Exercise unet_blocks.ResidualBlock2d: a residual block that hears how far the noise has come."""
+"""Exercise unet_blocks.ResidualBlock2d: a residual block that is conditioned on the timestep."""
 
 from typing import Any
 
@@ -102,7 +102,7 @@ def timeless(block_class, case):
 
 
 @exercise.holds("the time changes what the second half sees, each image by its own")
-def hears(block_class, case):
+def conditioned(block_class, case):
     block, x = made(case, block_class), some_images(case)
     time = case.normal(B=2, E=5, scale=2.0)
     case.equal(case.call(block, x, time), slow(block, x, time))

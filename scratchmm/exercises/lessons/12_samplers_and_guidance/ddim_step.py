@@ -12,7 +12,7 @@ exercise = Exercise(
     order=30,
     target="scratchmm.diffusion.ddim:ddim_step",
     title="A step of any length",
-    goal="take x apart, clamp x0 if asked, and mix both anew, with as much chance as eta says",
+    goal="take x apart, clamp x0 if asked, and mix both anew, with as much new noise as eta asks for",
     minutes=30,
     difficulty=4,
     section="Fewer steps",
@@ -23,7 +23,7 @@ exercise = Exercise(
         "predicted noise 0.5: x0 is (1 - 0.8 * 0.5) / 0.6 = 1, and x becomes 0.8 * 1 + 0.6 * "
         "0.5 = 1.1. With clamp 0.9 x0 is 0.9, and the noise that then makes up x is (1 - 0.6 * "
         "0.9) / 0.8 = 0.575. From there to timestep -1, with final_alpha 1, x is x0 itself.",
-        "What the model says holds for x at one level. The same x0 and the same noise, mixed at an "
+        "What the model predicts holds for x at one level. The same x0 and the same noise, mixed at an "
         "earlier level, is where x came from: however far away that is, no chance is needed. Chance "
         "may replace a part of the noise, eta^2 of the posterior's variance; so that the variance of "
         "the whole stays, the predicted noise gets what is left of 1 - alpha_bar.",

@@ -16,7 +16,7 @@ exercise = Exercise(
     difficulty=1,
     section="Guidance",
     hints=(
-        "With the prompt the model says 3, without it 1: the prompt's doing is 2. Scale 0 gives 1, "
+        "With the prompt the model predicts 3, without it 1: the prompt's doing is 2. Scale 0 gives 1, "
         "scale 1 gives 3, and scale 4 gives 1 + 4 * 2 = 9. Not 11: that would be scale 5, or the "
         "paper's w = 4, which is the scale less 1.",
         "What the prompt changes is the difference of the two predictions. Take that change several "

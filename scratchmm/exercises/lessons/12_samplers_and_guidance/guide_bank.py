@@ -85,7 +85,7 @@ exercise.edit(
     "clipped",
     (FORMULA, f"({FORMULA}).clamp(-20, 20)"),
     story="the result is clipped",
-    advice="a prediction has no bounds: clipping is the sampler's work, of the start",
+    advice="a prediction has no bounds: clamping is the sampler's work, of x0",
 )
 exercise.edit(
     "whole-scales-only",

@@ -22,7 +22,7 @@ exercise = Exercise(
         "velocity is the noise, with a near 0 it is minus x0.",
         "Start and noise are two directions at right angles, and x is a point on the circle between "
         "them. The velocity is where x moves as it gets noisier: the same circle, a quarter of a "
-        "turn further. It says something at every level, while at pure noise the noise says nothing.",
+        "turn further. It determines x0 at every level, while at pure noise the noise does not.",
         "Refuse a name that is none of the three. Two of them hand back what came in. For the third, "
         "each sample has its own level: sqrt(a) and sqrt(1 - a), (B,), become (B, 1, ..., 1) in the "
         "images' dtype. Noise takes the root of a, x0 the other, and minus.",

@@ -55,7 +55,7 @@ def mixed(x0, noise, alpha_bar):
 
 
 def ingredients(case, **axes):
-    """x0, noise, x, levels, and by target what a model that makes no mistake says."""
+    """x0, noise, x, levels, and by target what a perfect model predicts."""
     x0, noise = case.normal(**axes), case.normal(**axes)
     alpha_bar = levels(case, axes["B"])
     x, velocity = (case.named(made, " ".join(axes)) for made in mixed(x0, noise, alpha_bar))
@@ -139,7 +139,7 @@ def pure_noise(x0_and_noise, case):
         case.equal(tuple(got), (sign * predicted, x), f"from the {target}")
 
 
-@exercise.holds("at alpha_bar 0 a predicted noise says nothing of x0: ValueError")
+@exercise.holds("at alpha_bar 0 a predicted noise determines no x0: ValueError")
 def refused_level(x0_and_noise, case):
     for levels_ in ([0.0, 0.0], [0.5, 0.0]):
         alpha_bar = case.named(torch.tensor(levels_, dtype=torch.float64), "B")

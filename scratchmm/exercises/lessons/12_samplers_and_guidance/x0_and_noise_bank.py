@@ -168,7 +168,7 @@ exercise.edit(
     ("check_target(target, alpha_bar)",
      'check_target("noise", alpha_bar)\n    check_target(target, alpha_bar)'),
     story="an alpha_bar of 0 is refused whatever is predicted",
-    advice='only "noise" says nothing of x0 there: x0 and velocity do',
+    advice='only "noise" determines no x0 there: x0 and velocity do',
 )  # fmt: skip
 exercise.edit(
     "zero-accepted",

@@ -21,7 +21,7 @@ exercise = Exercise(
     section="A deviation of one",
     needs=("vae.draw",),
     methods={
-        "to_latents": "latents drawn of what the encoder says, less config.shift, times the scale",
+        "to_latents": "latents drawn of the posterior, less config.shift, times the scale",
         "to_images": "the image of latents that are divided by the scale again, plus config.shift",
         "fit_scale": "self.scale becomes 1 / deviation of the drawn latents of these images",
     },
@@ -89,7 +89,7 @@ def generator(case):
     return torch.Generator().manual_seed(case.seed + 1)
 
 
-@exercise.holds("latents are what the encoder says, times the scale")
+@exercise.holds("latents are drawn of the posterior, times the scale")
 def to_latents(vae, case):
     module, images = made(case, vae), some_images(case)
     got = case.call(module.to_latents, images, generator(case))

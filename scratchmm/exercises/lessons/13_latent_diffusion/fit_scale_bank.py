@@ -162,7 +162,7 @@ exercise.edit(
     "mean-latents",
     (DRAWN, "latents = self.encode(images).mean"),
     story="the means are handed out: nothing is drawn",
-    advice="draw of what the encoder says",
+    advice="draw of the posterior",
 )
 exercise.edit(
     "doubt-not-scaled",

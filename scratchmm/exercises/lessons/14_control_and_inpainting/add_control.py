@@ -18,9 +18,9 @@ exercise = Exercise(
     hints=(
         "Take a middle of 10 and the skips [20, 30], their controls 3 and [1, 2], and a scale of 0.5. "
         "The answer is 11.5 and [20.5, 31]. With a scale of 0 it is 10 and [20, 30], the base alone.",
-        "The base has gone all the way down and through its middle without knowing of the control. "
-        "What the control adds joins what is carried over to the way up, skip by skip, and the grid "
-        "with which the way up begins. See the lesson's part on zero convolutions.",
+        "The base has computed its encoder and its middle without the control. "
+        "What the control adds joins what is carried over to the decoder, skip by skip, and the grid "
+        "with which the decoder begins. See the lesson's part on zero convolutions.",
         "Refuse with a ValueError unless there are as many controls as skips. Skips and controls "
         "stand in the same order, first one first, so pair them as they stand; multiply the control, "
         "not the base, by the scale. A new list of new tensors, and the middle before it.",

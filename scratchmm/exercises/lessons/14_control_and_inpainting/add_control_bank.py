@@ -13,13 +13,13 @@ exercise.edit(
     "last-one-first",
     ("zip(skips, control.skips)", "zip(skips, reversed(control.skips))"),
     story="the controls are paired from the back: the first skip gets the last one's",
-    advice="both lists begin with the first skip; only the way up takes them from the back",
+    advice="both lists begin with the first skip; only the decoder takes them from the back",
 )
 exercise.edit(
     "skips-turned-round",
     ("middle + scale * control.middle, steered", "middle + scale * control.middle, steered[::-1]"),
     story="the skips are returned last one first",
-    advice="keep their order: the way up takes them from the end by itself",
+    advice="keep their order: the decoder takes them from the end by itself",
 )
 exercise.edit(
     "the-callers-own",
@@ -142,7 +142,7 @@ exercise.edit(
     "as-a-tuple",
     (MIDDLE + ", steered", MIDDLE + ", tuple(steered)"),
     story="the skips are a tuple",
-    advice="a list, as the base's way down gives it",
+    advice="a list, as the base's encoder gives it",
     convention=True,
 )
 
