@@ -89,7 +89,7 @@ def sounds(case: Case) -> tuple[Tensor, Tensor]:
 
 def oracle(model: TwoTower, name: str, *inputs: Tensor) -> Tensor:
     """One sample at a time, with the projection written out."""
-    projection = model.projections[name].weight
+    projection = next(model.projections[name].parameters())
     rows = []
     for sample in zip(*inputs, strict=True):
         vector = model.towers[name](*(part[None] for part in sample))[0]
