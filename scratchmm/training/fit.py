@@ -27,7 +27,7 @@ from scratchmm.training.device import (
     seed_everything,
     to_device,
 )
-from scratchmm.training.optimizer import adamw, warmup_cosine
+from scratchmm.training.optimizer import adamw, set_learning_rate, warmup_cosine
 from scratchmm.training.param_groups import param_groups
 from scratchmm.training.run_folder import CODE, check_same_run, code_of_run, one_run_at_a_time
 from scratchmm.training.threads import patient_threads
@@ -86,30 +86,26 @@ def fit(
     >>> len(curve), curve[-1]["loss"] < 0.01
     (300, True)
     """
-    run: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate}
-    run |= {"max_grad_norm": max_grad_norm, "weight_decay": weight_decay, "warmup": warmup}
-    run |= {"precision": precision, "seed": seed}
+    run: dict[str, Any] = {"steps": steps, "learning_rate": learning_rate, "warmup": warmup}
+    run |= {"max_grad_norm": max_grad_norm, "weight_decay": weight_decay, "precision": precision}
     _check(**run, save_every=save_every, settings=settings or {})
-    run |= {**(settings or {})}
-    run |= {f"learning rate of {part}": factor for part, factor in (lr_factors or {}).items()}
     folder = None if folder is None else Path(folder)
-    run |= {CODE: code_of_run(model, loss, batch_at)} if folder else {}
+    code = {CODE: code_of_run(model, loss, batch_at)} if folder else {}
+    factors = {f"learning rate of {part}": value for part, value in (lr_factors or {}).items()}
+    run |= {"seed": seed, **(settings or {}), **factors, **code}
     device = pick_device(device)
     model.to(device).train()
     groups = param_groups(model, lr_factors, weight_decay) if lr_factors else None
     optimizer = adamw(model, learning_rate, weight_decay, groups)
     seed_everything(seed)
-    curve = _restore(folder, run, model, optimizer, resume) if folder else []
-    if curve and log:
-        log(f"Going on where the last run in {folder} stopped, after {len(curve):,} steps.")
+    curve = _restore(folder, run, model, optimizer, resume, log) if folder else []
     start = time.perf_counter() - (curve[-1]["seconds"] if curve else 0.0)
 
     bar = progress_bar(steps, len(curve), progress)
     with patient_threads(), curve_file(folder, curve) as write, bar as show:
         for step in range(len(curve), steps):
             rate = warmup_cosine(step, steps, round(warmup * steps), learning_rate)
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group.get("factor", 1.0)
+            set_learning_rate(optimizer, rate)
             batch = to_device(batch_at(step), device)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
                 value = loss(model, batch)
@@ -118,15 +114,12 @@ def fit(
             norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
             # The one wait for a GPU: what is no number must not reach the weights.
             reached, length = torch.stack([value.detach(), norm]).tolist()
-            if not math.isfinite(reached) or not math.isfinite(length):
-                raise ValueError(_not_finite(step, reached, length, folder))
+            _check_finite(step, reached, length, folder)
             optimizer.step()
 
-            seconds = time.perf_counter() - start
-            row = {"step": step, "loss": reached, "learning_rate": rate, "seconds": seconds}
-            curve.append(row)
-            write(row)
-            show(row)
+            curve.append(dict(zip(COLUMNS, (step, reached, rate, time.perf_counter() - start))))
+            write(curve[-1])
+            show(curve[-1])
             if folder and ((step + 1) % save_every == 0 or step + 1 == steps):
                 _save(folder, run, model, optimizer, curve)
     if folder:
@@ -165,12 +158,14 @@ def _check(
             raise ValueError(f"setting {name!r} is a {type(value).__name__}, not text or a number")
 
 
-def _not_finite(step: int, loss: float, norm: float, place: Path | None) -> str:
+def _check_finite(step: int, loss: float, norm: float, place: Path | None) -> None:
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
     kept = "nothing was saved yet"
     if place and (place / "checkpoint.pt").exists():
         kept = f"the last good checkpoint is kept in {place}"
-    return f"{what} at step {step}; {kept}; a smaller learning rate often helps"
+    raise ValueError(f"{what} at step {step}; {kept}; a smaller learning rate often helps")
 
 
 def _save(
@@ -203,6 +198,7 @@ def _restore(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     resume: bool,
+    log: Callable[[str], None] | None,
 ) -> list[Row]:
     """Fill model, optimizer and random generators from the checkpoint; return the curve so far."""
     path = place / "checkpoint.pt"
@@ -225,4 +221,6 @@ def _restore(
     optimizer.load_state_dict(state["optimizer"])
     restore_random_states(state["random"])
     rows = [dict(zip(COLUMNS, row)) for row in state["curve"].tolist()]
+    if rows and log:
+        log(f"Going on where the last run in {place} stopped, after {len(rows):,} steps.")
     return [{**row, "step": int(row["step"])} for row in rows]

@@ -85,3 +85,16 @@ def warmup_cosine(step: int, steps: int, warmup: int, peak: float, floor: float 
         return floor
     part = (step - warmup) / (steps - warmup)
     return floor + (peak - floor) * (1 + math.cos(math.pi * part)) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every group: the rate times the group's own factor, if it has one.
+
+    >>> weight = torch.nn.Parameter(torch.zeros(2))
+    >>> optimizer = torch.optim.SGD([{"params": [weight], "factor": 0.1}], lr=1.0)
+    >>> set_learning_rate(optimizer, 0.5)
+    >>> optimizer.param_groups[0]["lr"]
+    0.05
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("factor", 1.0)
