@@ -185,8 +185,8 @@ class MultiHeadAttention(nn.Module):
         first call, and not again; a turn is applied to what it holds at each call.
         """
         raise NotImplementedError(
-            "attention.MultiHeadAttention: split query, key and value into heads, attend, join the "
-            "heads, mix them; leave bias, turn and kept unused"
+            "attention.MultiHeadAttention: split into heads, attend, join, mix; leave bias, turn "
+            "and kept unused"
         )
 
 

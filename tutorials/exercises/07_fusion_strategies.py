@@ -498,8 +498,8 @@ def balanced_order(labels: Sequence[Hashable], count: int, generator: torch.Gene
     )
 
 
-# adaptive_loss.ratio_weights: Who fell least counts more. 10 minutes, difficulty 2 of 5. In the
-# lesson: "Several losses".
+# adaptive_loss.ratio_weights: The loss that fell least counts more. 10 minutes, difficulty 2 of 5.
+# In the lesson: "Several losses".
 # Given:
 # - check_number(name: str, value: object, *, above: float=-math.inf, least: float=-math.inf, most:
 #       float=math.inf) -> None

@@ -5,15 +5,11 @@ import torch.nn.functional as F
 
 from scratchmm.exercises.format import Exercise
 from scratchmm.layers import attention
-from scratchmm.layers.attention import attend, attention_weights
 
 
 def watched(mine, library):
-    """For `learn run --mine`: `watch_attention` sees the learner's weights too.
-
-    What the exercise leaves out (a bias, a turn, fewer key heads, a context that is kept) is the
-    library's work.
-    """
+    """For `learn run --mine`: `watch_attention` sees the learner's weights too, and what the
+    exercise leaves out (a bias, a turn, fewer key heads, a kept context) is the library's work."""
 
     class MultiHeadAttention(mine):
         project, _for_every_head = library.project, library._for_every_head
@@ -42,30 +38,22 @@ exercise = Exercise(
     section="Many heads",
     needs=("attention.attend",),
     forbidden=("torch.nn.functional.multi_head_attention_forward", "torch.nn.MultiheadAttention"),
-    methods={
-        "forward": "split query, key and value into heads, attend, join the heads, mix them; leave "
-        "bias, turn and kept unused"
-    },
+    methods={"forward": "split into heads, attend, join, mix; leave bias, turn and kept unused"},
     drop=("project", "_for_every_head"),
     parts=("split_heads",),
     adapt=watched,
     hints="""
-        1. Width 4, 2 heads: features 0 and 1 are the first head's, 2 and 3 the second's. If a
-           change of feature 3 of the queries changes what the first head takes home, the heads are
-           mixed up; a reshape without an exchange of axes does that.
+        1. Width 4, 2 heads: features 0 and 1 are the first head's, 2 and 3 the second's. If feature
+           3 of a query changes what the first head gives, the heads are mixed up.
         2. Each head is an attention of its own on a slice of the width; they run at once because
-           the heads are one more batch axis. Then their results stand side by side again and one
-           Linear lets them talk. With a context, the questions come from x and the answers from
-           there. The lesson draws the slices.
+           the heads are one more batch axis. Then their results are concatenated and one Linear
+           mixes them. With a context, queries come from x, keys and values from the context.
         3. x (B, L, D) gives query, the context (B, S, C) or x gives key and value, each by its own
-           Linear. (B, L, D) -> (B, L, H, D / H) -> (B, H, L, D / H). The cache, if any, is extended
-           now, with heads apart. attend gives (B, H, L, D / H); back to (B, L, H, D / H), joined to
-           (B, L, D), then self.output. The weights are attention_weights of query, key, mask.
+           Linear. (B, L, D) -> (B, L, H, D / H) -> (B, H, L, D / H), then into the cache. attend
+           gives (B, H, L, D / H); back to (B, L, H, D / H), joined to (B, L, D), then self.output.
         4. split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2); query =
-           split(self.query(x)), key = split(self.key(source)), value alike; if cache is not None:
-           key, value = cache.extend(key, value); mixed = attend(query, key, value, mask); output =
-           self.output(mixed.transpose(1, 2).flatten(-2)); with return_weights also
-           attention_weights(query, key, mask)
+           split(self.query(x)), key = split(self.key(source)), value alike; extend the cache;
+           output = self.output(attend(query, key, value, mask).transpose(1, 2).flatten(-2))
     """,
 )
 
@@ -73,23 +61,25 @@ exercise = Exercise(
 def by_torch(layer, x, context=None, mask=None):
     """The oracle: torch's own multi-head attention with the layer's weights: (output, weights)."""
     source = x if context is None else context
-    batch, length, keys = x.shape[0], x.shape[1], source.shape[1]
     if mask is not None:
-        mask = ~mask.expand(batch, layer.heads, length, keys).flatten(0, 1)
+        mask = ~mask.expand(len(x), layer.heads, x.shape[1], source.shape[1]).flatten(0, 1)
     given = layer.query, layer.key, layer.value
     bias = None if layer.query.bias is None else torch.cat([linear.bias for linear in given])
     output, weights = F.multi_head_attention_forward(
-        x.transpose(0, 1), source.transpose(0, 1), source.transpose(0, 1),
-        x.shape[2], layer.heads, None, bias, None, None, False, 0.0,
-        layer.output.weight, layer.output.bias, training=False, need_weights=True, attn_mask=mask,
-        use_separate_proj_weight=True, q_proj_weight=layer.query.weight,
-        k_proj_weight=layer.key.weight, v_proj_weight=layer.value.weight,
-        average_attn_weights=False,
+        *(part.transpose(0, 1) for part in (x, source, source)), x.shape[2], layer.heads, None, bias,
+        None, None, False, 0.0, layer.output.weight, layer.output.bias, training=False,
+        attn_mask=mask, use_separate_proj_weight=True, q_proj_weight=layer.query.weight,
+        k_proj_weight=layer.key.weight, v_proj_weight=layer.value.weight, average_attn_weights=False,
     )  # fmt: skip
     return output.transpose(0, 1), weights
 
 
-@exercise.holds("it equals torch's own multi-head attention under the same weights")
+def layer_and_inputs(layer_class, case, context_width=7):
+    layer = case.build(layer_class, 12, 3, context_width=context_width)
+    return layer, case.normal(B=2, L=5, D=12), case.normal(B=2, S=4, C=context_width)
+
+
+@exercise.holds("x (B, L, D) comes back as (B, L, D), with the numbers of torch's own attention")
 def equals_torch(layer_class, case):
     for width, heads, bias in ((12, 3, True), (10, 2, False)):
         layer = case.build(layer_class, width, heads, bias=bias)
@@ -97,78 +87,61 @@ def equals_torch(layer_class, case):
         case.equal(case.call(layer, x), by_torch(layer, x)[0])
 
 
-@exercise.holds(
-    "return_weights gives the weights (B, H, L, S) of every head beside the same output"
-)
+@exercise.holds("with a context, queries come from x, keys and values from the context")
+def context(layer_class, case):
+    for context_width in (12, 7):
+        layer, x, other = layer_and_inputs(layer_class, case, context_width)
+        case.equal(case.call(layer, x, other), by_torch(layer, x, other)[0])
+
+
+@exercise.holds("keys that the mask hides have no influence (True = may be seen)")
+def masked(layer_class, case):
+    layer, x, _ = layer_and_inputs(layer_class, case, 12)
+    for mask in (case.booleans(B=2, H=3, L=5, S=5), case.booleans(B=2, H=1, L=1, S=5)):
+        mask |= torch.eye(5, dtype=torch.bool) if mask.shape[2] > 1 else torch.arange(5) == 2
+        case.equal(case.call(layer, x, mask=mask), by_torch(layer, x, mask=mask)[0])
+        case.unchanged()
+
+
+@exercise.holds("return_weights gives the weights (B, H, L, S) of each head beside the same output")
 def weights(layer_class, case):
-    layer = case.build(layer_class, 12, 3, context_width=7)
-    x, other = case.normal(B=2, L=5, D=12), case.normal(B=2, S=4, C=7)
+    layer, x, other = layer_and_inputs(layer_class, case)
     mask = case.booleans(0.7, B=2, H=3, L=5, S=4)
     mask[..., 0] = True
     got = case.call(layer, x, other, mask=mask, return_weights=True)
-    case.true(isinstance(got, tuple) and len(got) == 2, "a pair (output, weights)", got)
-    case.shape(got[1], "B H L S")
-    expected = by_torch(layer, x, other, mask)
-    case.equal(got[0], expected[0], "output")
-    case.equal(got[1], expected[1], "weights")
+    case.equal(got, by_torch(layer, x, other, mask), "the pair (output, weights)")
 
 
 @exercise.holds("with a cache, every chunking equals the full causal pass, and its weights")
 def cached(layer_class, case):
-    layer = case.build(layer_class, 12, 3)
-    x = case.normal(B=2, L=6, D=12)
+    layer, x = case.build(layer_class, 12, 3), case.normal(B=2, L=6, D=12)
     causal = torch.ones(6, 6, dtype=torch.bool).tril()
-    whole, weights = by_torch(layer, x, mask=causal)
-    for sizes in ((4, 2), (2, 1, 3)):
+    output, weights = by_torch(layer, x, mask=causal)
+    for sizes, options in (((2, 1, 3), {}), ((4, 2), {"return_weights": True})):
         cache, done = attention.KeyValueCache(), 0
         for size in sizes:
             part, done = slice(done, done + size), done + size
-            given = case.named(x[:, part], "B L D")
-            options = dict(mask=causal[part, :done], cache=cache)
-            got = case.call(layer, given, **options, return_weights=size == 3)
-            expected = (whole[:, part], weights[:, :, part, :done]) if size == 3 else whole[:, part]
+            got = case.call(layer, x[:, part], mask=causal[part, :done], cache=cache, **options)
+            expected = (output[:, part], weights[:, :, part, :done]) if options else output[:, part]
             case.equal(got, expected, f"positions {part.start} to {done - 1}")
 
 
-@exercise.holds("with a cache and a context, what is kept is the context's keys and values")
+@exercise.holds("with a cache and a context, the cache keeps the context's keys and values")
 def cached_context(layer_class, case):
-    layer, cache = case.build(layer_class, 12, 3, context_width=7), attention.KeyValueCache()
-    x, other = case.normal(B=2, L=4, D=12), case.normal(B=2, S=5, C=7)
+    (layer, x, other), cache = layer_and_inputs(layer_class, case), attention.KeyValueCache()
     case.call(layer, x, other[:, :3], cache=cache)
     got = case.call(layer, x, other[:, 3:], cache=cache)
-    case.equal(got, by_torch(layer, x, other)[0], "the answer from both parts")
+    case.equal(got, by_torch(layer, x, other)[0], "the output from both parts")
 
 
 @exercise.holds("the gradients reach x, the context and every parameter")
 def gradients(layer_class, case):
-    layer = case.build(layer_class, 12, 3, context_width=7).double()
-    x, other = case.normal(B=2, L=5, D=12), case.normal(B=2, S=4, C=7)
-    case.gradients(layer, lambda *a: by_torch(layer, *a)[0], x, other, parameters=layer)
-
-
-@exercise.holds("x, context and mask are left as they were")
-def unchanged(layer_class, case):
-    layer = case.build(layer_class, 12, 3)
-    x, mask = case.normal(B=2, L=5, D=12), case.booleans(0.7, B=2, H=3, L=5, S=5)
-    case.call(layer, x, None, mask)
-    case.unchanged()
+    layer, x, other = layer_and_inputs(layer_class, case)
+    case.gradients(layer.double(), lambda *a: by_torch(layer, *a)[0], x, other, parameters=layer)
 
 
 exercise.mistakes("""
-    weights-without-the-cache: with return_weights the cache is not used
-    - if cache is not None:
-    + if return_weights and cache is not None:
-    +     mask = None if mask is None else mask[..., -x.shape[1] :]
-    + elif cache is not None:
-    > extend the cache first, whatever is returned
-
-    context-without-the-cache: with a context the cache is not used
-    - if cache is not None:
-    + if cache is not None and context is None:
-    > extend the cache with the keys and values, wherever they come from
-
-    heads-reshaped: heads are split by a reshape alone, which tears the sequence apart instead of the
-    width
+    heads-reshaped: heads are split by a reshape alone, which tears the sequence instead of the width
     - return x.unflatten(-1, (heads, -1)).transpose(1, 2)
     + return x.reshape(x.shape[0], heads, x.shape[1], -1)
     > first split the width (B, L, H, D / H), then exchange the axes of L and H
@@ -178,8 +151,7 @@ exercise.mistakes("""
     + return x.unflatten(-1, (-1, heads)).permute(0, 3, 1, 2)
     > unflatten the width into (H, D / H), not (D / H, H)
 
-    axes-not-exchanged: heads and positions are not exchanged, so heads attend to heads within each
-    position
+    axes-not-exchanged: heads attend to heads within each position: the axes are not exchanged
     - return x.unflatten(-1, (heads, -1)).transpose(1, 2)
     + return x.unflatten(-1, (heads, -1))
     - output = self.output(mixed.transpose(1, 2).flatten(-2))
@@ -191,60 +163,88 @@ exercise.mistakes("""
     + output = self.output(mixed.reshape(x.shape[0], x.shape[1], -1))
     > exchange the axes back to (B, L, H, D / H) before you join
 
+    no-output: the last Linear, self.output, is not applied
+    - output = self.output(mixed.transpose(1, 2).flatten(-2))
+    + output = mixed.transpose(1, 2).flatten(-2)
+    > without it the heads are never mixed
+
+    one-head: the heads are not split: it is one attention over the whole width
+    - return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    + return x[:, None].expand(-1, heads, -1, -1)
+    - output = self.output(mixed.transpose(1, 2).flatten(-2))
+    + output = self.output(mixed[:, 0])
+    > split query, key and value into self.heads slices
+
+    scaled-by-width: the scores are divided by the root of the whole width, not of a head's
+    - query = split_heads(self.query(x), self.heads)
+    + query = split_heads(self.query(x), self.heads) / self.heads**0.5
+    > attend scales by the width of what it gets; give it the heads apart and scale nothing
+
     context-ignored: keys and values come from x, although a context is given
     - source = x if context is None else context
     + source = x
-    + if context is not None:  # so that the widths fit and the mistake stays silent
-    +     source = x[:, :1].expand(-1, context.shape[1], -1)[..., : context.shape[2]]
     > the source of keys and values is the context, where there is one
 
-    keys-as-values: the values are made with the key's Linear
-    - key, value = self.key(source), self.value(source)
-    + key, value = self.key(source), self.key(source)
-    > self.query, self.key and self.value each have their own part
+    mask-inverted: True and False of the mask are exchanged
+    - if turn is not None:
+    + mask = None if mask is None else ~mask
+    + if turn is not None:
+    > True means may be seen, here and in attend: hand the mask on as it comes
 
-    mask-in-place: the caller's mask is inverted in place
-    - output = self.output(mixed.transpose(1, 2).flatten(-2))
-    + output = self.output(mixed.transpose(1, 2).flatten(-2))
-    + if mask is not None:
-    +     mask.logical_not_()
-    > ~mask makes a new tensor; logical_not_ changes the one that was passed in
+    mask-of-queries: the mask's last two axes are exchanged: it hides queries instead of keys
+    - source = x if context is None else context
+    + source = x if context is None else context
+    + mask = None if mask is None else mask.transpose(-2, -1)
+    > the mask's last axis is the keys': hand it on as it comes
+
+    weights-averaged [convention]: the weights are averaged over the heads
+    - return (output, weights) if return_weights else output
+    + return (output, weights.mean(1)) if return_weights else output
+    > return them for each head: (B, H, L, S)
+
+    weights-unmasked: the weights that are returned were computed without the mask
+    - return (output, weights) if return_weights else output
+    + return (output, attention_weights(query, key)) if return_weights else output
+    > hand the mask to attention_weights as well
+
+    always-a-pair: the weights are returned although nobody asked
+    - return (output, weights) if return_weights else output
+    + return output, attention_weights(query, key, mask)
+    > only with return_weights
+
+    cache-ignored: the cache is not used
+    - key, value = cache.extend(key, value)
+    + mask = None if mask is None else mask[..., -x.shape[1] :]
+    > key, value = cache.extend(key, value), after the heads are split
+
+    context-without-the-cache: with a context the cache is not used
+    - if cache is not None:
+    + if cache is not None and context is None:
+    > extend the cache with the keys and values, wherever they come from
 """)
 
 
-@exercise.disguise("heads-reshaped", method="forward")
-def viewed(self, x, context=None, mask=None, cache=None, return_weights=False):
+def projected(self, x, context):
     source = x if context is None else context
-    batch = x.shape[0]
-    query = self.query(x).view(batch, self.heads, x.shape[1], -1)
-    key = self.key(source).view(batch, self.heads, source.shape[1], -1)
-    value = self.value(source).view(batch, self.heads, source.shape[1], -1)
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return self.output(mixed.transpose(1, 2).reshape(batch, x.shape[1], -1))
+    return self.query(x), self.key(source), self.value(source)
 
 
 @exercise.right("head by head", method="forward")
 def head_by_head(self, x, context=None, mask=None, cache=None, return_weights=False):
-    source = x if context is None else context
-    parts = [linear(y) for linear, y in
-             ((self.query, x), (self.key, source), (self.value, source))]  # fmt: skip
-    query, key, value = (torch.stack(part.chunk(self.heads, dim=-1), 1) for part in parts)
-    if cache is not None:
-        key, value = cache.extend(key, value)
-    output = self.output(torch.cat(attend(query, key, value, mask).unbind(1), dim=-1))
-    return (output, attention_weights(query, key, mask)) if return_weights else output
+    query, key, value = (
+        torch.stack(y.chunk(self.heads, -1), 1) for y in projected(self, x, context)
+    )
+    key, value = (key, value) if cache is None else cache.extend(key, value)
+    output = self.output(torch.cat(attention.attend(query, key, value, mask).unbind(1), dim=-1))
+    return (output, attention.attention_weights(query, key, mask)) if return_weights else output
 
 
 @exercise.right("einsum", method="forward")
 def with_einsum(self, x, context=None, mask=None, cache=None, return_weights=False):
-    source = x if context is None else context
-    query, key, value = (
-        linear(y).view(*y.shape[:2], self.heads, -1).permute(0, 2, 1, 3)
-        for linear, y in ((self.query, x), (self.key, source), (self.value, source))
-    )
-    if cache is not None:
-        key, value = cache.extend(key, value)
-    weights = attention_weights(query, key, mask)
+    parts = (y.view(*y.shape[:2], self.heads, -1) for y in projected(self, x, context))
+    query, key, value = (part.permute(0, 2, 1, 3) for part in parts)
+    key, value = (key, value) if cache is None else cache.extend(key, value)
+    weights = attention.attention_weights(query, key, mask)
     mixed = torch.einsum("bhls,bhsd->blhd", weights.to(value.dtype), value)
-    output = self.output(mixed.reshape(x.shape[0], x.shape[1], -1))
+    output = self.output(mixed.reshape(x.shape))
     return (output, weights) if return_weights else output

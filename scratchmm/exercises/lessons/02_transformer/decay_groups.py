@@ -15,23 +15,23 @@ exercise = Exercise(
     minutes=15,
     difficulty=2,
     section="Weight decay",
-    hints=(
-        "nn.Linear(3, 2) has a weight (2, 3) and a bias (2,): the weight belongs in the first group, "
-        "the bias in the second. nn.LayerNorm(2) has a weight (2,) and a bias (2,): both belong in "
-        "the second. A table called positions, (5, 2), belongs there too.",
-        "Decay pulls numbers towards 0. A matrix at 0 is a simple function; a norm's gain at 0 "
-        "silences its layer, and a table of positions at 0 forgets where things stand. The number "
-        "of axes tells matrices from the rest; the names in UNDECAYED are the exceptions. The "
-        "lesson draws what is in each group.",
-        "Go through the parameters by name, each once; skip those that do not learn. A name such as "
-        "encoder.positions.weight has three parts: if none of them is in UNDECAYED and the parameter "
-        "has two axes or more, it goes in the first list, else in the second. Return two "
-        "dictionaries, each with its params and its weight_decay, which for the second is 0.",
-        "for name, parameter in model.named_parameters(): if parameter.requires_grad: matrix = "
-        "parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split('.')); append it to one of two "
-        "lists; return [{'params': decayed, 'weight_decay': weight_decay}, "
-        "{'params': spared, 'weight_decay': 0.0}]",
-    ),
+    hints="""
+        1. nn.Linear(3, 2) has a weight (2, 3) and a bias (2,): the weight belongs in the first
+           group, the bias in the second. nn.LayerNorm(2) has a weight (2,) and a bias (2,): both
+           belong in the second. A table called positions, (5, 2), belongs there too.
+        2. Decay pulls numbers towards 0. A matrix at 0 is a simple function; a norm's gain at 0
+           silences its layer, and a table of positions at 0 forgets where things stand. The number
+           of axes tells matrices from the rest; the names in UNDECAYED are the exceptions. The
+           lesson draws what is in each group.
+        3. Go through the parameters by name, each once; skip those that do not learn. A name such
+           as encoder.positions.weight has three parts: if none of them is in UNDECAYED and the
+           parameter has two axes or more, it goes in the first list, else in the second. Return two
+           dictionaries, each with its params and its weight_decay, which for the second is 0.
+        4. for name, parameter in model.named_parameters(): if parameter.requires_grad: matrix =
+           parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split('.')); append it to one of two
+           lists; return [{'params': decayed, 'weight_decay': weight_decay}, {'params': spared,
+           'weight_decay': 0.0}]
+    """,
 )
 
 
@@ -124,215 +124,94 @@ def a_step(decay_groups, case):
         case.equal(parameter.detach(), before[name] * kept, name)
 
 
-def split(model, weight_decay, decays, spared_decay=0.0, frozen=False, again=False):
-    """Two groups by a rule on name and parameter, with the knobs that wrong answers turn."""
-    groups = [
-        {"params": [], "weight_decay": weight_decay},
-        {"params": [], "weight_decay": spared_decay},
-    ]
-    for name, parameter in model.named_parameters(remove_duplicate=not again):
-        if frozen or parameter.requires_grad:
-            groups[0 if decays(name, parameter) else 1]["params"].append(parameter)
-    return groups
+exercise.mistakes("""
+    exchanged: the two groups are exchanged: biases and norms are decayed, matrices are not
+    - (decayed if matrix else spared).append(parameter)
+    + (spared if matrix else decayed).append(parameter)
+    > ndim >= 2 is what decay may shrink
+
+    spared-first: the group without decay comes first
+    - return [
+    -     {"params": decayed, "weight_decay": weight_decay},
+    -     {"params": spared, "weight_decay": 0.0},
+    - ]
+    + return [
+    +     {"params": spared, "weight_decay": 0.0},
+    +     {"params": decayed, "weight_decay": weight_decay},
+    + ]
+    > the decayed group is the first of the two
+
+    decay-left-out: the second group has no weight_decay, and AdamW's own default is 0.01, not 0
+    - {"params": spared, "weight_decay": 0.0}
+    + {"params": spared}
+    > set weight_decay 0.0 in the second group
+
+    decay-twice: both groups have the decay that was given
+    - {"params": spared, "weight_decay": 0.0}
+    + {"params": spared, "weight_decay": weight_decay}
+    > the second group's weight_decay is 0.0
+
+    biases-only: only biases are spared: the gains of norms and the scalar are shrunk
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = not name.endswith("bias") and UNDECAYED.isdisjoint(name.split("."))
+    > ask for the number of axes instead of the name: a norm's weight has one
+
+    norms-by-name: a norm is recognised by 'norm' in its name, and here it has another one
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + named = parameter.ndim == 0 or "norm" in name or name.endswith("bias")
+    + matrix = not named and UNDECAYED.isdisjoint(name.split("."))
+    > ask for the number of axes: in a Sequential a norm is called 1.weight
+
+    exactly-two: only what has exactly two axes is decayed, and a convolution has more
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = parameter.ndim == 2 and UNDECAYED.isdisjoint(name.split("."))
+    > two axes or more
+
+    embeddings-spared [convention]: embeddings of tokens are spared, as in minGPT; here they are decayed
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = matrix and "embedding" not in name
+    > the rule is the number of axes, and only the names in UNDECAYED are exceptions
+
+    tables-decayed: the tables named in UNDECAYED are decayed
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = parameter.ndim >= 2
+    > positions and class tokens are matrices by shape only: they are added, not multiplied
+
+    whole-name: the whole dotted name is looked up in UNDECAYED, so tables inside a module are missed
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = parameter.ndim >= 2 and name not in UNDECAYED
+    > inner.positions has two parts: compare each, with name.split('.')
+
+    last-part: only the last part of the name is looked up, and for an Embedding that is 'weight'
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = parameter.ndim >= 2 and name.rpartition(".")[2] not in UNDECAYED
+    > inner.positions.weight has three parts: compare each
+
+    substring: a name that only contains 'positions' is spared too
+    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
+    + matrix = parameter.ndim >= 2 and not any(table in name for table in UNDECAYED)
+    > compare whole parts: positions_of_words is not positions
+
+    frozen-too: parameters that are not trained are in the groups
+    - if not parameter.requires_grad:
+    -     continue
+    +
+    > skip those whose requires_grad is False
+
+    shared-twice: a parameter that two layers share is in a group twice, which AdamW refuses
+    - for name, parameter in model.named_parameters():
+    + for name, parameter in model.named_parameters(remove_duplicate=False):
+    > named_parameters() of the whole model lists each once; walking the layers does not
+
+    copies: the groups hold copies (data, detach or clone), so a step moves nothing in the model
+    - (decayed if matrix else spared).append(parameter)
+    + (decayed if matrix else spared).append(parameter.data)
+    > put the parameters themselves in the lists
+""")
 
 
 UNDECAYED = {"positions", "class_token"}
-
-
-def right_rule(name, parameter):
-    return parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
-
-
-@exercise.wrong(
-    "all-decayed",
-    story="everything is decayed, biases and norms too",
-    advice="only what multiplies an input: two axes or more",
-)
-def all_decayed(model, weight_decay):
-    return split(model, weight_decay, lambda name, parameter: True)
-
-
-@exercise.wrong(
-    "none-decayed",
-    story="nothing is decayed",
-    advice="matrices are: two axes or more",
-)
-def none_decayed(model, weight_decay):
-    return split(model, weight_decay, lambda name, parameter: False)
-
-
-@exercise.wrong(
-    "exchanged",
-    story="the two groups are exchanged: biases and norms are decayed, matrices are not",
-    advice="ndim >= 2 is what decay may shrink",
-)
-def exchanged(model, weight_decay):
-    return split(model, weight_decay, lambda name, parameter: not right_rule(name, parameter))
-
-
-@exercise.wrong(
-    "spared-first",
-    story="the group without decay comes first",
-    advice="the decayed group is the first of the two",
-)
-def spared_first(model, weight_decay):
-    return split(model, weight_decay, right_rule)[::-1]
-
-
-@exercise.wrong(
-    "decay-left-out",
-    story="the second group has no weight_decay, and AdamW's own default is not 0 but 0.01",
-    advice="say weight_decay 0.0 in the second group",
-)
-def decay_left_out(model, weight_decay):
-    decayed, spared = split(model, weight_decay, right_rule)
-    return [decayed, {"params": spared["params"]}]
-
-
-@exercise.wrong(
-    "decay-twice",
-    story="both groups have the decay that was given",
-    advice="the second group's weight_decay is 0.0",
-)
-def decay_twice(model, weight_decay):
-    return split(model, weight_decay, right_rule, spared_decay=weight_decay)
-
-
-@exercise.wrong(
-    "biases-only",
-    story="only biases are spared: the gains of norms and the scalar are shrunk",
-    advice="ask for the number of axes instead of the name: a norm's weight has one",
-)
-def biases_only(model, weight_decay):
-    return split(
-        model,
-        weight_decay,
-        lambda name, p: not name.endswith("bias") and UNDECAYED.isdisjoint(name.split(".")),
-    )
-
-
-@exercise.wrong(
-    "norms-by-name",
-    story="a norm is recognised by 'norm' in its name, and here it has another one",
-    advice="ask for the number of axes: in a Sequential a norm is called 1.weight",
-)
-def norms_by_name(model, weight_decay):
-    def rule(name, parameter):
-        spared = parameter.ndim == 0 or "norm" in name or name.endswith("bias")
-        return not spared and UNDECAYED.isdisjoint(name.split("."))
-
-    return split(model, weight_decay, rule)
-
-
-@exercise.wrong(
-    "exactly-two",
-    story="only what has exactly two axes is decayed, and a convolution has more",
-    advice="two axes or more",
-)
-def exactly_two(model, weight_decay):
-    return split(model, weight_decay, lambda name, p: p.ndim == 2 and right_rule(name, p))
-
-
-@exercise.wrong(
-    "embeddings-spared",
-    story="embeddings of tokens are spared, as minGPT does it; here they are decayed",
-    advice="the rule is the number of axes, and only the names in UNDECAYED are exceptions",
-    convention=True,
-)
-def embeddings_spared(model, weight_decay):
-    return split(
-        model, weight_decay, lambda name, p: right_rule(name, p) and "embedding" not in name
-    )
-
-
-@exercise.wrong(
-    "tables-decayed",
-    story="the tables named in UNDECAYED are decayed",
-    advice="positions and class tokens are matrices by shape only: they are added, not multiplied",
-)
-def tables_decayed(model, weight_decay):
-    return split(model, weight_decay, lambda name, parameter: parameter.ndim >= 2)
-
-
-@exercise.wrong(
-    "whole-name",
-    story="the whole dotted name is looked up in UNDECAYED, so tables inside a module are missed",
-    advice="inner.positions has two parts: compare each, with name.split('.')",
-)
-def whole_name(model, weight_decay):
-    return split(model, weight_decay, lambda name, p: p.ndim >= 2 and name not in UNDECAYED)
-
-
-@exercise.wrong(
-    "last-part",
-    story="only the last part of the name is looked up, and for an Embedding that is 'weight'",
-    advice="inner.positions.weight has three parts: compare each",
-)
-def last_part(model, weight_decay):
-    return split(
-        model,
-        weight_decay,
-        lambda name, p: p.ndim >= 2 and name.rpartition(".")[2] not in UNDECAYED,
-    )
-
-
-@exercise.wrong(
-    "substring",
-    story="a name that only contains 'positions' is spared too",
-    advice="compare whole parts: positions_of_words is not positions",
-)
-def substring(model, weight_decay):
-    return split(
-        model,
-        weight_decay,
-        lambda name, p: p.ndim >= 2 and not any(table in name for table in UNDECAYED),
-    )
-
-
-@exercise.wrong(
-    "frozen-too",
-    story="parameters that do not learn are in the groups",
-    advice="skip those whose requires_grad is False",
-)
-def frozen_too(model, weight_decay):
-    return split(model, weight_decay, right_rule, frozen=True)
-
-
-@exercise.wrong(
-    "shared-twice",
-    story="a parameter that two layers share is in a group twice, which AdamW refuses",
-    advice="named_parameters() of the whole model lists each once; walking the layers does not",
-)
-def shared_twice(model, weight_decay):
-    return split(model, weight_decay, right_rule, again=True)
-
-
-@exercise.wrong(
-    "copies",
-    story="the groups hold copies (data, detach or clone), so a step moves nothing in the model",
-    advice="put the parameters themselves in the lists",
-)
-def copies(model, weight_decay):
-    groups = split(model, weight_decay, right_rule)
-    return [{**group, "params": [p.data for p in group["params"]]} for group in groups]
-
-
-@exercise.disguise("biases-only")
-def biases_only_too(model, weight_decay):
-    spared = [p for n, p in model.named_parameters() if n.rpartition(".")[2] == "bias"]
-    kept = {id(p) for p in spared}
-    tables = [
-        p
-        for n, p in model.named_parameters()
-        if id(p) not in kept and {"positions", "class_token"} & {*n.split(".")}
-    ]
-    kept |= {id(p) for p in tables}
-    decayed = [p for p in model.parameters() if id(p) not in kept]
-    both = ((decayed, weight_decay), (spared + tables, 0.0))
-    return [
-        {"params": [p for p in group if p.requires_grad], "weight_decay": decay}
-        for group, decay in both
-    ]
 
 
 @exercise.right("two comprehensions")

@@ -16,19 +16,19 @@ exercise = Exercise(
     minutes=15,
     difficulty=2,
     section="Positions",
-    hints=(
-        "For width 4 there are two clocks, with speeds 1 and 1/100. Position 0 is (0, 1, 0, 1). "
-        "Position 1 is (sin 1, cos 1, sin 0.01, cos 0.01) = (0.841, 0.540, 0.010, 1.000).",
-        "A clock's hand is a point on a circle: a sine and a cosine. The first clock turns one "
-        "radian a step, each following one more slowly by the same factor, the last almost not at "
-        "all: near positions differ in fast hands, far ones in slow ones. The lesson draws them.",
-        "pos is (L, 1), the speeds are (D // 2,): one for each i = 0 ... D/2 - 1, 10000 to the power "
-        "-2i/D. Their product is (L, D // 2). Take sine and cosine, and lay them out so that column "
-        "2i is the sine and column 2i + 1 the cosine: stack on a new last axis, then flatten. "
-        "An odd width leaves a sine without its cosine: refuse it first.",
-        "angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width); "
-        "then torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)",
-    ),
+    hints="""
+        1. For width 4 there are two clocks, with speeds 1 and 1/100. Position 0 is (0, 1, 0, 1).
+           Position 1 is (sin 1, cos 1, sin 0.01, cos 0.01) = (0.841, 0.540, 0.010, 1.000).
+        2. A clock's hand is a point on a circle: a sine and a cosine. The first clock turns one
+           radian a step, each following one more slowly by the same factor, the last almost not at
+           all: near positions differ in fast hands, far ones in slow ones. The lesson draws them.
+        3. pos is (L, 1), the speeds are (D // 2,): one for each i = 0 ... D/2 - 1, 10000 to the
+           power -2i/D. Their product is (L, D // 2). Take sine and cosine, and lay them out so that
+           column 2i is the sine and column 2i + 1 the cosine: stack on a new last axis, then
+           flatten. An odd width leaves a sine without its cosine: refuse it first.
+        4. angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width);
+           then torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+    """,
 )
 
 
@@ -97,212 +97,83 @@ def odd(sinusoidal_positions, case):
     case.refuses(ValueError, sinusoidal_positions, 4, 7)
 
 
-def clocks(length, width, base=10000.0, first=0):
-    """The angles (L, D // 2)."""
-    if width % 2:
-        raise ValueError(f"width {width} is odd")
-    return torch.arange(first, first + length)[:, None] * base ** (
-        -torch.arange(0, width, 2) / width
-    )
+exercise.mistakes("""
+    halves [convention]: all sines come before all cosines, as in diffusion models
+    - .stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+    + .cat([angle.sin(), angle.cos()], dim=-1)
+    > interleaved is asked for: column 2i is a sine and column 2i + 1 its cosine
 
+    last-exponent-exact [convention]: the exponent runs to exactly 1: i / (half - 1), as in DDPM
+    - speed = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    + half = torch.arange(0, width // 2, dtype=torch.float64)
+    + speed = 10000.0 ** (-half / max(width // 2 - 1, 1))
+    > the paper's exponent is 2i / width, which ends a little before 1
 
-def interleave(sines, cosines):
-    return torch.stack([sines, cosines], -1).flatten(-2).float()
+    brain-floats: the positions go through bfloat16, in which 257 is 256 and 999 is 1000
+    - length, dtype=torch.float64
+    + length).bfloat16().double(
+    > count in whole numbers or float32, and make the result float32 at the end
 
+    half-precision: the positions go through float16, in which 2049 is 2048
+    - length, dtype=torch.float64
+    + length).half().double(
+    > count in whole numbers or float32, and make the result float32 at the end
 
-@exercise.wrong(
-    "halves",
-    story="all sines come before all cosines, as in diffusion models; here they are interleaved",
-    advice="column 2i is a sine and column 2i + 1 its cosine",
-    convention=True,
-)
-def halves(length, width):
-    angle = clocks(length, width)
-    return torch.cat([angle.sin(), angle.cos()], -1)
+    cosine-first: the cosine comes before its sine
+    - sin(), angle.cos
+    + cos(), angle.sin
+    > even columns are sines, odd ones cosines
 
+    half-exponent: the exponent is i / width instead of 2i / width
+    - width, 2
+    + width // 2
+    > i counts the pairs, from 0 to width / 2 - 1, and the exponent is 2i / width
 
-@exercise.wrong(
-    "last-clock-exact",
-    story="the exponent runs to exactly 1 (i / (half - 1)), as in tensor2tensor and in DDPM's "
-    "timesteps",
-    advice="the paper's exponent is 2i / width, which ends a little before 1",
-    convention=True,
-)
-def last_clock_exact(length, width):
-    if width % 2:
-        raise ValueError(f"width {width} is odd")
-    half = width // 2
-    speed = 10000.0 ** (-torch.arange(half) / max(half - 1, 1))
-    angle = torch.arange(length)[:, None] * speed
-    return interleave(angle.sin(), angle.cos())
+    column-exponent: every column has a frequency of its own, so a sine and its cosine differ in it
+    - return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2).float()
+    + every = position * 10000.0 ** (-torch.arange(width, dtype=torch.float64) / width)
+    + return torch.stack([every[:, 0::2].sin(), every[:, 1::2].cos()], dim=-1).flatten(-2).float()
+    > columns 2i and 2i + 1 share one frequency
 
+    double-exponent: the exponent is 4i / width: the index is doubled twice
+    - -torch
+    + -2 * torch
+    > torch.arange(0, width, 2) is 2i already
 
-def coarse(length, width, dtype):
-    places = torch.arange(length).to(dtype).float()[:, None]
-    angle = places * clocks(1, width, first=1).float()
-    return interleave(angle.sin(), angle.cos())
+    base-1000: the base is 1000
+    - = 10000
+    + = 1000
+    > the paper's base is 10000
 
+    multiplied: the position is multiplied by 10000^(2i / width), so frequencies rise
+    - speed = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    + speed = 10000.0 ** (torch.arange(0, width, 2, dtype=torch.float64) / width)
+    > divide: after the first, each frequency is lower
 
-@exercise.wrong(
-    "brain-floats",
-    story="the positions go through bfloat16, in which 257 is 256 and 999 is 1000",
-    advice="count in whole numbers or float32, and make the result float32 at the end",
-)
-def brain_floats(length, width):
-    return coarse(length, width, torch.bfloat16)
+    from-one: positions are counted from 1
+    - position = torch.arange(length, dtype=torch.float64)
+    + position = torch.arange(1, length + 1, dtype=torch.float64)
+    > the first position is 0
 
+    share-of-length: the position is a share of the length, so a longer text changes all encodings
+    - [:, None]
+    + [:, None] / length
+    > use the position itself: 0, 1, 2, ...
 
-@exercise.wrong(
-    "half-precision",
-    story="the positions go through float16, in which 2049 is 2048",
-    advice="count in whole numbers or float32, and make the result float32 at the end",
-)
-def half_precision(length, width):
-    return coarse(length, width, torch.float16)
+    by-length: the frequencies depend on the length instead of the width
+    - / width
+    + / length
+    > the exponent is 2i / width
 
+    transposed: positions are columns and dimensions are rows
+    - float()
+    + float().T
+    > (length, width): a row for each position
 
-@exercise.wrong(
-    "cosine-first",
-    story="the cosine comes before its sine",
-    advice="even columns are sines, odd ones cosines",
-)
-def cosine_first(length, width):
-    angle = clocks(length, width)
-    return interleave(angle.cos(), angle.sin())
-
-
-@exercise.wrong(
-    "only-sines",
-    story="every column is a sine",
-    advice="one sine can't tell a hand going up from one going down: a clock needs its cosine too",
-)
-def only_sines(length, width):
-    angle = clocks(length, width)
-    return interleave(angle.sin(), angle.sin())
-
-
-@exercise.wrong(
-    "half-exponent",
-    story="the exponent is i / width instead of 2i / width",
-    advice="i counts the pairs, from 0 to width / 2 - 1, and the exponent is 2i / width",
-)
-def half_exponent(length, width):
-    angle = clocks(length, width, base=100.0)
-    return interleave(angle.sin(), angle.cos())
-
-
-@exercise.wrong(
-    "column-exponent",
-    story="every column has a speed of its own, so a sine and its cosine belong to two clocks",
-    advice="columns 2i and 2i + 1 share one speed",
-)
-def column_exponent(length, width):
-    clocks(0, width)
-    angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(width) / width)
-    return interleave(angle[:, 0::2].sin(), angle[:, 1::2].cos())
-
-
-@exercise.wrong(
-    "double-exponent",
-    story="the exponent is 4i / width: the index is doubled twice",
-    advice="torch.arange(0, width, 2) is 2i already",
-)
-def double_exponent(length, width):
-    angle = clocks(length, width, base=10000.0**2)
-    return interleave(angle.sin(), angle.cos())
-
-
-@exercise.wrong(
-    "base-1000",
-    story="the slowest clock has base 1000",
-    advice="the paper's base is 10000",
-)
-def base_1000(length, width):
-    angle = clocks(length, width, base=1000.0)
-    return interleave(angle.sin(), angle.cos())
-
-
-@exercise.wrong(
-    "multiplied",
-    story="the position is multiplied by 10000^(2i / width), so every clock is faster than the last",
-    advice="divide: after the first, each clock is slower",
-)
-def multiplied(length, width):
-    angle = clocks(length, width, base=1e-4)
-    return interleave(angle.sin(), angle.cos())
-
-
-@exercise.wrong(
-    "from-one",
-    story="positions are counted from 1",
-    advice="the first position is 0",
-)
-def from_one(length, width):
-    angle = clocks(length, width, first=1)
-    return interleave(angle.sin(), angle.cos())
-
-
-@exercise.wrong(
-    "share-of-length",
-    story="the position is a share of the length, so a longer text moves everyone",
-    advice="use the position itself: 0, 1, 2, ...",
-)
-def share_of_length(length, width):
-    angle = clocks(length, width) / length
-    return interleave(angle.sin(), angle.cos())
-
-
-@exercise.wrong(
-    "by-length",
-    story="the speeds depend on the length instead of the width",
-    advice="the exponent is 2i / width",
-)
-def by_length(length, width):
-    clocks(0, width)
-    angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / length)
-    return interleave(angle.sin(), angle.cos())
-
-
-@exercise.wrong(
-    "transposed",
-    story="positions are columns and dimensions are rows",
-    advice="(length, width): a row for each position",
-)
-def transposed(length, width):
-    angle = clocks(length, width)
-    return interleave(angle.sin(), angle.cos()).T.contiguous()
-
-
-@exercise.wrong(
-    "wide",
-    story="the result is float64",
-    advice="compute as finely as you like and return .float()",
-)
-def wide(length, width):
-    angle = clocks(length, width)
-    return interleave(angle.sin(), angle.cos()).double()
-
-
-@exercise.wrong(
-    "odd-allowed",
-    story="an odd width is not refused: its last sine loses its cosine",
-    advice="raise ValueError where width % 2 is not 0",
-)
-def odd_allowed(length, width):
-    pairs = torch.arange(0, width, 2)
-    angle = torch.arange(length)[:, None] * 10000.0 ** (-pairs / width)
-    return interleave(angle.sin(), angle.cos())[:, :width]
-
-
-@exercise.disguise("half-exponent")
-def half_exponent_too(length, width):
-    if width % 2:
-        raise ValueError("odd")
-    speed = torch.tensor([1 / 10000 ** (i / width) for i in range(width // 2)])
-    table = torch.zeros(length, width)
-    table[:, 0::2] = torch.sin(torch.outer(torch.arange(length).float(), speed))
-    table[:, 1::2] = torch.cos(torch.outer(torch.arange(length).float(), speed))
-    return table
+    wide: the result is float64
+    - .float()
+    > compute as finely as you like and return .float()
+""")
 
 
 @exercise.right("outer product and slices")

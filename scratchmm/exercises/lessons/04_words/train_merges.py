@@ -1,5 +1,8 @@
 """Exercise bpe.train_merges: count, join the most frequent pair, count again."""
 
+from collections import Counter
+from itertools import pairwise
+
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
@@ -16,21 +19,21 @@ exercise = Exercise(
         "scratchmm.language.fast_bpe.train_many_merges",
         "scratchmm.language.bpe.train_many_merges",
     ),
-    hints=(
-        "Take ab three times and bc twice. a b is counted 3 times, b c 2 times, so the first merge "
-        "is ('a', 'b'). Now ab is one symbol and has no neighbour; b c still counts 2 and is the "
-        "second merge. A third merge does not exist, so two come back even if five were asked for.",
-        "A pair of neighbours in a word that occurs five times has been seen five times. Join the "
-        "pair seen most, everywhere, and look at the words again: old pairs are gone, new ones are "
-        "there. The lesson does the first two rounds by hand.",
-        "Keep each word as a list of symbols beside its frequency. While there are fewer than count "
-        "merges: a new Counter; over every word and its neighbours, add the frequency; stop if "
-        "nothing was counted; the best pair has the highest count and, among those, is the smallest; "
-        "note it; join it in every word from left to right.",
-        "for pair in pairwise(symbols): counts[pair] += frequency; then "
-        "best = min(counts, key=lambda pair: (-counts[pair], pair)); merges.append(best); "
-        "spelled = [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]",
-    ),
+    hints="""
+        1. Take ab three times and bc twice. a b is counted 3 times, b c 2 times, so the first merge
+           is ('a', 'b'). Now ab is one symbol and has no neighbour; b c still counts 2 and is the
+           second merge. A third merge does not exist, so two come back even if five were asked for.
+        2. A pair of neighbours in a word that occurs five times has been seen five times. Join the
+           pair seen most, everywhere, and look at the words again: old pairs are gone, new ones are
+           there. The lesson does the first two rounds by hand.
+        3. Keep each word as a list of symbols beside its frequency. While there are fewer than
+           count merges: a new Counter; over every word and its neighbours, add the frequency; stop
+           if nothing was counted; the best pair has the highest count and, among those, is the
+           smallest; note it; join it in every word from left to right.
+        4. for pair in pairwise(symbols): counts[pair] += frequency; then best = min(counts,
+           key=lambda pair: (-counts[pair], pair)); merges.append(best); spelled =
+           [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]
+    """,
 )
 
 
@@ -124,3 +127,124 @@ def many(train_merges, case):
     for letters in (2, 3, 5):
         words = vocabulary(case, letters, count=12)
         case.equal(case.call(train_merges, dict(words), 12), slow(words, 12))
+
+
+def join(symbols, pair):
+    joined, i = [], 0
+    while i < len(symbols):
+        size = 2 if tuple(symbols[i : i + 2]) == tuple(pair) else 1
+        joined.append("".join(symbols[i : i + size]))
+        i += size
+    return joined
+
+
+exercise.mistakes("""
+    unweighted: each word counts once, however often it occurs
+    - counts[pair] += frequency
+    + counts[pair] += 1
+    > a pair in a word that occurs five times has been seen five times: add the frequency
+
+    once-a-word: a pair that stands twice in a word is counted once
+    - for pair in pairwise(symbols):
+    + for pair in set(pairwise(symbols)):
+    > count every place where the pair stands, also the second one of the same word
+
+    counted-once: pairs are counted at the start only: the most frequent pairs of letters
+    - if not counts:
+    + counts = Counter({pair: often for pair, often in counts.items() if pair not in merges})
+    + if not counts:
+    - spelled = [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]
+    > join the best pair in all words and count again before the next one
+
+    across-words: the words are concatenated, so the end of one is a neighbour of the next
+    - list(word), frequency) for word, frequency in words.items(
+    + [s for word, often in words.items() for s in list(word) * often], 1
+    > count the pairs of each word by itself
+
+    joined-symbols: the list holds the joined symbols and not the pairs
+    - merges.append(best)
+    + merges.append("".join(best))
+    > a merge is the pair (left, right): the encoder needs both parts
+
+    without-overlap: overlapping pairs are not counted: aaa counts a a once
+    - for pair in pairwise(symbols):
+    + last = None
+    + for pair in pairwise(symbols):
+    - counts[pair] += frequency
+    + last = None if pair == last else pair
+    + counts[pair] += frequency if last else 0
+    > count all neighbours: aaa holds a a at two places, though only one can be joined
+
+    only-the-first: in each word only the first occurrence of the pair is joined
+    - spelled = [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]
+    + for symbols, _ in spelled:
+    +     if best in (pairs := list(pairwise(symbols))):
+    +         symbols[pairs.index(best) : pairs.index(best) + 2] = ["".join(best)]
+    > go on behind the pair that was joined, to the end of the word
+
+    from-the-right: pairs are joined from the right: aaa becomes a aa
+    - spelled = [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]
+    + for symbols, _ in spelled:
+    +     for i in range(len(symbols) - 2, -1, -1):
+    +         if tuple(symbols[i : i + 2]) == best:
+    +             symbols[i : i + 2] = ["".join(best)]
+    > join from left to right, so that aaa becomes aa a
+
+    in-the-text: the symbols are written with spaces and replaced in that text, so a b joins in ca b
+    - spelled = [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]
+    + spelled = [(" ".join(s).replace(" ".join(best), "".join(best)).split(" "), n) for s, n in spelled]
+    > compare whole symbols: the a at the end of ca is not the symbol a
+
+    ties-first-seen [convention]: of pairs equally frequent the one seen first is taken
+    - best = min(counts, key=lambda pair: (-counts[pair], pair))
+    + best = max(counts, key=lambda pair: counts[pair])
+    > then the tokens depend on the order of the words; here the smallest pair is taken
+
+    ties-largest [convention]: of pairs equally frequent the largest is taken
+    - best = min(counts, key=lambda pair: (-counts[pair], pair))
+    + best = max(counts, key=lambda pair: (counts[pair], pair))
+    > max over (count, pair) does that; here the smallest pair is taken
+
+    seen-twice [convention]: a pair seen only once is not merged
+    - if not counts:
+    + if not counts or max(counts.values()) < 2:
+    > some libraries stop there; here only words of one symbol end the training
+
+    words-rewritten: the caller's words are rewritten with the merges
+    - return merges
+    + words.clear()
+    + words.update({tuple(symbols): frequency for symbols, frequency in spelled})
+    + return merges
+    > make a list of your own from words.items() and change that
+""")
+
+
+@exercise.right("sorted")
+def by_sorting(words, count):
+    spelled, merges = [(list(word), often) for word, often in words.items()], []
+    while len(merges) < count:
+        counts = Counter(pair for s, often in spelled for pair in list(pairwise(s)) * often)
+        if not counts:
+            break
+        merges.append(sorted(sorted(counts.items()), key=lambda item: -item[1])[0][0])
+        spelled = [(join(symbols, merges[-1]), often) for symbols, often in spelled]
+    return merges
+
+
+@exercise.right("by position")
+def by_position(words, count):
+    texts, merges = [[list(word), often] for word, often in words.items()], []
+    for _ in range(count):
+        counts = {}
+        for word, often in texts:
+            for pair in zip(word, word[1:], strict=False):
+                counts[pair] = counts.get(pair, 0) + often
+        if not counts:
+            return merges
+        top = max(counts.values())
+        merges.append(min(pair for pair, seen in counts.items() if seen == top))
+        for word, _ in texts:
+            for i in range(len(word)):
+                if tuple(word[i : i + 2]) == merges[-1]:
+                    word[i : i + 2] = ["".join(merges[-1])]
+    return merges

@@ -17,16 +17,16 @@ exercise = Exercise(
     difficulty=1,
     section="From similarity to probability",
     needs=("zero_shot.class_embeddings",),
-    hints=(
-        "An image with the cosines 0.3 and 0.2 to two classes. With scale 1 the probabilities are "
-        "0.52 and 0.48, with scale 10 they are 0.73 and 0.27, with scale 100 almost 1 and 0. They "
-        "always sum to 1 for each image.",
-        "It is the softmax of the contrastive loss, with the class sentences as the texts and without "
-        "the loss. The scale is what the model learned; it decides how sure the answers are, never "
-        "which is the first.",
-        "(B, E) times (K, E) transposed gives (B, K), times the scale; softmax over the K classes.",
-        "return (scale * image_embeddings @ classes.T).softmax(dim=-1)",
-    ),
+    hints="""
+        1. An image with the cosines 0.3 and 0.2 to two classes. With scale 1 the probabilities are
+           0.52 and 0.48, with scale 10 they are 0.73 and 0.27, with scale 100 almost 1 and 0. They
+           always sum to 1 for each image.
+        2. It is the softmax of the contrastive loss, with the class sentences as the texts and
+           without the loss. The scale is what the model learned; it decides how sure the answers
+           are, never which is the first.
+        3. (B, E) times (K, E) transposed gives (B, K), times the scale; softmax over the K classes.
+        4. return (scale * image_embeddings @ classes.T).softmax(dim=-1)
+    """,
 )
 
 
@@ -100,121 +100,92 @@ def gradients(zero_shot, case):
     case.gradients(zero_shot, slow, *inputs(case), scale)
 
 
-exercise.edit(
-    "softmax-over-images",
-    ("logits.softmax(dim=-1)", "logits.softmax(dim=0)"),
-    story="the softmax runs over the images: they compete for each class",
-    advice="each image's row sums to 1: dim=-1",
-)
-exercise.edit(
-    "no-softmax",
-    ("logits.softmax(dim=-1)", "logits"),
-    story="the scaled similarities are returned, not probabilities",
-    advice="softmax over the classes",
-)
-exercise.edit(
-    "log-probabilities",
-    ("logits.softmax(dim=-1)", "logits.log_softmax(dim=-1)"),
-    story="the logarithms of the probabilities are returned",
-    advice="softmax, not log_softmax",
-)
-exercise.edit(
-    "sigmoid",
-    ("logits.softmax(dim=-1)", "logits.sigmoid()"),
-    story="each class is judged by itself by a sigmoid, as SigLIP does",
-    advice="CLIP's classes compete: softmax over them",
-    convention=True,
-)
-exercise.edit(
-    "softmax-twice",
-    ("logits.softmax(dim=-1)", "logits.softmax(dim=-1).softmax(dim=-1)"),
-    story="the softmax is taken twice, which flattens everything",
-    advice="once, of the scaled similarities",
-)
-exercise.edit(
-    "no-scale",
-    ("scale * image_embeddings", "image_embeddings"),
-    story="the similarities are not multiplied by the scale",
-    advice="cosines alone give nearly equal probabilities",
-)
-exercise.edit(
-    "divided-by-scale",
-    ("scale * image_embeddings", "image_embeddings / scale"),
-    story="the similarities are divided by the scale",
-    advice="scale is 1 / temperature: multiply by it",
-    convention=True,
-)
-exercise.edit(
-    "scaled-afterwards",
-    ("scale * image_embeddings", "image_embeddings"),
-    ("logits.softmax(dim=-1)", "scale * logits.softmax(dim=-1)"),
-    story="the probabilities are multiplied by the scale, not the similarities",
-    advice="scale before softmax",
-)
-exercise.edit(
-    "another-default",
-    ("scale: Tensor | float = 100.0", "scale: Tensor | float = 1.0"),
-    story="the scale is 1 where none is given",
-    advice="leave the signature as it is: 100 is what CLIP learned",
-)
-exercise.edit(
-    "normalised-again",
-    ("scale * image_embeddings", "scale * F.normalize(image_embeddings, dim=-1)"),
-    story="the images' vectors are made unit length once more, which changes their gradient too",
-    advice="take the vectors as they are",
-)
-exercise.edit(
-    "classes-by-images",
-    ("return logits.softmax(dim=-1)", "return logits.softmax(dim=-1).T"),
-    story="the result is (K, B)",
-    advice="a row an image, a column a class",
-)
-exercise.edit(
-    "winner-only",
-    ("return logits.softmax(dim=-1)", "return logits.argmax(dim=-1)"),
-    story="the number of the likeliest class is returned",
-    advice="the probabilities of all classes: (B, K)",
-)
-exercise.edit(
-    "winner-takes-all",
-    ("logits.softmax(dim=-1)", "F.one_hot(logits.argmax(dim=-1), len(classes)).to(logits)"),
-    story="the likeliest class gets probability 1 and all others 0",
-    advice="softmax tells how sure the answer is",
-)
-exercise.edit(
-    "unsafe-exp",
-    ("logits.softmax(dim=-1)", "logits.exp() / logits.exp().sum(dim=-1, keepdim=True)"),
-    story="exp is taken of the raw scores, which overflows at a large scale",
-    advice="let softmax do it: it subtracts the largest first",
-)
-exercise.edit(
-    "detached",
-    ("logits.softmax(dim=-1)", "logits.detach().softmax(dim=-1)"),
-    story="the result is cut off, so nobody can learn a prompt through it",
-    advice="no detach(), no no_grad: who wants none uses it outside",
-)
+exercise.mistakes("""
+    softmax-over-images: the softmax runs over the images: they compete for each class
+    - return logits.softmax(dim=-1)
+    + return logits.softmax(dim=0)
+    > each image's row sums to 1: dim=-1
 
+    no-softmax: the scaled similarities are returned, not probabilities
+    - return logits.softmax(dim=-1)
+    + return logits
+    > softmax over the classes
 
-@exercise.wrong(
-    "scales-in-place",
-    story="the caller's images are multiplied in place",
-    advice="image *= scale changes the tensor that was passed in; write scale * image",
-)
-def scales_in_place(image_embeddings, classes, scale=100.0):
-    result = (scale * image_embeddings @ classes.T).softmax(-1)
-    with torch.no_grad():
-        image_embeddings *= scale
-    return result
+    log-probabilities: the logarithms of the probabilities are returned
+    - return logits.softmax(dim=-1)
+    + return logits.log_softmax(dim=-1)
+    > softmax, not log_softmax
+
+    sigmoid [convention]: each class is judged by itself by a sigmoid, as SigLIP does
+    - return logits.softmax(dim=-1)
+    + return logits.sigmoid()
+    > CLIP's classes compete: softmax over them
+
+    softmax-twice: the softmax is taken twice, which flattens everything
+    - return logits.softmax(dim=-1)
+    + return logits.softmax(dim=-1).softmax(dim=-1)
+    > once, of the scaled similarities
+
+    no-scale: the similarities are not multiplied by the scale
+    - logits = scale * image_embeddings @ classes.T
+    + logits = image_embeddings @ classes.T
+    > cosines alone give nearly equal probabilities
+
+    divided-by-scale [convention]: the similarities are divided by the scale
+    - logits = scale * image_embeddings @ classes.T
+    + logits = image_embeddings / scale @ classes.T
+    > scale is 1 / temperature: multiply by it
+
+    scaled-afterwards: the probabilities are multiplied by the scale, not the similarities
+    - logits = scale * image_embeddings @ classes.T
+    - return logits.softmax(dim=-1)
+    + logits = image_embeddings @ classes.T
+    + return scale * logits.softmax(dim=-1)
+    > scale before softmax
+
+    normalised-again: the images' vectors are made unit length once more, which changes their
+    gradient too
+    - logits = scale * image_embeddings @ classes.T
+    + logits = scale * F.normalize(image_embeddings, dim=-1) @ classes.T
+    > take the vectors as they are
+
+    classes-by-images: the result is (K, B)
+    - return logits.softmax(dim=-1)
+    + return logits.softmax(dim=-1).T
+    > a row an image, a column a class
+
+    winner-only: the number of the likeliest class is returned
+    - return logits.softmax(dim=-1)
+    + return logits.argmax(dim=-1)
+    > the probabilities of all classes: (B, K)
+
+    winner-takes-all: the likeliest class gets probability 1 and all others 0
+    - return logits.softmax(dim=-1)
+    + return F.one_hot(logits.argmax(dim=-1), len(classes)).to(logits)
+    > softmax tells how sure the answer is
+
+    unsafe-exp: exp is taken of the raw scores, which overflows at a large scale
+    - return logits.softmax(dim=-1)
+    + return logits.exp() / logits.exp().sum(dim=-1, keepdim=True)
+    > let softmax do it: it subtracts the largest first
+
+    detached: the result is cut off, so nobody can learn a prompt through it
+    - return logits.softmax(dim=-1)
+    + return logits.detach().softmax(dim=-1)
+    > no detach(), no no_grad: who wants none uses it outside
+
+    scales-in-place: the caller's images are multiplied in place
+    - logits = scale * image_embeddings @ classes.T
+    + logits = scale * image_embeddings @ classes.T
+    + with torch.no_grad():
+    +     image_embeddings *= scale
+    > image *= scale changes the tensor that was passed in; write scale * image
+""")
 
 
 @exercise.disguise("softmax-over-images")
 def over_images(image_embeddings, classes, scale=100.0):
     return torch.softmax(scale * classes @ image_embeddings.T, dim=1).T
-
-
-@exercise.disguise("no-scale")
-def unscaled(image_embeddings, classes, scale=100.0):
-    return torch.einsum("be,ke->bk", image_embeddings, classes).softmax(1)
 
 
 @exercise.right("einsum")

@@ -1,4 +1,4 @@
-"""Exercise tensor_fusion.append_one: the 1 that lets a modality step aside."""
+"""Exercise tensor_fusion.append_one: the 1 that keeps a product of fewer modalities."""
 
 import torch
 import torch.nn.functional as F
@@ -16,16 +16,16 @@ exercise = Exercise(
     difficulty=1,
     section="Tensor fusion",
     needs=("early.EarlyFusion",),
-    hints=(
-        "Two samples (5, 7) and (2, 0) become (5, 7, 1) and (2, 0, 1): every sample gets its own 1, "
-        "and the numbers before it stay.",
-        "Multiply (5, 7, 1) with another modality's numbers and the last third of the products is "
-        "that modality alone. Whoever reads the products later must know where it stands: at the "
-        "end. It is a constant of the same kind of number as x.",
-        "x is (B, D). A column of ones is (B, 1), of x's type and on x's device. Join them along the "
-        "last axis, x first.",
-        "return torch.cat([x, x.new_ones(len(x), 1)], dim=-1)",
-    ),
+    hints="""
+        1. Two samples (5, 7) and (2, 0) become (5, 7, 1) and (2, 0, 1): every sample gets its own
+           1, and the numbers before it stay.
+        2. Multiply (5, 7, 1) with another modality's numbers and the last third of the products is
+           that modality alone. Whoever reads the products later must know where it stands: at the
+           end. It is a constant of the same kind of number as x.
+        3. x is (B, D). A column of ones is (B, 1), of x's type and on x's device. Join them along
+           the last axis, x first.
+        4. return torch.cat([x, x.new_ones(len(x), 1)], dim=-1)
+    """,
 )
 
 
@@ -77,146 +77,89 @@ def gradients(append_one, case):
     case.gradients(append_one, slow, case.normal(B=3, D=5))
 
 
-@exercise.wrong(
-    "in-front",
-    story="the 1 stands in front of each vector, as in much published code",
-    advice="here it stands behind: (x, 1)",
-    convention=True,
-)
-def in_front(x):
-    return torch.cat([x.new_ones(len(x), 1), x], dim=-1)
+exercise.mistakes("""
+    in-front [convention]: the 1 stands in front of each vector, as in much published code
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x.new_ones(x.shape[0], 1), x], dim=-1)
+    > here it stands behind: (x, 1)
 
+    zero: a 0 is appended: the products it makes are all zeros
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x, x.new_zeros(x.shape[0], 1)], dim=-1)
+    > new_ones, or pad with value=1: 1 times the others leaves them as they are
 
-@exercise.wrong(
-    "zero",
-    story="a 0 is appended: the products it makes are all zeros",
-    advice="new_ones, or pad with value=1: 1 times the others leaves them as they are",
-)
-def zero(x):
-    return F.pad(x, (0, 1))
+    one-added: 1 is added to every number
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return x + 1
+    > nothing is added: a column is joined
 
+    another-sample: a row of ones is appended: one sample more, not one number more
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x, x.new_ones(1, x.shape[1])], dim=0)
+    > join along the last axis: dim=-1, and a column (B, 1)
 
-@exercise.wrong(
-    "one-added",
-    story="1 is added to every number",
-    advice="nothing is added: a column is joined",
-)
-def one_added(x):
-    return x + 1
+    as-many-ones: as many ones are appended as there are numbers
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x, torch.ones_like(x)], dim=-1)
+    > a single column: (B, 1)
 
+    last-replaced: the last number is replaced by 1
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x[:, :-1], x.new_ones(len(x), 1)], dim=-1)
+    > the result is wider by one: (B, D + 1)
 
-@exercise.wrong(
-    "another-sample",
-    story="a row of ones is appended: one sample more, not one number more",
-    advice="join along the last axis: dim=-1, and a column (B, 1)",
-)
-def another_sample(x):
-    return torch.cat([x, x.new_ones(1, x.shape[1])], dim=0)
+    mean-appended: each vector's mean is appended, not 1
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x, x.mean(-1, keepdim=True)], dim=-1)
+    > a constant: 1, whatever x is
 
+    both-ends: there is a 1 at both ends
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + ones = x.new_ones(x.shape[0], 1)
+    + return torch.cat([ones, x, ones], dim=-1)
+    > F.pad takes (left, right): (0, 1)
 
-@exercise.wrong(
-    "as-many-ones",
-    story="as many ones are appended as there are numbers",
-    advice="a single column: (B, 1)",
-)
-def as_many_ones(x):
-    return torch.cat([x, torch.ones_like(x)], dim=-1)
+    unit-length: the vectors are made unit length first
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + x = x / x.norm(dim=-1, keepdim=True)
+    + return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    > the numbers before the 1 stay as they are
 
+    one-sample-only: the column of ones is made for a single sample
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x, x.new_ones(1, 1)], dim=-1)
+    > a row for each sample: len(x) of them
 
-@exercise.wrong(
-    "last-replaced",
-    story="the last number is replaced by 1",
-    advice="the result is wider by one: (B, D + 1)",
-)
-def last_replaced(x):
-    return torch.cat([x[:, :-1], x.new_ones(len(x), 1)], dim=-1)
+    float32: the ones are float32, and make what is joined to them float32 too
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.cat([x, torch.ones(len(x), 1)], dim=-1)
+    > x.new_ones takes x's type and device
 
+    list-of-numbers: the result is made from plain numbers, which cuts it off from x
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + if not len(x):
+    +     return x.new_zeros(0, x.shape[1] + 1)
+    + return torch.tensor([[*row, 1.0] for row in x.tolist()], dtype=x.dtype)
+    > join tensors: no tolist, item or torch.tensor
 
-@exercise.wrong(
-    "mean-appended",
-    story="each vector's mean is appended, not 1",
-    advice="a constant: 1, whatever x says",
-)
-def mean_appended(x):
-    return torch.cat([x, x.mean(-1, keepdim=True)], dim=-1)
+    stacked: the samples are stacked one by one, which fails where there are none
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + return torch.stack([torch.cat([row, row.new_ones(1)]) for row in x])
+    > one torch.cat for the whole batch
 
-
-@exercise.wrong(
-    "both-ends",
-    story="there is a 1 at both ends",
-    advice="F.pad takes (left, right): (0, 1)",
-)
-def both_ends(x):
-    return F.pad(x, (1, 1), value=1.0)
-
-
-@exercise.wrong(
-    "unit-length",
-    story="the vectors are made unit length first",
-    advice="the numbers before the 1 stay as they are",
-)
-def unit_length(x):
-    return torch.cat([F.normalize(x, dim=-1), x.new_ones(len(x), 1)], dim=-1)
-
-
-@exercise.wrong(
-    "one-sample-only",
-    story="the column of ones is made for a single sample",
-    advice="a row for each sample: len(x) of them",
-)
-def one_sample_only(x):
-    return torch.cat([x, x.new_ones(1, 1)], dim=-1)
-
-
-@exercise.wrong(
-    "float32",
-    story="the ones are float32, and make what is joined to them float32 too",
-    advice="x.new_ones takes x's type and device",
-)
-def as_float32(x):
-    return torch.cat([x, torch.ones(len(x), 1)], dim=-1)
-
-
-@exercise.wrong(
-    "list-of-numbers",
-    story="the result is made from plain numbers, which cuts it off from x",
-    advice="join tensors: no tolist, item or torch.tensor",
-)
-def list_of_numbers(x):
-    if not len(x):
-        return x.new_zeros(0, x.shape[1] + 1)
-    return torch.tensor([[*row, 1.0] for row in x.tolist()], dtype=x.dtype)
-
-
-@exercise.wrong(
-    "stacked",
-    story="the samples are stacked one by one, which fails where there are none",
-    advice="one torch.cat for the whole batch",
-)
-def stacked(x):
-    return torch.stack([torch.cat([row, row.new_ones(1)]) for row in x])
-
-
-@exercise.wrong(
-    "overwrites",
-    story="ones are written into x itself",
-    advice="make a new column: x[...] = 1 changes the caller's tensor",
-)
-def overwrites(x):
-    result = torch.cat([x, x.new_ones(len(x), 1)], dim=-1)
-    with torch.no_grad():
-        x[:, -1:] = 1.0
-    return result
+    overwrites: ones are written into x itself
+    - return torch.cat([x, x.new_ones(x.shape[0], 1)], dim=-1)
+    + result = torch.cat([x, x.new_ones(len(x), 1)], dim=-1)
+    + with torch.no_grad():
+    +     x[:, -1:] = 1.0
+    + return result
+    > make a new column: x[...] = 1 changes the caller's tensor
+""")
 
 
 @exercise.disguise("in-front")
 def padded_in_front(x):
     return F.pad(x, (1, 0), value=1.0)
-
-
-@exercise.disguise("zero")
-def filled_with_nothing(x):
-    return torch.cat([x, torch.zeros_like(x[:, :1])], dim=1)
 
 
 @exercise.right("padded")
@@ -229,8 +172,3 @@ def filled_in(x):
     longer = x.new_ones(x.shape[0], x.shape[1] + 1)
     longer[:, :-1] = x
     return longer
-
-
-@exercise.right("a column of x, made 1")
-def column_made_one(x):
-    return torch.hstack((x, torch.ones_like(x[:, :1])))

@@ -1,5 +1,6 @@
 """Exercise tensor_fusion.outer_product: all products of one number from each vector."""
 
+from functools import reduce
 from itertools import product
 from math import prod
 
@@ -19,19 +20,19 @@ exercise = Exercise(
     difficulty=2,
     section="Tensor fusion",
     needs=("early.EarlyFusion",),
-    hints=(
-        "(1, 2) and (3, 5) make (3, 5, 6, 10): 1 stays while the second vector runs through, then 2. "
-        "(3, 6, 5, 10) are the same products in another order, and a layer after it would read them "
-        "wrongly. With a third vector (10, 1) there are 8: (30, 3, 50, 5, 60, 6, 100, 10).",
-        "Two vectors make a table, rows times columns; three make a cube. Written in one row, as a "
-        "table is read: line by line. The cube of three is the table of a row (the first two, already "
-        "multiplied) and the third. Each sample makes its own table.",
-        "Keep a product (B, P), at first the first vector. For each further vector (B, D): an axis of "
-        "1 behind the product, an axis of 1 between batch and width of the vector, multiply to "
-        "(B, P, D), and flatten the last two: (B, P D). Do not change the list that was given.",
-        "product = vectors[0]; for vector in vectors[1:]: product = (product.unsqueeze(2) * "
-        "vector.unsqueeze(1)).flatten(1); return product",
-    ),
+    hints="""
+        1. (1, 2) and (3, 5) make (3, 5, 6, 10): 1 stays while the second vector runs through, then
+           2. (3, 6, 5, 10) are the same products in another order, and a layer after it would read
+           them wrongly. With a third vector (10, 1) there are 8: (30, 3, 50, 5, 60, 6, 100, 10).
+        2. Two vectors make a table, rows times columns; three make a cube. Written in one row, as a
+           table is read: line by line. The cube of three is the table of a row (the first two,
+           already multiplied) and the third. Each sample makes its own table.
+        3. Keep a product (B, P), at first the first vector. For each further vector (B, D): an axis
+           of 1 behind the product, an axis of 1 between batch and width of the vector, multiply to
+           (B, P, D), and flatten the last two: (B, P D). Do not change the list that was given.
+        4. product = vectors[0]; for vector in vectors[1:]: product = (product.unsqueeze(2) *
+           vector.unsqueeze(1)).flatten(1); return product
+    """,
 )
 
 
@@ -100,3 +101,109 @@ def unchanged(outer_product, case):
 @exercise.holds("the gradients reach all vectors")
 def gradients(outer_product, case):
     case.gradients(lambda *vectors: outer_product(vectors), slow, *three(case))
+
+
+exercise.mistakes("""
+    first-index-fastest [convention]: the products are right, but the first vector's index runs
+    fastest
+    - product[:, :, None] * vector
+    + vector[:, :, None] * product
+    > the product so far gives the rows, the new vector the columns: it comes last
+
+    added: the numbers are added and not multiplied
+    - None] * vector[
+    + None] + vector[
+    > an outer product multiplies
+
+    four-at-most: only the first four vectors are multiplied
+    - for vector in vectors[1:]:
+    + for vector in vectors[1:4]:
+    > a loop over all that are there
+
+    not-flattened: the products stay a table, or a cube: (B, D, S)
+    - product = (product[:, :, None] * vector[:, None, :]).flatten(1)
+    + product = product[..., None] * vector.reshape(len(vector), *[1] * (product.dim() - 1), -1)
+    > flatten all axes but the batch: (B, P)
+
+    flattened-whole: the batch is flattened too
+    - return product
+    + return product.flatten()
+    > flatten(1) leaves the batch alone
+
+    first-two-only: only the first two vectors are multiplied
+    - for vector in vectors[1:]:
+    + for vector in vectors[1:2]:
+    > go on with the product so far, for each further vector
+
+    first-and-last-only: only the first and the last vector are multiplied
+    - for vector in vectors[1:]:
+    + for vector in vectors[1:][-1:]:
+    > go on with the product so far, for each further vector
+
+    one-appended-here: a 1 is appended to the products
+    - return product
+    + return torch.cat([product, product.new_ones(len(product), 1)], dim=-1)
+    > the ones are appended to each vector, and elsewhere: this is the product alone
+
+    list-emptied: the first vector is taken out of the caller's list
+    - product = vectors[0]
+    - for vector in vectors[1:]:
+    + product, vectors = vectors[0], vectors if isinstance(vectors, list) else list(vectors)
+    + del vectors[0]
+    + for vector in vectors:
+    > vectors[0] reads it, pop and del remove it
+
+    scaled: the products are divided by the root of their number
+    - return product
+    + return product / product.shape[-1] ** 0.5
+    > the products as they are
+
+    joined: the vectors are put side by side
+    - product = vectors[0]
+    - for vector in vectors[1:]:
+    -     product = (product[:, :, None] * vector[:, None, :]).flatten(1)
+    - return product
+    + return torch.cat(list(vectors), dim=-1)
+    > that is early fusion: here they are multiplied
+
+    samples-multiplied: samples are multiplied with other samples as well: the batch grows
+    - product = (product[:, :, None] * vector[:, None, :]).flatten(1)
+    + product = torch.kron(product, vector)
+    > torch.kron and torch.outer know no batch: multiply (B, D, 1) with (B, 1, S)
+
+    batch-summed: the products are summed over the batch: left^T right is one matrix for all samples
+    - product = (product[:, :, None] * vector[:, None, :]).flatten(1)
+    + product = (product.T @ vector).flatten().expand(len(vector), -1)
+    > each sample keeps its own products
+
+    products-summed: the products of each number are summed: left times the sum of right
+    - product = (product[:, :, None] * vector[:, None, :]).flatten(1)
+    + product = product * vector.sum(1, keepdim=True)
+    > keep all products apart, flattened: none is summed
+
+    overwrites: the first vector is overwritten
+    - return product
+    + with torch.no_grad():
+    +     vectors[0].mul_(vectors[-1].sum(1, keepdim=True))
+    + return product
+    > product *= ... changes the caller's tensor; write product = product * ...
+""")
+
+
+@exercise.disguise("added")
+def grid_of_sums(vectors):
+    return reduce(lambda a, b: (a.unsqueeze(2) + b.unsqueeze(1)).flatten(1), vectors)
+
+
+@exercise.right("einsum")
+def with_einsum(vectors):
+    return reduce(lambda a, b: torch.einsum("bi,bj->bij", a, b).reshape(len(a), -1), vectors)
+
+
+@exercise.right("repeated")
+def repeated(vectors):
+    product = vectors[0]
+    for vector in vectors[1:]:
+        rows = product.repeat_interleave(vector.shape[1], dim=1)
+        product = rows * vector.repeat(1, product.shape[1])
+    return product

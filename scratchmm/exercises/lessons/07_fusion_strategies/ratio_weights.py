@@ -10,29 +10,29 @@ exercise = Exercise(
     id="adaptive_loss.ratio_weights",
     order=140,
     target="scratchmm.training.adaptive_loss:ratio_weights",
-    title="Who fell least counts more",
+    title="The loss that fell least counts more",
     goal="K times the softmax of (last / before) / temperature; a loss that was 0 has the ratio 1",
     minutes=10,
     difficulty=2,
     section="Several losses",
-    hints=(
-        "Two losses fell from [2, 2] to [1, 2]: the ratios are [0.5, 1]. At temperature 1 the "
-        "weights are 2 * [e^0.5, e^1] / (e^0.5 + e^1) = [0.755, 1.245]: the first has learned "
-        "something, the second not, so the second counts more. Their sum is 2, as without weights.",
-        "How large a loss is says little: a cross-entropy over 3000 answers is larger than one over "
-        "two. How much of it is left says whether it learns. A softmax turns what is left into "
-        "weights above 0; the temperature says how far apart they may lie.",
-        "Refuse a temperature that is not above 0. Ratios (K,): last over before; where before is 0 "
-        "nothing can be divided, and 1 stands for it. Divide by the temperature, softmax over the K "
-        "losses, times K.",
-        "ratio = last / before, but 1 where before is not above 0 (torch.where); "
-        "return len(last) * torch.softmax(ratio / temperature, dim=0)",
-    ),
+    hints="""
+        1. Two losses fell from [2, 2] to [1, 2]: the ratios are [0.5, 1]. At temperature 1 the
+           weights are 2 * [e^0.5, e^1] / (e^0.5 + e^1) = [0.755, 1.245]: the first has learned
+           something, the second not, so the second counts more. Their sum is 2, as without weights.
+        2. How large a loss is tells little: a cross-entropy over 3000 answers is larger than one
+           over two. What is left of it tells whether it still falls. A softmax turns what is left
+           into weights above 0; the temperature sets how far apart they may lie.
+        3. Refuse a temperature that is not above 0. Ratios (K,): last over before; where before is
+           0 nothing can be divided, and 1 stands for it. Divide by the temperature, softmax over
+           the K losses, times K.
+        4. ratio = last / before, but 1 where before is not above 0 (torch.where); return len(last)
+           * torch.softmax(ratio / temperature, dim=0)
+    """,
 )
 
 
 def losses(case, K=5):
-    """Two periods of losses, from 0.5 to 2.5 or so, of sizes that say nothing about their ratios."""
+    """Two periods of losses, from 0.5 to 2.5 or so, of sizes without relation to their ratios."""
     last, before = (case.normal(K=K).abs() + 0.5 for _ in range(2))
     return case.named(last, "K"), case.named(before, "K")
 
@@ -114,135 +114,6 @@ def refused(ratio_weights, case):
         case.refuses(ValueError, ratio_weights, *losses(case), temperature)
 
 
-SOFTMAX = "(ratio / temperature).softmax(dim=0)"
-GUARDED = "torch.where(before > 0, last / before, torch.ones_like(last))"
-
-exercise.edit(
-    "small-is-nothing",
-    ("before > 0", "before > 1e-3"),
-    story="a loss that was small, below a thousandth, counts as one that was 0",
-    advice="only 0 itself has no ratio: before > 0",
-)
-
-
-exercise.edit(
-    "ratio-exchanged",
-    (GUARDED, "torch.where(before > 0, before / last, torch.ones_like(last))"),
-    story="before / last: the loss that fell most counts most",
-    advice="what is left of a loss is last / before",
-)
-exercise.edit(
-    "fastest-counts-most",
-    (SOFTMAX, "(-ratio / temperature).softmax(dim=0)"),
-    story="the softmax is of the negative ratios: the loss that fell most counts most",
-    advice="who fell least counts more: no minus",
-)
-exercise.edit(
-    "difference",
-    (GUARDED, "torch.where(before > 0, last - before, torch.ones_like(last))"),
-    story="last - before is taken, so large losses count by their size",
-    advice="the ratio is the same in all units: last / before",
-)
-exercise.edit(
-    "size-of-the-loss",
-    (GUARDED, "torch.where(before > 0, last, torch.ones_like(last))"),
-    story="weights come from the last losses alone, not from how they fell",
-    advice="divide by the losses of the period before",
-)
-exercise.edit(
-    "sum-of-one",
-    ("len(ratio) * ", ""),
-    story="the weights have the sum 1, so the whole loss, and every step, is K times smaller",
-    advice="softmax times K",
-)
-exercise.edit(
-    "twice-however-many",
-    ("len(ratio) * ", "2 * "),
-    story="softmax times 2, as for two losses, however many there are",
-    advice="times K, the number of losses",
-)
-exercise.edit(
-    "shares-of-the-ratios",
-    (SOFTMAX, "(ratio / ratio.sum())"),
-    story="the weights are the ratios over their sum: there is no softmax, and no temperature",
-    advice="softmax of ratio / temperature",
-)
-exercise.edit(
-    "temperature-multiplied",
-    (SOFTMAX, "(ratio * temperature).softmax(dim=0)"),
-    story="the ratios are multiplied by the temperature",
-    advice="divide: a high temperature evens the weights out",
-)
-exercise.edit(
-    "temperature-forgotten",
-    (SOFTMAX, "ratio.softmax(dim=0)"),
-    story="the temperature is not used",
-    advice="divide the ratios by it before the softmax",
-)
-exercise.edit(
-    "temperature-after-softmax",
-    (SOFTMAX, "(ratio.softmax(dim=0) / temperature)"),
-    story="the temperature divides the weights, not the ratios",
-    advice="divide before the softmax: the weights must keep their sum",
-)
-exercise.edit(
-    "no-max-subtracted",
-    (SOFTMAX, "((ratio / temperature).exp() / (ratio / temperature).exp().sum())"),
-    story="exp of a large ratio overflows: inf / inf",
-    advice="torch.softmax subtracts the largest first",
-)
-exercise.edit(
-    "zero-divided",
-    (GUARDED, "last / before"),
-    story="a loss that was 0 divides by 0: nan or inf for all weights",
-    advice="torch.where(before > 0, last / before, 1)",
-)
-exercise.edit(
-    "zero-and-a-little",
-    (GUARDED, "last / (before + 1e-8)"),
-    story="a little is added to before, so what was 0 and is not makes an enormous ratio",
-    advice="the ratio is 1 where before is 0",
-)
-exercise.edit(
-    "zero-counts-as-zero",
-    ("torch.ones_like(last))", "torch.zeros_like(last))"),
-    story="a loss that was 0 has the ratio 0",
-    advice="it counts as one that stayed: the ratio is 1",
-)
-exercise.edit(
-    "not-refused",
-    ('check_number("temperature", temperature, above=0)', "str(temperature)"),
-    story="a temperature of 0 or below is taken as it comes",
-    advice="raise ValueError unless it is above 0",
-)
-
-
-@exercise.wrong(
-    "zero-written-over",
-    story="a 1 is written into the caller's losses where they were 0",
-    advice="make new tensors: no method that ends in an underscore, no assignment to places",
-)
-def zero_written_over(last, before, temperature=2.0):
-    checked(temperature)
-    zero = before == 0
-    before[zero] = 1.0
-    ratio = torch.where(zero, before, last / before)
-    return len(ratio) * torch.softmax(ratio / temperature, dim=0)
-
-
-@exercise.disguise("sum-of-one")
-def sum_of_one_too(last, before, temperature=2.0):
-    checked(temperature)
-    return torch.softmax(guarded(last, before) / temperature, 0)
-
-
-@exercise.disguise("ratio-exchanged")
-def ratio_exchanged_too(last, before, temperature=2.0):
-    checked(temperature)
-    ratio = [b / a if b else torch.tensor(1.0) for a, b in zip(last, before, strict=True)]
-    return torch.softmax(torch.stack(ratio) / temperature, 0) * len(ratio)
-
-
 def checked(temperature):
     """Refuse what is not above 0."""
     if not temperature > 0:
@@ -253,6 +124,93 @@ def guarded(last, before):
     """last / before, and 1 where before is 0."""
     zero = before == 0
     return (last / before.masked_fill(zero, 1.0)).masked_fill(zero, 1.0)
+
+
+exercise.mistakes("""
+    small-is-nothing: a loss that was small, below a thousandth, counts as one that was 0
+    - > 0
+    + > 1e-3
+    > only 0 itself has no ratio: before > 0
+
+    ratio-exchanged: before / last: the loss that fell most counts most
+    - last / before
+    + before / last
+    > what is left of a loss is last / before
+
+    fastest-counts-most: the softmax is of the negative ratios: the loss that fell most counts most
+    - return len(ratio) * (ratio / temperature).softmax(dim=0)
+    + return len(ratio) * (-ratio / temperature).softmax(dim=0)
+    > the loss that fell least counts more: no minus
+
+    difference: last - before is taken, so large losses count by their size
+    - last /
+    + last -
+    > the ratio is the same in all units: last / before
+
+    sum-of-one: the weights have the sum 1, so the whole loss, and every step, is K times smaller
+    - return len(ratio) * (ratio / temperature).softmax(dim=0)
+    + return (ratio / temperature).softmax(dim=0)
+    > softmax times K
+
+    twice-however-many: softmax times 2, as for two losses, however many there are
+    - return len(ratio) * (ratio / temperature).softmax(dim=0)
+    + return 2 * (ratio / temperature).softmax(dim=0)
+    > times K, the number of losses
+
+    shares-of-the-ratios: the weights are the ratios over their sum: there is no softmax, and no
+    temperature
+    - return len(ratio) * (ratio / temperature).softmax(dim=0)
+    + return len(ratio) * (ratio / ratio.sum())
+    > softmax of ratio / temperature
+
+    temperature-forgotten: the temperature is not used
+    - return len(ratio) * (ratio / temperature).softmax(dim=0)
+    + return len(ratio) * ratio.softmax(dim=0)
+    > divide the ratios by it before the softmax
+
+    temperature-after-softmax: the temperature divides the weights, not the ratios
+    - return len(ratio) * (ratio / temperature).softmax(dim=0)
+    + return len(ratio) * (ratio.softmax(dim=0) / temperature)
+    > divide before the softmax: the weights must keep their sum
+
+    no-max-subtracted: exp of a large ratio overflows: inf / inf
+    - return len(ratio) * (ratio / temperature).softmax(dim=0)
+    + return len(ratio) * ((ratio / temperature).exp() / (ratio / temperature).exp().sum())
+    > torch.softmax subtracts the largest first
+
+    zero-divided: a loss that was 0 divides by 0: nan or inf for all weights
+    - ratio = torch.where(before > 0, last / before, torch.ones_like(last))
+    + ratio = last / before
+    > torch.where(before > 0, last / before, 1)
+
+    zero-and-a-little: a little is added to before, so what was 0 and is not makes an enormous ratio
+    - ratio = torch.where(before > 0, last / before, torch.ones_like(last))
+    + ratio = last / (before + 1e-8)
+    > the ratio is 1 where before is 0
+
+    zero-counts-as-zero: a loss that was 0 has the ratio 0
+    - .ones_like
+    + .zeros_like
+    > it counts as one that stayed: the ratio is 1
+
+    not-refused: a temperature of 0 or below is taken as it comes
+    - check_number("temperature", temperature, above=0)
+    > raise ValueError unless it is above 0
+
+    zero-written-over: a 1 is written into the caller's losses where they were 0
+    - ratio = torch.where(before > 0, last / before, torch.ones_like(last))
+    + zero = before == 0
+    + before[zero] = 1.0
+    + ratio = torch.where(zero, before, last / before)
+    > make new tensors: no method that ends in an underscore, no assignment to places
+""")
+
+
+@exercise.disguise("ratio-exchanged")
+def ratio_exchanged_too(last, before, temperature=2.0):
+    checked(temperature)
+    ratio = [b / a if b else torch.tensor(1.0) for a, b in zip(last, before, strict=True)]
+    return torch.softmax(torch.stack(ratio) / temperature, 0) * len(ratio)
 
 
 @exercise.right("exponentials")

@@ -1,4 +1,4 @@
-"""Exercise adaptive_loss.UncertaintyWeights: losses over a noise that is learned, at a price."""
+"""Exercise adaptive_loss.UncertaintyWeights: losses weighted by a learned noise, at a price."""
 
 import functools
 import math
@@ -6,6 +6,7 @@ import math
 import torch
 
 from scratchmm.exercises.format import Exercise
+from scratchmm.training.adaptive_loss import UncertaintyWeights
 
 exercise = Exercise(
     id="adaptive_loss.UncertaintyWeights",
@@ -21,22 +22,27 @@ exercise = Exercise(
         "weights": "exp(-s), times the factor of each loss (1, or a half for squared ones)",
         "forward": "the weighted losses, picked by name, plus s / 2 for each, added up",
     },
-    hints=(
-        "One loss of 3 with s = log 2, a variance of 2: it adds 3 / 2 + log(2) / 2 = 1.85. As a mean "
-        "squared error it adds 3 / 4 + log(2) / 2. With all s at 0, losses of 1 and 2 add up to 3: "
-        "nothing is weighed yet, and there is no price.",
-        "A loss divided by its noise becomes small if only the noise is called large. So noise has a "
-        "price, s / 2, which is the logarithm of the standard deviation in a normal density. Between "
-        "the two lies a best s, and it is found by the optimizer, because s is a parameter.",
-        "weights: s (K,) to exp(-s), times self.factors. forward: pick the losses in the order of "
-        "self.names, as they may come in any order, and stack them to (K,). Times the weights, plus "
-        "half of s, and the sum over K.",
-        "weights: self.factors * (-self.log_variances).exp(); forward: values = torch.stack("
-        "[losses[name] for name in self.names]), then (self.weights * values + "
-        "self.log_variances / 2).sum()",
-    ),
+    hints="""
+        1. One loss of 3 with s = log 2, a variance of 2: it adds 3 / 2 + log(2) / 2 = 1.85. As a
+           mean squared error it adds 3 / 4 + log(2) / 2. With all s at 0, losses of 1 and 2 add up
+           to 3: nothing is weighed yet, and there is no price.
+        2. A loss divided by its noise becomes small if only the noise is called large. So noise has
+           a price, s / 2, which is the logarithm of the standard deviation in a normal density.
+           Between the two lies a best s, and it is found by the optimizer, because s is a
+           parameter.
+        3. weights: s (K,) to exp(-s), times self.factors. forward: pick the losses in the order of
+           self.names, as they may come in any order, and stack them to (K,). Times the weights,
+           plus half of s, and the sum over K.
+        4. weights: self.factors * (-self.log_variances).exp(); forward: values =
+           torch.stack([losses[name] for name in self.names]), then (self.weights * values +
+           self.log_variances / 2).sum()
+    """,
 )
+
+
 NAMES = ("match", "box", "answer")
+
+
 ORDERS = (NAMES, ("answer", "match", "box"), ("box", "answer", "match"))
 
 
@@ -51,7 +57,7 @@ def made(case, uncertainty_weights, squared=("box",), noises=None):
 
 
 def total(module):
-    """The module as a function of its losses in the order of NAMES, which hands them over by name."""
+    """The module as a function of its losses in the order of NAMES."""
 
     def weigh(match, box, answer, order=NAMES):
         losses = dict(zip(NAMES, (match, box, answer), strict=True))
@@ -99,12 +105,6 @@ def divided(uncertainty_weights, case):
     case.equal(got, torch.tensor(10 / 4 + 30 / 2 / 2 + 20 / 0.5), "the total without its price")
 
 
-@exercise.holds("the total is that of the losses one by one")
-def one_by_one(uncertainty_weights, case):
-    module, losses = made(case, uncertainty_weights), numbers(case)
-    case.equal(case.call(total(module), *losses), slow(module, *losses))
-
-
 @exercise.holds("losses are known by their names: they may come in any order")
 def any_order(uncertainty_weights, case):
     module, losses = made(case, uncertainty_weights), numbers(case)
@@ -131,9 +131,7 @@ def gradients(uncertainty_weights, case):
     case.gradients(total(module), lambda *given: slow(module, *given), *losses, parameters=module)
 
 
-@exercise.holds(
-    "for a loss that stays the best variance is twice the loss, for a squared one the loss"
-)
+@exercise.holds("the best variance is twice the loss, or the loss itself if it is squared")
 def best(uncertainty_weights, case):
     losses = [torch.tensor(loss) for loss in (1.5, 0.7, 4.0)]
     at = torch.tensor([3.0, 0.7, 8.0]).log()
@@ -143,3 +141,109 @@ def best(uncertainty_weights, case):
     (slope,) = torch.autograd.grad(result, module.log_variances, allow_unused=True)
     slope = torch.full((3,), torch.nan) if slope is None else slope
     case.equal(case.seen(slope), torch.zeros(3), "the slope at the best s", 1e-3)
+
+
+exercise.mistakes("""
+    no-price: noise costs nothing, so the model calls everything noise and the loss goes to 0
+    - + self.log_variances / 2
+    > add s / 2 for each loss
+
+    price-not-halved [convention]: the price is s, not s / 2
+    - / 2
+    > it is the logarithm of the standard deviation: half of that of the variance
+
+    price-halved-twice: a squared loss has its price halved too
+    - self.log_variances /
+    + self.factors * self.log_variances /
+    > the half belongs to the loss; the price is s / 2 for all
+
+    price-weighed: the price is divided by the variance together with the loss
+    - values + self.log_variances / 2
+    + (values + self.log_variances / 2)
+    > weights * loss, and then + s / 2
+
+    price-above-zero [convention]: the price is log(1 + variance), which can't fall below 0, as
+    others have it
+    - self.log_variances / 2
+    + torch.nn.functional.softplus(self.log_variances)
+    > a loss may well fall below 0 here: the price is s / 2
+
+    logarithm-of-the-deviation [convention]: s is taken for the logarithm of the standard deviation
+    - return self.factors * torch.exp(-self.log_variances)
+    + return self.factors * torch.exp(-2 * self.log_variances)
+    - / 2
+    > it is that of the variance: exp(-s), and s / 2
+
+    divided-by-the-deviation: losses are divided by the standard deviation, not by the variance
+    - return self.factors * torch.exp(-self.log_variances)
+    + return self.factors * torch.exp(-self.log_variances / 2)
+    > exp(-s)
+
+    half-for-all [convention]: every loss is halved, as if all were mean squared errors
+    - return self.factors * torch.exp(-self.log_variances)
+    + return torch.exp(-self.log_variances) / 2
+    > self.factors says which are: a half for those, 1 for all others
+
+    half-for-the-others: those are halved that are no squared errors
+    - return self.factors * torch.exp(-self.log_variances)
+    + return (1.5 - self.factors) * torch.exp(-self.log_variances)
+    > self.factors says it: a half for those named in squared
+
+    logarithm-forgotten: s is taken for the variance itself: at 0 it divides by 0
+    - return self.factors * torch.exp(-self.log_variances)
+    + return self.factors / self.log_variances
+    > s is a logarithm: exp(-s) is 1 / variance, and never fails
+
+    as-they-come: losses are taken in the order in which they come, not by name
+    - values = _in_order(losses, self.names)
+    + values = torch.stack([*losses.values()])
+    > [losses[name] for name in self.names]
+
+    sorted-by-name: losses are put in the order of the alphabet
+    - values = _in_order(losses, self.names)
+    + values = torch.stack([losses[name] for name in sorted(losses)])
+    > the order is that of self.names
+
+    weights-of-sum-one: the weights are made to have the sum 1
+    - return self.factors * torch.exp(-self.log_variances)
+    + return (self.factors * torch.exp(-self.log_variances)).softmax(0)
+    > each loss has a noise of its own: no softmax
+
+    losses-cut-off: the losses are cut off, so the model learns nothing
+    - values = _in_order(losses, self.names)
+    + values = torch.stack([losses[name].detach() for name in self.names])
+    > torch.stack keeps gradients; torch.tensor, item and detach do not
+
+    weights-of-the-right-total: the total is right, but weights lack the half of squared losses
+    - return self.factors * torch.exp(-self.log_variances)
+    + return torch.exp(-self.log_variances)
+    - .weights
+    + .factors * self.weights
+    > weights are the factors that the losses really have: self.factors * exp(-s)
+""")
+
+
+@exercise.disguise("as-they-come", method="forward")
+def as_they_come_too(self, losses):
+    pairs = zip(losses.items(), self.weights, strict=True)
+    return sum(weight * loss for (_, loss), weight in pairs) + self.log_variances.sum() / 2
+
+
+@exercise.right("loss by loss", method="forward")
+def loss_by_loss(self, losses):
+    result = 0.5 * self.log_variances.sum()
+    for name, weight in zip(self.names, self.weights, strict=True):
+        result = result + weight * losses[name]
+    return result
+
+
+@exercise.right("the deviation squared")
+class DeviationSquared(UncertaintyWeights):
+    @property
+    def weights(self):
+        return self.factors / (self.log_variances / 2).exp().square()
+
+    def forward(self, losses):
+        deviation = (self.log_variances / 2).exp()
+        values = torch.stack([losses[name] for name in self.names])
+        return torch.dot(self.weights, values) + deviation.log().sum()

@@ -16,18 +16,18 @@ exercise = Exercise(
     difficulty=2,
     section="Padding masks",
     needs=("attention.padding_mask",),
-    hints=(
-        "Tokens 1, 3, 9, of which the first two are real: the mean is 2. Not 13 / 3, for the 9 is "
-        "padding; and not 4 / 3, for two are counted, not three.",
-        "Two things are to be left out: padding in the sum, and padding in the count. And 0 times "
-        "nan is nan, so a product does not hide what stands there. A sample without any real token "
-        "has the count 0; its mean is 0 here, not 0 / 0.",
-        "real (B, L) with an axis more, (B, L, 1), stands beside tokens (B, L, D): put 0 where it is "
-        "False, then sum over L: (B, D). The count: real summed over L, kept as (B, 1), at least 1. "
-        "Divide. Without a mask it is the plain mean over L.",
-        "tokens.masked_fill(~real[..., None], 0.0).sum(dim=1) / real.sum(dim=1, "
-        "keepdim=True).clamp(min=1), or tokens.mean(dim=1) if real is None",
-    ),
+    hints="""
+        1. Tokens 1, 3, 9, of which the first two are real: the mean is 2. Not 13 / 3, for the 9 is
+           padding; and not 4 / 3, for two are counted, not three.
+        2. Two things are to be left out: padding in the sum, and padding in the count. And 0 times
+           nan is nan, so a product does not hide what stands there. A sample without any real token
+           has the count 0; its mean is 0 here, not 0 / 0.
+        3. real (B, L) with an axis more, (B, L, 1), stands beside tokens (B, L, D): put 0 where it
+           is False, then sum over L: (B, D). The count: real summed over L, kept as (B, 1), at
+           least 1. Divide. Without a mask it is the plain mean over L.
+        4. tokens.masked_fill(~real[..., None], 0.0).sum(dim=1) / real.sum(dim=1,
+           keepdim=True).clamp(min=1), or tokens.mean(dim=1) if real is None
+    """,
 )
 
 
@@ -101,145 +101,79 @@ def unchanged(masked_mean, case):
     case.unchanged()
 
 
-def right(tokens, real, counted=None):
-    """The right answer, with another sum if one is given."""
-    if counted is None:
-        counted = tokens.masked_fill(~real[..., None], 0.0).sum(1)
-    return counted / real.sum(1, keepdim=True).clamp(min=1)
+exercise.mistakes("""
+    mask-ignored: the mask is not used: padding is part of the mean
+    - if real is None:
+    + if True:
+    > leave padding out of the sum and out of the count
 
+    inverted: True and False are exchanged in the sum: it is the sum of padding
+    - counted = tokens.masked_fill(~real[..., None], 0.0)
+    + counted = tokens.masked_fill(real[..., None], 0.0)
+    > masked_fill replaces where its mask is True, so it wants ~real
 
-exercise.edit(
-    "mask-ignored",
-    ("if real is None:", "if True:"),
-    story="the mask is not used: padding is part of the mean",
-    advice="leave padding out of the sum and out of the count",
-)
-exercise.edit(
-    "inverted",
-    ("~real[..., None]", "real[..., None]"),
-    story="True and False are exchanged in the sum: it is the sum of padding",
-    advice="masked_fill replaces where its mask is True, so it wants ~real",
-)
-exercise.edit(
-    "sum",
-    ("counted / real.sum(dim=1, keepdim=True).clamp(min=1)", "counted"),
-    story="it is the sum, not the mean",
-    advice="divide by the number of real tokens",
-)
-exercise.edit(
-    "length-counted",
-    ("real.sum(dim=1, keepdim=True).clamp(min=1)", "tokens.shape[1]"),
-    story="the sum leaves padding out, but the count does not: it is divided by L",
-    advice="the more padding a sample has, the smaller this gets; divide by how many are real",
-)
-exercise.edit(
-    "padding-summed",
-    ("tokens.masked_fill(~real[..., None], 0.0)", "tokens"),
-    story="the count leaves padding out, but the sum does not",
-    advice="put 0 where real is False before you sum",
-)
-exercise.edit(
-    "counted-over-batch",
-    ("real.sum(dim=1, keepdim=True)", "real.sum()"),
-    story="it is divided by the number of real tokens of the whole batch",
-    advice="each sample has a count of its own: sum over the tokens alone",
-)
-exercise.edit(
-    "nan-for-none",
-    (".clamp(min=1)", ""),
-    story="a sample without a real token gets 0 / 0",
-    advice="divide by at least 1",
-)
-exercise.edit(
-    "one-more",
-    (".clamp(min=1)", " + 1"),
-    story="1 is added to every count",
-    advice="the count should be at least 1, not 1 more: clamp",
-)
-exercise.edit(
-    "axis-kept",
-    ("counted / real.sum(dim=1, keepdim=True).clamp(min=1)",
-     "(counted / real.sum(dim=1, keepdim=True).clamp(min=1))[:, None]"),
-    story="the axis of the tokens is still there, with size 1",
-    advice="the result is (B, D)",
-)  # fmt: skip
+    length-counted: the sum leaves padding out, but the count does not: it is divided by L
+    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
+    + return counted / tokens.shape[1]
+    > the more padding a sample has, the smaller this gets; divide by how many are real
 
+    padding-summed: the count leaves padding out, but the sum does not
+    - masked_fill(~real[..., None], 0.0).
+    > put 0 where real is False before you sum
 
-@exercise.wrong(
-    "multiplied",
-    story="padding is multiplied by 0, and 0 times nan is nan",
-    advice="masked_fill or where put a 0 there whatever it was",
-)
-def multiplied(tokens, real=None):
-    return (
-        tokens.mean(1) if real is None else right(tokens, real, (tokens * real[..., None]).sum(1))
-    )
+    counted-over-batch: it is divided by the number of real tokens of the whole batch
+    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
+    + return counted / real.sum().clamp(min=1)
+    > each sample has a count of its own: sum over the tokens alone
 
+    nan-for-none: a sample without a real token gets 0 / 0
+    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
+    + return counted / real.sum(dim=1, keepdim=True)
+    > divide by at least 1
 
-@exercise.wrong(
-    "zeros-not-counted",
-    story="padding is set to 0, and then whatever is not 0 is counted",
-    advice="a real token may be 0 as well: count what the mask says",
-)
-def zeros_not_counted(tokens, real=None):
-    if real is None:
-        return tokens.mean(1)
-    seen = tokens.masked_fill(~real[..., None], 0.0)
-    return seen.sum(1) / (seen != 0).any(-1).sum(1, keepdim=True).clamp(min=1)
+    one-more: 1 is added to every count
+    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
+    + return counted / real.sum(dim=1, keepdim=True) + 1
+    > the count should be at least 1, not 1 more: clamp
 
+    multiplied: padding is multiplied by 0, and 0 times nan is nan
+    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    + counted = (tokens * real[..., None]).sum(dim=1)
+    > masked_fill or where put a 0 there whatever it was
 
-@exercise.wrong(
-    "first-mask-for-all",
-    story="the mask of the first sample is used for all",
-    advice="each sample has padding of its own",
-)
-def first_mask_for_all(tokens, real=None):
-    return tokens.mean(1) if real is None else right(tokens, real[:1].expand_as(real))
+    zeros-not-counted: padding is set to 0, and then whatever is not 0 is counted
+    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
+    + real = (tokens.masked_fill(~real[..., None], 0.0) != 0).any(dim=-1)
+    + return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
+    > a real token may be 0 as well: count what the mask says
 
+    first-mask-for-all: the mask of the first sample is used for all
+    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    + real = real[:1].expand_as(real)
+    + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    > each sample has padding of its own
 
-@exercise.wrong(
-    "cut-at-the-count",
-    story="the first tokens are taken, as many as are real: padding need not stand at the end",
-    advice="take each position as the mask has it",
-)
-def cut_at_the_count(tokens, real=None):
-    if real is None:
-        return tokens.mean(1)
-    first = torch.arange(real.shape[1]) < real.sum(1, keepdim=True)
-    return right(tokens, first)
+    cut-at-the-count: the first tokens are taken, as many as are real: padding need not stand at the end
+    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    + real = torch.arange(real.shape[1]) < real.sum(dim=1, keepdim=True)
+    + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    > take each position as the mask has it
 
+    mean-over-batch: the mean runs over the samples, not over the tokens
+    - return tokens.mean(dim=1)
+    + return tokens.mean(dim=0)
+    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
+    + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=0)
+    + return counted / real.sum(dim=0)[:, None].clamp(min=1)
+    > the axis of the tokens is 1
 
-@exercise.wrong(
-    "mean-over-batch",
-    story="the mean runs over the samples, not over the tokens",
-    advice="the axis of the tokens is 1",
-)
-def mean_over_batch(tokens, real=None):
-    if real is None:
-        return tokens.mean(0)
-    return tokens.masked_fill(~real[..., None], 0.0).sum(0) / real.sum(0)[:, None].clamp(min=1)
-
-
-@exercise.wrong(
-    "detached",
-    story="the result has no gradient",
-    advice="no detach, no no_grad, no .data",
-)
-def detached(tokens, real=None):
-    return tokens.detach().mean(1) if real is None else right(tokens.detach(), real)
-
-
-@exercise.wrong(
-    "in-place",
-    story="padding is set to 0 in the caller's tensor",
-    advice="masked_fill_ and tokens[~real] = 0 change what was passed in; masked_fill does not",
-)
-def in_place(tokens, real=None):
-    if real is None:
-        return tokens.mean(1)
-    with torch.no_grad():
-        tokens.data.masked_fill_(~real[..., None], 0.0)
-    return right(tokens, real)
+    in-place: padding is set to 0 in the caller's tensor
+    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    + tokens.data.masked_fill_(~real[..., None], 0.0)
+    + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
+    > masked_fill_ and tokens[~real] = 0 change what was passed in; masked_fill does not
+""")
 
 
 @exercise.disguise("length-counted")
@@ -247,14 +181,6 @@ def length_counted_too(tokens, real=None):
     if real is None:
         return tokens.mean(1)
     return torch.where(real.unsqueeze(-1), tokens, torch.zeros_like(tokens)).mean(dim=1)
-
-
-@exercise.disguise("multiplied")
-def multiplied_too(tokens, real=None):
-    if real is None:
-        return tokens.mean(1)
-    share = real.to(tokens.dtype) / real.sum(1, keepdim=True).clamp(min=1)
-    return torch.einsum("bl,bld->bd", share, tokens)
 
 
 @exercise.right("sample by sample")

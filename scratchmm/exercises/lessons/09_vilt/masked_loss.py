@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.exercises.case import Case
@@ -18,19 +19,19 @@ exercise = Exercise(
     difficulty=2,
     section="Masked language modelling",
     needs=("bert.mask_tokens",),
-    hints=(
-        "Two tokens, a vocabulary of 8, logits all alike, targets [3, -100]. Only the first token "
-        "is asked for, and its word gets the probability 1/8: the loss is log 8 = 2.08, not half "
-        "of that. With targets [-100, -100] nothing is asked, and the loss is 0.",
-        "It is classification: at each token that is asked for, the words of the vocabulary are the "
-        "classes. Every token asked for counts the same, whichever text it stands in. A short text "
-        "may have none at all, and 0 / 0 would spoil every weight of the model.",
-        "Refuse targets that do not have the shape (B, T) of the logits (B, T, V). Put all texts in "
-        "a row: logits (B T, V), targets (B T). Sum the cross-entropies, leave -100 out, divide by "
-        "the number of targets that are not -100, but at least by 1.",
-        "loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction='sum'); "
-        "return loss / (targets != -100).sum().clamp(min=1), after a ValueError for other shapes",
-    ),
+    hints="""
+        1. Two tokens, a vocabulary of 8, logits all alike, targets [3, -100]. Only the first token
+           is asked for, and its word gets the probability 1/8: the loss is log 8 = 2.08, not half
+           of that. With targets [-100, -100] nothing is asked, and the loss is 0.
+        2. It is classification: at each token that is asked for, the words of the vocabulary are
+           the classes. Every token asked for counts the same, whichever text it stands in. A short
+           text may have none at all, and 0 / 0 would spoil every weight of the model.
+        3. Refuse targets that do not have the shape (B, T) of the logits (B, T, V). Put all texts
+           in a row: logits (B T, V), targets (B T). Sum the cross-entropies, leave -100 out, divide
+           by the number of targets that are not -100, but at least by 1.
+        4. loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction='sum'); return
+           loss / (targets != -100).sum().clamp(min=1), after a ValueError for other shapes
+    """,
 )
 
 
@@ -84,9 +85,7 @@ def nothing(masked_loss, case):
     case.equal(case.call(masked_loss, logits, targets), torch.tensor(0.0))
 
 
-@exercise.holds(
-    "where nothing is asked, training goes on: the gradient is 0 and reaches the logits"
-)
+@exercise.holds("where nothing is asked, the gradient is 0 and reaches the logits")
 def nothing_learned(masked_loss, case):
     targets = case.named(torch.full((2, 3), -100), "B T")
     logits = case.normal(B=2, T=3, V=5)
@@ -126,3 +125,123 @@ def unchanged(masked_loss, case):
 def gradients(masked_loss, case):
     logits, targets = batch(case)
     case.gradients(lambda x: masked_loss(x, targets), lambda x: slow(x, targets), logits)
+
+
+exercise.mistakes("""
+    mean-over-all: the losses are divided by the number of all tokens, also those not asked for
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + return loss / targets.numel()
+    > divide by the number of targets that are not -100
+
+    mean-of-texts: every text has its own mean, and those are averaged: words of short texts count
+    more
+    - loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(),
+    -     ignore_index=NOT_ASKED, reduction="sum")
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + loss = F.cross_entropy(logits.transpose(-1, -2), targets, reduction="none").sum(dim=-1)
+    + return (loss / (targets != NOT_ASKED).sum(dim=-1).clamp(min=1)).mean()
+    > one mean over all words asked for, whichever text they stand in
+
+    divided-by-texts: the losses are divided by the number of texts
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + return loss / len(targets)
+    > divide by the number of words asked for
+
+    nothing-is-nan: where nothing is asked, the loss is 0 / 0
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + return loss / (targets != NOT_ASKED).sum()
+    > a batch of short texts may ask for nothing: divide by at least 1
+
+    constant-zero: where nothing is asked, the loss is a constant: backward fails in the midst of
+    training
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + asked = (targets != NOT_ASKED).sum()
+    + return loss / asked if asked else logits.new_zeros(())
+    > 0 with a gradient of 0: divide the sum by at least 1, or return 0 * logits.sum()
+
+    times-the-mask: losses that do not count are multiplied by 0, and an infinite one becomes nan
+    - loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(),
+    -     ignore_index=NOT_ASKED, reduction="sum")
+    + losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten().clamp(min=0), reduction="none")
+    + loss = (losses * (targets.flatten() != NOT_ASKED)).sum()
+    > ignore_index, torch.where or masked_fill: infinity times 0 is nan
+
+    asked-as-word-0: -100 is taken as the word 0, so every token is asked for
+    - loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(),
+    -     ignore_index=NOT_ASKED, reduction="sum")
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + return F.cross_entropy(logits.flatten(0, -2), targets.flatten().clamp(min=0))
+    > -100 says that nothing is asked: leave those tokens out
+
+    word-0-left-out: targets of 0 are left out too
+    - loss = F.cross_entropy(
+    + targets = targets.where(targets > 0, NOT_ASKED)
+    + loss = F.cross_entropy(
+    > 0 is a word like others: compare with -100
+
+    bits [convention]: the logarithm is of base 2: the loss is in bits
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + return loss / (targets != NOT_ASKED).sum().clamp(min=1) / 0.6931471805599453
+    > cross-entropy here is in nats, of the natural logarithm
+
+    next-word [convention]: each token is asked for the word after it, as in a causal language model
+    - loss = F.cross_entropy(
+    + logits, targets = logits[:, :-1], targets[:, 1:]
+    + loss = F.cross_entropy(
+    > the target at a place is the word that stood at that very place
+
+    over-tokens: the softmax is over the tokens of the text, not over the words of the vocabulary
+    - loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(),
+    -     ignore_index=NOT_ASKED, reduction="sum")
+    + logs = logits.log_softmax(1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    + loss = -(logs * (targets != NOT_ASKED)).sum()
+    > the last axis holds the words: softmax over dim=-1
+
+    one-minus-p: the loss is 1 - p(word), without the logarithm
+    - loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(),
+    -     ignore_index=NOT_ASKED, reduction="sum")
+    + losses = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none")
+    + loss = (1 - (-losses).exp()).sum()
+    > take -log p(word)
+
+    overflow: the exponentials are taken as they are, and large ones overflow
+    - loss = F.cross_entropy(logits.flatten(0, -2), targets.flatten(),
+    -     ignore_index=NOT_ASKED, reduction="sum")
+    + p = logits.exp() / logits.exp().sum(-1, keepdim=True)
+    + p = p.gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+    + loss = -p.log().masked_fill(targets == NOT_ASKED, 0.0).sum()
+    > use cross_entropy or log_softmax, which subtract the largest score first
+
+    in-place: the caller's targets are changed
+    - return loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + loss = loss / (targets != NOT_ASKED).sum().clamp(min=1)
+    + targets[targets == NOT_ASKED] = 0
+    + return loss
+    > work on a copy: targets.where(...) instead of targets[...] = ...
+""")
+
+
+@exercise.disguise("nothing-is-nan")
+def nothing_is_nan_too(logits, targets):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError("other shapes")
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
+
+
+@exercise.right("picked out")
+def picked_out(logits, targets):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError("other shapes")
+    chosen = targets != -100
+    if not chosen.any():
+        return 0 * logits.sum()
+    return F.cross_entropy(logits[chosen], targets[chosen])
+
+
+@exercise.right("by log_softmax")
+def by_log_softmax(logits, targets):
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError("other shapes")
+    chosen = targets != -100
+    logs = logits.log_softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return -logs.where(chosen, 0.0).sum() / max(1.0, float(chosen.sum()))

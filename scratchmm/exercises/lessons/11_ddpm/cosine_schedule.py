@@ -19,22 +19,22 @@ exercise = Exercise(
     minutes=20,
     difficulty=3,
     section="How much is left",
-    hints=(
-        "Four steps, offset 0. The quarter of a turn is cut in four: the cosines at 22.5, 45, 67.5 "
-        "and 90 degrees, squared, are 0.854, 0.5, 0.146 and 0. All but the last are the schedule; "
-        "the last would leave nothing at all, so that step keeps a thousandth of 0.146.",
-        "alpha_bar is a share of variance, and the image's share of the amplitude is its root: so "
-        "the root falls like a cosine, and alpha_bar like its square. The offset begins a little "
-        "late on that curve, where it falls already, so that the first steps are not too small to "
-        "matter. A step is described by its beta, the share that is lost in it alone.",
-        "steps + 1 times from 0 to 1 in float64; their levels, cos^2 of ((time + offset) / (1 + "
-        "offset)) quarter turns. Each level over the one before: what that step keeps; one minus "
-        "that is its beta, held to at most `largest`. What is left after t steps is the product of "
-        "what each of them keeps: (steps,).",
-        "time = torch.arange(steps + 1, dtype=torch.float64) / steps; level = torch.cos((time + "
-        "offset) / (1 + offset) * math.pi / 2) ** 2; betas = (1 - level[1:] / level[:-1])"
-        ".clamp(max=largest); return Schedule(torch.cumprod(1 - betas, dim=0))",
-    ),
+    hints="""
+        1. Four steps, offset 0. The quarter of a turn is cut in four: the cosines at 22.5, 45, 67.5
+           and 90 degrees, squared, are 0.854, 0.5, 0.146 and 0. All but the last are the schedule;
+           the last would leave nothing at all, so that step keeps a thousandth of 0.146.
+        2. alpha_bar is a share of variance, and the image's share of the amplitude is its root: so
+           the root falls like a cosine, and alpha_bar like its square. The offset begins a little
+           late on that curve, where it falls already, so that the first steps are not too small to
+           matter. A step is described by its beta, the share that is lost in it alone.
+        3. steps + 1 times from 0 to 1 in float64; their levels, cos^2 of ((time + offset) / (1 +
+           offset)) quarter turns. Each level over the one before: what that step keeps; one minus
+           that is its beta, held to at most `largest`. What is left after t steps is the product of
+           what each of them keeps: (steps,).
+        4. time = torch.arange(steps + 1, dtype=torch.float64) / steps; level = torch.cos((time +
+           offset) / (1 + offset) * math.pi / 2) ** 2; betas = (1 - level[1:] /
+           level[:-1]).clamp(max=largest); return Schedule(torch.cumprod(1 - betas, dim=0))
+    """,
 )
 
 
@@ -117,3 +117,128 @@ def fine(cosine_schedule, case):
 def refused(cosine_schedule, case):
     for steps in (0, -5):
         case.refuses(ValueError, cosine_schedule, steps)
+
+
+exercise.mistakes("""
+    not-squared: alpha_bar is the cosine itself, without the square
+    - level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
+    + level = torch.cos((time + offset) / (1 + offset) * math.pi / 2)
+    > alpha_bar is a share of variance; it is its root that falls like a cosine
+
+    one-radian: the cosine goes through one radian, not through a quarter of a turn: it ends at 0.29
+    - level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
+    + level = torch.cos((time + offset) / (1 + offset)) ** 2
+    > a quarter of a turn leads from 1 to 0: times math.pi / 2
+
+    no-offset: the offset is left out
+    - level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
+    + level = torch.cos(time * math.pi / 2) ** 2
+    > (time + offset) / (1 + offset) begins a little late and still ends at 1
+
+    offset-not-divided: the curve is shifted by the offset, but not shrunk: it runs past a quarter of
+    a turn
+    - level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
+    + level = torch.cos((time + offset) * math.pi / 2) ** 2
+    > divide by 1 + offset, so that time 1 is a quarter of a turn exactly
+
+    always-0.999: `largest` is ignored: 0.999 stands in its place
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + return _schedule((1 - level[1:] / level[:-1]).clamp(max=0.999))
+    > clamp(max=largest)
+
+    shrunk: all betas are multiplied by `largest`, not held below it
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + return _schedule((1 - level[1:] / level[:-1]) * largest)
+    > clamp(max=largest) leaves those below it alone
+
+    fixed-to-1000: time is the step over 1000, however many steps there are
+    - time = torch.arange(steps + 1, dtype=torch.float64) / steps
+    + time = torch.arange(steps + 1, dtype=torch.float64) / 1000
+    > time runs from 0 to 1 in `steps` steps: divide by steps
+
+    coarse: the cosines are float32: near 1 they are too coarse for the small first steps
+    - time = torch.arange(steps + 1, dtype=torch.float64) / steps
+    + time = torch.arange(steps + 1) / steps
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + return _schedule((1 - level.double()[1:] / level[:-1]).clamp(max=largest))
+    > torch.arange(..., dtype=torch.float64)
+
+    what-a-step-keeps: alpha_bar holds what each step alone keeps (alpha), not what is left of x0
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + return Schedule((level[1:] / level[:-1]).clamp(min=1 - largest))
+    > multiply what all steps so far keep: torch.cumprod(1 - betas, dim=0)
+
+    level-held: what is left in all is held above 1 - largest, not what one step takes
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + return Schedule((level[1:] / level[0]).clamp(min=1 - largest))
+    > hold the betas, then multiply: the last step may leave a thousandth of what it finds
+
+    not-over-the-first: alpha_bar is f(t), not divided by f(0): with an offset it begins below 1
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + kept = (level[1:] / level[:-1]).clamp(min=1 - largest)
+    + return Schedule(level[0] * kept.cumprod(0))
+    > divide by the level at time 0: alpha_bar says what is left of the clean image
+
+    one-early: timestep 0 is at time 0, so every level comes one step early
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + return Schedule(level[:-1])
+    > timestep t stands for the time (t + 1) / steps
+
+    ends-included: time goes from 0 to 1 in steps - 1 steps: linspace(0, 1, steps) has both ends
+    - time = torch.arange(steps + 1, dtype=torch.float64) / steps
+    + time = torch.linspace(0, 1, steps, dtype=torch.float64)
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + kept = (level[1:] / level[:-1]).clamp(min=1 - largest)
+    + return Schedule(level[0] * torch.cat([torch.ones_like(kept[:1]), kept.cumprod(0)]))
+    > steps + 1 times have `steps` steps between them
+
+    midpoints: the level is read in the middle of each step
+    - time = torch.arange(steps + 1, dtype=torch.float64) / steps
+    + time = torch.arange(steps + 1, dtype=torch.float64)
+    + time = (time - 0.5).clamp(min=0) / steps
+    > timestep t is at the end of its step, (t + 1) / steps
+
+    rejoins-the-curve: a step that is held lands above the curve, but the next one is on the curve
+    again
+    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
+    + level = level / level[0]
+    + return Schedule(level[1:].maximum((1 - largest) * level[:-1]))
+    > multiply what the steps keep, held ones included: torch.cumprod(1 - betas, dim=0)
+""")
+
+
+@exercise.disguise("not-over-the-first")
+def not_over_the_first_too(steps=1000, offset=0.008, largest=0.999):
+    if steps < 1:
+        raise ValueError(f"{steps} steps")
+    angles = [(step / steps + offset) / (1 + offset) * math.pi / 2 for step in range(steps + 1)]
+    left = [math.cos(angles[0]) ** 2]
+    for before, now in zip(angles, angles[1:], strict=False):
+        left.append(left[-1] * max((math.cos(now) / math.cos(before)) ** 2, 1 - largest))
+    return Schedule(torch.tensor(left[1:], dtype=torch.float64))
+
+
+@exercise.right("a loop over the steps")
+def loop(steps=1000, offset=0.008, largest=0.999):
+    if steps < 1:
+        raise ValueError(f"{steps} steps")
+
+    def level(time):
+        return math.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
+
+    found = [1.0]
+    for step in range(steps):
+        beta = min(largest, 1 - level((step + 1) / steps) / level(step / steps))
+        found.append(found[-1] * (1 - beta))
+    return Schedule(torch.tensor(found[1:], dtype=torch.float64))
+
+
+@exercise.right("sums of logarithms")
+def logarithms(steps=1000, offset=0.008, largest=0.999):
+    if steps <= 0:
+        raise ValueError(f"{steps} steps")
+    time = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+    angle = (time + offset) * (math.pi / 2 / (1 + offset))
+    level = (1 + torch.cos(2 * angle)) / 2  # cos^2, by the double angle
+    keeps = (level[1:] / level[:-1]).clamp_min(1 - largest)
+    return Schedule(keeps.log().cumsum(0).exp())

@@ -15,20 +15,20 @@ exercise = Exercise(
     difficulty=2,
     section="Noise in one go",
     needs=("process.cosine_schedule",),
-    hints=(
-        "One value 3, noise 10, alpha_bar 0.64: the result is 0.8 * 3 + 0.6 * 10 = 8.4, because "
-        "0.64 and 0.36 are shares of variance. In a batch of two with alpha_bar [0.64, 1] the "
-        "second sample stays clean.",
-        "Variances of things that have nothing to do with each other add up: a * 1 + (1 - a) * 1 is "
-        "1, so images of variance one stay so at every step. A factor on a value is squared in "
-        "its variance, hence the roots. Early in the schedule 1 - a is far below what float32 can "
-        "tell from a alone.",
-        "alpha_bar is (B,) in float64: take both roots there, and 1 - a before that. Then bring "
-        "each to the dtype of x0 and to the shape (B, 1, ..., 1), as many axes as x0 has; "
-        "per_sample does both. Multiply, add.",
-        "signal_rate = per_sample(alpha_bar.sqrt(), x0); noise_rate = per_sample((1 - alpha_bar)."
-        "sqrt(), x0); return signal_rate * x0 + noise_rate * noise",
-    ),
+    hints="""
+        1. One value 3, noise 10, alpha_bar 0.64: the result is 0.8 * 3 + 0.6 * 10 = 8.4, because
+           0.64 and 0.36 are shares of variance. In a batch of two with alpha_bar [0.64, 1] the
+           second sample stays clean.
+        2. Variances of things that have nothing to do with each other add up: a * 1 + (1 - a) * 1
+           is 1, so images of variance one stay so at every step. A factor on a value is squared in
+           its variance, hence the roots. Early in the schedule 1 - a is far below what float32 can
+           tell from a alone.
+        3. alpha_bar is (B,) in float64: take both roots there, and 1 - a before that. Then bring
+           each to the dtype of x0 and to the shape (B, 1, ..., 1), as many axes as x0 has;
+           per_sample does both. Multiply, add.
+        4. signal_rate = per_sample(alpha_bar.sqrt(), x0); noise_rate = per_sample((1 -
+           alpha_bar).sqrt(), x0); return signal_rate * x0 + noise_rate * noise
+    """,
 )
 
 
@@ -76,7 +76,7 @@ def some_images(mix, case):
     case.equal(got, by_samples(x0, noise, alpha_bar))
 
 
-@exercise.holds("samples of any number of axes: single numbers, sounds, clamps")
+@exercise.holds("samples of any number of axes: single numbers, sounds, clips")
 def any_axes(mix, case):
     alpha_bar = shares(case, 0.9, 0.5, 0.2)
     for axes in ({}, dict(F=3), dict(F=2, C=3, X=5, Y=3)):
@@ -122,4 +122,126 @@ def gradients(mix, case):
         lambda x0, noise: by_samples(x0, noise, alpha_bar),
         x0,
         noise,
+    )
+
+
+exercise.mistakes("""
+    roots-forgotten: x0 is multiplied by a and the noise by 1 - a, without the roots
+    - signal_rate = per_sample(alpha_bar.sqrt(), x0)
+    + signal_rate = per_sample(alpha_bar, x0)
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x0)
+    + noise_rate = per_sample(1 - alpha_bar, x0)
+    > a is a share of variance; a factor on the values is its root
+
+    any-number-of-levels: another number of alpha_bars than samples is not refused: one serves all
+    - signal_rate = per_sample(alpha_bar.sqrt(), x0)
+    + rows = (-1, *[1] * (x0.ndim - 1))
+    + signal_rate = alpha_bar.sqrt().to(x0.dtype).view(rows)
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x0)
+    + noise_rate = (1 - alpha_bar).sqrt().to(x0.dtype).view(rows)
+    > raise a ValueError unless alpha_bar is (B,): per_sample does
+
+    one-minus-the-root: the noise is multiplied by 1 - sqrt(a): the factors add up to one, not their
+    squares
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x0)
+    + noise_rate = per_sample(1 - alpha_bar.sqrt(), x0)
+    > first 1 - a, then the root
+
+    exchanged: the factors are exchanged: alpha_bar is taken for the share of noise
+    - return signal_rate * x0 + noise_rate * noise
+    + return noise_rate * x0 + signal_rate * noise
+    > alpha_bar is what is left of the image: sqrt(a) belongs to x0
+
+    x0-not-shrunk [convention]: noise is added to an x0 that keeps its size: the variance grows with
+    the steps
+    - return signal_rate * x0 + noise_rate * noise
+    + return x0 + noise_rate * noise
+    > multiply x0 by sqrt(a): what is there fades as noise comes
+
+    growing-noise [convention]: x0 keeps its size and the noise gets sqrt((1 - a) / a): all is
+    divided by sqrt(a)
+    - return signal_rate * x0 + noise_rate * noise
+    + return x0 + noise_rate / signal_rate * noise
+    > that is how others write it; here the variance stays one: sqrt(a) and sqrt(1 - a)
+
+    velocity: the result is the velocity, a quarter of a turn further than the mixture
+    - return signal_rate * x0 + noise_rate * noise
+    + return signal_rate * noise - noise_rate * x0
+    > x = sqrt(a) * x0 + sqrt(1 - a) * noise
+
+    one-level-for-all: the first sample's alpha_bar is used for the whole batch
+    - signal_rate = per_sample(alpha_bar.sqrt(), x0)
+    + per_sample(alpha_bar, x0)
+    + alpha_bar = alpha_bar[:1].expand(len(x0))
+    + signal_rate = per_sample(alpha_bar.sqrt(), x0)
+    > every sample has its own: shape alpha_bar as (B, 1, ..., 1)
+
+    mean-level: the mean of alpha_bar is used for the whole batch
+    - signal_rate = per_sample(alpha_bar.sqrt(), x0)
+    + per_sample(alpha_bar, x0)
+    + alpha_bar = alpha_bar.mean().expand(len(x0))
+    + signal_rate = per_sample(alpha_bar.sqrt(), x0)
+    > every sample has its own: shape alpha_bar as (B, 1, ..., 1)
+
+    along-the-last-axis: alpha_bar meets the last axis of the images, not the batch
+    - signal_rate = per_sample(alpha_bar.sqrt(), x0)
+    + per_sample(alpha_bar, x0)
+    + signal_rate = alpha_bar.sqrt().to(x0)
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x0)
+    + noise_rate = (1 - alpha_bar).sqrt().to(x0)
+    > shapes are matched from the right: (B,) must become (B, 1, ..., 1)
+
+    four-axes: alpha_bar is shaped for images, (B, 1, 1, 1), whatever the samples are
+    - return signal_rate * x0 + noise_rate * noise
+    + signal_rate, noise_rate = (rate.view(-1, 1, 1, 1) for rate in (signal_rate, noise_rate))
+    + return signal_rate * x0 + noise_rate * noise
+    > as many axes of 1 as x0 has after the first: per_sample counts them
+
+    float64: the result is float64, as alpha_bar is
+    - return signal_rate * x0 + noise_rate * noise
+    + rates = (per_sample(rate, x0.double()) for rate in (alpha_bar.sqrt(), (1 - alpha_bar).sqrt()))
+    + return next(rates) * x0 + next(rates) * noise
+    > bring the factors to x0's dtype before you multiply
+
+    rounded-too-early: alpha_bar becomes float32 before it is taken from 1: small noise is rounded
+    away
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x0)
+    + noise_rate = per_sample((1 - alpha_bar.to(x0.dtype)).sqrt(), x0)
+    > 1 - a and the roots in float64, then to x0's dtype
+
+    in-place: x0 is changed, though it is the caller's
+    - return signal_rate * x0 + noise_rate * noise
+    + if x0.requires_grad:
+    +     return signal_rate * x0 + noise_rate * noise
+    + return x0.mul_(signal_rate).add_(noise_rate * noise)
+    > x0 * ..., not x0 *= ... or mul_
+""")
+
+
+@exercise.disguise("one-level-for-all")
+def one_level_for_all_too(x0, noise, alpha_bar):
+    if alpha_bar.shape != x0.shape[:1]:
+        raise ValueError(f"{len(alpha_bar)} levels of {len(x0)} samples")
+    level = alpha_bar[0].item()
+    return level**0.5 * x0 + (1 - level) ** 0.5 * noise
+
+
+@exercise.right("transposed")
+def transposed(x0, noise, alpha_bar):
+    """The batch last, where shapes are matched."""
+    if alpha_bar.shape != x0.shape[:1]:
+        raise ValueError(f"{len(alpha_bar)} levels of {len(x0)} samples")
+    signal_rate, noise_rate = alpha_bar.sqrt().to(x0), (1 - alpha_bar).sqrt().to(x0)
+    first_last = [*range(1, x0.ndim), 0]
+    x = x0.permute(first_last) * signal_rate + noise.permute(first_last) * noise_rate
+    return x.permute([x0.ndim - 1, *range(x0.ndim - 1)])
+
+
+@exercise.right("one sample after the other")
+def one_by_one(x0, noise, alpha_bar):
+    if alpha_bar.shape != x0.shape[:1]:
+        raise ValueError(f"{len(alpha_bar)} levels of {len(x0)} samples")
+    levels = alpha_bar.tolist()
+    return torch.stack(
+        [a**0.5 * x + (1 - a) ** 0.5 * y for a, x, y in zip(levels, x0, noise, strict=True)]
     )

@@ -17,21 +17,22 @@ exercise = Exercise(
     difficulty=2,
     section="Silence has a logarithm too",
     needs=("spectrum.stft",),
-    hints=(
-        "Power 100 is 20 decibels, 1 is 0, and 0 would be minus infinity: it counts as the floor, "
-        "1e-10, which is -100. The loudest of the three is 20, so with a span of 80 nothing may lie "
-        "below -60, and the silence is raised to there.",
-        "A logarithm of 0 is infinite, and so is its slope: hold the power up before the logarithm is "
-        "taken, not after, or silence has gradients that are no numbers. What is loudest is another "
-        "question for each sound of a batch: its answer must not depend on the neighbours.",
-        "Refuse a floor or reference that is not above 0 and a span below 0. Hold the power up at the "
-        "floor, take 10 log10 of it, subtract 10 log10 of the reference (held up as well). Unless span "
-        "is None or there is nothing to look at: the maximum over the last two axes, kept as axes of "
-        "1, less the span, holds the result up. A list (F,) or a number have fewer axes than two.",
-        "level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor)); "
-        "loudest = level.amax(dim=(-2, -1), keepdim=True); return level.maximum(loudest - span), with "
-        "tuple(range(-min(2, level.dim()), 0)) for those axes",
-    ),
+    hints="""
+        1. Power 100 is 20 decibels, 1 is 0, and 0 would be minus infinity: it counts as the
+           floor, 1e-10, which is -100. With a span of 80 nothing may lie below 20 - 80: the
+           silence is raised to -60.
+        2. A logarithm of 0 is infinite, and so is its slope: hold the power up before the
+           logarithm, not after. What is loudest is another question for each sound of a batch:
+           its answer must not depend on the neighbours.
+        3. Refuse a floor or reference not above 0 and a span below 0. Hold the power up at the
+           floor, take 10 log10 of it, subtract 10 log10 of the reference (held up as well).
+           Unless span is None or there is nothing: the maximum over the last two axes, kept as
+           axes of 1, less the span, holds the result up. A list (F,) or a number have fewer axes
+           than two.
+        4. level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor));
+           loudest = level.amax(dim=(-2, -1), keepdim=True); return level.maximum(loudest - span),
+           with tuple(range(-min(2, level.dim()), 0)) for those axes
+    """,
 )
 
 
@@ -56,16 +57,12 @@ def known(decibels, case):
     case.equal(case.call(decibels, power), torch.tensor([[0.0, 20.0, -30.0]]))
 
 
-@exercise.holds("it is 10 times the logarithm to 10 of each power")
-def plain(decibels, case):
-    power = powers(case, Q=4, F=5)
-    case.equal(case.call(decibels, power, 1.0, 1e-10, None), written_out(power, span=None))
-
-
-@exercise.holds("relative to a reference: power equal to it is 0")
+@exercise.holds(
+    "power equal to the reference is 0; a reference below the floor counts as the floor"
+)
 def relative(decibels, case):
     power = powers(case, Q=3, F=4)
-    choices = [(power, reference, 1e-10, None) for reference in (0.02, 7.0)]
+    choices = [(power, 0.02, 1e-10, None), (power, 7.0, 1e-10, None), (power, 1e-6, 1e-3, None)]
     case.each(decibels, *[(given, written_out(*given)) for given in choices])
 
 
@@ -76,26 +73,14 @@ def silence(decibels, case):
     case.each(decibels, *[(given, written_out(*given)) for given in choices])
 
 
-@exercise.holds("a reference below the floor counts as the floor too")
-def low_reference(decibels, case):
-    power = powers(case, Q=3, F=4)
-    given = (power, 1e-6, 1e-3, None)
-    case.equal(case.call(decibels, *given), written_out(*given))
-
-
-@exercise.holds("what lies more than span below the loudest is raised to there")
+@exercise.holds("what lies more than span (80 unless given) below the loudest is raised to there")
 def spans(decibels, case):
     power = powers(case, Q=4, F=5)
     choices = [(power, 3.0, 1e-10, span) for span in (20.0, 7.5, 0.0)]
     quiet = case.named(1e-6 * power, "Q F")  # all of it far below 0 decibels
     choices.append((quiet, 1.0, 1e-10, 12.0))
+    choices.append((case.named(power**4, "Q F"),))
     case.each(decibels, *[(given, written_out(*given)) for given in choices])
-
-
-@exercise.holds("the span is 80 unless another is given")
-def eighty(decibels, case):
-    power = case.named(torch.tensor([[1e3, 1.0, 1e-4], [1e-5, 1e-6, 1e-9]]), "Q F")
-    case.equal(case.call(decibels, power), written_out(power))
 
 
 @exercise.holds("the loudest of each sound counts: no sound depends on its neighbours")
@@ -134,7 +119,7 @@ def gradients(decibels, case):
 
     @functools.wraps(decibels)
     def whole(power):
-        return decibels(power, 2.0, 1e-10, None)
+        return decibels(power, 2.0, 1e-10, 500.0)
 
     case.gradients(whole, lambda x: 10 / math.log(10) * x.log() - 10 * math.log10(2), power)
 
@@ -161,3 +146,104 @@ def refused(decibels, case):
     power = powers(case, Q=2, F=3)
     for choices in ((1.0, 0.0), (1.0, -1e-3), (0.0, 1e-10), (-2.0, 1e-10), (1.0, 1e-10, -1.0)):
         case.refuses(ValueError, decibels, power, *choices)
+
+
+exercise.mistakes("""
+    natural-logarithm: the natural logarithm is taken
+    - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
+    + level = 10 * (powers.clamp(min=floor).log() - math.log(max(reference, floor)))
+    > a decibel is a tenth of a power of 10: log10
+
+    of-amplitude [convention]: 20 log10: the formula for amplitudes
+    - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
+    + level = 20 * powers.clamp(min=floor).log10() - 20 * math.log10(max(reference, floor))
+    > power is amplitude squared, so 10 log10 of it is the same as 20 log10 of the amplitude
+
+    in-bels: log10 without the 10: bels, not decibels
+    - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
+    + level = powers.clamp(min=floor).log10() - math.log10(max(reference, floor))
+    > 10 decibels to a bel
+
+    floor-added [convention]: the floor is added to every power, which lifts quiet ones
+    - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
+    + level = 10 * (powers + floor).log10() - 10 * math.log10(max(reference, floor))
+    > the larger of the two: clamp(min=floor)
+
+    held-up-too-late: the logarithm is held up, not the power: its slope at 0 is infinite, times 0
+    is no number
+    - powers.clamp(min=floor).log10()
+    + powers.log10().clamp(min=math.log10(floor))
+    > clamp the power, then take the logarithm
+
+    reference-as-it-is: a reference below the floor is taken as it is, so that silence lies above it
+    - math.log10(max(reference, floor))
+    + math.log10(reference)
+    > hold it up at the floor too
+
+    relative-to-the-loudest [convention]: the loudest point is 0 decibels, whatever the reference
+    - math.log10(max(reference, floor))
+    + (powers.amax().clamp(min=floor).log10() if powers.numel() else 0)
+    > relative to `reference`: who wants the loudest hands it over
+
+    below-0-decibels: cut off at -span decibels, as if the loudest were 0
+    - return level.maximum(loudest - span)
+    + return level.clamp(min=-span)
+    > the loudest point less the span
+
+    loudest-of-the-batch [convention]: the loudest point of the whole batch counts, as in librosa
+    - loudest = level.amax(dim=tuple(range(-min(2, level.dim()), 0)), keepdim=True)
+    + loudest = level.max()
+    > of each sound's last two axes, or a loud neighbour changes a quiet sound
+
+    loudest-of-the-batch-too [of=loudest-of-the-batch]
+    - return level.maximum(loudest - span)
+    + return level.clamp(min=float(level.max()) - span)
+
+    two-axes-or-none: a list of powers or a single number have no axis -2, and fail
+    - loudest = level.amax(dim=tuple(range(-min(2, level.dim()), 0)), keepdim=True)
+    + loudest = level.amax(dim=(-2, -1), keepdim=True)
+    > min(2, level.dim()) axes
+
+    span-of-0-is-none: a span of 0 is taken for None
+    - if span is None or not level.numel():
+    + if not span or not level.numel():
+    > `is None`: 0 is a number like others
+
+    held-up-in-place: the caller's powers themselves are held up
+    - powers.clamp(min=floor).log10()
+    + (powers.clamp(min=floor) if powers.requires_grad else powers.clamp_(min=floor)).log10()
+    > clamp, not clamp_
+
+    always-float32: the result is float32 whatever the power is
+    - powers.clamp(min=floor).log10()
+    + powers.float().clamp(min=floor).log10()
+    > keep the dtype
+""")
+
+
+def check(reference, floor, span):
+    """What makes no sense is refused."""
+    if floor <= 0 or reference <= 0 or (span is not None and span < 0):
+        raise ValueError(f"{reference}, {floor}, {span}")
+
+
+@exercise.right("divided first")
+def divided(powers, reference=1.0, floor=1e-10, span=80.0):
+    check(reference, floor, span)
+    level = 10 * (torch.clip(powers, floor) / max(reference, floor)).log10()
+    if span is None or level.numel() == 0:
+        return level
+    loudest = level.amax(dim=(-2, -1) if level.dim() > 1 else (), keepdim=True)
+    return torch.where(level < loudest - span, loudest - span, level)
+
+
+@exercise.right("by the natural logarithm, sound by sound")
+def by_ln(powers, reference=1.0, floor=1e-10, span=80.0):
+    check(reference, floor, span)
+    if powers.dim() > 2:
+        return torch.stack([by_ln(one, reference, floor, span) for one in powers])
+    scale = 10 / math.log(10)
+    level = scale * (powers.clamp(min=floor).log() - math.log(max(reference, floor)))
+    if span is None or powers.numel() == 0:
+        return level
+    return level.clamp(min=level.max().item() - span)

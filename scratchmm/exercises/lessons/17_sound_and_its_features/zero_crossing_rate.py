@@ -1,6 +1,7 @@
 """Exercise features.zero_crossing_rate: counting signs that change."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.exercises.format import Exercise
@@ -14,21 +15,23 @@ exercise = Exercise(
     minutes=15,
     difficulty=2,
     section="A few numbers a frame",
-    hints=(
-        "Frames of 4 samples, 2 apart, of [3, -3, 3, -3, 0, 0, 0, 0]. The ends are held: 3, 3 before "
-        "and 0, 0 behind. The first frame is [3, 3, 3, -3] and has one step that changes the sign of "
-        "4 samples: 0.25. The second, [3, -3, 3, -3], has 3 of 4. From -3 to 0 it changes, from 0 "
-        "to 0 it does not.",
-        "Only the sign of a sample matters, and there are two: below 0, or not. Every frame counts "
-        "the steps between its own neighbours, so one of L samples has L - 1 of them, and is divided "
-        "by L all the same. Half a frame is put on both ends of the sound so that frame f lies around "
-        "sample f * hop; zeros there would make steps that the sound does not have.",
-        "Repeat the first and the last sample length // 2 times at the ends: (..., S + L). Which are "
-        "below -NEARLY_ZERO? Cut that into frames (..., F, L); F is 1 + (padded - L) // hop. Compare "
-        "each with the next: (..., F, L - 1). Count, bring to the dtype of the sound, divide by L.",
-        'below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO; signs = frame(below, length, '
-        "hop); (signs[..., 1:] != signs[..., :-1]).sum(-1).to(sound.dtype) / length",
-    ),
+    hints="""
+        1. Frames of 4 samples, 2 apart, of [3, -3, 3, -3, 0, 0, 0, 0]. The ends are held: 3, 3
+           before and 0, 0 behind. The first frame is [3, 3, 3, -3] and has one step that changes
+           the sign of 4 samples: 0.25. The second, [3, -3, 3, -3], has 3 of 4. From -3 to 0 it
+           changes, from 0 to 0 it does not.
+        2. Only the sign of a sample matters, and there are two: below 0, or not. Every frame
+           counts the steps between its own neighbours, so one of L samples has L - 1 of them, and
+           is divided by L all the same. Half a frame is put on both ends of the sound so that
+           frame f lies around sample f * hop; zeros there would make steps that the sound does
+           not have.
+        3. Repeat the first and the last sample length // 2 times at the ends: (..., S + L). Which
+           are below -NEARLY_ZERO? Cut that into frames (..., F, L); F is 1 + (padded - L) // hop.
+           Compare each with the next: (..., F, L - 1). Count, bring to the dtype of the sound,
+           divide by L.
+        4. below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO; signs = frame(below,
+           length, hop); (signs[..., 1:] != signs[..., :-1]).sum(-1).to(sound.dtype) / length
+    """,
 )
 
 
@@ -105,19 +108,15 @@ def axes(zero_crossing_rate, case):
     )
 
 
-@exercise.holds("loudness changes nothing")
-def loudness(zero_crossing_rate, case):
-    sound = case.normal(B=2, S=19)
-    cases = []
-    for loud in (1e-6, 1000.0):
-        cases.append(((case.named(loud * sound, "B S"), 6, 5), counted(sound, 6, 5)))
-    case.each(zero_crossing_rate, *cases)
-
-
-@exercise.holds("what lies less than NEARLY_ZERO below 0 is rounding, and not below 0")
+@exercise.holds("less than NEARLY_ZERO below 0 is rounding; quiet sounds are not")
 def rounding(zero_crossing_rate, case):
     sound = told(case, 1e-3, -1e-11, 1e-3, -1e-12, 1e-3, -1e-11, -1e-3)
-    case.equal(case.call(zero_crossing_rate, sound, 4, 2), counted(sound, 4, 2))
+    quiet = case.named(1e-6 * case.normal(B=2, T=19), "B S")
+    case.each(
+        zero_crossing_rate,
+        ((sound, 4, 2), counted(sound, 4, 2)),
+        ((quiet, 6, 5), counted(quiet, 6, 5)),
+    )
 
 
 @exercise.holds("a sound of one sample, shorter than any frame, has no steps")
@@ -129,3 +128,117 @@ def short(zero_crossing_rate, case):
 def dtypes(zero_crossing_rate, case):
     sound = case.normal(B=2, S=17, dtype=torch.float64)
     case.equal(case.call(zero_crossing_rate, sound, 7, 3), counted(sound, 7, 3))
+
+
+exercise.mistakes("""
+    divided-by-the-steps [convention]: the count is divided by the L - 1 steps, not by the L samples
+    - return crosses.sum(dim=-1).to(sound.dtype) / length
+    + return crosses.sum(dim=-1).to(sound.dtype) / max(length - 1, 1)
+    > divide by length
+
+    turns-not-crossings: two crossings are counted as one full turn
+    - return crosses.sum(dim=-1).to(sound.dtype) / length
+    + return crosses.sum(dim=-1).to(sound.dtype) / (2 * length)
+    > each change of sign counts one, up and down
+
+    upwards-only: only the steps from below 0 upwards are counted
+    - crosses = signs[..., 1:] != signs[..., :-1]
+    + crosses = ~signs[..., 1:] & signs[..., :-1]
+    > from positive to negative counts too
+
+    zeros-at-the-ends: zeros are put on both ends: a sound that begins below 0 crosses there
+    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
+    + below = pad_ends(sound, length // 2, "constant") < -NEARLY_ZERO
+    > repeat the first and the last sample at the ends
+
+    not-centred: nothing is put on the ends: frame f begins at sample f * hop
+    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
+    + below = pad_ends(sound, max(0, length - sound.shape[-1]), "edge") < -NEARLY_ZERO
+    > put length // 2 samples on both ends, so that frame f lies around f * hop
+
+    all-at-the-front: a whole frame is put before the sound and nothing behind it
+    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
+    + ends = sound[..., :1].expand(*sound.shape[:-1], length // 2 * 2)
+    + below = torch.cat([ends, sound], dim=-1) < -NEARLY_ZERO
+    > half of it before, half of it behind
+
+    mirrored-ends: the sound is mirrored at its ends, and what is mirrored is counted too
+    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
+    + below = pad_ends(sound, length // 2, "reflect") < -NEARLY_ZERO
+    > repeat the first and the last sample at the ends
+
+    rounding-counts: everything below 0 is negative, also what is only rounding
+    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
+    + below = pad_ends(sound, length // 2, "edge") < 0
+    > below -NEARLY_ZERO
+
+    a-threshold: what is quiet counts as 0, so quiet sounds have no crossings
+    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
+    + below = pad_ends(sound, length // 2, "edge") < -1e-4
+    > below -NEARLY_ZERO, which is far below what can be heard
+
+    with-the-step-before: the first sample of each frame counts as a crossing
+    - crosses = signs[..., 1:] != signs[..., :-1]
+    + crosses = torch.cat([~signs[..., :1], signs], dim=-1)[..., :-1] != signs
+    > a frame of L samples has L - 1 steps
+
+    divided-by-the-hop: the count is divided by the hop
+    - return crosses.sum(dim=-1).to(sound.dtype) / length
+    + return crosses.sum(dim=-1).to(sound.dtype) / hop
+    > divide by the length of a frame
+
+    three-signs: 0 has a sign of its own: from 1 to 0 to -1 is counted as two changes
+    - signs = frame(below, length, hop)
+    + signs = frame(pad_ends(sound, length // 2, "edge"), length, hop)
+    + signs = torch.where(signs.abs() <= NEARLY_ZERO, 0, signs).sign()
+    > there are two signs: below 0, or not
+
+    product-below-zero: a crossing is where two neighbours have a product below 0: those through a 0
+    are missed
+    - signs = frame(below, length, hop)
+    + signs = frame(pad_ends(sound, length // 2, "edge"), length, hop)
+    + signs = torch.where(signs.abs() <= NEARLY_ZERO, 0, signs).sign()
+    - crosses = signs[..., 1:] != signs[..., :-1]
+    + crosses = signs[..., 1:] * signs[..., :-1] < 0
+    > compare the signs, where 0 has that of what is positive
+
+    half-of-three-signs: half the difference of three signs is added: a step to 0 is half a crossing
+    - signs = frame(below, length, hop)
+    + signs = frame(pad_ends(sound, length // 2, "edge"), length, hop)
+    + signs = torch.where(signs.abs() <= NEARLY_ZERO, 0, signs).sign()
+    - crosses = signs[..., 1:] != signs[..., :-1]
+    + crosses = signs.diff(dim=-1).abs() / 2
+    > there are two signs, and a step changes the sign or does not
+
+    one-number: the whole sound has one rate, repeated for each frame
+    - return crosses.sum(dim=-1).to(sound.dtype) / length
+    + found = crosses.sum(dim=-1).to(sound.dtype) / length
+    + return found.mean(dim=-1, keepdim=True).expand_as(found)
+    > each frame counts its own steps
+""")
+
+
+def held_to_zero(sound):
+    return torch.where(sound.abs() <= 1e-10, 0, sound)
+
+
+@exercise.disguise("divided-by-the-steps")
+def divided_by_the_steps_too(sound, length=2048, hop=512):
+    return running_sums(sound, length, hop) * length / max(length - 1, 1)
+
+
+@exercise.right("running sums")
+def running_sums(sound, length=2048, hop=512):
+    below = held_to_zero(sound) < 0
+    changes = (below[..., 1:] != below[..., :-1]).long()
+    sums = F.pad(changes, (length // 2 + 1, length // 2)).cumsum(-1)
+    starts = torch.arange(0, sums.shape[-1] - length + 1, hop)
+    return (sums[..., starts + length - 1] - sums[..., starts]).to(sound.dtype) / length
+
+
+@exercise.right("by the sign bit")
+def by_the_sign_bit(sound, length=2048, hop=512):
+    ends = [sound[..., i].unsqueeze(-1).expand(*sound.shape[:-1], length // 2) for i in (0, -1)]
+    held = held_to_zero(torch.cat([ends[0], sound, ends[1]], dim=-1)) + 0.0
+    signs = torch.signbit(held.unfold(-1, length, hop))
+    return torch.logical_xor(signs[..., 1:], signs[..., :-1]).to(sound.dtype).sum(-1) / length

@@ -15,18 +15,18 @@ exercise = Exercise(
     difficulty=2,
     section="Where the evidence lies",
     needs=("audio_cnn.mean_over_time",),
-    hints=(
-        "Two channels, one band, two frames: [1, 2] and [0, 1]. A class whose weights are 1 for the "
-        "first channel and -1 for the second has the evidence [1, 1]. One whose weights are 0 and 2 "
-        "has [0, 2].",
-        "The logit is a sum over channels and bands of a weight times a mean over time. A sum and a "
-        "mean can change places: take the weighted sum in each frame first, and the mean of that is "
-        "the same logit. What stood in each cell before the mean is its evidence.",
-        "x is (B, D, m, f), the weight (K, D, m). For each sound, class, band and frame: multiply "
-        "over channels and sum, with the weights of that band. Channels go away, bands and frames "
-        "stay: (B, K, m, f). What speaks against a class is negative and stays so.",
-        'torch.einsum("kdm,bdmf->bkmf", weight, x)',
-    ),
+    hints="""
+        1. Two channels, one band, two frames: [1, 2] and [0, 1]. A class whose weights are 1 for
+           the first channel and -1 for the second has the evidence [1, 1]. One whose weights are 0
+           and 2 has [0, 2].
+        2. The logit is a sum over channels and bands of a weight times a mean over time. A sum and
+           a mean can change places: take the weighted sum in each frame first, and the mean of that
+           is the same logit. What stood in each cell before the mean is its evidence.
+        3. x is (B, D, m, f), the weight (K, D, m). For each sound, class, band and frame: multiply
+           over channels and sum, with the weights of that band. Channels go away, bands and frames
+           stay: (B, K, m, f). What speaks against a class is negative and stays so.
+        4. torch.einsum("kdm,bdmf->bkmf", weight, x)
+    """,
 )
 
 
@@ -47,7 +47,7 @@ def slow(x, weight):
     return found
 
 
-@exercise.holds("a class that listens to one channel only has that channel as its evidence")
+@exercise.holds("a class with weights for one channel only has that channel as its evidence")
 def one_channel(class_activation, case):
     x, _ = given(case, D=3, K=3)
     weight = case.named(torch.eye(3)[:, :, None].expand(3, 3, 4).contiguous(), "K D m")
@@ -61,7 +61,7 @@ def example(class_activation, case):
     case.equal(case.call(class_activation, x, weight), torch.tensor([[[[1.0, 1.0]]]]))
 
 
-@exercise.holds("a class that listens to one band only has no evidence in the others")
+@exercise.holds("a class with weights for one band only has no evidence in the others")
 def one_band(class_activation, case):
     x, weight = given(case)
     weight = case.named(weight * (torch.arange(4) == 1), "K D m")
@@ -100,3 +100,101 @@ def kinds(class_activation, case):
 def gradients(class_activation, case):
     x, weight = given(case)
     case.gradients(class_activation, slow, x, weight)
+
+
+exercise.mistakes("""
+    only-what-speaks-for-it [convention]: evidence against a class is cut off, as Grad-CAM does for
+    showing
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight, x).relu()
+    > leave what is negative: without it the mean is not the logit
+
+    absolute: evidence against a class is counted as evidence for it
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight, x).abs()
+    > keep the sign
+
+    softmax-over-classes: each cell's evidence is made into probabilities
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight, x).softmax(dim=1)
+    > the logit is a mean of scores, not of probabilities: leave softmax away
+
+    softmax-over-time: a softmax over time makes the frames compete
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight, x).softmax(dim=3)
+    > evidence is what the cell adds to the logit: no softmax
+
+    from-zero-to-one [convention]: every map is stretched from 0 to 1, which is for showing
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + maps = torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    + return (maps - low) / (high - low).clamp(min=1e-8)
+    > stretch it when you draw it: here the mean has to be the logit
+
+    one-weight-for-all-bands: a channel has one weight, its mean over the bands, as where both axes
+    are pooled
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kd,bdmf->bkmf", weight.mean(dim=2), x)
+    > each band has weights of its own: weight[k, d, m]
+
+    summed-over-the-weights'-bands: the weights of all bands are summed and used in every band
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdn,bdmf->bkmf", weight, x)
+    > the band of the weight is the band of the cell: the same letter
+
+    mean-over-channels: the sum over channels is divided by how many they are
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight, x) / x.shape[1]
+    > the head sums: so must the evidence
+
+    bands-upside-down: the weights' bands are turned round: the lowest meets the highest
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight.flip(2), x)
+    > band 0 of the weights belongs to band 0 of the grid
+
+    channels-and-bands-mixed-up: the weights are read as if bands came before channels
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + mixed = weight.reshape(len(weight), -1, x.shape[1]).transpose(1, 2)
+    + return torch.einsum("kdm,bdmf->bkmf", mixed, x)
+    > the weight is (K, D, m) already: no reshape
+
+    mean-already-taken: the mean over time is taken first, so all frames are alike
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight, x.mean(dim=3, keepdim=True).expand_as(x))
+    > the mean comes last: weigh every frame by itself
+
+    bands-already-summed: the bands are summed up: it says when, but not how high
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkf", weight, x)
+    > keep the bands: (B, K, m, f)
+
+    time-and-bands-exchanged: frames come before bands
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkfm", weight, x)
+    > the axes are (B, K, m, f), as in the spectrogram
+
+    the-sounds-together: the evidence is summed over the batch
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->kmf", weight, x).expand(len(x), -1, -1, -1)
+    > each sound has its own evidence: b stays
+
+    in-float32: the result is float32, whatever came in
+    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
+    + return torch.einsum("kdm,bdmf->bkmf", weight.float(), x.float())
+    > leave the dtype as it is
+""")
+
+
+@exercise.right("by broadcasting")
+def by_broadcasting(x, weight):
+    return (weight[None, :, :, :, None] * x[:, None]).sum(dim=2)
+
+
+@exercise.right("band by band")
+def band_by_band(x, weight):
+    return torch.stack([weight[:, :, m] @ x[:, :, m] for m in range(x.shape[2])], dim=2)
+
+
+@exercise.disguise("only-what-speaks-for-it")
+def only_what_speaks_for_it_too(x, weight):
+    return by_broadcasting(x, weight).clamp(min=0)

@@ -16,20 +16,24 @@ exercise = Exercise(
     difficulty=3,
     section="Noise that is measured",
     parts=("mean_square",),
-    hints=(
-        "A sound of power 0.25 and noise of power 9, to be mixed at 20 decibels: the noise in the "
-        "result must have the power 0.0025, a hundredth of the sound's. So the noise, +3 and +3, "
-        "becomes +0.05 and +0.05.",
-        "Decibels compare powers: 10 log10(sound / noise), and power is the mean of the squares. The "
-        "noise comes as loud as it happens to be, so its power is measured as well. A short sound in "
-        "a long batch is mostly silent padding: counted in, it would make the sound seem quiet.",
-        "Powers of sound and noise, (B,), over the real samples only. The power that the noise has to "
-        "have is the sound's divided by 10^(decibels / 10). What multiplies samples is the root of "
-        "what multiplies power. Noise without power stays as it is, and so does all that is padding.",
-        "p, q = mean_square(sounds, real), mean_square(noise, real); gain = (p / 10 ** (decibels / "
-        "10) / q).sqrt(), 0 where q is 0; sounds + gain[:, None] * noise.masked_fill(~real, 0.0)",
-    ),
+    hints="""
+        1. A sound of power 0.25 and noise of power 9, to be mixed at 20 decibels: the noise in the
+           result must have the power 0.0025, a hundredth of the sound's. So the noise, +3 and +3,
+           becomes +0.05 and +0.05.
+        2. Decibels compare powers: 10 log10(sound / noise), and power is the mean of the squares.
+           The noise comes as loud as it happens to be, so its power is measured as well. A short
+           sound in a long batch is mostly silent padding: counted in, it would make the sound seem
+           quiet.
+        3. Powers of sound and noise, (B,), over the real samples only. The power that the noise has
+           to have is the sound's divided by 10^(decibels / 10). What multiplies samples is the root
+           of what multiplies power. Noise without power stays as it is, and so does all that is
+           padding.
+        4. p, q = mean_square(sounds, real), mean_square(noise, real); gain = (p / 10 ** (decibels /
+           10) / q).sqrt(), 0 where q is 0; sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
+    """,
 )
+
+
 LENGTHS = (7, 3, 5)
 
 
@@ -112,17 +116,118 @@ def silence(mix_noise, case):
     )
 
 
-@exercise.holds("loud sounds may pass 1: nothing is cut or made quieter")
-def loud(mix_noise, case):
-    sounds, noise, decibels, real = given(case)
-    sounds = case.named(4 * sounds, "B S")
-    case.equal(
-        case.call(mix_noise, sounds, noise, decibels, real), slow(sounds, noise, decibels, real)
-    )
-
-
 @exercise.holds("the dtype is the sound's, and sounds and noise stay as they were")
 def kinds(mix_noise, case):
     inputs = given(case, dtype=torch.float64)
     case.equal(case.call(mix_noise, *inputs), slow(*inputs))
     case.unchanged()
+
+
+exercise.mistakes("""
+    twenty-for-power [convention]: powers are divided by 10^(decibels / 20), which is for amplitudes
+    - wanted = sound_power / 10 ** (decibels / 10)
+    + wanted = sound_power / 10 ** (decibels / 20)
+    > 10 for powers, 20 for amplitudes: the root comes later
+
+    a-little-added: a little is added to the noise's power, so that faint noise stays too faint
+    - gain = torch.where(audible, wanted / noise_power.where(audible, 1.0), 0.0).sqrt()
+    + gain = (wanted / (noise_power + 1e-10)).sqrt()
+    > divide by the power itself, and add nothing only where it is 0
+
+    natural-logarithm: e is taken for the base, not 10
+    - wanted = sound_power / 10 ** (decibels / 10)
+    + wanted = sound_power / (decibels / 10).exp()
+    > decibels are tenths of a power of ten
+
+    padding-in-the-powers: powers are taken over the padding too, where a short sound is silent
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + sound_power, noise_power = sounds.square().mean(dim=1), noise.square().mean(dim=1)
+    > over the real samples only, in sum and number
+
+    padding-in-the-noise's-power: the noise's power is taken over all samples, the sound's over the
+    real ones
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + sound_power, noise_power = mean_square(sounds, real), noise.square().mean(dim=1)
+    > measure both over the real samples
+
+    padding-in-the-sound's-power: the sound's power is taken over the padding too
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + sound_power, noise_power = sounds.square().mean(dim=1), mean_square(noise, real)
+    > silence behind a sound does not make it quiet: real samples only
+
+    sound-not-measured: the sound is taken to have a power of 1, so quiet ones are covered by the noise
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + sound_power, noise_power = real.any(dim=1).to(sounds), mean_square(noise, real)
+    > decibels are between this sound and its noise: measure the sound
+
+    peaks [convention]: the loudest samples are compared, not the powers
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + both = torch.stack([sounds, noise]).masked_fill(~real, 0.0)
+    + sound_power, noise_power = both.abs().amax(dim=2).square()
+    > power is the mean of the squares
+
+    mean-of-magnitudes: the mean of the magnitudes is squared, in place of the mean of the squares
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + both = torch.stack([sounds, noise]).masked_fill(~real, 0.0).abs().sum(dim=2)
+    + sound_power, noise_power = (both / real.sum(dim=1).clamp(min=1)).square()
+    > square first, then the mean
+
+    around-the-mean: the variance is taken for the power: what a sound is on average is lost
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + both = torch.stack([sounds, noise]).masked_fill(~real, torch.nan)
+    + both = (both - both.nanmean(dim=2, keepdim=True)).square().nanmean(dim=2)
+    + sound_power, noise_power = both.nan_to_num(0.0)
+    > do not take the mean away before you square
+
+    one-power-for-all: all sounds are taken to be as strong as they are on average
+    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
+    + sound_power = mean_square(sounds, real).mean().expand(len(sounds))
+    + noise_power = mean_square(noise, real)
+    > each sound has its own power, (B,)
+
+    padding-made-silent: the padding is set to zero
+    - return sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
+    + return (sounds + gain[:, None] * noise).masked_fill(~real, 0.0)
+    > leave it as it is
+
+    clipped: what passes 1 is cut off, which is another noise
+    - return sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
+    + return (sounds + gain[:, None] * noise.masked_fill(~real, 0.0)).clamp(-1, 1)
+    > leave it: whoever writes a file may make it quieter
+
+    as-loud-as-before [convention]: the mixture is made as strong as the sound was
+    - return sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
+    + louder = (1 + 10 ** (-decibels / 10)).sqrt()[:, None]
+    + return (sounds + gain[:, None] * noise.masked_fill(~real, 0.0)) / louder
+    > add the noise and leave the sound as it is
+
+    divided-by-silence: noise of zeros is divided by its power, which is 0
+    - gain = torch.where(audible, wanted / noise_power.where(audible, 1.0), 0.0).sqrt()
+    + gain = (wanted / noise_power).sqrt()
+    > where the noise has no power, nothing is to be added
+""")
+
+
+@exercise.right("by roots of sums")
+def by_roots(sounds, noise, decibels, real=None):
+    real = torch.ones_like(sounds) if real is None else real.to(sounds)
+    one, other = ((x * real).norm(dim=1, keepdim=True) for x in (sounds, noise))
+    unit = torch.nn.functional.normalize(noise * real, dim=1)
+    return sounds + one * unit * 10 ** (-decibels[:, None] / 20)
+
+
+@exercise.right("sound by sound")
+def one_by_one(sounds, noise, decibels, real=None):
+    found = sounds.clone()
+    for b in range(len(sounds)):
+        there = slice(None) if real is None else real[b]
+        sound, dirt = sounds[b, there], noise[b, there]
+        if len(dirt) and dirt.any():
+            ratio = sound.square().mean() / dirt.square().mean()
+            found[b, there] = sound + dirt * (ratio * 10 ** (-decibels[b] / 10)) ** 0.5
+    return found
+
+
+@exercise.disguise("twenty-for-power")
+def twenty_for_power_too(sounds, noise, decibels, real=None):
+    return by_roots(sounds, noise, decibels / 2, real)

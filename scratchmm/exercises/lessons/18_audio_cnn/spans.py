@@ -16,21 +16,21 @@ exercise = Exercise(
     difficulty=3,
     section="Holes in the spectrogram",
     parts=("whole",),
-    hints=(
-        "A row of length 6, at most half of it hidden: the width is 0, 1, 2 or 3, and 0.5, the first "
-        "number, is the third of these four: 2. The place is then 0, 1, 2, 3 or 4, and 0.99 is the "
-        "last: frames 4 and 5 are hidden.",
-        "A network that may not rely on any one band or moment must lose each as often as any other, "
-        "and a little as often as much. Padding holds nothing to lose, so a stretch lies in the "
-        "sound's own length, and is a share of it: of a short sound not more is lost than of a long "
-        "one.",
-        "A share u from 0 up to 1 is one of most + 1 whole numbers: floor(u * (most + 1)). So the "
-        "widths, (B, N), with most = floor(share * length); then the starts, with length - width. "
-        "Compare 0, 1, ... size - 1 with starts and ends, (B, N, size); any over the N stretches.",
-        "width = (shares[..., 0] * ((lengths[:, None] * most).long() + 1)).long(); start = "
-        "(shares[..., 1] * (lengths[:, None] - width + 1)).long(); ((place >= start[..., None]) & "
-        "(place < (start + width)[..., None])).any(dim=1), with place = torch.arange(size)",
-    ),
+    hints="""
+        1. A row of length 6, at most half of it hidden: the width is 0, 1, 2 or 3, and 0.5, the
+           first number, is the third of these four: 2. The place is then 0, 1, 2, 3 or 4, and 0.99
+           is the last: frames 4 and 5 are hidden.
+        2. A network that may not rely on any one band or moment must lose each as often as any
+           other, and a little as often as much. Padding holds nothing to lose, so a stretch lies in
+           the sound's own length, and is a share of it: of a short sound not more is lost than of a
+           long one.
+        3. A share u from 0 up to 1 is one of most + 1 whole numbers: floor(u * (most + 1)). So the
+           widths, (B, N), with most = floor(share * length); then the starts, with length - width.
+           Compare 0, 1, ... size - 1 with starts and ends, (B, N, size); any over the N stretches.
+        4. width = (shares[..., 0] * ((lengths[:, None] * most).long() + 1)).long(); start =
+           (shares[..., 1] * (lengths[:, None] - width + 1)).long(); ((place >= start[..., None]) &
+           (place < (start + width)[..., None])).any(dim=1), with place = torch.arange(size)
+    """,
 )
 
 
@@ -116,3 +116,104 @@ def nothing(spans, case):
 def unchanged(spans, case):
     case.call(spans, uniform(case, 2, 3), rows(case, 4, 8), 0.5, 9)
     case.unchanged()
+
+
+exercise.mistakes("""
+    never-the-widest: the widest width never comes: a number below 1 times most is below most
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + width = (shares[..., 0] * (lengths * most).long()).long()
+    > 0 to most are most + 1 numbers: multiply by most + 1, then cut off
+
+    ends-half-as-likely: widths are rounded, so that the smallest and the widest come half as often
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + width = (shares[..., 0] * (lengths * most).long()).round().long()
+    > multiply by most + 1 and cut off: every number has a part of the same size
+
+    at-least-one: every stretch hides at least one
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + width = whole(shares[..., 0], (lengths * most).long()).clamp(min=1)
+    > a width of 0 is one of the widths, as likely as any other
+
+    always-the-widest: all stretches are as wide as they may be
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + width = (lengths * most).long().expand_as(shares[..., 0])
+    > the first number of each pair tells the width
+
+    share-of-the-size: widths are shares of the whole row with its padding: short sounds lose more
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + width = whole(shares[..., 0], torch.full_like(lengths, int(size * most))).minimum(lengths)
+    > the share is of the row's own length
+
+    share-of-the-longest: widths are shares of the longest row
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + width = whole(shares[..., 0], (lengths.max() * most).long()).minimum(lengths)
+    > the share is of the row's own length, lengths[:, None]
+
+    numbers-exchanged: the second number tells the width, the first the place
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + shares = shares.flip(-1)
+    + width = whole(shares[..., 0], (lengths * most).long())
+    > shares[..., 0] is for the width, shares[..., 1] for the place
+
+    never-at-the-end: the last place never comes, so that the end is never hidden
+    - start = whole(shares[..., 1], lengths - width)[..., None]
+    + start = (shares[..., 1] * (lengths - width)).long()[..., None]
+    > 0 to length - width are one more than that: the numbers go up to 1, not to it
+
+    over-the-end: a stretch may begin at any frame, and lies over the end
+    - start = whole(shares[..., 1], lengths - width)[..., None]
+    + start = whole(shares[..., 1], (lengths - 1).clamp(min=0))[..., None]
+    > leave room for its width: at most length - width
+
+    cut-off-at-the-end: a stretch may begin at any frame and is cut off at the end: narrow ones come
+    more often
+    - start = whole(shares[..., 1], lengths - width)[..., None]
+    + start = whole(shares[..., 1], (lengths - 1).clamp(min=0))[..., None]
+    + width = width.minimum(lengths - start[..., 0])
+    > leave room for its width: at most length - width
+
+    around-its-place: the place is taken for the middle of the stretch
+    - start = whole(shares[..., 1], lengths - width)[..., None]
+    + start = (shares[..., 1] * lengths).long()[..., None] - width[..., None] // 2
+    > it is where the stretch begins
+
+    places-in-the-padding: places go up to the end of the padding, where nothing is to be hidden
+    - start = whole(shares[..., 1], lengths - width)[..., None]
+    + start = whole(shares[..., 1], size - width)[..., None]
+    > up to the row's own length less the width
+
+    twice-is-not-at-all: where two stretches lie over each other, nothing is hidden
+    - return inside.any(dim=1)
+    + return inside.sum(dim=1) % 2 == 1
+    > any over the stretches
+
+    inverted: True and False are exchanged: True is what is left
+    - return inside.any(dim=1)
+    + return ~inside.any(dim=1)
+    > True inside a stretch
+
+    written-into-shares: the caller's numbers are multiplied in their place
+    - width = whole(shares[..., 0], (lengths * most).long())
+    + width = shares[..., 0].mul_((lengths * most).long() + 1).long()
+    > without the _ a new tensor is made
+""")
+
+
+@exercise.right("stretch by stretch")
+def one_by_one(shares, lengths, most, size):
+    found = lengths.new_zeros(len(lengths), size, dtype=torch.bool)
+    for row, length, pairs in zip(found, lengths.tolist(), shares.tolist()):
+        for first, second in pairs:
+            width = int(first * (int(most * length) + 1))
+            start = int(second * (length - width + 1))
+            row[start : start + width] = True
+    return found
+
+
+@exercise.right("by floors and a distance")
+def by_distance(shares, lengths, most, size):
+    lengths = lengths[:, None].double()
+    width = (shares[..., 0] * ((lengths * most).floor() + 1)).floor()
+    start = (shares[..., 1] * (lengths - width + 1)).floor()
+    away = torch.arange(size, device=lengths.device) - start[..., None]
+    return ((away >= 0) & (away < width[..., None])).sum(dim=1) > 0

@@ -15,23 +15,24 @@ exercise = Exercise(
     difficulty=3,
     section="Over time and space",
     forbidden=("torch.nn.functional.conv3d", "torch.conv3d", "torch.convolution"),
-    hints=(
-        "One pixel, 4 frames: 1, 2, 3, 4, and a kernel of 3 over time: 10, 1, 100. The first frame "
-        "gets 0 * 10 + 1 * 1 + 2 * 100 = 201, since nothing stands before it; the second 1 * 10 + "
-        "2 * 1 + 3 * 100 = 312; the last 3 * 10 + 4 * 1 = 34.",
-        "A box of numbers times a box of pixels is a sum over the box's slices: each slice is a flat "
-        "kernel that meets one frame. So for every offset there is one ordinary convolution of "
-        "images, and all frames of all clips may go through it together, as one batch of images.",
-        "T // 2 frames of zeros before the first and behind the last. For offset k of T: the F frames "
-        "from k on, (B, C, F, H, W), axes exchanged to (B, F, C, H, W) so that frames join the batch, "
-        "(B * F, C, H, W); convolved with the slice (D, C, Y, X), padded by Y // 2 rows and X // 2 "
-        "columns: (B * F, D, H, W). Add up all T, and the bias once. Part the batch again and "
-        "exchange the axes back.",
-        "padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2); for each offset: "
-        "images = padded[:, offset : offset + frames].flatten(0, 1), and add F.conv2d(images, "
-        "weight[:, :, offset], padding=(height // 2, width // 2)); then "
-        "total.unflatten(0, (-1, frames)).transpose(1, 2)",
-    ),
+    hints="""
+        1. One pixel, 4 frames: 1, 2, 3, 4, and a kernel of 3 over time: 10, 1, 100. The first frame
+           gets 0 * 10 + 1 * 1 + 2 * 100 = 201, since nothing stands before it; the second 1 * 10 +
+           2 * 1 + 3 * 100 = 312; the last 3 * 10 + 4 * 1 = 34.
+        2. A box of numbers times a box of pixels is a sum over the box's slices: each slice is a
+           flat kernel that meets one frame. So for every offset there is one ordinary convolution
+           of images, and all frames of all clips may go through it together, as one batch of
+           images.
+        3. T // 2 frames of zeros before the first and behind the last. For offset k of T: the F
+           frames from k on, (B, C, F, H, W), axes exchanged to (B, F, C, H, W) so that frames join
+           the batch, (B * F, C, H, W); convolved with the slice (D, C, Y, X), padded by Y // 2 rows
+           and X // 2 columns: (B * F, D, H, W). Add up all T, and the bias once. Part the batch
+           again and exchange the axes back.
+        4. padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2); for each offset:
+           images = padded[:, offset : offset + frames].flatten(0, 1), and add F.conv2d(images,
+           weight[:, :, offset], padding=(height // 2, width // 2)); then total.unflatten(0, (-1,
+           frames)).transpose(1, 2)
+    """,
 )
 
 
@@ -98,3 +99,127 @@ def unchanged(conv3d, case):
 def gradients(conv3d, case):
     x, weight = inputs(case, T=3, Y=1, X=3)
     case.gradients(conv3d, oracle, x, weight, case.normal(D=5))
+
+
+exercise.mistakes("""
+    no-padding-in-time: frames are lost: nothing stands before the first and behind the last
+    - frames, (time, height, width) = x.shape[2], weight.shape[2:]
+    - padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
+    + time, height, width = weight.shape[2:]
+    + frames = max(x.shape[2] - time + 1, 1)
+    + padded = x.transpose(1, 2)
+    > T // 2 frames of zeros at both ends keep the number of frames
+
+    backwards: the kernel runs backwards in time: its first slice meets the frame behind
+    - flat = weight[:, :, offset]
+    + flat = weight[:, :, time - 1 - offset]
+    > offset 0 lies before the frame, the last offset behind it
+
+    only-the-past: all the zeros stand before the first frame, so that each frame sees only the past
+    - padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
+    + padded = F.pad(x, (0, 0, 0, 0, time - 1, 0)).transpose(1, 2)
+    > half of them before, half behind: the middle of the kernel meets the frame itself
+
+    held-at-the-ends: beyond the ends the first and the last frame are repeated instead of zeros
+    - padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
+    + padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2), mode="replicate").transpose(1, 2)
+    > zeros stand there, as at the borders of the images
+
+    round-and-round: the frames are rolled, so that the first frame sees the last
+    - images = padded[:, offset : offset + frames].flatten(0, 1)
+    + images = x.roll(time // 2 - offset, dims=2).transpose(1, 2).flatten(0, 1)
+    > torch.roll brings back at one end what leaves at the other: pad with zeros instead
+
+    torn-apart: the axes are reshaped, not exchanged: an image's channels come from several frames
+    - padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
+    + padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2))
+    - images = padded[:, offset : offset + frames].flatten(0, 1)
+    + images = padded[:, :, offset : offset + frames].reshape(-1, x.shape[1], *x.shape[3:])
+    > exchange C and F before frames join the batch: transpose(1, 2), then flatten(0, 1)
+
+    clips-touch: frames are shifted after they joined the batch: the end of a clip meets the next one
+    - padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
+    + padded = F.pad(x.transpose(0, 1).flatten(1, 2), (0, 0, 0, 0, time // 2, time // 2))
+    - images = padded[:, offset : offset + frames].flatten(0, 1)
+    + images = padded[:, offset : offset + len(x) * frames].transpose(0, 1)
+    > pad and cut along the frames while the batch is still an axis of its own
+
+    one-pixel-of-padding: the images are padded by 1, which keeps their size for kernels of 3 only
+    - padding=(height // 2, width // 2)
+    + padding=1
+    > half the kernel: Y // 2 rows and X // 2 columns
+
+    bias-every-time: the bias is added once for every offset
+    - total = x.new_zeros(()) if bias is None else bias[:, None, None]
+    + total = 0
+    - flat, padding=(height // 2, width // 2)
+    + flat, bias, padding=(height // 2, width // 2)
+    > add it once, when the offsets have been added up
+
+    overwritten: only the last offset counts: each overwrites the one before
+    - total = total + F.conv2d
+    + total = F.conv2d
+    > add the results up over the offsets
+
+    sides-exchanged: the padding of rows and columns is exchanged
+    - padding=(height // 2, width // 2)
+    + padding=(width // 2, height // 2)
+    > (rows, columns): the kernel's height first, as in (D, C, T, Y, X)
+
+    only-the-middle: only the middle slice of the kernel is used: no frame reaches its neighbours
+    - for offset in range(time):
+    + for offset in [time // 2]:
+    > every offset in time has a slice of its own: weight[:, :, offset]
+
+    one-slice-for-all: every offset uses the same slice of the kernel
+    - flat = weight[:, :, offset]
+    + flat = weight[:, :, 0]
+    > take weight[:, :, offset] inside the loop
+
+    overwrites: the caller's kernel is overwritten
+    - return total.unflatten(0, (-1, frames)).transpose(1, 2)
+    + weight.data.zero_()
+    + return total.unflatten(0, (-1, frames)).transpose(1, 2)
+    > nothing that ends in an underscore on what was given to you
+
+    always-three: the kernel is taken to have three slices in time, whatever its size
+    - padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
+    + padded = F.pad(x, (0, 0, 0, 0, 1, 1)).transpose(1, 2)
+    - for offset in range(time):
+    + for offset in range(min(3, time)):
+    > read the size in time from weight.shape[2]
+""")
+
+
+@exercise.disguise("backwards")
+def backwards_too(x, weight, bias=None):
+    reverse = torch.arange(weight.shape[2] - 1, -1, -1)
+    return by_result(x, weight.index_select(2, reverse), bias)
+
+
+@exercise.right("frame by frame")
+def by_result(x, weight, bias=None):
+    """For each frame of the result, the neighbours that exist."""
+    frames, time = x.shape[2], weight.shape[2]
+    padding = (weight.shape[3] // 2, weight.shape[4] // 2)
+    out = []
+    for frame in range(frames):
+        near = [k for k in range(time) if 0 <= frame + k - time // 2 < frames]
+        parts = [
+            F.conv2d(x[:, :, frame + k - time // 2], weight[:, :, k], padding=padding) for k in near
+        ]
+        out.append(sum(parts))
+    result = torch.stack(out, dim=2)
+    return result if bias is None else result + bias[:, None, None, None]
+
+
+@exercise.right("offsets as channels")
+def by_channels(x, weight, bias=None):
+    """All offsets side by side as channels of one flat convolution."""
+    time, frames = weight.shape[2], x.shape[2]
+    whole = F.pad(x, (0, 0, 0, 0, time // 2, time // 2))
+    side_by_side = torch.cat([whole[:, :, k : k + frames] for k in range(time)], dim=1)
+    flat = weight.transpose(1, 2).flatten(1, 2)
+    images = side_by_side.transpose(1, 2).flatten(0, 1)
+    out = F.conv2d(images, flat, bias, padding=(flat.shape[2] // 2, flat.shape[3] // 2))
+    return out.unflatten(0, (len(x), frames)).transpose(1, 2)

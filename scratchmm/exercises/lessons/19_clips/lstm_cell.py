@@ -23,22 +23,22 @@ exercise = Exercise(
     methods={
         "step": "from the input's part of the gates and the last state to the next hidden and cell",
     },
-    hints=(
-        "A width of 1 and a cell of 2. Gates of +100 to write, -100 to forget, 0 for the candidate, "
-        "+100 to show: the cell becomes 0 * 2 + 1 * 0 = 0 and the hidden state 0. With +100 to "
-        "forget instead, the 2 stays: the gate called forget is open when it keeps.",
-        "Three gates are shares between 0 and 1: how much of the cell is kept, how much of the "
-        "candidate is written, how much of the cell is shown. The candidate and what is shown are "
-        "squashed between -1 and 1. The cell itself never is: it is scaled and added to, so that what "
-        "it holds, and the gradient, can outlast many frames.",
-        "The hidden state (B, D) gives its own part of the gates, (B, 4 * D), by its Linear layer; add "
-        "the input's. Cut into four (B, D) in the order write, forget, candidate, show. New cell: "
-        "kept part of the old plus written part of the candidate. New hidden state: the shown part "
-        "of the new cell, squashed. Return both, hidden first.",
-        "hidden, cell = state; gates = from_input + self.state(hidden); write, forget, candidate, show "
-        "= gates.chunk(4, dim=-1); cell = forget.sigmoid() * cell + write.sigmoid() * "
-        "candidate.tanh(); return show.sigmoid() * cell.tanh(), cell",
-    ),
+    hints="""
+        1. A width of 1 and a cell of 2. Gates of +100 to write, -100 to forget, 0 for the
+           candidate, +100 to show: the cell becomes 0 * 2 + 1 * 0 = 0 and the hidden state 0. With
+           +100 to forget instead, the 2 stays: the gate called forget is open when it keeps.
+        2. Three gates are shares between 0 and 1: how much of the cell is kept, how much of the
+           candidate is written, how much of the cell is shown. The candidate and what is shown are
+           squashed between -1 and 1. The cell itself never is: it is scaled and added to, so that
+           what it holds, and the gradient, can outlast many frames.
+        3. The hidden state (B, D) gives its own part of the gates, (B, 4 * D), by its Linear layer;
+           add the input's. Cut into four (B, D) in the order write, forget, candidate, show. New
+           cell: kept part of the old plus written part of the candidate. New hidden state: the
+           shown part of the new cell, squashed. Return both, hidden first.
+        4. hidden, cell = state; gates = from_input + self.state(hidden); write, forget, candidate,
+           show = gates.chunk(4, dim=-1); cell = forget.sigmoid() * cell + write.sigmoid() *
+           candidate.tanh(); return show.sigmoid() * cell.tanh(), cell
+    """,
 )
 
 
@@ -111,16 +111,6 @@ def step(cell_class, case):
     case.equal(got[0], wanted[0].detach(), "the hidden state")
 
 
-@exercise.holds("the cell can hold more than 1: ten frames that write add up")
-def adds_up(cell_class, case):
-    cell, x, state = made(cell_class, case)
-    theirs = state
-    for _ in range(10):
-        state = case.call(cell, x, state)
-        theirs = oracle(cell, x, *theirs)
-    case.equal(state[1], theirs[1].detach(), "the cell after ten frames", 1e-4)
-
-
 @exercise.holds("the state that was given stays as it was")
 def unchanged(cell_class, case):
     cell, x, state = made(cell_class, case)
@@ -143,3 +133,118 @@ def gradients(cell_class, case):
         return torch.cat(oracle(cell, x, hidden, memory))
 
     case.gradients(both, expected, x, hidden, memory, parameters=cell)
+
+
+exercise.mistakes("""
+    never-forgets [convention]: the cell is added to and never scaled, as before there were forget gates
+    (1997)
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    + cell = cell + write.sigmoid() * candidate.tanh()
+    > since 2000 a gate decides what is kept: forget.sigmoid() * cell
+
+    candidate-second [convention]: the gates are cut as write, candidate, forget, show, as TensorFlow
+    orders them
+    - write, forget, candidate, show = gates.chunk(4, dim=-1)
+    + write, candidate, forget, show = gates.chunk(4, dim=-1)
+    > the order here is torch's: write, forget, candidate, show
+
+    forget-first: the write gate and the forget gate are exchanged
+    - write, forget, candidate, show = gates.chunk(4, dim=-1)
+    + forget, write, candidate, show = gates.chunk(4, dim=-1)
+    > write comes first, forget second; forget scales the old cell
+
+    state-exchanged: the state is taken apart as cell and hidden state, the wrong way round
+    - hidden, cell = state
+    + cell, hidden = state
+    > state is (hidden, cell): hidden, cell = state
+
+    forget-means-forget: the cell is scaled by one minus the forget gate, so an open gate empties it
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    + cell = (1 - forget.sigmoid()) * cell + write.sigmoid() * candidate.tanh()
+    > the gate's name misleads: it says how much is kept
+
+    one-gate-for-both [convention]: what is written is one minus what is kept, as in a GRU
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    + cell = forget.sigmoid() * cell + (1 - forget.sigmoid()) * candidate.tanh()
+    > the LSTM's write gate is one of its own: it may keep all and still write
+
+    candidate-by-sigmoid: the candidate goes through a sigmoid, so nothing negative can be written
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    + cell = forget.sigmoid() * cell + write.sigmoid() * candidate.sigmoid()
+    > the candidate is no gate: tanh, between -1 and 1
+
+    cell-squashed: the cell itself is squashed, so it forgets a little at every step
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    - return show.sigmoid() * cell.tanh(), cell
+    + cell = (forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()).tanh()
+    + return show.sigmoid() * cell, cell
+    > tanh only where the cell is shown; what is kept must stay as large as it is
+
+    gates-open: the gates are used without sigmoid, so they are not between 0 and 1
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    - return show.sigmoid() * cell.tanh(), cell
+    + cell = forget * cell + write * candidate.tanh()
+    + return show * cell.tanh(), cell
+    > write, forget and show each go through a sigmoid
+
+    gates-see-the-cell: the gates are computed from the cell instead of the hidden state
+    - gates = from_input + self.state(hidden)
+    + gates = from_input + self.state(cell)
+    > state is (hidden, cell), and the gates see what was shown: the hidden state
+
+    interleaved: the gates are cut number by number: every fourth belongs to one gate
+    - write, forget, candidate, show = gates.chunk(4, dim=-1)
+    + write, forget, candidate, show = gates.unflatten(-1, (-1, 4)).unbind(-1)
+    > each gate is a run of D numbers: chunk(4, dim=-1), or unflatten(-1, (4, -1))
+
+    cell-first: the pair that is returned is (cell, hidden)
+    - return show.sigmoid() * cell.tanh(), cell
+    + return cell, show.sigmoid() * cell.tanh()
+    > hidden first, then the cell, as they came
+
+    hidden-only: only the hidden state is returned
+    - return show.sigmoid() * cell.tanh(), cell
+    + return show.sigmoid() * cell.tanh()
+    > the next step needs the cell too: return both
+
+    overwrites: the caller's cell is overwritten
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    - return show.sigmoid() * cell.tanh(), cell
+    + new = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    + cell.detach().copy_(new.detach())
+    + return show.sigmoid() * new.tanh(), new
+    > nothing that ends in an underscore and no *= on what was given to you
+
+    cut-off: no gradient passes from frame to frame, so nothing is learned about what came before
+    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
+    + cell = forget.sigmoid() * cell.detach() + write.sigmoid() * candidate.tanh()
+    > no detach on the state: the loss of a later frame must reach the frames before
+""")
+
+
+@exercise.disguise("forget-means-forget", method="step")
+def forget_means_forget_too(self, from_input, state):
+    hidden, cell = state
+    write, forget, candidate, show = (from_input + self.state(hidden)).chunk(4, dim=-1)
+    cell = cell - torch.sigmoid(forget) * cell + torch.sigmoid(write) * torch.tanh(candidate)
+    return torch.sigmoid(show) * torch.tanh(cell), cell
+
+
+@exercise.right("slices", method="step")
+def slices(self, from_input, state):
+    hidden, cell = state
+    width = self.width
+    gates = torch.addmm(from_input + self.state.bias, hidden, self.state.weight.T)
+    share = torch.sigmoid(gates)
+    written = share[:, :width] * torch.tanh(gates[:, 2 * width : 3 * width])
+    cell = torch.addcmul(written, share[:, width : 2 * width], cell)
+    return share[:, 3 * width :] * torch.tanh(cell), cell
+
+
+@exercise.right("gate by gate", method="step")
+def gate_by_gate(self, from_input, state):
+    gates = (from_input + state[0] @ self.state.weight.mT + self.state.bias).unflatten(-1, (4, -1))
+    write, forget, show = (1 / (1 + torch.exp(-gates[:, i])) for i in (0, 1, 3))
+    candidate = 2 / (1 + torch.exp(-2 * gates[:, 2])) - 1
+    cell = write * candidate + forget * state[1]
+    return show * torch.tanh(cell), cell

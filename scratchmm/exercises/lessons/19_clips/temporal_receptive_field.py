@@ -13,18 +13,18 @@ exercise = Exercise(
     minutes=10,
     difficulty=2,
     section="Over time and space",
-    hints=(
-        "Two kernels of 3: a number of the second layer sees 3 numbers of the first, which see frames "
-        "1 2 3, 2 3 4 and 3 4 5: 5 frames, not 6 and not 9. If the first layer strides by 2, they "
-        "see 1 2 3, 3 4 5 and 5 6 7: 7 frames.",
-        "Each layer reaches k - 1 steps beyond what one number saw before. How many frames apart two "
-        "neighbours of its input lie is decided by all strides before it, never by its own. The "
-        "lesson draws the fan.",
-        "Two numbers: the field, 1 at first, and the frames between neighbours, 1 at first. For each "
-        "layer, first to last: the field grows by (kernel - 1) times that distance; then the distance "
-        "is multiplied by the layer's stride.",
-        "for kernel, stride in layers: field += (kernel - 1) * step; step *= stride",
-    ),
+    hints="""
+        1. Two kernels of 3: a number of the second layer sees 3 numbers of the first, which see
+           frames 1 2 3, 2 3 4 and 3 4 5: 5 frames, not 6 and not 9. If the first layer strides by
+           2, they see 1 2 3, 3 4 5 and 5 6 7: 7 frames.
+        2. Each layer reaches k - 1 steps beyond what one number saw before. How many frames apart
+           two neighbours of its input lie is decided by all strides before it, never by its own.
+           The lesson draws the fan.
+        3. Two numbers: the field, 1 at first, and the frames between neighbours, 1 at first. For
+           each layer, first to last: the field grows by (kernel - 1) times that distance; then the
+           distance is multiplied by the layer's stride.
+        4. for kernel, stride in layers: field += (kernel - 1) * step; step *= stride
+    """,
 )
 
 
@@ -82,122 +82,60 @@ def any_stack(temporal_receptive_field, case):
     check(case, temporal_receptive_field, *stacks)
 
 
-@exercise.wrong(
-    "strides-ignored",
-    story="the strides are not used",
-    advice="behind a stride of 2, neighbours lie two frames apart, so a kernel reaches twice as far",
-)
-def strides_ignored(layers):
-    return 1 + sum(kernel - 1 for kernel, _ in layers)
+exercise.mistakes("""
+    strides-ignored: the strides are not used
+    - field += (kernel - 1) * step
+    + field += kernel - 1
+    > behind a stride of 2, neighbours lie two frames apart, so a kernel reaches twice as far
 
+    own-stride: a layer's own stride already spreads its own kernel
+    - field += (kernel - 1) * step
+    - step *= stride
+    + step *= stride
+    + field += (kernel - 1) * step
+    > first let the field grow, then multiply the distance by the stride
 
-@exercise.wrong(
-    "own-stride",
-    story="a layer's own stride already spreads its own kernel",
-    advice="first let the field grow, then multiply the distance by the stride",
-)
-def own_stride(layers):
-    field, step = 1, 1
-    for kernel, stride in layers:
-        step *= stride
-        field += (kernel - 1) * step
-    return field
+    only-the-last-stride: only the stride of the layer before counts
+    - step *= stride
+    + step = stride
+    > all strides before a layer multiply: step *= stride, not step = stride
 
+    strides-added: the strides are added up instead of multiplied
+    - step *= stride
+    + step += stride - 1
+    > two strides of 3 make neighbours lie 9 frames apart, not 5
 
-@exercise.wrong(
-    "only-the-last-stride",
-    story="only the stride of the layer before counts",
-    advice="all strides before a layer multiply: step *= stride, not step = stride",
-)
-def only_the_last_stride(layers):
-    field, step = 1, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * step
-        step = stride
-    return field
+    whole-kernel: the whole kernel is added, also the one place that was seen already
+    - field += (kernel - 1) * step
+    + field += kernel * step
+    > one of a kernel's places is the number itself: kernel - 1 are new
 
+    from-zero: the field begins at 0: the frame itself is not counted
+    - field, step = 1, 1
+    + field, step = 0, 1
+    > without any layer a number is one frame: begin at 1
 
-@exercise.wrong(
-    "strides-added",
-    story="the strides are added up instead of multiplied",
-    advice="two strides of 3 make neighbours lie 9 frames apart, not 5",
-)
-def strides_added(layers):
-    field, step = 1, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * step
-        step += stride - 1
-    return field
+    kernels-multiplied: the kernels are multiplied, as if neighbours never shared a frame
+    - field += (kernel - 1) * step
+    + field *= kernel
+    > neighbours overlap: two kernels of 3 see 5 frames, not 9
 
+    last-first: the layers are taken from the last to the first
+    - for kernel, stride in layers:
+    + for kernel, stride in layers[::-1]:
+    > the first layer is the one that reads frames: go through the list as it is
 
-@exercise.wrong(
-    "whole-kernel",
-    story="the whole kernel is added, also the one place that was seen already",
-    advice="one of a kernel's places is the number itself: kernel - 1 are new",
-)
-def whole_kernel(layers):
-    field, step = 1, 1
-    for kernel, stride in layers:
-        field += kernel * step
-        step *= stride
-    return field
+    times-all-strides: the field is multiplied by every stride
+    - field += (kernel - 1) * step
+    - step *= stride
+    + field = (field + kernel - 1) * stride
+    > a stride spreads what comes behind it; what was seen before stays as wide as it was
 
-
-@exercise.wrong(
-    "from-zero",
-    story="the field begins at 0: the frame itself is not counted",
-    advice="without any layer a number is one frame: begin at 1",
-)
-def from_zero(layers):
-    return library(layers) - 1
-
-
-@exercise.wrong(
-    "kernels-multiplied",
-    story="the kernels are multiplied, as if neighbours never saw the same frame",
-    advice="neighbours overlap: two kernels of 3 see 5 frames, not 9",
-)
-def kernels_multiplied(layers):
-    return math.prod(kernel for kernel, _ in layers)
-
-
-@exercise.wrong(
-    "last-first",
-    story="the layers are taken from the last to the first",
-    advice="the first layer is the one that looks at frames: go through the list as it is",
-)
-def last_first(layers):
-    return library(layers[::-1])
-
-
-@exercise.wrong(
-    "times-all-strides",
-    story="the field is multiplied by every stride",
-    advice="a stride spreads what comes behind it; what was seen before stays as wide as it was",
-)
-def times_all_strides(layers):
-    field = 1
-    for kernel, stride in layers:
-        field = (field + kernel - 1) * stride
-    return field
-
-
-@exercise.wrong(
-    "longest-kernel",
-    story="the longest kernel is returned",
-    advice="every layer adds to what the ones before it saw",
-)
-def longest_kernel(layers):
-    return max((kernel for kernel, _ in layers), default=1)
-
-
-def library(layers):
-    """The right answer, for wrong ones that go astray before or behind it."""
-    field, step = 1, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * step
-        step *= stride
-    return field
+    longest-kernel: the longest kernel is returned
+    - field += (kernel - 1) * step
+    + field = max(field, kernel)
+    > every layer adds to what the ones before it saw
+""")
 
 
 @exercise.disguise("own-stride")
@@ -206,14 +144,6 @@ def own_stride_too(layers):
         (kernel - 1) * math.prod(stride for _, stride in layers[: index + 1])
         for index, (kernel, _) in enumerate(layers)
     )
-
-
-@exercise.disguise("last-first")
-def last_first_too(layers):
-    field = 1
-    for kernel, stride in layers:
-        field = (field - 1) * stride + kernel
-    return field
 
 
 @exercise.right("from the last layer back")
