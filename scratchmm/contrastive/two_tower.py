@@ -57,7 +57,7 @@ class TwoTower(nn.Module):
     """Two or more towers, each with a projection into the shared space, and a learned scale.
 
     towers: name -> a module that gives one vector (B, D) a sample; widths: name -> its D;
-    embedding: E. Both name the same modalities, or a ValueError.
+    embedding: E. Both must name the same modalities (see `check_towers`).
 
     >>> towers = {"sound": nn.Flatten(), "text": nn.EmbeddingBag(99, 6)}
     >>> model = TwoTower(towers, {"sound": 20, "text": 6}, embedding=4)
