@@ -248,7 +248,12 @@ class Case:
                 index = first_difference(tensor.detach(), copy)
                 expected = f"{name or 'the input'} stays {number(copy[tuple(index)].item())}"
                 now = number(tensor[tuple(index)].item())
-                raise Failed("changed", expected, now, str(index), subject=name)
+                failed = Failed("changed", expected, now, str(index), subject=name)
+                failed.story = f"{name or 'the input'} is overwritten in place"
+                failed.advice = (
+                    "nothing that ends in an underscore, and no += on what was handed in"
+                )
+                raise failed
 
     def gradients(
         self,

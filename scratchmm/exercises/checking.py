@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scratchmm.exercises import catalogue, source
-from scratchmm.exercises.diagnosis import Match, diagnose, transformation
+from scratchmm.exercises.diagnosis import Match, diagnose, look, transformation
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import Grade, grade, place_of, quiet, rules
 from scratchmm.exercises.learner import CannotRun, answer, isolate, load
@@ -152,13 +152,27 @@ def _compare(
     answer, or a transformation of its result."""
     failure = graded.outcome.failure
     report.looks_like = [*map(_told, diagnose(exercise, graded, candidate, **options))]
-    if not report.looks_like and failure is not None and failure.story:
-        found = dict(id=failure.kind, story=failure.story, advice=failure.advice)
-        report.looks_like.append(found | dict(convention=False, sure=False))
+    if not report.looks_like:
+        report.looks_like = _told_by_a_failure(exercise, graded, candidate, options)
     if not report.looks_like and (failure is None or failure.kind != "detached"):
         report.looks_like = [*map(_told, guess(exercise, graded, candidate, **options))]
     if not report.looks_like:
         report.relation = transformation(exercise, graded, candidate, **options)
+
+
+def _told_by_a_failure(
+    exercise: Exercise, graded: Grade, candidate: Any, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The story of the failure itself, or that an argument is overwritten, whichever property shows
+    it: one that compares with the overwritten argument may fail first."""
+    failures = [graded.outcome.failure]
+    if graded.number <= len(exercise.properties):
+        failures += [one.failure for one in look(exercise, candidate, **options).outcomes]
+    for place, failure in enumerate(failures):
+        if failure is not None and failure.story and (place == 0 or failure.kind == "changed"):
+            found = dict(id=failure.kind, story=failure.story, advice=failure.advice)
+            return [found | dict(convention=False, sure=False)]
+    return []
 
 
 def _told(match: Match) -> dict[str, Any]:

@@ -212,3 +212,24 @@ def test_a_demand_on_what_the_trace_does_not_hold_names_a_mistake(fake):
         case.true(torch.equal(table["x"], before), "the table as it was", "another one")
 
     assert names(exercise, lambda x, by=2.0: x.copy_(3 + by * x)) == ["in-place"]
+
+
+def test_an_overwritten_argument_is_told_whichever_property_fails_first(fake):
+    """The first property compares with x, which the answer has changed by then."""
+    exercise: Exercise = fake["fake.scaled"]
+    exercise.wrongs[:] = [wrong for wrong in exercise.wrongs if wrong.id != "in-place"]
+
+    @exercise.holds("x stays as it was")
+    def unchanged(scaled, case):
+        case.call(scaled, case.normal(B=2, D=3))
+        case.unchanged()
+
+    def overwrites(x, by=2.0):
+        result = x * by + 3
+        x.detach().sub_(1)
+        return result
+
+    report = judge(exercise, overwrites, {})
+    assert report.number < len(exercise.properties)
+    assert [told["story"] for told in report.looks_like] == ["x is overwritten in place"]
+    assert judge(exercise, lambda x, by=2.0: x.sin() * by + 3, {}).looks_like == []
