@@ -105,7 +105,10 @@ def chosen_settings(module: ModuleType, arguments: argparse.Namespace) -> tuple[
 
     What can't work is refused before any reading.
     """
+    from scratchmm.training.device import pick_device
+
     check_seed(arguments.seed)
+    pick_device(arguments.device)
     if arguments.save_every < 1:
         raise ValueError(f"--save-every is {arguments.save_every} and must be above 0")
     by_data = getattr(module, "SETTINGS_OF", None)

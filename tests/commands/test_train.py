@@ -456,3 +456,8 @@ def test_recipes_that_draw_their_own_data_are_run(name, tmp_path, capsys, monkey
 def test_what_a_recipe_does_not_take_is_refused(words, sentence, capsys):
     status, out, err = train(capsys, *words)
     assert (status, out, err) == (1, "", f"error: {sentence}\n")
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_drawn(capsys):
+    status, out, err = train(capsys, "vqa", "--device", "cuda:77")
+    assert (status, out) == (1, "") and "cuda:77" in err and err.count("\n") == 1
