@@ -185,8 +185,10 @@ def test_no_notebook_is_committed() -> None:
     assert not [p for p in ROOT.rglob("*.ipynb") if "runs" not in p.parts]
 
 
-def test_the_readme_begins_with_the_two_commands() -> None:
-    top = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:25]
+def test_the_readme_is_short_and_begins_with_the_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150, f"README.md has {len(lines)} lines; it is for five minutes"
+    top = lines[:25]
     install = 'python -m pip install -c constraints.txt -e ".[tutorials{}]" && python -m {}'
     for command in (install.format("", "scratchmm tour"), install.format(",test", "pytest")):
         assert any(command in line for line in top), command
