@@ -16,20 +16,20 @@ exercise = Exercise(
     difficulty=3,
     section="What CLS attends to",
     needs=("attention.attend",),
-    hints=(
-        "One layer, one head, two tokens, and each looks only at the other: [[0, 1], [1, 0]]. "
-        "Through the residual a token also stays what it was, so the rollout is [[.5, .5], "
-        "[.5, .5]]. Two such layers: the same again. Rows always sum to 1.",
-        "After layer 1, token i is a mixture of the input tokens. Layer 2 mixes those mixtures. "
-        "Mixing what is already mixed is a product of matrices, and the later mixing stands on the "
-        "left. The residual passes each token on beside what attention brings; rollout counts both "
-        "as half.",
-        "For each layer: the mean over the heads (B, L, L); add the identity (L, L) and halve. "
-        "Start from the identity, go through the layers from the first to the last, and multiply "
-        "each new matrix from the left: (B, L, L) by (B, L, L).",
-        "identity = torch.eye(L); rollout = identity; for weights in layers: mixing = "
-        "(weights.mean(dim=1) + identity) / 2; rollout = mixing @ rollout; return rollout",
-    ),
+    hints="""
+        1. One layer, one head, two tokens, and each looks only at the other: [[0, 1], [1, 0]].
+           Through the residual a token also stays what it was, so the rollout is [[.5, .5], [.5,
+           .5]]. Two such layers: the same again. Rows always sum to 1.
+        2. After layer 1, token i is a mixture of the input tokens. Layer 2 mixes those mixtures.
+           Mixing what is already mixed is a product of matrices, and the later mixing stands on the
+           left. The residual passes each token on beside what attention brings; rollout counts both
+           as half.
+        3. For each layer: the mean over the heads (B, L, L); add the identity (L, L) and halve.
+           Start from the identity, go through the layers from the first to the last, and multiply
+           each new matrix from the left: (B, L, L) by (B, L, L).
+        4. identity = torch.eye(L); rollout = identity; for weights in layers: mixing =
+           (weights.mean(dim=1) + identity) / 2; rollout = mixing @ rollout; return rollout
+    """,
 )
 
 
@@ -116,184 +116,91 @@ def unchanged(attention_rollout, case):
     case.true(same, "the weights as they were", "other ones")
 
 
-def rolled(layers, *, heads=lambda weights: weights.mean(1), identity=1.0, scale=0.5, left=True):
-    """The formula with its knobs out, so that a wrong answer is one knob turned."""
-    eye = torch.eye(layers[0].shape[-1], dtype=layers[0].dtype)
-    rollout = eye.expand(len(layers[0]), *eye.shape)
-    for weights in layers:
-        mixing = (heads(weights) + identity * eye) * scale
-        rollout = mixing @ rollout if left else rollout @ mixing
-    return rollout
+exercise.mistakes("""
+    wrong-order: the layers are multiplied the other way round: the first one leftmost
+    - rollout = mixing @ rollout
+    + rollout = rollout @ mixing
+    > the second layer mixes what the first has mixed: multiply new matrices from the left
 
+    no-identity: the residual is forgotten: only the attention is multiplied
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = weights.mean(dim=1)
+    > half of each token stays where it is: (weights + identity) / 2
 
-@exercise.wrong(
-    "wrong-order",
-    story="the layers are multiplied the other way round: the first one leftmost",
-    advice="the second layer mixes what the first has mixed: multiply new matrices from the left",
-)
-def wrong_order(layers):
-    return rolled(layers, left=False)
+    not-halved: the identity is added, but the sum is not halved, so rows grow with every layer
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = weights.mean(dim=1) + identity
+    > weights and identity count half each, so that rows sum to 1
 
+    identity-once: the identity is added to the product at the end, not in every layer
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = weights.mean(dim=1)
+    - return rollout
+    + return (rollout + identity) / 2
+    > every layer has a residual: mix with the identity before you multiply
 
-@exercise.wrong(
-    "no-identity",
-    story="the residual is forgotten: only the attention is multiplied",
-    advice="half of each token stays where it is: (weights + identity) / 2",
-)
-def no_identity(layers):
-    return rolled(layers, identity=0.0, scale=1.0)
+    heads-by-maximum [convention]: the largest weight of all heads is taken instead of their mean
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = (weights.amax(dim=1) + identity) / 2
+    > the mean over heads keeps rows summing to 1; some tools take the maximum and renormalise
 
+    heads-summed: the heads are added, not averaged
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = (weights.sum(dim=1) + identity) / 2
+    > mean over axis 1, not sum
 
-@exercise.wrong(
-    "not-halved",
-    story="the identity is added, but the sum is not halved, so shares grow with every layer",
-    advice="weights and identity count half each, so that rows sum to 1",
-)
-def not_halved(layers):
-    return rolled(layers, scale=1.0)
+    first-head: only the first head is used
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = (weights[:, 0] + identity) / 2
+    > average over axis 1
 
+    heads-apart: each head is rolled out for itself, and the results are averaged at the end
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = (weights + identity) / 2
+    - return rollout
+    + return rollout.mean(dim=1)
+    > after each layer the heads are joined, so average them before you multiply
 
-@exercise.wrong(
-    "identity-once",
-    story="the identity is added to the product at the end, not in every layer",
-    advice="every layer has a residual: mix with the identity before you multiply",
-)
-def identity_once(layers):
-    eye = torch.eye(layers[0].shape[-1])
-    return (rolled(layers, identity=0.0, scale=1.0) + eye) / 2
+    heads-kept: the heads are still there: (B, H, L, L)
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = (weights + identity) / 2
+    > average over the heads: (B, L, L)
 
+    last-layer: only the last layer is used
+    - rollout = mixing @ rollout
+    + rollout = mixing
+    > its tokens are mixtures already: multiply through all layers
 
-@exercise.wrong(
-    "heads-by-maximum",
-    story="the largest weight of all heads is taken instead of their mean",
-    advice="the mean over heads keeps rows summing to 1; some tools take the maximum and renormalise",
-    convention=True,
-)
-def heads_by_maximum(layers):
-    return rolled(layers, heads=lambda weights: weights.amax(1))
+    averaged-layers: the layers are averaged instead of multiplied
+    - rollout = identity
+    + rollout = torch.zeros_like(identity)
+    - rollout = mixing @ rollout
+    + rollout = rollout + mixing / len(layers)
+    > layers follow each other: their effect is a product of matrices
 
+    elementwise: the matrices are multiplied element by element
+    - rollout = identity
+    + rollout = torch.ones_like(identity)
+    - rollout = mixing @ rollout
+    + rollout = mixing * rollout
+    > use @, not *: token i gathers from every token j
 
-@exercise.wrong(
-    "heads-summed",
-    story="the heads are added, not averaged",
-    advice="mean over axis 1, not sum",
-)
-def heads_summed(layers):
-    return rolled(layers, heads=lambda weights: weights.sum(1))
+    transposed: the result is transposed: rows are inputs, columns are outputs
+    - return rollout
+    + return rollout.transpose(1, 2)
+    > row i holds the shares of all inputs in output i, and sums to 1
 
+    class-row: only the row of CLS over the patches is returned
+    - return rollout
+    + return rollout[:, 0, 1:]
+    > return the whole matrix; the caller takes [:, 0, 1:] of it
 
-@exercise.wrong(
-    "first-head",
-    story="only the first head is used",
-    advice="average over axis 1",
-)
-def first_head(layers):
-    return rolled(layers, heads=lambda weights: weights[:, 0])
-
-
-@exercise.wrong(
-    "heads-apart",
-    story="each head is rolled out for itself, and the results are averaged at the end",
-    advice="after each layer the heads are joined, so average them before you multiply",
-)
-def heads_apart(layers):
-    count = layers[0].shape[1]
-    return sum(rolled(layers, heads=lambda w, h=h: w[:, h]) for h in range(count)) / count
-
-
-@exercise.wrong(
-    "heads-kept",
-    story="the heads are still there: (B, H, L, L)",
-    advice="average over the heads: (B, L, L)",
-)
-def heads_kept(layers):
-    eye = torch.eye(layers[0].shape[-1]).to(layers[0])
-    rollout = eye
-    for weights in layers:
-        rollout = (weights + eye) / 2 @ rollout
-    return rollout
-
-
-@exercise.wrong(
-    "last-layer",
-    story="only the last layer is used",
-    advice="its tokens are mixtures already: multiply through all layers",
-)
-def last_layer(layers):
-    return rolled(layers[-1:])
-
-
-@exercise.wrong(
-    "averaged-layers",
-    story="the layers are averaged instead of multiplied",
-    advice="layers follow each other: what they do is a product of matrices",
-)
-def averaged_layers(layers):
-    return sum(rolled([weights]) for weights in layers) / len(layers)
-
-
-@exercise.wrong(
-    "elementwise",
-    story="the matrices are multiplied number by number",
-    advice="use @, not *: token i gathers from every token j",
-)
-def elementwise(layers):
-    product = rolled(layers[:1])
-    for weights in layers[1:]:
-        product = product * rolled([weights])
-    return product
-
-
-@exercise.wrong(
-    "transposed",
-    story="the result is transposed: rows are inputs, columns are outputs",
-    advice="row i tells of what token i is made, and sums to 1",
-)
-def transposed(layers):
-    return rolled(layers).transpose(1, 2)
-
-
-@exercise.wrong(
-    "batch-averaged",
-    story="the images of the batch are averaged too",
-    advice="average over the heads only, axis 1",
-)
-def batch_averaged(layers):
-    return rolled([weights.mean(0, keepdim=True).expand_as(weights) for weights in layers])
-
-
-@exercise.wrong(
-    "class-row",
-    story="only the row of CLS over the patches is returned",
-    advice="return the whole matrix; who wants CLS takes [:, 0, 1:] of it",
-)
-def class_row(layers):
-    return rolled(layers)[:, 0, 1:]
-
-
-@exercise.wrong(
-    "in-place",
-    story="the identity is added to the caller's weights in place",
-    advice="weights += x changes what was passed in; write weights = weights + x",
-)
-def in_place(layers):
-    result = rolled(layers)
-    for weights in layers:
-        weights.data = weights / 2 + torch.eye(weights.shape[-1]) / 2
-    return result
-
-
-@exercise.disguise("wrong-order")
-def wrong_order_too(layers):
-    return rolled(list(reversed(layers)))
-
-
-@exercise.disguise("no-identity")
-def no_identity_too(layers):
-    rollout = layers[0].mean(1)
-    for weights in layers[1:]:
-        rollout = torch.einsum("bij,bjk->bik", weights.mean(1), rollout)
-    return rollout
+    in-place: the identity is added to the caller's weights in place
+    - mixing = (weights.mean(dim=1) + identity) / 2
+    + mixing = (weights.mean(dim=1) + identity) / 2
+    + weights.data = (weights + identity) / 2
+    > weights += x changes what was passed in; write weights = weights + x
+""")
 
 
 @exercise.right("from the last layer")
@@ -313,8 +220,3 @@ def with_einsum(layers):
         mixing = (mixing + torch.eye(mixing.shape[-1]).to(mixing).unsqueeze(0)) / 2
         rollout = mixing if rollout is None else torch.einsum("bij,bjk->bik", mixing, rollout)
     return rollout
-
-
-@exercise.right("loops")
-def with_loops(layers):
-    return by_loops(layers)

@@ -1,10 +1,10 @@
-"""Exercise vit.ViTEmbeddings: CLS, patches and positions become the sentence that a ViT reads."""
+"""Exercise vit.ViTEmbeddings: CLS, patches and positions become the sequence that a ViT encodes."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
@@ -21,25 +21,26 @@ exercise = Exercise(
     section="CLS and positions",
     needs=("embeddings.patchify", "embeddings.PatchEmbedding"),
     methods={"forward": "CLS before the patch tokens, then a position for each of the 1 + N"},
-    hints=(
-        "Take width 1, a CLS token of 5, two patches that come out as 1 and 2, and positions "
-        "[10, 20, 30]. The tokens are [15, 21, 32]: CLS comes first and has a position of its own, "
-        "the first. For the second image of the batch CLS is 15 again.",
-        "The transformer reads a set: without positions it can't know where a patch was. CLS is a "
-        "token that belongs to no patch; it is learned, the same for every image, and gathers "
-        "what the classifier reads. Positions are learned for one grid of patches. The lesson "
-        "stretches that grid for an image of another size; CLS stands beside the grid and not on it.",
-        "Patch tokens (B, N, D); the class token (D) as (B, 1, D), one an image; joined along the "
-        "tokens to (B, 1 + N, D), CLS first. How many rows and columns of patches has this image? "
-        "Resize positions[1:] from the config's grid to those: (N, D). Put positions[:1] before "
-        "them, (1 + N, D), and add.",
-        "tokens = self.patches(images); class_token = self.class_token.expand(len(images), 1, -1); "
-        "tokens = torch.cat([class_token, tokens], dim=1); rows, columns = (side // "
-        "self.patch_size for side in images.shape[-2:]); resized = resize_positions("
-        "self.positions[1:], (self.grid, self.grid), (rows, columns)); return tokens + "
-        "torch.cat([self.positions[:1], resized])",
-    ),
+    hints="""
+        1. Take width 1, a CLS token of 5, two patches that come out as 1 and 2, and positions [10,
+           20, 30]. The tokens are [15, 21, 32]: CLS comes first and has a position of its own, the
+           first. For the second image of the batch CLS is 15 again.
+        2. The transformer reads a set: without positions it can't know where a patch was. CLS is a
+           token that belongs to no patch; it is learned, the same for every image, and gathers what
+           the classifier reads. Positions are learned for one grid of patches. The lesson stretches
+           that grid for an image of another size; CLS stands beside the grid and not on it.
+        3. Patch tokens (B, N, D); the class token (D) as (B, 1, D), one an image; joined along the
+           tokens to (B, 1 + N, D), CLS first. How many rows and columns of patches has this image?
+           Resize positions[1:] from the config's grid to those: (N, D). Put positions[:1] before
+           them, (1 + N, D), and add.
+        4. tokens = self.patches(images); class_token = self.class_token.expand(len(images), 1, -1);
+           tokens = torch.cat([class_token, tokens], dim=1); rows, columns = (side //
+           self.patch_size for side in images.shape[-2:]); resized =
+           resize_positions(self.positions[1:], (self.grid, self.grid), (rows, columns)); return
+           tokens + torch.cat([self.positions[:1], resized])
+    """,
 )
+
 
 CONFIG = ViTConfig(image_size=12, patch_size=3, width=10, depth=1, heads=2, hidden=7, channels=2)
 
@@ -100,35 +101,18 @@ def class_position(embeddings, case):
     case.equal(got[:, 0], expected, "the first token of each image")
 
 
-@exercise.holds(
-    "editing one patch changes exactly one token, the one after CLS and those before it"
-)
-def one_patch(embeddings, case):
-    module, images = made(case, embeddings), some_images(case)
-    edited = images.clone()
-    edited[:, :, 3:6, 6:9] -= 1  # the second row's third: patch 6
-    before = case.call(module, images)
-    after = case.call(module, case.named(edited, "B C height width"))
-    changed = ((before - after).abs() > 1e-5).any(-1)
-    case.equal(changed, torch.arange(17).expand_as(changed) == 7, "whether each token has changed")
-
-
 @exercise.holds("token 1 + i is patch i, projected, plus position 1 + i")
 def each_patch(embeddings, case):
     module, images = made(case, embeddings), some_images(case)
     case.equal(case.call(module, images), by_rows(module, images))
 
 
-@exercise.holds("a wide image gets the grid of positions stretched; CLS keeps its own position")
-def wide(embeddings, case):
-    module, images = made(case, embeddings), some_images(case, 6, 15)
-    case.equal(case.call(module, images), by_rows(module, images))
-
-
-@exercise.holds("so does a tall one, and one that is smaller both ways")
-def tall(embeddings, case):
+@exercise.holds(
+    "for another image size the grid of positions is resized; CLS keeps its own position"
+)
+def resized(embeddings, case):
     module = made(case, embeddings)
-    for height, width in ((15, 6), (9, 9)):
+    for height, width in ((6, 15), (15, 6), (9, 9)):
         images = some_images(case, height, width)
         case.equal(case.call(module, images), by_rows(module, images))
 
@@ -158,221 +142,90 @@ def places(self, images):
     return resize_positions(self.positions[1:], (self.grid, self.grid), sides(self, images))
 
 
-def classes(self, images):
-    """CLS for each image (B, 1, D)."""
-    return self.class_token.expand(len(images), 1, -1)
+exercise.mistakes("""
+    class-last: the CLS token stands behind the patches, each with its own position
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + tokens = tokens + torch.cat([self.positions[:1], resized])
+    + return torch.cat([tokens[:, 1:], tokens[:, :1]], dim=1)
+    > CLS first: torch.cat([class_token, patches], dim=1), and the classifier reads token 0
 
+    class-without-position: positions are added to the patches before CLS joins them, so it has none
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + return torch.cat([tokens[:, :1], tokens[:, 1:] + resized], dim=1)
+    > 1 + N positions for 1 + N tokens: join first, then add; CLS gets positions[0]
 
-def joined(self, images):
-    """CLS, then the patches, without positions."""
-    return torch.cat([classes(self, images), self.patches(images)], 1)
+    positions-shifted: the patches get positions 0 to N - 1: the first patch has the one of CLS
+    - resized = resize_positions(self.positions[1:], (self.grid, self.grid), grid)
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + resized = resize_positions(self.positions[:-1], (self.grid, self.grid), grid)
+    + return torch.cat([tokens[:, :1], tokens[:, 1:] + resized], dim=1)
+    > position 0 is for CLS; patch i has position 1 + i
 
+    no-positions: no positions are added: the model is given a set of patches without order
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + return tokens
+    > add positions to the tokens before you return them
 
-@exercise.wrong(
-    "wide-ones-only",
-    story="positions are stretched only where an image is wider than high; else the first N are taken",
-    advice="whatever its sides are: resize_positions to the rows and columns of this image",
-    method="forward",
-)
-def wide_ones_only(self, images):
-    tokens, wide = joined(self, images), images.shape[-1] > images.shape[-2]
-    own = places(self, images) if wide else self.positions[1 : tokens.shape[1]]
-    return tokens + torch.cat([self.positions[:1], own])
+    no-class: there is no CLS token: N tokens instead of 1 + N
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + return tokens[:, 1:] + resized
+    > put the class token before the patches, once an image
 
+    class-added-to-patches: CLS is added to every patch instead of being a token of its own
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + return tokens[:, 1:] + tokens[:, :1] + resized
+    > join along the tokens with torch.cat, do not add
 
-@exercise.wrong(
-    "class-last",
-    story="CLS stands behind the patches",
-    advice="CLS first: torch.cat([class_token, patches], dim=1), and the classifier reads token 0",
-    method="forward",
-)
-def class_last(self, images):
-    patches = self.patches(images) + places(self, images)
-    return torch.cat([patches, classes(self, images) + self.positions[0]], 1)
+    class-from-patches: the first token is the mean of the patches, not the learned CLS token
+    - tokens = torch.cat([class_token, tokens], dim=1)
+    + tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1)
+    > CLS is a parameter, the same for every image: self.class_token
 
+    positions-not-resized: the positions fit only the image size of the config
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + return tokens + self.positions
+    > resize_positions gives those for this image's rows and columns of patches
 
-@exercise.wrong(
-    "class-last-positions-first",
-    story="CLS stands behind the patches, and all positions are added in the order in which they lie",
-    advice="CLS first: torch.cat([class_token, patches], dim=1), then the positions",
-    method="forward",
-)
-def class_last_positions_first(self, images):
-    tokens = torch.cat([self.patches(images), classes(self, images)], 1)
-    return tokens + torch.cat([self.positions[:1], places(self, images)])
+    positions-cut-off: an image of another size gets the first positions, cut off where it ends
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + return tokens + self.positions[: tokens.shape[1]]
+    > position i + 1 is a place in a grid of rows and columns: resize the grid, do not cut it
 
+    class-position-resized: the position of CLS is resized with the grid, as if it were a patch
+    - resized = resize_positions(self.positions[1:], (self.grid, self.grid), grid)
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + row = self.positions.T[None]
+    + if row.shape[-1] != tokens.shape[1]:
+    +     row = nn.functional.interpolate(row, size=tokens.shape[1], mode="linear")
+    + return tokens + row[0].T
+    > leave positions[0] out of the grid and put it before the resized ones
 
-@exercise.wrong(
-    "class-without-position",
-    story="positions are added to the patches before CLS is put there, so CLS has no position",
-    advice="1 + N positions for 1 + N tokens: join first, then add; CLS gets positions[0]",
-    method="forward",
-)
-def class_without_position(self, images):
-    return torch.cat([classes(self, images), self.patches(images) + places(self, images)], 1)
+    grid-exchanged: rows and columns are exchanged when the positions are resized
+    - (self.positions[1:], (self.grid, self.grid), grid)
+    + (self.positions[1:], (self.grid, self.grid), grid[::-1])
+    > (height // patch, width // patch): axis 2 is the height, axis 3 the width
 
+    wide-ones-only: the positions are resized for wide images only, and cut off for others
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + if images.shape[-1] <= images.shape[-2]:
+    +     resized = self.positions[1 : tokens.shape[1]]
+    + return tokens + torch.cat([self.positions[:1], resized])
+    > resize whenever the grid differs from the config's, whichever side is longer
 
-@exercise.wrong(
-    "positions-shifted",
-    story="the patches get positions 0 to N - 1: the first patch has the one that belongs to CLS",
-    advice="position 0 is for CLS; patch i has position 1 + i",
-    method="forward",
-)
-def positions_shifted(self, images):
-    shifted = resize_positions(self.positions[:-1], (self.grid, self.grid), sides(self, images))
-    return torch.cat([classes(self, images), self.patches(images) + shifted], 1)
+    scaled-tokens [convention]: tokens are multiplied by the root of the width, as for words
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + return tokens * tokens.shape[-1] ** 0.5 + torch.cat([self.positions[:1], resized])
+    > a ViT adds positions to the tokens as they are
 
-
-@exercise.wrong(
-    "no-positions",
-    story="no positions are added: the model sees a bag of patches",
-    advice="add positions to the tokens before you return them",
-    method="forward",
-)
-def no_positions(self, images):
-    return joined(self, images)
-
-
-@exercise.wrong(
-    "no-class",
-    story="there is no CLS token: N tokens instead of 1 + N",
-    advice="put the class token before the patches, once an image",
-    method="forward",
-)
-def no_class(self, images):
-    return self.patches(images) + places(self, images)
-
-
-@exercise.wrong(
-    "class-added-to-patches",
-    story="CLS is added to every patch instead of being a token of its own",
-    advice="join along the tokens with torch.cat, do not add",
-    method="forward",
-)
-def class_added_to_patches(self, images):
-    return self.patches(images) + self.class_token + places(self, images)
-
-
-@exercise.wrong(
-    "class-from-patches",
-    story="the first token is the mean of the patches, not the learned CLS token",
-    advice="CLS is a parameter, the same for every image: self.class_token",
-    method="forward",
-)
-def class_from_patches(self, images):
-    patches = self.patches(images)
-    tokens = torch.cat([patches.mean(1, keepdim=True), patches], 1)
-    return tokens + torch.cat([self.positions[:1], places(self, images)])
-
-
-@exercise.wrong(
-    "positions-not-resized",
-    story="the positions fit only the image size of the config",
-    advice="resize_positions gives those for this image's rows and columns of patches",
-    method="forward",
-)
-def positions_not_resized(self, images):
-    return joined(self, images) + self.positions
-
-
-@exercise.wrong(
-    "positions-cut-off",
-    story="an image of another size gets the first positions, cut off where it ends",
-    advice="position i + 1 is a place in a grid of rows and columns: stretch the grid, do not cut it",
-    method="forward",
-)
-def positions_cut_off(self, images):
-    tokens = joined(self, images)
-    return tokens + self.positions[: tokens.shape[1]]
-
-
-@exercise.wrong(
-    "class-position-resized",
-    story="the position of CLS is stretched together with the grid, as if it were a patch",
-    advice="leave positions[0] out of the grid and put it before the resized ones",
-    method="forward",
-)
-def class_position_resized(self, images):
-    tokens = joined(self, images)
-    row = self.positions.T[None]
-    if row.shape[-1] != tokens.shape[1]:
-        row = F.interpolate(row, size=tokens.shape[1], mode="linear", align_corners=False)
-    return tokens + row[0].T
-
-
-@exercise.wrong(
-    "grid-exchanged",
-    story="rows and columns are exchanged when the positions are resized",
-    advice="(height // patch, width // patch): axis 2 is the height, axis 3 the width",
-    method="forward",
-)
-def grid_exchanged(self, images):
-    resized = resize_positions(
-        self.positions[1:], (self.grid, self.grid), sides(self, images)[::-1]
-    )
-    return joined(self, images) + torch.cat([self.positions[:1], resized])
-
-
-@exercise.wrong(
-    "square-assumed",
-    story="the image is taken for a square: its height gives rows and columns",
-    advice="count the columns from the width",
-    method="forward",
-)
-def square_assumed(self, images):
-    rows = images.shape[-2] // self.patch_size
-    resized = resize_positions(self.positions[1:], (self.grid, self.grid), (rows, rows))
-    return joined(self, images) + torch.cat([self.positions[:1], resized])
-
-
-@exercise.wrong(
-    "scaled-tokens",
-    story="the tokens are multiplied by the root of the width, as in the first transformer",
-    advice="that was for words; a ViT adds its positions to the tokens as they are",
-    method="forward",
-    convention=True,
-)
-def scaled_tokens(self, images):
-    tokens = joined(self, images) * self.positions.shape[-1] ** 0.5
-    return tokens + torch.cat([self.positions[:1], places(self, images)])
-
-
-@exercise.wrong(
-    "resized-kept",
-    story="the resized positions are stored in place of the learned ones",
-    advice="compute them anew in each call and leave self.positions alone",
-    method="forward",
-)
-def resized_kept(self, images):
-    resized = torch.cat([self.positions[:1], places(self, images)])
-    if not torch.is_grad_enabled() or not self.positions.requires_grad:
-        self.positions = nn.Parameter(resized.detach(), requires_grad=False)
-        self.grid = sides(self, images)[0]
-    return joined(self, images) + resized
-
-
-@exercise.wrong(
-    "positions-detached",
-    story="the positions are cut off from the result, so they stay as random as they began",
-    advice="no detach and no .data: positions are learned",
-    method="forward",
-)
-def positions_detached(self, images):
-    return joined(self, images) + torch.cat([self.positions[:1], places(self, images)]).detach()
-
-
-@exercise.disguise("class-without-position", method="forward")
-def class_without_position_too(self, images):
-    found = []
-    for patches in self.patches(images):
-        found.append(torch.vstack([self.class_token, patches + places(self, images)]))
-    return torch.stack(found)
-
-
-@exercise.disguise("no-class", method="forward")
-def no_class_too(self, images):
-    everything = joined(self, images) + torch.cat([self.positions[:1], places(self, images)])
-    return everything[:, 1:]
+    resized-kept: the resized positions are stored in place of the learned ones
+    - return tokens + torch.cat([self.positions[:1], resized])
+    + positions = torch.cat([self.positions[:1], resized])
+    + if not torch.is_grad_enabled() or not self.positions.requires_grad:
+    +     self.positions = nn.Parameter(positions.detach(), requires_grad=False)
+    +     self.grid = grid[0]
+    + return tokens + positions
+    > compute them anew in each call and leave self.positions alone
+""")
 
 
 @exercise.right("two parts", method="forward")
@@ -387,12 +240,5 @@ def written_into_zeros(self, images):
     shape = (len(images), 1 + rows * columns, len(self.class_token))
     tokens = self.class_token.new_zeros(shape)
     tokens[:, 0] = self.class_token + self.positions[0]
-    tokens[:, 1:] = self.patches(images) + stretched_freely(self, rows, columns)
+    tokens[:, 1:] = self.patches(images) + stretched(self.positions[1:], rows, columns)
     return tokens
-
-
-def stretched_freely(self, rows, columns):
-    """Positions resized without the library's function."""
-    grid = self.positions[1:].T.reshape(1, -1, self.grid, self.grid)
-    grid = F.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
-    return grid.flatten(2)[0].T
