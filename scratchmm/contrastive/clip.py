@@ -1,4 +1,4 @@
-"""CLIP: an vision tower and a text tower, trained into one space in which pairs are close.
+"""CLIP: a vision tower and a text tower, trained into one space in which pairs are close.
 
 Paper: Learning Transferable Visual Models From Natural Language Supervision (Radford et al. 2021,
 arXiv 2103.00020), figure 3 and section 2.

@@ -11,11 +11,11 @@ from types import ModuleType
 RECIPES = {
     "clip": "images and sentences in one space: a CLIP of the world, a real set or your own pairs",
     "vit": "names images: a Vision Transformer on the world or a real set",
-    "grid_classifier": "names what lies in each cell of an image: what a VQA sees with",
+    "grid_classifier": "classifies each cell of an image: the features that a VQA attends to",
     "vqa": "answers questions about images, from the grid classifier's features",
-    "attribute_classifier": "names shape, colour, size and texture: the judge of generated images",
+    "attribute_classifier": "names shape, colour, size and texture: evaluates generated images",
     "text_to_image": "draws images of the world from sentences: latent diffusion",
-    "controlnet": "says where a text-to-image model is to draw: outlines, depth or poses",
+    "controlnet": "conditions a text-to-image model on outlines, depth or poses",
     "unclip": "draws from CLIP embeddings: a CLIP, a prior and a decoder",
 }
 

@@ -1,4 +1,4 @@
-"""What lies in each cell of an image: the classifier that a VQA of minutes sees with.
+"""What lies in each cell of an image: the classifier whose features a VQA attends to.
 
     python -m scratchmm train grid_classifier
 

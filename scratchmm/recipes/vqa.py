@@ -4,8 +4,8 @@
 
 Data: scenes of one to three things, all there is to ask about them, and two balanced tests: of
 combinations of colour and shape that the training has seen, and of those it has not. Model: in two
-stages, since a model that learns to see and to answer at once learns neither in minutes. A grid
-classifier (`recipes.grid_classifier`) gives the features of 8 x 8 cells, `fusion.vqa.VQA` answers.
+stages, as models on frozen image features are: a grid classifier (`recipes.grid_classifier`) gives
+the features of 8 x 8 cells, and `fusion.vqa.VQA` attends to them.
 Loss: cross-entropy over the answers. Figure: how many questions about combinations never seen are
 answered right.
 
