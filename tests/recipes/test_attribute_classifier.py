@@ -1,4 +1,4 @@
-"""The classifier that evaluates generated images: of one size, kept, and refused where it was not trained for it."""
+"""The classifier that evaluates generated images: of one size, kept, refused elsewhere."""
 
 from dataclasses import replace
 from types import SimpleNamespace
