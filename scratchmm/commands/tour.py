@@ -183,9 +183,9 @@ def _images(
     maps = _attention(clip, unseen.images[few[:8]])
     path = plots.attention_overlay(
         unseen.images[few[:8]], maps, out / "attention.png", titles=names[:8],
-        heading="Where the vision tower looks",
+        heading="Attention rollout of the vision tower",
     )  # fmt: skip
-    drawn.append((path, "where the vision tower looks (attention rollout)"))
+    drawn.append((path, "attention rollout: the patches that the vision tower attends to"))
 
     images, by_image = list(unseen.images), clip.embed_images(unseen.images)
     by_text = clip.embed_texts(sentences)
@@ -213,7 +213,7 @@ def _images(
         heading=f"Never seen in training, named out of {len(unseen.names)}: "
         f"{sum(right)} of {len(few)} right",
     )  # fmt: skip
-    return [*drawn, (path, "what the model calls images it never saw, right or wrong")]
+    return [*drawn, (path, "classes predicted for combinations not in the training set")]
 
 
 def _different(labels: Sequence[int], count: int) -> list[int]:
@@ -240,13 +240,13 @@ def _tell(
     """What came out, and what to open next."""
     world = arguments.pairs is None
     rows = [
-        ("combinations it saw" if world else "pairs it trained on", report["seen_accuracy"]),
-        ("combinations it never saw" if world else "pairs held out", report["unseen_accuracy"]),
+        ("combinations in training" if world else "pairs it trained on", report["seen_accuracy"]),
+        ("combinations not in training" if world else "pairs held out", report["unseen_accuracy"]),
     ]
     print(f"\nZero-shot: the right name among all {report['names']}")
     for name, value in rows:
         print(f"  {name:28} {value:6.1%}")
-    print(f"Retrieval, of what it never saw{'':5}" + "".join(f"  @{k:<5}" for k in (1, 5, 10)))
+    print(f"Retrieval, on held-out images{'':7}" + "".join(f"  @{k:<5}" for k in (1, 5, 10)))
     for key in ("image_to_text_recall", "text_to_image_recall"):
         name = key.removesuffix("_recall").replace("_", " ")
         print(f"  {name:34}" + "".join(f"{value:6.1%} " for value in report[key]))
