@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from scratchmm.exercises.patches import edited, patched_answer, patched_texts, replaced_text
-from scratchmm.exercises.texts import read_hints, read_mistakes
+from scratchmm.exercises.texts import Mistake, read_hints, read_mistakes, read_slips
 
 Answer = TypeVar("Answer", bound=Callable[..., Any])
 Read = TypeVar("Read")
@@ -108,6 +108,7 @@ class Exercise:
     wrongs: list[BankAnswer] = field(default_factory=list)
     rights: list[BankAnswer] = field(default_factory=list)
     disguises: list[BankAnswer] = field(default_factory=list)
+    short: list[Mistake] = field(default_factory=list)  # set by slips
 
     def __post_init__(self) -> None:
         if isinstance(self.hints, str):
@@ -203,6 +204,14 @@ class Exercise:
             told = (one.id, one.story, one.advice, one.marks.get("twin", ""), "")
             kinds = ("convention" in one.marks, "fresh" in one.marks)
             self.wrongs.append(BankAnswer(*told, *kinds, build, texts))
+
+    def slips(self, text: str) -> None:
+        """Ordinary mistakes that the engine does not make by itself, one a line: `stride=2 => stride=1`.
+
+        They join the mutants: the learner is told the place and no story, and the check must reject
+        every one. Raises ValueError on a line that is none.
+        """
+        self.short.extend(self._read(read_slips, text))
 
     def _read(self, reader: Callable[[str], Read], text: str) -> Read:
         try:

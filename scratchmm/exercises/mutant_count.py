@@ -82,6 +82,8 @@ def _job(id: str, say: Callable[[str], None]) -> Count:
             found.rejected += no
             if not no:
                 (found.equal if reason(id, mutant.name) else found.accepted).append(mutant.name)
+                if mutant.kind == "slip":
+                    found.faults.append(f"{id}: the check accepts the {mutant.name}")
     for piece in unused(id, found.equal):
         found.faults.append(f"{id}: no mutant that the check accepts is called {piece!r}")
     found.seconds = time.process_time() - began

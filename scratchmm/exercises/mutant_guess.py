@@ -33,6 +33,7 @@ ADVICE = {
     "refusal": "the docstring says what is refused",
     "default": "every argument is there to be used",
     "dtype": "print the dtype of what comes in and of what goes out",
+    "narrow": "print the dtype of what comes in and of what goes out",
     "in place": "an operator makes a new tensor; +=, add_ and copy_ write into the one handed in",
     "detached": "compute the result from the inputs by torch's operators alone",
     "first sample": "every sample has numbers of its own: try a batch of two that differ",

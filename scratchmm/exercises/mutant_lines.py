@@ -80,6 +80,8 @@ def of_return(node: ast.Return, scope: Scope) -> Iterator[Change]:
         yield Change("detached", node.value, f"mutant_detached({code})", told, place)
         told = f"the result of {place} were float64 whatever the inputs are"
         yield Change("dtype", node.value, f"mutant_wide({code})", told, place)
+        told = f"the result of {place} were float32 or int32 whatever the inputs are"
+        yield Change("narrow", node.value, f"mutant_narrow({code})", told, place)
     if isinstance(node.value, ast.Tuple):
         for one, other in zip(node.value.elts, node.value.elts[1:], strict=False):
             yield scope.exchanged(node.value, one, other)
@@ -92,6 +94,7 @@ def of_parameters(node: ast.FunctionDef, scope: Scope) -> Iterator[Change]:
     defaults += given.defaults
     every = [*zip(given.args, defaults, strict=True)]
     every += zip(given.kwonlyargs, given.kw_defaults, strict=True)
+    several = sum(holds_tensors(one) and not _is_mask(one.arg) for one, _ in every) > 1
     for parameter, default in every:
         name = parameter.arg
         if default is not None:
@@ -99,13 +102,20 @@ def of_parameters(node: ast.FunctionDef, scope: Scope) -> Iterator[Change]:
             told = f"`{name}` were {value}, whatever is handed in"
             yield _first(node, f"{name} = {value}", "default", told, scope)
         if holds_tensors(parameter):
-            if any(word in name for word in MASKS):
+            if _is_mask(name):
                 told = f"`{name}` were True everywhere"
                 yield _first(node, f"{name} = mutant_true({name})", "mask", told, scope)
                 told = f"`{name}` were the other way round"
                 yield _first(node, f"{name} = mutant_inverted({name})", "mask", told, scope)
+            elif several:
+                told = f"`{name}` were detached: no gradient reaches it"
+                yield _first(node, f"{name} = mutant_detached({name})", "detached", told, scope)
             told = f"the first sample of `{name}` were that of all"
             yield _first(node, f"{name} = mutant_first({name})", "first sample", told, scope)
+
+
+def _is_mask(name: str) -> bool:
+    return any(word in name for word in MASKS)
 
 
 def holds_tensors(parameter: ast.arg) -> bool:

@@ -19,7 +19,8 @@ from scratchmm.exercises import mutant_calls, mutant_lines, mutant_operators
 from scratchmm.exercises.copies import mapped
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.mutant_text import Change, Scope, Text, name_of, unique
-from scratchmm.exercises.patches import compiled, solution
+from scratchmm.exercises.patches import compiled, patched_texts, solution
+from scratchmm.exercises.texts import Mistake
 
 MOST = 60  # an exercise
 Rule = Callable[..., Iterator[Change]]
@@ -79,9 +80,9 @@ class Mutant:
 
 
 def mutants(exercise: Exercise) -> list[Mutant]:
-    """The mutants of an exercise's answer, at most 60, in the order of their places.
+    """The slips of an exercise, and at most 60 mutants of its answer in the order of their places.
 
-    None for tests that the learner writes.
+    None for tests that the learner writes. Raises ValueError for a slip that does not fit the library.
     """
     kept: list[Mutant] | None = exercise.__dict__.get("_mutants")
     if kept is None:
@@ -93,7 +94,28 @@ def _made(exercise: Exercise) -> list[Mutant]:
     text = Text(solution(exercise))
     changes = (one for node in _functions(text, exercise) for one in _changes(node, text, exercise))
     made = unique(changes, text, exercise.id)
-    return _thinned([Mutant(c.kind, c.place, c.told, source, exercise) for c, source in made])
+    slips = [_slip(exercise, one) for one in exercise.short]
+    written = {_tree(one.source) for one in slips}
+    others = [
+        Mutant(c.kind, c.place, c.told, source, exercise)
+        for c, source in made
+        if not written or _tree(source) not in written
+    ]
+    return [*slips, *_thinned(others)]
+
+
+def _slip(exercise: Exercise, mistake: Mistake) -> Mutant:
+    _, source = patched_texts(exercise, mistake)
+    try:
+        _tree(source)
+    except SyntaxError as error:
+        told = f"the slip {mistake.id!r} does not compile: {error.msg}"
+        raise ValueError(f"{exercise.id}: {told}") from None
+    return Mutant("slip", mistake.id, mistake.story, source, exercise)
+
+
+def _tree(source: str) -> str:
+    return ast.dump(ast.parse(source))
 
 
 def _functions(text: Text, exercise: Exercise) -> Iterator[ast.FunctionDef]:
@@ -165,6 +187,13 @@ def _detached(x: Tensor) -> Tensor:
     return x.detach()
 
 
+def _narrow(x: Tensor) -> Tensor:
+    narrow = {torch.float64: torch.float32, torch.int64: torch.int32}.get(x.dtype)
+    if narrow is not None:
+        MET.add("narrow")
+    return x if narrow is None else x.to(narrow)
+
+
 def _first(x: Tensor) -> Tensor:
     MET.add("first sample" if x.dim() else "one number")
     return x[:1].expand_as(x) if x.dim() and len(x) > 1 else x
@@ -178,6 +207,7 @@ def _true(x: Tensor) -> Tensor:
 HELPERS = {
     "mutant_detached": _for_tensors(_detached),
     "mutant_wide": _for_tensors(lambda x: x.double()),
+    "mutant_narrow": _for_tensors(_narrow),
     "mutant_first": _for_tensors(_first),
     "mutant_true": _for_tensors(_true),
     "mutant_inverted": _for_tensors(lambda x: ~x if x.dtype == torch.bool else x),
@@ -186,8 +216,8 @@ MET = set[str]()  # the kinds of mutants whose mistake had something to act on
 
 
 def acts(mutant: Mutant) -> bool:
-    """Whether a mutant that the check has just been applied to can differ at all: a result without a
-    gradient can't be detached, and a single number has no first sample. `MET` is cleared before."""
+    """Whether a mutant that the check has just been applied to can differ at all: what has no gradient
+    can't be detached, a single number has no first sample. `MET` is cleared before."""
     if mutant.kind == "first sample":
         return "one number" not in MET or mutant.kind in MET
-    return mutant.kind != "detached" or mutant.kind in MET
+    return mutant.kind not in ("detached", "narrow") or mutant.kind in MET

@@ -15,6 +15,8 @@ takes the place of the code, there is no `+`, or an empty one before the next `-
 Marks: `convention` (another field's way, not a mistake), `fresh` (it keeps a state between calls, so
 it is compiled anew for each use), `twin=ID` (no input tells the two apart), `of=ID` (the mistake ID
 in other words: a disguise, which needs neither story nor advice).
+
+An ordinary mistake that needs no story is a slip, one a line: `stride=2 => stride=1`.
 """
 
 from __future__ import annotations
@@ -92,6 +94,31 @@ def read_mistakes(text: str) -> list[Mistake]:
     """
     blocks = re.split(r"\n\s*\n", textwrap.dedent(text).strip("\n").rstrip())
     return [_mistake(block.split("\n")) for block in blocks if block.strip()]
+
+
+def read_slips(text: str) -> list[Mistake]:
+    """Mistakes without a story, one a line: `code of the library's => what stands in its place`.
+
+    ` ;; ` parts several changes of one slip. Raises ValueError, in a sentence, on a line that is none.
+
+    >>> (one,) = read_slips("n - 1 => n")
+    >>> one.story, one.changes
+    ('`n` stood for `n - 1`', (('n - 1', 'n'),))
+    """
+    return [_slip(line.strip()) for line in text.split("\n") if line.strip()]
+
+
+def _slip(line: str) -> Mistake:
+    changes, told = list[tuple[str, str]](), list[str]()
+    for part in line.split(" ;; "):
+        old, arrow, new = (piece.strip() for piece in f"{part} ".partition(" => "))
+        if not (old and arrow):
+            raise ValueError(f"a slip is `code => what stands in its place`, not {_said(part)}")
+        changes.append((old, new))
+        told.append(
+            f"{_said(new)} stood for {_said(old)}" if new else f"{_said(old)} were left out"
+        )
+    return Mistake(line, ", and ".join(told), "", {}, tuple(changes))
 
 
 def _mistake(lines: list[str]) -> Mistake:

@@ -80,7 +80,7 @@ def verify_one(id: str) -> Findings:
 def _bank_job(id: str, say: Callable[[str], None]) -> Findings:
     exercise, findings = catalogue.find(id), Findings(id)
     bank = [*exercise.wrongs, *exercise.disguises]
-    if not _all_made(bank, findings):
+    if not _all_made(exercise, bank, findings):
         return findings
     try:
         say("the library's own answer")
@@ -104,13 +104,17 @@ def _bank_job(id: str, say: Callable[[str], None]) -> Findings:
     return findings
 
 
-def _all_made(bank: Sequence[BankAnswer], findings: Findings) -> bool:
-    """Whether every patch fits the library's source and compiles; each that does not is a fault."""
+def _all_made(exercise: Exercise, bank: Sequence[BankAnswer], findings: Findings) -> bool:
+    """Whether every patch and every slip fits the library's source and compiles; each that does not is a fault."""
     for wrong in bank:
         try:
             _ = wrong.answer
         except ValueError as error:
             findings.faults.append(str(error))
+    try:
+        mutants(exercise)
+    except ValueError as error:
+        findings.faults.append(str(error))
     return not findings.faults
 
 

@@ -15,10 +15,10 @@ SIGN = "sign: `scaled_x - _shift()` stood for `scaled_x + _shift()`"
 
 def test_a_check_without_holes_rejects_them_all(fake):
     found = count_one("fake.scaled")
-    # One line of each rule: a default, a first sample, a detached and a wide result, the in-place
+    # One line of each rule: a default, a first sample, a detached, a wide and a narrow result, the in-place
     # product, its two factors, the sum's sign and its two terms.
-    assert (found.made, found.rejected, found.accepted, found.faults) == (10, 10, [], [])
-    assert closing_line([found]) == "mutants 10/10 rejected (100.0 %), 0 more declared equal"
+    assert (found.made, found.rejected, found.accepted, found.faults) == (11, 11, [], [])
+    assert closing_line([found]) == "mutants 11/11 rejected (100.0 %), 0 more declared equal"
 
 
 def test_what_is_let_through_is_named_and_what_is_declared_is_not(fake, monkeypatch):
@@ -40,14 +40,24 @@ def test_what_is_let_through_is_named_and_what_is_declared_is_not(fake, monkeypa
     ]
 
 
+def test_a_slip_that_is_let_through_is_a_fault(fake):
+    fake["fake.scaled"].slips("scaled_x + _shift() => _shift() + scaled_x")
+    (fault,) = count_one("fake.scaled").faults
+    assert fault == (
+        "fake.scaled: the check accepts the slip: "
+        "`_shift() + scaled_x` stood for `scaled_x + _shift()`"
+    )
+
+
 def test_a_detached_result_without_a_gradient_is_no_mutant(fake, monkeypatch):
     before = [one.kind for one in mutant_count.mutants(fake["fake.scaled"])]
     assert "detached" in before
-    # Nothing here is ever differentiated.
+    # Nothing here is ever differentiated, or calls the answer at all.
     monkeypatch.setattr(mutant_count, "grade", lambda exercise, answer: Count("passed-by-all"))
     monkeypatch.setattr(Count, "status", "passed", raising=False)
     found = count_one("fake.scaled")
-    assert found.made == len(before) - 1 and not any("detached" in one for one in found.accepted)
+    assert found.made == len(before) - 2
+    assert not any("detached" in one or "narrow" in one for one in found.accepted)
 
 
 def test_a_mutant_that_never_ends_is_rejected(fake, monkeypatch):
@@ -79,7 +89,7 @@ def test_the_command_names_them_or_counts_them_only(fake, capsys, monkeypatch):
     assert main(["learn", "verify", "fake.Scaler"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and lines[0].startswith("references 1/1")
-    assert lines[1] == "mutants 11/11 rejected (100.0 %), 0 more declared equal"
+    assert lines[1] == "mutants 13/13 rejected (100.0 %), 0 more declared equal"
     assert main(["learn", "verify", "--mutants", "--json", "fake.scaled"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["mutants"][0]["id"] == "fake.scaled" and data["mutants"][0]["accepted"]

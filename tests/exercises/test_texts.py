@@ -2,7 +2,7 @@
 
 import pytest
 
-from scratchmm.exercises.texts import patched, places, read_hints, read_mistakes, tokens
+from scratchmm.exercises.texts import patched, places, read_hints, read_mistakes, read_slips, tokens
 
 BLOCK = """
     late [convention, twin=later]: counted from 1,
@@ -63,6 +63,19 @@ def test_what_is_no_block_is_refused_in_a_sentence(block, told):
     with pytest.raises(ValueError) as refused:
         read_mistakes(block)
     assert any(one in str(refused.value) for one in told.split("|"))
+
+
+def test_slips_are_read_line_by_line():
+    one, two = read_slips("\n    a + b => a - b\n\n    f(a) =>  ;; g(b) => b\n")
+    assert (one.story, one.changes) == ("`a - b` stood for `a + b`", (("a + b", "a - b"),))
+    assert two.changes == (("f(a)", ""), ("g(b)", "b"))
+    assert two.story == "`f(a)` were left out, and `b` stood for `g(b)`"
+
+
+@pytest.mark.parametrize("line", ["a", "a -> b", " => b", "a => b ;; c"])
+def test_what_is_no_slip_is_refused_in_a_sentence(line):
+    with pytest.raises(ValueError, match="a slip is `code => what stands in its place`, not `"):
+        read_slips(line)
 
 
 def test_hints_are_read_by_their_numbers():
