@@ -99,13 +99,15 @@ def read_mistakes(text: str) -> list[Mistake]:
 def read_slips(text: str) -> list[Mistake]:
     """Mistakes without a story, one a line: `code of the library's => what stands in its place`.
 
-    ` ;; ` parts several changes of one slip. Raises ValueError, in a sentence, on a line that is none.
+    ` ;; ` parts several changes of one slip, and a line that is indented further goes on with the one
+    before it. Raises ValueError, in a sentence, on a line that is none.
 
     >>> (one,) = read_slips("n - 1 => n")
     >>> one.story, one.changes
     ('`n` stood for `n - 1`', (('n - 1', 'n'),))
     """
-    return [_slip(line.strip()) for line in text.split("\n") if line.strip()]
+    lines = re.sub(r"\n +", " ", textwrap.dedent(text)).split("\n")
+    return [_slip(line.strip()) for line in lines if line.strip()]
 
 
 def _slip(line: str) -> Mistake:

@@ -66,7 +66,7 @@ def test_what_is_no_block_is_refused_in_a_sentence(block, told):
 
 
 def test_slips_are_read_line_by_line():
-    one, two = read_slips("\n    a + b => a - b\n\n    f(a) =>  ;; g(b) => b\n")
+    one, two = read_slips("\n    a + b => a - b\n\n    f(a) =>  ;;\n        g(b) => b\n")
     assert (one.story, one.changes) == ("`a - b` stood for `a + b`", (("a + b", "a - b"),))
     assert two.changes == (("f(a)", ""), ("g(b)", "b"))
     assert two.story == "`f(a)` were left out, and `b` stood for `g(b)`"
