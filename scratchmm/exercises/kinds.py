@@ -16,6 +16,7 @@ from typing import Any
 from scratchmm.exercises.calls import Failed, brief_error
 from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
+from scratchmm.exercises.patches import patched_answer
 
 Verdict = tuple[str, Exception | None]
 
@@ -34,11 +35,16 @@ class Bank:
 
     @staticmethod
     def of(exercise: Exercise) -> Bank:
-        """The bank of another exercise, with the library's answer among the right ones."""
+        """The bank of another exercise: the library's answer among the right ones, and its slips
+        among the wrong ones."""
         rights = {"the library's": exercise.reference}
         rights |= {right.id: right.answer for right in exercise.rights}
         wrongs = {wrong.id: wrong.answer for wrong in exercise.wrongs}
-        return Bank(rights, wrongs, {wrong.id: wrong.story for wrong in exercise.wrongs})
+        stories = {wrong.id: wrong.story for wrong in exercise.wrongs}
+        for slip in exercise.short:
+            wrongs[slip.id] = patched_answer(exercise, slip)
+            stories[slip.id] = f"as if {slip.story}"
+        return Bank(rights, wrongs, stories)
 
 
 def judged_by_bank(exercise: Exercise, bank: Callable[[], Bank], *, enough: float = 1.0) -> None:

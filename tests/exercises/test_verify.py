@@ -213,6 +213,18 @@ def test_the_wrong_answer_that_a_test_lets_through_is_the_one_shown(test_kind):
     assert outcome.failure.got == got  # all of them, so that one round tells all
 
 
+def test_slips_are_among_the_wrong_answers_that_a_test_must_reject(test_kind, fake):
+    fake["fake.scaled"].slips("scaled_x + _shift() => scaled_x + 7")
+
+    def scale_only(scaled):
+        found = scaled(torch.ones(2, 3), by=5.0) - scaled(torch.zeros(2, 3), by=5.0)
+        assert torch.allclose(found, torch.full((2, 3), 5.0))
+
+    got = grade(test_kind, scale_only).outcome.failure.got
+    assert " of 7; it lets through: " in got and "scaled_x + _shift() => scaled_x + 7" in got
+    assert grade(test_kind, good_test).status == "passed"
+
+
 def test_a_crash_of_the_test_is_no_rejection(test_kind):
     def divides(scaled):
         x = torch.ones(2, 3)

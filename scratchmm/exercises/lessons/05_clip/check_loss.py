@@ -10,7 +10,7 @@ from torch import Tensor
 from scratchmm.exercises.format import Exercise, exercise_file
 from scratchmm.exercises.kinds import Bank, judged_by_bank
 
-lesson = exercise_file("05_clip/contrastive_loss_bank")
+lesson = exercise_file("05_clip/contrastive_loss")
 
 exercise = Exercise(
     id="test.contrastive_loss",
