@@ -105,7 +105,7 @@ def _bank_job(id: str, say: Callable[[str], None]) -> Findings:
 
 
 def _all_made(exercise: Exercise, bank: Sequence[BankAnswer], findings: Findings) -> bool:
-    """Whether every patch and slip fits the library's source and compiles; one that does not is a fault."""
+    """Whether every patch and slip fits the library's source and compiles; the others are faults."""
     for wrong in bank:
         try:
             _ = wrong.answer

@@ -15,8 +15,8 @@ SIGN = "sign: `scaled_x - _shift()` stood for `scaled_x + _shift()`"
 
 def test_a_check_without_holes_rejects_them_all(fake):
     found = count_one("fake.scaled")
-    # One line of each rule: a default, a first sample, a detached, a wide and a narrow result, the in-place
-    # product, its two factors, the sum's sign and its two terms.
+    # One line of each rule: a default, a first sample, a detached, a wide and a narrow result, the
+    # in-place product, its two factors, the sum's sign and its two terms.
     assert (found.made, found.rejected, found.accepted, found.faults) == (11, 11, [], [])
     assert closing_line([found]) == "mutants 11/11 rejected (100.0 %), 0 more declared equal"
 
