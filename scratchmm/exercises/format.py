@@ -73,7 +73,8 @@ class Exercise:
 
     order: its place in the lesson, after those of smaller numbers. target: "module:name". methods:
     for a class, each method to blank and its goal; the others stay. drop: methods that the stub
-    leaves out. forbidden: dotted names that raise while the learner's code runs. parts: helpers in
+    leaves out. unused: parameters, and what they need, that the goal leaves out: no mutant touches
+    them. forbidden: dotted names that raise while the learner's code runs. parts: helpers in
     the target's module that belong to the solution: learners may not call the library's. shown:
     names in that module whose source the stub repeats whole. adapt: (learner's, library's) -> what
     `learn run --mine` puts into the library. hints: one text, each of the four begun with its
@@ -98,6 +99,7 @@ class Exercise:
     forbidden: tuple[str, ...] = ()
     methods: Mapping[str, str] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     adapt: Callable[[Any, Any], Any] | None = None

@@ -126,6 +126,8 @@ def _whole(node: ast.Call, name: str, scope: Scope) -> Iterator[Change]:
     """The call left out, so that its first input is handed on."""
     if isinstance(node.func, ast.Attribute) and not from_module(node.func):
         own_layer = name_of(node.func.value) == "self" and len(node.args) == 1
+        if name in scope.unused:
+            return
         if own_layer and not node.keywords and "dropout" not in name:
             yield scope.left_out("left out", node, scope.text.of(node.args[0]), f"`self.{name}`")
             return
@@ -153,7 +155,8 @@ def _keywords(node: ast.Call, scope: Scope) -> Iterator[Change]:
         plain = isinstance(word.value, ast.Constant) and (
             word.value.value is None or word.value.value is False
         )
-        if word.arg is None or word.arg in NEVER_LEFT_OUT or plain:
+        unused = scope.leaves_out(word.value)
+        if word.arg is None or word.arg in NEVER_LEFT_OUT or plain or unused:
             continue  # mostly it is the default, spelled out
         others = [ast.unparse(one) for one in node.keywords if one is not word]
         given = ", ".join([*(ast.unparse(one) for one in node.args), *others])

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 EQUAL: Mapping[str, Mapping[str, str]] = {
     "attention.attend": {
         "`check_attention_shapes(query, key, key, mask, bias)`": "attend has asked the same before",
+        "`backend` were left out of `backend or": "the exercise leaves backends out",
     },
     "attention.MultiHeadAttention": {
         "_watched.append": "what is drawn as a map of attention is no result of the call",
         "`.detach` were left out of `weights": "the same",
+        "condition `_watched is not None` never": "the same",
+        "or _watched is not None` always held": "attend gives the same numbers, in less memory",
+        "`_watched is not None` were left out": "what is drawn is no result of the call",
     },
     "attention.KeyValueCache": {
         "is not None` were left out of `self.key is not None": "both are there, or neither is",

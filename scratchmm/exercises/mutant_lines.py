@@ -97,6 +97,8 @@ def of_parameters(node: ast.FunctionDef, scope: Scope) -> Iterator[Change]:
     several = sum(holds_tensors(one) and not _is_mask(one.arg) for one, _ in every) > 1
     for parameter, default in every:
         name = parameter.arg
+        if name in scope.unused:
+            continue
         if default is not None:
             value = ast.unparse(default)
             told = f"`{name}` were {value}, whatever is handed in"

@@ -82,12 +82,18 @@ def quoted(code: str) -> str:
 @dataclass(frozen=True)
 class Scope:
     """The function around a node. tensors: its parameters that are tensors. tests: the conditions of
-    its `if`s. gives_tensor: whether what it hands back is the answer, and a tensor."""
+    its `if`s. gives_tensor: whether what it hands back is the answer, and a tensor. unused: names
+    that the exercise leaves out."""
 
     text: Text
     tensors: frozenset[str] = frozenset()
     tests: frozenset[ast.expr] = frozenset()
     gives_tensor: bool = False
+    unused: frozenset[str] = frozenset()
+
+    def leaves_out(self, node: ast.expr) -> bool:
+        """Whether an expression is about a name that the exercise leaves out."""
+        return any(isinstance(x, ast.Name) and x.id in self.unused for x in ast.walk(node))
 
     def left_out(self, kind: str, node: ast.expr, kept: str, what: str) -> Change:
         """What is left out of an expression, of which `kept` stays."""

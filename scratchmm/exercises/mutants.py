@@ -127,7 +127,8 @@ def _functions(text: Text, exercise: Exercise) -> Iterator[ast.FunctionDef]:
             mine = {*exercise.methods, *exercise.drop} if node.name == exercise.name else set()
             for item in node.body:
                 if isinstance(item, ast.FunctionDef) and (item.name in mine or not mine):
-                    yield item
+                    if item.name not in exercise.unused:
+                        yield item
 
 
 def _changes(function: ast.FunctionDef, text: Text, exercise: Exercise) -> Iterator[Change]:
@@ -140,7 +141,7 @@ def _changes(function: ast.FunctionDef, text: Text, exercise: Exercise) -> Itera
     )
     tests = frozenset(n.test for n in ast.walk(function) if isinstance(n, ast.If))
     gives = whole and function.returns is not None and "Tensor" in ast.unparse(function.returns)
-    scope = Scope(text, tensors, tests, gives)
+    scope = Scope(text, tensors, tests, gives, frozenset(exercise.unused))
     if whole:
         yield from mutant_lines.of_parameters(function, scope)
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
@@ -151,6 +152,9 @@ def _changes(function: ast.FunctionDef, text: Text, exercise: Exercise) -> Itera
 def _below(node: ast.AST, scope: Scope, rules: Mapping[type[ast.AST], Rule]) -> Iterator[Change]:
     """The changes of a node and of what stands in it."""
     if isinstance(node, UNTOUCHED):
+        return
+    if isinstance(node, (ast.If, ast.IfExp)) and scope.leaves_out(node.test):
+        yield from _taken(node, scope, rules)
         return
     if type(node) in rules:
         yield from rules[type(node)](node, scope)
@@ -166,6 +170,16 @@ def _below(node: ast.AST, scope: Scope, rules: Mapping[type[ast.AST], Rule]) -> 
         for inner in value if isinstance(value, list) else [value]:
             if isinstance(inner, ast.AST):
                 yield from _below(inner, scope, within)
+
+
+def _taken(
+    node: ast.If | ast.IfExp, scope: Scope, rules: Mapping[type[ast.AST], Rule]
+) -> Iterator[Change]:
+    """The changes of the branch that is taken while the parameter asked for has its default."""
+    absent = isinstance(node.test, ast.Compare) and isinstance(node.test.ops[0], ast.Is)
+    taken = node.body if absent else node.orelse
+    for inner in taken if isinstance(taken, list) else [taken]:
+        yield from _below(inner, scope, rules)
 
 
 def _thinned(found: list[Mutant]) -> list[Mutant]:

@@ -113,6 +113,15 @@ def test_they_are_made_alike_each_time(pooled):
     assert [one.name for one in mutants(pooled)] == names
 
 
+def test_what_the_exercise_leaves_out_is_no_mistake():
+    """Of attend's bias and backends nothing is changed; its formula is, all the same."""
+    found = mutants(catalogue.find("attention.attend"))
+    changed = [one for one in found if one.kind != "slip"]
+    assert not any("bias.to" in one.told or "`bias` were" in one.told for one in changed)
+    assert not any("_backend_named" in one.place for one in changed)
+    assert any("softmax" in one.place for one in changed) and len(changed) > 40
+
+
 def test_a_slip_comes_first_and_takes_the_place_of_the_same_mutant(pooled):
     pooled.slips(f"""
         {SUM} => kept.mean(dim=1)

@@ -67,8 +67,8 @@ def attend(
     [[2.0], [2.0]]
     """
     raise NotImplementedError(
-        "attention.attend: softmax over the keys of query key^T / sqrt(D), times value; leave bias "
-        "and backend unused"
+        "attention.attend: softmax(query key^T / sqrt(D), over the keys) value; leave bias and "
+        "backend unused"
     )
 
 

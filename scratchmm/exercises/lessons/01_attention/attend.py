@@ -27,8 +27,7 @@ exercise = Exercise(
     order=10,
     target="scratchmm.layers.attention:attend",
     title="Scaled dot-product attention",
-    goal="softmax over the keys of query key^T / sqrt(D), times value; leave bias and "
-    "backend unused",
+    goal="softmax(query key^T / sqrt(D), over the keys) value; leave bias and backend unused",
     minutes=20,
     difficulty=2,
     section="One query, five keys",
@@ -40,15 +39,14 @@ exercise = Exercise(
         "scratchmm.layers.fast_attention.torch_attention",
     ),
     parts=("attention_weights",),
+    unused=("bias", "backend", "chosen"),
     hints="""
         1. Take two queries and two keys of width 1: query 0 and 2, key 0 and 1, value 10 and 20.
-           The first query scores both keys 0, looks at both alike and takes home 15. The second
-           scores them 0 and 2: it takes home mostly 20, and never more than 20, because the weights
-           of one query sum to 1.
-        2. Each query asks every key how well they fit (a dot product), turns the answers into
-           shares that sum to 1, and takes that mix of the values. Long vectors have large dot
-           products, so they are tamed first. A key that may not be seen must get a share of exactly
-           0, as if it were not there. The lesson shows it for one query first.
+           The first query scores both keys 0: its weights are 1/2 and 1/2, its result is 15. The
+           second scores them 0 and 2: its result is near 20 and never above, as weights sum to 1.
+        2. A query's dot products with all keys become weights that sum to 1, and the result is that
+           mean of the values. Long vectors have large dot products, so they are scaled first. A
+           hidden key must get a weight of exactly 0, as if it were not there.
         3. Scores have shape (B, H, L, S): the keys need their last two axes exchanged. Divide by
            the root of D, the last axis of query. Where the mask is False, put minus infinity.
            Softmax over S. A row that may see nothing is nan now: make it zeros. (B, H, L, S) times
@@ -69,15 +67,14 @@ def inputs(case: Case) -> tuple[Tensor, Tensor, Tensor]:
 
 def slow(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """The oracle: attention by loops, one query at a time, only over the keys that it may see."""
-    batch, heads, length, _ = query.shape
-    shape = (batch, heads, length, key.shape[-2])
+    shape = (*query.shape[:3], key.shape[-2])
     seen = torch.ones(shape, dtype=torch.bool) if mask is None else mask.expand(shape)
     rows = []
     for b, h, i in torch.cartesian_prod(*map(torch.arange, shape[:3])).tolist():
         keys, values = key[b, h, seen[b, h, i]], value[b, h, seen[b, h, i]]
         shares = torch.softmax(keys @ query[b, h, i] / math.sqrt(query.shape[-1]), 0)
         rows.append(shares @ values)
-    return torch.stack(rows).view(batch, heads, length, -1)
+    return torch.stack(rows).view(*shape[:3], -1)
 
 
 @exercise.holds("the result has a row of width D for each query")
@@ -114,8 +111,7 @@ def one_key(attend, case):
 def masked(attend, case):
     query, key, value = inputs(case)
     for mask in (case.booleans(**{"1": 1, "L": 5, "S": 6}), case.booleans(B=2, S=6)):
-        mask = mask[:, None] if mask.dim() == 3 else mask[:, None, None]
-        mask = mask.clone()
+        mask = (mask[:, None] if mask.dim() == 3 else mask[:, None, None]).clone()
         mask[..., 0] = True  # nobody is blind here
         mask = case.named(mask, "1 1 L S" if mask.shape[0] == 1 else "B 1 1 S")
         got = case.call(attend, query, key, value, mask)
@@ -134,8 +130,8 @@ def blind(attend, case):
 @exercise.holds("huge scores overflow nowhere: the best key takes all")
 def huge(attend, case):
     query, key, value = inputs(case)
-    query, key = case.named(query * 300, "B H L D"), case.named(key * 300, "B H S D")
-    case.equal(case.call(attend, query, key, value), slow(query, key, value))
+    given = case.named(query * 300, "B H L D"), case.named(key * 300, "B H S D"), value
+    case.equal(case.call(attend, *given), slow(*given))
 
 
 @exercise.holds("query, key, value and mask are left as they were")
@@ -200,21 +196,26 @@ exercise.mistakes("""
     + return weights @ value / weights.sum(-1, keepdim=True).clamp_min(1e-30)
     > subtract the row's maximum first, or let softmax do it
 
-    scales-in-place: the caller's query is scaled in place
-    - query = query.to(wide) / math.sqrt(query.shape[-1])
-    + with torch.no_grad():
-    +     query /= math.sqrt(query.shape[-1])
-    > query /= x changes the tensor that was passed in; write query = query / x
-
     weights-detached: no gradient passes through the weights, only through value
     - return mix_values(attention_weights(query, key, mask, bias), value)
     + return mix_values(attention_weights(query, key, mask, bias).detach(), value)
     > do not detach or use no_grad: query and key learn through the weights
 
-    heads-merged: the result has the heads joined to (B, L, H D)
-    - return mix_values(attention_weights(query, key, mask, bias), value)
-    + return mix_values(attention_weights(query, key, mask, bias), value).transpose(1, 2).flatten(2)
-    > leave the heads apart: joining them is the work of MultiHeadAttention
+    scales-in-place: the caller's query is scaled in place
+    - query = query.to(wide) / math.sqrt(query.shape[-1])
+    + with torch.no_grad():
+    +     query /= math.sqrt(query.shape[-1])
+    > query /= x changes the tensor that was passed in; write query = query / x
+""")
+
+exercise.slips("""
+    math.sqrt(query.shape[-1]) => math.sqrt(key.shape[-2])
+    scores.masked_fill(~mask, -math.inf) => scores + torch.where(mask, 0.0, -1e4) ;;
+        return scores.softmax(dim=-1).masked_fill(~mask, 0.0) => return scores.softmax(dim=-1)
+    scores.masked_fill(~mask, -math.inf) => scores + torch.where(mask, 0.0, -math.inf) ;;
+        return scores.softmax(dim=-1).masked_fill(~mask, 0.0) => return scores.softmax(-1).nan_to_num()
+    scores.masked_fill(~mask, -math.inf) => scores * mask
+    bias), value) => bias), value).transpose(1, 2).flatten(2)
 """)
 
 

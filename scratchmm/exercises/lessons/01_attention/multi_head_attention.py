@@ -40,6 +40,7 @@ exercise = Exercise(
     forbidden=("torch.nn.functional.multi_head_attention_forward", "torch.nn.MultiheadAttention"),
     methods={"forward": "split into heads, attend, join, mix; leave bias, turn and kept unused"},
     drop=("project", "_for_every_head"),
+    unused=("bias", "turn", "kept", "_for_every_head"),
     parts=("split_heads",),
     adapt=watched,
     hints="""
@@ -163,11 +164,6 @@ exercise.mistakes("""
     + output = self.output(mixed.reshape(x.shape[0], x.shape[1], -1))
     > exchange the axes back to (B, L, H, D / H) before you join
 
-    no-output: the last Linear, self.output, is not applied
-    - output = self.output(mixed.transpose(1, 2).flatten(-2))
-    + output = mixed.transpose(1, 2).flatten(-2)
-    > without it the heads are never mixed
-
     one-head: the heads are not split: it is one attention over the whole width
     - return x.unflatten(-1, (heads, -1)).transpose(1, 2)
     + return x[:, None].expand(-1, heads, -1, -1)
@@ -202,11 +198,6 @@ exercise.mistakes("""
     + return (output, weights.mean(1)) if return_weights else output
     > return them for each head: (B, H, L, S)
 
-    weights-unmasked: the weights that are returned were computed without the mask
-    - return (output, weights) if return_weights else output
-    + return (output, attention_weights(query, key)) if return_weights else output
-    > hand the mask to attention_weights as well
-
     always-a-pair: the weights are returned although nobody asked
     - return (output, weights) if return_weights else output
     + return output, attention_weights(query, key, mask)
@@ -216,11 +207,20 @@ exercise.mistakes("""
     - key, value = cache.extend(key, value)
     + mask = None if mask is None else mask[..., -x.shape[1] :]
     > key, value = cache.extend(key, value), after the heads are split
+""")
 
-    context-without-the-cache: with a context the cache is not used
-    - if cache is not None:
-    + if cache is not None and context is None:
-    > extend the cache with the keys and values, wherever they come from
+
+exercise.slips("""
+    split_heads(self.query(x), self.heads) => split_heads(self.key(x), self.heads)
+    split_heads(self.query(x), self.heads) => split_heads(self.query(source), self.heads)
+    split_heads(self.query(x), self.heads) => split_heads(self.query(x), self.heads).detach()
+    self.key(source), self.value(source) => self.key(source), self.key(source)
+    attend(query, key, value, mask, bias=bias) => attend(query.detach(), key.detach(), value, mask)
+    attend(query, key, value, mask, bias=bias) => attend(key, query, value, mask) ;;
+        attention_weights(query, key, mask, bias) => attention_weights(key, query, mask)
+    if cache is not None: => if cache is not None and not return_weights:
+    if cache is not None: => if cache is not None and context is None:
+    output, weights) => output, attention_weights(query, key))
 """)
 
 
