@@ -49,6 +49,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "`sum` stood for `mean` in `prompts": "what is normalized next has no length",
     },
     "retrieval.top_k": {
+        "`dtype=precise` were left out of `queries.new_empty": "joined to float32 it is float32",
         "`range(0, len(gallery) + 1, block)`": "a block of nothing adds nothing",
     },
     "late.combine_decisions": {
