@@ -48,6 +48,9 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "F.normalize(prompts.mean(dim=0), dim=-1)` ran": "a vector has one axis",
         "`sum` stood for `mean` in `prompts": "what is normalized next has no length",
     },
+    "recall.recall_at_k": {
+        "`similarity.shape[0] != similarity.shape[1]` were left out": "the next refusal says it",
+    },
     "retrieval.top_k": {
         "`dtype=precise` were left out of `queries.new_empty": "joined to float32 it is float32",
         "`range(0, len(gallery) + 1, block)`": "a block of nothing adds nothing",

@@ -15,21 +15,21 @@ exercise = Exercise(
     minutes=20,
     difficulty=3,
     section="Recall at k",
-    hints=(
-        "Query 0 with the similarities [0.9, 0.1, 0.2] is a success at k = 1: its own answer, number "
-        "0, is the most similar. Query 1 with [0.8, 0.7, 0.1] is none at k = 1, for answer 0 stands "
-        "before it, but is one at k = 2. Query 2 with [0.5, 0.5, 0.5] is a success at k = 3 only.",
-        "A right answer has a rank: one plus the number of wrong answers that it does not beat. The "
-        "best right answer decides. `Does not beat` and not `is beaten by`: a model that finds "
-        "everything alike knows nothing and must recall nothing. The lesson falls into that trap.",
-        "relevant is the identity where none is given, and then (Q, G) must be square. best (Q, 1): "
-        "the largest similarity among the right answers. Count, for each query, the wrong answers "
-        "that are not below best: (Q,). A success is a count below k. A query without right answers "
-        "is none. The mean of the successes, as a Python float.",
-        "best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True); "
-        "ahead = ((similarity >= best) & ~relevant).sum(dim=1); "
-        "((ahead < k) & relevant.any(dim=1)).double().mean().item()",
-    ),
+    hints="""
+        1. Query 0 with the similarities [0.9, 0.1, 0.2] is a success at k = 1: its own answer,
+           number 0, is the most similar. Query 1 with [0.8, 0.7, 0.1] is one at k = 2, for answer 0
+           stands before it. Query 2 with [0.5, 0.5, 0.5] is a success at k = 3 only.
+        2. A right answer has a rank: one plus the number of wrong answers that it does not beat.
+           The best right answer decides. `Does not beat` and not `is beaten by`: constant
+           similarities must recall nothing. The lesson falls into that trap.
+        3. relevant is the identity where none is given, and then (Q, G) must be square. best
+           (Q, 1): the largest similarity among the right answers. Count the wrong answers that are
+           not below best: (Q,). A success is a count below k. A query without right answers is
+           none. The mean of the successes, as a Python float.
+        4. best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True);
+           ahead = ((similarity >= best) & ~relevant).sum(dim=1);
+           ((ahead < k) & relevant.any(dim=1)).double().mean().item()
+    """,
 )
 
 
@@ -76,20 +76,21 @@ def ranks(recall_at_k, case):
             case.equal(got, float(k >= rank), f"rank {rank}, k = {k}")
 
 
+def same(recall_at_k, case, similarity, counts, *relevant):
+    """As the oracle says, at each k."""
+    right = relevant[0] if relevant else torch.eye(len(similarity), dtype=torch.bool)
+    wanted = [((similarity, k, *relevant), slow(similarity, k, right)) for k in counts]
+    case.each(recall_at_k, *wanted)
+
+
 @exercise.holds("without `relevant`, answer i is right for query i")
 def pairs(recall_at_k, case):
-    similarity = distinct(case, 9, 9)
-    for k in (1, 3, 5):
-        expected = slow(similarity, k, torch.eye(9, dtype=torch.bool))
-        case.equal(case.call(recall_at_k, similarity, k), expected, f"k = {k}")
+    same(recall_at_k, case, distinct(case, 9, 9), (1, 3, 5))
 
 
 @exercise.holds("with `relevant`, any right answer among the first k will do; Q and G may differ")
 def any_will_do(recall_at_k, case):
-    similarity, right = distinct(case, 7, 10), some_right(case, 7, 10)
-    case.each(
-        recall_at_k, *(((similarity, k, right), slow(similarity, k, right)) for k in (1, 2, 4, 6))
-    )
+    same(recall_at_k, case, distinct(case, 7, 10), (1, 2, 4, 6), some_right(case, 7, 10))
 
 
 @exercise.holds("at k = G and above everything is found")
@@ -102,60 +103,144 @@ def everything(recall_at_k, case):
 @exercise.holds("a wrong answer that ties with the best right one is ranked before it")
 def ties(recall_at_k, case):
     alike = case.named(torch.full((5, 5), 0.25), "Q G")
-    for k in (1, 4):
-        case.equal(case.call(recall_at_k, alike, k), 0.0, f"all alike, k = {k}")
-    similarity = case.integers(0, 3, Q=7, G=8).float()
-    similarity, right = case.named(similarity, "Q G"), some_right(case, 7, 8)
-    for k in (1, 3, 5):
-        expected = slow(similarity, k, right)
-        case.equal(case.call(recall_at_k, similarity, k, right), expected, f"k = {k}")
-
-
-@exercise.holds("similarities that are nan are refused with a ValueError")
-def not_a_number(recall_at_k, case):
-    for places in (slice(None), 2):
-        broken = distinct(case, 4, 4)
-        broken[places, 1] = torch.nan
-        case.refuses(ValueError, recall_at_k, broken, 1)
+    same(recall_at_k, case, alike, (1, 4))
+    similarity = case.named(case.integers(0, 3, Q=7, G=8).float(), "Q G")
+    same(recall_at_k, case, similarity, (1, 3, 5), some_right(case, 7, 8))
 
 
 @exercise.holds("a query without any right answer is never a success")
 def no_right_answer(recall_at_k, case):
     similarity, right = distinct(case, 4, 6), some_right(case, 4, 6)
     right[1] = False
-    for k in (2, 9):
-        expected = slow(similarity, k, right)
-        case.equal(case.call(recall_at_k, similarity, k, right), expected, f"k = {k}")
-
-
-@exercise.holds("k below 1 is refused with a ValueError")
-def zero(recall_at_k, case):
-    for k in (0, -2):
-        case.refuses(ValueError, recall_at_k, distinct(case, 4, 4), k)
-
-
-@exercise.holds("3 queries and 5 answers without `relevant` are refused with a ValueError")
-def no_pairs(recall_at_k, case):
-    case.refuses(ValueError, recall_at_k, distinct(case, 3, 5), 1)
-
-
-@exercise.holds("no queries, or no answers, are refused with a ValueError")
-def nothing(recall_at_k, case):
-    for Q, G in ((0, 5), (3, 0)):
-        none = case.booleans(Q=Q, G=G)
-        case.refuses(ValueError, recall_at_k, case.normal(Q=Q, G=G), 1, none)
+    same(recall_at_k, case, similarity, (2, 9), right)
 
 
 @exercise.holds("similarities as low as minus infinity are ranked like all others")
 def lowest(recall_at_k, case):
     similarity, right = distinct(case, 4, 6), some_right(case, 4, 6)
     similarity[0], similarity[1, 2:], similarity[2][right[2]] = -torch.inf, -torch.inf, -1e12
-    for k in (1, 4):
-        expected = slow(similarity, k, right)
-        case.equal(case.call(recall_at_k, similarity, k, right), expected, f"k = {k}")
+    same(recall_at_k, case, similarity, (1, 4), right)
 
 
-@exercise.holds("the inputs are left as they were")
-def unchanged(recall_at_k, case):
-    case.call(recall_at_k, distinct(case, 4, 6), 2, some_right(case, 4, 6))
-    case.unchanged()
+@exercise.holds("k below 1, nan, and no queries or answers are refused with a ValueError")
+def refused(recall_at_k, case):
+    for k in (0, -2):
+        case.refuses(ValueError, recall_at_k, distinct(case, 4, 4), k)
+    for places in (slice(None), 2):
+        broken = distinct(case, 4, 4)
+        broken[places, 1] = torch.nan
+        case.refuses(ValueError, recall_at_k, broken, 1)
+    for Q, G in ((0, 5), (3, 0)):
+        case.refuses(ValueError, recall_at_k, case.normal(Q=Q, G=G), 1, case.booleans(Q=Q, G=G))
+
+
+@exercise.holds("unequal numbers, and other shapes and dtypes, are refused with a ValueError")
+def no_table(recall_at_k, case):
+    similarity, right = distinct(case, 3, 5), some_right(case, 3, 5)
+    case.refuses(ValueError, recall_at_k, similarity, 1)
+    case.refuses(ValueError, recall_at_k, similarity, 1, right[:, :1])
+    case.refuses(ValueError, recall_at_k, similarity, 1, right.long())
+    case.refuses(ValueError, recall_at_k, case.integers(0, 9, Q=3, G=5), 1, right)
+    case.refuses(
+        ValueError, recall_at_k, case.normal(Q=2, G=3, D=4), 1, case.booleans(Q=2, G=3, D=4)
+    )
+
+
+exercise.mistakes("""
+    ties-forgiven: only wrong answers that are strictly better count, so that constant similarities
+    recall everything
+    - ahead = ((similarity >= best) & ~relevant).sum(dim=1)
+    + ahead = ((similarity > best) & ~relevant).sum(dim=1)
+    > a tie counts against the model: count wrong answers not below the best right one
+
+    index-breaks-ties: sorting breaks ties by position, so that constant similarities recall
+    something
+    - hits = (ahead < k) & relevant.any(dim=1)
+    + order = similarity.argsort(dim=1, descending=True, stable=True)
+    + hits = relevant.gather(1, order[:, :k]).any(dim=1)
+    > count the wrong answers that are not below the best right one
+
+    more-than-there-are: topk is asked for more answers than the gallery has, and raises
+    - hits = (ahead < k) & relevant.any(dim=1)
+    + hits = relevant.gather(1, similarity.topk(k, dim=1).indices).any(dim=1)
+    > k may be above G: then everything is found; min(k, G) would do, but mind the ties
+
+    none-is-a-success: a query without any right answer becomes a success at a large k
+    - hits = (ahead < k) & relevant.any(dim=1)
+    + hits = ahead < k
+    > nothing to find is never found: & relevant.any(dim=1)
+
+    share-of-right-answers [convention]: it is the share of all right answers that stand among the
+    first k
+    - hits = (ahead < k) & relevant.any(dim=1)
+    + row, column = similarity[:, None], similarity[..., None]
+    + ahead = torch.where(relevant[:, None], row > column, row >= column).sum(dim=2)
+    + hits = ((ahead < k) & relevant).sum(dim=1) / relevant.sum(dim=1).clamp(min=1)
+    > in image-text retrieval a query is a success as soon as one right answer is there
+
+    first-right-answer-only: only the first right answer of each query counts
+    - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
+    + best = similarity.gather(1, relevant.int().argmax(dim=1, keepdim=True))
+    > any right answer will do: take the most similar of them
+
+    worst-right-answer: all right answers of a query must be found, not only the best one
+    - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
+    + best = similarity.masked_fill(~relevant, torch.inf).amin(dim=1, keepdim=True)
+    > the best right answer decides: the largest similarity among them
+
+    relevant-ignored: answer i counts as right for query i even where `relevant` says otherwise
+    - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
+    + relevant = torch.eye(*similarity.shape, dtype=torch.bool)
+    + best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
+    > use the argument where it is given
+
+    held-above-a-billion: wrong answers count as -1e9 in the search for the best right one
+    - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
+    + best = similarity.masked_fill(~relevant, -1e9).amax(dim=1, keepdim=True)
+    > a right answer may be lower: only minus infinity is below every similarity
+""")
+
+exercise.slips("""
+    ahead < k => ahead < k - 1
+    ahead < k => ahead == k - 1
+    check_count("k", k, most=MOST) => check_count("k", k, most=MOST); similarity = -similarity
+    relevant = torch.eye( => similarity = similarity.T; relevant = torch.eye(
+    .mean().item() => .mean().item() * 100
+    .mean().item() => .mean()
+    if similarity.shape[0] != similarity.shape[1]: => if False: ;;
+        torch.eye(len(similarity), => torch.eye(*similarity.shape,
+    return hits => similarity.masked_fill_(~relevant, -torch.inf); return hits
+""")
+
+
+@exercise.refusing
+def checked(similarity, k, relevant=None):
+    if k < 1 or similarity.dim() != 2 or not similarity.numel() or similarity.isnan().any():
+        raise ValueError("no ranks")
+    if not similarity.is_floating_point():
+        raise ValueError("whole numbers")
+    if relevant is None and similarity.shape[0] != similarity.shape[1]:
+        raise ValueError("no pairs")
+    if relevant is not None and (relevant.dtype, relevant.shape) != (torch.bool, similarity.shape):
+        raise ValueError("not a bool for each")
+
+
+@exercise.right("sort, wrong answers first among equals")
+def by_ranks(similarity, k, relevant=None):
+    relevant = torch.eye(len(similarity)).bool() if relevant is None else relevant
+    successes = 0
+    for scores, right in zip(similarity, relevant):
+        wrong_first = torch.argsort(right.int(), stable=True)
+        order = wrong_first[torch.argsort(scores[wrong_first], descending=True, stable=True)]
+        successes += bool(right[order[:k]].any())
+    return successes / len(similarity)
+
+
+@exercise.right("one right answer at a time")
+def one_at_a_time(similarity, k, relevant=None):
+    relevant, hits = torch.eye(len(similarity)).bool() if relevant is None else relevant, []
+    for row, right in enumerate(relevant):
+        wrong = similarity[row][~right]
+        places = [int((~(wrong < score)).sum()) for score in similarity[row][right]]
+        hits.append(float(min(places, default=k) < k))
+    return sum(hits) / len(hits)
