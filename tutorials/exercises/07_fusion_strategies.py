@@ -69,14 +69,14 @@ class EarlyFusion(nn.Module):
 
     def __init__(self, widths: Mapping[str, int], outputs: int, hidden: int) -> None:
         raise NotImplementedError(
-            "early.EarlyFusion: keep widths; sizes is (D, hidden, outputs), D all widths together; "
-            "network has those sizes"
+            "early.EarlyFusion: keep widths; sizes is (D, hidden, outputs), D their sum; network "
+            "has those sizes"
         )
 
     def forward(self, features: Features, present: Present | None = None) -> Tensor:
         """features and present: as for `modalities.collect`. Returns (B, K)."""
         raise NotImplementedError(
-            "early.EarlyFusion: all vectors side by side, in the order of widths and zeros where "
+            "early.EarlyFusion: all vectors side by side, in the order of widths, zeros where "
             "absent, through the network"
         )
 
@@ -106,13 +106,13 @@ def combine_decisions(logits: Tensor, present: Tensor, scores: Tensor | None = N
     [0.7, 0.3]
     """
     raise NotImplementedError(
-        "late.combine_decisions: log of the weighted mean of the probabilities of those who are "
-        "present"
+        "late.combine_decisions: log of the weighted mean of the probabilities of the modalities "
+        "that are present"
     )
 
 
-# gated.Gate: Whom to believe. 15 minutes, difficulty 2 of 5. In the lesson: "Gated fusion". Comes
-# after early.EarlyFusion.
+# gated.Gate: A gate between two sources. 15 minutes, difficulty 2 of 5. In the lesson: "Gated
+# fusion". Comes after early.EarlyFusion.
 class Gate(nn.Module):
     """For every feature: how much of the modality's own, how much of what it attended to.
 
@@ -126,8 +126,7 @@ class Gate(nn.Module):
 
     def __init__(self, width: int) -> None:
         raise NotImplementedError(
-            "gated.Gate: a Linear layer decide, from both sides joined to a number for each of the "
-            "width"
+            "gated.Gate: a Linear layer decide, from both sides joined to the width"
         )
 
     def forward(
@@ -138,8 +137,7 @@ class Gate(nn.Module):
         answered: bool (...); where False nothing was there to attend to, and the gate is 1.
         """
         raise NotImplementedError(
-            "gated.Gate: the mixture and the gate; 1 keeps one's own, and where nothing was "
-            "answered it is 1"
+            "gated.Gate: the mixture and the gate; 1 keeps one's own, as where nothing was answered"
         )
 
 
@@ -417,8 +415,8 @@ class AttentionFusion(nn.Module):
         return learned.plus(blocks, linear_cost(width, outputs), *tokens)
 
 
-# modalities.collect: Who is here?. 15 minutes, difficulty 2 of 5. In the lesson: "Missing
-# modalities".
+# modalities.collect: Which modalities are present?. 15 minutes, difficulty 2 of 5. In the lesson:
+# "Missing modalities".
 # Given:
 # - check_batch(features: Features, shapes: Mapping[str, tuple[int, ...]]) -> int
 #     The batch size; refuse features of other widths or of different batches.
@@ -443,7 +441,7 @@ def collect(
     ValueError: sample 1 has no modality: at least one of image and words must be present
     """
     raise NotImplementedError(
-        "modalities.collect: vectors in the order of widths, zeros where absent; and who is "
+        "modalities.collect: vectors in the order of widths, zeros where absent; and which are "
         "present, bool (B, M)"
     )
 
