@@ -148,6 +148,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     "clips.sample_frames": {
         "`.clamp` were left out of `((segments": "it only guards against rounding",
         "`frames - 1`, the third time": "it only guards against rounding",
+        "left out of `torch.rand(count": "2**24 steps of chance are as many as frames at most",
     },
     "cnn3d.conv3d": {
         "`time // 2`, the second time": "frames of zeros behind the last window are not looked at",

@@ -1,4 +1,4 @@
-"""Exercise clips.sample_frames: a network looks at eight of three hundred frames. Which?"""
+"""Exercise clips.sample_frames: a network takes eight of three hundred frames. Which?"""
 
 import functools
 from fractions import Fraction
@@ -16,26 +16,25 @@ exercise = Exercise(
     minutes=20,
     difficulty=2,
     section="Which frames",
-    hints=(
-        "12 frames, 4 wanted. uniform: segments 0-2, 3-5, 6-8, 9-11, and their middles 1, 4, 7, 10. "
-        "random: perhaps 2, 3, 8, 9. dense at stride 2 takes seven frames' time, so it may begin at "
-        "0 to 5, and without a generator begins at 2: 2, 4, 6, 8.",
-        "A frame is on screen from its number to the next number, so a clip is the stretch from 0 to "
-        "`frames`, cut into `count` equal parts that need not be whole frames. A moment of each part "
-        "falls on a frame: the half-way moment, or a moment drawn by chance. That works for clips "
-        "shorter than `count` as well. A row is another thing: only its beginning is chosen.",
-        "Refuse what is below 1. Moments (count,) in float64, each 0.5 or from torch.rand with the "
-        "generator; the place in the clip is (segment + moment) of the segments' length, rounded "
-        "down. dense: the last beginning from which a whole row fits, at least 0; begin there or "
-        "before, by torch.randint (which leaves its end out) or half of it; steps of stride; what "
-        "runs past the last frame becomes the last frame.",
-        "uniform, random: ((torch.arange(count) + moments) * frames / count).long(), held to frames "
-        "- 1. dense: latest = max(frames - 1 - (count - 1) * stride, 0); begin = latest // 2, or "
-        "torch.randint(latest + 1, (), generator=generator); (begin + stride * torch.arange(count))"
-        ".clamp(max=frames - 1)",
-    ),
+    hints="""
+        1. 12 frames, 4 wanted. uniform: segments 0-2, 3-5, 6-8, 9-11, and their middles 1, 4, 7,
+           10. random: perhaps 2, 3, 8, 9. dense at stride 2 spans seven frames, so it may begin at
+           0 to 5, and without a generator begins at 2: 2, 4, 6, 8.
+        2. A frame is on screen from its number to the next, so a clip is the stretch from 0 to
+           `frames`, cut into `count` equal parts that need not be whole frames. A moment of each,
+           the middle or one drawn at random, falls on a frame. That works for clips shorter than
+           `count` as well. Of a row only the beginning is chosen.
+        3. Refuse what is below 1. Moments (count,) in float64, each 0.5 or drawn from the
+           generator; the place in the clip is (segment + moment) of the segments' length, rounded
+           down. dense: the last beginning from which a whole row fits, at least 0; begin at half of
+           it, or draw (torch.randint leaves its end out); steps of stride; what runs past the last
+           frame becomes the last frame.
+        4. uniform, random: ((torch.arange(count) + moments) * frames / count).long(), held to
+           frames - 1. dense: latest = max(frames - 1 - (count - 1) * stride, 0); begin = latest //
+           2, or torch.randint(latest + 1, (), generator=generator); (begin + stride *
+           torch.arange(count)).clamp(max=frames - 1)
+    """,
 )
-SIZES = ((12, 4), (29, 7), (2, 4))  # frames, count
 
 
 def generator(case):
@@ -47,55 +46,35 @@ def middles(frames, count):
     return torch.tensor([int(Fraction((2 * i + 1) * frames, 2 * count)) for i in range(count)])
 
 
-def many_times(sample_frames, look, times=80):
-    """A function that calls the learner's many times and gives what `look` sees: chance leaves no
-    trace."""
+def many_times(sample_frames, summary, times=80):
+    """A function that gives the summary of many calls: single draws leave no trace."""
 
     @functools.wraps(sample_frames)
     def function(frames, count, how="uniform", generator=None, stride=1):
         found = [sample_frames(frames, count, how, generator, stride) for _ in range(times)]
-        return look(torch.stack([torch.as_tensor(one) for one in found]))
+        return summary(torch.stack([torch.as_tensor(one) for one in found]))
 
     return function
 
 
-@exercise.holds("uniform takes the middle frame of each of `count` segments of whole frames")
-def whole_segments(sample_frames, case):
-    case.each(
-        sample_frames,
-        ((9, 3), torch.tensor([1, 4, 7])),
-        ((20, 4, "uniform"), torch.tensor([2, 7, 12, 17])),
-        ((8, 4), torch.tensor([1, 3, 5, 7])),
-        ((5, 5), torch.arange(5)),
-        ((7, 1), torch.tensor([3])),
-    )
-
-
-@exercise.holds("uniform's segments are equal although frames are whole, to the end of the clip")
-def any_sizes(sample_frames, case):
-    sizes = ((11, 4), (29, 7), (10, 4), (100, 7), (31, 8))
-    case.each(sample_frames, *((size, middles(*size)) for size in sizes))
+@exercise.holds("uniform takes the middle frame of each of `count` equal segments")
+def uniform(sample_frames, case):
+    whole = ((9, 3, "uniform"), (20, 4), (8, 4), (5, 5), (7, 1))
+    sizes = (*whole, (11, 4), (29, 7), (10, 4), (100, 7), (31, 8), (2**24 - 3, 7))
+    case.each(sample_frames, *((size, middles(*size[:2])) for size in sizes))
 
 
 @exercise.holds("uniform repeats the frames of a clip that has fewer than `count`")
 def short(sample_frames, case):
-    case.each(
-        sample_frames,
-        *((size, middles(*size)) for size in ((2, 4), (1, 3), (5, 8), (3, 7), (8, 41))),
-    )
+    sizes = ((2, 4), (1, 3), (5, 8), (3, 7), (8, 41))
+    case.each(sample_frames, *((size, middles(*size)) for size in sizes))
 
 
-@exercise.holds(
-    "dense without a generator is a row with as much of the clip behind it as before it"
-)
+@exercise.holds("dense without a generator is a row in the clip's middle, rather early than late")
 def row_in_the_middle(sample_frames, case):
-    case.each(
-        sample_frames,
-        ((10, 4, "dense"), torch.tensor([3, 4, 5, 6])),
-        ((5, 5, "dense"), torch.arange(5)),
-        ((13, 4, "dense", None, 2), torch.tensor([3, 5, 7, 9])),
-        ((11, 3, "dense", None, 3), torch.tensor([2, 5, 8])),
-    )
+    rows = ((10, 4, 1, 3), (5, 5, 1, 0), (9, 4, 1, 2), (13, 4, 2, 3))  # the last: where it begins
+    calls = (((f, c, "dense", None, s), b + s * torch.arange(c)) for f, c, s, b in rows)
+    case.each(sample_frames, *calls)
 
 
 @exercise.holds("dense holds the last frame of a clip that is too short for the row")
@@ -103,7 +82,6 @@ def row_of_a_short_clip(sample_frames, case):
     case.each(
         sample_frames,
         ((3, 5, "dense"), torch.tensor([0, 1, 2, 2, 2])),
-        ((5, 4, "dense", None, 2), torch.tensor([0, 2, 4, 4])),
         ((1, 3, "dense", None, 4), torch.tensor([0, 0, 0])),
         ((6, 4, "dense", generator(case), 3), torch.tensor([0, 3, 5, 5])),
     )
@@ -111,78 +89,160 @@ def row_of_a_short_clip(sample_frames, case):
 
 @exercise.holds("random takes one frame of each segment, in order")
 def one_of_each(sample_frames, case):
-    def look(found):
-        first = [frames * i // count for i in range(count)]
-        last = [-(-frames * (i + 1) // count) - 1 for i in range(count)]
-        return {
-            "numbers": found.shape[1],
-            "before its segment": bool((found < torch.tensor(first)[: found.shape[1]]).any()),
-            "behind its segment": bool((found > torch.tensor(last)[: found.shape[1]]).any()),
-        }
+    for frames, count in ((12, 4), (29, 7), (2, 4)):
+        edges = torch.arange(count + 1) * frames
+        first, behind = edges[:-1] // count, -(-edges[1:] // count)
 
-    expected = {"before its segment": False, "behind its segment": False}
-    for frames, count in SIZES:
-        look_at = many_times(sample_frames, look)
-        got = case.call(look_at, frames, count, "random", generator(case))
-        case.equal(got, {"numbers": count, **expected})
+        def summary(found, first=first, behind=behind):
+            return bool((found < first).any()), bool((found >= behind).any())
+
+        many = many_times(sample_frames, summary)
+        got = case.call(many, frames, count, "random", generator(case))
+        case.equal(got, (False, False), "whether before its segment, whether behind it")
 
 
-@exercise.holds("random takes every frame of a segment now and then")
+@exercise.holds("random takes every frame of a segment now and then, and draws for each anew")
 def all_of_them(sample_frames, case):
-    def look(found):
-        return [sorted(set(column.tolist())) for column in found.T]
+    def summary(found):
+        same = bool((found % 4 == found[:, :1] % 4).all())
+        return [column.unique().tolist() for column in found.T], same
 
-    got = case.call(many_times(sample_frames, look), 12, 3, "random", generator(case))
-    case.equal(got, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]], "the frames of each segment")
-
-
-@exercise.holds("random draws for each segment anew: an early frame of one, a late one of the next")
-def apart(sample_frames, case):
-    def look(found):
-        places = found - torch.arange(found.shape[1]) * 6
-        return {"always the same place": bool((places == places[:, :1]).all())}
-
-    got = case.call(many_times(sample_frames, look), 24, 4, "random", generator(case))
-    case.equal(got, {"always the same place": False})
+    got = case.call(many_times(sample_frames, summary), 12, 3, "random", generator(case))
+    frames = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    case.equal(got, (frames, False), "the frames of each, and whether always at the same place")
 
 
 @exercise.holds("dense with a generator begins anywhere from where the whole row fits")
 def row_anywhere(sample_frames, case):
-    def look(found):
-        steps = sorted(set((found[:, 1:] - found[:, :-1]).flatten().tolist()))
-        return {"begins at": sorted(set(found[:, 0].tolist())), "steps": steps}
+    def summary(found):
+        return found[:, 0].unique().tolist(), found.diff().unique().tolist()
 
     for frames, count, stride in ((7, 4, 1), (11, 3, 3), (4, 4, 1)):
-        look_at = many_times(sample_frames, look)
-        got = case.call(look_at, frames, count, "dense", generator(case), stride)
+        many = many_times(sample_frames, summary)
+        got = case.call(many, frames, count, "dense", generator(case), stride)
         begins = list(range(frames - (count - 1) * stride))
-        case.equal(got, {"begins at": begins, "steps": [stride]})
+        case.equal(got, (begins, [stride]), "the beginnings, and the steps")
 
 
-@exercise.holds("all chance is the generator's: the same state the same, the next call another")
+@exercise.holds("only the generator is drawn from: its state again gives the same, else another")
 def from_the_generator(sample_frames, case):
     @functools.wraps(sample_frames)
     def thrice(frames, count, how, generator):
         state, results = generator.get_state(), []
-        for seed in range(3):
-            torch.manual_seed(0 if seed < 2 else 1)
-            if seed == 2:
-                generator.set_state(state)
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            generator.set_state(state) if seed else None
             results.append(torch.as_tensor(sample_frames(frames, count, how, generator)).tolist())
-        return {"the next differs": results[1] != results[0], "the same": results[2] == results[0]}
+        return results[1] == results[0], results[2] == results[0]
 
     for how in ("random", "dense"):
         got = case.call(thrice, 10**6, 5, how, generator(case))
-        case.equal(got, {"the next differs": True, "the same": True}, how)
+        case.equal(got, (False, True), f"{how}: whether the next is the same, and from its state")
 
 
-@exercise.holds("less than one frame, count or stride is refused with a ValueError")
+@exercise.holds("less than one frame, count or stride, or another `how`, is refused: ValueError")
 def refused(sample_frames, case):
+    case.refuses(ValueError, sample_frames, 8, 3, "middle")
     for how in ("uniform", "dense", "random"):
         for frames, count, stride in ((0, 3, 1), (3, 0, 1), (3, -2, 1), (3, 3, 0)):
             case.refuses(ValueError, sample_frames, frames, count, how, generator(case), stride)
 
 
-@exercise.holds("another way to sample is refused with a ValueError")
-def refused_way(sample_frames, case):
-    case.refuses(ValueError, sample_frames, 8, 3, "middle")
+exercise.mistakes("""
+    first-of-each: uniform takes the frame with which each segment begins
+    - torch.full((count,), 0.5,
+    + torch.zeros((count,),
+    > the middle of each segment: i + 1/2 segments from the beginning
+
+    both-ends [convention]: linspace from the first to the last frame, so that both ends are in
+    - moments = torch.full((count,), 0.5, dtype=torch.float64)
+    + if how == "uniform":
+    +     return torch.linspace(0, frames - 1, count).round().long()
+    + moments = torch.full((count,), 0.5, dtype=torch.float64)
+    > cut the clip into count segments and take the middle of each, not its ends
+
+    rounded-segments: segments are frames // count long: the clip's end never comes
+    - (segments + moments) * frames / count
+    + (segments + moments) * max(frames // count, 1)
+    > equal segments need not be whole frames: frames / count
+
+    one-number-for-all: one random number says where in all segments
+    - torch.rand(count, generator=generator, dtype=torch.float64)
+    + torch.rand(1, generator=generator, dtype=torch.float64).expand(count)
+    > draw a number for each segment, (count,)
+
+    anywhere: random draws from the whole clip: some segments come twice and some never
+    - (segments + moments)
+    + (moments * count if how == "random" else segments + moments)
+    > one frame of each segment: the segment's number plus a number from 0 to 1
+
+    dense-begins-in-the-middle: the row begins in the middle of the clip, in place of lying there
+    - torch.tensor(latest // 2)
+    + torch.tensor(min(frames // 2, latest))
+    > as much behind the row as before it: begin at half of the last possible beginning
+
+    one-too-much-room: a row is taken to be count * stride long and never ends with the last frame
+    - frames - 1 - (count - 1) * stride
+    + frames - count * stride
+    > from its first frame to its last a row makes count - 1 steps
+
+    begins-again [convention]: a row that is too long for the clip begins it again, as in I3D
+    - (begin + stride * torch.arange(count)).clamp(max=frames - 1)
+    + (begin + stride * torch.arange(count)) % frames
+    > here it holds the last frame: things do not jump back
+""")
+
+exercise.slips("""
+    torch.full((count,), 0.5, => torch.full((count,), 1 - 1e-9,
+    torch.full((count,), 0.5, dtype=torch.float64) => torch.full((count,), 0.5) ;;
+        (segments + moments) * frames / count => (segments + moments) * (frames / count)
+    (segments + moments) * frames / count => segments * (frames // count) + moments * frames / count
+    frames / count).long() => frames / count).round().long()
+    frames / count).long() => frames / count - 0.5).round().long()
+    torch.rand(count, generator=generator, dtype=torch.float64) => moments
+    torch.rand(count, generator=generator, => torch.rand(count, generator=Generator().manual_seed(0),
+    generator=generator, dtype=torch.float64) => generator=generator, dtype=torch.float64) / 2
+    (segments + moments) =>
+        (count * moments.sort().values if how == "random" else segments + moments)
+    torch.tensor(latest // 2) => torch.tensor(0)
+    torch.randint(latest + 1, => torch.randint(max(latest, 1),
+    torch.randint(latest + 1, => torch.randint(frames,
+    (begin + stride * torch.arange(count)).clamp(max=frames - 1) =>
+        (frames - 1 - (frames - 1 - begin - stride * torch.arange(count)).abs()).clamp(min=0)
+    .long().clamp(max=frames - 1) => .long().unique() ;;
+        torch.arange(count)).clamp(max=frames - 1) => torch.arange(count)).clamp(max=frames - 1).unique()
+    most=MOST_FRAMES => most=frames if name == "count" else MOST_FRAMES
+    ("count", count), ("stride", stride) =>
+    , ("stride", stride) =>
+""")
+
+
+@exercise.right("whole numbers")
+def whole_numbers(frames, count, how="uniform", generator=None, stride=1):
+    if min(frames, count, stride) < 1 or how not in {"uniform", "random", "dense"}:
+        raise ValueError("cannot be taken")
+    steps = torch.arange(count)
+    if how == "uniform":
+        return (2 * steps + 1) * frames // (2 * count)
+    if how == "random":
+        first = steps * frames // count
+        behind = torch.maximum((steps + 1) * frames // count, first + 1)
+        places = [torch.randint(a, b, (1,), generator=generator) for a, b in zip(first, behind)]
+        return torch.cat(places)
+    room = max(frames - (count - 1) * stride, 1)
+    begin = (room - 1) // 2
+    if generator is not None:
+        begin = torch.randint(room, (1,), generator=generator).item()
+    return torch.minimum(begin + stride * steps, torch.tensor(frames - 1))
+
+
+@exercise.right("a list, frame after frame")
+def a_list(frames, count, how="uniform", generator=None, stride=1):
+    if how != "dense":
+        whole_numbers(frames, count, how, generator, stride)
+        moments = torch.rand(count, generator=generator) if how == "random" else [0.5] * count
+        return torch.tensor([int((i + float(m)) * frames / count) for i, m in enumerate(moments)])
+    found = [whole_numbers(frames, count, how, generator, stride)[0]]
+    while len(found) < count:
+        found.append(min(found[-1] + stride, torch.tensor(frames - 1)))
+    return torch.stack(found)
