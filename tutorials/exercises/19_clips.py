@@ -139,7 +139,7 @@ class LSTMCell(nn.Module):
 # bug.reads_across: Find the bug: frames of another clip. 30 minutes, difficulty 3 of 5. In the
 # lesson: "Gates". Comes after lstm.LSTMCell.
 class ReadsAcross(nn.Module):
-    """Encoded frames (B, F, E) to logits (B, K): an LSTM reads, its states' mean is judged.
+    """Encoded frames (B, F, E) to logits (B, K): an LSTM over time, and the mean of its states.
 
     It trains as well as any other where a frame alone tells what a clip shows, and most sets of
     clips are so. In tests it is right as often, if batches are like those it was trained on. Leave
