@@ -22,6 +22,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "is not None` were left out of `self.key is not None": "both are there, or neither is",
     },
     "sinusoids.sinusoidal_positions": {
+        "were left out of `torch.arange(length": "the speeds are float64, and so are the products",
         "`torch.arange(0, width - 1, 2": "an odd width is refused, and of an even one this is all",
     },
     "optimizer.warmup_cosine": {
@@ -153,6 +154,12 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     },
     "cnn3d.conv3d": {
         "`time // 2`, the second time": "frames of zeros behind the last window are not looked at",
+    },
+    "lstm.LSTMCell": {
+        "`from_input.add_(": "from_input is a tensor of the layer's own",
+    },
+    "process.mix": {
+        "`alpha_bar` were detached": "it comes from a table that nothing learns",
     },
 }  # fmt: skip
 

@@ -97,7 +97,7 @@ def of_parameters(node: ast.FunctionDef, scope: Scope) -> Iterator[Change]:
     several = sum(holds_tensors(one) and not _is_mask(one.arg) for one, _ in every) > 1
     for parameter, default in every:
         name = parameter.arg
-        if name in scope.unused:
+        if name in scope.unused or name == "device":  # seen on two devices only
             continue
         if default is not None:
             value = ast.unparse(default)
@@ -111,7 +111,7 @@ def of_parameters(node: ast.FunctionDef, scope: Scope) -> Iterator[Change]:
                 yield _first(node, f"{name} = mutant_inverted({name})", "mask", told, scope)
             elif several:
                 told = f"`{name}` were detached: no gradient reaches it"
-                yield _first(node, f"{name} = mutant_detached({name})", "detached", told, scope)
+                yield _first(node, f"{name} = mutant_cut({name})", "detached", told, scope)
             told = f"the first sample of `{name}` were that of all"
             yield _first(node, f"{name} = mutant_first({name})", "first sample", told, scope)
 

@@ -201,6 +201,13 @@ def _detached(x: Tensor) -> Tensor:
     return x.detach()
 
 
+def _cut(x: Tensor) -> Tensor:
+    # One argument of several: only where gradients are compared, which is done in float64.
+    if x.requires_grad and x.dtype == torch.float64:
+        MET.add("detached")
+    return x.detach()
+
+
 def _narrow(x: Tensor) -> Tensor:
     narrow = {torch.float64: torch.float32, torch.int64: torch.int32}.get(x.dtype)
     if narrow is not None:
@@ -221,6 +228,7 @@ def _true(x: Tensor) -> Tensor:
 HELPERS = {
     "mutant_detached": _for_tensors(_detached),
     "mutant_wide": _for_tensors(lambda x: x.double()),
+    "mutant_cut": _for_tensors(_cut),
     "mutant_narrow": _for_tensors(_narrow),
     "mutant_first": _for_tensors(_first),
     "mutant_true": _for_tensors(_true),
