@@ -175,6 +175,10 @@ exercise.mistakes("""
     > compute as finely as you like and return .float()
 """)
 
+exercise.slips("""
+    10000.0 ** (-torch => 10000.0 ** (torch
+""")
+
 
 @exercise.right("outer product and slices")
 def by_slices(length, width):

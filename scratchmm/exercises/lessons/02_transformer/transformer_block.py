@@ -193,11 +193,6 @@ exercise.mistakes("""
     + return x + self.feed_forward_norm(self.feed_forward(x))
     > norm inside, part outside: attention(norm(x)), not norm(attention(x))
 
-    one-norm: attention_norm is used for both parts
-    - return x + self.feed_forward(self.feed_forward_norm(x))
-    + return x + self.feed_forward(self.attention_norm(x))
-    > each part has a norm of its own
-
     norms-exchanged: the two norms are exchanged
     - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
     + x = x + self.attention(self.feed_forward_norm(x), mask=mask, cache=cache)
@@ -223,12 +218,14 @@ exercise.mistakes("""
     - return x + self.feed_forward(self.feed_forward_norm(x))
     + return x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
     > attention first, then feed-forward
+""")
 
-    cache-forgotten: the cache is not handed to attention
-    - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    + mask = mask if cache is None or mask is None else mask[..., -x.shape[1] :]
-    + x = x + self.attention(self.attention_norm(x), mask=mask)
-    > attention(..., mask=mask, cache=cache)
+exercise.slips("""
+    return x + self.feed_forward(self.feed_forward_norm(x)) =>
+        return x + self.feed_forward(self.attention_norm(x))
+    mask=mask, cache=cache => mask=mask
+    x = x + self.attention( => x = x.detach() + self.attention( ;; return x + => return x.detach() +
+    x = x + self.attention( => x += self.attention(
 """)
 
 

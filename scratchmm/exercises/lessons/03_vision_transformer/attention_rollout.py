@@ -202,6 +202,10 @@ exercise.mistakes("""
     > weights += x changes what was passed in; write weights = weights + x
 """)
 
+exercise.slips("""
+    weights.mean(dim=1) => weights.mean(dim=(0, 1), keepdim=True)[0].expand(len(weights), -1, -1)
+""")
+
 
 @exercise.right("from the last layer")
 def from_the_last_layer(layers):

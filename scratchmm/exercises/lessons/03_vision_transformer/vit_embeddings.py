@@ -227,6 +227,10 @@ exercise.mistakes("""
     > compute them anew in each call and leave self.positions alone
 """)
 
+exercise.slips("""
+    self.positions[:1], resized]) => self.positions[:1], resized]).detach()
+""")
+
 
 @exercise.right("two parts", method="forward")
 def two_parts(self, images):

@@ -182,6 +182,10 @@ exercise.mistakes("""
     > image *= scale changes the tensor that was passed in; write scale * image
 """)
 
+exercise.slips("""
+    scale: Tensor | float = 100.0 => scale: Tensor | float = 1.0
+""")
+
 
 @exercise.disguise("softmax-over-images")
 def over_images(image_embeddings, classes, scale=100.0):

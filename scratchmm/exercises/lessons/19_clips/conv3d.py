@@ -190,6 +190,10 @@ exercise.mistakes("""
     > read the size in time from weight.shape[2]
 """)
 
+exercise.slips("""
+    total + F.conv2d(images, flat, => total + F.conv2d(images, flat / time,
+""")
+
 
 @exercise.disguise("backwards")
 def backwards_too(x, weight, bias=None):

@@ -168,11 +168,6 @@ exercise.mistakes("""
     + cell = forget.sigmoid() * cell + (1 - forget.sigmoid()) * candidate.tanh()
     > the LSTM's write gate is one of its own: it may keep all and still write
 
-    candidate-by-sigmoid: the candidate goes through a sigmoid, so nothing negative can be written
-    - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
-    + cell = forget.sigmoid() * cell + write.sigmoid() * candidate.sigmoid()
-    > the candidate is no gate: tanh, between -1 and 1
-
     cell-squashed: the cell itself is squashed, so it forgets a little at every step
     - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
     - return show.sigmoid() * cell.tanh(), cell
@@ -197,11 +192,6 @@ exercise.mistakes("""
     + write, forget, candidate, show = gates.unflatten(-1, (-1, 4)).unbind(-1)
     > each gate is a run of D numbers: chunk(4, dim=-1), or unflatten(-1, (4, -1))
 
-    cell-first: the pair that is returned is (cell, hidden)
-    - return show.sigmoid() * cell.tanh(), cell
-    + return cell, show.sigmoid() * cell.tanh()
-    > hidden first, then the cell, as they came
-
     hidden-only: only the hidden state is returned
     - return show.sigmoid() * cell.tanh(), cell
     + return show.sigmoid() * cell.tanh()
@@ -219,6 +209,12 @@ exercise.mistakes("""
     - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
     + cell = forget.sigmoid() * cell.detach() + write.sigmoid() * candidate.tanh()
     > no detach on the state: the loss of a later frame must reach the frames before
+""")
+
+exercise.slips("""
+    write, forget, candidate, show => write, forget, show, candidate
+    candidate.tanh() => candidate.sigmoid()
+    cell.tanh(), cell => state[1].tanh(), cell
 """)
 
 
