@@ -20,20 +20,20 @@ exercise = Exercise(
         "__init__": "log_scale, a parameter without axes, begins at log(1 / initial)",
         "forward": "exp(log_scale), at most the limit, with a gradient even there",
     },
-    hints=(
-        "A temperature of 0.5 is a scale of 2, so log_scale begins at log 2 = 0.69. At log_scale = 5 "
-        "the scale would be e^5 = 148: the limit makes it 100. There the gradient must still be a "
-        "positive number: with a gradient of 0 no step would ever bring log_scale back below 4.6.",
-        "Softmax reads ratios, so the scale should change by per cent, not by plus or minus: learn "
-        "the logarithm. Above the limit, take away what is too much, but as a constant, so that "
-        "backward does not see it. The lesson plots both kinds of clamp.",
-        "__init__: call the parent's, make a parameter of a tensor of shape (), keep the logarithm "
-        "of the limit as a plain number. forward: how much is log_scale above that, at least 0, "
-        "detached; subtract it; then exp. Subtract before exp, or exp(1000) is inf.",
-        "self.log_scale = nn.Parameter(torch.tensor(math.log(1 / initial))); in forward: "
-        "excess = (self.log_scale - self.log_limit).clamp(min=0.0).detach(); "
-        "return (self.log_scale - excess).exp()",
-    ),
+    hints="""
+        1. A temperature of 0.5 is a scale of 2, so log_scale begins at log 2 = 0.69. At log_scale =
+           5 the scale would be e^5 = 148: the limit makes it 100. There the gradient must still be
+           positive: with a gradient of 0 no step would ever bring log_scale back below 4.6.
+        2. Softmax depends on ratios, so the scale should change by per cent, not by plus or minus:
+           learn the logarithm. Above the limit, subtract the excess, but as a constant of which
+           backward knows nothing. The lesson plots both kinds of clamp.
+        3. __init__: call the parent's, make a parameter of a tensor of shape (), keep the logarithm
+           of the limit as a plain number. forward: how much is log_scale above that, at least 0,
+           detached; subtract it; then exp. Subtract before exp, or exp(1000) is inf.
+        4. self.log_scale = nn.Parameter(torch.tensor(math.log(1 / initial))); in forward: excess =
+           (self.log_scale - self.log_limit).clamp(min=0.0).detach(); return (self.log_scale -
+           excess).exp()
+    """,
 )
 
 
@@ -45,17 +45,13 @@ def at(case, scale_class, log_scale, **options):
     return logit_scale
 
 
-@exercise.holds("it has one learned number, log_scale, a tensor without axes")
+@exercise.holds("it has one learned number, log_scale, without axes, and saves nothing else")
 def one_number(scale_class, case):
     logit_scale = case.call(scale_class)
     case.true(isinstance(logit_scale, nn.Module), "an nn.Module", "something else")
     shapes = {name: list(x.shape) for name, x in logit_scale.named_parameters()}
     case.true(shapes == {"log_scale": []}, "the parameters {'log_scale': []}", shapes)
-
-
-@exercise.holds("log_scale is all that is saved")
-def saved(scale_class, case):
-    names = list(case.call(scale_class).state_dict())
+    names = list(logit_scale.state_dict())
     case.equal(case.seen(names), ["log_scale"], "the names in state_dict()")
 
 
@@ -112,146 +108,72 @@ def left_alone(scale_class, case):
     case.equal(left, torch.tensor(6.0), "log_scale after the call, 6 before")
 
 
-exercise.edit(
-    "limit-saved",
-    ("self.log_limit = math.log(limit)",
-     'self.register_buffer("log_limit", torch.tensor(math.log(limit)))'),
-    story="the limit is a buffer, which is saved with the weights and missing in those of others",
-    advice="a plain number: self.limit = limit",
-)  # fmt: skip
-exercise.edit(
-    "dead-above-limit",
-    ("(self.log_scale - excess).exp()", "self.log_scale.clamp(max=self.log_limit).exp()"),
-    story="clamp has no gradient above the limit, so an overshot scale is stuck there for ever",
-    advice="subtract what is too much as a constant: .detach() on the excess",
-)
-exercise.edit(
-    "excess-has-a-gradient",
-    (".detach()", ""),
-    story="the excess is subtracted with its gradient, and the two gradients cancel",
-    advice="detach the excess, so that backward sees only log_scale",
-    twin="dead-above-limit",
-)
-exercise.edit(
-    "begins-at-the-temperature",
-    ("math.log(1 / initial)", "math.log(initial)"),
-    story="it begins at the logit_scale, 0.07, and not at the scale, 1 / 0.07",
-    advice="log(1 / initial), which is -log(initial)",
-)
-exercise.edit(
-    "logarithm-forgotten-at-the-start",
-    ("math.log(1 / initial)", "1 / initial"),
-    story="log_scale begins at 1 / initial itself, so the scale begins at e to that power",
-    advice="what is learned is the logarithm: it begins at log(1 / initial)",
-)
-exercise.edit(
-    "not-a-logarithm",
-    ("math.log(1 / initial)", "1 / initial"),
-    ("math.log(limit)", "limit"),
-    ("(self.log_scale - excess).exp()", "self.log_scale - excess"),
-    story="the scale itself is learned, not its logarithm",
-    advice="a step of 0.01 should mean one per cent: learn the logarithm and return its exp",
-)
-exercise.edit(
-    "logarithm-returned",
-    ("(self.log_scale - excess).exp()", "self.log_scale - excess"),
-    story="log_scale itself is returned",
-    advice="the scale is exp(log_scale)",
-)
-exercise.edit(
-    "temperature-returned",
-    ("(self.log_scale - excess).exp()", "(excess - self.log_scale).exp()"),
-    story="the temperature is returned, and not the scale, 1 / temperature",
-    advice="similarities are multiplied by what comes back: return exp(+log_scale)",
-    convention=True,
-)
-exercise.edit(
-    "no-limit",
-    ("(self.log_scale - excess).exp()", "self.log_scale.exp()"),
-    story="the scale has no limit",
-    advice="hold it at the limit, or a few confident steps make every loss explode",
-)
-exercise.edit(
-    "limit-from-below",
-    ("(self.log_scale - excess).exp()", "self.log_scale.clamp(min=self.log_limit).exp()"),
-    story="the scale is held at the limit from below: it is never under it, and has no end above",
-    advice="clamp(min=...) lifts what is small; the limit is the most that the scale may be",
-)
-exercise.edit(
-    "limit-without-logarithm",
-    ("math.log(limit)", "limit"),
-    story="the logarithm is compared with the limit itself, so the limit is e^100",
-    advice="log_scale reaches its limit at log(100) = 4.6",
-)
-exercise.edit(
-    "limit-is-always-100",
-    ("math.log(limit)", "math.log(100.0)"),
-    story="the limit that was asked for is ignored: it is always 100",
-    advice="use the argument",
-)
-exercise.edit(
-    "initial-is-always-0.07",
-    ("math.log(1 / initial)", "math.log(1 / 0.07)"),
-    story="the temperature that was asked for is ignored: it is always 0.07",
-    advice="use the argument",
-)
-exercise.edit(
-    "never-below-one",
-    ("(self.log_scale - excess).exp()", "(self.log_scale - excess).exp().clamp(min=1.0)"),
-    story="the scale is held at 1 from below too, as the published training code does",
-    advice="only the upper limit is asked for",
-    convention=True,
-)
-exercise.edit(
-    "not-a-parameter",
-    ("nn.Parameter(torch.tensor(math.log(1 / initial)))", "torch.tensor(math.log(1 / initial))"),
-    story="log_scale is a plain tensor, so the optimizer never sees it",
-    advice="wrap it in nn.Parameter",
-)
-exercise.edit(
-    "a-vector-of-one",
-    ("torch.tensor(math.log(1 / initial))", "torch.tensor([math.log(1 / initial)])"),
-    story="log_scale has an axis of length 1",
-    advice="torch.tensor(number), without brackets, has no axes",
-)
-exercise.edit(
-    "overflows-first",
-    (
-        "(self.log_scale - excess).exp()",
-        "self.log_scale.exp() - (self.log_scale.exp() - math.exp(self.log_limit))"
-        ".clamp(min=0.0).detach()",
-    ),
-    story="exp is taken before the limit, so a large log_scale gives inf - inf",
-    advice="hold the logarithm at its limit first, then take exp",
-)
-exercise.edit(
-    "detached",
-    ("(self.log_scale - excess).exp()", "(self.log_scale - excess).exp().detach()"),
-    story="the scale is cut off from log_scale, so it never learns",
-    advice="no item(), no float(), no detach() on the result",
-)
-exercise.edit(
-    "base-two",
-    ("(self.log_scale - excess).exp()", "(self.log_scale - excess).exp2()"),
-    ("math.log(1 / initial)", "math.log2(1 / initial)"),
-    ("math.log(limit)", "math.log2(limit)"),
-    story="the logarithm has base 2",
-    advice="natural logarithm and exp, as the published weights have it",
-    convention=True,
-)
+exercise.mistakes("""
+    limit-saved: the limit is a buffer, which is saved with the weights and missing in those of
+    others
+    - self.log_limit = math.log(limit)
+    + self.register_buffer("log_limit", torch.tensor(math.log(limit)))
+    > a plain number: self.limit = limit
 
+    dead-above-limit: clamp has no gradient above the limit, so an overshot scale never comes back
+    - return (self.log_scale - excess).exp()
+    + return self.log_scale.clamp(max=self.log_limit).exp()
+    > subtract the excess as a constant, with .detach()
 
-@exercise.wrong(
-    "limits-the-parameter",
-    story="the parameter itself is clamped while it is read",
-    advice="the published code clamps it after each optimizer step; here reading changes nothing",
-    method="forward",
-    convention=True,
-)
-def limits_the_parameter(self):
-    with torch.no_grad():
-        self.log_scale.clamp_(max=self.log_limit)
-    return self.log_scale.exp()
+    not-a-logarithm: the scale itself is learned, not its logarithm
+    - math.log(1 / initial)
+    + 1 / initial
+    - math.log(limit)
+    + limit
+    - return (self.log_scale - excess).exp()
+    + return self.log_scale - excess
+    > a step of 0.01 should mean one per cent: learn the logarithm and return its exp
+
+    temperature-returned [convention]: the temperature is returned, and not the scale,
+    1 / temperature
+    - return (self.log_scale - excess).exp()
+    + return (excess - self.log_scale).exp()
+    > similarities are multiplied by the result: return exp(+log_scale)
+
+    never-below-one [convention]: the scale is at least 1 too, as in the published training code
+    - return (self.log_scale - excess).exp()
+    + return (self.log_scale - excess).exp().clamp(min=1.0)
+    > only the upper limit is asked for
+
+    not-a-parameter: log_scale is a plain tensor, so the optimizer does not update it
+    - nn.Parameter(torch.tensor(math.log(1 / initial)))
+    + torch.tensor(math.log(1 / initial))
+    > wrap it in nn.Parameter
+
+    overflows-first: exp is taken before the limit, so a large log_scale gives inf - inf
+    - return (self.log_scale - excess).exp()
+    + scale = self.log_scale.exp()
+    + return scale - (scale - math.exp(self.log_limit)).clamp(min=0.0).detach()
+    > hold the logarithm at its limit first, then take exp
+
+    base-two [convention]: the logarithm has base 2
+    - math.log(1 / initial)
+    + math.log2(1 / initial)
+    - math.log(limit)
+    + math.log2(limit)
+    - return (self.log_scale - excess).exp()
+    + return (self.log_scale - excess).exp2()
+    > natural logarithm and exp, as the published weights have it
+
+    limits-the-parameter [convention]: forward clamps the parameter itself
+    - return (self.log_scale - excess).exp()
+    + with torch.no_grad():
+    +     self.log_scale.clamp_(max=self.log_limit)
+    + return self.log_scale.exp()
+    > the published code clamps it after each optimizer step; here forward changes nothing
+""")
+
+exercise.slips("""
+    math.log(1 / initial) => 1 / initial
+    math.log(1 / initial) => math.log(initial)
+    (self.log_scale - excess).exp() => self.log_scale.clamp(min=self.log_limit).exp()
+    torch.tensor(math.log(1 / initial)) => torch.tensor([math.log(1 / initial)])
+""")
 
 
 @exercise.disguise("dead-above-limit")
@@ -263,17 +185,6 @@ class Minimum(nn.Module):
 
     def forward(self):
         return torch.minimum(self.log_scale, torch.tensor(self.limit).log()).exp()
-
-
-@exercise.disguise("not-a-logarithm")
-class Plain(nn.Module):
-    def __init__(self, initial=0.07, limit=100.0):
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(1 / initial))
-        self.limit = limit
-
-    def forward(self):
-        return self.log_scale + (self.log_scale.clamp(max=self.limit) - self.log_scale).detach()
 
 
 @exercise.right("straight through")
@@ -288,28 +199,7 @@ class StraightThrough(nn.Module):
         return (self.log_scale + (held - self.log_scale).detach()).exp()
 
 
-class Held(torch.autograd.Function):
-    """exp up to a limit, with the gradient of exp at what came out."""
-
-    @staticmethod
-    def forward(context, log_scale, limit):
-        scale = log_scale.clamp(max=math.log(limit)).exp()
-        context.save_for_backward(scale)
-        return scale
-
-    @staticmethod
-    def backward(context, upstream):
-        return upstream * context.saved_tensors[0], None
-
-
-@exercise.right("a backward of its own")
-class OwnBackward(nn.Module):
-    def __init__(self, initial=0.07, limit=100.0):
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.zeros(()))
-        self.limit = limit
-        with torch.no_grad():
-            self.log_scale -= math.log(initial)
-
-    def forward(self):
-        return Held.apply(self.log_scale, self.limit)
+@exercise.right("a factor of 1 that carries the gradient", method="forward")
+def factor_of_one(self):
+    held = self.log_scale.detach().clamp(max=self.log_limit).exp()
+    return held * (self.log_scale - self.log_scale.detach()).exp()

@@ -28,19 +28,19 @@ exercise = Exercise(
         "encode": "the tower of that name, its projection, unit length: (B, E)",
         "forward": "a TwoTowerOutput: the embedding of each modality of the batch, and the scale",
     },
-    hints=(
-        "An image whose vector is (3, 4) after its projection becomes (0.6, 0.8): the same "
-        "direction, length 1. A batch with the entries image and text gives two embeddings under "
-        "the same names; a batch with text only gives one.",
-        "Each tower ends in one vector a sample; a Linear layer without bias brings it to the width "
-        "E that all share; then only its direction is kept, so that a dot product is a cosine.",
-        "encode: the tower of that name gives (B, D), the projection of that name (B, E), then "
-        "divide by the length along the last axis. forward: for each name of the batch encode what "
-        "is given, a tuple as several arguments; and what self.logit_scale() returns.",
-        "pooled = self.towers[name](*inputs); F.normalize(self.projections[name](pooled), dim=-1); "
-        "embeddings[name] = self.encode(name, *inputs); "
-        "TwoTowerOutput(embeddings, self.logit_scale())",
-    ),
+    hints="""
+        1. An image whose vector is (3, 4) after its projection becomes (0.6, 0.8): the same
+           direction, length 1. A batch with the entries image and text gives two embeddings under
+           the same names; a batch with text only gives one.
+        2. Each tower ends in one vector a sample; a Linear layer without bias brings it to the
+           width E that all share; then only its direction is kept, so a dot product is a cosine.
+        3. encode: the tower of that name gives (B, D), the projection of that name (B, E), then
+           divide by the length along the last axis. forward: for each name of the batch encode
+           what is given, a tuple as several arguments; and what self.logit_scale() returns.
+        4. pooled = self.towers[name](*inputs); F.normalize(self.projections[name](pooled),
+           dim=-1); embeddings[name] = self.encode(name, *inputs);
+           TwoTowerOutput(embeddings, self.logit_scale())
+    """,
 )
 
 
@@ -98,52 +98,31 @@ def oracle(model: TwoTower, name: str, *inputs: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-@exercise.holds("samples become vectors (B, E)")
-def shape(tower_class, case):
-    case.sizes["E"] = 10
-    model = small(case, tower_class)
-    case.shape(case.call(model.encode, "image", some_images(case)), "B E")
-    case.shape(case.call(model.encode, "text", sentences(case)), "B E")
-
-
-@exercise.holds("every vector has length 1, whatever its modality")
+@exercise.holds("samples become vectors (B, E) of length 1, whatever their modality")
 def unit_length(tower_class, case):
-    model = small(case, tower_class)
+    model, case.sizes["E"] = small(case, tower_class), 10
     for name, given in (("image", some_images(case)), ("text", sentences(case))):
-        lengths = case.call(model.encode, name, given).norm(dim=-1)
-        case.equal(lengths, torch.ones(3), f"lengths of {name}")
+        got = case.call(model.encode, name, given)
+        case.shape(got, "B E")
+        case.equal(got.norm(dim=-1), torch.ones(3), f"lengths of {name}")
 
 
-@exercise.holds("encode is the tower, its projection, unit length")
+@exercise.holds("encode is the tower, its projection, unit length; a tower may take two tensors")
 def numbers(tower_class, case):
     model = small(case, tower_class)
-    for name, given in (("image", some_images(case)), ("text", sentences(case))):
-        case.equal(case.call(model.encode, name, given), oracle(model, name, given), name)
+    for name, given in (("text", (sentences(case),)), ("sound", sounds(case))):
+        case.equal(case.call(model.encode, name, *given), oracle(model, name, *given), name)
 
 
-@exercise.holds("a tower may take several tensors: encode(name, rows, marked)")
-def several(tower_class, case):
-    model, given = small(case, tower_class), sounds(case)
-    case.equal(case.call(model.encode, "sound", *given), oracle(model, "sound", *given))
-
-
-@exercise.holds("forward gives a TwoTowerOutput: embeddings by name, scale")
+@exercise.holds("forward gives a TwoTowerOutput: embeddings by name, of a tuple as of two tensors")
 def output(tower_class, case):
-    model, images, tokens = small(case, tower_class), some_images(case), sentences(case)
-    got = case.call(model, {"image": images, "text": tokens})
-    case.true(isinstance(got, TwoTowerOutput), "a TwoTowerOutput", type(got).__name__)
-    case.true(isinstance(got.embeddings, dict), "a dict of embeddings", got.embeddings)
-    case.equal(list(got.embeddings), ["image", "text"], "the names of the embeddings")
-    case.equal(got.embeddings["image"], oracle(model, "image", images), "embeddings of image")
-    case.equal(got.embeddings["text"], oracle(model, "text", tokens), "embeddings of text")
-
-
-@exercise.holds("what stands in the batch as a tuple goes to the tower as several tensors")
-def tuples(tower_class, case):
     model, given, tokens = small(case, tower_class), sounds(case), sentences(case)
     got = case.call(model, {"sound": given, "text": tokens})
+    case.true(isinstance(got, TwoTowerOutput), "a TwoTowerOutput", type(got).__name__)
+    case.true(isinstance(got.embeddings, dict), "a dict of embeddings", got.embeddings)
     case.equal(list(got.embeddings), ["sound", "text"], "the names of the embeddings")
     case.equal(got.embeddings["sound"], oracle(model, "sound", *given), "embeddings of sound")
+    case.equal(got.embeddings["text"], oracle(model, "text", tokens), "embeddings of text")
 
 
 @exercise.holds("the scale is what logit_scale returns, at most 100")
@@ -169,3 +148,93 @@ def gradients(tower_class, case):
         return model.logit_scale() * image @ text.T
 
     case.gradients(logits, expected, images, tokens, parameters=model)
+
+
+exercise.mistakes("""
+    one-modality-normalised: only the images become unit vectors
+    - return F.normalize(self.projections[name](pooled), dim=-1)
+    + shared = self.projections[name](pooled)
+    + return F.normalize(shared, dim=-1) if name == "image" else shared
+    > only directions are compared: F.normalize(..., dim=-1) for every modality
+
+    normalised-before-the-projection: the vectors are normalized before the projection, which
+    changes their length again
+    - F.normalize(self.projections[name](pooled), dim=-1)
+    + self.projections[name](F.normalize(pooled, dim=-1))
+    > first the projection, then unit length
+
+    modalities-exchanged: the text embeddings stand under image, and those of images under text
+    - return TwoTowerOutput(embeddings, self.logit_scale())
+    + exchanged = dict(zip(embeddings, reversed(embeddings.values())))
+    + return TwoTowerOutput(exchanged, self.logit_scale())
+    > each embedding stands under the name of its own modality
+
+    all-towers-asked: every tower must be in the batch, or it stops with a KeyError
+    - for name, inputs in batch.items():
+    + for name in self.towers:
+    +     inputs = batch[name]
+    > a batch may lack a modality: loop over the batch, not over the towers
+
+    logits-returned: the matrix of logits is returned, and not the embeddings
+    - return TwoTowerOutput(embeddings, self.logit_scale())
+    + rows = [*embeddings.values()]
+    + return self.logit_scale() * rows[0] @ rows[-1].T
+    > return a TwoTowerOutput; its method `logits` makes the matrix
+
+    no-limit: the scale is not held at its limit
+    - return TwoTowerOutput(embeddings, self.logit_scale())
+    + return TwoTowerOutput(embeddings, self.logit_scale.log_scale.exp())
+    > call the module: self.logit_scale()
+
+    scale-detached: no gradient reaches the scale, so the temperature is not learned
+    - return TwoTowerOutput(embeddings, self.logit_scale())
+    + return TwoTowerOutput(embeddings, self.logit_scale().detach())
+    > no detach(), no item(), no no_grad
+
+    towers-frozen [convention]: no gradient reaches the towers
+    - pooled = self.towers[name](*inputs)
+    + pooled = self.towers[name](*inputs).detach()
+    > the towers are trained from scratch: no detach(), no no_grad
+
+    text-tower-frozen: no gradient reaches the text tower
+    - pooled = self.towers[name](*inputs)
+    + pooled = self.towers[name](*inputs)
+    + pooled = pooled.detach() if name == "text" else pooled
+    > all towers learn: no detach(), no no_grad
+""")
+
+exercise.slips("""
+    self.towers[name](*inputs) => self.towers[name](inputs[0])
+    F.normalize(self.projections[name](pooled), dim=-1) => F.normalize(pooled, dim=-1)
+    F.normalize(self.projections[name](pooled), dim=-1)
+        => F.normalize(self.projections[name](pooled), p=1, dim=-1)
+    TwoTowerOutput(embeddings, self.logit_scale()) => embeddings, self.logit_scale()
+    TwoTowerOutput(embeddings, self.logit_scale())
+        => TwoTowerOutput([*embeddings.values()], self.logit_scale())
+    TwoTowerOutput(embeddings, self.logit_scale())
+        => TwoTowerOutput(embeddings, self.logit_scale.log_scale)
+    TwoTowerOutput(embeddings, self.logit_scale())
+        => TwoTowerOutput(embeddings, 1 / self.logit_scale())
+""")
+
+
+@exercise.disguise("scale-detached", method="forward")
+def a_number(self, batch):
+    embeddings = {
+        name: self.encode(name, *(x if isinstance(x, tuple) else (x,))) for name, x in batch.items()
+    }
+    with torch.no_grad():
+        return TwoTowerOutput(embeddings, self.logit_scale())
+
+
+@exercise.right("lengths by hand", method="encode")
+def by_hand(self, name, *inputs):
+    shared = torch.einsum("bd,ed->be", self.towers[name](*inputs), self.projections[name].weight)
+    return shared * shared.square().sum(1, keepdim=True).rsqrt()
+
+
+@exercise.right("one comprehension", method="forward")
+def comprehension(self, batch):
+    inputs = {name: x if isinstance(x, tuple) else (x,) for name, x in batch.items()}
+    embeddings = {name: self.encode(name, *inputs[name]) for name in inputs}
+    return TwoTowerOutput(embeddings=embeddings, scale=self.logit_scale())
