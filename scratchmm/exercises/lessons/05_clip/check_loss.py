@@ -24,24 +24,24 @@ exercise = Exercise(
     needs=("loss.contrastive_loss",),
     forbidden=("scratchmm.contrastive.loss.contrastive_loss",),
     parts=("_compare_once",),
-    hints=(
-        "A loss that forgets the texts passes `the loss is one number`, and it passes `the loss is "
-        "log 2 for two pairs that are all alike`. It fails on two pairs whose images differ and "
-        "whose texts are all alike. One property is never enough.",
-        "Think of what is always true: log B when everything is alike; the same when images and "
-        "texts change places, or when the pairs come in another order; the scale multiplies; nothing "
-        "overflows; gradients reach both towers and the temperature. And compute a small case by "
-        "loops, with unequal sizes. The lesson lists them.",
-        "Make unit vectors (5, 3) from a seeded generator, not symmetric ones. Compute the two "
-        "probabilities of each pair in a loop and compare within a tolerance. Ask for a scalar. Try "
-        "scale 1000 and ask for a finite number. Try vectors twice as long. Make the scale a tensor "
-        "that requires a gradient, call backward, compare the three gradients with those of the "
-        "loop. Give 5 images and 3 texts and expect a ValueError.",
-        "expected = torch.stack([torch.logsumexp(row, 0) - row[i] for m in (logits, logits.T) for "
-        "i, row in enumerate(m)]).mean(), once with and once without gradients, then "
-        "torch.testing.assert_close(candidate(image, text, scale), expected); keep copies of the "
-        "inputs and compare them after the call",
-    ),
+    hints="""
+        1. A loss that forgets the texts passes `the loss is one number`, and it passes `the loss is
+           log 2 for two pairs that are all alike`. It fails on two pairs whose images differ and
+           whose texts are all alike. One property is never enough.
+        2. Think of what is always true: log B when everything is alike; the same when images and
+           texts change places, or when the pairs come in another order; the scale multiplies;
+           nothing overflows; gradients reach both towers and the temperature. And compute a small
+           case by loops, with unequal sizes. The lesson lists them.
+        3. Make unit vectors (5, 3) from a seeded generator, not symmetric ones. Compute the two
+           probabilities of each pair in a loop and compare within a tolerance. Ask for a scalar.
+           Try scale 1000, and vectors twice as long. Make the scale a tensor that requires a
+           gradient, call backward, compare the three gradients with those of the loop. Give 5
+           images and 3 texts and expect a ValueError.
+        4. expected = torch.stack([torch.logsumexp(row, 0) - row[i] for m in (logits, logits.T) for
+           i, row in enumerate(m)]).mean(), once with and once without gradients, then
+           torch.testing.assert_close(candidate(image, text, scale), expected); keep copies of the
+           inputs and compare them after the call
+    """,
 )
 
 
@@ -129,21 +129,6 @@ def rejects_everything(candidate):
 
 
 @exercise.wrong(
-    "equal-to-the-last-bit",
-    story="the numbers are compared to the last bit, and right answers round differently",
-    advice="torch.testing.assert_close allows for rounding",
-    twin="rejects-everything",
-)
-def equal_to_the_last_bit(candidate):
-    image, text = some_pairs()
-    # The sum of the two halves, in another order than most people write.
-    logits = 3.3 * image @ text.T
-    rows, columns = logits.log_softmax(1).diagonal(), logits.log_softmax(0).diagonal()
-    expected = -torch.cat([columns, rows]).double().mean()
-    assert candidate(image, text, 3.3).double().item() == expected.item()
-
-
-@exercise.wrong(
     "one-sided-oracle",
     story="the expected number is one-sided, so right answers are rejected and a wrong one is not",
     advice="the loss is the mean over rows and columns",
@@ -156,7 +141,7 @@ def one_sided_oracle(candidate):
 
 @exercise.wrong(
     "shape-only",
-    story="only the shape is looked at",
+    story="only the shape is compared",
     advice="a wrong loss is a scalar too: compare numbers",
 )
 def shape_only(candidate):
@@ -164,17 +149,8 @@ def shape_only(candidate):
 
 
 @exercise.wrong(
-    "positive-only",
-    story="it is only asked that the loss is a positive number",
-    advice="a wrong loss is positive too: compute what it should be",
-)
-def positive_only(candidate):
-    assert candidate(*some_pairs(), 3.0).sum() > 0
-
-
-@exercise.wrong(
     "alike-only",
-    story="only the case in which everything looks alike is tried",
+    story="only the case in which all embeddings are the same is tried",
     advice="there every pair counts the same and every axis too: add pairs that differ",
 )
 def alike_only(candidate):
@@ -206,7 +182,7 @@ def images_equal_texts(candidate):
 
 @exercise.wrong(
     "goes-down-only",
-    story="it is only asked that better pairs have a lower loss",
+    story="all that is asserted is that better pairs have a lower loss",
     advice="wrong losses go down as well; that is why they are dangerous",
 )
 def goes_down_only(candidate):
@@ -217,7 +193,7 @@ def goes_down_only(candidate):
 
 @exercise.wrong(
     "scale-one-only",
-    story="only scale 1 is tried, where multiplying, dividing and leaving out look the same",
+    story="only scale 1 is tried, where multiplying, dividing and leaving out are the same",
     advice="use a scale such as 3, and another one",
 )
 def scale_one_only(candidate):
@@ -227,9 +203,8 @@ def scale_one_only(candidate):
 
 @exercise.wrong(
     "value-only",
-    story="the value is compared, but neither the gradients, nor a huge scale, nor what must be "
-    "refused",
-    advice="a loss can have the right value and still teach nothing: compare gradients as well",
+    story="the value is compared, but no gradients, no huge scale, and nothing that is refused",
+    advice="a loss can have the right value and wrong gradients: compare these as well",
 )
 def value_only(candidate):
     image, text = some_pairs()
@@ -240,37 +215,26 @@ def value_only(candidate):
 def with_cross_entropy(candidate):
     image, text = some_pairs()
     for scale in (0.7, 4.0, 900.0):
-        leaves = [x.clone().double().requires_grad_() for x in (image, text, torch.tensor(scale))]
-        mine = [x.clone().double().requires_grad_() for x in (image, text, torch.tensor(scale))]
-        copies = [x.detach().clone() for x in mine]
+        given = [x.double() for x in (image, text, torch.tensor(scale))]
+        leaves, mine = ([x.clone().requires_grad_() for x in given] for _ in range(2))
         expected, got = by_formula(*leaves), candidate(*mine)
         torch.testing.assert_close(got, expected)
-        assert got.requires_grad
-        for one, other in zip(
-            torch.autograd.grad(got, mine, allow_unused=True),
-            torch.autograd.grad(expected, leaves),
-        ):
+        found = torch.autograd.grad(got, mine, allow_unused=True)
+        for one, other in zip(found, torch.autograd.grad(expected, leaves)):
             assert one is not None
             torch.testing.assert_close(one, other)
-        for one, other in zip(mine, copies):
-            torch.testing.assert_close(one.detach(), other)
+        torch.testing.assert_close([x.detach() for x in mine], given)
     got = candidate(image, text, 300.0)
     torch.testing.assert_close(got, by_formula(image, text, 300.0))
 
 
-@exercise.right("metamorphic properties and finite differences")
+@exercise.right("metamorphic properties, plain numbers and finite differences")
 def without_an_oracle(candidate):
     image, text = (x.double() for x in some_pairs())
-    eye = torch.eye(6, dtype=torch.float64)
-    for scale in (0.5, 2.0, 3.0):
-        value = candidate(eye, eye, scale)
-        assert value.shape == ()
-        assert abs(value.item() - math.log(1 + 5 * math.exp(-scale))) < 1e-6
     one = candidate(image, text, 4.0)
+    assert one.shape == ()
     torch.testing.assert_close(one, candidate(text, image, 4.0))
     torch.testing.assert_close(one, candidate(2 * image, text, 2.0))
-    order = torch.tensor([3, 1, 4, 0, 2])
-    torch.testing.assert_close(one, candidate(image[order], text[order], 4.0))
     total = 0.0
     for i in range(5):
         for along in (image[i] @ text.T, text[i] @ image.T):
