@@ -36,6 +36,9 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "`-2` stood for `-1` in `layers[0]": "a layer's weights are a square",
         "first for last: `-1` stood for `0` in `layers[0]`": "all layers are of one shape",
     },
+    "embeddings.PatchEmbedding": {
+        '`check_channels("images", images.shape[1]': "Linear refuses patches of another width too",
+    },
     "embeddings.resize_positions": {
         "`old_grid == new_grid` never held": "drawn anew at the same places, numbers stay",
     },

@@ -4,7 +4,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
 from scratchmm.exercises.case import Case
@@ -20,19 +19,19 @@ exercise = Exercise(
     difficulty=3,
     section="Another image size",
     needs=("embeddings.patchify", "vit.ViTEmbeddings"),
-    hints=(
-        "Six positions of a grid with 2 rows and 3 columns become 20 of a grid with 4 rows and 5 "
-        "columns. If positions say nothing but their row (0, 0, 0, 1, 1, 1), then the first five "
-        "of the 20 must still be alike, and so must the next five.",
-        "Each of the D numbers of a position is one small grey image of rows x columns. Stretch "
-        "those images as one stretches images. The lesson shows some of them before and after.",
-        "(N, D) becomes (1, D, rows, columns), which F.interpolate takes for an image of D "
-        "channels: N must be split and D brought forward by a permutation, a reshape alone mixes "
-        "them. Bicubic, corners not aligned. (1, D, new rows, new columns) goes back to "
-        "(new N, D), D last again.",
-        "grid = positions.T.reshape(1, -1, *old_grid); grid = F.interpolate(grid, size=new_grid, "
-        "mode='bicubic', align_corners=False); return grid.flatten(2)[0].T",
-    ),
+    hints="""
+        1. Six positions of a grid with 2 rows and 3 columns become 20 of a grid with 4 rows and 5
+           columns. If the old positions depend on their row only (0, 0, 0, 1, 1, 1), then the first
+           five of the 20 must still be alike, and so must the next five.
+        2. Each of the D numbers of a position is one small grey image of rows x columns. Stretch
+           those images as one stretches images. The lesson shows some of them before and after.
+        3. (N, D) becomes (1, D, rows, columns), which F.interpolate takes for an image of D
+           channels: N must be split and D brought forward by a permutation, a reshape alone mixes
+           them. Bicubic, corners not aligned. (1, D, new rows, new columns) goes back to (new N,
+           D), D last again.
+        4. grid = positions.T.reshape(1, -1, *old_grid); grid = F.interpolate(grid, size=new_grid,
+           mode='bicubic', align_corners=False); return grid.flatten(2)[0].T
+    """,
 )
 
 OLD, LARGER, SMALLER = (2, 6), (5, 7), (3, 4)  # rows and columns
@@ -81,10 +80,10 @@ def shape(resize_positions, case):
     case.shape(got, "N D")
 
 
-@exercise.holds("to the same grid, nothing changes")
-def same_grid(resize_positions, case):
-    positions = learned(case)
-    case.equal(case.call(resize_positions, positions, OLD, OLD), positions)
+@exercise.holds("the positions that were handed in stay as they were")
+def unchanged(resize_positions, case):
+    case.call(resize_positions, learned(case), OLD, LARGER)
+    case.unchanged()
 
 
 @exercise.holds("positions that are the same everywhere stay the same")
@@ -130,10 +129,10 @@ def refused(resize_positions, case):
         case.refuses(ValueError, resize_positions, case.normal(N=count, D=5), OLD, LARGER)
 
 
-@exercise.holds("the positions that were handed in stay as they were")
-def unchanged(resize_positions, case):
-    case.call(resize_positions, learned(case), OLD, LARGER)
-    case.unchanged()
+@exercise.holds("to the same grid, nothing changes")
+def same_grid(resize_positions, case):
+    positions = case.normal(N=9, D=5)
+    case.equal(case.call(resize_positions, positions, (3, 3), (3, 3)), positions)
 
 
 @exercise.holds("gradients reach the positions, so that training at the new size goes on")
@@ -141,12 +140,79 @@ def gradients(resize_positions, case):
     case.gradients(resize_positions, by_matrices, learned(case), OLD, LARGER)
 
 
-exercise.edit(
-    "any-number",
-    ("if len(positions) != rows * columns:", "if False:"),
-    story="it does not refuse another number of positions than the old grid has places",
-    advice="compare len(positions) with rows * columns, and raise a ValueError that names them",
-)
+exercise.mistakes("""
+    corners-aligned [convention]: align_corners=True: the corners of both grids lie on each other
+    - align_corners=False
+    + align_corners=True
+    > a cell has a width: published models stretch with align_corners=False
+
+    bilinear [convention]: the grid is stretched bilinearly
+    - mode="bicubic"
+    + mode="bilinear"
+    > published models use mode="bicubic"
+
+    antialiased [convention]: the grid is smoothed before it shrinks (antialias=True)
+    - align_corners=False
+    + align_corners=False, antialias=True
+    > leave antialias off: published models do not smooth their positions
+
+    reshaped-not-permuted: the positions are reshaped to (1, D, rows, columns), which mixes width
+    and place
+    - grid = rearrange(positions, "(h w) d -> 1 d h w", h=rows)
+    + grid = positions.reshape(1, -1, rows, columns)
+    - return rearrange(grid, "1 d h w -> (h w) d")
+    + return grid.reshape(-1, positions.shape[1])
+    > D is the last axis and must come forward: transpose or permute before you reshape
+
+    width-first-at-the-end: the D maps are reshaped to (new N, D) without moving D to the back
+    - return rearrange(grid, "1 d h w -> (h w) d")
+    + return grid.reshape(-1, positions.shape[1])
+    > (1, D, rows, columns) to (N, D) needs a transpose, not only a reshape
+
+    old-grid-exchanged: rows and columns of the old grid are exchanged
+    - rearrange(positions, "(h w) d -> 1 d h w", h=rows)
+    + rearrange(positions, "(h w) d -> 1 d h w", h=columns)
+    > a grid is (rows, columns), and the positions stand in reading order
+
+    square-assumed: the old grid is taken for a square: its side is the root of N
+    - grid = rearrange(positions, "(h w) d -> 1 d h w", h=rows)
+    + side = int(len(positions) ** 0.5)
+    + grid = rearrange(positions[: side * side], "(h w) d -> 1 d h w", h=side)
+    > rows and columns stand in old_grid
+
+    along-the-row-of-all: the positions are stretched as one long row, as if no row were above
+    another
+    - grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
+    - return rearrange(grid, "1 d h w -> (h w) d")
+    + size = new_grid[0] * new_grid[1]
+    + return F.interpolate(positions.T[None], size=size, mode="linear", align_corners=False)[0].T
+    > lay them out as rows x columns first
+
+    tiled: nothing is stretched: the old grid is cropped, or repeated where it is too small
+    - grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
+    + grid = grid[:, :, torch.arange(new_grid[0]) % rows]
+    + grid = grid[..., torch.arange(new_grid[1]) % columns]
+    > a position must mean the same part of the image as before: stretch the whole grid
+
+    by-a-factor: the grid is stretched by a factor (scale_factor), which rounding may leave a row
+    short
+    - grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
+    + factors = new_grid[0] / rows, new_grid[1] / columns
+    + grid = F.interpolate(grid, scale_factor=factors, mode="bicubic")
+    > F.interpolate takes the size itself: size=new_grid
+
+    in-place: the positions that were handed in are changed
+    - return rearrange(grid, "1 d h w -> (h w) d")
+    + positions.data.zero_()
+    + return rearrange(grid, "1 d h w -> (h w) d")
+    > make new tensors; a learned parameter must not change in a forward pass
+""")
+
+exercise.slips("""
+    mode="bicubic", align_corners=False => mode="nearest"
+    "1 d h w -> (h w) d" => "1 d h w -> d (h w)"
+    size=new_grid => size=new_grid[::-1]
+""")
 
 
 @exercise.refusing
@@ -155,187 +221,11 @@ def refuse(positions, old_grid, new_grid):
         raise ValueError(f"{len(positions)} positions for {old_grid}")
 
 
-def stretched(positions, old_grid, new_grid, **how):
-    """The formula with its knobs out."""
-    how = {"mode": "bicubic", "align_corners": False} | how
-    if how["align_corners"] is None:
-        del how["align_corners"]
-    grid = rearrange(positions, "(h w) d -> 1 d h w", h=old_grid[0])
-    return rearrange(F.interpolate(grid, size=new_grid, **how), "1 d h w -> (h w) d")
-
-
-@exercise.wrong(
-    "corners-aligned",
-    story="align_corners=True: the corners of both grids lie on each other",
-    advice="a cell has a width: published models stretch with align_corners=False",
-    convention=True,
-)
-def corners_aligned(positions, old_grid, new_grid):
-    return stretched(positions, old_grid, new_grid, align_corners=True)
-
-
-@exercise.wrong(
-    "bilinear",
-    story="the grid is stretched bilinearly",
-    advice='published models use mode="bicubic"',
-    convention=True,
-)
-def bilinear(positions, old_grid, new_grid):
-    return stretched(positions, old_grid, new_grid, mode="bilinear")
-
-
-@exercise.wrong(
-    "nearest",
-    story="each new place takes the nearest old position (the default of F.interpolate)",
-    advice='neighbours should differ a little: mode="bicubic"',
-)
-def nearest(positions, old_grid, new_grid):
-    return stretched(positions, old_grid, new_grid, mode="nearest", align_corners=None)
-
-
-@exercise.wrong(
-    "antialiased",
-    story="the grid is smoothed before it shrinks (antialias=True)",
-    advice="leave antialias off: published models do not smooth their positions",
-    convention=True,
-)
-def antialiased(positions, old_grid, new_grid):
-    return stretched(positions, old_grid, new_grid, antialias=True)
-
-
-@exercise.wrong(
-    "reshaped-not-permuted",
-    story="the positions are reshaped to (1, D, rows, columns), which mixes width and place",
-    advice="D is the last axis and must come forward: transpose or permute before you reshape",
-)
-def reshaped_not_permuted(positions, old_grid, new_grid):
-    grid = positions.reshape(1, -1, *old_grid)
-    grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
-    return grid.reshape(-1, positions.shape[1])
-
-
-@exercise.wrong(
-    "width-first-at-the-end",
-    story="at the end the D maps are reshaped to (new N, D) without moving D to the back",
-    advice="(1, D, rows, columns) to (N, D) needs a transpose, not only a reshape",
-)
-def width_first_at_the_end(positions, old_grid, new_grid):
-    result = stretched(positions, old_grid, new_grid)
-    return result.T.reshape(result.shape)
-
-
-@exercise.wrong(
-    "width-first",
-    story="the result is (D, new N)",
-    advice="one row a position, as it came in: (new N, D)",
-)
-def width_first(positions, old_grid, new_grid):
-    return stretched(positions, old_grid, new_grid).T
-
-
-@exercise.wrong(
-    "old-grid-exchanged",
-    story="rows and columns of the old grid are exchanged",
-    advice="a grid is (rows, columns), and the positions stand in reading order",
-)
-def old_grid_exchanged(positions, old_grid, new_grid):
-    return stretched(positions, old_grid[::-1], new_grid)
-
-
-@exercise.wrong(
-    "new-grid-exchanged",
-    story="rows and columns of the new grid are exchanged",
-    advice="F.interpolate's size is (rows, columns), like new_grid",
-)
-def new_grid_exchanged(positions, old_grid, new_grid):
-    return stretched(positions, old_grid, new_grid[::-1])
-
-
-@exercise.wrong(
-    "square-assumed",
-    story="the old grid is taken for a square: its side is the root of N",
-    advice="read rows and columns from old_grid",
-)
-def square_assumed(positions, old_grid, new_grid):
-    side = math.isqrt(len(positions))
-    return stretched(positions[: side * side], (side, side), new_grid)
-
-
-@exercise.wrong(
-    "along-the-row-of-all",
-    story="the positions are stretched as one long row, so neighbours above and below are lost",
-    advice="lay them out as rows x columns first",
-)
-def along_the_row_of_all(positions, old_grid, new_grid):
-    size = new_grid[0] * new_grid[1]
-    row = F.interpolate(positions.T[None], size=size, mode="linear", align_corners=False)
-    return row[0].T
-
-
-@exercise.wrong(
-    "tiled",
-    story="nothing is stretched: the old grid's corner is cut out, or repeated where it is too small",
-    advice="a position must mean the same part of the image as before: stretch the whole grid",
-)
-def tiled(positions, old_grid, new_grid):
-    grid = positions.unflatten(0, old_grid)
-    rows = torch.arange(new_grid[0]) % old_grid[0]
-    columns = torch.arange(new_grid[1]) % old_grid[1]
-    return grid[rows][:, columns].flatten(0, 1)
-
-
-@exercise.wrong(
-    "by-a-factor",
-    story="the grid is stretched by a factor (scale_factor), which rounding may leave a row short",
-    advice="F.interpolate takes the size itself: size=new_grid",
-)
-def by_a_factor(positions, old_grid, new_grid):
-    factors = tuple(new / old for new, old in zip(new_grid, old_grid, strict=True))
-    grid = rearrange(positions, "(h w) d -> 1 d h w", h=old_grid[0])
-    grid = F.interpolate(grid, scale_factor=factors, mode="bicubic")
-    return rearrange(grid, "1 d h w -> (h w) d")
-
-
-@exercise.wrong(
-    "in-place",
-    story="the positions that were handed in are changed",
-    advice="make new tensors; a learned parameter must not change in a forward pass",
-)
-def in_place(positions, old_grid, new_grid):
-    result = stretched(positions, old_grid, new_grid).clone()
-    with torch.no_grad():
-        positions.zero_()
-    return result
-
-
-@exercise.wrong(
-    "detached",
-    story="the result is cut off from the positions",
-    advice="no detach, .data or no_grad: at the new size they go on learning",
-)
-def detached(positions, old_grid, new_grid):
-    return stretched(positions.detach(), old_grid, new_grid)
-
-
-@exercise.disguise("corners-aligned")
-def corners_aligned_too(positions, old_grid, new_grid):
-    grid = positions.view(*old_grid, -1).permute(2, 0, 1).unsqueeze(0)
-    grid = F.interpolate(grid, new_grid, mode="bicubic", align_corners=True)
-    return grid.squeeze(0).permute(1, 2, 0).reshape(-1, positions.shape[-1])
-
-
 @exercise.disguise("old-grid-exchanged")
 def old_grid_exchanged_too(positions, old_grid, new_grid):
     grid = positions.T.reshape(1, -1, old_grid[1], old_grid[0])
     grid = F.interpolate(grid, new_grid, mode="bicubic", align_corners=False)
     return grid.flatten(2)[0].T
-
-
-@exercise.right("permute")
-def with_permute(positions, old_grid, new_grid):
-    grid = positions.reshape(*old_grid, -1).permute(2, 0, 1)[None]
-    grid = F.interpolate(grid, size=tuple(new_grid), mode="bicubic")
-    return grid[0].permute(1, 2, 0).reshape(-1, positions.shape[1])
 
 
 @exercise.right("matrices")
