@@ -274,8 +274,8 @@ def diffusion_loss(
     True
     """
     raise NotImplementedError(
-        "process.diffusion_loss: mix, ask the model, and return the mean squared error to what it "
-        "should have predicted"
+        "process.diffusion_loss: mix, call the model, and return the mean squared error to its "
+        "target"
     )
 
 
