@@ -1,13 +1,11 @@
-"""Exercise ddpm.ancestral_step: from what the model predicts to an image that is less noisy."""
+"""Exercise ddpm.ancestral_step: one step of the sampler, from a prediction to a less noisy image."""
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from scratchmm.diffusion.process import Step
-from scratchmm.exercises.case import Case
+from scratchmm.diffusion.ddpm import posterior, step_variance
+from scratchmm.diffusion.process import Step, clamped, per_sample, x0_and_noise
 from scratchmm.exercises.format import Exercise, exercise_file
 
 LEVELS = exercise_file("11_ddpm/posterior").LEVELS
@@ -20,110 +18,85 @@ exercise = Exercise(
     order=90,
     target="scratchmm.diffusion.ddpm:ancestral_step",
     title="One ancestral step",
-    goal="one line of algorithm 2: what the model takes for x0, the posterior's mean, and "
-    "noise on top, but none where the next image is the clean one",
+    goal="one line of algorithm 2: the predicted x0, the posterior's mean, and noise on top, but "
+    "none where the next image is the clean one",
     minutes=30,
     difficulty=4,
     section="The reverse process",
     needs=("ddpm.posterior",),
-    hints=(
-        "At timestep 0 a model predicts x0 as 0.3. Then x becomes 0.3 exactly, whatever the "
-        "noise handed in. At timestep 3, with the posterior's mean 0.5 and its variance 0.04, noise "
-        "1.0 leads to 0.5 + 0.2 * 1.0 = 0.7, not to 0.54.",
-        "The posterior gives where x was before if x0 were known. The model's prediction of x0 "
-        "is put in its place: a wrong guess, but a small step does not trust it far. The mean of all "
-        "images that x may come from is no image itself: noise picks one. Before the clean "
-        "image there is none to add.",
-        "alpha_bar now gives x0, through x0_and_noise and the target; hold it to -clamp..clamp "
-        "before it is used. posterior takes x0, x, timesteps and previous, and gives mean and "
-        'variance. "beta" takes 1 - alpha_bar now / alpha_bar before for the variance, and 0 where '
-        "alpha_bar before is 1; any other name is refused. Return the new x and x0.",
-        "x0 = clamped(x0_and_noise(predicted, x, schedule.at(timesteps), target).x0, clamp); "
-        "mean, variances = posterior(schedule, x0, x, timesteps, previous); for beta: variances = "
-        "per_sample((1 - now / before) * (before < 1), x); return Step(mean + variances.sqrt() * noise, "
-        "x0)",
-    ),
+    hints="""
+        1. At timestep 0 a model predicts x0 as 0.3. Then x becomes 0.3 exactly, whatever the noise
+           handed in. At timestep 3, with the posterior's mean 0.5 and its variance 0.04, noise 1.0
+           leads to 0.5 + 0.2 * 1.0 = 0.7, not to 0.54.
+        2. The predicted x0 takes the place of the true one in the posterior: it is wrong, but the
+           step is small. The mean of all images that x may come from is no image itself: noise
+           picks one. Before the clean image there is none to add.
+        3. alpha_bar now gives x0, through x0_and_noise and the target; clamp it, then posterior gives
+           mean and variance. "beta" takes 1 - alpha_bar now / alpha_bar before for the variance, and
+           0 where alpha_bar before is 1. Return the new x and x0.
+        4. x0 = clamped(x0_and_noise(predicted, x, schedule.at(timesteps), target).x0, clamp);
+           mean, variances = posterior(schedule, x0, x, timesteps, previous); for beta: variances =
+           per_sample((1 - now / before) * (before < 1), x); return Step(mean + variances.sqrt() *
+           noise, x0)
+    """,
 )
 
 
-def three(case: Case) -> tuple[Tensor, Tensor, Tensor]:
-    """What the model predicts, x, and noise: (4, 1, 5) each."""
-    predicted, x = some_images(case)
-    return predicted, x, case.normal(B=4, C=1, X=5)
+def three(case):
+    """The prediction, x, and noise: (4, 1, 5) each."""
+    return *some_images(case), case.normal(B=4, C=1, X=5)
 
 
 def by_loops(
-    predicted, x, timesteps, noise, target="noise", variance="posterior", clamp=None, previous=None
+    predicted, x, noise, timesteps, target="noise", variance="posterior", clamp=None, previous=None
 ):
     """The oracle, sample by sample: algorithm 2 in Python's numbers, equation 7 for the mean."""
     before = timesteps - 1 if previous is None else previous
-    steps = zip(predicted, x, noise, timesteps.tolist(), before.tolist(), strict=True)
-    found, starts = [], []
-    for said, noisy, added, now, then in steps:
+    found, clean = [], []
+    for one, noisy, added, now, then in zip(
+        predicted, x, noise, timesteps.tolist(), before.tolist(), strict=True
+    ):
         a, b = LEVELS[now], LEVELS[then] if then >= 0 else 1.0
-        x0 = {
-            "noise": (noisy - math.sqrt(1 - a) * said) / math.sqrt(a),
-            "x0": said,
-            "velocity": math.sqrt(a) * noisy - math.sqrt(1 - a) * said,
-        }[target]
+        signal, dirt = math.sqrt(a), math.sqrt(1 - a)
+        x0, velocity = (noisy - dirt * one) / signal, signal * noisy - dirt * one
+        x0 = {"noise": x0, "x0": one, "velocity": velocity}[target]
         x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)
         alpha, beta = a / b, 1 - a / b
         mean = math.sqrt(b) * beta / (1 - a) * x0 + math.sqrt(alpha) * (1 - b) / (1 - a) * noisy
-        variances = {"posterior": (1 - b) / (1 - a) * beta, "beta": beta if b < 1 else 0.0}[
-            variance
-        ]
-        found.append(mean + math.sqrt(variances) * added)
-        starts.append(x0)
-    return Step(torch.stack(found), torch.stack(starts))
+        spread = (1 - b) / (1 - a) * beta if variance == "posterior" else beta * (b < 1)
+        found.append(mean + math.sqrt(spread) * added)
+        clean.append(x0)
+    return Step(torch.stack(found), torch.stack(clean))
 
 
-def compare(case: Case, got: Any, expected: Step) -> None:
+def judge(case, ancestral_step, timesteps, **options):
+    """One call against the oracle."""
+    predicted, x, noise = three(case)
+    expected = by_loops(predicted, x, noise, timesteps.clone(), **options)
+    got = case.call(ancestral_step, schedule(), predicted, x, timesteps, noise, **options)
     case.true(isinstance(got, Step), "a Step(x, x0)", type(got).__name__)
     case.equal(got.x, expected.x, "x")
     case.equal(got.x0, expected.x0, "x0")
 
 
-def judge(case: Case, ancestral_step: Any, timesteps: Tensor, **options: Any) -> None:
-    """One call against the oracle."""
-    predicted, x, noise = three(case)
-    expected = by_loops(predicted, x, timesteps.clone(), noise, **options)
-    got = case.call(ancestral_step, schedule(), predicted, x, timesteps, noise, **options)
-    compare(case, got, expected)
-
-
-@exercise.holds("at the last step x becomes x0 that the model sees, and no noise is added")
+@exercise.holds("at the last step x becomes the predicted x0, and no noise is added")
 def last_step(ancestral_step, case):
     for variance in ("posterior", "beta"):
-        options = {"target": "x0", "variance": variance}
-        predicted, x, noise = three(case)
-        got = case.call(
-            ancestral_step, schedule(), predicted, x, times(0, 0, 0, 0), noise, **options
-        )
-        compare(case, got, Step(predicted, predicted))
+        judge(case, ancestral_step, times(0, 0, 0, 0), target="x0", variance=variance)
 
 
-@exercise.holds("without noise x goes to the mean of the posterior of what the model predicts")
-def means(ancestral_step, case):
-    predicted, x, _ = three(case)
-    timesteps, silence = times(2, 5, 1, 3), case.named(torch.zeros(4, 1, 5), "B C X")
-    got = case.call(ancestral_step, schedule(), predicted, x, timesteps, silence)
-    compare(case, got, by_loops(predicted, x, timesteps, silence))
-
-
-@exercise.holds("noise is added on top, times the posterior's standard deviation")
+@exercise.holds("elsewhere x goes to the posterior's mean, and noise times the deviation on top")
 def noisy(ancestral_step, case):
     judge(case, ancestral_step, times(3, 3, 3, 3))
+    case.unchanged()
 
 
-@exercise.holds("each sample has a timestep of its own, some of them the last")
-def own_timesteps(ancestral_step, case):
-    judge(case, ancestral_step, times(2, 0, 5, 1))
-
-
-@exercise.holds("a model may also predict x0, or the velocity")
+@exercise.holds(
+    "each sample has a timestep of its own; a model may also predict x0 or the velocity"
+)
 def targets(ancestral_step, case):
-    for target in ("x0", "velocity"):
-        judge(case, ancestral_step, times(2, 4, 1, 3), target=target)
+    for target in ("noise", "x0", "velocity"):
+        judge(case, ancestral_step, times(2, 0, 5, 1), target=target)
 
 
 @exercise.holds('with variance "beta" the noise has the variance beta, but none at the last step')
@@ -141,46 +114,137 @@ def clamps(ancestral_step, case):
 @exercise.holds("longer steps: previous may be any earlier timestep, and after -1 nothing is noise")
 def long_steps(ancestral_step, case):
     for variance in ("beta", "posterior"):
-        options = {"previous": times(1, -1, 3, 0), "variance": variance}
-        judge(case, ancestral_step, times(5, 2, 4, 5), **options)
+        previous = times(1, -1, 3, 0)
+        judge(case, ancestral_step, times(5, 2, 4, 5), previous=previous, variance=variance)
 
 
-@exercise.holds("a variance that is none of the two is refused with a ValueError")
-def refused(ancestral_step, case):
-    for variance in ("learned", ""):
-        options = {"variance": variance}
-        case.refuses(
-            ValueError, ancestral_step, schedule(), *three(case)[:2], times(3, 4, 2, 1),
-            case.normal(B=4, C=1, X=5), **options,
-        )  # fmt: skip
+def refuses(case, ancestral_step, *every):
+    for options in every:
+        predicted, x, noise = three(case)
+        given = schedule(), predicted, x, times(3, 4, 2, 1), noise
+        case.refuses(ValueError, ancestral_step, *given, **options)
 
 
-def refuses(case, ancestral_step, **options):
-    predicted, x, noise = three(case)
-    given = schedule(), predicted, x, times(3, 4, 2, 1), noise
-    case.refuses(ValueError, ancestral_step, *given, **options)
+@exercise.holds("a variance or a target that is none is refused with a ValueError")
+def refused_names(ancestral_step, case):
+    refuses(case, ancestral_step, {"variance": "learned"}, {"variance": ""})
+    refuses(case, ancestral_step, {"target": "epsilon"}, {"target": "Noise"})
 
 
-@exercise.holds("a target that is none is refused with a ValueError")
-def refused_target(ancestral_step, case):
-    for target in ("epsilon", "Noise"):
-        refuses(case, ancestral_step, target=target)
+@exercise.holds("a clamp not above 0, or a previous that is not before, is refused: ValueError")
+def refused_numbers(ancestral_step, case):
+    refuses(case, ancestral_step, {"clamp": 0.0}, {"clamp": -0.5})
+    refuses(case, ancestral_step, {"previous": times(2, 3, 2, 0)}, {"previous": times(2, 3, 4, 0)})
 
 
-@exercise.holds("a clamp that is not above 0 is refused with a ValueError")
-def refused_clip(ancestral_step, case):
-    for clamp in (0.0, -0.5):
-        refuses(case, ancestral_step, clamp=clamp)
+@exercise.holds("the gradients reach the prediction, x and the noise")
+def gradients(ancestral_step, case):
+    case.gradients(
+        lambda predicted, x, noise: ancestral_step(schedule(), predicted, x, times(2, 3), noise).x,
+        lambda predicted, x, noise: by_loops(predicted, x, noise, times(2, 3)).x,
+        *(case.normal(B=2, X=3) for _ in range(3)),
+    )
 
 
-@exercise.holds("a previous that is not before is refused with a ValueError")
-def refused_previous(ancestral_step, case):
-    for previous in (times(2, 3, 2, 0), times(2, 3, 4, 0)):
-        refuses(case, ancestral_step, previous=previous)
+exercise.mistakes("""
+    noise-at-the-last-step: with beta, noise is added at the last step too: it stays in the image
+    - per_sample((1 - now / before) * (before < 1), x)
+    + per_sample(1 - now / before, x)
+    > where alpha_bar before is 1 the image is clean: no noise there
+
+    variance-for-deviation: the noise is multiplied by the variance, not by its root
+    - variances.sqrt() * noise
+    + variances * noise
+    > noise of variance one times s has the variance s * s
+
+    own-noise: noise is drawn here, and that handed in is not used
+    - variances.sqrt() * noise
+    + variances.sqrt() * torch.randn_like(x)
+    > use the argument noise: the caller decides about randomness
+
+    beta-of-one-step: with beta the variance is the schedule's, of one step, however long this is
+    - (1 - now / before)
+    + schedule.betas[timesteps]
+    > from previous to now: 1 - alpha_bar now / alpha_bar before
+
+    asks-the-timestep: noise is left out where the timestep is 0, not where the step ends at -1
+    - (before < 1)
+    + (timesteps > 0)
+    > a longer step may end at the clean image too: compare alpha_bar before
+
+    clamped-too-late: x0 is clamped after the mean was taken, so x does not follow
+    - clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    + x0_and_noise(predicted, x, now, target).x0
+    - return Step(mean + variances.sqrt() * noise, x0)
+    + return Step(mean + variances.sqrt() * noise, clamped(x0, clamp))
+    > clamp first, then the posterior
+
+    x-clamped: x is clamped, not x0
+    - clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    + x0_and_noise(predicted, x, now, target).x0
+    - return Step(mean + variances.sqrt() * noise, x0)
+    + return Step(clamped(mean + variances.sqrt() * noise, clamp), x0)
+    > a noisy image may go beyond -clamp..clamp; what is held there is x0
+
+""")
+
+exercise.slips("""
+    variances.sqrt() * noise => (variances > 0) * noise
+    mean + variances.sqrt() * noise => variances.sqrt() * (mean + noise) + (variances == 0) * mean
+    mean + variances.sqrt() * noise => clamped(mean + variances.sqrt() * noise, clamp)
+    now, target).x0 => now, target if target in ("x0", "noise") else "velocity").x0
+    clamped(x0_and_noise(predicted, x, now, target).x0, clamp) => x0_and_noise(predicted, x, now,
+        target).x0; x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)
+    clamped(x0_and_noise(predicted, x, now, target).x0, clamp) => x0_and_noise(predicted, x, now,
+        target).x0; x0 = x0 if clamp is None else x0.clamp(max=clamp)
+    noise, x0) => noise, x0_and_noise(predicted, x, now, target).x0)
+    x0_and_noise(predicted, x, now, target).x0 => predicted
+    now, target).x0 => now, target).noise
+    x0_and_noise(predicted, x, now => x0_and_noise(predicted, x, before.clamp(max=1 - 1e-9)
+    posterior(schedule, x0, x, timesteps, previous) => posterior(schedule, x0, x, timesteps)
+    Step(mean + variances.sqrt() * noise, x0) => mean + variances.sqrt() * noise
+    variances.sqrt() * noise => variances.sqrt() * noise * (before[0] < 1)
+    mean + variances.sqrt() * noise => x0 + variances.sqrt() * noise
+    Step(mean + variances.sqrt() * noise, x0) => Step(x.copy_(mean + variances.sqrt() * noise), x0)
+""")
 
 
-@exercise.holds("images, noise and timesteps are left as they were")
-def unchanged(ancestral_step, case):
-    predicted, x, noise = three(case)
-    case.call(ancestral_step, schedule(), predicted, x, times(2, 5, 1, 3), noise, clamp=0.5)
-    case.unchanged()
+def levels(schedule, timesteps, previous, variance):
+    """alpha_bar now and before, and the variance: (B,) each."""
+    previous = timesteps - 1 if previous is None else previous
+    if bool((previous >= timesteps).any()):
+        raise ValueError(f"{previous} is not before {timesteps}")
+    now, before = schedule.at(timesteps), schedule.at(previous, final_alpha=1.0)
+    beta = (1 - now / before).where(before < 1, torch.zeros_like(now))
+    spreads = {"posterior": step_variance(now, before), "beta": beta}
+    if variance not in spreads:
+        raise ValueError(f"no variance {variance}")
+    return now, before, spreads[variance]
+
+
+@exercise.right("along the noise")
+def along_the_noise(
+    schedule, predicted, x, timesteps, noise, *,
+    target="noise", variance="posterior", clamp=None, previous=None,
+):  # fmt: skip
+    now, before, variances = levels(schedule, timesteps, previous, variance)
+    x0 = clamped(x0_and_noise(predicted, x, now, target).x0, clamp)
+    noise_rate = (x - per_sample(now.sqrt(), x) * x0) / per_sample((1 - now).sqrt(), x)
+    kept = (1 - before - step_variance(now, before)).clamp(min=0).sqrt()
+    mean = per_sample(before.sqrt(), x) * x0 + per_sample(kept, x) * noise_rate
+    return Step(mean + per_sample(variances, x).sqrt() * noise, x0)
+
+
+@exercise.right("sample by sample")
+def sample_by_sample(schedule, predicted, x, timesteps, noise, **options):
+    clamp, earlier = options.get("clamp"), options.get("previous")
+    variance, target = options.get("variance", "posterior"), options.get("target", "noise")
+    steps = []
+    for i in range(len(x)):
+        row = slice(i, i + 1)
+        before = None if earlier is None else earlier[row]
+        now, _, spread = levels(schedule, timesteps[row], before, variance)
+        x0 = clamped(x0_and_noise(predicted[row], x[row], now, target).x0, clamp)
+        mean = posterior(schedule, x0, x[row], timesteps[row], before).mean
+        steps.append(Step(mean + per_sample(spread.sqrt(), x[row]) * noise[row], x0))
+    return Step(*(torch.cat(parts) for parts in zip(*steps, strict=True)))
