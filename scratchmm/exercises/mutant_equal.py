@@ -99,6 +99,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     },
     "ddim.ddim_step": {
         "`clamp is not None` were left out": "without a clamp, x0 and noise stay what they are",
+        "`.clamp` were left out of `(1 - before": "a guard against rounding that no level needs",
         "in place: `x.add_(": "this x has been made by the line before",
     },
     "guidance.prompt_dropout": {

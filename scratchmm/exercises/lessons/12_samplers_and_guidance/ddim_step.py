@@ -1,4 +1,4 @@
-"""Exercise ddim.ddim_step: take x apart, and mix it anew at an earlier level."""
+"""Exercise ddim.ddim_step: split x into x0 and noise, and mix both at an earlier level."""
 
 import math
 
@@ -12,35 +12,29 @@ exercise = Exercise(
     order=30,
     target="scratchmm.diffusion.ddim:ddim_step",
     title="A step of any length",
-    goal="take x apart, clamp x0 if asked, and mix both anew, with as much new noise as eta asks for",
+    goal="split x into x0 and noise, mix both at the earlier level; eta: the noise drawn anew",
     minutes=30,
     difficulty=4,
     section="Fewer steps",
     needs=("process.x0_and_noise",),
     parts=("_check_eta", "_checked_alpha"),
-    hints=(
-        "Levels 0.36 now and 0.64 before: the roots are 0.6 and 0.8, then 0.8 and 0.6. x = 1 and the "
-        "predicted noise 0.5: x0 is (1 - 0.8 * 0.5) / 0.6 = 1, and x becomes 0.8 * 1 + 0.6 * "
-        "0.5 = 1.1. With clamp 0.9 x0 is 0.9, and the noise that then makes up x is (1 - 0.6 * "
-        "0.9) / 0.8 = 0.575. From there to timestep -1, with final_alpha 1, x is x0 itself.",
-        "What the model predicts holds for x at one level. The same x0 and the same noise, mixed at an "
-        "earlier level, is where x came from: however far away that is, no chance is needed. Chance "
-        "may replace a part of the noise, eta^2 of the posterior's variance; so that the variance of "
-        "the whole stays, the predicted noise gets what is left of 1 - alpha_bar.",
-        "Levels (B,) of timesteps and of previous, the latter with final_alpha. Start and noise from "
-        "the prediction and its target; clamp x0; if it was clamped and follow_clamp, the noise "
-        "again, from the clamped x0. Variance: eta^2 (1 - before) / (1 - now) (1 - now / before). "
-        "x: root of before times x0, and root of (1 - before - variance) times the predicted "
-        "noise, and root of the variance times the drawn one. All (B,) shaped to x. Refuse an eta "
-        "outside of 0 to 1, one above 0 without noise, and a previous that is not before.",
-        "before = schedule.at(previous, final_alpha); x0 = clamped(x0_and_noise(predicted, x, "
-        "now, target).x0, clamp); predicted_noise = x0_and_noise(x0, x, now, 'x0').noise where it was "
-        "clamped and follows; variance = eta**2 * step_variance(now, before); x = "
-        "per_sample(before.sqrt(), x) * x0 + per_sample((1 - before - variance).clamp(min=0)"
-        ".sqrt(), x) * predicted_noise, then per_sample(variance.sqrt(), x) * noise on top; Step(x, x0)",
-    ),
+    hints="""
+        1. Levels 0.36 now and 0.64 before: the roots are 0.6 and 0.8, then 0.8 and 0.6. x = 1 and
+           the predicted noise 0.5: x0 is (1 - 0.8 * 0.5) / 0.6 = 1, and x becomes 0.8 * 1 + 0.6 *
+           0.5 = 1.1. With clamp 0.9 the noise becomes (1 - 0.6 * 0.9) / 0.8 = 0.575.
+        2. The same x0 and noise, mixed at an earlier level, are where x came from, however far away.
+           Drawn noise may replace a part, eta^2 of the posterior's variance; so that the variance
+           of the whole stays, the predicted noise gets the rest of 1 - alpha_bar.
+        3. Levels (B,) of timesteps and of previous. x0 and noise from the prediction and its target;
+           clamp x0; if it was clamped and follow_clamp, the noise again, from the clamped x0. Then
+           three rates (B,), shaped to x: of x0, of the predicted noise and of the drawn one.
+        4. before = schedule.at(previous, final_alpha); x0 = clamped(x0_and_noise(predicted, x, now,
+           target).x0, clamp); where it follows, predicted_noise = x0_and_noise(x0, x, now,
+           'x0').noise; variance = eta**2 * step_variance(now, before); x = per_sample(before.sqrt(),
+           x) * x0 + per_sample((1 - before - variance).clamp(min=0).sqrt(), x) * predicted_noise,
+           and per_sample(variance.sqrt(), x) * noise on top; Step(x, x0)
+    """,
 )
-TARGETS = ("noise", "x0", "velocity")
 
 
 def schedule():
@@ -51,50 +45,55 @@ def schedule():
 def times(case, B):
     """Timesteps and earlier ones, each sample its own; none is the clean image."""
     now = case.permutation(6)[:B] + 4
-    before = now - 1 - case.integers(0, 4, B=B)
-    return case.named(now, "B"), case.named(before, "B")
+    return case.named(now, "B"), case.named(now - 1 - case.integers(0, 4, B=B), "B")
 
 
-def apart(predicted, x, level, target):
-    """Start and noise of one sample."""
-    near, far = math.sqrt(level), math.sqrt(1 - level)
+def parts_of(predicted, x, near, far, target):
+    """x0 and noise of x = near * x0 + far * noise."""
     if target == "noise":
         return (x - far * predicted) / near, predicted
     if target == "x0":
         return predicted, (x - near * predicted) / far
-    return near * x - far * predicted, far * x + near * predicted
+    if target == "velocity":
+        return near * x - far * predicted, far * x + near * predicted
+    raise ValueError(f"target {target}")
 
 
-def slow(predicted, x, now, before, noise=None, *, target="noise", eta=0.0, clamp=None,
+def refuse(now, before, noise, eta, clamp, final_alpha):
+    if not 0 <= eta <= 1 or (noise is None and eta != 0) or bool((before >= now).any()):
+        raise ValueError(f"eta {eta}, from {now} to {before}")
+    if not 0 < final_alpha <= 1 or (clamp is not None and clamp <= 0):
+        raise ValueError(f"final_alpha {final_alpha}, clamp {clamp}")
+
+
+@exercise.right("sample by sample")
+def slow(schedule, predicted, x, now, before, noise=None, *, target="noise", eta=0.0, clamp=None,
          follow_clamp=True, final_alpha=1.0):  # fmt: skip
-    """The oracle, one sample at a time: where x goes, and x0."""
-    levels, rows = schedule().alpha_bar.tolist(), []
+    """The oracle, one sample at a time: x and x0."""
+    refuse(now, before, noise, eta, clamp, final_alpha)
+    levels, rows = schedule.alpha_bar.tolist(), []
     for i, (t, earlier) in enumerate(zip(now.tolist(), before.tolist(), strict=True)):
         a, b = levels[t], final_alpha if earlier < 0 else levels[earlier]
-        x0, noise_rate = apart(predicted[i], x[i], a, target)
+        near, far = math.sqrt(a), math.sqrt(1 - a)
+        x0, predicted_noise = parts_of(predicted[i], x[i], near, far, target)
         if clamp is not None:
-            x0 = torch.minimum(torch.full_like(x0, clamp), x0)
-            x0 = torch.maximum(torch.full_like(x0, -clamp), x0)
-            if follow_clamp:
-                noise_rate = (x[i] - math.sqrt(a) * x0) / math.sqrt(1 - a)
-        variances = eta * math.sqrt((1 - b) / (1 - a)) * math.sqrt(1 - a / b)
-        moved = math.sqrt(b) * x0 + math.sqrt(max(1 - b - variances**2, 0.0)) * noise_rate
-        rows.append((moved if variances == 0 else moved + variances * noise[i], x0))
+            x0 = x0.clamp(min=-clamp).clamp(max=clamp)
+            predicted_noise = (x[i] - near * x0) / far if follow_clamp else predicted_noise
+        sigma = eta * math.sqrt((1 - b) / (1 - a)) * math.sqrt(1 - a / b)
+        moved = math.sqrt(b) * x0 + math.sqrt(max(1 - b - sigma**2, 0.0)) * predicted_noise
+        rows.append((moved if sigma == 0 else moved + sigma * noise[i], x0))
     return torch.stack([row[0] for row in rows]), torch.stack([row[1] for row in rows])
 
 
 def compared(case, ddim_step, now, before, noise=None, axes=None, **options):
-    """One call on random numbers against the oracle: a pair of x and x0."""
-    axes = {"B": len(now), "D": 3} if axes is None else axes
-    predicted, x = case.normal(**axes), case.normal(**axes)
-    got = case.call(ddim_step, schedule(), predicted, x, now, before, noise, **options)
-    case.true(isinstance(got, tuple) and len(got) == 2, "a pair, x and x0", got)
-    expected = slow(predicted, x, now, before, noise, **options)
-    case.equal(got[1], expected[1], "x0")
-    case.equal(got[0], expected[0], "x")
+    """One call on random numbers against the oracle."""
+    axes = {"B": 4, "D": 3} if axes is None else axes
+    given = schedule(), case.normal(**axes), case.normal(**axes), now, before, noise
+    expected = slow(*given, **options)
+    case.equal(case.call(ddim_step, *given, **options), expected, "x and x0")
 
 
-@exercise.holds("told what x is made of, it gives the same x0 and noise at the earlier level")
+@exercise.holds("given the true noise, x is the same x0 and noise at the earlier level")
 def same_mixture(ddim_step, case):
     x0, noise = case.normal(B=4, D=3), case.normal(B=4, D=3)
     now, before = times(case, 4)
@@ -104,117 +103,147 @@ def same_mixture(ddim_step, case):
     case.equal(got, (b.sqrt() * x0 + (1 - b).sqrt() * noise, x0), tolerance=1e-3)
 
 
-@exercise.holds("the last step, to timestep -1, gives x0, also with all chance there is")
-def to_x0(ddim_step, case):
-    now, before = case.integers(0, 6, B=4), case.named(torch.full((4,), -1), "B")
-    compared(case, ddim_step, now, before)
-    compared(case, ddim_step, now, before, case.normal(B=4, D=3), eta=1.0)
+@exercise.holds("the drawn noise has eta^2 of the posterior variance, the predicted noise the rest")
+def stochastic(ddim_step, case):
+    for eta in (0.0, 0.5, 1.0):
+        compared(case, ddim_step, *times(case, 4), case.normal(B=4, D=3), eta=eta)
 
 
-@exercise.holds("at timestep -1 alpha_bar is final_alpha")
-def final(ddim_step, case):
+@exercise.holds("at timestep -1 alpha_bar is final_alpha; where that is 1, x becomes x0")
+def last_step(ddim_step, case):
     now, before = case.integers(3, 9, B=4), case.named(torch.tensor([-1, 1, -1, 0]), "B")
-    compared(case, ddim_step, now, before, final_alpha=0.9)
-    compared(case, ddim_step, now, before, case.normal(B=4, D=3), eta=1.0, final_alpha=0.9)
+    for final_alpha in (1.0, 0.9):
+        compared(case, ddim_step, now, before, final_alpha=final_alpha)
+        noise = case.normal(B=4, D=3)
+        compared(case, ddim_step, now, before, noise, eta=0.6, final_alpha=final_alpha)
 
 
-@exercise.holds("what is predicted may be the noise, x0 or the velocity")
+@exercise.holds("the noise, x0 or the velocity may be predicted, and images may have any axes")
 def targets(ddim_step, case):
-    for target in TARGETS:
-        compared(case, ddim_step, *times(case, 3), target=target)
+    for target in ("noise", "x0", "velocity"):
+        axes = {"B": 4, "C": 3, "H": 5, "W": 6}
+        compared(case, ddim_step, *times(case, 4), axes=axes, target=target)
 
 
-@exercise.holds("each image of a batch has timesteps of its own")
-def some_images(ddim_step, case):
-    compared(case, ddim_step, *times(case, 4), axes={"B": 4, "C": 3, "X": 5, "Y": 6})
-
-
-@exercise.holds("with eta 1 the drawn noise has the posterior's variance, the predicted the rest")
-def all_chance(ddim_step, case):
-    compared(case, ddim_step, *times(case, 4), case.normal(B=4, D=3), eta=1.0)
-
-
-@exercise.holds("with eta 0.5 the drawn noise has a quarter of that variance")
-def half_chance(ddim_step, case):
-    compared(case, ddim_step, *times(case, 4), case.normal(B=4, D=3), eta=0.5)
-
-
-@exercise.holds("with eta 0 noise that is given does nothing")
-def no_chance(ddim_step, case):
-    compared(case, ddim_step, *times(case, 4), case.normal(B=4, D=3))
-
-
-@exercise.holds("x0 is held to -clamp..clamp, and the noise is worked out anew from it")
+@exercise.holds("x0 is clamped, and the noise is computed again from it unless follow_clamp=False")
 def clamp(ddim_step, case):
-    for bound in (1.0, 0.5):
-        compared(case, ddim_step, *times(case, 4), clamp=bound)
+    for target, bound in (("noise", 1.0), ("x0", 0.5), ("velocity", 0.7)):
+        compared(case, ddim_step, *times(case, 4), clamp=bound, target=target)
+        compared(case, ddim_step, *times(case, 4), clamp=bound, target=target, follow_clamp=False)
 
 
-@exercise.holds("with follow_clamp=False x0 is clamped, but the noise stays as predicted")
-def unfollowed(ddim_step, case):
-    for target in TARGETS:
-        compared(case, ddim_step, *times(case, 4), clamp=0.7, follow_clamp=False, target=target)
+@exercise.holds("the gradients reach the prediction, x and the noise")
+def gradients(ddim_step, case):
+    now, before = times(case, 3)
+
+    def x_of(step):
+        return lambda *given: step(schedule(), *given[:2], now, before, given[2], eta=0.5)[0]
+
+    case.gradients(x_of(ddim_step), x_of(slow), *(case.normal(B=3, D=2) for _ in range(3)))
 
 
-@exercise.holds("clamping and chance go together")
-def clip_and_chance(ddim_step, case):
-    noise = case.normal(B=4, D=3)
-    compared(case, ddim_step, *times(case, 4), noise, eta=0.8, clamp=0.6, target="velocity")
-
-
-@exercise.holds("levels are float64, but x and x0 have the dtype of x")
-def kinds(ddim_step, case):
-    predicted, x, noise = (case.normal(B=3, D=2) for _ in range(3))
-    got = case.call(ddim_step, schedule(), predicted, x, *times(case, 3), noise, eta=0.5)
-    told = {name: str(one.dtype) for name, one in zip(("x", "x0"), got, strict=True)}
-    case.equal(told, dict.fromkeys(told, "torch.float32"))
-
-
-@exercise.holds("x, the prediction, the noise and the timesteps stay as they were")
+@exercise.holds("the prediction, x, the noise and the timesteps stay as they were")
 def unchanged(ddim_step, case):
     predicted, x, noise = (case.normal(B=3, D=2) for _ in range(3))
-    case.call(ddim_step, schedule(), predicted, x, *times(case, 3), noise, eta=0.5, clamp=0.4)
+    given = schedule(), predicted, x, *times(case, 3), noise
+    case.call(ddim_step, *given, target="x0", eta=0.5, clamp=0.4)
     case.unchanged()
 
 
-@exercise.holds("eta above 1 or below 0, and eta above 0 without noise, is refused: ValueError")
-def refused_chance(ddim_step, case):
-    predicted, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
+@exercise.holds("what the docstring refuses is refused with a ValueError")
+def refusals(ddim_step, case):
+    predicted, x, noise = (case.normal(B=2, D=3) for _ in range(3))
     now, before = times(case, 2)
-    for eta, noise in ((1.5, x), (-0.5, x), (0.5, None)):
-        case.refuses(
-            ValueError, lambda *given, eta=eta: ddim_step(*given, eta=eta),
-            schedule(), predicted, x, now, before, noise,
-        )  # fmt: skip
-
-
-@exercise.holds("a previous timestep that is not before is refused with a ValueError")
-def refused_times(ddim_step, case):
-    predicted, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
-    now, before = times(case, 2)
+    given = schedule(), predicted, x, now
+    case.refuses(ValueError, ddim_step, *given, before, eta=0.5)
     for earlier in (now, now.where(torch.tensor([True, False]), before)):
-        case.refuses(ValueError, ddim_step, schedule(), predicted, x, now, earlier)
+        case.refuses(ValueError, ddim_step, *given, earlier)
+    for option in (
+        {"eta": 1.5}, {"eta": -0.5}, {"final_alpha": 0.0}, {"final_alpha": -0.5},
+        {"final_alpha": 1.5}, {"target": "epsilon"}, {"target": "Noise"}, {"clamp": 0.0},
+        {"clamp": -0.5},
+    ):  # fmt: skip
+        case.refuses(ValueError, ddim_step, *given, before, noise, **option)
 
 
-@exercise.holds("a final_alpha that is not above 0 and at most 1 is refused with a ValueError")
-def refused_final(ddim_step, case):
-    predicted, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
-    for final_alpha in (0.0, -0.5, 1.5):
-        given = schedule(), predicted, x, *times(case, 2)
-        case.refuses(ValueError, ddim_step, *given, final_alpha=final_alpha)
+exercise.mistakes("""
+    first-level-at-the-end [convention]: at timestep -1 alpha_bar is that of timestep 0, as in
+    Stable Diffusion, so that a little noise stays
+    - before = schedule.at(previous, _checked_alpha(final_alpha))
+    + before = schedule.at(previous, float(schedule.alpha_bar[0]))
+    > here it is final_alpha, 1 by default
+
+    noise-as-predicted [convention]: the noise stays as predicted when x0 is clamped, as in
+    diffusers without use_clipped_model_output
+    - if clamp is not None and follow_clamp:
+    + if False:
+    > here the noise is computed again from the clamped x0, unless follow_clamp is False
+
+    prediction-for-noise: the prediction itself is mixed with x0, be it noise, x0 or velocity
+    - per_sample(direction, x) * predicted_noise
+    + per_sample(direction, x) * predicted
+    > mix the noise that x0_and_noise returns, or the one computed again after clamping
+
+    chance-on-top: noise is drawn on top of all the predicted noise: x gets noisier than its level
+    - (1 - before - variance).clamp(min=0).sqrt()
+    + (1 - before).sqrt()
+    > the predicted noise gets what is left: sqrt(1 - before - variance)
+
+    deviations-subtracted: the predicted noise gets sqrt(1 - before) - sigma
+    - (1 - before - variance).clamp(min=0).sqrt()
+    + (1 - before).sqrt() - variance.sqrt()
+    > variances add up, deviations do not: sqrt(1 - before - sigma^2)
+
+    eta-ignored: noise that is given is mixed in, whatever eta is
+    - variance = eta**2 * step_variance(now, before)
+    + variance = (noise is not None) * step_variance(now, before)
+    > the deviation is eta times the posterior's: none with eta 0
+
+    larger-variance [convention]: the drawn noise has the larger deviation sqrt(1 - now / before),
+    the paper's sigma-hat
+    - per_sample(variance.sqrt(), x)
+    + per_sample(eta * (1 - now / before).sqrt(), x)
+    > sigma of equation 16: eta times the root of (1 - before) / (1 - now) (1 - now / before)
+""")
+
+exercise.slips("""
+    before.sqrt(), x) => now.sqrt(), x) ;; (1 - before => (1 - now
+    schedule.at(previous, => schedule.at(timesteps - 1,
+    x, now, target) => x, before.clamp(max=0.9999), target) ;; (1 - before => (1 - now ;;
+        before.sqrt(), x) * x0 => now.sqrt(), x) * x0
+    return Step( => x = clamped(x, clamp); return Step(
+    eta**2 * step_variance(now, before) => (eta**2 * (1 - now / before)).minimum(1 - before)
+    now = schedule.at(timesteps) => now = schedule.at(timesteps)[:1].expand(len(x)) ;;
+        _checked_alpha(final_alpha)) => _checked_alpha(final_alpha))[:1].expand(len(x))
+    x if noise is None else => x if noise is None or bool((previous < 0).any()) else
+    step_variance(now, before) => step_variance(before, now)
+    x0 = clamped(x0, clamp) => x0 = x0 if clamp is None else x0.clamp(-1, 1)
+    x0 = clamped(x0, clamp) => x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)
+    x0 = clamped(x0, clamp) => unclamped, x0 = x0, clamped(x0, clamp) ;; noise, x0) => noise, unclamped)
+    x0 = clamped(x0, clamp) => x0.copy_(clamped(x0, clamp))
+    eta**2 => (eta > 0)
+    direction, x) * predicted_noise => (1 - before).sqrt(), x) * (noise if eta else predicted_noise)
+        ;; x if noise is None else x + per_sample(variance.sqrt(), x) * noise => x
+    return Step(x if noise is None else x + per_sample(variance.sqrt(), x) * noise, x0) =>
+        return x0, x if noise is None else x + per_sample(variance.sqrt(), x) * noise
+    return Step( => x = x.double(); return Step(
+    x0_and_noise(predicted, x, now, target) => x0_and_noise(predicted, x, now,
+        target if target in ("noise", "x0") else "velocity")
+""")
 
 
-@exercise.holds("a target that is none is refused with a ValueError")
-def refused_target(ddim_step, case):
-    predicted, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
-    for target in ("epsilon", "Noise"):
-        case.refuses(
-            ValueError, ddim_step, schedule(), predicted, x, *times(case, 2), target=target
-        )
-
-
-@exercise.holds("a clamp that is not above 0 is refused with a ValueError")
-def refused_clip(ddim_step, case):
-    predicted, x = case.normal(B=2, D=3), case.normal(B=2, D=3)
-    for bound in (0.0, -0.5):
-        case.refuses(ValueError, ddim_step, schedule(), predicted, x, *times(case, 2), clamp=bound)
+@exercise.right("shaped at once")
+def shaped_at_once(schedule, predicted, x, timesteps, previous, noise=None, *, target="noise",
+                   eta=0.0, clamp=None, follow_clamp=True, final_alpha=1.0):  # fmt: skip
+    refuse(timesteps, previous, noise, eta, clamp, final_alpha)
+    shape = -1, *[1] * (x.dim() - 1)
+    a = schedule.alpha_bar[timesteps].view(shape)
+    b = schedule.alpha_bar[previous].where(previous >= 0, final_alpha).view(shape)
+    near, far = a.sqrt().to(x), (1 - a).sqrt().to(x)
+    x0, predicted_noise = parts_of(predicted, x, near, far, target)
+    if clamp is not None:
+        x0 = torch.clamp(x0, -clamp, clamp)
+        predicted_noise = (x - near * x0) / far if follow_clamp else predicted_noise
+    sigma = eta * ((1 - b) / (1 - a) * (1 - a / b)).sqrt()
+    moved = b.sqrt().to(x) * x0 + (1 - b - sigma**2).relu().sqrt().to(x) * predicted_noise
+    return (moved + sigma.to(x) * noise if eta > 0 else moved), x0

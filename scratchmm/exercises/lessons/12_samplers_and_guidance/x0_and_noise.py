@@ -1,10 +1,10 @@
-"""Exercise process.x0_and_noise: take x apart again, whatever the model predicts."""
+"""Exercise process.x0_and_noise: x0 and noise of x, whatever the model predicts."""
 
-import functools
 import math
 
 import torch
 
+from scratchmm.diffusion.process import Estimate
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -17,25 +17,23 @@ exercise = Exercise(
     difficulty=2,
     section="Three things to predict",
     needs=("process.target_of",),
-    hints=(
-        "a = 0.64, so the roots are 0.8 and 0.6, and x = 0.8 * x0 + 0.6 * noise = 1. Told that the "
-        "noise is 1, x0 must be (1 - 0.6) / 0.8 = 0.5. Told that x0 is 0.5, the noise "
-        "must be (1 - 0.4) / 0.6 = 1. Told the velocity 0.8 * 1 - 0.6 * 0.5 = 0.5, both are to be "
-        "found: 0.8 * 1 - 0.6 * 0.5 = 0.5, and 0.6 * 1 + 0.8 * 0.5 = 1.",
-        "One equation, two unknowns: told one, the other follows. With the velocity there are two "
-        "equations, and their four numbers are a turn by an angle: turn back, which is the same turn "
-        "with the other sign. The squares of the roots add up to 1, so nothing is divided by.",
-        "Refuse a name that is none. Roots of a and of 1 - a, (B,), shaped (B, 1, ..., 1) in the "
-        "dtype of x. Noise predicted: x less its part of the noise, over the root of a. x0 "
-        "predicted: x less its part of x0, over the other root. Velocity v: x0 is the first "
-        "root of x less the second of v; noise is the second of x and the first of v. Nothing is "
-        "clamped. The result is a pair: x0, then the noise.",
-        "near, far = the roots, by per_sample; from the noise: Estimate((x - far * predicted) / near, "
-        "predicted); from x0: Estimate(predicted, (x - near * predicted) / far); from the "
-        "velocity: Estimate(near * x - far * predicted, far * x + near * predicted)",
-    ),
+    hints="""
+        1. a = 0.64, so the roots are 0.8 and 0.6, and x = 0.8 * x0 + 0.6 * noise = 1. If the noise
+           is 1, x0 must be (1 - 0.6) / 0.8 = 0.5. If x0 is 0.5, the noise must be (1 - 0.4) / 0.6 =
+           1. From the velocity 0.8 * 1 - 0.6 * 0.5 = 0.5 both follow: x0 is 0.8 * 1 - 0.6 * 0.5 =
+           0.5, and the noise 0.6 * 1 + 0.8 * 0.5 = 1.
+        2. One equation, two unknowns: given one, the other follows. With the velocity there are two
+           equations, and their four numbers are a rotation: the same angle backwards solves them,
+           and as the squares of the roots add up to 1, nothing is divided by.
+        3. Refuse what is refused. Roots of a and of 1 - a, (B,), shaped (B, 1, ..., 1) in the dtype
+           of x. From the noise: x less its part of the noise, over the root of a. From x0: x less
+           its part of x0, over the other root. From the velocity: x0 is the first root of x less
+           the second of the velocity; the noise the second of x plus the first of the velocity.
+        4. near, far = the roots, by per_sample; from the noise: Estimate((x - far * predicted) /
+           near, predicted); from x0: Estimate(predicted, (x - near * predicted) / far); from the
+           velocity: Estimate(near * x - far * predicted, far * x + near * predicted)
+    """,
 )
-TARGETS = ("noise", "x0", "velocity")
 
 
 def levels(case, B):
@@ -54,83 +52,27 @@ def mixed(x0, noise, alpha_bar):
     return x, velocity
 
 
-def ingredients(case, **axes):
-    """x0, noise, x, levels, and by target what a perfect model predicts."""
-    x0, noise = case.normal(**axes), case.normal(**axes)
-    alpha_bar = levels(case, axes["B"])
-    x, velocity = (case.named(made, " ".join(axes)) for made in mixed(x0, noise, alpha_bar))
-    said = {"noise": noise, "x0": x0, "velocity": velocity}
-    return x0, noise, x, alpha_bar, said
+@exercise.holds("given the noise, x0 or the velocity of x, it returns the x0 and noise of x")
+def recovered(x0_and_noise, case):
+    for axes in ({"B": 4, "D": 3}, {"B": 4, "C": 3, "H": 5, "W": 6}):
+        x0, noise, alpha_bar = case.normal(**axes), case.normal(**axes), levels(case, 4)
+        x, velocity = (case.named(made, " ".join(axes)) for made in mixed(x0, noise, alpha_bar))
+        for target, predicted in (("noise", noise), ("x0", x0), ("velocity", velocity)):
+            got = case.call(x0_and_noise, predicted, x, alpha_bar, target)
+            case.equal(got, (x0, noise), f"from the {target}")
 
 
-def found(case, x0_and_noise, target, **axes):
-    """Called with the right prediction, it must give back what x was made of."""
-    x0, noise, x, alpha_bar, said = ingredients(case, **axes)
-    got = case.call(x0_and_noise, said[target], x, alpha_bar, target)
-    case.true(isinstance(got, tuple) and len(got) == 2, "a pair, x0 and the noise", got)
-    case.equal(got[0], x0, "x0")
-    case.equal(got[1], noise, "the noise")
-
-
-@exercise.holds("told the noise that is in x, it finds x0")
-def from_noise(x0_and_noise, case):
-    found(case, x0_and_noise, "noise", B=4, D=3)
-
-
-@exercise.holds("told x0 that is in x, it finds the noise")
-def from_x0(x0_and_noise, case):
-    found(case, x0_and_noise, "x0", B=4, D=3)
-
-
-@exercise.holds("told the velocity sqrt(a) * noise - sqrt(1 - a) * x0, it finds both")
-def from_velocity(x0_and_noise, case):
-    found(case, x0_and_noise, "velocity", B=4, D=3)
-
-
-@exercise.holds("whatever is predicted, right or wrong, x0 and noise make up x again")
-def make_up_x(x0_and_noise, case):
-    x, alpha_bar = case.normal(B=5, D=2), levels(case, 5)
-    for target in TARGETS:
-        x0, noise = case.call(x0_and_noise, case.normal(B=5, D=2), x, alpha_bar, target)
-        case.equal(mixed(x0, noise, alpha_bar)[0], x, f"mixed again, from the {target}")
-
-
-@exercise.holds("what is predicted itself comes back as it is")
-def as_predicted(x0_and_noise, case):
-    x, alpha_bar = case.normal(B=5, D=2), levels(case, 5)
-    for place, target in ((1, "noise"), (0, "x0")):
-        predicted = case.normal(B=5, D=2, scale=3.0)
+@exercise.holds("at nearly pure and nearly no noise the small root is divided by as it is")
+def small_roots(x0_and_noise, case):
+    for place, target, level in ((0, "noise", 1e-6), (1, "x0", 1 - 1e-6)):
+        x, predicted = case.normal(B=2, D=3), case.normal(B=2, D=3)
+        alpha_bar = case.named(torch.full((2,), level, dtype=torch.float64), "B")
         got = case.call(x0_and_noise, predicted, x, alpha_bar, target)
-        case.equal(got[place], predicted, f"the {target}")
+        expected = (x.double() - math.sqrt(1 - 1e-6) * predicted.double()) / 0.001
+        case.equal(got[place], expected.float(), tolerance=1e-3)
 
 
-@exercise.holds("each sample of a batch of images has a level of its own")
-def some_images(x0_and_noise, case):
-    for target in TARGETS:
-        found(case, x0_and_noise, target, B=4, C=3, X=5, Y=6)
-
-
-@exercise.holds("at nearly pure noise x0 is large, and is neither clamped nor rounded")
-def nearly_noise(x0_and_noise, case):
-    x, predicted = case.normal(B=2, D=3), case.normal(B=2, D=3)
-    alpha_bar = case.named(torch.tensor([1e-6, 4e-6], dtype=torch.float64), "B")
-    near = torch.tensor([[0.001], [0.002]])
-    far = torch.tensor([[0.999999], [0.999996]]).sqrt()
-    got = case.call(x0_and_noise, predicted, x, alpha_bar, "noise")
-    case.equal(got[0], (x - far * predicted) / near, "x0", tolerance=1e-3)
-
-
-@exercise.holds("at the first of many steps, 1 - a is small, and the noise is found all the same")
-def nearly_clean(x0_and_noise, case):
-    x, predicted = case.normal(B=2, D=3), case.normal(B=2, D=3)
-    alpha_bar = case.named(torch.tensor([1 - 1e-6, 1 - 4e-6], dtype=torch.float64), "B")
-    near = torch.tensor([[0.999999], [0.999996]]).sqrt()
-    got = case.call(x0_and_noise, predicted, x, alpha_bar, "x0")
-    far = torch.tensor([[0.001], [0.002]])
-    case.equal(got[1], (x - near * predicted) / far, "the noise", tolerance=1e-3)
-
-
-@exercise.holds("at alpha_bar 0 x0 and the velocity still say all; x is the noise")
+@exercise.holds("at alpha_bar 0 x0 and the velocity still determine both; x is the noise")
 def pure_noise(x0_and_noise, case):
     x, alpha_bar = case.normal(B=2, D=3), case.named(torch.zeros(2, dtype=torch.float64), "B")
     for target, sign in (("x0", 1.0), ("velocity", -1.0)):
@@ -147,37 +89,156 @@ def refused_level(x0_and_noise, case):
         case.refuses(ValueError, x0_and_noise, predicted, x, alpha_bar, "noise")
 
 
-@exercise.holds("levels are float64, but x0 and noise have the dtype of x")
-def kinds(x0_and_noise, case):
-    x, predicted, alpha_bar = case.normal(B=3, D=2), case.normal(B=3, D=2), levels(case, 3)
-    for target in TARGETS:
-        got = case.call(x0_and_noise, predicted, x, alpha_bar, target)
-        told = {name: str(one.dtype) for name, one in zip(("x0", "noise"), got, strict=True)}
-        case.equal(told, dict.fromkeys(told, "torch.float32"), f"from the {target}")
-
-
 @exercise.holds("x and the prediction stay as they were")
 def unchanged(x0_and_noise, case):
-    for target in TARGETS:
+    for target in ("noise", "x0", "velocity"):
         x, predicted = case.normal(B=3, D=4), case.normal(B=3, D=4)
         case.call(x0_and_noise, predicted, x, levels(case, 3), target)
         case.unchanged()
 
 
-@exercise.holds("the gradients reach the prediction and x")
+@exercise.holds("the gradients reach the prediction, x and alpha_bar")
 def gradients(x0_and_noise, case):
     x, predicted, alpha_bar = case.normal(B=4, D=3), case.normal(B=4, D=3), levels(case, 4)
-    near, far = alpha_bar.sqrt()[:, None], (1 - alpha_bar).sqrt()[:, None]
 
-    @functools.wraps(x0_and_noise)
-    def x0_of(predicted, x):
-        return x0_and_noise(predicted, x, alpha_bar, "velocity")[0]
+    def both(x0_and_noise):
+        return lambda *given: torch.cat(x0_and_noise(*given, "velocity"))
 
-    case.gradients(x0_of, lambda said, x: near * x - far * said, predicted, x)
+    case.gradients(both(x0_and_noise), both(by_x0), predicted, x, alpha_bar)
 
 
-@exercise.holds("any other name is refused with a ValueError")
+@exercise.holds("any other target is refused with a ValueError")
 def refused(x0_and_noise, case):
     x, predicted, alpha_bar = case.normal(B=2, D=3), case.normal(B=2, D=3), levels(case, 2)
     for name in ("epsilon", "Noise", ""):
         case.refuses(ValueError, x0_and_noise, predicted, x, alpha_bar, name)
+
+
+exercise.mistakes("""
+    velocity-as-either: the velocity is used as if it were the noise, and again as if it were x0
+    - x0 = signal_rate * x - noise_rate * predicted
+    - return Estimate(x0, noise_rate * x + signal_rate * predicted)
+    + x0 = (x - noise_rate * predicted) / signal_rate
+    + return Estimate(x0, (x - signal_rate * predicted) / noise_rate)
+    > x0 = sqrt(a) * x - sqrt(1 - a) * v, noise = sqrt(1 - a) * x + sqrt(a) * v
+
+    noise-is-the-difference: the noise is x - x0, as if it had been added to a whole image
+    - return Estimate(predicted, (x - signal_rate * predicted) / noise_rate)
+    + return Estimate(predicted, x - predicted)
+    > x = sqrt(a) * x0 + sqrt(1 - a) * noise, solved for the noise
+
+    no-roots: a and 1 - a are used without their square roots
+    - signal_rate = per_sample(alpha_bar.sqrt(), x)
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x)
+    + signal_rate = per_sample(alpha_bar, x)
+    + noise_rate = per_sample(1 - alpha_bar, x)
+    > a is a share of variance: the parts themselves have its square root
+
+    one-minus-the-root: the part of the noise is 1 - sqrt(a)
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x)
+    + noise_rate = per_sample(1 - alpha_bar.sqrt(), x)
+    > sqrt(1 - a): the squares of the two parts add up to 1, not the parts
+
+    velocity-backwards: the velocity points the other way, from the noise to x0
+    - x0 = signal_rate * x - noise_rate * predicted
+    - return Estimate(x0, noise_rate * x + signal_rate * predicted)
+    + x0 = signal_rate * x + noise_rate * predicted
+    + return Estimate(x0, noise_rate * x - signal_rate * predicted)
+    > velocity = sqrt(a) * noise - sqrt(1 - a) * x0, so x0 = sqrt(a) * x - sqrt(1 - a) * velocity
+
+    flow [convention]: the velocity is noise - x0, as in flow matching
+    - x0 = signal_rate * x - noise_rate * predicted
+    - return Estimate(x0, noise_rate * x + signal_rate * predicted)
+    + whole = signal_rate + noise_rate
+    + x0 = (x - noise_rate * predicted) / whole
+    + return Estimate(x0, (x + signal_rate * predicted) / whole)
+    > here x runs on a circle: velocity = sqrt(a) * noise - sqrt(1 - a) * x0
+
+    score [convention]: the prediction is the score, -noise / sqrt(1 - a), as in score matching
+    - return Estimate((x - noise_rate * predicted) / signal_rate, predicted)
+    + noise = -noise_rate * predicted
+    + return Estimate((x - noise_rate * noise) / signal_rate, noise)
+    > here it is the noise itself
+
+    level-along-the-last-axis: the levels (B,) are multiplied without a shape, along the last axis
+    - signal_rate = per_sample(alpha_bar.sqrt(), x)
+    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x)
+    + signal_rate = alpha_bar.sqrt().to(x.dtype)
+    + noise_rate = (1 - alpha_bar).sqrt().to(x.dtype)
+    > shape them (B, 1, ..., 1) first
+
+    clamped: x0 is clamped to -1..1 here, and then does not make up x with the noise
+    - return Estimate((x - noise_rate * predicted) / signal_rate, predicted)
+    + return Estimate(((x - noise_rate * predicted) / signal_rate).clamp(-1, 1), predicted)
+    > latents have no bounds: clamp later, where images are sampled
+
+    root-held-up: the divisor has a lower bound, so that x0 stays small at nearly pure noise
+    - return Estimate((x - noise_rate * predicted) / signal_rate, predicted)
+    + return Estimate((x - noise_rate * predicted) / signal_rate.clamp(min=0.01), predicted)
+    > divide by sqrt(a) as it is; where a is 0, refuse
+""")
+
+exercise.slips("""
+    predicted) / noise_rate => predicted) / signal_rate
+    predicted) / noise_rate => predicted) / noise_rate.clamp(min=0.01)
+    (x - noise_rate * predicted) / signal_rate => x - predicted
+    per_sample(alpha_bar.sqrt(), x) => per_sample((1 - alpha_bar).sqrt(), x) ;;
+        per_sample((1 - alpha_bar).sqrt(), x) => per_sample(alpha_bar.sqrt(), x)
+    Estimate((x - noise_rate * predicted) / signal_rate, predicted) =>
+        Estimate(predicted, (x - noise_rate * predicted) / signal_rate) ;;
+        Estimate(predicted, (x - signal_rate * predicted) / noise_rate) =>
+        Estimate((x - signal_rate * predicted) / noise_rate, predicted) ;;
+        Estimate(x0, noise_rate * x + signal_rate * predicted) =>
+        Estimate(noise_rate * x + signal_rate * predicted, x0)
+    target == "noise" => target == "x0" ;; target == "x0" => target == "noise"
+    per_sample(alpha_bar.sqrt(), x) => per_sample(alpha_bar[:1].sqrt().expand(len(x)), x) ;;
+        per_sample((1 - alpha_bar).sqrt(), x) =>
+        per_sample((1 - alpha_bar[:1]).sqrt().expand(len(x)), x)
+    check_target(target, alpha_bar) => check_target("noise", alpha_bar); check_target(target)
+    check_target(target, alpha_bar) => check_target(target)
+    check_target(target, alpha_bar) => check_target(target, alpha_bar); x = x.double()
+    x0 = signal_rate * x - noise_rate * predicted => x0 = signal_rate * x - noise_rate * x ;;
+        noise_rate * x + signal_rate * predicted => (x - signal_rate * x0) / noise_rate
+    x0 = signal_rate * x - noise_rate * predicted =>
+        x0 = (signal_rate * x - noise_rate * predicted).detach()
+""")
+
+
+def roots(x, alpha_bar):
+    """sqrt(a) and sqrt(1 - a), for each sample."""
+    level = alpha_bar.view(-1, *[1] * (x.dim() - 1))
+    return level.sqrt().to(x.dtype), (1 - level).sqrt().to(x.dtype)
+
+
+@exercise.right("by x0")
+def by_x0(predicted, x, alpha_bar, target):
+    if target == "noise" and bool((alpha_bar == 0).any()):
+        raise ValueError("x is noise, and no x0 is left in it")
+    near, far = roots(x, alpha_bar)
+    if target == "x0":
+        x0 = predicted
+    elif target == "velocity":
+        x0 = near * x - far * predicted
+    elif target == "noise":
+        return (x - far * predicted) / near, predicted
+    else:
+        raise ValueError(target)
+    return x0, (x - near * x0) / far
+
+
+@exercise.right("the velocity solved for the noise")
+def solved(predicted, x, alpha_bar, target):
+    near, far = roots(x, alpha_bar)
+    rows = {
+        "noise": lambda: Estimate(x / near - far / near * predicted, predicted),
+        "x0": lambda: Estimate(x0=predicted, noise=x / far - near / far * predicted),
+        "velocity": lambda: Estimate(x * near - predicted * far, predicted * near + x * far),
+    }
+    if target not in rows or target == "noise" and not near.all():
+        raise ValueError(f"{target} is not among {', '.join(rows)}")
+    return rows[target]()
+
+
+@exercise.disguise("velocity-backwards")
+def velocity_backwards_too(predicted, x, alpha_bar, target):
+    return by_x0(-predicted if target == "velocity" else predicted, x, alpha_bar, target)
