@@ -104,6 +104,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     },
     "guidance.prompt_dropout": {
         "`.expand` were left out": "torch.where broadcasts by itself",
+        "the first sample of `empty`": "the empty prompt is one sample",
     },
     "fid.frechet_distance": {
         "`one.mean` and `other.mean` were exchanged": "what is squared next has no sign",

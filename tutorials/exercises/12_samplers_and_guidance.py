@@ -127,8 +127,8 @@ def ddim_step(
     tensor([1.1000])
     """
     raise NotImplementedError(
-        "ddim.ddim_step: take x apart, clamp x0 if asked, and mix both anew, with as much new "
-        "noise as eta asks for"
+        "ddim.ddim_step: split x into x0 and noise, mix both at the earlier level; eta: the noise "
+        "drawn anew"
     )
 
 
@@ -146,8 +146,8 @@ def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
     tensor([9.])
     """
     raise NotImplementedError(
-        "guidance.guide: from the unconditional prediction scale times the way to the conditional "
-        "one"
+        "guidance.guide: the unconditional prediction plus scale times the difference to the "
+        "conditional one"
     )
 
 
@@ -197,8 +197,8 @@ def frechet_distance(one: Statistics, other: Statistics) -> float:
     4.0
     """
     raise NotImplementedError(
-        "fid.frechet_distance: |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)) of two crowds' "
-        "statistics, as a float"
+        "fid.frechet_distance: |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)) of two means and "
+        "covariances, as a float"
     )
 
 
@@ -214,6 +214,6 @@ def clip_score(image_embeddings: Tensor, text_embeddings: Tensor) -> Tensor:
     tensor([2.5000, 0.0000])
     """
     raise NotImplementedError(
-        "clip_score.clip_score: 2.5 times the cosine of each image with its own words, and 0 where "
+        "clip_score.clip_score: 2.5 times the cosine of each image with its own text, and 0 where "
         "that is below 0"
     )

@@ -1,6 +1,7 @@
-"""Exercise guidance.prompt_dropout: now and then a model must do without the prompt."""
+"""Exercise guidance.prompt_dropout: a share of the samples is trained without the prompt."""
 
 import functools
+import random
 
 import torch
 
@@ -16,25 +17,22 @@ exercise = Exercise(
     difficulty=3,
     section="Prompts left out",
     parts=("_as_many",),
-    hints=(
-        "Words [[5, 6], [7, 8]], masks all True, the empty prompt's words [[1, 0]] with the mask "
-        "[[True, False]]. If the second sample is dropped, its words are [1, 0] and its mask [True, "
-        "False]; the first keeps both. A probability of 0 drops nobody, 1 everybody.",
-        "Guidance asks a model what it would say without a prompt, so it must have met that in "
-        "training. What it meets must be what it is asked later: the words of the empty prompt under "
-        "the empty prompt's mask, not zeros, and not empty words under the mask of a long prompt.",
-        "Refuse a probability that is none, and a name in empty that condition has not. One random "
-        "number for each sample, (B,), from the generator; dropped where it is below "
-        "dropout_probability. For each name in empty: dropped shaped (B, 1, ..., 1), the empty (1, ...) "
-        "where it is True, the condition's where not. What empty does not name goes along as it is, in "
-        "a new dictionary.",
-        "dropped = torch.rand(B, generator=generator) < dropout_probability; found = dict(condition); "
-        "for each name and value of empty: found[name] = torch.where(dropped.view(-1, *[1] * "
-        "(value.ndim - 1)), value, condition[name]); and before that a ValueError unless 0 <= "
-        "dropout_probability <= 1 and every name is in condition",
-    ),
+    hints="""
+        1. Words [[5, 6], [7, 8]], masks all True, the empty prompt's words [[1, 0]] with the mask
+           [[True, False]]. If the second sample is dropped, its words are [1, 0] and its mask
+           [True, False]; the first keeps both. A probability of 0 drops nobody, 1 everybody.
+        2. Guidance needs the model's prediction without a prompt, so it must be trained on that too.
+           What it is trained on must be what it is sampled with: the words of the empty prompt under
+           the empty prompt's mask, not zeros, and not empty words under the mask of a long prompt.
+        3. Refuse what does not match. One random number for each sample, (B,), from the generator;
+           dropped where it is below dropout_probability. For each name in empty: dropped shaped
+           (B, 1, ..., 1), the empty (1, ...) where it is True, the condition's where not. All other
+           conditions stay as they are, in a new dictionary.
+        4. dropped = torch.rand(B, generator=generator) < dropout_probability; found =
+           dict(condition); for each name and value of empty: found[name] = torch.where(dropped
+           .view(-1, *[1] * (value.ndim - 1)), value, condition[name]); before that the ValueErrors
+    """,
 )
-MANY = 4000  # samples: a probability is known to a hundredth
 
 
 def generator(case):
@@ -42,14 +40,14 @@ def generator(case):
 
 
 def prompts(B, T=5):
-    """Words and mask of B prompts, no two alike, with no word and no mask as the empty one has."""
+    """Words and mask of B prompts, no two alike, and none like the empty one."""
     words = 10 + torch.arange(B)[:, None] + torch.arange(T) * B
     empty = {"words": torch.tensor([[1, 2, 0, 0, 0]]), "mask": torch.arange(T)[None] < 2}
     return {"words": words, "mask": torch.arange(T)[None].expand(B, T) >= 2}, empty
 
 
 def looked_at(prompt_dropout, look):
-    """A function that calls the learner's and gives what `look` sees in it: chance leaves no trace."""
+    """The function, with what `look` makes of its result: random numbers leave no trace."""
 
     @functools.wraps(prompt_dropout)
     def function(condition, empty, dropout_probability, generator=None):
@@ -60,8 +58,7 @@ def looked_at(prompt_dropout, look):
 
 
 def gone(found):
-    """(B, T): which words are those of the empty prompt."""
-    return found["words"] < 10
+    return found["words"] < 10  # (B, T): the words of the empty prompt
 
 
 @exercise.holds("with a probability of 0 every sample keeps its prompt; names stay in their order")
@@ -79,39 +76,35 @@ def all_dropped(prompt_dropout, case):
     case.equal(got, {name: value.expand(4, 5) for name, value in empty.items()})
 
 
-@exercise.holds("words and mask of a sample go together")
-def together(prompt_dropout, case):
-    def look(condition, found):
-        words, mask = gone(found), found["mask"] != condition["mask"]
-        return {"a mask without its words": bool((words != mask).any())}
+@exercise.holds("the conditions that were given stay as they were")
+def unchanged(prompt_dropout, case):
+    condition, empty = prompts(4)
+    given = dict(condition)
+    case.call(prompt_dropout, condition, empty, 1.0, generator(case))
+    case.unchanged()
+    same = all(condition[name] is value for name, value in given.items())
+    case.true(same, "the caller's dictionary as it was", "the same" if same else "another one")
 
-    look = looked_at(prompt_dropout, look)
-    got = case.call(look, *prompts(200), 0.5, generator(case))
-    case.equal(got, {"a mask without its words": False})
 
-
-@exercise.holds("a sample is dropped as a whole, or keeps its own prompt")
+@exercise.holds("a sample is dropped as a whole, words and mask, or keeps its own prompt")
 def whole(prompt_dropout, case):
     def look(condition, found):
         words, kept = gone(found), found["words"] == condition["words"]
         return {
             "a part of a prompt": bool((words.any(dim=1) != words.all(dim=1)).any()),
             "neither its own nor empty": bool((~words & ~kept).any()),
+            "a mask without its words": bool((words != (found["mask"] != condition["mask"])).any()),
         }
 
-    look = looked_at(prompt_dropout, look)
-    got = case.call(look, *prompts(200), 0.5, generator(case))
-    case.equal(got, {"a part of a prompt": False, "neither its own nor empty": False})
+    got = case.call(looked_at(prompt_dropout, look), *prompts(200), 0.5, generator(case))
+    case.equal(got, dict.fromkeys(got, False))
 
 
-@exercise.holds("each sample has a chance of its own: how many are dropped differs")
-def own_chance(prompt_dropout, case):
+@exercise.holds("each sample is dropped or not by itself: how many are dropped differs")
+def by_itself(prompt_dropout, case):
     @functools.wraps(prompt_dropout)
-    def counts(condition, empty, dropout_probability, generator):
-        found = [
-            prompt_dropout(condition, empty, dropout_probability, generator) for _ in range(40)
-        ]
-        table = torch.stack([gone(one).any(dim=1) for one in found])
+    def counts(*given):
+        table = torch.stack([gone(prompt_dropout(*given)).any(dim=1) for _ in range(40)])
         dropped = table.sum(dim=1)
         return {
             "as many each time": bool((dropped == dropped[0]).all()),
@@ -120,88 +113,137 @@ def own_chance(prompt_dropout, case):
         }
 
     got = case.call(counts, *prompts(8), 0.5, generator(case))
-    told = ("as many each time", "all or none", "only the first")
-    case.equal(got, dict.fromkeys(told, False))
+    case.equal(got, dict.fromkeys(got, False))
 
 
 @exercise.holds("as many samples are dropped as the probability says")
-def wanted_probability(prompt_dropout, case):
-    look = looked_at(
-        prompt_dropout,
-        lambda condition, found: round(20 * gone(found).any(dim=1).double().mean().item()),
-    )
-    condition, empty = prompts(MANY)
-    calls = [
-        ((condition, empty, dropout_probability, generator(case)), round(20 * dropout_probability))
-        for dropout_probability in (0.2, 0.7)
-    ]
-    case.each(look, *calls, what="dropped samples, in twentieths")
+def probability(prompt_dropout, case):
+    def twentieths(condition, found):
+        return round(20 * gone(found).any(dim=1).double().mean().item())
+
+    given = prompts(4000)  # samples: a probability is known to a hundredth
+    calls = (((*given, p, generator(case)), round(20 * p)) for p in (0.2, 0.7))
+    case.each(looked_at(prompt_dropout, twentieths), *calls, what="dropped samples, in twentieths")
 
 
-@exercise.holds("what empty does not name stays as it is, and stays there")
-def unnamed(prompt_dropout, case):
-    condition, empty = prompts(4)
-    condition = {"size": case.normal(B=4, D=3), **condition}
-    got = case.call(prompt_dropout, condition, empty, 1.0, generator(case))
-    case.equal(case.seen(sorted(got)), ["mask", "size", "words"], "the names")
-    case.equal(got["size"], condition["size"], "size, which empty does not name")
-
-
-@exercise.holds("conditions may have any number of axes, and keep their dtype")
+@exercise.holds("what empty has not stays; conditions have any axes, and keep their dtype")
 def any_axes(prompt_dropout, case):
     condition = {"kind": case.integers(1, 9, B=3), "words": case.normal(B=3, T=4, D=2)}
-    empty = {"kind": torch.zeros(1, dtype=torch.long), "words": case.normal(one=1, T=4, D=2)}
+    condition = {"size": case.normal(B=3, D=3), **condition}
+    empty = {"kind": torch.zeros(1).long(), "words": case.normal(one=1, T=4, D=2).double()}
     got = case.call(prompt_dropout, condition, empty, 1.0, generator(case))
-    case.equal(got["kind"], torch.zeros(3, dtype=torch.long), "kind, (B,)")
-    case.equal(got["words"], empty["words"].expand(3, 4, 2), "words, (B, T, D)")
+    kind, words = torch.zeros(3).long(), empty["words"].float().expand(3, 4, 2)
+    case.equal(got, {"size": condition["size"], "kind": kind, "words": words})
 
 
-@exercise.holds("all chance is the generator's: the same state the same, the next call another")
+@exercise.holds("the same state of the generator gives the same, the next call does not")
 def from_the_generator(prompt_dropout, case):
     @functools.wraps(prompt_dropout)
-    def thrice(condition, empty, dropout_probability, generator):
+    def differ(condition, empty, dropout_probability, generator):
         state, results = generator.get_state(), []
-        for seed in range(3):
-            torch.manual_seed(0 if seed < 2 else 1)
-            if seed == 2:
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            if seed == 1:
                 generator.set_state(state)
             results.append(gone(prompt_dropout(condition, empty, dropout_probability, generator)))
-        differ = [not torch.equal(results[0], other) for other in results[1:]]
-        return {"the next call differs": differ[0], "the same state differs": differ[1]}
+        return [not torch.equal(results[0], other) for other in results[1:]]
 
-    got = case.call(thrice, *prompts(60), 0.5, generator(case))
-    case.equal(got, {"the next call differs": True, "the same state differs": False})
-
-
-@exercise.holds("the conditions that were given stay as they were")
-def unchanged(prompt_dropout, case):
-    condition, empty = prompts(4)
-    given = dict(condition)
-    before = {name: value.clone() for name, value in condition.items()}
-    case.call(looked_at(prompt_dropout, lambda given, found: "called"), condition, empty, 1.0)
-    told = {
-        "the same tensors": all(condition[name] is value for name, value in given.items()),
-        "the same values": all(torch.equal(given[name], value) for name, value in before.items()),
-    }
-    case.equal(case.seen(told), dict.fromkeys(told, True))
+    got = case.call(differ, *prompts(60), 0.5, generator(case))
+    case.equal(got, [True, False], "whether the next call, and the same state, give another result")
 
 
-@exercise.holds("a probability outside of 0 to 1 is refused with a ValueError")
-def refused_probability(prompt_dropout, case):
-    for dropout_probability in (1.5, -0.5):
-        case.refuses(ValueError, prompt_dropout, *prompts(3), dropout_probability, generator(case))
-
-
-@exercise.holds("an empty prompt that takes the place of nothing is refused with a ValueError")
-def refused_name(prompt_dropout, case):
+@exercise.holds("what the docstring refuses is refused with a ValueError")
+def refusals(prompt_dropout, case):
     condition, empty = prompts(3)
-    del condition["mask"]
-    case.refuses(ValueError, prompt_dropout, condition, empty, 0.5, generator(case))
-
-
-@exercise.holds("an empty prompt of another length, or two of them, is refused with a ValueError")
-def refused_length(prompt_dropout, case):
+    for probability in (1.5, -0.5):
+        case.refuses(ValueError, prompt_dropout, condition, empty, probability, generator(case))
+    words = {"words": condition["words"]}
+    for other in (words, {**words, "mask": condition["mask"][:1]}):
+        case.refuses(ValueError, prompt_dropout, other, empty, 0.5, generator(case))
     for count, length in ((1, 4), (1, 1), (2, 5)):
-        condition, empty = prompts(3)
-        empty = {name: value[:, :length].repeat(count, 1) for name, value in empty.items()}
-        case.refuses(ValueError, prompt_dropout, condition, empty, 0.5, generator(case))
+        other = {name: value[:, :length].repeat(count, 1) for name, value in empty.items()}
+        case.refuses(ValueError, prompt_dropout, condition, other, 0.5, generator(case))
+
+
+exercise.mistakes("""
+    each-name-for-itself: words and mask are dropped independently: empty words, a full mask
+    - rows = dropped.to(value.device)
+    + dropped = torch.rand(batch, generator=generator) < dropout_probability
+    + rows = dropped.to(value.device)
+    > draw once for each sample, and use that for every name
+
+    words-only: only the first name is replaced: the words, and not their mask
+    - for name, value in nothing.items():
+    + for name, value in list(nothing.items())[:1]:
+    > everything that empty names is replaced together
+
+    one-lot: one random number decides for the whole batch
+    - torch.rand(batch, generator=generator)
+    + torch.rand(1, generator=generator).expand(batch)
+    > draw a number for each sample, (B,)
+
+    exactly-so-many [convention]: exactly dropout_probability * B samples are dropped in each batch
+    - dropped = torch.rand(batch, generator=generator) < dropout_probability
+    + dropped = torch.randperm(batch, generator=generator) < round(dropout_probability * batch)
+    > here each sample is dropped independently: torch.rand(B) < dropout_probability
+
+    zeros [convention]: what is dropped becomes zeros
+    - torch.where(rows, value, condition[name])
+    + condition[name].masked_fill(rows, 0)
+    > the empty prompt's own words and mask take its place, as they will in sampling
+
+    seeded-anew: each call begins with the same random numbers: always the same places are dropped
+    - torch.rand(batch, generator=generator)
+    + torch.rand(batch, generator=generator and generator.manual_seed(0))
+    > use the generator as it comes, without seeding it
+""")
+
+exercise.slips("""
+    torch.rand(batch, generator=generator) => torch.rand(batch)
+    rand(batch, generator=generator) < dropout_probability => rand(batch, generator=generator) < 0.1
+    value, condition[name]) => condition[name].roll(1, 0), condition[name])
+    found = dict(condition) => found = condition
+    found = dict(condition) => found = {}
+    found = dict(condition) => found = {k: v * ~dropped.view(-1, *[1] * (v.ndim - 1))
+        for k, v in condition.items()}
+    torch.rand(batch, generator=generator) < => torch.arange(batch) < batch *
+    for name, value in nothing.items(): => for name, value in list(nothing.items())[1:]:
+    torch.where(rows, value, condition[name]) => rows.float() * value + (~rows) * condition[name]
+    nothing = _as_many(condition, empty, "empty", batch) =>
+        nothing = {k: v.expand(batch, *v.shape[1:]) for k, v in empty.items() if k in condition}
+    dropped.to(value.device).reshape(-1, *[1] * (value.ndim - 1)) =>
+        torch.rand(value.shape, generator=generator) < dropout_probability
+""")
+
+
+def checked(condition, empty, dropout_probability):
+    count = len(next(iter(condition.values())))
+    if not 0 <= dropout_probability <= 1 or not set(empty) <= set(condition):
+        raise ValueError(f"dropout_probability {dropout_probability}, {set(empty)}")
+    for name, value in empty.items():
+        if len(condition[name]) != count or value.shape != (1, *condition[name].shape[1:]):
+            raise ValueError(f"{name} does not match")
+    return count
+
+
+@exercise.right("row by row")
+def row_by_row(condition, empty, dropout_probability, generator=None):
+    count = checked(condition, empty, dropout_probability)
+    chance = random.Random(int(torch.randint(2**31, (1,), generator=generator)))
+    drop = [chance.random() < dropout_probability for _ in range(count)]
+    found = dict(condition)
+    for name, value in empty.items():
+        nothing = value[0].to(found[name])
+        found[name] = torch.stack([nothing if drop[i] else found[name][i] for i in range(count)])
+    return found
+
+
+@exercise.right("by bernoulli and index")
+def by_bernoulli(condition, empty, dropout_probability, generator=None):
+    count = checked(condition, empty, dropout_probability)
+    chances = torch.full((count,), float(dropout_probability))
+    drop = torch.bernoulli(chances, generator=generator).bool()
+    found = {name: value.clone() for name, value in condition.items()}
+    for name, value in empty.items():
+        found[name][drop] = value.to(found[name].dtype)
+    return found
