@@ -60,8 +60,8 @@ class CrossModalAttention(nn.Module):
         Raises ValueError on a context or a mask of another batch or length, and on a mask not bool.
         """
         raise NotImplementedError(
-            "cross_modal.CrossModalAttention: let x ask and the context answer where real is True; "
-            "return CrossAttentionOutput, and refuse what does not fit (ValueError)"
+            "cross_modal.CrossModalAttention: x attends to the context where real is True; return "
+            "CrossAttentionOutput, and refuse what does not fit (ValueError)"
         )
 
 
