@@ -65,8 +65,9 @@ class CrossModalAttention(nn.Module):
         )
 
 
-# bimodal.TwoStreamLayer: Two streams that ask each other. 25 minutes, difficulty 3 of 5. In the
-# lesson: "Two streams". Comes after cross_modal.CrossModalAttention, transformer.TransformerBlock.
+# bimodal.TwoStreamLayer: Two streams that attend to each other. 25 minutes, difficulty 3 of 5. In
+# the lesson: "Two streams". Comes after cross_modal.CrossModalAttention,
+# transformer.TransformerBlock.
 # Given:
 # - PostNormBlock(width: int, heads: int, hidden: int, activation: Activation=F.gelu, epsilon:
 #       float=1e-05)
@@ -98,7 +99,7 @@ class TwoStreamLayer(nn.Module):
     ) -> Streams:
         """words: (B, T, D); image: (B, N, D); masks: bool, broadcastable to (B, H, L, S)."""
         raise NotImplementedError(
-            "bimodal.TwoStreamLayer: words ask the image and the image asks the words, both as "
+            "bimodal.TwoStreamLayer: words attend to the image and the image to the words, both as "
             "they came in; sum and norm; then each its own block"
         )
 
@@ -119,47 +120,47 @@ def masked_mean(tokens: Tensor, real: Tensor | None = None) -> Tensor:
     )
 
 
-# bug.half_masked: Find the bug: padding that speaks. 25 minutes, difficulty 3 of 5. In the lesson:
-# "Padding masks". Comes after cross_modal.CrossModalAttention, cross_modal.masked_mean.
+# bug.half_masked: Find the bug: scores that depend on padding. 25 minutes, difficulty 3 of 5. In
+# the lesson: "Padding masks". Comes after cross_modal.CrossModalAttention, cross_modal.masked_mean.
 class HalfMaskedReader(nn.Module):
-    """A question and an image in, a score for each of 5 answers out. Words and image look at
-    each other, and what both have found is averaged.
+    """A question and an image in, a score for each of 5 answers out. Words and image attend to
+    each other, and the results are averaged.
 
-    It trains as well as any other. Yet what it answers to a question depends on the questions
-    beside it. Leave it as it is: it is what your check has to catch.
+    It trains well, but its scores of a question depend on those beside it. Leave it as it is:
+    it is what your check has to catch.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.words, self.patches = nn.Embedding(11, 12), nn.Linear(6, 12)
-        self.words_look = MultiHeadAttention(12, heads=3)
-        self.image_looks = MultiHeadAttention(12, heads=3)
+        self.words_attention = MultiHeadAttention(12, heads=3)
+        self.image_attention = MultiHeadAttention(12, heads=3)
         self.answers = nn.Linear(24, 5)
 
     def forward(self, tokens: Tensor, real: Tensor, image: Tensor) -> Tensor:
         """tokens: int64 (B, T), each 0 ... 10; real: bool (B, T), True on real tokens; image:
         (B, N, 6), without padding. Returns scores (B, 5)."""
         words, patches = self.words(tokens), self.patches(image)
-        seen = words + self.words_look(words, patches)  # an image has no padding: no mask
-        said = patches + self.image_looks(patches, words)
+        seen = words + self.words_attention(words, patches)  # an image has no padding: no mask
+        said = patches + self.image_attention(patches, words)
         question = (seen * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
         return self.answers(torch.cat([question, said.mean(dim=1)], dim=-1))
 
 
 def check_padding(reader: nn.Module) -> None:
-    """Raise AssertionError if what a reader answers depends on padding, or on the other samples.
+    """Raise AssertionError if a reader's scores depend on padding, or on the other samples.
 
     reader: (tokens, real, image) -> scores (B, 5), as HalfMaskedReader takes them; built and
     ready. Real words stand first, at least one a question; padding behind them may be any number
-    from 0 to 10. T, N and B may be any number from 1 to 16. Accept every reader that answers each
-    sample by its real words and its image alone (or by less), up to rounding; reject every other.
-    This check is what is asked for and graded, on HalfMaskedReader and others.
+    from 0 to 10. T, N and B may be any number from 1 to 16. Accept every reader whose scores come
+    from each sample's real words and image alone (or from less), up to rounding; reject every
+    other. This check is what is asked for and graded, on HalfMaskedReader and others.
 
     >>> check_padding(HalfMaskedReader())
     Traceback (most recent call last):
-    AssertionError: question 0 is answered otherwise when it is padded to 4 words
+    AssertionError: question 0 has other scores when it is padded to 4 words
     """
     raise NotImplementedError(
-        "bug.half_masked: write the check: AssertionError if what a reader answers depends on "
-        "padding or on the rest of the batch"
+        "bug.half_masked: write the check: AssertionError if a reader's scores depend on padding "
+        "or on the rest of the batch"
     )
