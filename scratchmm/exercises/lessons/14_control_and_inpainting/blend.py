@@ -1,5 +1,6 @@
 """Exercise inpainting.blend: the known image, as noisy as what the model made, around it."""
 
+import functools
 import math
 
 import torch
@@ -16,21 +17,23 @@ exercise = Exercise(
     minutes=15,
     difficulty=2,
     section="Only in the hole",
-    hints=(
-        "Two pixels, the mask True on the first. The model made 7 and 7, known are 1 and 1, the "
-        "noise is 2 and 2, and at this timestep a quarter of the variance is still image: the "
-        "result is 7 and 0.5 * 1 + 0.866 * 2. At timestep -1 nothing is noisy: 7 and 1.",
-        "The model was trained on images that are everywhere as noisy as the timestep says. A "
-        "clean frame around a noisy hole is nothing it has ever seen; a frame of the same level is, "
-        "and from it the model sees what the hole must go with.",
-        "timesteps (B,) give levels (B,), one for each sample: schedule.at, for which -1 must be "
-        "level 1. The known image times the level's root plus the noise times the root of the "
-        "rest, (B, C, H, W), in the image's dtype. The mask (B, 1, H, W) then chooses, for all "
-        "channels of a pixel alike: True takes what is inside.",
-        "outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)); "
-        "torch.where(mask, inside, outside)",
-    ),
+    hints="""
+        1. Two pixels, the mask True on the first. The model made 7 and 7, known are 1 and 1, the
+           noise is 2 and 2, and at this timestep a quarter of the variance is still image: the
+           result is 7 and 0.5 * 1 + 0.866 * 2. At timestep -1 nothing is noisy: 7 and 1.
+        2. The model was trained on images that are everywhere as noisy as the timestep says. A
+           clean frame around a noisy hole is nothing it has ever seen; a frame of the same level
+           is, and from it the model sees what the hole must go with.
+        3. timesteps (B,) give levels (B,), one for each sample: schedule.at, for which -1 must be
+           level 1. The known image times the level's root plus the noise times the root of the
+           rest, (B, C, H, W), in the image's dtype. The mask (B, 1, H, W) then chooses, for all
+           channels of a pixel alike: True takes what is inside.
+        4. outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)); torch.where(mask,
+           inside, outside)
+    """,
 )
+
+
 LEVELS = (0.95, 0.8, 0.64, 0.36, 0.1)
 
 
@@ -119,3 +122,117 @@ def unchanged(blend, case):
 def refused(blend, case):
     for timestep in (5, -2):
         case.refuses(ValueError, blend, schedule(), *given(case, [timestep, 1]))
+
+
+@exercise.holds("the gradients reach all three images")
+def gradients(blend, case):
+    inside, known, mask, timesteps, noise = given(case, [3, 0, -1])
+
+    @functools.wraps(blend)
+    def blended(inside, known, noise):
+        return blend(schedule(), inside, known, mask, timesteps, noise)
+
+    def oracle(inside, known, noise):
+        return slow(inside, known, mask, timesteps, noise)
+
+    case.gradients(blended, oracle, inside, known, noise)
+
+
+exercise.mistakes("""
+    mask-inverted [convention]: the mask is read the other way round, as RePaint's m, which is 1
+    where all is known
+    - return torch.where(mask, inside, outside)
+    + return torch.where(mask, outside, inside)
+    > here True is what is painted anew: there `inside` is taken
+
+    noise-everywhere: what the model made is noised once more
+    - return torch.where(mask, inside, outside)
+    + return torch.where(mask, mix(inside, noise, schedule.at(timesteps, final_alpha=1.0)), outside)
+    > it is at this level already: only the known image needs noise
+
+    one-step-noisier: the known image is at the level before the step, one timestep noisier
+    - schedule.at(timesteps, final_alpha=1.0)
+    + schedule.at((timesteps + 1).clamp(max=len(schedule) - 1))
+    > `inside` is at `timesteps` now, and so must the known image be
+
+    one-step-cleaner: the known image is one timestep cleaner than what is inside
+    - schedule.at(timesteps, final_alpha=1.0)
+    + schedule.at((timesteps - 1).clamp(min=-1), final_alpha=1.0)
+    > timesteps are where `inside` is: take that level, nothing less
+
+    last-level-for-the-clean: timestep -1 is read as the last of the schedule, by indexing: there
+    all is noise
+    - schedule.at(timesteps, final_alpha=1.0)
+    + schedule.alpha_bar[timesteps.clamp(max=len(schedule) - 1)]
+    > schedule.at with final_alpha=1.0 knows that -1 is the clean image
+
+    first-level-for-the-clean: timestep -1 takes the level of timestep 0: the end still has noise
+    - schedule.at(timesteps, final_alpha=1.0)
+    + schedule.at(timesteps.clamp(min=0))
+    > at -1 the level is 1: final_alpha=1.0
+
+    first-channel-only: only the first channel is blended
+    - return torch.where(mask, inside, outside)
+    + return torch.cat([torch.where(mask, inside, outside)[:, :1], inside[:, 1:]], dim=1)
+    > the mask has one channel and counts for all of them
+
+    added: the known image is added under the mask too
+    - return torch.where(mask, inside, outside)
+    + return inside * mask + outside
+    > under the mask nothing of it: outside * ~mask, or torch.where
+
+    own-noise: noise is drawn anew, and what was given is not used
+    - mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
+    + mix(known, torch.randn_like(noise), schedule.at(timesteps, final_alpha=1.0))
+    > use the noise that is given: whoever calls decides on the seed
+
+    model's-noise: what the model made is taken for the noise
+    - mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
+    + mix(known, inside, schedule.at(timesteps, final_alpha=1.0))
+    > the noise is an argument of its own
+
+    in-float64: the result is float64, since the levels are
+    - mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
+    + mix(known.double(), noise.double(), schedule.at(timesteps, final_alpha=1.0))
+    > bring the levels to the images' dtype
+
+    written-into-inside: the caller's `inside` is overwritten
+    - return torch.where(mask, inside, outside)
+    + return inside.copy_(torch.where(mask, inside, outside))
+    > return a new tensor
+""")
+
+exercise.slips("""
+    outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)) => outside = known
+    mix(known, noise, schedule => mix(known, 0 * noise, schedule
+    mix(known, noise, schedule.at(timesteps, final_alpha=1.0)) =>
+        known + mix(0 * known, noise, schedule.at(timesteps, final_alpha=1.0))
+    mix(known, noise, schedule.at(timesteps, final_alpha=1.0)) =>
+        mix(known, noise, schedule.at(timesteps, final_alpha=1.0).square())
+    schedule.at(timesteps, final_alpha=1.0) => 1 - schedule.at(timesteps, final_alpha=1.0)
+""")
+
+
+@exercise.right("by arithmetic")
+def by_arithmetic(schedule, inside, known, mask, timesteps, noise):
+    level = schedule.at(timesteps, final_alpha=1.0)[:, None, None, None]
+    image, noise_rate = level.sqrt().to(known), (1 - level).sqrt().to(known)
+    return inside * mask + (image * known + noise_rate * noise) * ~mask
+
+
+@exercise.right("image by image")
+def one_by_one(schedule, inside, known, mask, timesteps, noise):
+    found = inside.clone()
+    for b, timestep in enumerate(timesteps.tolist()):
+        if not -1 <= timestep < len(schedule):
+            raise ValueError(f"no timestep {timestep}")
+        level = 1.0 if timestep < 0 else schedule.alpha_bar[timestep].item()
+        outside = level**0.5 * known[b] + (1 - level) ** 0.5 * noise[b]
+        around = ~mask[b if len(mask) > 1 else 0].expand_as(outside)
+        found[b][around] = outside[around]
+    return found
+
+
+@exercise.disguise("mask-inverted")
+def mask_inverted_too(schedule, inside, known, mask, timesteps, noise):
+    return by_arithmetic(schedule, inside, known, ~mask, timesteps, noise)

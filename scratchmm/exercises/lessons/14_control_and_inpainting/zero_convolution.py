@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from scratchmm.exercises.format import Exercise
 
@@ -15,20 +16,20 @@ exercise = Exercise(
     difficulty=2,
     section="Zero at first",
     methods={"__init__": "a convolution of this kernel that keeps the size; weights and bias zero"},
-    hints=(
-        "With weight w and bias b, both 0, an input of 3 gives w * 3 + b = 0. The gradient of w is 3 "
-        "times what arrives from above, that of b is what arrives: after one step neither is 0. Only "
-        "the gradient of the input is 0, since it is w times what arrives.",
-        "A control that begins with random numbers would spoil a base that draws well. So its last "
-        "layer begins at zero. The numbers have to be parameters that start as 0: a gate in front, "
-        "or a product with 0, would keep the weights from learning. See the lesson's part on it.",
-        "The class is an nn.Conv2d: give its __init__ channels, outputs and kernel, and so much "
-        "padding that height and width stay: half of the odd kernel, rounded down. Then set both "
-        "weight (outputs, channels, kernel, kernel) and bias (outputs,) to zero, without recording "
-        "a gradient.",
-        "super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2); then "
-        "nn.init.zeros_(self.weight) and nn.init.zeros_(self.bias)",
-    ),
+    hints="""
+        1. With weight w and bias b, both 0, an input of 3 gives w * 3 + b = 0. The gradient of w is
+           3 times what arrives from above, that of b is what arrives: after one step neither is 0.
+           Only the gradient of the input is 0, since it is w times what arrives.
+        2. A control that begins with random numbers would spoil a base that draws well. So its last
+           layer begins at zero. The numbers have to be parameters that start as 0: a gate in front,
+           or a product with 0, would keep the weights from learning. See the lesson's part on it.
+        3. The class is an nn.Conv2d: give its __init__ channels, outputs and kernel, and so much
+           padding that height and width stay: half of the odd kernel, rounded down. Then set both
+           weight (outputs, channels, kernel, kernel) and bias (outputs,) to zero, without recording
+           a gradient.
+        4. super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2); then
+           nn.init.zeros_(self.weight) and nn.init.zeros_(self.bias)
+    """,
 )
 
 
@@ -121,3 +122,110 @@ def steps(convolution, case):
     after.sum().backward()
     found = torch.zeros_like(x) if leaf.grad is None else leaf.grad
     case.true(bool(found.any()), "a gradient for what lies before", found)
+
+
+exercise.mistakes("""
+    bias-left: the weights begin at zero, the bias does not
+    - zero_init(self)
+    + nn.init.zeros_(self.weight)
+    > set the bias to zero too
+
+    weight-left: the bias begins at zero, the weights do not
+    - zero_init(self)
+    + nn.init.zeros_(self.bias)
+    > set the weights to zero too
+
+    nearly-zero: the weights begin small, but not at zero
+    - zero_init(self)
+    + nn.init.normal_(self.weight, std=1e-4)
+    + nn.init.zeros_(self.bias)
+    > exactly zero: at first the base must be left bit for bit
+
+    identity: it begins as the identity: channels are handed on
+    - zero_init(self)
+    + nn.init.dirac_(self.weight)
+    + nn.init.zeros_(self.bias)
+    > zero, not the identity: what is added must be nothing
+
+    frozen: its parameters are frozen, so it stays zero for ever
+    - zero_init(self)
+    + zero_init(self)
+    + self.requires_grad_(False)
+    > leave requires_grad as it is: zeros are only the beginning
+
+    weight-frozen: only the bias is trained: the output never depends on its input
+    - zero_init(self)
+    + zero_init(self)
+    + self.weight.requires_grad_(False)
+    > leave requires_grad of both as it is
+
+    no-bias: there is no bias
+    - super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2)
+    + super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2, bias=False)
+    > a convolution with its bias: published weights have one
+
+    input-cut-off: the input is detached: what lies before never learns
+    - def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+    + def forward(self, x):
+    +     return super().forward(x.detach())
+    +
+    + def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+    > no detach: once the weights are not zero, the copy behind learns through them
+
+    times-zero: the output is multiplied by 0, so nothing is ever learned
+    - def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+    + def forward(self, x):
+    +     return 0 * super().forward(x)
+    +
+    + def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+    > only the weights begin at zero: they must be able to leave it
+
+    gated: a gate of zero stands behind a random convolution
+    - def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+    + def forward(self, x):
+    +     return self.gate * super().forward(x)
+    +
+    + def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+    - zero_init(self)
+    + self.gate = nn.Parameter(torch.tensor(0.0))
+    > the weights themselves begin at zero; there is no other parameter
+""")
+
+exercise.slips("""
+    kernel_size=kernel => kernel_size=kernel, padding_mode="replicate"
+    zero_init(self) => zero_init(self); self.bias.requires_grad_(False)
+    kernel: int = 1 => kernel: int = 3
+    kernel // 2 => min(kernel // 2, 2)
+""")
+
+
+@exercise.right("parameters of its own")
+class ParametersOfItsOwn(nn.Module):
+    def __init__(self, channels, outputs, kernel=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+
+
+@exercise.right("zeroed when it is reset")
+class ZeroedWhenReset(nn.Conv2d):
+    def __init__(self, channels, outputs, kernel=1):
+        super().__init__(channels, outputs, (kernel, kernel), padding="same")
+
+    def reset_parameters(self):
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.fill_(0)
+
+
+@exercise.disguise("no-bias")
+class NoBiasToo(nn.Module):
+    def __init__(self, channels, outputs, kernel=1):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, channels, kernel, kernel))
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, padding=self.weight.shape[-1] // 2)
