@@ -113,6 +113,8 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "sign: `mean -": "the noise is as often below zero as above",
     },
     "canny.thin": {
+        "`down` were detached": "it says where to look, and passes no gradient",
+        "`across` were detached": "the same",
         "`steep >= EIGHTH": "no two gradients are in this irrational ratio",
         "`flat >= EIGHTH": "no two gradients are in this irrational ratio",
         "`magnitude >= uphill + ALIKE`": "what differs by just the tolerance may be called either",

@@ -15,19 +15,21 @@ exercise = Exercise(
     difficulty=2,
     section="Zero at first",
     needs=("controlnet.ZeroConvolution",),
-    hints=(
-        "Take a middle of 10 and the skips [20, 30], their controls 3 and [1, 2], and a scale of 0.5. "
-        "The answer is 11.5 and [20.5, 31]. With a scale of 0 it is 10 and [20, 30], the base alone.",
-        "The base has computed its encoder and its middle without the control. "
-        "What the control adds joins what is carried over to the decoder, skip by skip, and the grid "
-        "with which the decoder begins. See the lesson's part on zero convolutions.",
-        "Refuse with a ValueError unless there are as many controls as skips. Skips and controls "
-        "stand in the same order, first one first, so pair them as they stand; multiply the control, "
-        "not the base, by the scale. A new list of new tensors, and the middle before it.",
-        "steered = [skip + scale * added for skip, added in zip(skips, control.skips)]; return "
-        "middle + scale * control.middle, steered; before that, a ValueError for other lengths",
-    ),
+    hints="""
+        1. Take a middle of 10 and the skips [20, 30], their controls 3 and [1, 2], and a scale of
+           0.5. The answer is 11.5 and [20.5, 31]. With a scale of 0 it is 10 and [20, 30], the base
+           alone.
+        2. The base has computed its encoder and its middle without the control. What the control
+           adds joins what is carried over to the decoder, skip by skip, and the grid with which the
+           decoder begins. See the lesson's part on zero convolutions.
+        3. Refuse with a ValueError unless there are as many controls as skips. Skips and controls
+           stand in the same order, first one first, so pair them as they stand; multiply the
+           control, not the base, by the scale. A new list of new tensors, and the middle before it.
+        4. steered = [skip + scale * added for skip, added in zip(skips, control.skips)]; return
+           middle + scale * control.middle, steered; before that, a ValueError for other lengths
+    """,
 )
+
 
 SIZES = ((4, 6, 10), (4, 6, 10), (4, 3, 5), (7, 3, 5))  # channels, height, width of each skip
 
@@ -128,3 +130,103 @@ def gradients(add_control, case):
         return torch.cat([torch.add(a, b, alpha=0.6) for a, b in zip((x, first, second), added)])
 
     case.gradients(ours, oracle, middle, *skips, control.middle, *control.skips)
+
+
+exercise.mistakes("""
+    the-callers-own: at a scale of 0 the base's own tensors come back, and who writes into the
+    result writes into the base
+    - steered = [skip + scale * added for skip, added in zip(skips, control.skips)]
+    + if scale == 0:
+    +     return middle, list(skips)
+    + steered = [skip + scale * added for skip, added in zip(skips, control.skips)]
+    > new tensors at every scale: the sum makes them
+
+    sum-scaled: base and control are scaled together
+    - skip + scale * added
+    + scale * (skip + added)
+    - middle + scale * control.middle
+    + scale * (middle + control.middle)
+    > the base stays as it is: scale only what is added
+
+    mixed: base and control are mixed, so that at scale 1 nothing of the base is left
+    - skip + scale * added
+    + (1 - scale) * skip + scale * added
+    - middle + scale * control.middle
+    + (1 - scale) * middle + scale * control.middle
+    > the control is added to the whole of the base
+
+    replaced: the control takes the place of the base's grids
+    - skip + scale * added
+    + scale * added
+    - middle + scale * control.middle
+    + scale * control.middle
+    > add it: with a control of zeros the base must be left
+
+    multiplied: the control multiplies the base's grids
+    - skip + scale * added
+    + skip * (1 + scale * added)
+    - middle + scale * control.middle
+    + middle * (1 + scale * control.middle)
+    > the paper adds (equation 2)
+
+    base-cut-off: the base's grids are detached
+    - skip + scale * added
+    + skip.detach() + scale * added
+    - middle + scale * control.middle
+    + middle.detach() + scale * control.middle
+    > the base is frozen by its parameters; what lies before it may still need a gradient
+
+    control-cut-off: the control is detached, so it never learns
+    - skip + scale * added
+    + skip + scale * added.detach()
+    - middle + scale * control.middle
+    + middle + scale * control.middle.detach()
+    > no detach, no .data: the control is what is trained
+
+    written-over: the base's skips are written over
+    - skip + scale * added
+    + skip.add_(scale * added)
+    > add_ and += work in place: make new tensors
+
+    as-a-tuple [convention]: the skips are a tuple
+    - return middle + scale * control.middle, steered
+    + return middle + scale * control.middle, tuple(steered)
+    > a list, as the base's encoder gives it
+
+    list-emptied: the skips are popped off the base's list, which is empty afterwards
+    - steered = [skip + scale * added for skip, added in zip(skips, control.skips)]
+    + steered = [skips.pop(0) + scale * added for added in control.skips]
+    > go through the list and leave it as it is
+""")
+
+exercise.slips("""
+    zip(skips, control.skips) => zip(skips, reversed(control.skips))
+    middle + scale * control.middle, steered => middle + scale * control.middle, steered[::-1]
+    skip + scale * added => skip - scale * added ;; middle + scale => middle - scale
+    scale: float = 1.0 => scale: float = 0.5
+""")
+
+
+@exercise.right("by index")
+def by_index(middle, skips, control, scale=1.0):
+    if len(skips) - len(control.skips):
+        raise ValueError("as many controls as skips")
+    found = []
+    for i in range(len(skips)):
+        found.append(torch.add(skips[i], control.skips[i], alpha=scale))
+    return torch.add(middle, control.middle, alpha=scale), found
+
+
+@exercise.right("strict zip")
+def strict_zip(middle, skips, control, scale=1.0):
+    pairs = zip([middle, *skips], [control.middle, *control.skips], strict=True)
+    x, *steered = (added * scale + base for base, added in pairs)
+    return x, steered
+
+
+@exercise.disguise("mixed")
+def mixed_too(middle, skips, control, scale=1.0):
+    if len(skips) != len(control.skips):
+        raise ValueError("lengths")
+    found = [torch.lerp(a, b, scale) for a, b in zip(skips, control.skips)]
+    return torch.lerp(middle, control.middle, scale), found

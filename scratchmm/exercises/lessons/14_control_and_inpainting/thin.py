@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scratchmm.exercises.format import Exercise
@@ -16,45 +17,36 @@ exercise = Exercise(
     minutes=25,
     difficulty=3,
     section="Edges",
-    hints=(
-        "A row with the magnitudes [0.1, 0.5, 0.5, 0.2], brighter to the right everywhere: across is "
-        "1, down is 0. Two pixels are equally steep, and a line is one pixel thin: the one uphill "
-        "stays, so the answer is [0, 0, 0.5, 0]. Brighter to the left (across is -1), it would be "
-        "[0, 0.5, 0, 0].",
-        "An edge runs across the slope, so a pixel has to be compared along the slope and not along "
-        "the edge. The slope (down, across) points uphill to one of eight neighbours: straight if "
-        "one of the two is less than tan(1/16 of a turn) = EIGHTH of the other, and diagonal else. "
-        "The neighbour downhill lies opposite. See the lesson's part on edges.",
-        "step_down and step_across, (B, 1, H, W), each -1, 0 or 1: a sign, or 0 where the other way "
-        "wins. Pad the magnitude with zeros by one pixel, flatten each image to "
-        "((H + 2) * (W + 2)) numbers, and gather at row * (W + 2) + column, moved by the steps, and "
-        "then by the steps backwards. A step of (0, 0) compares a pixel with itself: it is no ridge.",
-        "padded = F.pad(magnitude, (1, 1, 1, 1)).flatten(1); place = (row + way * step_down) * "
-        "(width + 2) + column + way * step_across for way 1 (uphill) and -1 (downhill), rows and "
-        "columns from 1; magnitude * ((magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill))",
-    ),
+    hints="""
+        1. A row of magnitudes [0.1, 0.5, 0.5, 0.2], brighter to the right (across 1, down 0): of
+           two that are equally steep the one uphill stays: [0, 0, 0.5, 0]. Brighter to the left
+           (across -1) it is [0, 0.5, 0, 0].
+        2. A pixel is compared along the slope, not along the edge. (down, across) points uphill, to
+           one of eight neighbours: straight if one of the two is less than EIGHTH of the other,
+           else diagonal. The neighbour downhill lies opposite.
+        3. step_down and step_across, (B, 1, H, W), each -1, 0 or 1. Pad with zeros, flatten to
+           ((H + 2) * (W + 2)) numbers, and gather at row * (W + 2) + column, moved by the steps,
+           and by the steps backwards. A step of (0, 0) compares a pixel with itself: no ridge.
+        4. padded = F.pad(magnitude, (1, 1, 1, 1)).flatten(1); place = (row + way * step_down) *
+           (width + 2) + column + way * step_across for way 1 (uphill) and -1 (downhill), rows and
+           columns from 1; magnitude * ((magnitude > uphill + ALIKE) & (magnitude + ALIKE >=
+           downhill))
+    """,
 )
+
 
 AROUND = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]  # by the eighth
 
 
 def slow(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """The oracle: one pixel at a time, its direction as an angle."""
-    kept = torch.zeros_like(magnitude)
-    batch, _, height, width = magnitude.shape
-    sizes = magnitude.tolist()
-    for b in range(batch):
-        for y in range(height):
-            for x in range(width):
-                rise, run = float(down[b, 0, y, x]), float(across[b, 0, y, x])
-                i, j = AROUND[round(math.atan2(rise, run) / (math.pi / 4)) % 8]
-                if rise == run == 0:
-                    continue
-                here, levels = sizes[b][0][y][x], []
-                for v, u in ((y + i, x + j), (y - i, x - j)):
-                    levels.append(sizes[b][0][v][u] if 0 <= v < height and 0 <= u < width else 0.0)
-                if here > levels[0] + 1e-5 and here + 1e-5 >= levels[1]:
-                    kept[b, 0, y, x] = magnitude[b, 0, y, x]
+    kept, wide = torch.zeros_like(magnitude), F.pad(magnitude, (1, 1, 1, 1))
+    for b, _, y, x in torch.cartesian_prod(*map(torch.arange, magnitude.shape)).tolist():
+        rise, run = float(down[b, 0, y, x]), float(across[b, 0, y, x])
+        i, j = AROUND[round(math.atan2(rise, run) / (math.pi / 4)) % 8]
+        here, *levels = wide[b, 0, [y + 1, y + 1 + i, y + 1 - i], [x + 1, x + 1 + j, x + 1 - j]]
+        if (rise or run) and here > levels[0] + 1e-5 and here + 1e-5 >= levels[1]:
+            kept[b, 0, y, x] = here
     return kept
 
 
@@ -167,3 +159,93 @@ def dtypes(thin, case):
 def unchanged(thin, case):
     case.call(thin, *some_images(case))
     case.unchanged()
+
+
+exercise.mistakes("""
+    up-for-down: the diagonals are the wrong ones: y is taken to run up
+    - step_down = (down.sign() * (steep > EIGHTH * flat)).long()
+    + step_down = (-down.sign() * (steep > EIGHTH * flat)).long()
+    > rows are counted downwards: a slope down and to the right points to row + 1, column + 1
+
+    two-thick: of two that are equally steep both stay: lines are two pixels thick
+    - magnitude > uphill + ALIKE
+    + magnitude + ALIKE >= uphill
+    > demand more than uphill (>), and at least as much as downhill (>=)
+
+    downhill-of-two [convention]: of two that are equally steep the one downhill stays
+    - ridge = (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
+    + ridge = (magnitude > downhill + ALIKE) & (magnitude + ALIKE >= uphill)
+    > more than uphill, at least as much as downhill: then the one uphill stays
+
+    no-tolerance: magnitudes are compared to the last bit, and rounding makes lines jump
+    - ridge = (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
+    + ridge = (magnitude > uphill) & (magnitude >= downhill)
+    > count slopes within ALIKE as equal, in both comparisons
+
+    four-directions: there are no diagonals: only four of eight directions
+    - step_down = (down.sign() * (steep > EIGHTH * flat)).long()
+    - step_across = (across.sign() * (flat > EIGHTH * steep)).long()
+    + step_down = (down.sign() * (steep > flat)).long()
+    + step_across = (across.sign() * (flat >= steep)).long()
+    > a step goes both ways at once unless one is less than EIGHTH of the other
+
+    always-diagonal: the steps are the signs alone: a slope that is hardly oblique counts as
+    diagonal
+    - step_down = (down.sign() * (steep > EIGHTH * flat)).long()
+    - step_across = (across.sign() * (flat > EIGHTH * steep)).long()
+    + step_down = down.sign().long()
+    + step_across = across.sign().long()
+    > the step down is 0 where down is less than EIGHTH of across, and the other way round
+""")
+
+exercise.slips("""
+    (row + way * step_down) * (width + 2) + column + way * step_across => (row + way *
+        step_across) * (width + 2) + column - way * step_down
+    magnitude * ridge => ridge.to(magnitude.dtype)
+    return magnitude * ridge => return ridge
+    return magnitude * ridge => return magnitude * ~ridge
+    return magnitude * ridge => return (magnitude * ridge)[:, 0]
+    EIGHTH * flat => 0.5 * flat ;; EIGHTH * steep => 0.5 * steep
+    steep, flat = down.abs(), across.abs() => down, across = across, down; steep, flat = down.abs(), across.abs()
+    F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="circular")
+    F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="replicate")
+    magnitude + ALIKE >= downhill => magnitude > downhill + ALIKE
+""")
+
+
+def by_rolling(magnitude, down, across):
+    """All eight neighbours by shifting, then each pixel's own by its angle."""
+    eighth = torch.round(torch.atan2(down, across) / (math.pi / 4)).long() % 8
+    height, width = magnitude.shape[-2:]
+    x = F.pad(magnitude, (1, 1, 1, 1))
+    shifted = [x[..., 1 + i : 1 + i + height, 1 + j : 1 + j + width] for i, j in AROUND]
+    everything = torch.cat(shifted, dim=1)
+    uphill = everything.gather(1, eighth)
+    downhill = everything.gather(1, (eighth + 4) % 8)
+    ridge = (magnitude - uphill > 1e-5) & (magnitude - downhill >= -1e-5)
+    return torch.where(ridge & ((down != 0) | (across != 0)), magnitude, 0)
+
+
+@exercise.right("all eight, then one")
+def all_eight(magnitude, down, across):
+    return by_rolling(magnitude, down, across)
+
+
+@exercise.right("four masks")
+def four_masks(magnitude, down, across):
+    degrees = torch.rad2deg(torch.atan2(down, across))
+    height, width = magnitude.shape[-2:]
+    padded, kept = F.pad(magnitude, (1, 1, 1, 1)), torch.zeros_like(magnitude)
+    sloping = (down != 0) | (across != 0)
+    for eighth, (i, j) in enumerate(AROUND):
+        here = (degrees - 45 * eighth + 180) % 360 - 180
+        uphill = padded[..., 1 + i : 1 + i + height, 1 + j : 1 + j + width]
+        downhill = padded[..., 1 - i : 1 - i + height, 1 - j : 1 - j + width]
+        ridge = (magnitude > uphill + 1e-5) & (magnitude + 1e-5 >= downhill)
+        kept = torch.where((here.abs() < 22.5) & ridge & sloping, magnitude, kept)
+    return kept
+
+
+@exercise.disguise("up-for-down")
+def up_for_down_too(magnitude, down, across):
+    return by_rolling(magnitude, -down, across)
