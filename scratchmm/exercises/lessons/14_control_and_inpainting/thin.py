@@ -33,8 +33,6 @@ exercise = Exercise(
            downhill))
     """,
 )
-
-
 AROUND = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]  # by the eighth
 
 
@@ -199,14 +197,14 @@ exercise.mistakes("""
 """)
 
 exercise.slips("""
-    (row + way * step_down) * (width + 2) + column + way * step_across => (row + way *
-        step_across) * (width + 2) + column - way * step_down
+    way * step_down) * (width + 2) + column + way * step_across =>
+        way * step_across) * (width + 2) + column - way * step_down
     magnitude * ridge => ridge.to(magnitude.dtype)
     return magnitude * ridge => return ridge
     return magnitude * ridge => return magnitude * ~ridge
     return magnitude * ridge => return (magnitude * ridge)[:, 0]
     EIGHTH * flat => 0.5 * flat ;; EIGHTH * steep => 0.5 * steep
-    steep, flat = down.abs(), across.abs() => down, across = across, down; steep, flat = down.abs(), across.abs()
+    steep, flat = => down, across = across, down; steep, flat =
     F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="circular")
     F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="replicate")
     magnitude + ALIKE >= downhill => magnitude > downhill + ALIKE
