@@ -143,6 +143,10 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     },
     "waveform.resample": {
         "reach + 2 - 1)` stood for": "a tap beyond the window is zero",
+        "`floor` stood for `ceil` in": "a tap beyond the window is zero",
+        "`-(-(first * old) // new)` stood": "a tap beyond the window is zero",
+        "MOST_SAMPLES` were left out": "so many samples fit into no check",
+        "`length >= MOST_SAMPLES` stood": "so many samples fit into no check",
         "`2` were left out of `end + reach": "a tap beyond the window is zero",
         "`max` stood for `min` in `min(samples": "a tap beyond the window is zero",
         "`max` stood for `min` in `min(new": "more is computed than is handed back",
