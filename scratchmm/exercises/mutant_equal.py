@@ -137,7 +137,20 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     "features.zero_crossing_rate": {
         "NEARLY_ZERO` stood for": "which of the two sides is called the negative one is the same",
     },
+    "features.spectral_centroid": {
+        "`dtype=torch.float64` were left": "hertz in float32 are exact to a thousandth",
+        "spectrum.dim() ": "a spectrum has two axes at least",
+        "refusal where `count < 2 or not": "nothing is said of rates and spectra that are none",
+        "`count < 2` were left out": "nothing is said of spectra that are none",
+        "`not 0 < rate < math.inf` were left out": "nothing is said of rates that are none",
+    },
     "rhythm.tempo": {
+        "`check_number(\"rate\"": "where a rate is none, 8 s hold less than 2 frames",
+        "`check_count(\"hop\"": "a hop of 0 ends in an error by itself",
+        "`not onsets.dim()` were": "onsets have an axis of frames",
+        "refusal where `(onsets.numel()": "so many lags fit into no check",
+        ">= MOST` stood": "so many lags fit into no check",
+        "`dtype=torch.float64` were left out of `torch.arange(1": "a tempo to seven digits will do",
         "`tempos` and `LIKELY` were exchanged": "the logarithm's sign is squared away",
         "`.to` were left out of `prior": "only where the largest stands is asked",
     },

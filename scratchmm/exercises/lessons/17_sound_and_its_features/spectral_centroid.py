@@ -15,20 +15,21 @@ exercise = Exercise(
     difficulty=2,
     section="A few numbers a frame",
     parts=("frequencies",),
-    hints=(
-        "A spectrum of 3 frequencies at a rate of 8000 Hz: 0, 4000 Hz is half the rate, and 2000 Hz "
-        "lies between. With the magnitudes [0, 3, 1] the centre is (3 * 2000 + 1 * 4000) / 4 = "
-        "2500 Hz. Twice as loud it is 2500 Hz again. With [0, 0, 0] there is nothing to divide by, "
-        "and the answer is 0.",
-        "A centre of mass: lay each magnitude as a weight at its frequency, and look where the row "
-        "balances. Q frequencies come from frames of 2 * (Q - 1) samples: they go in equal steps "
-        "from 0 to half the rate, both included. The lesson plots it over a spectrogram.",
-        "hertz has the shape (Q), magnitude (..., Q, F): make hertz (Q, 1), so that it meets the "
-        "axis before the last. Two sums over that axis give (..., F) each. Before dividing, put 1 "
-        "where the sum of the weights is 0: a 0 stays 0, and the gradient is a number too.",
-        "hertz = torch.arange(Q) * rate / (2 * (Q - 1)); moment = (hertz[:, None] * magnitude)"
-        ".sum(-2); total = magnitude.sum(-2); return moment / torch.where(total > 0, total, 1)",
-    ),
+    hints="""
+        1. A spectrum of 3 frequencies at a rate of 8000 Hz: 0, 4000 Hz is half the rate, and 2000
+           Hz lies between. With the magnitudes [0, 3, 1] the centre is (3 * 2000 + 1 * 4000) / 4 =
+           2500 Hz. Twice as loud it is 2500 Hz again. With [0, 0, 0] there is nothing to divide by,
+           and the answer is 0.
+        2. A centre of mass: lay each magnitude as a weight at its frequency, and find where the row
+           balances. Q frequencies come from frames of 2 * (Q - 1) samples: they go in equal steps
+           from 0 to half the rate, both included. The lesson plots it over a spectrogram.
+        3. hertz has the shape (Q), magnitude (..., Q, F): make hertz (Q, 1), so that it meets the
+           axis before the last. Two sums over that axis give (..., F) each. Before dividing, put 1
+           where the sum of the weights is 0: a 0 stays 0, and the gradient is a number too.
+        4. hertz = torch.arange(Q) * rate / (2 * (Q - 1)); moment = (hertz[:, None] *
+           magnitude).sum(-2); total = magnitude.sum(-2); return moment / torch.where(total > 0,
+           total, 1)
+    """,
 )
 
 
@@ -51,15 +52,10 @@ def spectrum(case, B=2, Q=5, F=3, dtype=torch.float32):
     return case.named(case.normal(B=B, Q=Q, F=F, dtype=dtype).abs() + 0.1, "B Q F")
 
 
-@exercise.holds("one number for each frame of each sound")
-def shape(spectral_centroid, case):
-    case.shape(case.call(spectral_centroid, spectrum(case), 8000), "B F")
-
-
 @exercise.holds("a spectrum of one frequency has its centre there: q of Q lies at q * rate / size")
 def one_frequency(spectral_centroid, case):
     cases = []
-    for rate, count in ((8000, 5), (22050, 3), (16000, 4)):
+    for rate, count in ((8000, 5), (22050, 3), (16000, 4), (8000, 2)):
         alone = torch.eye(count)[None]
         hertz = torch.tensor([[rate * q / (2 * (count - 1)) for q in range(count)]])
         cases.append(((case.named(alone, "B Q F"), rate), hertz))
@@ -70,16 +66,14 @@ def one_frequency(spectral_centroid, case):
 def weighted(spectral_centroid, case):
     magnitude = spectrum(case)
     case.equal(case.call(spectral_centroid, magnitude, 8000), centre(magnitude, 8000))
+    case.unchanged()
 
 
 @exercise.holds("loudness changes nothing, however quiet the sound")
 def quiet(spectral_centroid, case):
     magnitude = spectrum(case, B=1)
-    cases = []
-    for loudness in (100.0, 1e-4, 1e-9):
-        scaled = case.named(loudness * magnitude, "B Q F")
-        cases.append(((scaled, 8000), centre(magnitude, 8000)))
-    case.each(spectral_centroid, *cases)
+    scaled = [case.named(loudness * magnitude, "B Q F") for loudness in (100.0, 1e-4, 1e-9)]
+    case.each(spectral_centroid, *(((one, 8000), centre(magnitude, 8000)) for one in scaled))
 
 
 @exercise.holds("a silent frame has the centre 0, and those beside it keep theirs")
@@ -104,14 +98,8 @@ def axes(spectral_centroid, case):
 
 @exercise.holds("the centre has the precision of the spectrum")
 def dtypes(spectral_centroid, case):
-    magnitude = spectrum(case, dtype=torch.float64)
-    case.equal(case.call(spectral_centroid, magnitude, 44100), centre(magnitude, 44100))
-
-
-@exercise.holds("the spectrum is left as it was")
-def unchanged(spectral_centroid, case):
-    case.call(spectral_centroid, spectrum(case), 8000)
-    case.unchanged()
+    magnitude = spectrum(case, Q=4, dtype=torch.float64)
+    case.equal(case.call(spectral_centroid, magnitude, 16000), centre(magnitude, 16000))
 
 
 @exercise.holds("the gradient reaches every magnitude")
@@ -127,3 +115,91 @@ def gradient_of_silence(spectral_centroid, case):
     found = case.call(spectral_centroid, magnitude, 8000)
     (slope,) = torch.autograd.grad(found.sum(), magnitude, allow_unused=True)
     case.finite(case.seen(slope))
+
+
+exercise.mistakes("""
+    up-to-the-rate: the frequencies go up to the rate, twice as far as they do
+    - frequencies(magnitude, rate)
+    + frequencies(magnitude, 2 * rate)
+    > the last of the Q frequencies is half the rate
+
+    size-is-the-count: number q is put at q * rate / Q, as if Q were the size of the frames
+    - (rate / (2 * count - 2))
+    + (rate / count)
+    > the size is 2 * (Q - 1): frames of 8 samples have 5 frequencies
+
+    by-power [convention]: the weights are the squares of the magnitudes
+    - total = magnitude.sum(dim=-2)
+    + magnitude = magnitude.square()
+    + total = magnitude.sum(dim=-2)
+    > weigh by the magnitude itself
+
+    loudest: it is the frequency of the largest magnitude
+    - return moment / torch.where(total > 0, total, 1)
+    + return frequencies(magnitude, rate)[magnitude.argmax(dim=-2)] * (total > 0)
+    > all frequencies count, each by its magnitude
+
+    half-way: it is the frequency below which half of the magnitude lies: a median, not a mean
+    - return moment / torch.where(total > 0, total, 1)
+    + below = magnitude.cumsum(dim=-2) < total[..., None, :] / 2
+    + return frequencies(magnitude, rate)[below.sum(dim=-2)]
+    > a weighted mean
+
+    along-time: the sum runs over the frames: one number for each frequency
+    - total = magnitude.sum(dim=-2)
+    + magnitude = magnitude.transpose(-1, -2)
+    + total = magnitude.sum(dim=-2)
+    > frequencies are the axis before the last: dim=-2
+
+    nan-of-silence: a silent frame is divided by its sum, 0
+    - torch.where(total > 0, total, 1)
+    + total
+    > put 1 for the sum where it is 0
+
+    mended-after: nan is replaced after the division: the result is right, but its gradient is nan
+    - return moment / torch.where(total > 0, total, 1)
+    + return torch.where(total > 0, moment / total, 0)
+    > put 1 for the sum before the division, where it is 0
+
+    a-little-more: a small number is added to the sum, and draws quiet frames towards 0 Hz
+    - torch.where(total > 0, total, 1)
+    + (total + 1e-8)
+    > only a sum that is 0 needs another divisor
+
+    batches-only: the frequencies are taken to be axis 1, which only a batch (B, Q, F) has there
+    - magnitude.sum(dim=-2)
+    + magnitude.sum(dim=1)
+    - frequencies(magnitude, rate) @ magnitude
+    + (frequencies(magnitude, rate)[:, None] * magnitude).sum(dim=1)
+    > count the axes from the end: dim=-2
+""")
+
+exercise.slips("""
+    torch.arange(count, dtype=torch.float64) => torch.arange(1, count + 1, dtype=torch.float64)
+    frequencies(magnitude, rate) => frequencies(magnitude, 1)
+    torch.where(total > 0, total, 1) => magnitude.shape[-2]
+    torch.where(total > 0, total, 1) => torch.where(total > 0, total, 1).detach()
+    magnitude.sum(dim=-2) => magnitude.amax(dim=-2)
+    magnitude.sum(dim=-2) => magnitude.sum(dim=(-2, -1))[..., None]
+    total = magnitude.sum(dim=-2) => magnitude = magnitude.float(); total = magnitude.sum(dim=-2)
+    moment / torch.where(total > 0, total, 1) => (moment / torch.where(total > 0, total, 1)).mean(-1)
+    @ magnitude => @ magnitude.div_(torch.where(total > 0, total, 1)[..., None, :]) ;;
+        moment / torch.where(total > 0, total, 1) => moment
+""")
+
+
+def safe(total):
+    return torch.where(total > 0, total, 1)
+
+
+@exercise.right("shares first")
+def shares_first(magnitude, rate):
+    shares, count = magnitude / safe(magnitude.sum(-2, keepdim=True)), magnitude.shape[-2]
+    hertz = torch.arange(count, dtype=torch.float64) * rate / (2 * (count - 1))
+    return torch.einsum("...qf,q->...f", shares, hertz.to(magnitude.dtype))
+
+
+@exercise.right("frequencies by linspace")
+def by_linspace(magnitude, rate):
+    hertz = torch.linspace(0, rate / 2, magnitude.shape[-2], dtype=magnitude.dtype)
+    return (magnitude.transpose(-1, -2) @ hertz) / safe(magnitude.sum(-2))

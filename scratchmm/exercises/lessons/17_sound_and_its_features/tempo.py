@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from scratchmm.audio.rhythm import likeness
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -16,23 +17,23 @@ exercise = Exercise(
     minutes=20,
     difficulty=3,
     section="The beat",
-    hints=(
-        "At 8000 Hz and a hop of 200 there are 2400 frames a minute. Onsets every 10 frames are 240 "
-        "beats a minute. They are alike 10 frames later, and 20, and 30: 240, 120 and 80. All three "
-        "have nearly the same likeness, and 120 is what people tap, so 120 is the answer.",
-        "likeness(onsets, lags) says for each lag how alike the onsets are to themselves so many "
-        "frames later; at lag 0 that is 1 and says nothing. Its logarithm is a score, and the guess "
-        "that people make before they hear anything is another: a bell over log2(tempo) around 120. "
-        "Add them. The lesson plots all three.",
-        "8 s are int(8 * rate) // hop frames: lags (..., L) from 1 to one less. Tempos (L), prior "
-        "(L), minus infinity where the tempo is 320 or more. argmax over the last axis gives (...), "
-        "indices into the tempos. Without onsets the answer is 0; an empty axis has no argmax, so "
-        "look at that first.",
-        "alike = likeness(onsets, longest)[..., 1:]; tempos = 60 * rate / (hop * torch.arange(1, "
-        "longest)); prior = -0.5 * torch.log2(tempos / LIKELY) ** 2; prior[tempos >= FASTEST] = "
-        "-torch.inf; best = (torch.log1p(1e6 * alike) + prior).argmax(-1); torch.where("
-        "(onsets > 0).any(-1), tempos[best], 0)",
-    ),
+    hints="""
+        1. At 8000 Hz and a hop of 200 there are 2400 frames a minute. Onsets every 10 frames are
+           240 beats a minute. They are alike 10 frames later, and 20, and 30: 240, 120 and 80. All
+           three have nearly the same likeness, and 120 is what people tap, so 120 is the answer.
+        2. likeness(onsets, lags) is for each lag how alike the onsets are to themselves so many
+           frames later; at lag 0 that is 1 and says nothing. Its logarithm is a score, and the
+           prior is another: a bell over log2(tempo) around 120. Add them. The lesson plots all
+           three.
+        3. 8 s are int(8 * rate) // hop frames: lags (..., L) from 1 to one less. Tempos (L), prior
+           (L), minus infinity where the tempo is 320 or more. argmax over the last axis gives
+           (...), indices into the tempos. Without onsets the answer is 0; an empty axis has no
+           argmax, so refuse that first.
+        4. alike = likeness(onsets, longest)[..., 1:]; tempos = 60 * rate / (hop * torch.arange(1,
+           longest)); prior = -0.5 * torch.log2(tempos / LIKELY) ** 2; prior[tempos >= FASTEST] =
+           -torch.inf; best = (torch.log1p(1e6 * alike) + prior).argmax(-1); torch.where((onsets >
+           0).any(-1), tempos[best], 0)
+    """,
 )
 
 
@@ -85,18 +86,21 @@ def pairs(case, *places, F=100):
 
 @exercise.holds("a beat every 0.5 s is 120 a minute, whatever the rate and the hop")
 def clear(tempo, case):
-    cases = []
-    for rate, hop in ((4000, 200), (8000, 400), (3000, 100), (4000, 250)):
-        step = rate // (2 * hop)
-        cases.append(((pulses(case, step, step), rate, hop), torch.full((2,), 120.0)))
-    case.each(tempo, *cases)
+    rates = ((4000, 200), (8000, 400), (3000, 100), (4000, 250))
+    calls = [(pulses(case, *[rate // (2 * hop)] * 2), rate, hop) for rate, hop in rates]
+    case.each(tempo, *((call, torch.full((2,), 120.0)) for call in calls))
 
 
-@exercise.holds("slower and faster beats have their own tempo, one for each sound")
+@exercise.holds("slower and faster beats have their own tempo, one for each sound of (..., F)")
 def others(tempo, case):
-    onsets = pulses(case, 12, 10, 8, 14)
-    expected = torch.tensor([100.0, 120.0, 150.0, 1200 / 14])
-    case.equal(case.call(tempo, onsets, 4000, 200), expected)
+    onsets, one = pulses(case, 12, 10, 8, 14), case.named(pulses(case, 12)[0], "F")
+    many = case.named(pulses(case, 10, 12, 8, 15, 7, 9).view(2, 3, -1), "B C F")
+    case.each(
+        tempo,
+        ((onsets, 4000, 200), torch.tensor([100.0, 120.0, 150.0, 1200 / 14])),
+        ((one, 4000, 200), torch.tensor(100.0)),
+        ((many, 4000, 200), tapped(many, 4000, 200)),
+    )
 
 
 @exercise.holds("every other beat is alike too: the likelier tempo, nearer to 120, is tapped")
@@ -121,30 +125,23 @@ def limit(tempo, case):
 
 @exercise.holds("of any onsets, the lag with the best sum of both scores is taken")
 def best(tempo, case):
-    cases = []
     for rate, hop in ((2000, 160), (1500, 100), (2000, 200)):
         onsets = case.normal(B=3, F=40, dtype=torch.float64).clamp(min=0)
         onsets = case.named(onsets, "B F")
-        cases.append(((onsets, rate, hop), tapped(onsets, rate, hop)))
-    case.each(tempo, *cases)
+        case.equal(case.call(tempo, onsets, rate, hop), tapped(onsets, rate, hop))
+        case.unchanged()
 
 
-@exercise.holds("where there are no onsets the tempo is 0, beside sounds that have some")
+@exercise.holds("without any onsets the tempo is 0; quiet onsets have the tempo of loud ones")
 def silence(tempo, case):
     onsets = pulses(case, 10, 12, 15)
     onsets[1] = 0
-    nothing = case.named(torch.zeros(2, 40), "B F")
     case.each(
         tempo,
-        ((nothing, 4000, 200), torch.zeros(2)),
+        ((case.named(torch.zeros(2, 40), "B F"), 4000, 200), torch.zeros(2)),
         ((onsets, 4000, 200), torch.tensor([120.0, 0.0, 80.0])),
+        ((case.named(1e-4 * onsets, "B F"), 4000, 200), torch.tensor([120.0, 0.0, 80.0])),
     )
-
-
-@exercise.holds("quiet onsets have the tempo that loud ones have")
-def quiet(tempo, case):
-    onsets = case.named(1e-4 * pulses(case, 12, 10), "B F")
-    case.equal(case.call(tempo, onsets, 4000, 200), torch.tensor([100.0, 120.0]))
 
 
 @exercise.holds("where 8 s hold 2 frames there is one lag, and its tempo is the answer")
@@ -153,36 +150,99 @@ def one_lag(tempo, case):
     case.equal(case.call(tempo, onsets, 1000, 4000), torch.full((2,), 15.0))
 
 
-@exercise.holds("onsets that are nan are refused with a ValueError")
-def not_numbers(tempo, case):
+@exercise.holds("nan, a sound without any frame, and 8 s of less than 2 frames: ValueError")
+def refused(tempo, case):
     for places in ((1, 7), (slice(None), 0)):
         onsets = pulses(case, 12, 10)
         onsets[places] = torch.nan
         case.refuses(ValueError, tempo, onsets, 4000, 200)
-
-
-@exercise.holds("a sound without any frame is refused")
-def empty(tempo, case):
     case.refuses(ValueError, tempo, torch.zeros(2, 0), 4000, 200)
-
-
-@exercise.holds("a single sound (F,) and channels (B, C, F) do as well")
-def axes(tempo, case):
-    one, many = pulses(case, 12)[0], pulses(case, 10, 12, 8, 15, 7, 9).view(2, 3, -1)
-    case.each(
-        tempo,
-        ((case.named(one, "F"), 4000, 200), torch.tensor(100.0)),
-        ((case.named(many, "B C F"), 4000, 200), tapped(many, 4000, 200)),
-    )
-
-
-@exercise.holds("a hop so long that 8 s hold less than 2 frames is refused")
-def refused(tempo, case):
     for rate, hop in ((8000, 40000), (100, 512)):
         case.refuses(ValueError, tempo, pulses(case, 4, 5), rate, hop)
 
 
-@exercise.holds("the onsets are left as they were")
-def unchanged(tempo, case):
-    case.call(tempo, case.normal(B=2, F=40).abs(), 4000, 400)
-    case.unchanged()
+exercise.mistakes("""
+    one-lag-off: the likeness at lag 0 is taken for that at lag 1: all lags are off by one
+    - likeness(onsets, longest)[..., 1:]
+    + likeness(onsets, longest)[..., :-1]
+    > leave lag 0 out: [..., 1:] of the likeness belongs to the lags from 1
+
+    guess-only-limits: only the likeness counts: the fastest of the octaves wins
+    - prior = -0.5 * torch.log2(tempos / LIKELY) ** 2
+    + prior = torch.zeros_like(tempos)
+    > add -log2(tempo / 120) ** 2 / 2
+
+    in-beats-not-octaves: the prior is a bell over the tempo: 240 is as far from 120 as 0
+    - torch.log2(tempos / LIKELY) ** 2
+    + ((tempos - LIKELY) / LIKELY) ** 2
+    > a bell over log2(tempo / 120)
+
+    no-logarithm: the likeness itself is added to the prior, which then decides nearly alone
+    - torch.log1p(1e6 * alike)
+    + alike
+    > log(1 + 10**6 * likeness)
+
+    guess-subtracted: the prior is subtracted: tempos far from 120 are preferred
+    - prior = -0.5 *
+    + prior = 0.5 *
+    > add the prior, which is 0 at 120 and below 0 elsewhere
+
+    a-guess-for-silence [convention]: silence is given the likeliest tempo, near 120
+    - return torch.where((onsets > 0).any(dim=-1), tempos.to(onsets)[best], 0)
+    + return tempos.to(onsets)[best]
+    > 0 where no onset is above 0
+
+    quiet-is-silent: quiet onsets are taken for none
+    - (onsets > 0).any(dim=-1)
+    + (onsets.sum(dim=-1) > 1)
+    > 0 only where no onset is above 0
+
+    one-for-the-batch: the scores are averaged over the batch: all sounds have one tempo
+    - best = (torch.log1p(1e6 * alike) + prior.to(alike)).argmax(dim=-1)
+    + score = (torch.log1p(1e6 * alike) + prior.to(alike)).reshape(-1, longest - 1).mean(dim=0)
+    + best = score.expand(alike.shape).argmax(dim=-1)
+    > argmax over the last axis alone
+""")
+
+exercise.slips("""
+    tempos.to(onsets)[best] => lags.to(onsets)[best]
+    torch.where((onsets > 0).any(dim=-1), tempos.to(onsets)[best], 0) =>
+        torch.where((onsets > 0).any(dim=-1), tempos.to(onsets)[best], 0).round()
+    torch.log2(tempos / LIKELY) => torch.log(tempos / LIKELY)
+    -0.5 * torch.log2 => -1 * torch.log2
+    tempos / LIKELY => tempos / 90
+    log1p(1e6 * alike) => log1p(alike)
+    tempos >= FASTEST => tempos > FASTEST / 2
+    prior[tempos >= FASTEST] = -torch.inf => pass
+    tempos.to(onsets)[best], 0 => 60 / tempos.to(onsets)[best], 0
+    int(SECONDS * rate) => int(SECONDS / 2 * rate)
+    alike = likeness => onsets /= onsets.amax(dim=-1, keepdim=True).clamp(min=1e-9); alike = likeness
+""")
+
+
+def options(onsets, rate, hop):
+    """Lags, tempos, and how likely each is, as a factor."""
+    longest = int(8 * rate) // hop
+    if longest < 2 or onsets.numel() == 0 or onsets.isnan().any():
+        raise ValueError("less than 2 lags, no frames, or nan")
+    tempos = 60 * rate / hop / torch.arange(1, longest).double()
+    return longest, tempos, torch.exp(-((tempos / 120).log2() ** 2) / 2) * (tempos < 320)
+
+
+@exercise.right("a product of factors")
+def product(onsets, rate, hop=512):
+    longest, tempos, likely = options(onsets, rate, hop)
+    alike = likeness(onsets, longest)[..., 1:].double()
+    best = ((1 + 1e6 * alike) * likely).max(dim=-1).indices
+    return tempos[best].to(onsets.dtype) * (onsets.amax(-1) > 0)
+
+
+@exercise.right("sound by sound")
+def sound_by_sound(onsets, rate, hop=512):
+    longest, tempos, likely = options(onsets, rate, hop)
+    allowed, found = tempos < 320, []
+    for row in onsets.reshape(-1, onsets.shape[-1]):
+        alike = likeness(row, longest)[1:].double()
+        score = (1 + 1e6 * alike[allowed]).log() + likely[allowed].log()
+        found.append(float(tempos[allowed][score.argmax()]) if row.any() else 0.0)
+    return torch.tensor(found, dtype=onsets.dtype).view(onsets.shape[:-1])
