@@ -1,10 +1,10 @@
-"""Exercise bottleneck.BottleneckLayer: streams hear of each other only through a few tokens."""
+"""Exercise bottleneck.BottleneckLayer: streams exchange information through a few tokens only."""
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise, exercise_file
+from scratchmm.fusion.bottleneck import mean_of_present
 
 block_by_hand = exercise_file("02_transformer/transformer_block").oracle
 
@@ -13,40 +13,34 @@ exercise = Exercise(
     order=90,
     target="scratchmm.fusion.bottleneck:BottleneckLayer",
     title="Through the bottleneck",
-    goal="each stream's block reads its tokens and the shared ones; the shared copies are averaged",
+    goal="each block attends to its stream and the bottleneck; the copies of that are averaged",
     minutes=20,
     difficulty=3,
     section="Bottleneck tokens",
     needs=("attention.padding_mask", "transformer.TransformerBlock"),
-    methods={
-        "forward": "each stream with the bottleneck through its block; the new bottleneck is the "
-        "mean of the copies of those present"
-    },
+    methods={"forward": "each stream with the bottleneck through its block; a mean of the copies"},
     drop=("_meet",),
-    hints=(
-        "Say the bottleneck is one token, 10. The image's block turns it into 12, the words' block "
-        "into 16: the new bottleneck is 14. The image's tokens have seen each other and 10; of the "
-        "words they hear in the next layer, through 14. Where a sample has no words, it is 12.",
-        "Attention over all tokens of all streams costs the square of their sum, and everything "
-        "sees everything. Here a stream sees itself and the bottleneck as it came in. So each stream "
-        "makes a copy of the bottleneck, and the copies become one again at the layer's end.",
-        "For each stream: join its tokens (B, L, D) and the bottleneck (B, N, D) to (B, L + N, D). "
-        "The mask: real (B, L) and N times True, (B, L + N), made into one for attention. Through "
-        "the block of this name; the first L are the new stream, the others a copy of the "
-        "bottleneck. mean_of_present makes one of the copies. The dictionaries you were given stay "
-        "as they are.",
-        "seen = torch.cat([real[name], real[name].new_ones(shared.shape[:2])], dim=1); both = "
-        "self.blocks[name](torch.cat([stream, shared], dim=1), mask=padding_mask(seen)); "
-        "both[:, :length] and both[:, length:]; after all streams mean_of_present(copies, present)",
-    ),
+    hints="""
+        1. Say the bottleneck is one token, 10. The image's block turns it into 12, the words' block
+           into 16: the new bottleneck is 14. What the words carry reaches the image in the next
+           layer, through 14. Where a sample has no words, it is 12.
+        2. Attention over all tokens costs the square of their sum. Here a stream attends to itself
+           and to the bottleneck as it came in; the copies become one at the layer's end.
+        3. For each stream: join tokens and bottleneck to (B, L + N, D). The mask: real (B, L) and N
+           times True. Through the block of this name; the first L are the new stream, the others a
+           copy. mean_of_present makes one of the copies. Change no dictionary you were given.
+        4. seen = torch.cat([real[name], real[name].new_ones(shared.shape[:2])], dim=1); both =
+           self.blocks[name](torch.cat([stream, shared], dim=1), mask=padding_mask(seen));
+           both[:, :length] and both[:, length:]; after all streams mean_of_present(copies, present)
+    """,
 )
-LENGTHS = {"words": 5, "image": 4, "sound": 7}
+AXES = {"words": ("T", 5), "image": ("P", 4), "sound": ("F", 7)}
 B, D, N = 8, 6, 2
 
 
 def made(case, layer_class):
     """A filled layer with 3 heads, each block with numbers of its own."""
-    layer = case.build(layer_class, list(LENGTHS), width=D, heads=3, hidden=11)
+    layer = case.build(layer_class, list(AXES), width=D, heads=3, hidden=11)
     source = torch.Generator().manual_seed(case.seed)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -54,185 +48,190 @@ def made(case, layer_class):
     return layer
 
 
-def tokens(case, names=tuple(LENGTHS)):
-    """Streams of these names, each with another axis for its length."""
-    axes = {"words": "T", "image": "P", "sound": "F"}
-    sizes = {name: {"B": B, axes[name]: LENGTHS[name], "D": D} for name in names}
-    return {name: case.normal(**sizes[name]) for name in names}
+def inputs(case, names=tuple(AXES), missing=False):
+    """Streams, bottleneck, which tokens are real, which streams are present: at least one."""
+    rows = [[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0], [1, 0, 1], [1, 1, 1]]
+    present = torch.tensor(rows).bool()[:, : len(names)] | (not missing)
+    streams, real = {}, {}
+    for name, there in zip(names, present.T, strict=True):
+        axes = {"B": B, AXES[name][0]: AXES[name][1]}
+        streams[name] = case.normal(**axes, D=D)
+        real[name] = (case.booleans(0.6, **axes) | (not missing)) & there[:, None]
+        real[name][:, 0] = there
+    return streams, case.normal(B=B, N=N, D=D), real, case.named(present, "B M")
 
 
-def bottleneck(case: Case) -> Tensor:
-    return case.normal(B=B, N=N, D=D)
-
-
-def all_real(streams):
-    return {name: torch.ones(x.shape[:2], dtype=torch.bool) for name, x in streams.items()}
-
-
-def all_there(streams):
-    return torch.ones(B, len(streams), dtype=torch.bool)
-
-
-def padded(case, streams):
-    """Some tokens are padding, never the first of a stream."""
-    axes = {"words": "T", "image": "P", "sound": "F"}
-    masks = {}
-    for name, x in streams.items():
-        masks[name] = case.booleans(0.6, **{"B": B, axes[name]: x.shape[1]})
-        masks[name][:, 0] = True
-    return masks
-
-
-def absences(streams):
-    """Every sample has someone."""
-    table = [[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0], [0, 1, 0], [1, 0, 1], [1, 1, 1]]
-    return torch.tensor(table).bool()[:, : len(streams)]
-
-
-def only_there(streams, present):
-    """A stream that a sample does not have is nothing but padding."""
-    columns = zip(streams.items(), present.T, strict=True)
-    return {name: there[:, None].expand(x.shape[:2]) for (name, x), there in columns}
-
-
-def oracle(layer, streams, shared, real=None, present=None):
+def oracle(layer, streams, shared, real, present):
     """One sample and one stream at a time, without its padding; 0 where there is padding."""
-    real = real or all_real(streams)
-    present = all_there(streams) if present is None else present
-    found = {name: torch.zeros_like(x) for name, x in streams.items()}
-    middle = []
-    for sample in range(len(shared)):
+    found, middle = {name: torch.zeros_like(x) for name, x in streams.items()}, []
+    for sample in range(B):
         copies = []
         for column, (name, x) in enumerate(streams.items()):
             kept = real[name][sample]
             joined = torch.vstack([x[sample][kept], shared[sample]])[None]
             both = block_by_hand(layer.blocks[name], joined)[0]
             found[name][sample, kept] = both[:-N]
-            if present[sample, column]:
-                copies.append(both[-N:])
+            copies += [both[-N:]] if present[sample, column] else []
         middle.append(sum(copies) / len(copies))
     return found, torch.stack(middle)
 
 
-def agree(case, got, expected, real=None):
-    """New streams and bottleneck are the expected ones; what padding says is nobody's business."""
-    streams, shared = got
-    case.equal(list(streams), list(expected[0]), "the names of the new streams")
-    for name, wanted in expected[0].items():
-        found = streams[name]
-        if real and found.shape == wanted.shape:
-            found = found.masked_fill(~real[name][..., None], 0.0)
-        case.equal(found, wanted, f"the stream of {name}")
-    case.equal(shared, expected[1], "the new bottleneck")
-
-
-def call(case, layer, streams, shared, real=None, present=None):
-    real = real or all_real(streams)
-    present = all_there(streams) if present is None else present
-    case.named(present, "B M")
-    return case.call(layer, streams, shared, real, present)
-
-
-@exercise.holds("each new stream has its tokens' shape, and the new bottleneck the old one's")
-def shapes(layer_class, case):
-    layer = made(case, layer_class)
-    streams, shared = call(case, layer, tokens(case), bottleneck(case))
-    case.shape(streams["words"], "B T D")
-    case.shape(streams["image"], "B P D")
-    case.shape(streams["sound"], "B F D")
-    case.shape(shared, "B N D")
+def agree(case, layer, given, expected=None):
+    """New streams and bottleneck are the expected ones; numbers at padding are not compared."""
+    streams, shared = expected or oracle(layer, *given)
+    real, before = given[2], dict(given[0])
+    found, middle = case.call(layer, *given)
+    case.equal(case.seen(given[0]), before, "the streams handed in, afterwards")
+    case.equal(list(found), list(streams), "the names of the new streams")
+    for name, wanted in streams.items():
+        got = found[name]
+        got = got.masked_fill(~real[name][..., None], 0.0) if got.shape == wanted.shape else got
+        case.equal(got, wanted, f"the stream of {name}")
+    case.equal(middle, shared, "the new bottleneck")
 
 
 @exercise.holds("where the blocks add nothing, streams and bottleneck come out as they went in")
 def silent(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
+    layer, given = made(case, layer_class), inputs(case)
     with torch.no_grad():
         for block in layer.blocks.values():
-            for parameter in (
-                *block.attention.output.parameters(),
-                *block.feed_forward.contract.parameters(),
-            ):
-                parameter.zero_()
-    agree(case, call(case, layer, streams, shared), (streams, shared))
+            for last in (block.attention.output, block.feed_forward.contract):
+                last.weight.zero_()
+                last.bias.zero_()
+    agree(case, layer, given, expected=given[:2])
 
 
-@exercise.holds("of one stream alone, its block has read tokens and bottleneck side by side")
-def alone(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case, ["image"]), bottleneck(case)
-    agree(case, call(case, layer, streams, shared), oracle(layer, streams, shared))
-
-
-@exercise.holds("within a layer no stream hears of another: editing the words changes no image")
+@exercise.holds("within a layer nothing passes between streams: editing the words changes no image")
 def apart(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
-    before = call(case, layer, streams, shared)[0]
-    axes = {"words": case.named(streams["words"] * -2, "B T D")}
-    after = call(case, layer, {**streams, **axes}, shared)[0]
+    layer, (streams, *given) = made(case, layer_class), inputs(case)
+    before = case.call(layer, streams, *given)[0]
+    words = case.named(streams["words"] * -2, "B T D")
+    after = case.call(layer, {**streams, "words": words}, *given)[0]
     for name in ("image", "sound"):
         case.equal(after[name], before[name], f"the stream of {name} after words were edited")
 
 
 @exercise.holds("the new bottleneck is the mean of the copies that the streams' blocks have made")
 def numbers(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
-    agree(case, call(case, layer, streams, shared), oracle(layer, streams, shared))
+    agree(case, made(case, layer_class), inputs(case))
 
 
-@exercise.holds("a stream that a sample does not have has no part in the mean")
-def absent(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
-    present = absences(streams)
-    real = only_there(streams, present)
-    got = call(case, layer, streams, shared, real, present)
-    agree(case, got, oracle(layer, streams, shared, real, present), real)
+@exercise.holds("none attends to padding; an absent stream has no part in the mean")
+def missing(layer_class, case):
+    agree(case, made(case, layer_class), inputs(case, ["sound", "words", "image"], missing=True))
 
 
-@exercise.holds("padding inside a stream is seen by nobody; the bottleneck is seen by all")
-def padding(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
-    real = padded(case, streams)
-    got = call(case, layer, streams, shared, real)
-    agree(case, got, oracle(layer, streams, shared, real), real)
-
-
-@exercise.holds("in whichever order the streams come, each has its own block and column of present")
-def any_order(layer_class, case):
-    layer, shared = made(case, layer_class), bottleneck(case)
-    streams = tokens(case, ["sound", "words", "image"])
-    present = absences(streams)
-    real = only_there(streams, present)
-    got = call(case, layer, streams, shared, real, present)
-    agree(case, got, oracle(layer, streams, shared, real, present), real)
-
-
-@exercise.holds("what was handed in stays as it was")
-def unchanged(layer_class, case):
-    layer, streams, shared = made(case, layer_class), tokens(case), bottleneck(case)
-    real = padded(case, streams)
-    given = {"streams": streams, "real": real, "shared": {"shared": shared}}
-    before = {what: {n: x.clone() for n, x in table.items()} for what, table in given.items()}
-    call(case, layer, streams, shared, real)
-    for what, table in given.items():
-        for name, x in before[what].items():
-            case.equal(case.seen(table[name]), x, f"{what} of {name} afterwards")
+@exercise.holds("one stream alone: its block attends to its tokens and the bottleneck")
+def alone(layer_class, case):
+    agree(case, made(case, layer_class), inputs(case, ["image"]))
 
 
 @exercise.holds("the gradients reach tokens, bottleneck and every block")
 def gradients(layer_class, case):
-    layer = made(case, layer_class).double()
-    streams = tokens(case, ["words", "image", "sound"])
-    present = absences(streams)
-    real = only_there(streams, present)
+    layer, (streams, shared, real, present) = made(case, layer_class), inputs(case, missing=True)
 
     def joined(function):
         def layer(words, image, sound, shared):
             given = {"words": words, "image": image, "sound": sound}
             found, middle = function(given, shared, real, present)
-            read = [x.masked_fill(~real[name][..., None], 0.0) for name, x in found.items()]
-            return torch.cat([*read, middle], dim=1)
+            kept = [x.masked_fill(~real[name][..., None], 0.0) for name, x in found.items()]
+            return torch.cat([*kept, middle], dim=1)
 
         return layer
 
     expected = joined(lambda *given: oracle(layer, *given))
-    inputs = [*streams.values(), bottleneck(case)]
-    case.gradients(joined(layer), expected, *inputs, parameters=layer)
+    case.gradients(joined(layer.double()), expected, *streams.values(), shared, parameters=layer)
+
+
+exercise.mistakes("""
+    streams-joined: each stream's block attends to the tokens of all streams
+    - updated[name], copy = self._meet(name, stream, shared, real[name])
+    + others, count = [other for other in streams if other != name], stream.shape[1]
+    + seen = [real[name], real[name].new_ones(shared.shape[:2]), *(real[n] for n in others)]
+    + both = torch.cat([stream, shared, *(streams[n] for n in others)], dim=1)
+    + both = self.blocks[name](both, mask=padding_mask(torch.cat(seen, dim=1)))
+    + updated[name], copy = both[:, :count], both[:, count : count + shared.shape[1]]
+    > its own tokens and the bottleneck's, no others: that is what the bottleneck is for
+
+    handed-on: the bottleneck goes from stream to stream: the second attends to the first's copy
+    - updated[name], copy = self._meet(name, stream, shared, real[name])
+    - copies.append(copy)
+    + updated[name], shared = self._meet(name, stream, shared, real[name])
+    - return updated, mean_of_present(copies, present)
+    + return updated, shared
+    > all attend to the bottleneck as it came in: keep shared, put the copies in a list
+
+    handed-on-and-averaged: each stream attends to the copy of the one before it; then their mean
+    - updated[name], copy = self._meet(name, stream, shared, real[name])
+    - copies.append(copy)
+    + updated[name], shared = self._meet(name, stream, shared, real[name])
+    + copies.append(shared)
+    > do not call the copy shared: the next stream would attend to it
+
+    new-one-attended-to: the streams attend to the new bottleneck: they mix within the layer
+    - return updated, mean_of_present(copies, present)
+    + shared = mean_of_present(copies, present)
+    + updated = {name: self._meet(name, x, shared, real[name])[0] for name, x in streams.items()}
+    + return updated, shared
+    > they attend to the one that came in; the new one is for the next layer
+
+    summed: the copies are added, not averaged
+    - return updated, mean_of_present(copies, present)
+    + return updated, mean_of_present(copies, present) * present.sum(1)[:, None, None]
+    > their mean: otherwise the bottleneck grows with every layer
+
+    absent-as-zero: an absent stream's copy counts as zeros: the sum is divided by M
+    - return updated, mean_of_present(copies, present)
+    + return updated, (torch.stack(copies, dim=1) * present[:, :, None, None]).mean(dim=1)
+    > divide by how many a sample has: mean_of_present does
+
+    cut-at-bottleneck: the first N tokens are taken for the bottleneck, though it stands last
+    - return both[:, :length], both[:, length:]
+    + return both[:, shared.shape[1] :], both[:, : shared.shape[1]]
+    > cut where you joined: the stream's L tokens come first, at both[:, :length]
+
+    blocks-by-place: the blocks are paired with the streams by their order, not by name
+    - for name, stream in streams.items():
+    -     updated[name], copy = self._meet(name, stream, shared, real[name])
+    + for block, (name, stream) in zip(self.blocks, streams.items()):
+    +     updated[name], copy = self._meet(block, stream, shared, real[name])
+    > self.blocks[name]: the caller's dictionary may have another order, or fewer names
+""")
+
+exercise.slips("""
+    mean_of_present(copies, present) => copies[0]
+    mean_of_present(copies, present) => copies[-1]
+    mean_of_present(copies, present) => torch.cat(copies, dim=1)
+    mean_of_present(copies, present) => shared
+    return updated, => return dict(streams),
+    updated, copies = {}, [] => updated, copies = streams, []
+    streams.items() => ((name, streams[name]) for name in self.blocks)
+    copies.append(copy) => copies.append(copy.detach())
+    self.blocks[name] => next(iter(self.blocks.values()))
+    real.new_ones => real.new_zeros
+    [real, real.new_ones(shared.shape[:2])] => [real.new_ones(shared.shape[:2]), real] ;;
+        [stream, shared] => [shared, stream]
+""")
+
+
+@exercise.right("bottleneck in front", method="forward")
+def bottleneck_in_front(self, streams, shared, real, present):
+    updated, total, count = {}, torch.zeros_like(shared), shared.shape[1]
+    for column, (name, stream) in enumerate(streams.items()):
+        seen = torch.cat([torch.ones_like(shared[..., 0], dtype=torch.bool), real[name]], dim=1)
+        both = self.blocks[name](torch.cat([shared, stream], dim=1), mask=seen[:, None, None, :])
+        updated[name] = both[:, count:]
+        total = total + both[:, :count] * present[:, column, None, None]
+    return updated, total / present.sum(dim=1)[:, None, None]
+
+
+@exercise.right("split", method="forward")
+def split(self, streams, shared, real, present):
+    updated, copies = {}, []
+    for name, stream in streams.items():
+        sizes = [stream.shape[1], shared.shape[1]]
+        seen = nn.functional.pad(real[name], (0, sizes[1]), value=True)
+        both = self.blocks[name](torch.hstack([stream, shared]), mask=seen[:, None, None, :])
+        updated[name], copy = both.split(sizes, dim=1)
+        copies.append(copy)
+    return updated, mean_of_present(copies, present)

@@ -27,8 +27,8 @@ exercise = Exercise(
     },
     hints="""
         1. A sample has words, but no image. The three tokens are the answer, the words and the
-           image; its row of the mask is (True, True, False), another for each sample. If the image
-           were attended to as zeros, its layer would still make its bias of them: a token like any.
+           image; its row of the mask is (True, True, False). If the image were attended to as
+           zeros, its layer would still make its bias of them: a token like any.
         2. Absence is padding: a token that no other attends to. The answer token carries nothing of
            a sample; it attends to the others, it is always there, and it is what is put out at the
            end. The lesson tells it under Attention over modalities.
@@ -244,8 +244,6 @@ def itself_too(self, features, present=None):
     x = self.answer.repeat(len(there), 1 + len(vectors), 1)
     for place, (name, vector) in enumerate(vectors.items(), 1):
         x[:, place] = self.tokens[name](vector)
-    mask = (
-        F.pad(there, (1, 0), value=True)[:, None, None]
-        | torch.eye(x.shape[1], device=x.device).bool()
-    )
+    mask = F.pad(there, (1, 0), value=True)[:, None, None]
+    mask = mask | torch.eye(x.shape[1]).to(mask)
     return self.output(self.norm(self.transformer(x, mask=mask)))[:, 0]
