@@ -347,8 +347,8 @@ class BottleneckLayer(nn.Module):
         each stream in their order. Returns the new streams and the new bottleneck.
         """
         raise NotImplementedError(
-            "bottleneck.BottleneckLayer: each stream with the bottleneck through its block; the "
-            "new bottleneck is the mean of the copies of those present"
+            "bottleneck.BottleneckLayer: each stream with the bottleneck through its block; a mean "
+            "of the copies"
         )
 
 
@@ -403,7 +403,7 @@ class AttentionFusion(nn.Module):
         """features and present: as for `modalities.collect`. Returns (B, K)."""
         raise NotImplementedError(
             "modality_attention.AttentionFusion: the answer token, then a token a modality, "
-            "through the transformer; read the first by norm and output"
+            "through the transformer; the first through norm and output"
         )
 
     def cost(self) -> Cost:
