@@ -96,6 +96,8 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     },
     "unet_blocks.timestep_embedding": {
         "off by one: `-(-width // 2)`": "an odd width is refused",
+        "`.double` were left out of `timesteps.double()`": "a product with float64 is float64",
+        "`dtype=torch.float64` were left out": "frequencies of float32 are accepted, as published",
     },
     "ddim.ddim_step": {
         "`clamp is not None` were left out": "without a clamp, x0 and noise stay what they are",
