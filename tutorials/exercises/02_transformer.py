@@ -25,8 +25,8 @@ from scratchmm.sentences import check_number
 from scratchmm.training.optimizer import UNDECAYED
 
 
-# transformer.FeedForward: Every position thinks for itself. 10 minutes, difficulty 1 of 5. In the
-# lesson: "The feed-forward network".
+# transformer.FeedForward: The feed-forward network. 10 minutes, difficulty 1 of 5. In the lesson:
+# "The feed-forward network".
 class FeedForward(nn.Module):
     """Two Linear layers with an activation between: the same small network at every position.
 
@@ -130,7 +130,7 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
 class LeakingDecoder(nn.Module):
     """A small language model: int64 tokens (B, T), T at most 16, to logits (B, T, 11).
 
-    Its loss falls faster than that of any other model of its size. What it writes is nonsense.
+    Its loss falls faster than that of any other model of its size. What it generates is nonsense.
     Leave it as it is: it is what your check has to catch.
     """
 
@@ -142,7 +142,7 @@ class LeakingDecoder(nn.Module):
         self.logits = nn.Linear(12, 11)
 
     def visible(self, length: int) -> Tensor:
-        """Who may see whom: bool (T, T), True = may be seen."""
+        """Which keys a query may attend to: bool (T, T), True = may be attended to."""
         return ~torch.ones(length, length, dtype=torch.bool).triu(diagonal=2)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -153,20 +153,20 @@ class LeakingDecoder(nn.Module):
 
 
 def check_no_peeking(decoder: nn.Module) -> None:
-    """Raise AssertionError if what the decoder says at a position depends on later tokens.
+    """Raise AssertionError if the decoder's logits at a position depend on later tokens.
 
     decoder: int64 tokens (B, T), each 0 ... 10, T at most 16, to logits (B, T, 11); built and ready.
-    Accept every decoder that keeps its eyes off the future, however it is made; reject every one
-    that peeks, at whatever position, however far ahead. This check is what is asked for and graded,
-    on LeakingDecoder and others; mending a copy of LeakingDecoder is a way to try it.
+    Accept every causal decoder, however it is made; reject every one that leaks, at whatever
+    position, from however far ahead. This check is what is asked for and graded, on LeakingDecoder
+    and others; mending a copy of LeakingDecoder is a way to try it.
 
     >>> check_no_peeking(LeakingDecoder())
     Traceback (most recent call last):
-    AssertionError: what is said before position 1 depends on the tokens from there on
+    AssertionError: the logits before position 1 depend on the tokens from there on
     """
     raise NotImplementedError(
-        "bug.leaking_mask: write the check: AssertionError if what a decoder says at a position "
-        "depends on later tokens"
+        "bug.leaking_mask: write the check: AssertionError if a decoder's logits at a position "
+        "depend on later tokens"
     )
 
 
