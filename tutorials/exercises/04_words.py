@@ -79,7 +79,8 @@ def decode(ids: Iterable[int], vocabulary: Sequence[bytes]) -> str:
     'un café'
     """
     raise NotImplementedError(
-        "bpe.decode: join the bytes of all tokens, then read them as UTF-8; U+FFFD for what is none"
+        "bpe.decode: join the bytes of all tokens, then decode them as UTF-8; U+FFFD for what is "
+        "none"
     )
 
 

@@ -15,18 +15,18 @@ exercise = Exercise(
     difficulty=2,
     section="5. A batch of tokens",
     needs=("bpe.decode",),
-    hints=(
-        "Length 4, start 1, end 2, pad 0: [5] becomes [1, 5, 2, 0] with the mask T T T F, and "
-        "[6, 7, 8] becomes [1, 6, 7, 2]: token 8 has no room, the end has.",
-        "A model takes a rectangle, so short rows are filled up behind. What is real is known while "
-        "you write and not by looking at the numbers: the padding may be a number that means "
-        "something else elsewhere. The end is where CLIP reads the sentence, so it is never cut off.",
-        "A rectangle (B, length) full of pad, int64, and one of False. For each row: the start, at "
-        "most length - 2 tokens, the end; write them at the left and set the mask to True there. A "
-        "length below 2 has no room for start and end: ValueError.",
-        "framed = [start, *sequence[: length - 2], end]; "
-        "tokens[row, : len(framed)] = torch.tensor(framed); real[row, : len(framed)] = True",
-    ),
+    hints="""
+        1. Length 4, start 1, end 2, pad 0: [5] becomes [1, 5, 2, 0] with the mask T T T F, and [6,
+           7, 8] becomes [1, 6, 7, 2]: token 8 has no room, the end has.
+        2. A model takes a rectangle, so short rows are filled up at their end. What is real is
+           known while you write, not from the numbers: the padding may be a number that means
+           something else elsewhere. CLIP pools at the end token, so it is never cut off.
+        3. A rectangle (B, length) full of pad, int64, and one of False. For each row: the start, at
+           most length - 2 tokens, the end; write them at the left and set the mask to True there. A
+           length below 2 has no room for start and end: ValueError.
+        4. framed = [start, *sequence[: length - 2], end]; tokens[row, : len(framed)] =
+           torch.tensor(framed); real[row, : len(framed)] = True
+    """,
 )
 SPECIAL = dict(start=91, end=92, pad=93)
 
@@ -50,20 +50,11 @@ def slow(sequences, length, start, end, pad):
     return torch.tensor(rows, dtype=torch.int64), torch.tensor(real)
 
 
-@exercise.holds(
-    "each row is start, tokens, end, padding, as int64; the mask is True on the first three"
-)
+@exercise.holds("each row is start, tokens (or none), end, padding; the mask is False on padding")
 def rows(pad_batch, case):
-    sequences = sentences(case, 3, 1, 4)
+    sequences = sentences(case, 3, 1, 0, 4)
     got = case.call(pad_batch, [*map(list, sequences)], 7, **SPECIAL)
     case.equal(got, slow(sequences, 7, **SPECIAL))
-
-
-@exercise.holds("a sequence of no tokens is start and end")
-def empty(pad_batch, case):
-    sequences = [[], *sentences(case, 2)]
-    got = case.call(pad_batch, [*map(list, sequences)], 5, **SPECIAL)
-    case.equal(got, slow(sequences, 5, **SPECIAL))
 
 
 @exercise.holds("a sequence that just fits keeps all its tokens")
@@ -89,6 +80,13 @@ def by_place(pad_batch, case):
         case.equal(got, slow(sequences, 7, 91, 92, pad))
 
 
+@exercise.holds("the sequences that were given stay as they were")
+def kept(pad_batch, case):
+    sequences = [[5, 6], [7], [8, 9, 10]]
+    case.call(pad_batch, sequences, 6, **SPECIAL)
+    case.true(sequences == [[5, 6], [7], [8, 9, 10]], "the same lists", sequences)
+
+
 @exercise.holds("sequences may be tuples")
 def tuples(pad_batch, case):
     sequences = tuple((5, 6, 7)[:n] for n in (3, 1, 2))
@@ -107,8 +105,106 @@ def refused(pad_batch, case):
         case.refuses(ValueError, pad_batch, [[5, 6], [7]], length, **SPECIAL)
 
 
-@exercise.holds("the sequences that were given stay as they were")
-def kept(pad_batch, case):
-    sequences = [[5, 6], [7], [8, 9, 10]]
-    case.call(pad_batch, sequences, 6, **SPECIAL)
-    case.true(sequences == [[5, 6], [7], [8, 9, 10]], "the same lists", sequences)
+exercise.mistakes("""
+    end-cut-off: a long sequence is cut after the end was added, so it loses its end token
+    - framed = [start, *sequence[: length - 2], end]
+    + framed = [start, *sequence, end][:length]
+    > cut the tokens to length - 2 first, then put start and end around them
+
+    end-after-padding: the end token stands in the last place, behind the padding
+    - framed = [start, *sequence[: length - 2], end]
+    + framed = [start, *sequence[: length - 2]]
+    - real[row, : len(framed)] = True
+    + real[row, : len(framed)] = True
+    + tokens[row, -1], real[row, -1] = end, True
+    > the end follows the last token; padding comes behind it
+
+    mask-without-frame: the mask is True on the tokens only, not on start and end
+    - real[row, : len(framed)] = True
+    + real[row, 1 : len(framed) - 1] = True
+    > start and end are real too: False is for padding alone
+
+    mask-by-number: the mask is tokens != pad, so it hides real tokens of the same number
+    - return tokens, real
+    + return tokens, tokens != pad
+    > CLIP pads with its end token: set the mask by place, while you write the row
+
+    mask-of-ints [convention]: the mask holds 1 and 0
+    - return tokens, real
+    + return tokens, real.long()
+    > masks are bool: dtype=torch.bool
+
+    padded-with-end [convention]: the padding is the end token
+    - pad, dtype=torch.int64
+    + end, dtype=torch.int64
+    > some of the published models do that; here `pad` is the padding
+
+    padded-on-the-left [convention]: the padding stands before the start token
+    - tokens[row, : len(framed)] = torch.tensor(framed)
+    - real[row, : len(framed)] = True
+    + tokens[row, length - len(framed) :] = torch.tensor(framed)
+    + real[row, length - len(framed) :] = True
+    > a batch that is to be continued is padded so; here padding stands at the end
+
+    longest-row [convention]: the rectangle is as wide as its longest row, not length wide
+    - return tokens, real
+    + width = min(length, 2 + max(map(len, sequences)))
+    + return tokens[:, :width], real[:, :width]
+    > T is length, so that every batch has the same shape
+
+    first-tokens-lost: a long sequence loses its first tokens
+    - framed = [start, *sequence[: length - 2], end]
+    + framed = [start, *sequence[max(0, len(sequence) - length + 2) :], end]
+    > keep the first length - 2 tokens
+
+    not-refused: a length without room for start and end gives rows without an end
+    - if length < 2:
+    + if length < 0:
+    - framed = [start, *sequence[: length - 2], end]
+    + framed = [start, *sequence[: max(0, length - 2)], end][:length]
+    > raise ValueError where length is below 2
+
+    in-place: start and end are put into the caller's lists
+    - framed = [start, *sequence[: length - 2], end]
+    + framed = [start, *sequence[: length - 2], end]
+    + sequence[:] = framed
+    > insert and append change what was passed in: build a new list
+""")
+
+exercise.slips("""
+    [start, *sequence[: length - 2], end] => [*sequence[: length - 2], end]
+    [start, *sequence[: length - 2], end] => [start, *sequence[: length - 2]]
+    [start, *sequence[: length - 2], end] => [start] + sequence[: length - 2] + [end]
+    real[row, : len(framed)] => real[row, : len(framed) - 1]
+    pad, dtype=torch.int64 => 0, dtype=torch.int64
+    length < 2 => length < 2 or not sequences
+    return tokens, real => return tokens, ~real
+    return tokens, real => return tokens.int(), real
+    return tokens, real => return (tokens, real) if sequences else (torch.tensor([]),) * 2
+""")
+
+
+@exercise.right("lists")
+def lists(sequences, length, *, start, end, pad):
+    if length < 2:
+        raise ValueError("no room for start and end")
+    framed = [[start, *sequence[: length - 2], end] for sequence in sequences]
+    tokens = [row + [pad] * (length - len(row)) for row in framed]
+    real = [[i < len(row) for i in range(length)] for row in framed]
+    rectangle = len(framed), length
+    return torch.tensor(tokens).long().view(rectangle), torch.tensor(real).bool().view(rectangle)
+
+
+@exercise.right("by counting")
+def by_counting(sequences, length, *, start, end, pad):
+    if length < 2:
+        raise ValueError("no room for start and end")
+    counts = torch.tensor([min(len(sequence), length - 2) for sequence in sequences])
+    places = torch.arange(length)
+    tokens = torch.full((len(sequences), length), pad)
+    tokens[:, 0] = start
+    for row, sequence in enumerate(sequences):
+        for place in range(int(counts[row])):
+            tokens[row, place + 1] = sequence[place]
+    tokens[places == counts[:, None] + 1] = end
+    return tokens, places < counts[:, None] + 2
