@@ -85,7 +85,7 @@ def add_control(
     """
     raise NotImplementedError(
         "controlnet.add_control: each skip and the smallest grid, plus scale times its control; "
-        "nothing is written over"
+        "nothing is overwritten"
     )
 
 
@@ -120,6 +120,6 @@ def blend(
     tensor([[[[7.0000, 0.5000]]]])
     """
     raise NotImplementedError(
-        "inpainting.blend: under the mask what the model made, around it the known image noised to "
-        "its level"
+        "inpainting.blend: under the mask what is sampled, around it the known image noised to its "
+        "level"
     )

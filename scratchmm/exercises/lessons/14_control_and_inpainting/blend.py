@@ -1,6 +1,5 @@
-"""Exercise inpainting.blend: the known image, as noisy as what the model made, around it."""
+"""Exercise inpainting.blend: the known image, noised to the same level, around what is sampled."""
 
-import functools
 import math
 
 import torch
@@ -13,27 +12,25 @@ exercise = Exercise(
     order=40,
     target="scratchmm.diffusion.editing.inpainting:blend",
     title="Only in the hole",
-    goal="under the mask what the model made, around it the known image noised to its level",
+    goal="under the mask what is sampled, around it the known image noised to its level",
     minutes=15,
     difficulty=2,
     section="Only in the hole",
     hints="""
-        1. Two pixels, the mask True on the first. The model made 7 and 7, known are 1 and 1, the
-           noise is 2 and 2, and at this timestep a quarter of the variance is still image: the
-           result is 7 and 0.5 * 1 + 0.866 * 2. At timestep -1 nothing is noisy: 7 and 1.
-        2. The model was trained on images that are everywhere as noisy as the timestep says. A
-           clean frame around a noisy hole is nothing it has ever seen; a frame of the same level
-           is, and from it the model sees what the hole must go with.
+        1. Two pixels, the mask True on the first. Inside is 7 and 7, known 1 and 1, the noise 2 and
+           2, and at this timestep a quarter of the variance is still image: the result is 7 and 0.5
+           * 1 + 0.866 * 2. At timestep -1 nothing is noisy: 7 and 1.
+        2. The model was trained on images that are everywhere as noisy as the timestep says. A clean
+           frame around a noisy hole is outside of what it was trained on; a frame of the same level
+           is not, and conditions what it predicts in the hole.
         3. timesteps (B,) give levels (B,), one for each sample: schedule.at, for which -1 must be
-           level 1. The known image times the level's root plus the noise times the root of the
-           rest, (B, C, H, W), in the image's dtype. The mask (B, 1, H, W) then chooses, for all
-           channels of a pixel alike: True takes what is inside.
+           level 1. The known image times the level's root plus the noise times the root of the rest,
+           (B, C, H, W), in the image's dtype. The mask (B, 1, H, W) then chooses, for all channels
+           of a pixel alike: True takes what is inside.
         4. outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)); torch.where(mask,
            inside, outside)
     """,
 )
-
-
 LEVELS = (0.95, 0.8, 0.64, 0.36, 0.1)
 
 
@@ -60,7 +57,7 @@ def slow(inside, known, mask, timesteps, noise):
     return torch.stack(found)
 
 
-@exercise.holds("where all is under the mask, it is what the model made")
+@exercise.holds("where all is under the mask, it is what was sampled")
 def all_inside(blend, case):
     inside, known, mask, timesteps, noise = given(case, [3, 1])
     mask = case.named(torch.ones_like(mask), "B 1 H W")
@@ -83,16 +80,11 @@ def pixels(blend, case):
     case.equal(got, slow(inside, known, mask, timesteps, noise))
 
 
-@exercise.holds("each image of a batch is at a timestep of its own")
+@exercise.holds("each image has its own timestep; at -1 the known image is clean")
 def own_timesteps(blend, case):
-    inputs = given(case, [4, 0, 3])
-    case.equal(case.call(blend, schedule(), *inputs), slow(*inputs))
-
-
-@exercise.holds("at timestep -1 the known image is clean, whatever the noise")
-def clean(blend, case):
-    inputs = given(case, [-1, 3, -1])
-    case.equal(case.call(blend, schedule(), *inputs), slow(*inputs))
+    for timesteps in ([4, 0, 3], [-1, 3, -1]):
+        inputs = given(case, timesteps)
+        case.equal(case.call(blend, schedule(), *inputs), slow(*inputs))
 
 
 @exercise.holds("one mask does for all images")
@@ -106,10 +98,9 @@ def one_mask(blend, case):
 @exercise.holds("the result has the dtype of the images, though levels are float64")
 def kinds(blend, case):
     inside, known, mask, timesteps, noise = given(case, [1, 3])
-    for dtype in (torch.float64, torch.float32):
-        three = [case.named(x.to(dtype), "B C H W") for x in (inside, known, noise)]
-        got = case.call(blend, schedule(), *three[:2], mask, timesteps, three[2])
-        case.equal(got, slow(*three[:2], mask, timesteps, three[2]))
+    inside, known, noise = (case.named(x.double(), "B C H W") for x in (inside, known, noise))
+    inputs = inside, known, mask, timesteps, noise
+    case.equal(case.call(blend, schedule(), *inputs), slow(*inputs))
 
 
 @exercise.holds("images, mask and noise stay as they were")
@@ -118,36 +109,53 @@ def unchanged(blend, case):
     case.unchanged()
 
 
+@exercise.holds("the gradients reach both images and the noise")
+def gradients(blend, case):
+    inside, known, mask, timesteps, noise = given(case, [2, 0])
+
+    def ours(inside, known, noise):
+        return blend(schedule(), inside, known, mask, timesteps, noise)
+
+    def oracle(inside, known, noise):
+        return slow(inside, known, mask, timesteps, noise)
+
+    case.gradients(ours, oracle, inside, known, noise)
+
+
 @exercise.holds("a timestep that the schedule has not is refused with a ValueError")
 def refused(blend, case):
     for timestep in (5, -2):
         case.refuses(ValueError, blend, schedule(), *given(case, [timestep, 1]))
 
 
-@exercise.holds("the gradients reach all three images")
-def gradients(blend, case):
-    inside, known, mask, timesteps, noise = given(case, [3, 0, -1])
-
-    @functools.wraps(blend)
-    def blended(inside, known, noise):
-        return blend(schedule(), inside, known, mask, timesteps, noise)
-
-    def oracle(inside, known, noise):
-        return slow(inside, known, mask, timesteps, noise)
-
-    case.gradients(blended, oracle, inside, known, noise)
-
-
 exercise.mistakes("""
-    mask-inverted [convention]: the mask is read the other way round, as RePaint's m, which is 1
-    where all is known
-    - return torch.where(mask, inside, outside)
-    + return torch.where(mask, outside, inside)
+    mask-inverted [convention]: the mask is inverted, as RePaint's m, which is 1 where all is known
+    - torch.where(mask, inside, outside)
+    + torch.where(mask, outside, inside)
     > here True is what is painted anew: there `inside` is taken
 
-    noise-everywhere: what the model made is noised once more
+    clean-frame: the known image is pasted clean, whatever the timestep
+    - outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
+    + schedule.at(timesteps, final_alpha=1.0)
+    + outside = known
+    > noise it to the level of what is inside
+
+    not-shrunk: noise is added to the known image, which is not multiplied by sqrt(a)
+    - outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
+    + level = schedule.at(timesteps, final_alpha=1.0).to(known)[:, None, None, None]
+    + outside = known + (1 - level).sqrt() * noise
+    > sqrt(a) * known + sqrt(1 - a) * noise
+
+    no-roots: a and 1 - a are used without their square roots
+    - outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
+    + level = schedule.at(timesteps, final_alpha=1.0).to(known)[:, None, None, None]
+    + outside = level * known + (1 - level) * noise
+    > a is a share of variance: the parts have its root
+
+    noise-everywhere: what is inside is noised once more
     - return torch.where(mask, inside, outside)
-    + return torch.where(mask, mix(inside, noise, schedule.at(timesteps, final_alpha=1.0)), outside)
+    + level = schedule.at(timesteps, final_alpha=1.0)
+    + return torch.where(mask, mix(inside, noise, level), outside)
     > it is at this level already: only the known image needs noise
 
     one-step-noisier: the known image is at the level before the step, one timestep noisier
@@ -155,30 +163,20 @@ exercise.mistakes("""
     + schedule.at((timesteps + 1).clamp(max=len(schedule) - 1))
     > `inside` is at `timesteps` now, and so must the known image be
 
-    one-step-cleaner: the known image is one timestep cleaner than what is inside
-    - schedule.at(timesteps, final_alpha=1.0)
-    + schedule.at((timesteps - 1).clamp(min=-1), final_alpha=1.0)
-    > timesteps are where `inside` is: take that level, nothing less
-
-    last-level-for-the-clean: timestep -1 is read as the last of the schedule, by indexing: there
-    all is noise
+    last-level-for-the-clean: timestep -1 is the last of the schedule, by indexing: there all is
+    noise
     - schedule.at(timesteps, final_alpha=1.0)
     + schedule.alpha_bar[timesteps.clamp(max=len(schedule) - 1)]
-    > schedule.at with final_alpha=1.0 knows that -1 is the clean image
+    > schedule.at with final_alpha=1.0: -1 is the clean image
 
-    first-level-for-the-clean: timestep -1 takes the level of timestep 0: the end still has noise
+    first-level-for-the-clean: timestep -1 has the level of timestep 0: the end still has noise
     - schedule.at(timesteps, final_alpha=1.0)
     + schedule.at(timesteps.clamp(min=0))
     > at -1 the level is 1: final_alpha=1.0
 
-    first-channel-only: only the first channel is blended
-    - return torch.where(mask, inside, outside)
-    + return torch.cat([torch.where(mask, inside, outside)[:, :1], inside[:, 1:]], dim=1)
-    > the mask has one channel and counts for all of them
-
     added: the known image is added under the mask too
-    - return torch.where(mask, inside, outside)
-    + return inside * mask + outside
+    - torch.where(mask, inside, outside)
+    + inside * mask + outside
     > under the mask nothing of it: outside * ~mask, or torch.where
 
     own-noise: noise is drawn anew, and what was given is not used
@@ -186,30 +184,20 @@ exercise.mistakes("""
     + mix(known, torch.randn_like(noise), schedule.at(timesteps, final_alpha=1.0))
     > use the noise that is given: whoever calls decides on the seed
 
-    model's-noise: what the model made is taken for the noise
-    - mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
-    + mix(known, inside, schedule.at(timesteps, final_alpha=1.0))
-    > the noise is an argument of its own
-
-    in-float64: the result is float64, since the levels are
-    - mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
-    + mix(known.double(), noise.double(), schedule.at(timesteps, final_alpha=1.0))
-    > bring the levels to the images' dtype
-
     written-into-inside: the caller's `inside` is overwritten
-    - return torch.where(mask, inside, outside)
-    + return inside.copy_(torch.where(mask, inside, outside))
+    - torch.where(mask, inside, outside)
+    + inside.copy_(torch.where(mask, inside, outside))
     > return a new tensor
 """)
 
 exercise.slips("""
-    outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)) => outside = known
     mix(known, noise, schedule => mix(known, 0 * noise, schedule
-    mix(known, noise, schedule.at(timesteps, final_alpha=1.0)) =>
-        known + mix(0 * known, noise, schedule.at(timesteps, final_alpha=1.0))
-    mix(known, noise, schedule.at(timesteps, final_alpha=1.0)) =>
-        mix(known, noise, schedule.at(timesteps, final_alpha=1.0).square())
-    schedule.at(timesteps, final_alpha=1.0) => 1 - schedule.at(timesteps, final_alpha=1.0)
+    mix(known, noise, schedule => mix(known, inside, schedule
+    mix(known, noise, schedule => mix(known.double(), noise.double(), schedule
+    schedule.at(timesteps, final_alpha=1.0) =>
+        schedule.at((timesteps - 1).clamp(min=-1), final_alpha=1.0)
+    torch.where(mask, inside, outside) =>
+        torch.cat([torch.where(mask, inside, outside)[:, :1], inside[:, 1:]], dim=1)
 """)
 
 
@@ -233,6 +221,8 @@ def one_by_one(schedule, inside, known, mask, timesteps, noise):
     return found
 
 
-@exercise.disguise("mask-inverted")
-def mask_inverted_too(schedule, inside, known, mask, timesteps, noise):
-    return by_arithmetic(schedule, inside, known, ~mask, timesteps, noise)
+@exercise.disguise("last-level-for-the-clean")
+def last_level_for_the_clean_too(schedule, inside, known, mask, timesteps, noise):
+    levels = schedule.alpha_bar.tolist()
+    a = torch.tensor([levels[min(t, 4)] for t in timesteps.tolist()]).to(known).view(-1, 1, 1, 1)
+    return torch.where(mask, inside, a**0.5 * known + (1 - a) ** 0.5 * noise)

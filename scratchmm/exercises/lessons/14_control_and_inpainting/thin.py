@@ -1,4 +1,4 @@
-"""Exercise canny.thin: of a broad slope only the ridge stays."""
+"""Exercise canny.thin: non-maximum suppression."""
 
 import math
 
@@ -18,33 +18,37 @@ exercise = Exercise(
     difficulty=3,
     section="Edges",
     hints="""
-        1. A row of magnitudes [0.1, 0.5, 0.5, 0.2], brighter to the right (across 1, down 0): of
-           two that are equally steep the one uphill stays: [0, 0, 0.5, 0]. Brighter to the left
-           (across -1) it is [0, 0.5, 0, 0].
-        2. A pixel is compared along the slope, not along the edge. (down, across) points uphill, to
-           one of eight neighbours: straight if one of the two is less than EIGHTH of the other,
-           else diagonal. The neighbour downhill lies opposite.
-        3. step_down and step_across, (B, 1, H, W), each -1, 0 or 1. Pad with zeros, flatten to
-           ((H + 2) * (W + 2)) numbers, and gather at row * (W + 2) + column, moved by the steps,
-           and by the steps backwards. A step of (0, 0) compares a pixel with itself: no ridge.
+        1. A row with the magnitudes [0.1, 0.5, 0.5, 0.2], brighter to the right everywhere: across
+           is 1, down is 0. Two pixels are equally steep, and a line is one pixel thin: the one
+           uphill stays, so the answer is [0, 0, 0.5, 0]. Brighter to the left (across is -1), it
+           would be [0, 0.5, 0, 0].
+        2. An edge runs across the slope, so a pixel has to be compared along the slope and not along
+           the edge. The slope (down, across) points uphill to one of eight neighbours: straight if
+           one of the two is less than tan(1/16 of a turn) = EIGHTH of the other, and diagonal else.
+           The neighbour downhill lies opposite. See the lesson's part on edges.
+        3. step_down and step_across, (B, 1, H, W), each -1, 0 or 1: a sign, or 0 where the other way
+           wins. Pad the magnitude with zeros by one pixel, flatten each image to ((H + 2) * (W + 2))
+           numbers, and gather at row * (W + 2) + column, moved by the steps, and then by the steps
+           backwards. A step of (0, 0) compares a pixel with itself: it is no ridge.
         4. padded = F.pad(magnitude, (1, 1, 1, 1)).flatten(1); place = (row + way * step_down) *
            (width + 2) + column + way * step_across for way 1 (uphill) and -1 (downhill), rows and
            columns from 1; magnitude * ((magnitude > uphill + ALIKE) & (magnitude + ALIKE >=
            downhill))
     """,
 )
+
 AROUND = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]  # by the eighth
 
 
 def slow(magnitude: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """The oracle: one pixel at a time, its direction as an angle."""
-    kept, wide = torch.zeros_like(magnitude), F.pad(magnitude, (1, 1, 1, 1))
-    for b, _, y, x in torch.cartesian_prod(*map(torch.arange, magnitude.shape)).tolist():
+    kept, sizes = torch.zeros_like(magnitude), F.pad(magnitude, (1, 1, 1, 1)).tolist()
+    for b, _, y, x in torch.ones_like(magnitude).nonzero().tolist():
         rise, run = float(down[b, 0, y, x]), float(across[b, 0, y, x])
         i, j = AROUND[round(math.atan2(rise, run) / (math.pi / 4)) % 8]
-        here, *levels = wide[b, 0, [y + 1, y + 1 + i, y + 1 - i], [x + 1, x + 1 + j, x + 1 - j]]
-        if (rise or run) and here > levels[0] + 1e-5 and here + 1e-5 >= levels[1]:
-            kept[b, 0, y, x] = here
+        here, uphill, downhill = (sizes[b][0][y + 1 + k * i][x + 1 + k * j] for k in (0, 1, -1))
+        if (rise, run) != (0, 0) and here > uphill + 1e-5 and here + 1e-5 >= downhill:
+            kept[b, 0, y, x] = magnitude[b, 0, y, x]
     return kept
 
 
@@ -56,101 +60,54 @@ def some_images(case, H=5, W=6, dtype=torch.float32):
     return case.named(magnitude, "B C H W"), down, across
 
 
-def pointing(case, magnitude, down, across):
-    """The same direction at every pixel."""
-    return (
-        case.named(magnitude, "B C H W"),
-        case.named(torch.full_like(magnitude, float(down)), "B C H W"),
-        case.named(torch.full_like(magnitude, float(across)), "B C H W"),
-    )
-
-
-@exercise.holds("the answer is as large as the magnitude, one channel each")
-def shape(thin, case):
-    case.shape(case.call(thin, *some_images(case)), "B C H W")
-
-
-@exercise.holds(
-    "across a slope to the right, a line is kept where its neighbours left and right are less"
-)
-def upright(thin, case):
-    magnitude = torch.rand(2, 1, 4, 7, generator=case.generator) * 0.3 + 0.1
-    magnitude[0, :, :, 2] += 0.4
-    magnitude[1, :, :, 5] += 0.4
-    given = pointing(case, magnitude, 0.0, 1.0)
-    case.equal(case.call(thin, *given), slow(*given))
+def directed(case, thin, magnitude, *directions):
+    """Calls with the same (down, across) at every pixel, against the oracle."""
+    cases = []
+    for direction in directions:
+        down, across = (torch.full_like(magnitude, value) for value in direction)
+        given = [case.named(x, "B C H W") for x in (magnitude, down, across)]
+        cases.append((given, slow(*given)))
+    case.each(thin, *cases)
 
 
 @exercise.holds("for each of the eight directions, the neighbours compared lie along it")
 def eight(thin, case):
-    magnitude = some_images(case)[0]
-    cases = []
-    for down, across in AROUND:
-        given = pointing(case, magnitude, 0.3 * down, 0.3 * across)
-        cases.append((given, slow(*given)))
-    case.each(thin, *cases)
+    directed(case, thin, some_images(case)[0], *((0.3 * i, 0.3 * j) for i, j in AROUND))
 
 
 @exercise.holds("between straight and diagonal, the nearer one counts: it changes at 22.5 degrees")
 def between(thin, case):
-    magnitude = some_images(case)[0]
-    cases = []
-    for degrees in (15, 21, 24, 30, 62, 66, 70, 110, 114, 155, 160, 201, 204, 290, 337, 340):
-        angle = math.radians(degrees)
-        given = pointing(case, magnitude, math.sin(angle), math.cos(angle))
-        cases.append((given, slow(*given)))
-    case.each(thin, *cases)
+    degrees = (15, 21, 24, 30, 62, 66, 70, 110, 114, 155, 160, 201, 204, 290, 337, 340)
+    angles = [math.radians(one) for one in degrees]
+    directions = ((math.sin(angle), math.cos(angle)) for angle in angles)
+    directed(case, thin, some_images(case)[0], *directions)
 
 
 @exercise.holds("of two pixels that are equally steep, the one uphill stays, and only that one")
 def ties(thin, case):
-    row = torch.tensor([0.1, 0.5, 0.5, 0.2, 0.2, 0.2])
-    magnitude = row.expand(2, 1, 5, 6).clone()
-    cases = []
-    for across in (1.0, -1.0):
-        given = pointing(case, magnitude, 0.0, across)
-        cases.append((given, slow(*given)))
-    case.each(thin, *cases)
+    magnitude = torch.tensor([0.1, 0.5, 0.5, 0.2, 0.2, 0.2]).repeat(2, 1, 5, 1)
+    directed(case, thin, magnitude, (0.0, 1.0), (0.0, -1.0))
 
 
 @exercise.holds("slopes that differ by rounding are equal: the line does not jump")
 def rounding(thin, case):
-    row = torch.tensor([0.1, 0.5, 0.5, 0.2])
-    magnitude = row.expand(1, 1, 6, 4).clone()
+    magnitude = torch.tensor([0.1, 0.5, 0.5, 0.2]).repeat(1, 1, 6, 1)
     magnitude[..., ::2, 1] += 1e-6
     magnitude[..., 1::2, 2] += 1e-6
-    cases = []
-    for across in (1.0, -1.0):
-        given = pointing(case, magnitude, 0.0, across)
-        cases.append((given, slow(*given)))
-    case.each(thin, *cases)
+    directed(case, thin, magnitude, (0.0, 1.0), (0.0, -1.0))
 
 
-@exercise.holds("every pixel goes by its own direction; beyond the border everything is flat")
+@exercise.holds("every pixel has its own direction; beyond the border everything is flat")
 def own(thin, case):
-    given = some_images(case)
-    case.equal(case.call(thin, *given), slow(*given))
+    for dtype in (torch.float32, torch.float64):
+        given = some_images(case, dtype=dtype)
+        expected = slow(*given)
+        case.equal(case.call(thin, *given), expected)
 
 
-@exercise.holds("where nothing changes there is no ridge")
+@exercise.holds("where there is no slope there is no ridge")
 def flat(thin, case):
-    magnitude = some_images(case)[0]
-    given = pointing(case, magnitude, 0.0, 0.0)
-    case.equal(case.call(thin, *given), torch.zeros_like(magnitude))
-
-
-@exercise.holds("transposed slopes give the transposed ridges")
-def transposed(thin, case):
-    magnitude, down, across = some_images(case)
-    turned = (across.transpose(2, 3), down.transpose(2, 3))
-    given = [case.named(x.contiguous(), "B C W H") for x in (magnitude.transpose(2, 3), *turned)]
-    case.equal(case.call(thin, *given), slow(magnitude, down, across).transpose(2, 3))
-
-
-@exercise.holds("in half precision or double, the answer has the dtype of the magnitude")
-def dtypes(thin, case):
-    given = some_images(case, dtype=torch.float64)
-    case.equal(case.call(thin, *given), slow(*given))
+    directed(case, thin, some_images(case)[0], (0.0, 0.0))
 
 
 @exercise.holds("magnitude and slopes are left as they were")
@@ -160,57 +117,80 @@ def unchanged(thin, case):
 
 
 exercise.mistakes("""
-    up-for-down: the diagonals are the wrong ones: y is taken to run up
-    - step_down = (down.sign() * (steep > EIGHTH * flat)).long()
-    + step_down = (-down.sign() * (steep > EIGHTH * flat)).long()
+    along-the-edge: pixels are compared along the edge, not across it
+    - place = (row + way * step_down) * (width + 2) + column + way * step_across
+    + place = (row + way * step_across) * (width + 2) + column - way * step_down
+    > the slope points across the edge: compare with the pixels to which it points
+
+    up-for-down: the diagonals are the wrong ones, as if rows were counted upwards
+    - down.sign()
+    + (-down).sign()
     > rows are counted downwards: a slope down and to the right points to row + 1, column + 1
+
+    one-side: only the neighbour uphill is compared, so a whole flank stays
+    - (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
+    + magnitude > uphill + ALIKE
+    > a ridge is steeper than both its neighbours: compare downhill too
+
+    all-around: a pixel must be steeper than all eight around it: only single peaks stay
+    - ridge = (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
+    + ridge = magnitude == F.max_pool2d(magnitude, 3, 1, 1)
+    > compare with two neighbours, those along the slope
 
     two-thick: of two that are equally steep both stay: lines are two pixels thick
     - magnitude > uphill + ALIKE
     + magnitude + ALIKE >= uphill
     > demand more than uphill (>), and at least as much as downhill (>=)
 
+    none-of-two: of two that are equally steep none stays: lines have gaps
+    - magnitude + ALIKE >= downhill
+    + magnitude > downhill + ALIKE
+    > more than uphill (>), but downhill it may be equal (>=)
+
     downhill-of-two [convention]: of two that are equally steep the one downhill stays
-    - ridge = (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
-    + ridge = (magnitude > downhill + ALIKE) & (magnitude + ALIKE >= uphill)
+    - (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
+    + (magnitude > downhill + ALIKE) & (magnitude + ALIKE >= uphill)
     > more than uphill, at least as much as downhill: then the one uphill stays
 
     no-tolerance: magnitudes are compared to the last bit, and rounding makes lines jump
-    - ridge = (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
-    + ridge = (magnitude > uphill) & (magnitude >= downhill)
-    > count slopes within ALIKE as equal, in both comparisons
+    - (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
+    + (magnitude > uphill) & (magnitude >= downhill)
+    > slopes within ALIKE are equal, in both comparisons
 
-    four-directions: there are no diagonals: only four of eight directions
-    - step_down = (down.sign() * (steep > EIGHTH * flat)).long()
-    - step_across = (across.sign() * (flat > EIGHTH * steep)).long()
-    + step_down = (down.sign() * (steep > flat)).long()
-    + step_across = (across.sign() * (flat >= steep)).long()
-    > a step goes both ways at once unless one is less than EIGHTH of the other
-
-    always-diagonal: the steps are the signs alone: a slope that is hardly oblique counts as
-    diagonal
+    always-diagonal: the steps are the signs alone: a slope that is hardly oblique is diagonal
     - step_down = (down.sign() * (steep > EIGHTH * flat)).long()
     - step_across = (across.sign() * (flat > EIGHTH * steep)).long()
     + step_down = down.sign().long()
     + step_across = across.sign().long()
     > the step down is 0 where down is less than EIGHTH of across, and the other way round
+
+    border-goes-on: beyond the border the last pixel goes on, so that edges at the border vanish
+    - F.pad(magnitude, (1, 1, 1, 1))
+    + F.pad(magnitude, (1, 1, 1, 1), mode="replicate")
+    > pad with zeros
+
+    flat-counts-as-right: where there is no slope, its angle 0 counts as a slope to the right
+    - step_across = (across.sign() * (flat > EIGHTH * steep)).long()
+    + step_across = (across.sign() * (flat > EIGHTH * steep)).long()
+    + step_across += (steep == 0) & (flat == 0)
+    > a pixel without a slope is no ridge: return 0 there
 """)
 
 exercise.slips("""
-    way * step_down) * (width + 2) + column + way * step_across =>
-        way * step_across) * (width + 2) + column - way * step_down
+    steep, flat = down.abs(), across.abs() =>
+        down, across = across, down; steep, flat = down.abs(), across.abs()
+    (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill) => magnitude + ALIKE >= downhill
+    steep > EIGHTH * flat => steep > flat ;; flat > EIGHTH * steep => flat >= steep
+    steep > EIGHTH * flat => steep > 0.5 * flat ;; flat > EIGHTH * steep => flat > 0.5 * steep
     magnitude * ridge => ridge.to(magnitude.dtype)
-    return magnitude * ridge => return ridge
-    return magnitude * ridge => return magnitude * ~ridge
-    return magnitude * ridge => return (magnitude * ridge)[:, 0]
-    EIGHTH * flat => 0.5 * flat ;; EIGHTH * steep => 0.5 * steep
-    steep, flat = => down, across = across, down; steep, flat =
+    magnitude * ridge => ridge
+    magnitude * ridge => magnitude * ~ridge
+    magnitude * ridge => (magnitude * ridge)[:, 0]
     F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="circular")
-    F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="replicate")
-    magnitude + ALIKE >= downhill => magnitude > downhill + ALIKE
 """)
 
 
+@exercise.right("all eight, then one")
 def by_rolling(magnitude, down, across):
     """All eight neighbours by shifting, then each pixel's own by its angle."""
     eighth = torch.round(torch.atan2(down, across) / (math.pi / 4)).long() % 8
@@ -222,11 +202,6 @@ def by_rolling(magnitude, down, across):
     downhill = everything.gather(1, (eighth + 4) % 8)
     ridge = (magnitude - uphill > 1e-5) & (magnitude - downhill >= -1e-5)
     return torch.where(ridge & ((down != 0) | (across != 0)), magnitude, 0)
-
-
-@exercise.right("all eight, then one")
-def all_eight(magnitude, down, across):
-    return by_rolling(magnitude, down, across)
 
 
 @exercise.right("four masks")

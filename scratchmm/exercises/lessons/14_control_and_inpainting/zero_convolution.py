@@ -1,4 +1,4 @@
-"""Exercise controlnet.ZeroConvolution: nothing at first, and still it learns."""
+"""Exercise controlnet.ZeroConvolution: zero at first, and trainable."""
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +18,11 @@ exercise = Exercise(
     methods={"__init__": "a convolution of this kernel that keeps the size; weights and bias zero"},
     hints="""
         1. With weight w and bias b, both 0, an input of 3 gives w * 3 + b = 0. The gradient of w is
-           3 times what arrives from above, that of b is what arrives: after one step neither is 0.
+           3 times the gradient that arrives, that of b is what arrives: after one step neither is 0.
            Only the gradient of the input is 0, since it is w times what arrives.
-        2. A control that begins with random numbers would spoil a base that draws well. So its last
-           layer begins at zero. The numbers have to be parameters that start as 0: a gate in front,
-           or a product with 0, would keep the weights from learning. See the lesson's part on it.
+        2. A control that begins with random numbers would disturb a trained base. So its last layer
+           begins at zero. The numbers have to be parameters that start as 0: a gate in front, or a
+           product with 0, would keep the weights from being trained. See the lesson's part on it.
         3. The class is an nn.Conv2d: give its __init__ channels, outputs and kernel, and so much
            padding that height and width stay: half of the odd kernel, rounded down. Then set both
            weight (outputs, channels, kernel, kernel) and bias (outputs,) to zero, without recording
@@ -34,7 +34,7 @@ exercise = Exercise(
 
 
 def image(case, dtype=torch.float32):
-    return case.normal(B=2, C=3, X=4, Y=6, dtype=dtype)
+    return case.normal(B=2, C=3, H=4, W=6, dtype=dtype)
 
 
 def made(case, factory, kernel=None):
@@ -43,52 +43,8 @@ def made(case, factory, kernel=None):
     return case.call(factory, 3, 5) if kernel is None else case.call(factory, 3, 5, kernel)
 
 
-def filled(case, factory, kernel=1):
-    """One with copied weights, in float64."""
-    return case.fill(made(case, factory, kernel)).double()
-
-
-@exercise.holds("height and width stay, for every odd kernel; without one, it is 1")
-def shape(convolution, case):
-    x = image(case)
-    for kernel in (None, 1, 3, 5, 7):
-        case.shape(case.call(made(case, convolution, kernel), x), "B D X Y")
-
-
-@exercise.holds("at first every answer is exactly zero")
-def zero(convolution, case):
-    x = image(case)
-    for kernel in (1, 3):
-        module = made(case, convolution, kernel)
-        case.equal(case.call(module, x), torch.zeros(2, 5, 4, 6), tolerance=0.0)
-
-
-@exercise.holds(
-    "its parameters are a weight (D, C, kernel, kernel) and a bias (D), all of them zero"
-)
-def parameters(convolution, case):
-    for kernel, size in ((None, 1), (3, 3)):
-        module = made(case, convolution, kernel)
-        found = {name: tuple(p.shape) for name, p in module.named_parameters()}
-        case.true(
-            found == {"weight": (5, 3, size, size), "bias": (5,)},
-            f"weight (5, 3, {size}, {size}) and bias (5)",
-            str(found),
-        )
-        for name, parameter in module.named_parameters():
-            case.seen(parameter)
-            case.equal(parameter.detach(), torch.zeros(found[name]), name, tolerance=0.0)
-
-
-@exercise.holds("at zero, weights and bias do get a gradient, the convolution's own")
-def learns(convolution, case):
-    for kernel in (1, 3):
-        module, x = made(case, convolution, kernel).double(), image(case, torch.float64)
-        case.gradients(module, lambda x, m=module, k=kernel: plain(m, x, k), x, parameters=module)
-
-
 def plain(module, x, kernel):
-    """The oracle: pixel by pixel of the kernel, a product of matrices each."""
+    """The oracle: a matrix product for each place of the kernel."""
     reach = kernel // 2
     padded = F.pad(x, (reach, reach, reach, reach))
     total = module.bias[None, :, None, None].expand(len(x), -1, *x.shape[2:])
@@ -99,53 +55,79 @@ def plain(module, x, kernel):
     return total
 
 
-@exercise.holds("with trained weights it is the convolution, as by matrix products")
+@exercise.holds("height and width stay, for every odd kernel; without one, it is 1")
+def shape(convolution, case):
+    x = image(case)
+    for kernel in (None, 1, 3, 5, 7):
+        case.shape(case.call(made(case, convolution, kernel), x), "B D H W")
+
+
+@exercise.holds("at first every output is exactly zero")
+def zero(convolution, case):
+    x = image(case)
+    for kernel in (1, 3):
+        module = made(case, convolution, kernel)
+        case.equal(case.call(module, x), torch.zeros(2, 5, 4, 6), tolerance=0.0)
+
+
+@exercise.holds("its parameters are weight (D, C, kernel, kernel) and bias (D,), all of them zero")
+def parameters(convolution, case):
+    for kernel, size in ((None, 1), (3, 3)):
+        module = made(case, convolution, kernel)
+        shapes = {"weight": (5, 3, size, size), "bias": (5,)}
+        found = {name: tuple(p.shape) for name, p in module.named_parameters()}
+        case.true(found == shapes, str(shapes), str(found))
+        for name, parameter in module.named_parameters():
+            case.equal(case.seen(parameter.detach()), torch.zeros(shapes[name]), name, 0.0)
+
+
+@exercise.holds("at zero, weight and bias get the gradients of a convolution")
+def learns(convolution, case):
+    for kernel in (1, 3):
+        module, x = made(case, convolution, kernel).double(), image(case, torch.float64)
+        case.gradients(module, lambda x, m=module, k=kernel: plain(m, x, k), x, parameters=module)
+
+
+@exercise.holds("with trained weights it is the convolution")
 def trained(convolution, case):
     for kernel in (1, 3):
-        module, x = filled(case, convolution, kernel), image(case, torch.float64)
+        module, x = case.fill(made(case, convolution, kernel)).double(), image(case, torch.float64)
         case.equal(case.call(module, x), plain(module, x, kernel))
 
 
-@exercise.holds("one step of training moves it away from zero, and then the input gets a gradient")
+@exercise.holds("after one step of training it is no longer zero, and its input gets a gradient")
 def steps(convolution, case):
-    module, x = made(case, convolution).double(), image(case, torch.float64)
-    target = case.normal(B=2, D=5, X=4, Y=6, dtype=torch.float64)
-    said = case.call(module, x)
-    case.true(said.requires_grad, "an answer with a gradient", said)
-    F.mse_loss(said, target).backward()
+    module, x = made(case, convolution).double(), image(case, torch.float64).requires_grad_()
+    output = case.call(module, x)
+    case.true(output.requires_grad, "an output with a gradient", output)
+    (output - 1).square().mean().backward()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter -= 0.5 * (0.0 if parameter.grad is None else parameter.grad)
-    leaf = x.clone().requires_grad_()
-    after = case.call(module, leaf)
+    x.grad = None
+    after = case.call(module, x)
     case.true(bool(after.detach().any()), "no longer zero after a step", after.detach())
     after.sum().backward()
-    found = torch.zeros_like(x) if leaf.grad is None else leaf.grad
-    case.true(bool(found.any()), "a gradient for what lies before", found)
+    found = torch.zeros_like(x) if x.grad is None else x.grad
+    case.true(bool(found.any()), "a gradient of the input", found)
 
 
 exercise.mistakes("""
-    bias-left: the weights begin at zero, the bias does not
+    random: it begins with random numbers, and disturbs the base from the first step on
+    - zero_init(self)
+    + pass
+    > set weight and bias to zero
+
+    bias-left: the weight begins at zero, the bias does not
     - zero_init(self)
     + nn.init.zeros_(self.weight)
     > set the bias to zero too
 
-    weight-left: the bias begins at zero, the weights do not
-    - zero_init(self)
-    + nn.init.zeros_(self.bias)
-    > set the weights to zero too
-
-    nearly-zero: the weights begin small, but not at zero
+    nearly-zero: the weight begins small, but not at zero
     - zero_init(self)
     + nn.init.normal_(self.weight, std=1e-4)
     + nn.init.zeros_(self.bias)
     > exactly zero: at first the base must be left bit for bit
-
-    identity: it begins as the identity: channels are handed on
-    - zero_init(self)
-    + nn.init.dirac_(self.weight)
-    + nn.init.zeros_(self.bias)
-    > zero, not the identity: what is added must be nothing
 
     frozen: its parameters are frozen, so it stays zero for ever
     - zero_init(self)
@@ -160,42 +142,42 @@ exercise.mistakes("""
     > leave requires_grad of both as it is
 
     no-bias: there is no bias
-    - super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2)
-    + super().__init__(channels, outputs, kernel_size=kernel, padding=kernel // 2, bias=False)
+    - padding=kernel // 2
+    + padding=kernel // 2, bias=False
     > a convolution with its bias: published weights have one
 
-    input-cut-off: the input is detached: what lies before never learns
-    - def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
-    + def forward(self, x):
-    +     return super().forward(x.detach())
-    +
-    + def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
-    > no detach: once the weights are not zero, the copy behind learns through them
+    padding-1: one pixel of padding, whatever the kernel: right for 3, and for 1 the grid grows
+    - padding=kernel // 2
+    + padding=1
+    > padding=kernel // 2 keeps height and width for every odd kernel
 
-    times-zero: the output is multiplied by 0, so nothing is ever learned
-    - def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
-    + def forward(self, x):
-    +     return 0 * super().forward(x)
-    +
-    + def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
-    > only the weights begin at zero: they must be able to leave it
-
-    gated: a gate of zero stands behind a random convolution
-    - def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
-    + def forward(self, x):
-    +     return self.gate * super().forward(x)
-    +
-    + def __init__(self, channels: int, outputs: int, kernel: int = 1) -> None:
+    gated: a gate of zero multiplies a random convolution
     - zero_init(self)
-    + self.gate = nn.Parameter(torch.tensor(0.0))
+    + self.gate = nn.Parameter(self.bias.new_zeros(()))
+    + self.forward = lambda x: self.gate * nn.Conv2d.forward(self, x)
     > the weights themselves begin at zero; there is no other parameter
+
+    times-zero: the output is multiplied by 0, so nothing is ever trained
+    - zero_init(self)
+    + zero_init(self)
+    + self.forward = lambda x: 0 * nn.Conv2d.forward(self, x)
+    > zero are the numbers that are trained, not the output
+
+    input-cut-off: the input is detached: what lies before is never trained
+    - zero_init(self)
+    + zero_init(self)
+    + self.forward = lambda x: nn.Conv2d.forward(self, x.detach())
+    > no detach: once the weights are not zero, the copied encoder is trained through them
 """)
 
 exercise.slips("""
-    kernel_size=kernel => kernel_size=kernel, padding_mode="replicate"
-    zero_init(self) => zero_init(self); self.bias.requires_grad_(False)
+    padding=kernel // 2 => padding=min(kernel // 2, 2)
+    padding=kernel // 2 => padding=kernel // 2, padding_mode="replicate"
+    zero_init(self) => nn.init.zeros_(self.bias)
+    zero_init(self) => nn.init.dirac_(self.weight); nn.init.zeros_(self.bias)
+    zero_init(self) => zero_init(self); self.forward = lambda x: x.new_zeros(
+        len(x), outputs, *x.shape[2:])
     kernel: int = 1 => kernel: int = 3
-    kernel // 2 => min(kernel // 2, 2)
 """)
 
 
