@@ -138,13 +138,12 @@ def filled(decoder: nn.Module, name: str) -> nn.Module:
     return decoder.eval()
 
 
-def bank() -> Bank:
-    """Decoders made anew, in case a learner's test has trained them."""
-    made = ({name: filled(x(), name) for name, x in kinds.items()} for kinds in (RIGHTS, WRONGS))
-    return Bank(*made)
+def made(kinds) -> dict[str, nn.Module]:
+    """Decoders, anew each time, in case a learner's test has trained them."""
+    return {name: filled(kind(), name) for name, kind in kinds.items()}
 
 
-judged_by_bank(exercise, bank)
+judged_by_bank(exercise, lambda: Bank(made(RIGHTS), made(WRONGS)))
 
 
 def agrees(decoder, start, upto, length=16, stop=None):
