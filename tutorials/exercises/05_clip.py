@@ -55,7 +55,7 @@ def check_loss(candidate: Callable[..., Tensor]) -> None:
 
     >>> check_loss(lambda image_embeddings, text_embeddings, scale: torch.tensor(0.0))
     Traceback (most recent call last):
-    AssertionError: the loss of pairs that all look alike is 0, not log 5
+    AssertionError: the loss of pairs that are all the same is 0, not log 5
     """
     raise NotImplementedError(
         "test.contrastive_loss: accept every right contrastive_loss, and reject at least 9 in 10 "

@@ -54,14 +54,14 @@ def check_loss(candidate: Callable[..., Tensor]) -> None:
 
     >>> check_loss(lambda image_embeddings, text_embeddings, scale: torch.tensor(0.0))
     Traceback (most recent call last):
-    AssertionError: the loss of pairs that all look alike is 0, not log 5
+    AssertionError: the loss of pairs that are all the same is 0, not log 5
     """
     generator = torch.Generator().manual_seed(7)
     image, text = F.normalize(torch.randn(2, 5, 3, generator=generator), dim=-1)
     alike = candidate(image[:1].expand(5, 3), image[:1].expand(5, 3), 4.0)
     assert alike.shape == (), f"the loss has the shape {tuple(alike.shape)}, not ()"
     near = math.isclose(alike.item(), math.log(5), abs_tol=1e-4)
-    assert near, f"the loss of pairs that all look alike is {alike.item():.3g}, not log 5"
+    assert near, f"the loss of pairs that are all the same is {alike.item():.3g}, not log 5"
     for scale, length in ((3.0, 1.0), (3.0, 2.0), (1000.0, 1.0)):
         given = [length * image, text.clone()]
         _compare_once(candidate, given, torch.tensor(scale))

@@ -12,7 +12,7 @@ from scratchmm.exercises.format import Exercise
 from scratchmm.language.text_transformer import TextConfig
 from scratchmm.vision.vit import ViTConfig
 
-END = 20  # not the largest token, so that nobody finds it by argmax
+END = 20  # not the largest token, so that argmax does not find it
 
 exercise = Exercise(
     id="two_tower.TwoTower",
