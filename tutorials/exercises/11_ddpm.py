@@ -359,11 +359,11 @@ def ancestral_step(
 # bug.noisy_last_step: Find the bug: grain in every image. 35 minutes, difficulty 4 of 5. In the
 # lesson: "Trains well, samples badly". Comes after ddpm.ancestral_step.
 class NoisyLastStep:
-    """Both halves of a diffusion model: the loss it learns by, and how it draws (algorithm 2).
+    """Both halves of a diffusion model: its loss, and how it samples (algorithm 2).
 
-    It trains as well as any other: its loss is diffusion_loss, and no step of training draws an
-    image. Losses, gradients and weights are those of a right one, to the last bit. Yet what it
-    draws has grain. Leave it as it is: it is what your check has to catch.
+    It trains as well as any other: its loss is diffusion_loss, and no step of training samples.
+    Losses, gradients and weights are those of a right one, to the last bit. Yet its samples have
+    grain. Leave it as it is: it is what your check has to catch.
 
     >>> schedule, images = cosine_schedule(50), torch.zeros(5, 3)
     >>> chance = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
@@ -382,7 +382,7 @@ class NoisyLastStep:
         return diffusion_loss(model, self.schedule, x0, generator=generator)
 
     def sample(self, model: Model, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Noise x: (B, X) becomes images (B, X); model(x, timesteps) says the noise in x."""
+        """Noise x: (B, X) becomes images (B, X); model(x, timesteps) predicts the noise."""
         levels, betas = self.schedule.alpha_bar.tolist(), self.schedule.betas.tolist()
         for timestep in reversed(range(len(self.schedule))):
             now, beta = levels[timestep], betas[timestep]
@@ -392,23 +392,22 @@ class NoisyLastStep:
         return x
 
 
-def check_drawing(diffuser_class: Any) -> None:
-    """Raise AssertionError unless what a diffuser draws is what its model knows.
+def check_drawing(diffuser_class) -> None:
+    """Raise AssertionError unless a diffuser's samples are distributed as the images of its model.
 
     diffuser_class: takes a Schedule, as NoisyLastStep does; judge it by sample(model, x, generator),
     on cosine schedules of 50 steps or more, with x float32 (B, X). Accept it if, with a model that
-    predicts the noise in x as well as it can be predicted, what is drawn is variances as the images
-    are that the model knows: that image, up to 0.001, if there is one alone; else with their mean
-    and their deviation, up to a quarter of that deviation, each sample and each value by itself. It
-    may leave steps out and use chance or none, and may hold what it takes for the clean image to
-    -1 ... 1, where images are. Reject every other. This check is what is asked for and graded, on
-    NoisyLastStep and others.
+    predicts the noise in x as well as it can be predicted, the samples vary as the images of that
+    model do: that image, up to 0.001, if there is one alone; else with their mean and their
+    deviation, up to a quarter of that deviation, each sample and each value by itself. It may
+    leave steps out, add noise or none, and clamp x0 to -1 ... 1, where images are. Reject every
+    other. This check is what is graded, on NoisyLastStep and others.
 
     >>> check_drawing(NoisyLastStep)
     Traceback (most recent call last):
     AssertionError: there is one image alone, and something else is drawn
     """
     raise NotImplementedError(
-        "bug.noisy_last_step: write the check: AssertionError unless what a diffuser draws is what "
-        "its model knows"
+        "bug.noisy_last_step: write the check: AssertionError unless a diffuser's samples match "
+        "its model's images"
     )
