@@ -26,11 +26,11 @@ exercise = Exercise(
            the empty prompt's mask, not zeros, and not empty words under the mask of a long prompt.
         3. Refuse what does not match. One random number for each sample, (B,), from the generator;
            dropped where it is below dropout_probability. For each name in empty: dropped shaped
-           (B, 1, ..., 1), the empty (1, ...) where it is True, the condition's where not. All other
-           conditions stay as they are, in a new dictionary.
-        4. dropped = torch.rand(B, generator=generator) < dropout_probability; found =
-           dict(condition); for each name and value of empty: found[name] = torch.where(dropped
-           .view(-1, *[1] * (value.ndim - 1)), value, condition[name]); before that the ValueErrors
+           (B, 1, ..., 1), the empty (1, ...), in the condition's dtype, where it is True, the
+           condition's where not. All other conditions stay as they are, in a new dictionary.
+        4. After the refusals: dropped = torch.rand(B, generator=generator) < dropout_probability;
+           found = dict(condition); for each name and value of empty: found[name] = torch.where(
+           dropped.view(-1, *[1] * (value.ndim - 1)), value.to(condition[name]), condition[name])
     """,
 )
 
@@ -40,7 +40,7 @@ def generator(case):
 
 
 def prompts(B, T=5):
-    """Words and mask of B prompts, no two alike, and none like the empty one."""
+    """Words and mask of B prompts, no two alike; and those of the empty one."""
     words = 10 + torch.arange(B)[:, None] + torch.arange(T) * B
     empty = {"words": torch.tensor([[1, 2, 0, 0, 0]]), "mask": torch.arange(T)[None] < 2}
     return {"words": words, "mask": torch.arange(T)[None].expand(B, T) >= 2}, empty
@@ -65,7 +65,7 @@ def gone(found):
 def none_dropped(prompt_dropout, case):
     condition, empty = prompts(4)
     got = case.call(prompt_dropout, condition, empty, 0.0, generator(case))
-    case.equal(case.seen(list(got)), ["words", "mask"], "the names")
+    case.equal(list(got), ["words", "mask"], "the names")
     case.equal(got, condition)
 
 
@@ -217,6 +217,7 @@ exercise.slips("""
 
 
 def checked(condition, empty, dropout_probability):
+    """The batch size, unless something is refused."""
     count = len(next(iter(condition.values())))
     if not 0 <= dropout_probability <= 1 or not set(empty) <= set(condition):
         raise ValueError(f"dropout_probability {dropout_probability}, {set(empty)}")
