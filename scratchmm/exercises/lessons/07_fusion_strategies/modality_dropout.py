@@ -1,36 +1,36 @@
 """Exercise modality_dropout.modality_dropout: hidden now and then, but never the last one."""
 
 import functools
+import random
 
 import torch
 
 from scratchmm.exercises.format import Exercise
+from scratchmm.training.modality_dropout import check_shares, everything
 
 exercise = Exercise(
     id="modality_dropout.modality_dropout",
     order=120,
     target="scratchmm.training.modality_dropout:modality_dropout",
     title="Now and then without",
-    goal="hide each modality of each sample by chance; who would lose all keeps one, evenly chosen",
+    goal="hide each modality of each sample by chance; a sample that would lose all keeps one",
     minutes=25,
     difficulty=3,
     section="Missing modalities",
     needs=("modalities.collect",),
-    hints=(
-        "Image and words, share 1: everything is hidden, so each sample keeps one: about half of "
-        "them the image, the others the words. With share 0.5 a quarter of the samples keep both. "
-        "A sample that had no image has none afterwards, and keeps its words whatever the share.",
-        "Who has always had all learns to lean on the best. Here a sample loses a modality as if its "
-        "camera had failed, each on its own; only a sample without anything could teach nothing. "
-        "Nothing is scaled up as in ordinary dropout: the model is told who is there.",
-        "Stack the masks: there (M, B). A chance number for every place, (M, B), from the generator: "
-        "kept where it is at least that modality's share. Left: there and kept. New chance numbers "
-        "(M, B), -1 where nobody was there: the largest of a column says who could be saved. Save "
-        "where a column of left is empty and was not so before. Back to a dictionary by name.",
-        "left = there & (torch.rand(there.shape, generator=generator) >= hidden[:, None]); luck = "
-        "torch.rand(there.shape, generator=generator); saved = luck.masked_fill(~there, -1).argmax("
-        "dim=0); left[saved, torch.arange(B)] |= there[saved, torch.arange(B)] & ~left.any(dim=0)",
-    ),
+    hints="""
+        1. Image and words, share 1: everything is hidden, so each sample keeps one: about half of
+           them the image, the others the words. With share 0.5 a quarter of the samples keep both.
+           A sample that had no image has none afterwards, and keeps its words whatever the share.
+        2. A model trained with all modalities comes to rely on the best. So each sample loses some
+           by chance, but never all. Nothing is scaled up: the model is given the mask.
+        3. Stack the masks: there (M, B). A random number for every place, from the generator: kept
+           where it is at least that modality's share. New random numbers, -1 where absent: the
+           largest of a column is the one to save, where nothing is left of what was there.
+        4. left = there & (torch.rand(there.shape, generator=generator) >= hidden[:, None]); luck
+           anew; saved = luck.masked_fill(~there, -1).argmax(dim=0); rows = torch.arange(B);
+           left[saved, rows] |= there[saved, rows] & ~left.any(dim=0)
+    """,
 )
 MANY = 20_000  # samples: a share is known to 0.004
 
@@ -39,29 +39,23 @@ def generator(case):
     return torch.Generator().manual_seed(case.seed + 1)
 
 
-def everyone(*names, B=MANY):
-    return {name: torch.ones(B, dtype=torch.bool) for name in names}
+def both():
+    return everything(["image", "words"], MANY)
 
 
 def some(case, B=60):
     """Three modalities, each absent in some samples; a few samples have none at all."""
-    names = ("words", "image", "sound")
-    return {name: case.booleans(0.6, B=B) for name in names}
+    return {name: case.booleans(0.6, B=B) for name in ("words", "image", "sound")}
 
 
-def table(present):
-    """(M, B)"""
-    return torch.stack(list(present.values()))
-
-
-def looked_at(modality_dropout, look):
-    """A function that calls the learner's and gives what `look` sees in it: chance leaves no trace."""
+def told(modality_dropout, what):
+    """A function that calls the learner's and gives `what` of it: chance leaves no trace."""
 
     @functools.wraps(modality_dropout)
     def function(present, share, generator):
-        before = table(present).clone()
+        before = torch.stack(list(present.values()))
         left = modality_dropout(present, share, generator)
-        return look(before, torch.stack([left[name] for name in present]))
+        return what(before, torch.stack([left[name] for name in present]))
 
     return function
 
@@ -71,167 +65,186 @@ def parts(flags, of=20):
     return round(of * flags.double().mean().item())
 
 
-def who_is_left(names):
-    """How often each set of names is left, in tenths."""
-
-    def look(before, left):
-        places = 2 ** torch.arange(len(names))[:, None]
-        counts = (left.bool() * places).sum(dim=0).bincount(minlength=2 ** len(names))
-        shares = (10 * counts / left.shape[1]).round().long().tolist()
-        told = {}
-        for code, share in enumerate(shares):
-            here = [name for place, name in enumerate(names) if code >> place & 1]
-            told[" and ".join(here) or "nobody"] = share
-        return {who: share for who, share in told.items() if share}
-
-    return look
-
-
-@exercise.holds("what is left is bool (B,) by name, in the order of present")
+@exercise.holds("what is left is bool (B,) by name, in the order of present; a share may be 0")
 def form(modality_dropout, case):
     present = some(case)
-    left = case.call(modality_dropout, present, 0.0, generator(case))
-    case.equal(case.seen(list(left)), list(present), "the names")
-    for name, flags in left.items():
-        case.equal(flags, present[name], f"with a share of 0, {name}")
+    for share in (0.0, 0):
+        left = case.call(modality_dropout, present, share, generator(case))
+        case.equal(case.seen(list(left)), list(present), "the names")
+        for name, flags in left.items():
+            case.equal(flags, present[name], f"with a share of 0, {name}")
 
 
-@exercise.holds("each sample is on its own: not all of a batch lose the same")
-def each_sample(modality_dropout, case):
-    look = looked_at(modality_dropout, lambda before, left: left.unique(dim=1).shape[1] > 1)
-    present = everyone("image", "words", "sound", B=500)
-    got = case.call(look, present, 0.3, generator(case))
-    case.equal(got, True, "whether samples differ in what is left")
-
-
-@exercise.holds("what was absent stays absent")
-def stays_absent(modality_dropout, case):
-    look = looked_at(modality_dropout, lambda before, left: bool((left.bool() & ~before).any()))
-    for share in (0.5, 1.0):
-        got = case.call(look, some(case), share, generator(case))
-        case.equal(got, False, "whether anyone is there who was not")
-
-
-@exercise.holds("no sample loses all that it had")
+@exercise.holds("no sample loses all that it had; what was absent, and present itself, stay so")
 def never_all(modality_dropout, case):
-    look = looked_at(
-        modality_dropout,
-        lambda before, left: bool((before.any(dim=0) & ~left.bool().any(dim=0)).any()),
-    )
-    for share in (0.7, 1.0):
-        got = case.call(look, some(case), share, generator(case))
-        case.equal(got, False, "whether a sample has lost all")
+    def what(before, left):
+        lost = before.any(dim=0) & ~left.bool().any(dim=0)
+        return {"came back": bool((left.bool() & ~before).any()), "lost all": bool(lost.any())}
+
+    for share in (0.5, 0.7, 1.0):
+        present = some(case)
+        before = {name: flags.clone() for name, flags in present.items()}
+        got = case.call(told(modality_dropout, what), present, share, generator(case))
+        case.equal(got, {"came back": False, "lost all": False}, "whether any sample")
+        case.equal(case.seen(present), before, "present afterwards")
 
 
-@exercise.holds("with a share of 1 exactly one modality stays, where there was any")
-def one_stays(modality_dropout, case):
-    def look(before, left):
-        counts = left.bool().sum(dim=0)[before.any(dim=0)]
-        return {"at least": int(counts.min()), "at most": int(counts.max())}
+@exercise.holds("the one that stays is chosen evenly of those present, for each sample on its own")
+def evenly(modality_dropout, case):
+    @functools.wraps(modality_dropout)
+    def thrice(present, share, generator):
+        return [parts(modality_dropout(present, share, generator)["sound"], 10) for _ in range(3)]
 
-    look = looked_at(modality_dropout, look)
-    got = case.call(look, some(case, B=500), 1.0, generator(case))
-    case.equal(got, {"at least": 1, "at most": 1}, "how many a sample has left")
+    half = torch.arange(MANY) < MANY // 2
+    present = {"image": half, "words": ~half, "sound": half | True}
+    got = case.call(thrice, present, 1.0, generator(case))
+    case.equal(got, [5, 5, 5], "samples with the sound alone, in tenths, of three calls")
 
 
-@exercise.holds("each modality is hidden on its own: of three, any number can go")
-def on_its_own(modality_dropout, case):
-    def look(before, left):
-        return {f"{n} left": parts(left.sum(dim=0) == n, of=10) for n in (1, 2, 3)}
-
-    look = looked_at(modality_dropout, look)
-    got = case.call(look, everyone("image", "words", "sound"), 0.5, generator(case))
-    case.equal(got, {"1 left": 5, "2 left": 4, "3 left": 1}, "samples, in tenths")
+@exercise.holds("also where the shares differ, the one that stays is chosen evenly")
+def unequal(modality_dropout, case):
+    tenths = told(modality_dropout, lambda before, left: [parts(flags, of=10) for flags in left])
+    got = case.call(tenths, both(), {"image": 1.0, "words": 0.6}, generator(case))
+    case.equal(got, [3, 7], "samples with the image and with the words, in tenths")
 
 
 @exercise.holds("of two, each is missing in p - p^2 / 2 of the samples; both are kept by (1 - p)^2")
 def as_many(modality_dropout, case):
-    def look(before, left):
-        told = {"without image": parts(~left[0]), "without words": parts(~left[1])}
-        return {**told, "with both": parts(left.all(dim=0))}
-
-    look = looked_at(modality_dropout, look)
-    got = case.call(look, everyone("image", "words"), 0.7, generator(case))
-    expected = {"without image": 9, "without words": 9, "with both": 2}
-    case.equal(got, expected, "samples, in twentieths")
+    twentieths = told(
+        modality_dropout, lambda _, left: [*map(parts, ~left), parts(left.all(dim=0))]
+    )
+    got = case.call(twentieths, both(), 0.7, generator(case))
+    case.equal(got, [9, 9, 2], "samples without image, without words, with both, in twentieths")
 
 
 @exercise.holds("shares go by name; a name that has none is never hidden")
 def by_name(modality_dropout, case):
-    def look(before, left):
-        told = {name: parts(~left[i]) for i, name in enumerate(("image", "words", "sound"))}
-        return {**told, "image and words": parts(~left[0] & ~left[1])}
-
-    look = looked_at(modality_dropout, look)
-    present = everyone("image", "words", "sound")
-    got = case.call(look, present, {"words": 0.2, "image": 0.5}, generator(case))
-    expected = {"image": 10, "words": 4, "sound": 0, "image and words": 2}
-    case.equal(got, expected, "how often each is missing, in twentieths")
+    twentieths = told(
+        modality_dropout, lambda _, left: [*map(parts, ~left), parts(~left[0] & ~left[1])]
+    )
+    present, shares = everything(["image", "words", "sound"], MANY), {"words": 0.2, "image": 0.5}
+    got = case.call(twentieths, present, shares, generator(case))
+    case.equal(got, [10, 4, 0, 2], "without image, words, sound, the first two, in twentieths")
 
 
-@exercise.holds("the one that stays is chosen evenly, whatever the shares")
-def evenly(modality_dropout, case):
-    look = looked_at(modality_dropout, who_is_left(("image", "words")))
-    shares = {"image": 1.0, "words": 0.6}
-    got = case.call(look, everyone("image", "words"), shares, generator(case))
-    case.equal(got, {"image": 3, "words": 7}, "who is left, in tenths of the samples")
-
-
-@exercise.holds("the one that stays is chosen among those that were there, evenly too")
-def among_those(modality_dropout, case):
-    look = looked_at(modality_dropout, who_is_left(("image", "words", "sound")))
-    present = everyone("image", "words", "sound")
-    present["words"][: MANY // 2] = False
-    present["image"][MANY // 2 :] = False
-    got = case.call(look, present, 1.0, generator(case))
-    # The words or the image have the other half: quarters, which tenths would round by chance.
-    case.equal(got.get("sound"), 5, "samples with the sound alone, in tenths")
-
-
-@exercise.holds(
-    "all chance is the generator's: the same state gives the same, the next call another"
-)
+@exercise.holds("all chance is the generator's: the same state gives the same, the next call not")
 def from_the_generator(modality_dropout, case):
     @functools.wraps(modality_dropout)
     def thrice(present, share, generator):
         state, results = generator.get_state(), []
-        for seed in range(3):
-            torch.manual_seed(0 if seed < 2 else 1)
-            if seed == 2:
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            if seed == 1:
                 generator.set_state(state)
-            results.append(table(modality_dropout(present, share, generator)))
+            results.append(torch.stack([*modality_dropout(present, share, generator).values()]))
         differ = [not torch.equal(results[0], other) for other in results[1:]]
         return {"the next call differs": differ[0], "the same state differs": differ[1]}
 
-    got = case.call(thrice, everyone("image", "words", B=500), 0.6, generator(case))
+    got = case.call(thrice, both(), 0.6, generator(case))
     case.equal(got, {"the next call differs": True, "the same state differs": False})
 
 
-@exercise.holds("what was there before is left as it was")
-def unchanged(modality_dropout, case):
-    present = some(case)
-    before = {name: flags.clone() for name, flags in present.items()}
-    look = looked_at(modality_dropout, lambda before, left: "called")
-    case.call(look, present, 0.7, generator(case))
-    kept = {name: torch.equal(present[name], flags) for name, flags in before.items()}
-    case.equal(case.seen(kept), dict.fromkeys(before, True), "whether present is as it was")
-
-
-@exercise.holds("a share outside 0 to 1, or of a name that is none, is refused with a ValueError")
+@exercise.holds(
+    "a share outside 0 to 1, an unknown name and unequal batches are refused (ValueError)"
+)
 def refused(modality_dropout, case):
+    words = everything(["words"], 3)
     for share in (1.5, -0.1, {"smell": 0.5}):
-        case.refuses(ValueError, modality_dropout, everyone("words", B=3), share, generator(case))
-
-
-@exercise.holds("a share of 0 or 1 may be a whole number")
-def whole_share(modality_dropout, case):
-    present = everyone("words", B=3)
-    for share in (0, 1):
-        case.equal(case.call(modality_dropout, present, share, generator(case)), present)
-
-
-@exercise.holds("masks of different batch sizes are refused with a ValueError")
-def sizes(modality_dropout, case):
+        case.refuses(ValueError, modality_dropout, words, share, generator(case))
     for size in (4, 1):
-        present = {**everyone("words", B=3), **everyone("image", B=size)}
+        present = {**words, **everything(["image"], size)}
         case.refuses(ValueError, modality_dropout, present, 0.5, generator(case))
+
+
+exercise.mistakes("""
+    all-come-back: a sample that would lose all keeps all
+    - left[saved, rows] |= there[saved, rows] & ~left.any(dim=0)
+    + left |= there & ~left.any(dim=0)
+    > it keeps one, evenly chosen: otherwise a high share hides less than a low one
+
+    luck-used-twice: the numbers that hid them also choose what stays: larger shares win more often
+    - kept = torch.rand(there.shape, generator=generator) >= hidden[:, None]
+    + luck = torch.rand(there.shape, generator=generator)
+    + kept = luck >= hidden[:, None]
+    - luck = torch.rand(there.shape, generator=generator).to(there.device)
+    > draw new ones: those that hid a modality are all below its share
+
+    share-kept [convention]: share is taken for the chance to stay
+    - >= hidden[:, None]
+    + < hidden[:, None]
+    > share is the chance to be hidden: kept where the random number is at least the share
+
+    drawn-again: a sample that would lose all is drawn again until it keeps something
+    - left = there & kept.to(there.device)
+    + left = there & kept.to(there.device)
+    + for _ in range(50):
+    +     again = there & (torch.rand(there.shape, generator=generator) >= hidden[:, None])
+    +     left = torch.where(left.any(dim=0), left, again)
+    > draw once, and let one stay evenly: with a share of 1 you would draw for ever
+
+    one-goes: at most one modality of a sample is hidden
+    - left = there & kept.to(there.device)
+    + spared = torch.rand(there.shape, generator=generator).argsort(dim=0) > 0
+    + left = there & (kept | (spared & (hidden[:, None] < 1)))
+    > each is hidden on its own, so two of three can go
+
+    in-place: the caller's masks are overwritten
+    - return dict(zip(names, left))
+    + for name, flags in zip(names, left):
+    +     present[name].copy_(flags)
+    + return dict(zip(names, left))
+    > make new ones: in the next step everything should be there again
+""")
+
+exercise.slips("""
+    left[saved, rows] |= there[saved, rows] & => left |= there & (there.cumsum(0) == 1) &
+    left[saved, rows] |= there[saved, rows] & => left[0] |= there[0] &
+    luck.masked_fill(~there, -1) => luck ;; there[saved, rows] & ~left => ~left
+    rand(there.shape, generator=generator) >= => rand(there.shape[1], generator=generator) >=
+    rand(there.shape, generator=generator) >= => rand((len(names), 1), generator=generator) >= ;;
+        rand(there.shape, generator=generator).to => rand((len(names), 1), generator=generator).to
+    torch.rand(there.shape, generator=generator).to =>
+        torch.rand((len(names), 1), generator=generator).expand(there.shape).to
+    [float(shares.get(name, 0.0)) for name in names] =>
+        [*map(float, shares.values()), *[0.0] * len(names)][: len(names)]
+    [float(shares.get(name, 0.0)) for name in names] =>
+        [sum(shares.values()) / max(len(shares), 1)] * len(names)
+    shares.get(name, 0.0) => shares[name]
+    names = list(present) => names, generator = list(present), torch.Generator().manual_seed(0)
+    check_shares(present, shares) => check_shares({n: x[:1] for n, x in present.items()}, shares) ;;
+        [present[name] for name in names] => torch.broadcast_tensors(*present.values())
+    zip(names, left) => zip(names, left.long())
+    zip(names, left) => enumerate(left)
+    zip(names, left) => zip(names, left / (1 - hidden[:, None]))
+    torch.rand(there.shape, generator=generator).to => (1 - hidden[:, None]).expand(there.shape).to
+""")
+
+
+@exercise.right("by bernoulli")
+def by_bernoulli(present, share, generator=None):
+    shares = dict.fromkeys(present, share) if isinstance(share, float | int) else dict(share)
+    check_shares(present, shares)
+    there, left = torch.stack(list(present.values())), {}
+    for name, flags in present.items():
+        chances = torch.full(flags.shape, float(shares.get(name, 0.0)))
+        left[name] = flags & ~torch.bernoulli(chances, generator=generator).bool()
+    empty = there.any(dim=0) & ~torch.stack(list(left.values())).any(dim=0)
+    if empty.any():
+        chosen = torch.multinomial(there[:, empty].T.float(), 1, generator=generator)[:, 0]
+        for index, flags in enumerate(left.values()):
+            flags[empty] = chosen == index
+    return left
+
+
+@exercise.right("sample by sample")
+def sample_by_sample(present, share, generator=None):
+    shares = dict.fromkeys(present, share) if isinstance(share, float | int) else dict(share)
+    check_shares(present, shares)
+    source = random.Random(int(torch.randint(2**40, (1,), generator=generator)))
+    rows = []
+    for flags in zip(*(flags.tolist() for flags in present.values()), strict=True):
+        given = [name for name, flag in zip(present, flags, strict=True) if flag]
+        kept = [name for name in given if source.random() >= shares.get(name, 0.0)]
+        kept = kept or [source.choice(given)] if given else []
+        rows.append([name in kept for name in present])
+    return dict(zip(present, torch.tensor(rows).T.contiguous(), strict=True))
