@@ -471,8 +471,8 @@ def modality_dropout(
     (True, False)
     """
     raise NotImplementedError(
-        "modality_dropout.modality_dropout: hide each modality of each sample by chance; who would "
-        "lose all keeps one, evenly chosen"
+        "modality_dropout.modality_dropout: hide each modality of each sample by chance; a sample "
+        "that would lose all keeps one"
     )
 
 
