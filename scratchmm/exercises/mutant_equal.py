@@ -75,6 +75,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "off by one: `range(0, again + 1)`": "more is shuffled than is taken",
         "`dim=1` were left out of `torch.rand": "the last axis is the default, and it is axis 1",
         "`randn` stood for `rand`": "the order of any independent numbers is a fair one",
+        "refusal: the line `check_count": "with no turn torch.cat raises the ValueError itself",
     },
     "adaptive_loss.ratio_weights": {
         "softmax(dim=0)` ran over another axis (dim=-1)": "a vector has one axis",
