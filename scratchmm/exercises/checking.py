@@ -13,7 +13,7 @@ from scratchmm.exercises.diagnosis import Match, diagnose, look, transformation
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import Grade, grade, place_of, quiet, rules
 from scratchmm.exercises.learner import CannotRun, answer, isolate, load
-from scratchmm.exercises.mutant_guess import guess
+from scratchmm.exercises.mutant_guess import guess, nearest
 from scratchmm.exercises.report import Report
 from scratchmm.exercises.shortcuts import borrowed
 from scratchmm.exercises.worker import BROKEN, MEMORY, SECONDS, Ended, limited
@@ -149,13 +149,15 @@ def _compare(
     report: Report, exercise: Exercise, graded: Grade, candidate: Any, options: dict[str, Any]
 ) -> None:
     """What it looks like: one of the bank, what the failure itself says, a mutant of the library's
-    answer, or a transformation of its result."""
+    answer, what is near to one of these, or a transformation of its result."""
     failure = graded.outcome.failure
     report.looks_like = [*map(_told, diagnose(exercise, graded, candidate, **options))]
     if not report.looks_like:
         report.looks_like = _told_by_a_failure(exercise, graded, candidate, options)
     if not report.looks_like and (failure is None or failure.kind != "detached"):
         report.looks_like = [*map(_told, guess(exercise, graded, candidate, **options))]
+    if not report.looks_like:
+        report.looks_like = [*map(_told, nearest(exercise, graded, candidate, **options))]
     if not report.looks_like:
         report.relation = transformation(exercise, graded, candidate, **options)
 

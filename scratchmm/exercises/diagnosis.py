@@ -57,7 +57,7 @@ def diagnose(
     """The wrong answers that leave the candidate's trace in the property that failed.
 
     Each must hold wherever the candidate does, for its mistake would have shown there, and before
-    the property that failed also give the same results.
+    the property that failed also give the same results. That it refuses less is another matter.
     An exception alone is no evidence, for many mistakes end in the same one. A match is sure where
     it agrees on all properties and nothing else does. Who agrees on most stands first.
     """
@@ -76,13 +76,14 @@ def diagnose(
         theirs = look(exercise, wrong.answer, seed=seed)
         common = mine.agreed(theirs)
         shown = any(shows(mine.outcomes[place], right.outcomes[place]) for place in common)
-        before = {place for place in mine.passed if place < grade.number}
+        holds = mine.passed - {place for place in mine.passed if refuses_less(theirs, right, place)}
+        before = {place for place in holds if place < grade.number}
         if (
             before <= common
-            and mine.passed <= theirs.passed
+            and holds <= theirs.passed
             and (shown or grade.number > len(exercise.properties))
         ):
-            agreed[wrong.id] = common
+            agreed[wrong.id] = common | (mine.passed - holds)
     best = [
         wrong
         for wrong in matches
@@ -91,6 +92,14 @@ def diagnose(
     best.sort(key=lambda wrong: -len(agreed[wrong.id]))
     alone = len({wrong.twin or wrong.id for wrong in best}) == 1 and robust.applies(exercise)
     return [Match(one, alone and len(agreed[one.id]) == len(mine.outcomes)) for one in best]
+
+
+def refuses_less(theirs: Seen, right: Seen, place: int) -> bool:
+    """Whether an answer fails a property there because it accepts what is to be refused: many a
+    mistake takes the line with it that would have refused, and a learner refuses all the same."""
+    both = zip(theirs.outcomes[place].trace, right.outcomes[place].trace, strict=False)
+    first = next((wanted for got, wanted in both if not same(got, wanted)), None)
+    return not theirs.outcomes[place].passed and first is not None and _raised(first)
 
 
 def agree(mine: Outcome, theirs: Outcome) -> bool:

@@ -6,13 +6,14 @@ import time
 from typing import Any
 
 from scratchmm.exercises import robust
-from scratchmm.exercises.diagnosis import Match, Seen, agree, look, shows
+from scratchmm.exercises.diagnosis import Match, Seen, agree, look, refuses_less, shows
 from scratchmm.exercises.format import BankAnswer, Exercise
 from scratchmm.exercises.grading import Grade, Outcome, apply
 from scratchmm.exercises.mutants import Mutant, mutants
 from scratchmm.exercises.worker import TooLong, interrupted
 
 SECONDS = 1.0  # of the processor's time, for all of them
+NEARLY = 2.0  # for all that may be near
 EACH = 0.5  # for one, whose loop may have no end
 SHOWN = 2
 
@@ -53,7 +54,7 @@ def guess(
     """The mutants that do on every property what the candidate does, at most two of them.
 
     They pass what it passes, with the same results, and fail what it fails in the same way; only
-    a refusal that the candidate lacks besides is a matter of its own. An exception where none is due
+    a refusal that one of them lacks is a matter of its own. An exception where none is due
     is no evidence, so something else must show the mistake. First each is asked the property that
     failed, which is cheap; only who agrees there is asked the rest. A match is sure where it is the
     only one, explains everything, and there was time to ask them all.
@@ -73,11 +74,60 @@ def guess(
         theirs = _like(mutant, graded, mine, right, seed)
         if theirs is not None:
             found.append(mutant)
-            whole = whole and theirs.passed == mine.passed
+            whole = whole and theirs.passed <= mine.passed
     # Another axis of the same line, say, that on these sizes gives the same, is one match.
     different = [one for one in found if one is _first_there(one, found)]
     sure = whole and len(different) == 1 and robust.applies(exercise)
     return [Match(_as_answer(one), sure) for one in different[:SHOWN]]
+
+
+def nearest(
+    exercise: Exercise,
+    graded: Grade,
+    candidate: Any,
+    *,
+    seed: int = 0,
+    seconds: float = NEARLY,
+    **options: Any,
+) -> list[Match]:
+    """The written mistake or mutant that does nearly what the candidate does, where none does all of it.
+
+    It passes and fails the same properties and leaves the same traces in four of five of them, and in
+    half of those that fail. It is told as perhaps, and only if no other comes as near.
+    """
+    if exercise.judges or graded.number > len(exercise.properties):
+        return []
+    began = time.process_time()
+    mine = look(exercise, candidate, seed=seed, **options)
+    right = look(exercise, exercise.reference, seed=seed)
+    found = list[tuple[int, BankAnswer]]()
+    for one in [*exercise.wrongs, *mutants(exercise)]:
+        if time.process_time() - began > seconds:
+            return []  # the nearest may not have been asked
+        if common := _nearly(exercise, one.answer, mine, right, seed):
+            found.append((common, one if isinstance(one, BankAnswer) else _as_answer(one)))
+    best = [one for common, one in found if common == max(found, key=lambda x: x[0])[0]]
+    return [Match(best[0], False)] if len(best) == 1 else []
+
+
+def _nearly(exercise: Exercise, answer: Any, mine: Seen, right: Seen, seed: int) -> int:
+    """On how many properties an answer agrees with the candidate, or 0 where that are too few."""
+    count, failing = len(mine.outcomes), len(mine.outcomes) - len(mine.passed)
+    agreed, shown, differing = 0, 0, 0
+    try:
+        with interrupted(EACH):
+            for place, rule in enumerate(exercise.properties):
+                theirs = apply(exercise, rule, answer, seed=seed)
+                if theirs.passed != mine.outcomes[place].passed:
+                    return 0
+                same = agree(mine.outcomes[place], theirs)
+                agreed, differing = agreed + same, differing + (not same)
+                shown += same and _shown(mine, right, place)
+                if 5 * differing > count:
+                    return 0
+    except TooLong:
+        return 0
+    return agreed if 2 * shown >= failing else 0
 
 
 def _first_there(one: Mutant, found: list[Mutant]) -> Mutant:
@@ -96,8 +146,12 @@ def _like(mutant: Mutant, graded: Grade, mine: Seen, right: Seen, seed: int) -> 
             theirs = look(exercise, answer, seed=seed)
     except TooLong:
         return None
-    triples = zip(mine.outcomes, theirs.outcomes, right.outcomes, strict=True)
-    if all(_alike(one, other) or _unrefused(one, other, good) for one, other, good in triples):
+    triples = [*zip(mine.outcomes, theirs.outcomes, right.outcomes, strict=True)]
+    less = {place for place in mine.passed if refuses_less(theirs, right, place)}
+    if all(
+        place in less or _alike(one, other) or _unrefused(one, other, good)
+        for place, (one, other, good) in enumerate(triples)
+    ):
         if any(_shown(mine, right, place) for place in mine.agreed(theirs)):
             return theirs
     return None

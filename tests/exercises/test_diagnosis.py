@@ -233,3 +233,17 @@ def test_an_overwritten_argument_is_told_whichever_property_fails_first(fake):
     assert report.number < len(exercise.properties)
     assert [told["story"] for told in report.looks_like] == ["x is overwritten in place"]
     assert judge(exercise, lambda x, by=2.0: x.sin() * by + 3, {}).looks_like == []
+
+
+def test_a_mistake_that_takes_the_refusal_with_it_is_named_where_the_learner_refuses():
+    """The written mistake clamps timesteps, so it accepts those that are to be refused."""
+    exercise = catalogue.find("inpainting.blend")
+
+    def never_clean(schedule, inside, known, mask, timesteps, noise):
+        schedule.at(timesteps, final_alpha=1.0)  # refuses what it should
+        levels = schedule.alpha_bar[timesteps.clamp(min=0)].to(known).view(-1, 1, 1, 1)
+        outside = levels.sqrt() * known + (1 - levels).sqrt() * noise
+        return torch.where(mask, inside, outside)
+
+    (match,) = diagnose(exercise, grade(exercise, never_clean), never_clean)
+    assert match.id == "first-level-for-the-clean"

@@ -13,7 +13,7 @@ from scratchmm.exercises.checking import judge
 from scratchmm.exercises.diagnosis import look
 from scratchmm.exercises.format import Exercise
 from scratchmm.exercises.grading import Grade, grade
-from scratchmm.exercises.mutant_guess import guess
+from scratchmm.exercises.mutant_guess import guess, nearest
 from scratchmm.exercises.mutants import MOST, mutants
 from scratchmm.exercises.patches import solution
 
@@ -134,6 +134,36 @@ def test_a_slip_comes_first_and_takes_the_place_of_the_same_mutant(pooled):
     assert [one.kind for one in mutants(pooled)].count("slip") == 2
     mine = grade(pooled, by_a_mean_of_all)
     assert [one.id for one in guess(pooled, mine, by_a_mean_of_all)] == [sum_for_mean.name]
+
+
+def by_nearly_that_mean(x, mask, scale=2.0):
+    """The mean over all places, and something else at a scale of 3."""
+    return (1 if scale != 3 else 7) * by_a_mean_of_all(x, mask, scale)
+
+
+def by_half_of_that_mean(x, mask, scale=2.0):
+    return (1 if scale > 4 else 7) * by_a_mean_of_all(x, mask, scale)
+
+
+def test_what_a_mutant_nearly_does_is_told_as_perhaps(pooled):
+    for scale in range(1, 9):
+
+        @pooled.holds(f"it is the mean, at a scale of {scale}")
+        def at_a_scale(pooled, case, scale=float(scale)):
+            x, real = case.normal(B=2, L=5, D=4), case.booleans(B=2, L=5)
+            real[:, :2] = True
+            wanted = torch.stack([scale * one[row].mean(dim=0) for one, row in zip(x, real)])
+            case.equal(case.call(pooled, x, real, scale=scale), wanted)
+
+    for answer, named in ((by_nearly_that_mean, 1), (by_half_of_that_mean, 0)):
+        mine = grade(pooled, answer)
+        assert guess(pooled, mine, answer) == []
+        found = nearest(pooled, mine, answer)
+        assert len(found) == named
+        assert not any(
+            one.sure or f"`mean` stood for `sum` in `{SUM}`" not in one.id for one in found
+        )
+    assert nearest(pooled, mine, by_nearly_that_mean, seconds=0.0) == []
 
 
 @pytest.mark.parametrize(
