@@ -147,7 +147,7 @@ def mask_tokens(
     [[-100, 7, 8, -100]]
     """
     raise NotImplementedError(
-        "bert.mask_tokens: ask for a share of the words; of those 80 % become the mask token, 10 % "
+        "bert.mask_tokens: select a share of the words; of those 80 % become the mask token, 10 % "
         "another word"
     )
 
