@@ -1,4 +1,6 @@
-"""Exercise vilt.ViLTEmbeddings: words and patches become one stream, each told what it is."""
+"""Exercise vilt.ViLTEmbeddings: words and patches in one stream, with vectors of modalities."""
+
+import functools
 
 import torch
 import torch.nn.functional as F
@@ -19,38 +21,26 @@ exercise = Exercise(
         "forward": "words, then the image, each plus the vector of its modality; and a mask "
         "(B, T + 1 + N) of what is real, or None where nothing is masked"
     },
-    hints=(
-        "Take width 1, words that come out as 1 and 2, an image's CLS and patch that come out as 3 "
-        "and 4, the vector of words 10 and that of images 20. The stream is [11, 12, 23, 24]. If "
-        "the second word is padding and all of the image is there, the mask is "
-        "[True, False, True, True]; without any padding there is no mask, but None.",
-        "From here on one transformer reads words and patches alike. It can't see where one ends and "
-        "the other begins, so every token is told which modality it belongs to, as every word is "
-        "told its place. That is a vector for all words, and one for the whole image, its CLS too. "
-        "The sentence types of words are another thing: they belong to BERT's embeddings.",
-        "self.words gives (B, T, D), from tokens and sentence types. self.image gives (B, 1 + N, D) "
-        "and its mask (B, 1 + N), which is None without pixels. Add row WORD of the table of "
-        "modalities to the one, row IMAGE to the other; join along the tokens. If one of the two "
-        "masks is None, True stands for it; if both are, the answer is None.",
-        "words = self.words(tokens, types) + self.modalities.weight[WORD]; image, seen = "
-        "self.image(images, pixels); stream = torch.cat([words, image + "
-        "self.modalities.weight[IMAGE]], dim=1); the mask is torch.cat([real, seen], dim=1), with "
-        "torch.ones(..., dtype=torch.bool) for the one that is None",
-    ),
+    hints="""
+        1. Take width 1, words embedded as 1 and 2, an image's CLS and patch as 3 and 4, the vector
+           of words 10 and that of images 20. The stream is [11, 12, 23, 24]. If the second word is
+           padding, the mask is [True, False, True, True]; without any padding it is None.
+        2. One transformer encodes words and patches alike, so every token gets the vector of its
+           modality: one for all words, one for the whole image, its CLS too. The types of sentences
+           are another thing: they belong to BERT.
+        3. self.words gives (B, T, D), self.image (B, 1 + N, D) and its mask (B, 1 + N), None without
+           pixels. Add row WORD of the table of modalities to the one, row IMAGE to the other; join
+           along the tokens. If one of the two masks is None, True stands for it; if both, None.
+        4. words = self.words(tokens, types) + self.modalities.weight[WORD]; image, seen =
+           self.image(images, pixels); stream = torch.cat([words, image +
+           self.modalities.weight[IMAGE]], dim=1); the mask is torch.cat([real, seen], dim=1)
+    """,
 )
 
 CONFIG = ViLTConfig(
-    vocabulary=11,
-    context_length=9,
-    image_size=12,
-    patch_size=3,
-    width=10,
-    depth=1,
-    heads=2,
-    hidden=7,
-    channels=2,
-    modalities=3,
-)
+    vocabulary=11, context_length=9, image_size=12, patch_size=3, width=10, depth=1, heads=2,
+    hidden=7, channels=2, modalities=3,
+)  # fmt: skip
 
 
 def made(case, factory, types=True):
@@ -63,12 +53,9 @@ def made(case, factory, types=True):
     return module
 
 
-def texts(case):
-    return case.integers(0, 11, B=3, T=5)
-
-
-def some_images(case, height=12, width=12):
-    return case.normal(B=3, C=2, height=height, width=width)
+def given(case, height=12, width=12):
+    """Texts and images."""
+    return case.integers(0, 11, B=3, T=5), case.normal(B=3, C=2, height=height, width=width)
 
 
 def padded(case):
@@ -101,7 +88,7 @@ def one_by_one(module, tokens, images, pixels=None, types=None):
 
 @exercise.holds("T words and 1 + N tokens of the image make one stream; nothing masked is None")
 def shape(embeddings, case):
-    result = case.call(made(case, embeddings), texts(case), some_images(case))
+    result = case.call(made(case, embeddings), *given(case))
     pair = isinstance(result, tuple) and len(result) == 2
     case.true(pair, "a pair of stream and mask", type(result).__name__)
     case.shape(result[0], "B T+1+N D")
@@ -110,7 +97,7 @@ def shape(embeddings, case):
 
 @exercise.holds("words stand first, then CLS and the patches")
 def words_first(embeddings, case):
-    module, tokens, images = made(case, embeddings, types=False), texts(case), some_images(case)
+    module, (tokens, images) = made(case, embeddings, types=False), given(case)
     stream, _ = case.call(module, tokens, images)
     expected = torch.cat([embedded(module, tokens), module.image(images, None)[0]], dim=1)
     case.equal(stream, expected, "the stream, where the vectors of modalities are 0")
@@ -119,22 +106,15 @@ def words_first(embeddings, case):
 @exercise.holds("each word gets the first vector of modalities, CLS and each patch the second")
 def told(embeddings, case):
     module, bare = made(case, embeddings), made(case, embeddings, types=False)
-    tokens, images = texts(case), some_images(case, 6, 15)
+    tokens, images = given(case, 6, 15)
     stream, without = case.call(module, tokens, images)[0], case.call(bare, tokens, images)[0]
     kinds = module.modalities.weight[torch.tensor([0] * 5 + [1] * 11)]
     case.equal(stream - without, kinds.expand(3, 16, 10), "what is added to each token")
 
 
-@exercise.holds("every token is what it was plus the vector of its modality, one by one")
-def each(embeddings, case):
-    module, tokens, images = made(case, embeddings), texts(case), some_images(case, 15, 6)
-    stream, _ = case.call(module, tokens, images)
-    case.equal(stream, one_by_one(module, tokens, images))
-
-
 @exercise.holds("the types of sentences reach the words; they are not the modalities")
 def sentences(embeddings, case):
-    module, tokens, images = made(case, embeddings), texts(case), some_images(case)
+    module, (tokens, images) = made(case, embeddings), given(case)
     types = case.named(torch.tensor([[0, 0, 1, 1, 1], [0, 1, 1, 1, 1], [0, 0, 0, 0, 1]]), "B T")
     stream, _ = case.call(module, tokens, images, types=types)
     case.equal(stream, one_by_one(module, tokens, images, types=types))
@@ -142,7 +122,7 @@ def sentences(embeddings, case):
 
 def whole(module, case, real=None, pixels=None):
     """Stream and mask against the oracle."""
-    tokens, images = texts(case), some_images(case)
+    tokens, images = given(case)
     stream, mask = case.call(module, tokens, images, real=real, pixels=pixels)
     image, seen = module.image(images, pixels)
     everything = torch.ones(3, 5 + image.shape[1], dtype=torch.bool)
@@ -152,6 +132,11 @@ def whole(module, case, real=None, pixels=None):
         everything[:, 5:] &= seen
     case.equal(mask, everything, "which tokens are real")
     case.equal(stream, one_by_one(module, tokens, images, pixels))
+
+
+@exercise.holds("where both are padded, the mask has that of the words, then that of the image")
+def padded_both(embeddings, case):
+    whole(made(case, embeddings), case, *padded(case))
 
 
 @exercise.holds("where only words are padded, all of the image is real")
@@ -164,18 +149,102 @@ def padded_pixels(embeddings, case):
     whole(made(case, embeddings), case, pixels=padded(case)[1])
 
 
-@exercise.holds("where both are padded, the mask has that of the words, then that of the image")
-def padded_both(embeddings, case):
-    whole(made(case, embeddings), case, *padded(case))
-
-
 @exercise.holds("the gradients reach words, images and both vectors of modalities")
 def gradients(embeddings, case):
-    module, tokens, images = made(case, embeddings).double(), texts(case), some_images(case, 6, 15)
-    case.gradients(
-        lambda words, pixels: module(words, pixels)[0],
-        lambda words, pixels: one_by_one(module, words, pixels),
-        tokens,
-        images,
-        parameters=module,
-    )
+    module, (tokens, images) = made(case, embeddings).double(), given(case, 6, 15)
+    right = functools.partial(one_by_one, module)
+    case.gradients(lambda *given: module(*given)[0], right, tokens, images, parameters=module)
+
+
+exercise.mistakes("""
+    no-types: no vectors of modalities are added: nothing tells words from patches
+    - words = self.words(tokens, types) + self.modalities.weight[WORD]
+    + words = self.words(tokens, types)
+    - image = image + self.modalities.weight[IMAGE]
+    > add row WORD of self.modalities.weight to the words, row IMAGE to the image
+
+    types-exchanged: words get the vector of images, images that of words
+    - words = self.words(tokens, types) + self.modalities.weight[WORD]
+    + words = self.words(tokens, types) + self.modalities.weight[IMAGE]
+    - image = image + self.modalities.weight[IMAGE]
+    + image = image + self.modalities.weight[WORD]
+    > row 0 is for words, row 1 for images: so published weights were trained
+
+    class-token-without: the patches get the vector of images, but the image's CLS does not
+    - image = image + self.modalities.weight[IMAGE]
+    + image = torch.cat([image[:, :1], image[:, 1:] + self.modalities.weight[IMAGE]], dim=1)
+    > CLS belongs to the image: add the vector to all 1 + N tokens
+
+    sentences-taken-for-modalities: the types of sentences pick the vector of the modality
+    - words = self.words(tokens, types) + self.modalities.weight[WORD]
+    + words = self.words(tokens) + self.modalities(tokens * 0 if types is None else types)
+    > types go to self.words; every word gets row WORD
+
+    before-the-norm: the vector of words is added before BERT's layer norm
+    - words = self.words(tokens, types) + self.modalities.weight[WORD]
+    + inside, types = self.words, torch.zeros_like(tokens) if types is None else types
+    + x = inside.tokens(tokens) + inside.types(types) + inside.positions[: tokens.shape[1]]
+    + words = inside.norm(x + self.modalities.weight[WORD])
+    > self.words ends with its norm; the vector of the modality comes after
+
+    tokens-of-their-own: the vectors of modalities stand in the stream as tokens of their own
+    - words = self.words(tokens, types) + self.modalities.weight[WORD]
+    + words = torch.cat([self.modalities(tokens[:, :1] * 0), self.words(tokens, types)], dim=1)
+    - image = image + self.modalities.weight[IMAGE]
+    + image = torch.cat([self.modalities(tokens[:, :1] * 0 + 1), image], dim=1)
+    > add them to every token: the stream has T + 1 + N
+
+    mask-only-if-both: if only one of the two is padded, there is no mask at all
+    - if real is None and seen is None:
+    + if real is None or seen is None:
+    > None only if both are None; else True stands for the one that is missing
+
+    nothing-masked-all-true [convention]: where nothing is masked the mask is all True, not None
+    - return stream, None
+    + return stream, torch.ones(stream.shape[:2], dtype=torch.bool)
+    > it means the same, but None lets attention run without a mask
+""")
+
+exercise.slips("""
+    image + self.modalities.weight[IMAGE] => image + self.modalities.weight[WORD]
+    image + self.modalities.weight[IMAGE] => image + self.modalities.weight[-1]
+    + self.modalities.weight[WORD] => * self.modalities.weight[WORD] ;;
+        + self.modalities.weight[IMAGE] => * self.modalities.weight[IMAGE]
+    + self.modalities.weight[WORD] => + self.modalities.weight[WORD].detach() ;;
+        + self.modalities.weight[IMAGE] => + self.modalities.weight[IMAGE].detach()
+    + self.modalities.weight[IMAGE] => + self.modalities.weight[
+        torch.tensor([WORD] + [IMAGE] * (image.shape[1] - 1))]
+    torch.cat([real, seen], dim=1) => ~torch.cat([real, seen], dim=1)
+    return stream, None => return stream
+    return stream, torch.cat([real, seen], dim=1) => mask = torch.cat([real, seen], dim=1);
+        return stream * mask[..., None], mask
+    self.words(tokens, types) + self.modalities.weight[WORD] => self.words(tokens, types) ;;
+        image + self.modalities.weight[IMAGE] => image ;; stream = torch.cat([words, image], dim=1)
+        => stream = torch.cat([words, image], dim=1);
+        stream = stream + self.modalities(torch.arange(stream.shape[1]).clamp(max=1))
+""")
+
+
+def masks(tokens, image, real, seen):
+    """Both masks in one, if there is one."""
+    if real is None and seen is None:
+        return None
+    real = tokens >= 0 if real is None else real
+    seen = image[..., 0].isfinite() if seen is None else seen
+    return torch.cat([real, seen], dim=1)
+
+
+@exercise.right("a table of kinds", method="forward")
+def table_of_kinds(self, tokens, images, real=None, pixels=None, types=None):
+    words, (image, seen) = self.words(tokens, types), self.image(images, pixels)
+    kinds = tokens.new_tensor([0] * words.shape[1] + [1] * image.shape[1])
+    stream = torch.cat([words, image], dim=-2) + self.modalities(kinds)
+    return stream, masks(tokens, image, real, seen)
+
+
+@exercise.right("one modality after the other", method="forward")
+def one_by_one_added(self, tokens, images, real=None, pixels=None, types=None):
+    words, (image, seen) = self.words(tokens, types), self.image(images, pixels)
+    rows = zip((words, image), self.modalities.weight, strict=False)
+    stream = torch.cat([part.add(row) for part, row in rows], dim=1)
+    return stream, masks(tokens, image, real, seen)
