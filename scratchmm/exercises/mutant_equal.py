@@ -126,6 +126,7 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
         "first for last: `-1` stood for `0`": "the last axis has one place",
     },
     "interpolation.slerp": {
+        "`check_number(\"share\"": "nothing is said of shares that are no numbers",
         "`alike <= -1 + 1e-6` stood": "what is just at the tolerance may be called either",
         "`angle <= 1e-3` stood": "both formulas agree at an angle so small",
     },

@@ -18,21 +18,24 @@ exercise = Exercise(
     minutes=20,
     difficulty=3,
     section="On the arc",
-    hints=(
-        "From (1, 0) to (0, 1) at a share of 0.5: (0.7071, 0.7071), still of length 1, where a "
-        "straight line has (0.5, 0.5). At a third of the way it has turned by 30 of the 90 degrees. "
-        "From (2, 0) to (0, 2) all is twice as long. From (1, 0) to (-1, 0) there is no one arc.",
-        "Embeddings of CLIP lie on a ball, and the straight line between two leaves it: the decoder "
-        "never saw what is in the middle. An arc turns from one to the other in the plane of both. "
-        "What turns by an angle is made of sines: see the figure of the lesson.",
-        "The angle (B,) between start and end, from the cosine: their product over both lengths, held "
-        "to -1..1 against rounding. Start counts sin((1 - share) angle), end sin(share angle), both "
-        "over sin(angle). Where the angle is nearly 0 that is 0 / 0: there the straight line will do. "
-        "Where the cosine is nearly -1: ValueError.",
-        "cosine = F.cosine_similarity(start, end, dim=-1).clamp(-1, 1); angle = cosine.acos()[:, "
-        "None]; straight = angle < 1e-3; sine = torch.where(straight, 1.0, angle.sin()); "
-        "from_end = torch.where(straight, share, (share * angle).sin() / sine), from_start likewise",
-    ),
+    hints="""
+        1. From (1, 0) to (0, 1) at a share of 0.5: (0.7071, 0.7071), still of length 1, where a
+           straight line has (0.5, 0.5). At a third of the way it has turned by 30 of the 90
+           degrees. From (2, 0) to (0, 2) all is twice as long. From (1, 0) to (-1, 0) there is no
+           one arc.
+        2. Embeddings of CLIP lie on a sphere, and the straight line between two leaves it: the
+           decoder was never trained on what is in the middle. An arc turns from one to the other in
+           the plane of both. What turns by an angle is made of sines: see the lesson's figure.
+        3. The angle (B,) between start and end, from the cosine: their product over both lengths,
+           held to -1..1 against rounding. Start counts sin((1 - share) angle), end sin(share
+           angle), both over sin(angle). Where the angle is nearly 0 that is 0 / 0: there the
+           straight line will do, and where one is all zeros. Where the cosine is nearly -1:
+           ValueError.
+        4. cosine = F.cosine_similarity(start, end, dim=-1).clamp(-1, 1); angle = cosine.acos()[:,
+           None]; straight = (angle < 1e-3) | ~(start.any(-1, keepdim=True) & end.any(-1,
+           keepdim=True)); sine = torch.where(straight, 1.0, angle.sin()); from_end =
+           torch.where(straight, share, (share * angle).sin() / sine), from_start likewise
+    """,
 )
 
 
@@ -40,11 +43,9 @@ def slow(start: Tensor, end: Tensor, share: float) -> Tensor:
     """The oracle: a row at a time, with the numbers of `math`."""
     rows = []
     for a, b in zip(start, end, strict=True):
-        lengths = float(a.detach().double().norm()) * float(b.detach().double().norm())
-        angle = math.acos(
-            max(-1, min(1, float(a.detach().double() @ b.detach().double()) / lengths))
-        )
-        if angle < 1e-3:
+        lengths = float(a.double().norm()) * float(b.double().norm())
+        angle = math.acos(max(-1, min(1, float(a.double() @ b.double()) / (lengths or 1))))
+        if angle < 1e-3 or not lengths:
             rows.append((1 - share) * a + share * b)
             continue
         first, last = math.sin((1 - share) * angle), math.sin(share * angle)
@@ -99,21 +100,22 @@ def any_length(slerp, case):
     start, end = units(case)
     start, end = case.named(3 * start, "B E"), case.named(0.5 * end, "B E")
     case.equal(case.call(slerp, start, end, 0.3), slow(start, end, 0.3))
+    case.unchanged()
 
 
 @exercise.holds("between vectors that are the same or nearly so, the line will do: no nan")
 def nearly_the_same(slerp, case):
-    start = case.normal(B=3, E=5)
+    start = case.named(case.normal(E=5).diag(), "B E")  # on the axes, so that 1 is exactly 1
     case.equal(case.call(slerp, start, case.named(start.clone(), "B E"), 0.3), start, "the same")
-    end = case.named(start + 1e-5 * case.normal(B=3, E=5), "B E")
+    end = case.named(start + 1e-5 * case.normal(B=5, E=5), "B E")
     case.equal(case.call(slerp, start, end, 0.5), (start + end) / 2, "nearly the same")
 
 
-@exercise.holds("start and end nearly alike in one row change nothing in the others")
+@exercise.holds("start and end alike in one row change nothing in the others, nor do zeros in one")
 def one_row_alike(slerp, case):
     start, end = units(case)
     end = end.clone()
-    end[2] = start[2]
+    end[2], start[0, 1], end[1, 3] = start[2], 0, 0
     end = case.named(end, "B E")
     case.equal(case.call(slerp, start, end, 0.4), slow(start, end, 0.4))
 
@@ -127,10 +129,13 @@ def opposites(slerp, case):
         case.refuses(ValueError, slerp, start, case.named(end, "B E"), 0.5)
 
 
-@exercise.holds("start and end are left as they were")
-def unchanged(slerp, case):
-    case.call(slerp, *units(case), 0.4)
-    case.unchanged()
+@exercise.holds("where start or end is all zeros, the way is the straight line")
+def zeros(slerp, case):
+    start, end = units(case)
+    start, end = start.clone(), end.clone()
+    start[1] = end[2] = 0
+    start, end = case.named(start, "B E"), case.named(end, "B E")
+    case.equal(case.call(slerp, start, end, 0.4), slow(start, end, 0.4))
 
 
 @exercise.holds("the gradients reach start and end, through the angle too")
@@ -139,3 +144,102 @@ def gradients(slerp, case):
     case.gradients(
         lambda a, b: slerp(a, b, 0.3), lambda a, b: by_formula(a, b, 0.3), 2 * start, 3 * end
     )
+
+
+exercise.mistakes("""
+    line: it goes along the straight line, through the inside of the sphere
+    - return (from_start * start + from_end * end).to(start.dtype)
+    + return torch.lerp(start, end, share)
+    > on the arc every vector between unit vectors has length 1: it takes sines of angles
+
+    line-then-length-1 [convention]: the straight line is brought to length 1: it turns faster in
+    the middle than at the ends
+    - return (from_start * start + from_end * end).to(start.dtype)
+    + return torch.nn.functional.normalize(torch.lerp(start, end, share), dim=-1)
+    > equal shares turn by equal angles: the sines of the shares of the angle
+
+    from-start-along-the-rest: start is turned towards what of end is at a right angle to it, both
+    of length one
+    - return (from_start * start + from_end * end).to(start.dtype)
+    + rest = torch.nn.functional.normalize(end - angle.cos() * start, dim=-1)
+    + return (share * angle).cos() * start + (share * angle).sin() * rest
+    > start and end keep their lengths: sin((1 - share) angle) and sin(share angle) of each
+
+    exchanged: start and end have exchanged their shares: it goes from the end to the start
+    - from_start * start + from_end * end
+    + from_end * start + from_start * end
+    > share 0 is start: start counts sin((1 - share) angle)
+
+    one-angle: the angles of the batch are averaged, and every row turns by the same
+    - alike.acos()[:, None]
+    + alike.acos()[:, None].mean().repeat(len(alike), 1)
+    > each row has an angle of its own: (B, 1)
+
+    lengths-ignored: the product is taken for the cosine, as if both had length 1
+    - cosine(start, end)
+    + (start * end).sum(dim=-1).clamp(-1, 1)
+    > divide the product by both lengths (F.cosine_similarity), then acos
+
+    made-unit [convention]: start and end are brought to length 1, and their own lengths are lost
+    - from_start * start + from_end * end
+    + from_start * torch.nn.functional.normalize(start, dim=-1) +
+    +     from_end * torch.nn.functional.normalize(end, dim=-1)
+    > use lengths for the angle only; what is added up are start and end as they came
+
+    shorter-way [convention]: beyond 90 degrees the end is turned round, as for rotations
+    - angle = alike.acos()[:, None]
+    + angle = alike.abs().acos()[:, None]
+    + end = torch.where(alike[:, None] < 0, -end, end)
+    > an embedding and its opposite mean different things: no abs() and no change of sign
+
+    nan-where-alike: between equal vectors it divides 0 by 0
+    - straight = angle < 1e-3
+    + straight = angle < 0
+    > where the angle is nearly 0, take the straight line (torch.where)
+
+    line-for-all: if any row is nearly straight, the whole batch goes along the line
+    - straight = angle < 1e-3
+    + straight = (angle < 1e-3).any().repeat(len(angle), 1)
+    > decide row by row: torch.where, not if (...).any()
+""")
+
+exercise.slips("""
+    angle < 1e-3 => angle < 0.3
+    ((1 - share) * angle).sin() => ((1 - share) * angle).cos() ;;
+        (share * angle).sin() => (share * angle).cos()
+    alike.acos()[:, None] => torch.full_like(alike, torch.pi / 2)[:, None]
+    alike.acos()[:, None] => alike.acos()[:, None].detach()
+    alike = cosine => start /= start.norm(dim=-1, keepdim=True); alike = cosine
+""")
+
+
+def refuse_opposites(start, end):
+    """The cosine (B, 1), after the refusal that the docstring has."""
+    cosine = F.cosine_similarity(start, end, dim=-1).clamp(-1, 1)
+    if (cosine < -1 + 1e-6).any():
+        raise ValueError("start and end are opposite")
+    return cosine[:, None]
+
+
+@exercise.right("turned in the plane")
+def in_the_plane(start, end, share):
+    """end = its share along start, and the rest; lengths come after."""
+    angle = refuse_opposites(start, end).acos()
+    long, far = start.norm(dim=-1, keepdim=True), end.norm(dim=-1, keepdim=True)
+    sine = angle.sin().clamp(min=1e-4)
+    first, last = ((1 - share) * angle).sin() / sine, (share * angle).sin() / sine
+    straight = (angle < 1e-3) | (long * far == 0)
+    return torch.where(straight, start + share * (end - start), first * start + last * end)
+
+
+@exercise.right("row by row")
+def row_by_row(start, end, share):
+    rows = []
+    for a, b, cosine in zip(start, end, refuse_opposites(start, end), strict=True):
+        if cosine > 1 - 1e-7 or not a.any() or not b.any():
+            rows.append((1 - share) * a + share * b)
+            continue
+        angle = torch.acos(cosine)
+        both = torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b
+        rows.append(both / torch.sin(angle))
+    return torch.stack(rows)
