@@ -15,19 +15,20 @@ exercise = Exercise(
     minutes=10,
     difficulty=2,
     section="From words to image embeddings",
-    hints=(
-        "A text (0, 1) and three candidates (5, 0), (0.9, 0.5), (0.1, 0.8): the products are 0, 0.5 "
-        "and 0.8, so (0.1, 0.8) is taken, as it was drawn. A text (2, 0) beside it in the batch has "
-        "candidates of its own, and takes one of those.",
-        "The prior draws, and a draw may be an unlucky one. CLIP's text embedding says which of them "
-        "an image for this text should have: the product is CLIP's own score. It is asked twice and "
-        "the better answer kept; nothing is averaged, for between two draws lies none.",
-        "Each row of the batch for itself: the scores of its M candidates (B, M) are their products "
-        "with its own text (B, E), summed over E and divided by nothing. The largest of a row says "
-        "which of its candidates is taken: (B,) numbers, and of each row one (E,). Lengths stay.",
-        "scores = (candidates @ text_embedding[:, :, None])[:, :, 0]; then row by row: "
-        "candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]",
-    ),
+    hints="""
+        1. A text (0, 1) and three candidates (5, 0), (0.9, 0.5), (0.1, 0.8): the products are 0,
+           0.5 and 0.8, so (0.1, 0.8) is taken, as it was drawn. A text (2, 0) beside it in the
+           batch has candidates of its own, and takes one of those.
+        2. The prior draws, and a draw may be an unlucky one. The product with CLIP's text embedding
+           is CLIP's own score of how well each fits this text. Two are drawn and the better is
+           kept; nothing is averaged, for between two draws lies none.
+        3. Each row of the batch for itself: the scores of its M candidates (B, M) are their
+           products with its own text (B, E), summed over E and divided by nothing; of a nan, minus
+           infinity. The largest tells which candidate is taken: (B,) numbers, and of each row one
+           (E,). Lengths stay.
+        4. scores = (candidates @ text_embedding[:, :, None])[:, :, 0]; then row by row:
+           candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]
+    """,
 )
 
 
@@ -52,11 +53,6 @@ def slow(candidates, text):
     return torch.stack(chosen)
 
 
-@exercise.holds("one embedding for each text: (B, E)")
-def shapes(closest, case):
-    case.shape(case.call(closest, *drawn(case)), "B E")
-
-
 @exercise.holds("a single candidate is taken as it is, its length too")
 def single(closest, case):
     candidates, text = case.normal(B=3, M=1, E=5, scale=4.0), case.normal(B=3, E=5)
@@ -67,16 +63,7 @@ def single(closest, case):
 def by_loops(closest, case):
     candidates, text = drawn(case)
     case.equal(case.call(closest, candidates, text), slow(candidates, text))
-
-
-@exercise.holds("each text chooses among its own candidates: alone it chooses as in a batch")
-def alone(closest, case):
-    candidates, text = drawn(case, B=6, M=3, E=4)
-    expected = slow(candidates, text)
-    for row in (0, 1, 5):
-        one = case.named(candidates[row : row + 1].clone(), "B M E")
-        said = case.named(text[row : row + 1].clone(), "B E")
-        case.equal(case.call(closest, one, said), expected[row : row + 1], f"row {row}")
+    case.unchanged()
 
 
 @exercise.holds("a long candidate at some angle beats a short one that points straight at the text")
@@ -85,15 +72,6 @@ def long_ones(closest, case):
     short, long = 0.5 * text, 2 * text + 1.5 * torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
     candidates = case.named(torch.stack([short, long, -text], dim=1), "B M E")
     case.equal(case.call(closest, candidates, case.named(text, "B E")), long)
-
-
-@exercise.holds("where all products are below 0, the one nearest to 0 is taken")
-def all_against(closest, case):
-    text = case.normal(B=4, E=5)
-    length = text.norm(dim=1, keepdim=True)
-    shares = torch.tensor([-0.7, -0.2, -1.1])
-    candidates = shares[:, None] * (text / length**2)[:, None]  # products: the shares
-    case.equal(case.call(closest, case.named(candidates, "B M E"), text), candidates[:, 1])
 
 
 @exercise.holds("of equal candidates the first is taken")
@@ -116,14 +94,88 @@ def not_numbers(closest, case):
     case.equal(case.call(closest, candidates, text), expected)
 
 
-@exercise.holds("candidates and texts are left as they were")
-def unchanged(closest, case):
-    case.call(closest, *drawn(case))
-    case.unchanged()
-
-
 @exercise.holds("the gradient goes to the chosen candidate, and to no other")
 def gradients(closest, case):
     candidates, text = drawn(case, B=3, M=4, E=5)
     text = text.double()  # as the candidates will be
     case.gradients(lambda x: closest(x, text), lambda x: slow(x, text), candidates)
+
+
+exercise.mistakes("""
+    equals-added: equal candidates are added up
+    - return candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]
+    + best = scores == scores.amax(dim=1, keepdim=True)
+    + return torch.where(best[..., None], candidates, 0.0).sum(dim=1)
+    > take one by its number (argmax), not all whose product is the largest
+
+    nan-wins: a candidate with a nan in it is taken before all others, as argmax does
+    - scores = scores.masked_fill(scores.isnan(), -torch.inf)
+    > its product counts as minus infinity
+
+    smallest: the candidate with the smallest product is taken, the one that fits worst
+    - scores.argmax(dim=1)
+    + scores.argmin(dim=1)
+    > the product is a score, not a distance: take the largest (argmax)
+
+    cosine [convention]: the products are divided by the candidates' lengths: the cosine decides
+    - candidates.to(wide)
+    + F.normalize(candidates.to(wide), dim=-1)
+    > unCLIP compares the plain products: a longer embedding scores higher
+
+    nearest [convention]: the candidate with the smallest distance to the text is taken
+    - (candidates.to(wide) @ text_embedding[:, :, None].to(wide))[:, :, 0]
+    + -(candidates - text_embedding[:, None]).square().sum(dim=-1)
+    > texts and images lie apart in CLIP's space: take the largest product, not the nearest
+
+    softmax: the candidates are mixed by the softmax of their products
+    - return candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]
+    + return (scores.softmax(dim=1)[..., None] * candidates).sum(dim=1)
+    > take the best one alone: argmax, not softmax
+
+    one-for-all: the products are added up over the batch, and every text takes the same number
+    - scores.argmax(dim=1)
+    + scores.sum(dim=0).argmax()
+    > each text has a best candidate of its own: argmax over M only, (B,) numbers
+
+    first-text: all candidates are compared with the first text of the batch
+    - text_embedding[:, :, None]
+    + text_embedding[:1, :, None]
+    > row b of the candidates belongs to row b of the texts
+
+    every-row: candidates[:, index] takes every row at every index: (B, B, E)
+    - candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]
+    + candidates[:, scores.argmax(dim=1)]
+    > pair row and index: candidates[torch.arange(B), index], or gather
+
+    unit-length: the right one is found, but brought to length 1
+    - return candidates[torch.arange(len(candidates)), scores.argmax(dim=1)]
+    + return F.normalize(candidates[torch.arange(len(candidates)), scores.argmax(dim=1)], dim=-1)
+    > the decoder takes embeddings as they were drawn: return it unchanged
+""")
+
+exercise.slips("""
+    scores.argmax(dim=1) => scores.shape[1] - 1 - scores.flip(1).argmax(dim=1)
+    scores.argmax(dim=1) => scores.abs().argmax(dim=1)
+    candidates[torch.arange(len(candidates)), scores.argmax(dim=1)] => candidates.mean(dim=1)
+    candidates[torch.arange(len(candidates)), scores.argmax(dim=1)] => candidates.amax(dim=1)
+    candidates[torch.arange(len(candidates)), scores.argmax(dim=1)] => scores.amax(dim=1)
+    scores.argmax(dim=1)] => scores.argmax(dim=1)][:, None]
+""")
+
+
+def real(scores):
+    """Minus infinity for nan."""
+    return scores.nan_to_num(-torch.inf, torch.inf, -torch.inf)
+
+
+@exercise.right("gather")
+def gather(candidates, text_embedding):
+    best = real((candidates * text_embedding.unsqueeze(1)).sum(-1)).argmax(dim=1)
+    index = best.view(-1, 1, 1).expand(-1, 1, candidates.shape[2])
+    return candidates.gather(1, index).squeeze(1)
+
+
+@exercise.right("row by row")
+def row_by_row(candidates, text_embedding):
+    rows = zip(candidates, text_embedding, strict=True)
+    return torch.stack([vectors[int(real(vectors @ text).argmax())] for vectors, text in rows])
