@@ -126,14 +126,13 @@ def class_activation(x: Tensor, weight: Tensor) -> Tensor:
 
 # bug.fails_alone: Find the bug: another answer in a batch. 30 minutes, difficulty 3 of 5. In the
 # lesson: "Trains well, fails alone". Comes after audio_cnn.mean_over_time.
-class HearsItsPadding(nn.Module):
+class LeaksPadding(nn.Module):
     """A small classifier of sounds: two convolutions over time, the mean over real frames, a head.
 
-    It trains as well as any other and its accuracy on the test set is good, measured in batches as
-    it always is. Yet a sound that comes alone has other logits than in a batch. Leave it as it is:
-    it is what your check has to catch.
+    It trains as well as any other and its accuracy on the test set is good, measured in batches.
+    Yet a sound alone has other logits than in a batch. Leave it as it is: your check must catch it.
 
-    >>> HearsItsPadding(5, 3)(torch.randn(2, 5, 9), torch.ones(2, 9) > 0).shape
+    >>> LeaksPadding(5, 3)(torch.randn(2, 5, 9), torch.ones(2, 9) > 0).shape
     torch.Size([2, 3])
     """
 
@@ -156,16 +155,15 @@ class HearsItsPadding(nn.Module):
 def check_alone(model_class: Any) -> None:
     """Raise AssertionError unless a sound has the same logits alone and in a batch.
 
-    model_class(mels, classes) makes a model as HearsItsPadding is one: model(log_mel, real) takes
+    model_class(mels, classes) makes a model as LeaksPadding is one: model(log_mel, real) takes
     float32 (B, M, F) and bool (B, F), True on the frames of each sound, padding behind them, and
     gives logits (B, K). Accept it if, after a few batches in train() and then in eval(), the logits
     of a sound that comes alone and without padding are those it has in a batch, up to 0.0001,
     whatever sounds are beside it, in any order, however long the padding is and whatever finite
     numbers stand there. Reject every other. A right model may be of any kind, and may use chance
-    in training. Sounds have at least one frame. This check is what is asked for and graded, on
-    HearsItsPadding and others.
+    in training. Sounds have at least one frame. This check is graded, on LeaksPadding and others.
 
-    >>> check_alone(HearsItsPadding)
+    >>> check_alone(LeaksPadding)
     Traceback (most recent call last):
     AssertionError: alone, sound 0 of 4 frames has other logits than in the batch
     """
