@@ -115,6 +115,9 @@ EQUAL: Mapping[str, Mapping[str, str]] = {
     "vae.draw": {
         "sign: `mean -": "the noise is as often below zero as above",
     },
+    "vae.fit_scale": {
+        "`correction=0` were left out": "n - 1 of hundreds of latents is the same deviation",
+    },
     "canny.thin": {
         "`down` were detached": "it says where to look, and passes no gradient",
         "`across` were detached": "the same",

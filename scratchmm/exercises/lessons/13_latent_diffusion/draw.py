@@ -17,19 +17,18 @@ exercise = Exercise(
     minutes=10,
     difficulty=2,
     section="Compressed",
-    hints=(
-        "A mean of 2 and a log variance of 2 log 3 are a normal distribution around 2 with "
-        "deviation 3: of many draws the mean is 2 and the deviation 3. With a log variance of -30 "
-        "every draw is 2.",
-        "Who draws a number from a distribution cannot say how the number would change with the "
-        "distribution's mean. Who draws noise that knows of nothing, and then stretches and moves "
-        "it, can: by 1 with the mean, by the noise with the deviation.",
-        "Mean and log variance are (B, Z, X, Y). The deviation is the root of the variance, so half "
-        "of the logarithm is taken before the exponential. The noise is normal, a number of its own "
-        "for each latent, from the generator, in the means' dtype and place.",
-        "mean, log_variance = posterior; noise = torch.randn(mean.shape, generator=generator, "
-        "device=mean.device, dtype=mean.dtype); mean + (log_variance / 2).exp() * noise",
-    ),
+    hints="""
+        1. A mean of 2 and a log variance of 2 log 3 are a normal distribution around 2 with
+           deviation 3: of many draws the mean is 2 and the deviation 3. With a log variance of -30
+           every draw is 2.
+        2. A number drawn from a distribution has no gradient for the distribution's mean. Noise of
+           its own, stretched and then moved, has: 1 for the mean, the noise for the deviation.
+        3. Mean and log variance are (B, Z, X, Y). The deviation is the root of the variance, so
+           half of the logarithm is taken before the exponential. The noise is normal, a number of
+           its own for each latent, from the generator, in the means' dtype and place.
+        4. mean, log_variance = posterior; noise = torch.randn(mean.shape, generator=generator,
+           device=mean.device, dtype=mean.dtype); mean + (log_variance / 2).exp() * noise
+    """,
 )
 
 
@@ -47,15 +46,13 @@ def looked_at(draw, look):
     """The learner's function, of whose draws `look` keeps what does not depend on chance."""
 
     @functools.wraps(draw)
-    def function(posterior, generator):
+    def function(posterior, generator=None):
         return look(draw(posterior, generator))
 
     return function
 
 
-@exercise.holds(
-    "as many latents as there are means, and where the variance is 0 the means themselves"
-)
+@exercise.holds("as many latents as means, and where the variance is 0 the means themselves")
 def the_means(draw, case):
     mean = case.normal(B=3, Z=2, X=4, Y=5)
     got = case.call(draw, DiagonalGaussian(mean, torch.full_like(mean, -60.0)), generator(case))
@@ -93,44 +90,6 @@ def normal(draw, case):
     case.true(near, "shares of 0.38, 0.68 and 0.95 within 1/2, 1 and 2 deviations", got)
 
 
-@exercise.holds(
-    "all chance is the generator's: the same state gives the same draw, the next another"
-)
-def from_the_generator(draw, case):
-    @functools.wraps(draw)
-    def thrice(posterior, generator):
-        state, drawn = generator.get_state(), []
-        for seed in range(3):
-            torch.manual_seed(seed)
-            if seed == 2:
-                generator.set_state(state)
-            drawn.append(draw(posterior, generator))
-        differ = [not torch.equal(drawn[0], other) for other in drawn[1:]]
-        return {"the next draw differs": differ[0], "the same state differs": differ[1]}
-
-    got = case.call(thrice, posterior(0.0, 1.0, 2, 3, 4, 5), generator(case))
-    case.equal(got, {"the next draw differs": True, "the same state differs": False})
-
-
-@exercise.holds("without a generator torch's own chance is used")
-def without(draw, case):
-    @functools.wraps(draw)
-    def twice(posterior):
-        drawn = [draw(posterior) for _ in range(2)]
-        return {"two draws differ": not torch.equal(*drawn)}
-
-    got = case.call(twice, posterior(0.0, 1.0, 2, 3, 4, 5))
-    case.equal(got, {"two draws differ": True})
-
-
-@exercise.holds("draws have the dtype of the means")
-def kinds(draw, case):
-    for dtype in (torch.float64, torch.bfloat16):
-        given = posterior(0.0, 1.0, 2, 3, 4, 5, dtype=dtype)
-        got = case.call(looked_at(draw, lambda x: str(x.dtype)), given, generator(case))
-        case.equal(got, str(dtype), "the dtype")
-
-
 @exercise.holds("means and log variances stay as they were")
 def unchanged(draw, case):
     given = posterior(2.0, 3.0, 2, 3, 4, 5)
@@ -140,9 +99,31 @@ def unchanged(draw, case):
         case.equal(case.seen(now), old, name)
 
 
-@exercise.holds(
-    "a draw follows its mean one to one, and its log variance by half of what chance added"
-)
+@exercise.holds("all chance is the generator's: the same state, the same draw; the next, another")
+def from_the_generator(draw, case):
+    @functools.wraps(draw)
+    def thrice(posterior, generator):
+        state, drawn = generator.get_state(), []
+        for seed in range(3):
+            torch.manual_seed(seed)
+            generator.set_state(state) if seed == 2 else None
+            drawn.append(draw(posterior, generator))
+        first, following, again = drawn
+        return {"next": bool(first.equal(following)), "same state": bool(first.equal(again))}
+
+    got = case.call(thrice, posterior(0.0, 1.0, 2, 3, 4, 5), generator(case))
+    case.equal(got, {"next": False, "same state": True}, "equal to the first draw")
+
+
+@exercise.holds("draws have the dtype of the means, and need no generator")
+def kinds(draw, case):
+    for dtype in (torch.float64, torch.bfloat16):
+        given = posterior(0.0, 1.0, 2, 3, 4, 5, dtype=dtype)
+        got = case.call(looked_at(draw, lambda x: str(x.dtype)), given)
+        case.equal(got, str(dtype), "the dtype")
+
+
+@exercise.holds("the gradient of the mean is 1, that of the log variance half of what chance added")
 def gradients(draw, case):
     upstream = case.normal(B=2, Z=3, X=4, Y=5, dtype=torch.float64)
 
@@ -166,3 +147,82 @@ def gradients(draw, case):
     got = case.call(followed, given, generator(case))
     expected = {"mean": [1.0, False], "log variance": [1.0, False]}
     case.equal(got, expected, "the gradient as a multiple of the right one, and whether it differs")
+
+
+exercise.mistakes("""
+    root-of-the-logarithm: the root of the log variance is taken for the deviation
+    - (log_variance / 2).exp()
+    + log_variance.abs().sqrt()
+    > first the exponential: the deviation is the root of exp(log_variance)
+
+    uniform: the noise is uniform between 0 and 1: torch.rand
+    - torch.randn
+    + torch.rand
+    > normal noise is torch.randn
+
+    uniform-of-the-right-size: the noise has mean 0 and deviation 1, but it is uniform
+    - noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+    + noise = torch.rand(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+    + noise = (noise - 0.5) * 12**0.5
+    > normal noise is torch.randn
+
+    one-noise-for-all-images: all images of a batch share their noise
+    - mean.shape
+    + mean.shape[1:]
+    > the noise is as large as the means, batch and all
+
+    one-noise-a-image: an image has one number of noise for all of its latents
+    - mean.shape
+    + (len(mean), 1, 1, 1)
+    > the noise is as large as the means
+
+    seeded-anew: every draw begins with the same chance numbers
+    - generator=generator
+    + generator=torch.Generator().manual_seed(0)
+    > use the generator as it comes
+
+    deviation-cut-off: the gradient reaches the mean, but not the log variance
+    - (log_variance / 2).exp()
+    + (log_variance / 2).exp().detach()
+    > no detach() and no .data: the deviation learns too
+
+    mean-moved-in-place: the noise is added to the posterior's means themselves
+    - return mean + (log_variance / 2).exp() * noise
+    + return mean.add_((log_variance / 2).exp() * noise)
+    > mean + ... makes a new tensor; add_ and += do not
+
+    drawn-by-torch: torch.normal draws from mean and deviation, and no gradient goes through it
+    - noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+    - return mean + (log_variance / 2).exp() * noise
+    + return torch.normal(mean, (log_variance / 2).exp(), generator=generator)
+    > draw noise that knows of neither, then stretch and move it: mean + deviation * noise
+""")
+
+exercise.slips("""
+    (log_variance / 2).exp() => log_variance
+    (log_variance / 2).exp() => (-log_variance / 2).exp()
+    mean + (log_variance / 2).exp() * noise => (mean + noise) * (log_variance / 2).exp()
+    mean.shape => (len(mean), 1, *mean.shape[2:])
+""")
+
+
+@exercise.right("the root of the variance")
+def by_the_root(posterior, generator=None):
+    noise = torch.empty_like(posterior.mean).normal_(generator=generator)
+    return torch.addcmul(posterior.mean, posterior.log_variance.exp().sqrt(), noise)
+
+
+@exercise.right("image by image")
+def one_by_one(posterior, generator=None):
+    drawn = []
+    for mean, log_variance in zip(*posterior, strict=True):
+        noise = torch.randn(mean.numel(), generator=generator, dtype=mean.dtype).view_as(mean)
+        drawn.append(mean - torch.exp(0.5 * log_variance) * noise)
+    return torch.stack(drawn)
+
+
+@exercise.disguise("one-noise-a-image")
+def one_noise_a_image_too(posterior, generator=None):
+    mean, log_variance = posterior
+    noise = torch.stack([torch.randn((), generator=generator, dtype=mean.dtype) for _ in mean])
+    return mean + (log_variance / 2).exp() * noise.view(-1, 1, 1, 1)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from scratchmm.diffusion.vae import DiagonalGaussian, VAEConfig
+from scratchmm.diffusion.vae import VAE, DiagonalGaussian, VAEConfig, draw
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -25,28 +25,26 @@ exercise = Exercise(
         "to_images": "the image of latents that are divided by the scale again, plus config.shift",
         "fit_scale": "self.scale becomes 1 / deviation of the drawn latents of these images",
     },
-    hints=(
-        "Say the encoder gives the latents 3 and 7, with hardly any variance. Their mean is 5, their "
-        "deviation 2, so the scale is 1/2: latents for diffusion are 1.5 and 3.5, and before they "
-        "are decoded they become 3 and 7 again. The mean stays where it is.",
-        "Diffusion mixes latents with noise of deviation 1, by a schedule that is made for images "
-        "of about that deviation. Latents of deviation 5 would still shine through at the last "
-        "step, where all should be noise; latents of 1/5 would be gone after the first.",
-        "to_latents: encode, draw with the generator, less the config's shift (0 but for a few), times "
-        "self.scale, all (B, Z, X, Y). to_images: divide by self.scale, plus the shift, decode. "
-        "fit_scale: encode and draw, but without the scale that is there; the deviation of all numbers "
-        "together, over images, channels and cells; one over it goes into self.scale, "
-        "which stays a buffer without a gradient.",
-        "return (draw(self.encode(images), generator) - self.config.shift) * self.scale; return "
-        "self.decode(latents / self.scale + self.config.shift); under no_grad: z = draw(self.encode("
-        "images), generator), then self.scale.copy_(1 / z.std(correction=0))",
-    ),
+    hints="""
+        1. The encoder gives the latents 3 and 7, of hardly any variance. Their mean is 5, their
+           deviation 2, so the scale is 1/2: diffusion gets 1.5 and 3.5, the decoder 3 and 7 again.
+        2. Diffusion adds noise of deviation 1, by a schedule made for data of about that deviation.
+           Of latents of deviation 5 much is left at the last step, where all should be noise; of
+           1/5 nothing after the first.
+        3. to_latents: encode, draw with the generator, less the config's shift, times self.scale,
+           all (B, Z, X, Y). to_images: divide by self.scale, plus the shift, decode. fit_scale:
+           encode and draw, without the scale; one over the deviation of all numbers together goes
+           into self.scale, which stays a buffer without a gradient.
+        4. return (draw(self.encode(images), generator) - self.config.shift) * self.scale; return
+           self.decode(latents / self.scale + self.config.shift); under no_grad: z =
+           draw(self.encode(images), generator), then self.scale.copy_(1 / z.std(correction=0))
+    """,
 )
 CONFIG = VAEConfig(channels=2, latent_channels=2, widths=(2,), depth=0, groups=2, scale=0.7)
 
 
-class Says(nn.Module):
-    """An encoder whose means are 3 times the colours, plus 1, with a given variance."""
+class KnownEncoder(nn.Module):
+    """An encoder of known means, 3 times the colours plus 1, with a given variance."""
 
     def __init__(self, log_variance):
         super().__init__()
@@ -57,7 +55,7 @@ class Says(nn.Module):
         return DiagonalGaussian(mean, torch.full_like(mean, self.log_variance))
 
 
-class Mirrors(nn.Module):
+class Mirror(nn.Module):
     """A decoder whose images are the latents, left and right exchanged."""
 
     def forward(self, latents):
@@ -67,7 +65,7 @@ class Mirrors(nn.Module):
 def made(case, factory, scale=0.25, log_variance=-60.0, config=CONFIG):
     """An autoencoder whose two halves are known, with this scale."""
     module = case.call(factory, config)
-    module.encoder, module.decoder = Says(log_variance), Mirrors()
+    module.encoder, module.decoder = KnownEncoder(log_variance), Mirror()
     with torch.no_grad():
         module.scale.fill_(scale)
     return module
@@ -89,14 +87,14 @@ def generator(case):
     return torch.Generator().manual_seed(case.seed + 1)
 
 
-@exercise.holds("latents are drawn of the posterior, times the scale")
+@exercise.holds("latents are the posterior's, times the scale")
 def to_latents(vae, case):
     module, images = made(case, vae), some_images(case)
     got = case.call(module.to_latents, images, generator(case))
     case.equal(got, means(images) / 4)
 
 
-@exercise.holds("latents are drawn: what the encoder does not know is in them, times the scale too")
+@exercise.holds("latents are drawn: noise of the posterior's deviation, times the scale too")
 def drawn(vae, case):
     module = made(case, vae, log_variance=2 * math.log(8))
 
@@ -108,34 +106,23 @@ def drawn(vae, case):
     case.equal(got, 2.0, "the deviation of what was drawn")
 
 
-@exercise.holds(
-    "all chance is the generator's: the same state the same latents, the next call others"
-)
+@exercise.holds("all chance is the generator's: the same state, the same latents; the next, others")
 def chance(vae, case):
     module, images = made(case, vae, log_variance=0.0), some_images(case)
-    drawn = []
-    for state in (generator(case), generator(case)):
-        drawn.append([case.call(module.to_latents, images, state) for _ in range(2)])
-    (first, second), (again, _) = drawn
+    states = (generator(case), generator(case))
+    pairs = [[case.call(module.to_latents, images, one) for _ in range(2)] for one in states]
+    (first, second), (again, _) = pairs
     told = {"the same state": bool(first.equal(again)), "the next": bool(first.equal(second))}
     case.equal(told, {"the same state": True, "the next": False}, "whether two draws are equal")
 
 
-@exercise.holds("before latents are decoded they are divided by the scale")
-def to_images(vae, case):
-    module, latents = made(case, vae), case.normal(B=3, Z=2, X=4, Y=5)
-    case.equal(case.call(module.to_images, latents), Mirrors()(4 * latents))
-
-
-@exercise.holds(
-    "the config's shift is taken off before latents are scaled, and put back at the end"
-)
+@exercise.holds("config.shift is taken off before latents are scaled, and put back at the end")
 def shifted(vae, case):
     module = made(case, vae, config=replace(CONFIG, shift=0.5))
     images, latents = some_images(case), case.normal(B=3, Z=2, X=4, Y=5)
     got = case.call(module.to_latents, images, generator(case))
     case.equal(got, (means(images) - 0.5) / 4, "latents")
-    case.equal(case.call(module.to_images, latents), Mirrors()(4 * latents + 0.5), "the image")
+    case.equal(case.call(module.to_images, latents), Mirror()(4 * latents + 0.5), "the image")
 
 
 @exercise.holds("after fitting, the scale is one over the deviation of all latents together")
@@ -146,24 +133,15 @@ def measured(vae, case):
     case.equal(scale, 1 / means(images).double().std(correction=0), "the scale", 0.01)
 
 
-@exercise.holds("the scale that was there before does not matter")
-def whatever_was_before(vae, case):
-    module, images = made(case, vae, scale=7.0), some_images(case)
-    for _ in range(2):
-        case.call(module.fit_scale, images, generator(case))
-        scale = case.seen(module.scale.detach().double().clone())
-        case.equal(scale, 1 / means(images).double().std(correction=0), "the scale", 0.01)
-
-
-@exercise.holds("the deviation is that of drawn latents, with the encoder's doubt in it")
-def doubt_counts(vae, case):
+@exercise.holds("the deviation is that of drawn latents, with the posterior's variance in it")
+def variance_counts(vae, case):
     module = made(case, vae, log_variance=2 * math.log(8))
     images = some_images(case, B=2, height=60, width=100)
 
     @functools.wraps(module.fit_scale)
     def deviation(images, generator):
         module.fit_scale(images, generator)
-        return round(1 / module.scale.item(), 1)
+        return 1 / module.scale.item()
 
     got = case.call(deviation, images, generator(case))
     right = (means(images).var(correction=0) + 64).sqrt().item()
@@ -175,11 +153,8 @@ def buffer(vae, case):
     module = case.build(vae, CONFIG)  # with an encoder that learns
     case.call(module.fit_scale, some_images(case), generator(case))
     kept = module.state_dict().get("scale")
-    told = {
-        "shape": None if kept is None else tuple(kept.shape),
-        "gradient": bool(module.scale.requires_grad),
-    }
-    case.true(told == {"shape": (), "gradient": False}, "shape () and no gradient", told)
+    got = [None if kept is None else tuple(kept.shape), bool(module.scale.requires_grad)]
+    case.true(got == [(), False], "shape () and no gradient", got)
 
 
 @exercise.holds("the gradients reach the images and the latents")
@@ -187,4 +162,88 @@ def gradients(vae, case):
     module = made(case, vae).double()
     images, latents = some_images(case), case.normal(B=3, Z=2, X=4, Y=5)
     case.gradients(module.to_latents, lambda x: means(x) / 4, images)
-    case.gradients(module.to_images, lambda x: Mirrors()(4 * x), latents)
+    case.gradients(module.to_images, lambda x: Mirror()(4 * x), latents)
+
+
+exercise.mistakes("""
+    scale-of-the-config: latents are divided by the config's scale, whatever has been measured since
+    - return self.decode(latents / self.scale + self.config.shift)
+    + return self.decode(latents / self.config.scale + self.config.shift)
+    > divide by self.scale: the config has only its first value
+
+    shift-scaled-not: the shift, the mean of unscaled latents, is taken off after the scale
+    - return (latents - self.config.shift) * self.scale
+    + return latents * self.scale - self.config.shift
+    - return self.decode(latents / self.scale + self.config.shift)
+    + return self.decode((latents + self.config.shift) / self.scale)
+    > shift first, then scale; back the other way round
+
+    mean-not-taken-off: the root of the mean square is taken: the mean of the latents is in it
+    - .std(correction=0)
+    + .square().mean().sqrt()
+    > the deviation is around the mean: std
+
+    means-measured: the means are measured, not what is drawn
+    - draw(self.encode(images), generator).std
+    + self.encode(images).mean.std
+    > diffusion gets drawn latents: draw them here too
+
+    scaled-latents-measured: latents are measured that the old scale is in already
+    - draw(self.encode(images), generator).std
+    + self.to_latents(images, generator).std
+    > measure draw(self.encode(images)), not to_latents
+
+    with-a-gradient: the scale keeps the graph of the images it was measured on
+    - @torch.no_grad()
+    +
+    - self.scale.copy_(1 / draw(self.encode(images), generator).std(correction=0))
+    + self.scale = 1 / draw(self.encode(images), generator).std(correction=0)
+    > under torch.no_grad(), into the buffer
+
+    divided-first: latents are divided by the scale, and multiplied before they are decoded
+    - return (latents - self.config.shift) * self.scale
+    + return (latents - self.config.shift) / self.scale
+    - return self.decode(latents / self.scale + self.config.shift)
+    + return self.decode(latents * self.scale + self.config.shift)
+    > the other way round: the scale is one over the deviation
+
+    noise-not-scaled: only the mean is multiplied by the scale, the noise of the draw is not
+    - return (latents - self.config.shift) * self.scale
+    + mean = self.encode(images).mean
+    + return latents - mean + (mean - self.config.shift) * self.scale
+    > draw first, then multiply all of it
+""")
+
+exercise.slips("""
+    self.scale.copy_ => self.scale.mul_
+    latents = draw(self.encode(images), generator) => latents = self.encode(images).mean
+    std(correction=0) => var(correction=0)
+    std(correction=0) => flatten(1).std(1).mean()
+    std(correction=0) => flatten(1).std(1, correction=0).mean()
+    std(correction=0) => transpose(0, 1).flatten(1).std(1, correction=0).mean()
+    1 / draw(self.encode(images), generator).std(correction=0) =>
+        (1 / draw(self.encode(images), generator).std((0, 2, 3))).mean()
+    generator).std(correction=0) => generator)[0].std(correction=0)
+    draw(self.encode(images), generator).std(correction=0) =>
+        ((z := draw(self.encode(images), generator)) - z.mean()).abs().mean()
+""")
+
+
+@exercise.right("by the mean square, a new tensor in the buffer's place")
+class ByTheMeanSquare(VAE):
+    def to_latents(self, images, generator=None):
+        return self.scale * (draw(self.encode(images), generator) - self.config.shift)
+
+    def to_images(self, latents):
+        return self.decode(self.config.shift + latents * (1 / self.scale))
+
+    @torch.no_grad()
+    def fit_scale(self, images, generator=None):
+        latents = draw(self.encode(images), generator).double()
+        self.scale = ((latents**2).mean() - latents.mean() ** 2) ** -0.5
+
+
+@exercise.right("the other n")
+class WithoutBias(ByTheMeanSquare):
+    def fit_scale(self, images, generator=None):
+        self.scale.fill_(draw(self.encode(images), generator).std().item() ** -1)

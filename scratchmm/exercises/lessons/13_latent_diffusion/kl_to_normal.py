@@ -17,19 +17,19 @@ exercise = Exercise(
     section="Compressed",
     needs=("vae.draw",),
     forbidden=("torch.distributions.kl.kl_divergence",),
-    hints=(
-        "An image with one latent, mean 2 and log variance 0, is a normal distribution moved by 2: "
-        "the divergence is (4 + 1 - 1 - 0) / 2 = 2. With mean 0 and log variance 0 it is 0, and "
-        "everywhere else it is above 0.",
-        "The decoder shall find its way even from latents that no image gave: so they must not "
-        "lie scattered far apart, nor each be a single point. A mean away from 0 costs, a variance "
-        "above 1 costs, and a variance near 0 costs through its logarithm.",
-        "Mean and log variance are (B, Z, X, Y). The variance is the exponential of the logarithm. "
-        "Four terms for each number, (B, Z, X, Y); then the sum over all axes but the batch, (B,), "
-        "and half of it.",
-        "mean, log_variance = posterior; half the sum over dim=(1, 2, 3) of "
-        "mean**2 + log_variance.exp() - 1 - log_variance",
-    ),
+    hints="""
+        1. An image with one latent, mean 2 and log variance 0, is a normal distribution moved by 2:
+           the divergence is (4 + 1 - 1 - 0) / 2 = 2. With mean 0 and log variance 0 it is 0, and
+           everywhere else it is above 0.
+        2. The decoder must also decode latents that no image gave: so they must not lie
+           scattered far apart, nor each be a single point. A mean away from 0 costs, a variance
+           above 1 costs, and a variance near 0 costs through its logarithm.
+        3. Mean and log variance are (B, Z, X, Y). The variance is the exponential of the logarithm.
+           Four terms for each number, (B, Z, X, Y); then the sum over all axes but the batch, (B,),
+           and half of it.
+        4. mean, log_variance = posterior; half the sum over dim=(1, 2, 3) of mean**2 +
+           log_variance.exp() - 1 - log_variance
+    """,
 )
 
 
@@ -60,8 +60,9 @@ def nothing(kl_to_normal, case):
 @exercise.holds("half of the means' squares, where the variances are 1")
 def only_means(kl_to_normal, case):
     mean = case.normal(B=3, Z=2, X=4, Y=5)
+    expected = torch.stack([(one * one).sum() / 2 for one in mean])
     got = case.call(kl_to_normal, DiagonalGaussian(mean, torch.zeros_like(mean)))
-    case.equal(got, torch.stack([(one * one).sum() / 2 for one in mean]))
+    case.equal(got, expected)
 
 
 @exercise.holds(
@@ -77,22 +78,16 @@ def only_variances(kl_to_normal, case):
 @exercise.holds("it is torch's divergence, summed over an image's latents")
 def as_torch(kl_to_normal, case):
     given = posterior(case)
-    case.equal(case.call(kl_to_normal, given), slow(given))
-
-
-@exercise.holds("an image's number does not depend on the images beside it")
-def alone(kl_to_normal, case):
-    mean, log_variance = posterior(case)
-    one = DiagonalGaussian(mean[1:2], log_variance[1:2])
-    case.equal(case.call(kl_to_normal, one), slow(one))
+    expected = slow(given)
+    case.equal(case.call(kl_to_normal, given), expected)
 
 
 @exercise.holds("it stays finite where the variance is as small as the encoder lets it be")
 def tiny_variances(kl_to_normal, case):
     mean = case.normal(B=2, Z=2, X=3, Y=1)
+    expected = torch.stack([((one * one).double().sum() + 6 * 29) / 2 for one in mean])
     got = case.call(kl_to_normal, DiagonalGaussian(mean, torch.full_like(mean, -30.0)))
     case.finite(got)
-    expected = torch.stack([((one * one).double().sum() + 6 * 29) / 2 for one in mean])
     case.equal(got, expected.float())
 
 
@@ -111,3 +106,94 @@ def gradients(kl_to_normal, case):
         return kl_to_normal(DiagonalGaussian(mean, log_variance))
 
     case.gradients(of_both, lambda mean, v: slow(DiagonalGaussian(mean, v)), *posterior(case))
+
+
+exercise.mistakes("""
+    the-other-way-round: it is the divergence of the standard normal from the posterior
+    - terms = mean**2 + log_variance.exp() - 1 - log_variance
+    + terms = (1 + mean**2) * (-log_variance).exp() - 1 + log_variance
+    > KL is not symmetric: the posterior comes first, so the variance is not divided by
+
+    deviation-for-variance: the deviation stands where the variance belongs
+    - terms = mean**2 + log_variance.exp() - 1 - log_variance
+    + terms = mean**2 + (log_variance / 2).exp() - 1 - log_variance
+    > the variance is log_variance.exp(), without a half
+
+    variance-is-its-logarithm: the log variance is taken for the variance itself
+    - terms = mean**2 + log_variance.exp() - 1 - log_variance
+    + terms = mean**2 + log_variance.abs() - 1 - log_variance.abs().log()
+    > the encoder gives the logarithm: take its exponential for the variance
+
+    deviation-is-what-is-given: the log variance is taken for the logarithm of the deviation
+    - terms = mean**2 + log_variance.exp() - 1 - log_variance
+    + terms = mean**2 + (2 * log_variance).exp() - 1 - 2 * log_variance
+    > its exponential is the variance already, nothing is doubled or squared
+
+    no-logarithm: the log variance is not taken off: a variance near 0 would cost nothing
+    - terms = mean**2 + log_variance.exp() - 1 - log_variance
+    + terms = mean**2 + log_variance.exp() - 1
+    > mean^2 + variance - 1 - log variance
+
+    negative: the sign is turned, as in the paper's bound, which is to grow
+    - return terms.sum(dim=(1, 2, 3)) / 2
+    + return -terms.sum(dim=(1, 2, 3)) / 2
+    > a divergence is never below 0: mean^2 + variance - 1 - log variance
+
+    a-mean: it is the mean over an image's latents
+    - return terms.sum(dim=(1, 2, 3)) / 2
+    + return terms.mean(dim=(1, 2, 3)) / 2
+    > the sum: `vae_loss` divides once, by the numbers of an image
+
+    one-for-the-batch: the images of a batch are summed too
+    - return terms.sum(dim=(1, 2, 3)) / 2
+    + return terms.sum() / 2
+    > sum over all axes but the first: dim=(1, 2, 3)
+
+    in-bits [convention]: it is in bits
+    - return terms.sum(dim=(1, 2, 3)) / 2
+    + return terms.sum(dim=(1, 2, 3)) / 2 / torch.log(torch.tensor(2.0, dtype=mean.dtype))
+    > in nats: nothing is divided by log 2
+
+    detached: the divergence is cut off from means and log variances
+    - return terms.sum(dim=(1, 2, 3)) / 2
+    + return terms.detach().sum(dim=(1, 2, 3)) / 2
+    > no detach() and no no_grad(): the encoder learns from it
+
+    squared-in-place: the posterior's means are squared themselves
+    - terms = mean**2 + log_variance.exp() - 1 - log_variance
+    + terms = mean.square_() + log_variance.exp() - 1 - log_variance
+    > mean**2 makes a new tensor; square_() does not
+
+    through-a-root: the variance is made first, and its logarithm taken with something small added
+    - terms = mean**2 + log_variance.exp() - 1 - log_variance
+    + terms = mean**2 + log_variance.exp() - 1 - (log_variance.exp() + 1e-6).log()
+    > the logarithm is what the encoder gives: use it as it is
+""")
+
+exercise.slips("""
+    mean**2 => mean.abs()
+    terms.sum(dim=(1, 2, 3)) / 2 => (terms.sum(dim=(1, 2, 3)) / 2).mean()
+    (1, 2, 3) => 1
+""")
+
+
+@exercise.right("the definition, as a flat table")
+def flat(posterior):
+    mean, log_variance = (x.flatten(1) for x in posterior)
+    squares = torch.linalg.vector_norm(mean, dim=1) ** 2
+    return 0.5 * (squares + (log_variance.expm1() - log_variance).sum(dim=1))
+
+
+@exercise.right("image by image")
+def one_by_one(posterior):
+    found = []
+    for mean, log_variance in zip(posterior.mean, posterior.log_variance, strict=True):
+        found.append(-0.5 * (1 + log_variance - mean.pow(2) - torch.exp(log_variance)).sum())
+    return torch.stack(found)
+
+
+@exercise.disguise("the-other-way-round")
+def the_other_way_round_too(posterior):
+    mean, log_variance = posterior
+    variance = torch.exp(log_variance)
+    return (log_variance + (1 + mean * mean) / variance - 1).flatten(1).sum(dim=1) / 2
