@@ -6,7 +6,7 @@ from collections.abc import Callable
 from scratchmm.exercises.format import Exercise, exercise_file
 from scratchmm.exercises.kinds import Bank, judged_by_bank
 
-scored = exercise_file("10_visual_question_answering/vqa_accuracy_bank")
+scored = exercise_file("10_visual_question_answering/vqa_accuracy")
 
 exercise = Exercise(
     id="test.vqa_accuracy",

@@ -15,21 +15,21 @@ exercise = Exercise(
     minutes=15,
     difficulty=2,
     section="Scoring an answer",
-    hints=(
-        "Ten people, three of them said red. Leave out one of those three: 2 others agree, 2/3. "
-        "Leave out one of the seven: 3 others agree, 1. The score of red is (3 * 2/3 + 7 * 1) / 10 "
-        "= 0.9, not 1. Four who agree are enough for 1.",
-        "People differ, so an answer is right in so far as people gave it; three of them make it "
-        "wholly right. A person's own answer can only be compared with the other nine, so the "
-        "model's is compared with nine at a time too. Two and Two. are the same answer: "
-        "comparable says what two ways of writing have in common.",
-        "Refuse fewer than four people. Clean the answer, and each person's. For each person: how "
-        "many of the others agree with the answer? A third of that, at most 1. The mean over the "
-        "people, of whom there need not be ten.",
-        "agree = [comparable(person) == comparable(answer) for person in people]; each person "
-        "leaves sum(agree) - one others who agree; "
-        "return sum(min((sum(agree) - one) / 3, 1.0) for one in agree) / len(people)",
-    ),
+    hints="""
+        1. Ten people, three of them said red. Leave out one of those three: 2 others agree, 2/3.
+           Leave out one of the seven: 3 others agree, 1. The score of red is (3 * 2/3 + 7 * 1) / 10
+           = 0.9, not 1. Four who agree are enough for 1.
+        2. People differ, so an answer is right in so far as people gave it; three of them make it
+           wholly right. A person's own answer can only be compared with the other nine, so the
+           model's is compared with nine at a time too. Two and Two. are the same answer: comparable
+           says what two ways of writing have in common.
+        3. Refuse fewer than four people. Clean the answer, and each person's. For each person: how
+           many of the others agree with the answer? A third of that, at most 1. The mean over the
+           people, of whom there need not be ten.
+        4. agree = [comparable(person) == comparable(answer) for person in people]; each person
+           leaves sum(agree) - one others who agree; return sum(min((sum(agree) - one) / 3, 1.0) for
+           one in agree) / len(people)
+    """,
 )
 
 
@@ -73,13 +73,6 @@ def other_numbers(vqa_accuracy, case):
     case.each(vqa_accuracy, *((("red", people), slow("red", people)) for people in crowds))
 
 
-@exercise.holds("in whatever order people answered, the score is the same")
-def shuffled(vqa_accuracy, case):
-    people = ["red"] * 3 + ["blue"] * 2 + asked(0, of=3)
-    mixed = [people[place] for place in case.permutation(8).tolist()]
-    case.each(vqa_accuracy, *(((answer, mixed), slow(answer, mixed)) for answer in ("red", "blue")))
-
-
 @exercise.holds("the answer and those of people are compared cleaned: The Red! and red are one")
 def cleaned(vqa_accuracy, case):
     people = ["Two.", "two", " a two", *asked(1, of=7)]
@@ -113,3 +106,108 @@ def left_alone(vqa_accuracy, case):
 def refused(vqa_accuracy, case):
     case.refuses(ValueError, vqa_accuracy, "red", asked(2, of=3))
     case.refuses(ValueError, vqa_accuracy, "red", [])
+
+
+exercise.mistakes("""
+    nobody-left-out: min(agreeing / 3, 1) over all people: 3 of 10 score 1 and not 0.9
+    - left_out = [sum(agree) - one for one in agree]
+    + left_out = [sum(agree) for _ in agree]
+    > leave each person out once, count the others, and take the mean
+
+    share-who-agree: the score is the share of people who agree
+    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+    + return sum(others / (len(people) - 1) for others in left_out) / len(people)
+    > three who agree are enough: agreeing / 3, at most 1
+
+    three-or-nothing: three who agree score 1, fewer score 0
+    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+    + return sum(float(others >= ENOUGH) for others in left_out) / len(people)
+    > one or two score too: a third each, by / and not by //
+
+    majority-only: only the most frequent answer counts: 1 for it, 0 for all others
+    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+    + cleaned = [comparable(person) for person in people]
+    + return float(comparable(answer) == max(cleaned, key=cleaned.count))
+    > others are right too, in so far as people gave them
+
+    worst-set: of the sets that leave one out the worst is taken, not the mean
+    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+    + return min(min(others / ENOUGH, 1.0) for others in left_out)
+    > add the scores of all sets and divide by their number
+
+    one-always-left-out: (agreeing - 1) / 3: of those who agree one is always left out
+    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+    + return min((sum(agree) - 1) / ENOUGH, 1.0)
+    > each person is left out once, also those who said something else
+
+    equal-ones-left-out: with a person all are left out who said the same
+    - left_out = [sum(agree) - one for one in agree]
+    + pairs = list(zip(agree, people))
+    + left_out = [sum(one for one, other in pairs if other != person) for person in people]
+    > leave out one place of the list, not an answer
+
+    each-answer-once: equal answers of people are counted once
+    - agree = [comparable(person) == comparable(answer) for person in people]
+    + agree = [comparable(person) == comparable(answer) for person in sorted(set(people))]
+    > each person counts, whatever the others said
+
+    taken-out-for-good: people are removed from the list itself, and never come back
+    - left_out = [sum(agree) - one for one in agree]
+    + left_out = []
+    + while people:
+    +     people.pop(0)
+    +     left_out.append(sum(comparable(person) == comparable(answer) for person in people))
+    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+    + return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(agree)
+    > make a new list for each person: people[:i] + people[i + 1:]
+
+    always-ten: the sum is divided by ten, however many people answered
+    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
+    + return sum(min(others / ENOUGH, 1.0) for others in left_out) / 10
+    > divide by the number of people
+
+    not-cleaned: answers are compared letter by letter: Two. and 2 count as different
+    - agree = [comparable(person) == comparable(answer) for person in people]
+    + agree = [person == answer for person in people]
+    > compare comparable of both
+
+    a-part-is-enough: `in` finds a part of a text too: 1 agrees with 10, red with red ring
+    - agree = [comparable(person) == comparable(answer) for person in people]
+    + agree = [comparable(answer) in comparable(person) for person in people]
+    > whole answers must be equal: ==
+""")
+
+exercise.slips("""
+    min(others / ENOUGH, 1.0) => min(others, 1.0)
+    min(others / ENOUGH, 1.0) => others / ENOUGH
+    / len(people) => / (len(people) - 1)
+    comparable(person) == comparable(answer) => person == comparable(answer)
+    comparable(person) == comparable(answer) => comparable(person) == answer
+    comparable(person) == comparable(answer) => person.lower().strip() == answer.lower().strip()
+    len(people) <= ENOUGH => len(people) <= ENOUGH + 1
+    for one in agree] => for one in agree]; people.clear() ;; / len(people) => / len(agree)
+""")
+
+
+@exercise.refusing
+def refuse(answer, people):
+    if len(people) < 4:
+        raise ValueError(f"{len(people)} people")
+
+
+@exercise.right("sets made and counted")
+def sets_made(answer, people):
+    cleaned, wanted = [comparable(person) for person in people], comparable(answer)
+    total = 0.0
+    for place in range(len(cleaned)):
+        others = list(cleaned)
+        del others[place]
+        total += min(1.0, others.count(wanted) / 3)
+    return total / len(cleaned)
+
+
+@exercise.right("in one formula")
+def one_formula(answer, people):
+    agreeing = [comparable(person) for person in people].count(comparable(answer))
+    # Where one who agrees is left out, one less agrees; from four on every set is full.
+    return min(1.0, agreeing * (len(people) - 1) / (3 * len(people)))
