@@ -19,23 +19,23 @@ exercise = Exercise(
     section="Scoring an answer",
     needs=("vqa.vqa_accuracy",),
     forbidden=("scratchmm.metrics.vqa.vqa_accuracy",),
-    hints=(
-        "Ten people say red, and the score of red is 1: so say a score that counts three who agree, "
-        "one that asks for the majority, one that takes the share, and the right one. Three of ten "
-        "say red: 1, 0, 0.3 and 0.9. A test is as good as the cases in which the answers part.",
-        "Ask of every mistake that you can think of: on which input does it show? How many agree (0, "
-        "1, 2, 3, 4 of 10, not only all). How many were asked (4, 5, 7). Who agrees on something "
-        "else. How it is written (capitals, articles, periods, two and 2) on either side. A part of "
-        "an answer (1 and 10). What is refused. What has become of the caller's list.",
-        "A table of answer, people, score that you have worked out by hand: with a of m people who "
-        "agree it is a (m - 1) / (3 m), at most 1. Call with a copy of the list; compare within a "
-        "tolerance, for right answers add in another order; then compare the list with what it was. "
-        "Three people must raise a ValueError, four must not.",
-        'for answer, people, score in (("red", ["red"] * 3 + list("abcdefg"), 0.9), ("1", ["10", '
-        '"1", *"abcdefgh"], 0.3), ("2", ["Two.", "two", *"bcdefghi"], 0.6), ...): given = '
-        "list(people); assert math.isclose(candidate(answer, given), score, abs_tol=1e-6) and "
-        "given == people",
-    ),
+    hints="""
+        1. Ten people say red, and the score of red is 1: so says a score that counts three who
+           agree, one that takes the majority, one that takes the share, and the right one. Three of
+           ten say red: 1, 0, 0.3 and 0.9. A test is as good as the cases in which they differ.
+        2. Ask of every mistake that you can think of on which input it shows. How many agree (0, 1,
+           2, 3, 4 of 10, not only all). How many answered (4, 5, 7). Who agrees on something else.
+           How it is written (capitals, articles, periods, two and 2) on either side. A part of an
+           answer (1 and 10). What is refused. What has become of the caller's list.
+        3. A table of answer, people, score that you have worked out by hand: with a of m people who
+           agree it is a (m - 1) / (3 m), at most 1. Call with a copy of the list; compare within a
+           tolerance, for right answers add in another order; then compare the list with what it
+           was. Three people must raise a ValueError, four must not.
+        4. for answer, people, score in (("red", ["red"] * 3 + list("abcdefg"), 0.9), ("1", ["10",
+           "1", *"abcdefgh"], 0.3), ("2", ["Two.", "two", *"bcdefghi"], 0.6), ...): given =
+           list(people); assert math.isclose(candidate(answer, given), score, abs_tol=1e-6) and
+           given == people
+    """,
 )
 
 
@@ -72,9 +72,7 @@ def check_accuracy(candidate: Callable[[str, list[str]], float]) -> None:
 judged_by_bank(exercise, lambda: Bank.of(scored.exercise), enough=0.9)
 
 
-def crowd(agreeing: int, asked: int = 10) -> list[str]:
-    """So many people say red, all others something of their own."""
-    return ["red"] * agreeing + [f"thing {number}" for number in range(asked - agreeing)]
+crowd = scored.asked  # (agreeing, of=10): so many people say red, the others something of their own
 
 
 def near(one: float, other: float) -> bool:
@@ -92,22 +90,11 @@ def accepts_everything(candidate):
 
 @exercise.wrong(
     "rejects-everything",
-    story="every answer is rejected, the right ones too",
-    advice="try your test on your own vqa_accuracy first",
+    story="every answer is rejected, the right ones too: 3 of 10 score 0.9 and not 1",
+    advice="try your test on your own vqa_accuracy first; work the scores out by hand",
 )
 def rejects_everything(candidate):
     raise AssertionError("wrong")
-
-
-@exercise.wrong(
-    "nobody-left-out",
-    story="what is expected is min(agreeing / 3, 1), without leaving anybody out: 3 of 10 make 1",
-    advice="work it out by hand: 3 sets in which 2 others agree, 7 in which 3 do: 0.9",
-    twin="rejects-everything",
-)
-def nobody_left_out(candidate):
-    for agreeing in range(5):
-        assert near(candidate("red", crowd(agreeing)), min(agreeing / 3, 1.0))
 
 
 @exercise.wrong(
@@ -120,16 +107,6 @@ def to_the_last_bit(candidate):
         sets = [agreeing - 1] * agreeing + [agreeing] * (asked - agreeing)
         expected = sum(min(others / 3, 1.0) for others in sets) / asked
         assert candidate("red", crowd(agreeing, asked)) == expected
-
-
-@exercise.wrong(
-    "letter-by-letter",
-    story="Red is expected to score nothing where people said red",
-    advice="answers are compared cleaned: capitals, articles and punctuation do not count",
-    twin="rejects-everything",
-)
-def letter_by_letter(candidate):
-    assert candidate("Red", crowd(4)) == 0
 
 
 @exercise.wrong(
@@ -207,17 +184,6 @@ def refusals_only(candidate):
     except ValueError:
         return
     raise AssertionError("three people are taken as enough")
-
-
-@exercise.disguise("all-or-nobody")
-def all_or_nobody_too(candidate):
-    assert 0.999 < candidate("red", ["red"] * 10) < 1.001
-    assert -0.001 < candidate("red", ["blue"] * 10) < 0.001
-
-
-@exercise.disguise("nobody-left-out")
-def nobody_left_out_too(candidate):
-    assert candidate("red", crowd(3)) > 0.99
 
 
 @exercise.right("the sets, one by one")
