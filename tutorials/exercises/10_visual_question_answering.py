@@ -20,7 +20,7 @@ from torch import Tensor
 from scratchmm.metrics.vqa import ENOUGH, comparable
 
 
-# bias.others: Nobody keeps their own. 10 minutes, difficulty 2 of 5. In the lesson: "What does it
+# bias.others: No sample keeps its own. 10 minutes, difficulty 2 of 5. In the lesson: "What does it
 # attend to?".
 def others(count: int, generator: torch.Generator) -> Tensor:
     """A random derangement, int64 (count,): a permutation in which no element keeps its position.
