@@ -29,7 +29,7 @@ exercise = Exercise(
            fades in and out takes them away. And so that frame f lies around sample f * hop, half a
            frame is set before and behind the sound before it is cut.
         3. Refuse what is no sound. If centred, set size // 2 samples on both ends, of the pad_mode
-           asked for. Cut frames (..., F, L), hop_of telling the hop. Multiply by the window (L,),
+           given. Cut frames (..., F, L), hop_of telling the hop. Multiply by the window (L,),
            which window_of brings to the right length and dtype. Transform the last axis with
            torch.fft.rfft: (..., F, Q). Time is the last axis of the result.
         4. check_sound(sound); sound = pad_ends(sound, size // 2, pad_mode) if centred; frames =

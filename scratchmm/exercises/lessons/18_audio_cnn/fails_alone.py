@@ -229,9 +229,9 @@ STORIES = """
     the padding is filled with nan, which is not promised; finite numbers: times zero is right too
     logits may differ by 0.1, and some wrong ones do not differ so much; right ones keep to 0.0001
 """
-for (name, test), line in zip(TESTS.items(), STORIES.strip().split("\n"), strict=True):
+for (name, answer), line in zip(TESTS.items(), STORIES.strip().split("\n"), strict=True):
     told, _, advice = line.strip().partition("; ")
-    exercise.wrong(name, story=told, advice=advice)(test)
+    exercise.wrong(name, story=told, advice=advice)(answer)
 
 
 @exercise.right("in pairs")

@@ -221,9 +221,9 @@ STORIES = """
     only the last frame is changed; put another frame in the place of each, in turn
     dropout and batch norm are blamed, for want of eval(); call eval() first, as the docstring says
 """
-for (name, test), line in zip(TESTS.items(), STORIES.strip().split("\n"), strict=True):
+for (name, answer), line in zip(TESTS.items(), STORIES.strip().split("\n"), strict=True):
     told, _, advice = line.strip().partition("; ")
-    exercise.wrong(name, story=told, advice=advice)(test)
+    exercise.wrong(name, story=told, advice=advice)(answer)
 
 
 @exercise.right("by gradients")
