@@ -152,7 +152,7 @@ def gradients(draw, case):
 exercise.mistakes("""
     root-of-the-logarithm: the root of the log variance is taken for the deviation
     - (log_variance / 2).exp()
-    + log_variance.abs().sqrt()
+    + log_variance.sqrt()
     > first the exponential: the deviation is the root of exp(log_variance)
 
     uniform: the noise is uniform between 0 and 1: torch.rand
@@ -200,6 +200,7 @@ exercise.mistakes("""
 
 exercise.slips("""
     (log_variance / 2).exp() => log_variance
+    (log_variance / 2).exp() => log_variance.abs().sqrt()
     (log_variance / 2).exp() => (-log_variance / 2).exp()
     mean + (log_variance / 2).exp() * noise => (mean + noise) * (log_variance / 2).exp()
     mean.shape => (len(mean), 1, *mean.shape[2:])
