@@ -94,7 +94,7 @@ def late(timestep_embedding, case):
     case.equal(got, slow(timesteps, 6), tolerance=3e-3)  # as exact as float32 angles are
 
 
-@exercise.holds("the result has the dtype that is asked for, though angles need a finer one")
+@exercise.holds("the result has the requested dtype, though angles need a finer one")
 def result_dtype(timestep_embedding, case):
     for dtype, width in [(torch.float64, 6), (torch.float16, 6), (torch.float16, 14)]:
         timesteps = given(case, 999, 7)

@@ -204,6 +204,9 @@ exercise.slips("""
     (log_variance / 2).exp() => (-log_variance / 2).exp()
     mean + (log_variance / 2).exp() * noise => (mean + noise) * (log_variance / 2).exp()
     mean.shape => (len(mean), 1, *mean.shape[2:])
+    (log_variance / 2).exp() => log_variance.abs().sqrt()
+    return mean + (log_variance / 2).exp() * noise => added = (log_variance / 2).exp() * noise;
+        return mean + added if mean.requires_grad else mean.add_(added)
 """)
 
 

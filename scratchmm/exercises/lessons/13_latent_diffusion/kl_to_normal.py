@@ -172,6 +172,7 @@ exercise.mistakes("""
 
 exercise.slips("""
     mean**2 => mean.abs()
+    mean**2 => (mean**2 if mean.requires_grad else mean.square_())
     terms.sum(dim=(1, 2, 3)) / 2 => (terms.sum(dim=(1, 2, 3)) / 2).mean()
     (1, 2, 3) => 1
 """)
