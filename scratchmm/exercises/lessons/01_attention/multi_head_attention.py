@@ -176,11 +176,6 @@ exercise.mistakes("""
     + query = split_heads(self.query(x), self.heads) / self.heads**0.5
     > attend scales by the width of what it gets; give it the heads apart and scale nothing
 
-    context-ignored: keys and values come from x, although a context is given
-    - source = x if context is None else context
-    + source = x
-    > the source of keys and values is the context, where there is one
-
     mask-inverted: True and False of the mask are exchanged
     - if turn is not None:
     + mask = None if mask is None else ~mask
@@ -221,6 +216,9 @@ exercise.slips("""
     if cache is not None: => if cache is not None and not return_weights:
     if cache is not None: => if cache is not None and context is None:
     output, weights) => output, attention_weights(query, key))
+    x.unflatten(-1, (heads, -1)).transpose(1, 2) => x.unflatten(-1, (-1, heads)).permute(0, 3,
+        1, 2) ;; mixed.transpose(1, 2).flatten(-2) => mixed.permute(0, 2, 3, 1).flatten(-2)
+    source = x if context is None else context => source = x
 """)
 
 

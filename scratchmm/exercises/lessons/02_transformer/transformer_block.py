@@ -226,6 +226,8 @@ exercise.slips("""
     mask=mask, cache=cache => mask=mask
     x = x + self.attention( => x = x.detach() + self.attention( ;; return x + => return x.detach() +
     x = x + self.attention( => x += self.attention(
+    x = x + self.attention(self => x = self.attention_norm(x) + self.attention(self
+    mask=mask, cache=cache => mask=mask if cache is None else None, cache=cache
 """)
 
 

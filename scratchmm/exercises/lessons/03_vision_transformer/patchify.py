@@ -168,6 +168,9 @@ exercise.slips("""
         assert images.shape[-2] % patch == 0 ;;
         check_divisible("image width", images.shape[-1], "patch size", patch) =>
         assert images.shape[-1] % patch == 0
+    rearrange(images, "b c (h p) (w q) -> b (h w) (c p q)", p=patch, q=patch) =>
+        rearrange(images, "b c (h p) (w q) -> b (c h w p q)", p=patch, q=patch).unflatten(1, (-1,
+        images.shape[1] * patch**2))
 """)
 
 

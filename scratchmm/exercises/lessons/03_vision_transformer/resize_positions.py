@@ -212,6 +212,7 @@ exercise.slips("""
     mode="bicubic", align_corners=False => mode="nearest"
     "1 d h w -> (h w) d" => "1 d h w -> d (h w)"
     size=new_grid => size=new_grid[::-1]
+    old_grid == new_grid => len(positions) == new_grid[0] * new_grid[1]
 """)
 
 

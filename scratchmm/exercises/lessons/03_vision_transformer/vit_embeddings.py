@@ -176,11 +176,6 @@ exercise.mistakes("""
     + return tokens[:, 1:] + tokens[:, :1] + resized
     > join along the tokens with torch.cat, do not add
 
-    class-from-patches: the first token is the mean of the patches, not the learned CLS token
-    - tokens = torch.cat([class_token, tokens], dim=1)
-    + tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1)
-    > CLS is a parameter, the same for every image: self.class_token
-
     positions-not-resized: the positions fit only the image size of the config
     - return tokens + torch.cat([self.positions[:1], resized])
     + return tokens + self.positions
@@ -229,6 +224,11 @@ exercise.mistakes("""
 
 exercise.slips("""
     self.positions[:1], resized]) => self.positions[:1], resized]).detach()
+    resize_positions(self.positions[1:] => resize_positions(self.positions[:-1] ;;
+        self.positions[:1], resized => self.positions[-1:], resized
+    resize_positions(self.positions[1:], (self.grid, self.grid), grid) =>
+        F.interpolate(self.positions[1:].T[None], size=grid[0] * grid[1], mode="linear")[0].T
+    [class_token, tokens] => [tokens.mean(1, keepdim=True), tokens]
 """)
 
 

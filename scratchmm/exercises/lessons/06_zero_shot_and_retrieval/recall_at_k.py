@@ -210,6 +210,10 @@ exercise.slips("""
     if similarity.shape[0] != similarity.shape[1]: => if False: ;;
         torch.eye(len(similarity), => torch.eye(*similarity.shape,
     return hits => similarity.masked_fill_(~relevant, -torch.inf); return hits
+    hits.double() => hits[relevant.any(dim=1)].double()
+    best = similarity => similarity, relevant = similarity.T, relevant.T; best = similarity
+    (~relevant, -torch.inf).amax => (~relevant, torch.inf).amin ;; ahead < k => ahead +
+        relevant.sum(dim=1) <= k
 """)
 
 

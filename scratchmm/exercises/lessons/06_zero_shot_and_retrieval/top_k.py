@@ -207,6 +207,7 @@ exercise.slips("""
     check_search(queries, => block = max(block, 1); check_search(queries,
     check_search(queries, => gallery = gallery.expand(-1, queries.shape[1]); check_search(queries,
     check_search(queries, => check_search(queries.nan_to_num(0.0, 0.0, 0.0),
+    fresh.masked_fill(fresh.isnan(), -torch.inf) => fresh.masked_fill(fresh.isnan(), 0.0)
 """)
 
 

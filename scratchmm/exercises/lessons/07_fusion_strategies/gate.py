@@ -210,6 +210,8 @@ exercise.slips("""
     answered[..., None], 1.0 => answered[..., None], 0.5
     attended, gate => attended, 1 - gate
     attended, gate => attended
+    dim=-1)).sigmoid() => dim=-1)).sigmoid(); mixture = gate * own + (1 - gate) * attended ;;
+        return gate * own + (1 - gate) * attended, gate => return mixture, gate
 """)
 
 

@@ -205,6 +205,11 @@ exercise.mistakes("""
     > make new tensors: no method that ends in an underscore, no assignment to places
 """)
 
+exercise.slips("""
+    (ratio / temperature).softmax(dim=0) => ratio ** (1 / temperature) / (ratio ** (1 /
+        temperature)).sum()
+""")
+
 
 @exercise.disguise("ratio-exchanged")
 def ratio_exchanged_too(last, before, temperature=2.0):

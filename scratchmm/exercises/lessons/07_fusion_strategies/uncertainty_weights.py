@@ -157,11 +157,6 @@ exercise.mistakes("""
     + self.factors * self.log_variances /
     > the half belongs to the loss; the price is s / 2 for all
 
-    price-weighed: the price is divided by the variance together with the loss
-    - values + self.log_variances / 2
-    + (values + self.log_variances / 2)
-    > weights * loss, and then + s / 2
-
     price-above-zero [convention]: the price is log(1 + variance), which can't fall below 0, as
     others have it
     - self.log_variances / 2
@@ -173,11 +168,6 @@ exercise.mistakes("""
     + return self.factors * torch.exp(-2 * self.log_variances)
     - / 2
     > it is that of the variance: exp(-s), and s / 2
-
-    divided-by-the-deviation: losses are divided by the standard deviation, not by the variance
-    - return self.factors * torch.exp(-self.log_variances)
-    + return self.factors * torch.exp(-self.log_variances / 2)
-    > exp(-s)
 
     half-for-all [convention]: every loss is halved, as if all were mean squared errors
     - return self.factors * torch.exp(-self.log_variances)
@@ -209,17 +199,20 @@ exercise.mistakes("""
     + return (self.factors * torch.exp(-self.log_variances)).softmax(0)
     > each loss has a noise of its own: no softmax
 
-    losses-cut-off: the losses are cut off, so the model learns nothing
-    - values = _in_order(losses, self.names)
-    + values = torch.stack([losses[name].detach() for name in self.names])
-    > torch.stack keeps gradients; torch.tensor, item and detach do not
-
     weights-of-the-right-total: the total is right, but weights lack the half of squared losses
     - return self.factors * torch.exp(-self.log_variances)
     + return torch.exp(-self.log_variances)
     - .weights
     + .factors * self.weights
     > weights are the factors that the losses really have: self.factors * exp(-s)
+""")
+
+exercise.slips("""
+    torch.exp(-self.log_variances) => torch.exp(-2 * self.log_variances)
+    self.log_variances / 2) => self.log_variances.clamp(min=0) / 2)
+    torch.exp(-self.log_variances) => torch.exp(-self.log_variances / 2)
+    values + self.log_variances / 2 => (values + self.log_variances / 2)
+    values = _in_order(losses, self.names) => values = _in_order(losses, self.names).detach()
 """)
 
 

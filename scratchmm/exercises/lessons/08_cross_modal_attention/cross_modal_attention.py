@@ -208,6 +208,9 @@ exercise.slips("""
     key.in_features, real, => key.in_features, None,
     key.in_features, real, => key.in_features, None if real is None else real.bool(), ;;
         padding_mask(real) => real.bool()[:, None, None]
+    return CrossAttentionOutput(output, weights) => return CrossAttentionOutput(output if real
+        is None else output * real.any(dim=1)[:, None, None], weights)
+    padding_mask(real) => padding_mask(real | ~real.any(dim=1, keepdim=True))
 """)
 
 

@@ -175,6 +175,10 @@ exercise.mistakes("""
     > masked_fill_ and tokens[~real] = 0 change what was passed in; masked_fill does not
 """)
 
+exercise.slips("""
+    real.sum(dim=1, keepdim=True) => real.sum(dim=1, keepdim=True).float().mean()
+""")
+
 
 @exercise.disguise("length-counted")
 def length_counted_too(tokens, real=None):

@@ -206,6 +206,12 @@ exercise.mistakes("""
     > multiply what the steps keep, held ones included: torch.cumprod(1 - betas, dim=0)
 """)
 
+exercise.slips("""
+    (1 - level[1:] / level[:-1]).clamp(max=largest) => torch.cat([1 - level[1:-1] /
+        level[:-2], (1 - level[-1:] / level[-2:-1]).clamp(max=largest)])
+    dtype=torch.float64) / steps => dtype=torch.float64) / (steps + 1)
+""")
+
 
 @exercise.disguise("not-over-the-first")
 def not_over_the_first_too(steps=1000, offset=0.008, largest=0.999):

@@ -19,11 +19,9 @@ exercise = Exercise(
     hints="""
         1. Two samples of one value, x0 0 and 0, noise 1 and -3, a model that always predicts 0: the
            loss is (1 + 9) / 2 = 5. At timesteps [2, 0] one is mixed with the third alpha_bar.
-        2. Every sample is mixed in one go, at a random step of its own: one step for the whole batch
-           would be right on average too, but noisier.
+        2. Every sample is mixed in one go, at a random timestep of its own.
         3. Draw B timesteps below len(schedule), and noise of x0's shape, where they are missing. Mix
-           at the schedule's alpha_bar of the timesteps. The model gets the mixture, the timesteps
-           and the condition; refuse another shape; the mean over all.
+           at their alpha_bar. Mixture, timesteps and condition go to the model; refuse another shape.
         4. timesteps = torch.randint(len(schedule), (len(x0),), generator=generator); alpha_bar =
            schedule.at(timesteps); model(mix(x0, noise, alpha_bar), timesteps, **condition); and
            F.mse_loss of it and target_of(x0, noise, alpha_bar, target)
@@ -220,6 +218,8 @@ exercise.slips("""
     torch.randint(len(schedule) => torch.randint(1, len(schedule)
     (len(x0),), generator=generator => (len(x0),), generator=torch.manual_seed(0) ;;
         draw_noise(x0, generator) => draw_noise(x0, torch.manual_seed(1))
+    F.mse_loss(predicted, expected) => (alpha_bar.to(x0).view(-1, *[1] * (x0.dim() - 1)) *
+        (predicted - expected) ** 2).mean()
 """)
 
 

@@ -177,6 +177,7 @@ exercise.slips("""
         angle; both = (angle.cos()
     check_divisible("width", width, "a pair of sine and cosine,", 2) => odd = width % 2 ;;
         torch.cat(both, dim=-1) => torch.nn.functional.pad(torch.cat(both, dim=-1), (0, odd))
+    max(half - frequency_shift, 1) => ((width - frequency_shift) / 2)
 """)
 
 

@@ -194,6 +194,7 @@ exercise.slips("""
         noise_rate * x + signal_rate * predicted => (x - signal_rate * x0) / noise_rate
     x0 = signal_rate * x - noise_rate * predicted =>
         x0 = (signal_rate * x - noise_rate * predicted).detach()
+    noise_rate * x + signal_rate * predicted => signal_rate * x + noise_rate * predicted
 """)
 
 

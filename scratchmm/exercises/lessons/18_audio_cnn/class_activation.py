@@ -184,6 +184,10 @@ exercise.mistakes("""
     > leave the dtype as it is
 """)
 
+exercise.slips("""
+    weight, x) => weight, x) / x.shape[-1]
+""")
+
 
 @exercise.right("by broadcasting")
 def by_broadcasting(x, weight):
