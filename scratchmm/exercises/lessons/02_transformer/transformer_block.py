@@ -23,15 +23,14 @@ exercise = Exercise(
     },
     hints="""
         1. Say attention answers 5 to everything and feed_forward answers 7. Then x = (1, 2) becomes
-           (6, 7), and then (13, 14): what was there is still there, with both answers added. If
-           both answer 0, x comes out as it went in.
-        2. The stream x runs through from the bottom to the top, and each part only adds to it. Each
-           part reads a normalised copy, by a norm of its own; the stream itself is never normalised
-           inside the block. The lesson measures what happens to the gradient where it is.
-        3. Shapes stay (B, L, D) all the way. First step: normalise x with the attention's norm,
-           give that to attention together with mask and cache (by name: the second argument of
-           attention is another one), add the result to x. Second step: the same with feed_forward
-           and its norm, reading the x that the first step made. It takes no mask.
+           (6, 7), and then (13, 14). If both answer 0, x comes out as it went in.
+        2. The stream x runs through from the bottom to the top: each part only adds to it, and
+           reads a copy, normalised by its own norm. The stream itself is never normalised in the
+           block; the lesson measures what happens to the gradient where it is.
+        3. Shapes stay (B, L, D). Normalise x with the attention's norm, give that to attention
+           together with mask and cache (by name: its second argument is another one), add the
+           result to x. Then the same with feed_forward, which takes no mask, and its norm, reading
+           the x that the first step made.
         4. x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache), and then return x
            + self.feed_forward(self.feed_forward_norm(x))
     """,
@@ -46,18 +45,14 @@ def oracle(block, x, mask=None, epsilon=1e-5):
         return F.layer_norm(x, x.shape[-1:], layer.weight, layer.bias, epsilon)
 
     def heads(layer, x):
-        y = F.linear(x, layer.weight, layer.bias)
-        return rearrange(y, "b l (h d) -> b h l d", h=attention.heads)
+        return rearrange(layer(x), "b l (h d) -> b h l d", h=attention.heads)
 
     normed = norm(block.attention_norm, x)
     parts = (heads(layer, normed) for layer in (attention.query, attention.key, attention.value))
     mixed = F.scaled_dot_product_attention(*parts, attn_mask=mask)
-    mixed = rearrange(mixed, "b h l d -> b l (h d)")
-    x = x + F.linear(mixed, attention.output.weight, attention.output.bias)
-    normed = norm(block.feed_forward_norm, x)
-    wide = F.linear(normed, feed_forward.expand.weight, feed_forward.expand.bias)
-    wide = feed_forward.activation(wide)
-    return x + F.linear(wide, feed_forward.contract.weight, feed_forward.contract.bias)
+    x = x + attention.output(rearrange(mixed, "b h l d -> b l (h d)"))
+    wide = feed_forward.expand(norm(block.feed_forward_norm, x))
+    return x + feed_forward.contract(feed_forward.activation(wide))
 
 
 def block_and_x(block_class, case):
@@ -67,10 +62,8 @@ def block_and_x(block_class, case):
 
 
 def zero(*layers):
-    with torch.no_grad():
-        for layer in layers:
-            layer.weight.zero_()
-            layer.bias.zero_()
+    for layer in layers:
+        layer.load_state_dict({name: 0 * x for name, x in layer.state_dict().items()})
 
 
 @exercise.holds("where attention and feed-forward give 0, x comes out as it went in")
@@ -138,8 +131,7 @@ def unchanged(block_class, case):
 @exercise.holds("the gradients reach x and every parameter")
 def gradients(block_class, case):
     block, x = block_and_x(block_class, case)
-    block = block.double()
-    case.gradients(block, lambda x: oracle(block, x), x, parameters=block)
+    case.gradients(block.double(), lambda x: oracle(block, x), x, parameters=block)
 
 
 exercise.mistakes("""
@@ -155,13 +147,6 @@ exercise.mistakes("""
     - return x + self.feed_forward(self.feed_forward_norm(x))
     + return self.feed_forward(self.feed_forward_norm(x))
     > x + the part's output; otherwise a stack forgets its input and its gradient
-
-    attention-lost: the last sum starts from the x that came in, so attention's output is lost
-    - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    + attended = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    - return x + self.feed_forward(self.feed_forward_norm(x))
-    + return x + self.feed_forward(self.feed_forward_norm(attended))
-    > keep x = x + attention(...) and add feed-forward to that
 
     post-norm [convention]: each norm comes after its sum, as in the first transformer and in BERT
     - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
@@ -192,58 +177,36 @@ exercise.mistakes("""
     - return x + self.feed_forward(self.feed_forward_norm(x))
     + return x + self.feed_forward_norm(self.feed_forward(x))
     > norm inside, part outside: attention(norm(x)), not norm(attention(x))
-
-    norms-exchanged: the two norms are exchanged
-    - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    + x = x + self.attention(self.feed_forward_norm(x), mask=mask, cache=cache)
-    - return x + self.feed_forward(self.feed_forward_norm(x))
-    + return x + self.feed_forward(self.attention_norm(x))
-    > the input of attention is attention_norm(x), that of feed_forward is feed_forward_norm(x)
-
-    no-norm: nothing is normalised
-    - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    + x = x + self.attention(x, mask=mask, cache=cache)
-    - return x + self.feed_forward(self.feed_forward_norm(x))
-    + return x + self.feed_forward(x)
-    > each part's input is a normalised copy of x
-
-    keys-not-normalised: only the queries are normalised: keys and values are made of the raw x
-    - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    + x = x + self.attention(self.attention_norm(x), context=x, mask=mask, cache=cache)
-    > self-attention has one input: give it norm(x) and no context
-
-    feed-forward-first: feed-forward comes before attention
-    - x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    + x = x + self.feed_forward(self.feed_forward_norm(x))
-    - return x + self.feed_forward(self.feed_forward_norm(x))
-    + return x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-    > attention first, then feed-forward
 """)
 
 exercise.slips("""
-    return x + self.feed_forward(self.feed_forward_norm(x)) =>
-        return x + self.feed_forward(self.attention_norm(x))
+    return x + self.feed_forward(self.feed_forward_norm =>
+        return x + self.feed_forward(self.attention_norm
     mask=mask, cache=cache => mask=mask
     x = x + self.attention( => x = x.detach() + self.attention( ;; return x + => return x.detach() +
     x = x + self.attention( => x += self.attention(
     x = x + self.attention(self => x = self.attention_norm(x) + self.attention(self
     mask=mask, cache=cache => mask=mask if cache is None else None, cache=cache
+    x = x + self.attention( => before = x; x = x + self.attention( ;; return x + => return before +
+    attention_norm(x), mask => feed_forward_norm(x), mask ;; return x +
+        self.feed_forward(self.feed_forward_norm => return x + self.feed_forward(self.attention_norm
+    self.attention_norm(x), mask => x, mask ;; return x +
+        self.feed_forward(self.feed_forward_norm(x)) => return x + self.feed_forward(x)
+    attention_norm(x), mask => attention_norm(x), context=x, mask
+    x = x + self.attention( => x = x + self.feed_forward(self.feed_forward_norm(x)); x = x +
+        self.attention( ;; return x + self.feed_forward(self.feed_forward_norm(x)) => return x
 """)
 
 
 @exercise.right("with names", method="forward")
 def with_names(self, x, mask=None, cache=None):
     normed = self.attention_norm(x)
-    attended = self.attention(normed, context=normed, mask=mask, cache=cache)
-    stream = attended + x
+    stream = self.attention(normed, context=normed, mask=mask, cache=cache) + x
     return self.feed_forward(self.feed_forward_norm(stream)) + stream
 
 
 @exercise.right("in a loop", method="forward")
 def in_a_loop(self, x, mask=None, cache=None):
-    for part, norm, options in (
-        (self.attention, self.attention_norm, {"mask": mask, "cache": cache}),
-        (self.feed_forward, self.feed_forward_norm, {}),
-    ):
-        x = torch.add(x, part(norm(x), **options))
+    for name, options in ("attention", {"mask": mask, "cache": cache}), ("feed_forward", {}):
+        x = torch.add(x, getattr(self, name)(getattr(self, f"{name}_norm")(x), **options))
     return x

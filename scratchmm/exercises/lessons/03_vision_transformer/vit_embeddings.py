@@ -1,12 +1,8 @@
 """Exercise vit.ViTEmbeddings: CLS, patches and positions become the sequence that a ViT encodes."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 from scratchmm.vision.vit import ViTConfig, resize_positions
 
@@ -25,51 +21,47 @@ exercise = Exercise(
         1. Take width 1, a CLS token of 5, two patches that come out as 1 and 2, and positions [10,
            20, 30]. The tokens are [15, 21, 32]: CLS comes first and has a position of its own, the
            first. For the second image of the batch CLS is 15 again.
-        2. The transformer reads a set: without positions it can't know where a patch was. CLS is a
-           token that belongs to no patch; it is learned, the same for every image, and gathers what
-           the classifier reads. Positions are learned for one grid of patches. The lesson stretches
-           that grid for an image of another size; CLS stands beside the grid and not on it.
+        2. The transformer reads a set: without positions it can't know where a patch was. CLS is
+           learned, the same for every image, and belongs to no patch. Positions are learned for one
+           grid of patches, stretched for an image of another size; CLS stands beside the grid.
         3. Patch tokens (B, N, D); the class token (D) as (B, 1, D), one an image; joined along the
            tokens to (B, 1 + N, D), CLS first. How many rows and columns of patches has this image?
            Resize positions[1:] from the config's grid to those: (N, D). Put positions[:1] before
            them, (1 + N, D), and add.
-        4. tokens = self.patches(images); class_token = self.class_token.expand(len(images), 1, -1);
-           tokens = torch.cat([class_token, tokens], dim=1); rows, columns = (side //
-           self.patch_size for side in images.shape[-2:]); resized =
-           resize_positions(self.positions[1:], (self.grid, self.grid), (rows, columns)); return
-           tokens + torch.cat([self.positions[:1], resized])
+        4. tokens = torch.cat([self.class_token.expand(len(images), 1, -1), self.patches(images)],
+           dim=1); rows, columns = (side // self.patch_size for side in images.shape[-2:]); return
+           tokens + torch.cat([self.positions[:1], resize_positions(self.positions[1:], (self.grid,
+           self.grid), (rows, columns))])
     """,
 )
-
-
 CONFIG = ViTConfig(image_size=12, patch_size=3, width=10, depth=1, heads=2, hidden=7, channels=2)
 
 
-def made(case: Case, factory: Any) -> Any:
+def made(case, factory):
     """One for images of 4 x 4 patches, with copied weights."""
     case.sizes.update(N=16, D=10)
     return case.build(factory, CONFIG)
 
 
-def some_images(case: Case, height: int = 12, width: int = 12) -> Tensor:
+def some_images(case, height=12, width=12):
     """As the config has them, or of another size."""
     return case.normal(B=3, C=2, height=height, width=width)
 
 
-def seen(module: Any, images: Tensor) -> Tensor:
+def seen(module, images):
     """The patch tokens before positions, by a convolution with the same weights."""
     weight, bias = module.patches.projection.weight, module.patches.projection.bias
     return F.conv2d(images, weight.view(-1, 2, 3, 3), bias, stride=3).flatten(2).transpose(1, 2)
 
 
-def stretched(positions: Tensor, rows: int, columns: int) -> Tensor:
+def stretched(positions, rows, columns):
     """The grid of 4 x 4 positions for another grid."""
     grid = positions.T.reshape(1, -1, 4, 4)
     grid = F.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
     return grid.flatten(2)[0].T
 
 
-def by_rows(module: Any, images: Tensor) -> Tensor:
+def by_rows(module, images):
     """The oracle: one image after the other, CLS and patches apart."""
     rows, columns = images.shape[-2] // 3, images.shape[-1] // 3
     places = stretched(module.positions[1:], rows, columns)
@@ -107,9 +99,7 @@ def each_patch(embeddings, case):
     case.equal(case.call(module, images), by_rows(module, images))
 
 
-@exercise.holds(
-    "for another image size the grid of positions is resized; CLS keeps its own position"
-)
+@exercise.holds("for another image size the grid of positions is resized, without that of CLS")
 def resized(embeddings, case):
     module = made(case, embeddings)
     for height, width in ((6, 15), (15, 6), (9, 9)):
@@ -132,16 +122,6 @@ def gradients(embeddings, case):
     case.gradients(module, lambda x: by_rows(module, x), images, parameters=module)
 
 
-def sides(self, images):
-    """Rows and columns of patches."""
-    return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
-
-
-def places(self, images):
-    """The positions of the patches, for an image of this size."""
-    return resize_positions(self.positions[1:], (self.grid, self.grid), sides(self, images))
-
-
 exercise.mistakes("""
     class-last: the CLS token stands behind the patches, each with its own position
     - return tokens + torch.cat([self.positions[:1], resized])
@@ -154,32 +134,10 @@ exercise.mistakes("""
     + return torch.cat([tokens[:, :1], tokens[:, 1:] + resized], dim=1)
     > 1 + N positions for 1 + N tokens: join first, then add; CLS gets positions[0]
 
-    positions-shifted: the patches get positions 0 to N - 1: the first patch has the one of CLS
-    - resized = resize_positions(self.positions[1:], (self.grid, self.grid), grid)
-    - return tokens + torch.cat([self.positions[:1], resized])
-    + resized = resize_positions(self.positions[:-1], (self.grid, self.grid), grid)
-    + return torch.cat([tokens[:, :1], tokens[:, 1:] + resized], dim=1)
-    > position 0 is for CLS; patch i has position 1 + i
-
-    no-positions: no positions are added: the model is given a set of patches without order
-    - return tokens + torch.cat([self.positions[:1], resized])
-    + return tokens
-    > add positions to the tokens before you return them
-
-    no-class: there is no CLS token: N tokens instead of 1 + N
-    - return tokens + torch.cat([self.positions[:1], resized])
-    + return tokens[:, 1:] + resized
-    > put the class token before the patches, once an image
-
     class-added-to-patches: CLS is added to every patch instead of being a token of its own
     - return tokens + torch.cat([self.positions[:1], resized])
     + return tokens[:, 1:] + tokens[:, :1] + resized
     > join along the tokens with torch.cat, do not add
-
-    positions-not-resized: the positions fit only the image size of the config
-    - return tokens + torch.cat([self.positions[:1], resized])
-    + return tokens + self.positions
-    > resize_positions gives those for this image's rows and columns of patches
 
     positions-cut-off: an image of another size gets the first positions, cut off where it ends
     - return tokens + torch.cat([self.positions[:1], resized])
@@ -194,18 +152,6 @@ exercise.mistakes("""
     +     row = nn.functional.interpolate(row, size=tokens.shape[1], mode="linear")
     + return tokens + row[0].T
     > leave positions[0] out of the grid and put it before the resized ones
-
-    grid-exchanged: rows and columns are exchanged when the positions are resized
-    - (self.positions[1:], (self.grid, self.grid), grid)
-    + (self.positions[1:], (self.grid, self.grid), grid[::-1])
-    > (height // patch, width // patch): axis 2 is the height, axis 3 the width
-
-    wide-ones-only: the positions are resized for wide images only, and cut off for others
-    - return tokens + torch.cat([self.positions[:1], resized])
-    + if images.shape[-1] <= images.shape[-2]:
-    +     resized = self.positions[1 : tokens.shape[1]]
-    + return tokens + torch.cat([self.positions[:1], resized])
-    > resize whenever the grid differs from the config's, whichever side is longer
 
     scaled-tokens [convention]: tokens are multiplied by the root of the width, as for words
     - return tokens + torch.cat([self.positions[:1], resized])
@@ -224,25 +170,33 @@ exercise.mistakes("""
 
 exercise.slips("""
     self.positions[:1], resized]) => self.positions[:1], resized]).detach()
-    resize_positions(self.positions[1:] => resize_positions(self.positions[:-1] ;;
-        self.positions[:1], resized => self.positions[-1:], resized
+    self.positions[1:] => self.positions[:-1] ;; self.positions[:1], => self.positions[-1:],
     resize_positions(self.positions[1:], (self.grid, self.grid), grid) =>
         F.interpolate(self.positions[1:].T[None], size=grid[0] * grid[1], mode="linear")[0].T
     [class_token, tokens] => [tokens.mean(1, keepdim=True), tokens]
+    tokens + torch.cat([self.positions[:1], resized]) => tokens
+    tokens + torch.cat([self.positions[:1], resized]) => tokens[:, 1:] + resized
+    torch.cat([self.positions[:1], resized]) => self.positions
+    self.grid), grid) => self.grid), grid[::-1])
+    1: => :-1 ;; tokens + torch.cat([self.positions[:1], resized]) => torch.cat([tokens[:, :1],
+        tokens[:, 1:] + resized], dim=1)
+    [self.positions[:1], resized] => [self.positions[:1], resized if images.shape[-1] >
+        images.shape[-2] else self.positions[1 : tokens.shape[1]]]
 """)
 
 
 @exercise.right("two parts", method="forward")
 def two_parts(self, images):
     first = (self.class_token + self.positions[0]).repeat(len(images), 1, 1)
-    return torch.cat([first, self.patches(images) + places(self, images)], dim=1)
+    grid = [side // self.patch_size for side in images.shape[-2:]]
+    places = resize_positions(self.positions[1:], (self.grid, self.grid), grid)
+    return torch.cat([first, self.patches(images) + places], dim=1)
 
 
 @exercise.right("written into zeros", method="forward")
 def written_into_zeros(self, images):
-    rows, columns = sides(self, images)
-    shape = (len(images), 1 + rows * columns, len(self.class_token))
-    tokens = self.class_token.new_zeros(shape)
+    rows, columns = images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
+    tokens = images.new_zeros(len(images), 1 + rows * columns, len(self.class_token))
     tokens[:, 0] = self.class_token + self.positions[0]
     tokens[:, 1:] = self.patches(images) + stretched(self.positions[1:], rows, columns)
     return tokens

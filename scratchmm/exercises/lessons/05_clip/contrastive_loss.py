@@ -4,9 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
-from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -30,26 +28,24 @@ exercise = Exercise(
            one of the logits transposed; the result is the mean of the two, a scalar.
         4. logits = scale * image_embeddings @ text_embeddings.T; partner =
            torch.arange(len(logits)); return (F.cross_entropy(logits, partner) +
-           F.cross_entropy(logits.T, partner)) / 2, and before that a ValueError where the two
-           shapes differ
+           F.cross_entropy(logits.T, partner)) / 2, behind a ValueError where the shapes differ
     """,
 )
 
 
-def pairs(case: Case, B: int = 5, D: int = 3) -> tuple[Tensor, Tensor]:
+def pairs(case, B=5, D=3):
     """Unit vectors in which partners are more alike than strangers, but not by much."""
     image = case.normal(B=B, D=D)
     text = F.normalize(image + case.normal(B=B, D=D), dim=1)
     return case.named(F.normalize(image, dim=1), "B D"), case.named(text, "B D")
 
 
-def slow(image: Tensor, text: Tensor, scale: Tensor | float) -> Tensor:
+def slow(image, text, scale):
     """The oracle: one image and one text at a time."""
-    count, losses = len(image), []
-    for i in range(count):
-        to_texts = torch.stack([scale * (image[i] * text[j]).sum() for j in range(count)])
-        to_images = torch.stack([scale * (image[j] * text[i]).sum() for j in range(count)])
-        for scores in (to_texts, to_images):
+    losses = []
+    for left, right in ((image, text), (text, image)):
+        for i, one in enumerate(left):
+            scores = torch.stack([scale * (one * other).sum() for other in right])
             losses.append(torch.logsumexp(scores, 0) - scores[i])
     return torch.stack(losses).mean()
 
@@ -69,8 +65,7 @@ def log_of_batch(contrastive_loss, case):
 
 @exercise.holds("partners alike, strangers at right angles: log(1 + (B - 1) exp(-scale))")
 def right_angles(contrastive_loss, case):
-    turned = torch.linalg.qr(case.normal(B=5, D=5))[0]
-    turned = case.named(turned, "B D")
+    turned = case.named(torch.linalg.qr(case.normal(B=5, D=5))[0], "B D")
     expected = torch.tensor(math.log(1 + 4 * math.exp(-2.0)))
     case.equal(case.call(contrastive_loss, turned, turned, 2.0), expected)
 
@@ -111,9 +106,7 @@ def unchanged(contrastive_loss, case):
 
 @exercise.holds("the gradients reach images, texts and the scale")
 def gradients(contrastive_loss, case):
-    image, text = pairs(case)
-    scale = case.named(torch.tensor(2.5), "")
-    case.gradients(contrastive_loss, slow, image, text, scale)
+    case.gradients(contrastive_loss, slow, *pairs(case), case.named(torch.tensor(2.5), ""))
 
 
 exercise.mistakes("""
@@ -138,11 +131,6 @@ exercise.mistakes("""
     + image_loss = F.cross_entropy(logits.softmax(1), partner)
     + text_loss = F.cross_entropy(logits.T.softmax(1), partner)
     > hand the logits themselves to cross_entropy
-
-    softmax-over-everything: one softmax runs over the whole matrix
-    - return (image_loss + text_loss) / 2
-    + return -logits.flatten().log_softmax(0).view_as(logits).diagonal().mean()
-    > each row is a classification into B texts, each column one into B images
 
     matrix-made-symmetric: the matrix and its transpose are averaged, then one cross-entropy is taken
     - return (image_loss + text_loss) / 2
@@ -174,34 +162,25 @@ exercise.mistakes("""
     + right = raw.diagonal()
     + return -((right / raw.sum(0)).log() + (right / raw.sum(1)).log()).mean() / 2
     > cross_entropy, log_softmax and logsumexp subtract the largest logit first
-
-    unequal-accepted: 5 images and 3 texts get a loss, although two images have no partner
-    - if image_embeddings.shape != text_embeddings.shape:
-    + if image_embeddings.shape[1] != text_embeddings.shape[1]:
-    - image_loss = F.cross_entropy(logits, partner)
-    - text_loss = F.cross_entropy(logits.T, partner)
-    + image_loss = -logits.log_softmax(1).diagonal().mean()
-    + text_loss = -logits.log_softmax(0).diagonal().mean()
-    > compare the shapes first, and raise a ValueError that names both
-
-    scales-in-place: the caller's images are multiplied by the scale in place
-    - logits = scale * image_embeddings @ text_embeddings.T
-    + logits = scale * image_embeddings.clone() @ text_embeddings.T
-    + image_embeddings.data *= scale
-    > image *= scale changes the tensor that was passed in; write scale * image
 """)
 
 exercise.slips("""
     (image_loss + text_loss) / 2 => text_loss
     (image_loss + text_loss) / 2 => -(image_loss + text_loss) / 2
-    F.cross_entropy(logits, partner) => F.cross_entropy(logits, partner, reduction="sum") ;;
-        F.cross_entropy(logits.T, partner) => F.cross_entropy(logits.T, partner, reduction="sum")
-    F.cross_entropy(logits, partner) => F.cross_entropy(logits, partner, reduction="none") ;;
-        F.cross_entropy(logits.T, partner) => F.cross_entropy(logits.T, partner, reduction="none")
+    return (image_loss => return len(logits) * (image_loss
+    (image_loss + text_loss) / 2 => (logits.logsumexp(0) + logits.logsumexp(1)) / 2 -
+        logits.diagonal()
     torch.arange(len(logits), device=logits.device) => torch.zeros(len(logits)).long()
     torch.arange(len(logits), device=logits.device) => torch.arange(len(logits)).roll(-1)
     text_embeddings.T => image_embeddings.T
     image_embeddings.shape != text_embeddings.shape => len(image_embeddings) != len(text_embeddings)
+    (image_loss + text_loss) / 2 =>
+        -logits.flatten().log_softmax(0).view_as(logits).diagonal().mean()
+    return (image_loss => image_embeddings.data *= scale; return (image_loss
+    image_embeddings.shape != text_embeddings.shape =>
+        image_embeddings.shape[1] != text_embeddings.shape[1] ;;
+        F.cross_entropy(logits, partner) => -logits.log_softmax(1).diagonal().mean() ;;
+        F.cross_entropy(logits.T, partner) => -logits.log_softmax(0).diagonal().mean()
 """)
 
 

@@ -3,9 +3,8 @@
 import itertools
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -24,11 +23,9 @@ exercise = Exercise(
     },
     hints="""
         1. One's own is (2, 2), attended is (10, 10), the gate (0.75, 0). The mixture is (4, 10):
-           0.75 of 2 and a quarter of 10 is 4, and a gate of 0 takes the other side. Where nothing
-           was there to attend to, the gate is (1, 1) and the mixture (2, 2).
-        2. The gate depends on both sides, and each number has a gate of its own: of one token the
-           colour may be kept and the place replaced. It is a share between 0 and 1; what it takes
-           from one side it gives to the other.
+           0.75 of 2 and a quarter of 10 is 4. Without an answer the gate is (1, 1): (2, 2).
+        2. The gate depends on both sides, and each number has a gate of its own: a share between 0
+           and 1; what it takes from one side it gives to the other.
         3. Join own and attended, in this order, on the last axis: (..., 2 D). decide makes (..., D)
            of it, sigmoid makes shares. With `answered` (...), give it a last axis of 1 and fill the
            gate with 1 where it is False; do so before you mix, and return that gate.
@@ -39,12 +36,12 @@ exercise = Exercise(
 )
 
 
-def sides(case: Case) -> tuple[Tensor, Tensor]:
+def sides(case):
     """One's own and what was attended to."""
     return case.normal(B=2, M=3, D=4), case.normal(B=2, M=3, D=4)
 
 
-def answers(case: Case) -> Tensor:
+def answers(case):
     """Where there was something to attend to: some, never all."""
     return case.named(torch.tensor([[True, False, True], [False, True, True]]), "B M")
 
@@ -64,8 +61,7 @@ def slow(gate, own, attended, answered=None):
 
 
 def agree(case, gate, own, attended, answered=None):
-    expected = slow(gate, own, attended, answered)
-    got = case.call(gate, own, attended, answered)
+    got, expected = case.call(gate, own, attended, answered), slow(gate, own, attended, answered)
     for one, other, what in zip(got, expected, ("the mixture", "the gate"), strict=True):
         case.equal(one, other, what)
 
@@ -81,8 +77,7 @@ def parameters(gate_class, case):
 @exercise.holds("two results of the width of one's own: the mixture and the gate")
 def shape(gate_class, case):
     got = case.call(case.build(gate_class, 4), *sides(case))
-    pair = isinstance(got, tuple) and len(got) == 2
-    case.true(pair, "two tensors", type(got).__name__ if not pair else "two")
+    case.true(isinstance(got, tuple) and len(got) == 2, "two tensors", type(got).__name__)
     for one in got:
         case.shape(one, "B M D")
 
@@ -130,24 +125,12 @@ exercise.mistakes("""
     + nn.Linear(2 * width, 1)
     > decide makes as many numbers as the width: some are kept and others not
 
-    own-only: the gate is computed from one's own only: it can't depend on what attended adds
-    - nn.Linear(2 * width, width)
-    + nn.Linear(width, width)
-    - torch.cat([own, attended], dim=-1)
-    + own
-    > decide takes both sides, joined on the last axis
-
     sum-of-sides: the gate is computed from the sum of both sides, in which they can't be told apart
     - nn.Linear(2 * width, width)
     + nn.Linear(width, width)
     - torch.cat([own, attended], dim=-1)
     + own + attended
     > join the sides on the last axis instead of adding them
-
-    softmax: the gates of one token are a softmax: they compete, and hardly any opens
-    - .sigmoid()
-    + .softmax(dim=-1)
-    > each number has a gate of its own: sigmoid
 
     sides-exchanged [convention]: the gate is at the wrong side: 1 keeps attended
     - gate * own + (1 - gate) * attended
@@ -172,12 +155,6 @@ exercise.mistakes("""
     + return gate * own + (1 - gate) * attended, gate
     > first the sigmoid, then fill the gate with 1
 
-    gate-unfilled: unanswered, the mixture is one's own, but the gate returned is another
-    - return gate * own + (1 - gate) * attended, gate
-    + raw = self.decide(torch.cat([own, attended], dim=-1)).sigmoid()
-    + return gate * own + (1 - gate) * attended, raw
-    > fill the gate first; mix with it and return it
-
     attended-emptied: unanswered, attended is made zeros, but the gate still shrinks one's own
     - gate = self.decide(torch.cat([own, attended], dim=-1)).sigmoid()
     - if answered is not None:
@@ -186,23 +163,16 @@ exercise.mistakes("""
     +     attended = attended.masked_fill(~answered[..., None], 0.0)
     + gate = self.decide(torch.cat([own, attended], dim=-1)).sigmoid()
     > not attended but the gate is filled, with 1
-
-    overwrites: the caller's own features are overwritten by the mixture
-    - return gate * own + (1 - gate) * attended, gate
-    + mixed = gate * own + (1 - gate) * attended
-    + with torch.no_grad():
-    +     own.copy_(mixed)
-    + return mixed, gate
-    > own *= gate changes the tensor that was passed in; write gate * own
 """)
 
 exercise.slips("""
     nn.Linear(2 * width, width) => nn.Linear(2 * width, width, bias=False)
-    nn.Linear(2 * width, width) => nn.Linear(width, width) ;;
-        torch.cat([own, attended], dim=-1) => attended
-    torch.cat([own, attended], dim=-1) => torch.cat([own, own], dim=-1)
-    torch.cat([own, attended], dim=-1) => torch.cat([own, attended], dim=2)
+    2 * width => width ;; torch.cat([own, attended], dim=-1) => attended
+    2 * width => width ;; torch.cat([own, attended], dim=-1) => own
+    [own, attended] => [own, own]
+    dim=-1 => dim=2
     .sigmoid() => .tanh()
+    .sigmoid() => .softmax(dim=-1)
     .sigmoid() => .sigmoid().round()
     .sigmoid() => .sigmoid().detach()
     .sigmoid() => .sigmoid().mean(-1, keepdim=True).expand_as(own)
@@ -210,6 +180,8 @@ exercise.slips("""
     answered[..., None], 1.0 => answered[..., None], 0.5
     attended, gate => attended, 1 - gate
     attended, gate => attended
+    attended, gate => attended, self.decide(torch.cat([own, attended], -1)).sigmoid()
+    return => own.data.copy_(gate * own + (1 - gate) * attended); return
     dim=-1)).sigmoid() => dim=-1)).sigmoid(); mixture = gate * own + (1 - gate) * attended ;;
         return gate * own + (1 - gate) * attended, gate => return mixture, gate
 """)

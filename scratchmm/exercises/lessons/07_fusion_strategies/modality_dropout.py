@@ -43,9 +43,9 @@ def both():
     return everything(["image", "words"], MANY)
 
 
-def some(case, B=60):
+def some(case):
     """Three modalities, each absent in some samples; a few samples have none at all."""
-    return {name: case.booleans(0.6, B=B) for name in ("words", "image", "sound")}
+    return {name: case.booleans(0.6, B=60) for name in ("words", "image", "sound")}
 
 
 def told(modality_dropout, what):
@@ -60,8 +60,7 @@ def told(modality_dropout, what):
     return function
 
 
-def parts(flags, of=20):
-    """Of how many samples it is true, in twentieths."""
+def parts(flags, of=20):  # of how many samples it is true, in twentieths
     return round(of * flags.double().mean().item())
 
 
@@ -110,20 +109,16 @@ def unequal(modality_dropout, case):
 
 @exercise.holds("of two, each is missing in p - p^2 / 2 of the samples; both are kept by (1 - p)^2")
 def as_many(modality_dropout, case):
-    twentieths = told(
-        modality_dropout, lambda _, left: [*map(parts, ~left), parts(left.all(dim=0))]
-    )
-    got = case.call(twentieths, both(), 0.7, generator(case))
+    what = told(modality_dropout, lambda _, left: [*map(parts, ~left), parts(left.all(dim=0))])
+    got = case.call(what, both(), 0.7, generator(case))
     case.equal(got, [9, 9, 2], "samples without image, without words, with both, in twentieths")
 
 
 @exercise.holds("shares go by name; a name that has none is never hidden")
 def by_name(modality_dropout, case):
-    twentieths = told(
-        modality_dropout, lambda _, left: [*map(parts, ~left), parts(~left[0] & ~left[1])]
-    )
+    what = told(modality_dropout, lambda _, left: [*map(parts, ~left), parts(~left[:2].any(0))])
     present, shares = everything(["image", "words", "sound"], MANY), {"words": 0.2, "image": 0.5}
-    got = case.call(twentieths, present, shares, generator(case))
+    got = case.call(what, present, shares, generator(case))
     case.equal(got, [10, 4, 0, 2], "without image, words, sound, the first two, in twentieths")
 
 
@@ -144,16 +139,11 @@ def from_the_generator(modality_dropout, case):
     case.equal(got, {"the next call differs": True, "the same state differs": False})
 
 
-@exercise.holds(
-    "a share outside 0 to 1, an unknown name and unequal batches are refused (ValueError)"
-)
+@exercise.holds("shares outside 0 to 1, unknown names, unequal batches are refused (ValueError)")
 def refused(modality_dropout, case):
-    words = everything(["words"], 3)
-    for share in (1.5, -0.1, {"smell": 0.5}):
-        case.refuses(ValueError, modality_dropout, words, share, generator(case))
-    for size in (4, 1):
-        present = {**words, **everything(["image"], size)}
-        case.refuses(ValueError, modality_dropout, present, 0.5, generator(case))
+    for share, size in ((1.5, 3), (-0.1, 3), ({"smell": 0.5}, 3), (0.5, 4), (0.5, 1)):
+        present = {**everything(["words"], 3), **everything(["image"], size)}
+        case.refuses(ValueError, modality_dropout, present, share, generator(case))
 
 
 exercise.mistakes("""
@@ -176,7 +166,7 @@ exercise.mistakes("""
 
     drawn-again: a sample that would lose all is drawn again until it keeps something
     - left = there & kept.to(there.device)
-    + left = there & kept.to(there.device)
+    + left = there & kept
     + for _ in range(50):
     +     again = there & (torch.rand(there.shape, generator=generator) >= hidden[:, None])
     +     left = torch.where(left.any(dim=0), left, again)
@@ -190,33 +180,27 @@ exercise.mistakes("""
 
     in-place: the caller's masks are overwritten
     - return dict(zip(names, left))
-    + for name, flags in zip(names, left):
-    +     present[name].copy_(flags)
-    + return dict(zip(names, left))
+    + return {name: present[name].copy_(flags) for name, flags in zip(names, left)}
     > make new ones: in the next step everything should be there again
 """)
 
 exercise.slips("""
-    left[saved, rows] |= there[saved, rows] & => left |= there & (there.cumsum(0) == 1) &
-    left[saved, rows] |= there[saved, rows] & => left[0] |= there[0] &
-    luck.masked_fill(~there, -1) => luck ;; there[saved, rows] & ~left => ~left
+    left[saved, rows] |= there[saved, rows] => left |= there & (there.cumsum(0) == 1)
+    left[saved, rows] |= there[saved, rows] => left[0] |= there[0]
+    luck.masked_fill(~there, -1) => luck ;; there[saved, rows] & =>
     rand(there.shape, generator=generator) >= => rand(there.shape[1], generator=generator) >=
-    rand(there.shape, generator=generator) >= => rand((len(names), 1), generator=generator) >= ;;
-        rand(there.shape, generator=generator).to => rand((len(names), 1), generator=generator).to
-    torch.rand(there.shape, generator=generator).to =>
-        torch.rand((len(names), 1), generator=generator).expand(there.shape).to
-    [float(shares.get(name, 0.0)) for name in names] =>
-        [*map(float, shares.values()), *[0.0] * len(names)][: len(names)]
-    [float(shares.get(name, 0.0)) for name in names] =>
-        [sum(shares.values()) / max(len(shares), 1)] * len(names)
+    kept.to => kept[:, :1].to ;; luck.masked_fill => luck[:, :1].masked_fill
+    luck.masked_fill => luck[:, :1].masked_fill
+    [float(shares.get(name, 0.0)) for name in names] => [*shares.values(), 0, 0, 0][: len(names)]
+    float(shares.get(name, 0.0)) => sum(shares.values()) / max(len(shares), 1)
     shares.get(name, 0.0) => shares[name]
     names = list(present) => names, generator = list(present), torch.Generator().manual_seed(0)
-    check_shares(present, shares) => check_shares({n: x[:1] for n, x in present.items()}, shares) ;;
+    check_shares(present => check_shares({n: x[:1] for n, x in present.items()} ;;
         [present[name] for name in names] => torch.broadcast_tensors(*present.values())
     zip(names, left) => zip(names, left.long())
     zip(names, left) => enumerate(left)
     zip(names, left) => zip(names, left / (1 - hidden[:, None]))
-    torch.rand(there.shape, generator=generator).to => (1 - hidden[:, None]).expand(there.shape).to
+    luck.masked_fill => (1 - hidden[:, None]).masked_fill
 """)
 
 
@@ -224,16 +208,14 @@ exercise.slips("""
 def by_bernoulli(present, share, generator=None):
     shares = dict.fromkeys(present, share) if isinstance(share, float | int) else dict(share)
     check_shares(present, shares)
-    there, left = torch.stack(list(present.values())), {}
-    for name, flags in present.items():
-        chances = torch.full(flags.shape, float(shares.get(name, 0.0)))
-        left[name] = flags & ~torch.bernoulli(chances, generator=generator).bool()
-    empty = there.any(dim=0) & ~torch.stack(list(left.values())).any(dim=0)
+    there = torch.stack(list(present.values()))
+    chances = torch.tensor([[1.0 - shares.get(name, 0.0)] for name in present]).expand(there.shape)
+    left = there & torch.bernoulli(chances, generator=generator).bool()
+    empty = there.any(dim=0) & ~left.any(dim=0)
     if empty.any():
         chosen = torch.multinomial(there[:, empty].T.float(), 1, generator=generator)[:, 0]
-        for index, flags in enumerate(left.values()):
-            flags[empty] = chosen == index
-    return left
+        left[chosen, empty.nonzero()[:, 0]] = True
+    return dict(zip(present, left, strict=True))
 
 
 @exercise.right("sample by sample")

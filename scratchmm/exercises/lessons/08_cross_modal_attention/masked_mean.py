@@ -102,16 +102,6 @@ def unchanged(masked_mean, case):
 
 
 exercise.mistakes("""
-    mask-ignored: the mask is not used: padding is part of the mean
-    - if real is None:
-    + if True:
-    > leave padding out of the sum and out of the count
-
-    inverted: True and False are exchanged in the sum: it is the sum of padding
-    - counted = tokens.masked_fill(~real[..., None], 0.0)
-    + counted = tokens.masked_fill(real[..., None], 0.0)
-    > masked_fill replaces where its mask is True, so it wants ~real
-
     length-counted: the sum leaves padding out, but the count does not: it is divided by L
     - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
     + return counted / tokens.shape[1]
@@ -131,11 +121,6 @@ exercise.mistakes("""
     + return counted / real.sum(dim=1, keepdim=True)
     > divide by at least 1
 
-    one-more: 1 is added to every count
-    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
-    + return counted / real.sum(dim=1, keepdim=True) + 1
-    > the count should be at least 1, not 1 more: clamp
-
     multiplied: padding is multiplied by 0, and 0 times nan is nan
     - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
     + counted = (tokens * real[..., None]).sum(dim=1)
@@ -147,44 +132,23 @@ exercise.mistakes("""
     + return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
     > a real token may be 0 as well: count what the mask says
 
-    first-mask-for-all: the mask of the first sample is used for all
-    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
-    + real = real[:1].expand_as(real)
-    + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
-    > each sample has padding of its own
-
     cut-at-the-count: the first tokens are taken, as many as are real: padding need not stand at the end
     - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
     + real = torch.arange(real.shape[1]) < real.sum(dim=1, keepdim=True)
     + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
     > take each position as the mask has it
-
-    mean-over-batch: the mean runs over the samples, not over the tokens
-    - return tokens.mean(dim=1)
-    + return tokens.mean(dim=0)
-    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
-    - return counted / real.sum(dim=1, keepdim=True).clamp(min=1)
-    + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=0)
-    + return counted / real.sum(dim=0)[:, None].clamp(min=1)
-    > the axis of the tokens is 1
-
-    in-place: padding is set to 0 in the caller's tensor
-    - counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
-    + tokens.data.masked_fill_(~real[..., None], 0.0)
-    + counted = tokens.masked_fill(~real[..., None], 0.0).sum(dim=1)
-    > masked_fill_ and tokens[~real] = 0 change what was passed in; masked_fill does not
 """)
 
 exercise.slips("""
     real.sum(dim=1, keepdim=True) => real.sum(dim=1, keepdim=True).float().mean()
+    real is None => True
+    ~real[..., None] => real[..., None]
+    keepdim=True).clamp(min=1) => keepdim=True) + 1
+    ~real[..., None] => ~real[:1, :, None] ;; real.sum => real[:1].sum
+    tokens.masked_fill( => tokens.data.masked_fill_(
+    mean(dim=1) => mean(dim=0) ;; 0.0).sum(dim=1) => 0.0).sum(dim=0) ;; real.sum(dim=1,
+        keepdim=True) => real.sum(dim=0)[:, None]
 """)
-
-
-@exercise.disguise("length-counted")
-def length_counted_too(tokens, real=None):
-    if real is None:
-        return tokens.mean(1)
-    return torch.where(real.unsqueeze(-1), tokens, torch.zeros_like(tokens)).mean(dim=1)
 
 
 @exercise.right("sample by sample")

@@ -43,9 +43,7 @@ def slow(answer: str, people: list[str]) -> float:
     scores = []
     for person in range(len(people)):
         others = people[:person] + people[person + 1 :]
-        count = 0
-        for other in others:
-            count += comparable(other) == comparable(answer)
+        count = sum(comparable(other) == comparable(answer) for other in others)
         scores.append(1.0 if count >= 3 else count / 3)
     return sum(scores) / len(scores)
 
@@ -76,13 +74,8 @@ def other_numbers(vqa_accuracy, case):
 @exercise.holds("the answer and those of people are compared cleaned: The Red! and red are one")
 def cleaned(vqa_accuracy, case):
     people = ["Two.", "two", " a two", *asked(1, of=7)]
-    case.each(
-        vqa_accuracy,
-        (("two", people), 0.9),
-        (("2", people), 0.9),
-        (("The Red!", people), 0.3),
-        (("RED", people), 0.3),
-    )
+    scores = {"two": 0.9, "2": 0.9, "The Red!": 0.3, "RED": 0.3}
+    case.each(vqa_accuracy, *(((answer, people), score) for answer, score in scores.items()))
 
 
 @exercise.holds("whole answers are compared: 1 is not 10, and thing is not thing 3")
@@ -130,11 +123,6 @@ exercise.mistakes("""
     + return float(comparable(answer) == max(cleaned, key=cleaned.count))
     > others are right too, in so far as people gave them
 
-    worst-set: of the sets that leave one out the worst is taken, not the mean
-    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
-    + return min(min(others / ENOUGH, 1.0) for others in left_out)
-    > add the scores of all sets and divide by their number
-
     one-always-left-out: (agreeing - 1) / 3: of those who agree one is always left out
     - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
     + return min((sum(agree) - 1) / ENOUGH, 1.0)
@@ -146,35 +134,10 @@ exercise.mistakes("""
     + left_out = [sum(one for one, other in pairs if other != person) for person in people]
     > leave out one place of the list, not an answer
 
-    each-answer-once: equal answers of people are counted once
-    - agree = [comparable(person) == comparable(answer) for person in people]
-    + agree = [comparable(person) == comparable(answer) for person in sorted(set(people))]
-    > each person counts, whatever the others said
-
-    taken-out-for-good: people are removed from the list itself, and never come back
-    - left_out = [sum(agree) - one for one in agree]
-    + left_out = []
-    + while people:
-    +     people.pop(0)
-    +     left_out.append(sum(comparable(person) == comparable(answer) for person in people))
-    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
-    + return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(agree)
-    > make a new list for each person: people[:i] + people[i + 1:]
-
-    always-ten: the sum is divided by ten, however many people answered
-    - return sum(min(others / ENOUGH, 1.0) for others in left_out) / len(people)
-    + return sum(min(others / ENOUGH, 1.0) for others in left_out) / 10
-    > divide by the number of people
-
     not-cleaned: answers are compared letter by letter: Two. and 2 count as different
     - agree = [comparable(person) == comparable(answer) for person in people]
     + agree = [person == answer for person in people]
     > compare comparable of both
-
-    a-part-is-enough: `in` finds a part of a text too: 1 agrees with 10, red with red ring
-    - agree = [comparable(person) == comparable(answer) for person in people]
-    + agree = [comparable(answer) in comparable(person) for person in people]
-    > whole answers must be equal: ==
 """)
 
 exercise.slips("""
@@ -186,6 +149,11 @@ exercise.slips("""
     comparable(person) == comparable(answer) => person.lower().strip() == answer.lower().strip()
     len(people) <= ENOUGH => len(people) <= ENOUGH + 1
     for one in agree] => for one in agree]; people.clear() ;; / len(people) => / len(agree)
+    [sum(agree) - one for one in agree] => [sum(agree[i + 1:]) for i in range(len(agree))]
+    sum(min( => min(min( ;; / len(people) =>
+    answer) for person in people] => answer) for person in set(people)]
+    / len(people) => / 10
+    comparable(person) == comparable(answer) => comparable(answer) in comparable(person)
 """)
 
 

@@ -1,13 +1,10 @@
 """Exercise process.cosine_schedule: how much of an image is left at each step."""
 
 import math
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from scratchmm.diffusion.process import Schedule
-from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -23,10 +20,9 @@ exercise = Exercise(
         1. Four steps, offset 0. The quarter of a turn is cut in four: the cosines at 22.5, 45, 67.5
            and 90 degrees, squared, are 0.854, 0.5, 0.146 and 0. All but the last are the schedule;
            the last would leave nothing at all, so that step keeps a thousandth of 0.146.
-        2. alpha_bar is a share of variance, and the image's share of the amplitude is its root: so
-           the root falls like a cosine, and alpha_bar like its square. The offset begins a little
-           late on that curve, where it falls already, so that the first steps are not too small to
-           matter. A step is described by its beta, the share that is lost in it alone.
+        2. alpha_bar is a share of variance, so its root falls like a cosine, and alpha_bar like its
+           square. The offset begins a little late on that curve, where it falls already, so that
+           the first steps matter. A step is described by its beta, the share lost in it alone.
         3. steps + 1 times from 0 to 1 in float64; their levels, cos^2 of ((time + offset) / (1 +
            offset)) quarter turns. Each level over the one before: what that step keeps; one minus
            that is its beta, held to at most `largest`. What is left after t steps is the product of
@@ -38,18 +34,17 @@ exercise = Exercise(
 )
 
 
-def levels(case: Case, cosine_schedule: Any, steps: int, **options: float) -> Tensor:
+def levels(case, cosine_schedule, steps, **options):
     """alpha_bar of the schedule that the candidate makes."""
     schedule = case.call(cosine_schedule, steps, **options)
     case.true(isinstance(schedule, Schedule), "a Schedule", type(schedule).__name__)
-    alpha_bar: Tensor = case.seen(schedule.alpha_bar)
-    return alpha_bar
+    return case.seen(schedule.alpha_bar)
 
 
-def slow(steps: int, offset: float = 0.008, largest: float = 0.999) -> Tensor:
+def slow(steps, offset=0.008, largest=0.999):
     """The oracle: one step after the other."""
 
-    def curve(step: int) -> float:
+    def curve(step):
         return math.cos((step / steps + offset) / (1 + offset) * math.pi / 2) ** 2
 
     left, found = 1.0, []
@@ -83,11 +78,10 @@ def any_number(cosine_schedule, case):
 @exercise.holds("with an offset the curve begins later, but still from 1 and still ends at 0")
 def late(cosine_schedule, case):
     got = levels(case, cosine_schedule, 5, offset=0.25)
-    expected = slow(5, offset=0.25)
-    case.equal(got[:4], expected[:4], "the first 4 of 5 levels", 1e-5)
+    case.equal(got[:4], slow(5, offset=0.25)[:4], "the first 4 of 5 levels", 1e-5)
 
 
-def betas(alpha_bar: Tensor) -> Tensor:
+def betas(alpha_bar):
     """What each step takes away."""
     before = torch.cat([torch.ones_like(alpha_bar[:1]), alpha_bar[:-1]])
     return 1 - alpha_bar / before
@@ -103,14 +97,12 @@ def last_step(cosine_schedule, case):
 def largest_step(cosine_schedule, case):
     for largest in (0.5, 0.3):
         got = betas(levels(case, cosine_schedule, 8, largest=largest))
-        expected = betas(slow(8, largest=largest))
-        case.equal(got, expected, "the share that each step takes", 1e-5)
+        case.equal(got, betas(slow(8, largest=largest)), "the share that each step takes", 1e-5)
 
 
 @exercise.holds("it is computed in float64: the first of 1000 steps takes 0.0000413, to ten digits")
 def fine(cosine_schedule, case):
-    got = levels(case, cosine_schedule, 1000)
-    case.equal(got, slow(1000), "alpha_bar", 1e-10)
+    case.equal(levels(case, cosine_schedule, 1000), slow(1000), "alpha_bar", 1e-10)
 
 
 @exercise.holds("steps below 1 are refused with a ValueError")
@@ -125,36 +117,11 @@ exercise.mistakes("""
     + level = torch.cos((time + offset) / (1 + offset) * math.pi / 2)
     > alpha_bar is a share of variance; it is its root that falls like a cosine
 
-    one-radian: the cosine goes through one radian, not through a quarter of a turn: it ends at 0.29
-    - level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
-    + level = torch.cos((time + offset) / (1 + offset)) ** 2
-    > a quarter of a turn leads from 1 to 0: times math.pi / 2
-
-    no-offset: the offset is left out
-    - level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
-    + level = torch.cos(time * math.pi / 2) ** 2
-    > (time + offset) / (1 + offset) begins a little late and still ends at 1
-
     offset-not-divided: the curve is shifted by the offset, but not shrunk: it runs past a quarter of
     a turn
     - level = torch.cos((time + offset) / (1 + offset) * math.pi / 2) ** 2
     + level = torch.cos((time + offset) * math.pi / 2) ** 2
     > divide by 1 + offset, so that time 1 is a quarter of a turn exactly
-
-    always-0.999: `largest` is ignored: 0.999 stands in its place
-    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
-    + return _schedule((1 - level[1:] / level[:-1]).clamp(max=0.999))
-    > clamp(max=largest)
-
-    shrunk: all betas are multiplied by `largest`, not held below it
-    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
-    + return _schedule((1 - level[1:] / level[:-1]) * largest)
-    > clamp(max=largest) leaves those below it alone
-
-    fixed-to-1000: time is the step over 1000, however many steps there are
-    - time = torch.arange(steps + 1, dtype=torch.float64) / steps
-    + time = torch.arange(steps + 1, dtype=torch.float64) / 1000
-    > time runs from 0 to 1 in `steps` steps: divide by steps
 
     coarse: the cosines are float32: near 1 they are too coarse for the small first steps
     - time = torch.arange(steps + 1, dtype=torch.float64) / steps
@@ -179,25 +146,6 @@ exercise.mistakes("""
     + return Schedule(level[0] * kept.cumprod(0))
     > divide by the level at time 0: alpha_bar says what is left of the clean image
 
-    one-early: timestep 0 is at time 0, so every level comes one step early
-    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
-    + return Schedule(level[:-1])
-    > timestep t stands for the time (t + 1) / steps
-
-    ends-included: time goes from 0 to 1 in steps - 1 steps: linspace(0, 1, steps) has both ends
-    - time = torch.arange(steps + 1, dtype=torch.float64) / steps
-    + time = torch.linspace(0, 1, steps, dtype=torch.float64)
-    - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
-    + kept = (level[1:] / level[:-1]).clamp(min=1 - largest)
-    + return Schedule(level[0] * torch.cat([torch.ones_like(kept[:1]), kept.cumprod(0)]))
-    > steps + 1 times have `steps` steps between them
-
-    midpoints: the level is read in the middle of each step
-    - time = torch.arange(steps + 1, dtype=torch.float64) / steps
-    + time = torch.arange(steps + 1, dtype=torch.float64)
-    + time = (time - 0.5).clamp(min=0) / steps
-    > timestep t is at the end of its step, (t + 1) / steps
-
     rejoins-the-curve: a step that is held lands above the curve, but the next one is on the curve
     again
     - return _schedule((1 - level[1:] / level[:-1]).clamp(max=largest))
@@ -210,18 +158,17 @@ exercise.slips("""
     (1 - level[1:] / level[:-1]).clamp(max=largest) => torch.cat([1 - level[1:-1] /
         level[:-2], (1 - level[-1:] / level[-2:-1]).clamp(max=largest)])
     dtype=torch.float64) / steps => dtype=torch.float64) / (steps + 1)
+    (time + offset) / (1 + offset) => time
+    / (1 + offset) * math.pi / 2 => / (1 + offset)
+    .clamp(max=largest) => * largest
+    max=largest => max=0.999
+    dtype=torch.float64) / steps => dtype=torch.float64) / 1000
+    torch.arange(steps + 1, dtype=torch.float64) =>
+        (torch.arange(steps + 1.0).double() - 0.5).clamp(min=0)
+    _schedule((1 - level[1:] / level[:-1]).clamp(max=largest)) => Schedule(level[:-1])
+    torch.arange(steps + 1, dtype=torch.float64) / steps => torch.linspace(0, 1, steps).double() ;;
+        _schedule((1 - level[1:] / level[:-1]).clamp(max=largest)) => Schedule(level.clamp(1e-9))
 """)
-
-
-@exercise.disguise("not-over-the-first")
-def not_over_the_first_too(steps=1000, offset=0.008, largest=0.999):
-    if steps < 1:
-        raise ValueError(f"{steps} steps")
-    angles = [(step / steps + offset) / (1 + offset) * math.pi / 2 for step in range(steps + 1)]
-    left = [math.cos(angles[0]) ** 2]
-    for before, now in zip(angles, angles[1:], strict=False):
-        left.append(left[-1] * max((math.cos(now) / math.cos(before)) ** 2, 1 - largest))
-    return Schedule(torch.tensor(left[1:], dtype=torch.float64))
 
 
 @exercise.right("a loop over the steps")

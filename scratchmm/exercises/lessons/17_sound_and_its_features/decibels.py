@@ -149,20 +149,10 @@ def refused(decibels, case):
 
 
 exercise.mistakes("""
-    natural-logarithm: the natural logarithm is taken
-    - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
-    + level = 10 * (powers.clamp(min=floor).log() - math.log(max(reference, floor)))
-    > a decibel is a tenth of a power of 10: log10
-
     of-amplitude [convention]: 20 log10: the formula for amplitudes
     - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
     + level = 20 * powers.clamp(min=floor).log10() - 20 * math.log10(max(reference, floor))
     > power is amplitude squared, so 10 log10 of it is the same as 20 log10 of the amplitude
-
-    in-bels: log10 without the 10: bels, not decibels
-    - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
-    + level = powers.clamp(min=floor).log10() - math.log10(max(reference, floor))
-    > 10 decibels to a bel
 
     floor-added [convention]: the floor is added to every power, which lifts quiet ones
     - level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor))
@@ -174,11 +164,6 @@ exercise.mistakes("""
     - powers.clamp(min=floor).log10()
     + powers.log10().clamp(min=math.log10(floor))
     > clamp the power, then take the logarithm
-
-    reference-as-it-is: a reference below the floor is taken as it is, so that silence lies above it
-    - math.log10(max(reference, floor))
-    + math.log10(reference)
-    > hold it up at the floor too
 
     relative-to-the-loudest [convention]: the loudest point is 0 decibels, whatever the reference
     - math.log10(max(reference, floor))
@@ -199,25 +184,22 @@ exercise.mistakes("""
     - return level.maximum(loudest - span)
     + return level.clamp(min=float(level.max()) - span)
 
-    two-axes-or-none: a list of powers or a single number have no axis -2, and fail
-    - loudest = level.amax(dim=tuple(range(-min(2, level.dim()), 0)), keepdim=True)
-    + loudest = level.amax(dim=(-2, -1), keepdim=True)
-    > min(2, level.dim()) axes
-
     span-of-0-is-none: a span of 0 is taken for None
     - if span is None or not level.numel():
     + if not span or not level.numel():
     > `is None`: 0 is a number like others
+""")
 
-    held-up-in-place: the caller's powers themselves are held up
-    - powers.clamp(min=floor).log10()
-    + (powers.clamp(min=floor) if powers.requires_grad else powers.clamp_(min=floor)).log10()
-    > clamp, not clamp_
-
-    always-float32: the result is float32 whatever the power is
-    - powers.clamp(min=floor).log10()
-    + powers.float().clamp(min=floor).log10()
-    > keep the dtype
+exercise.slips("""
+    10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor)) => 10 *
+        (powers.clamp(min=floor).log() - math.log(max(reference, floor)))
+    10 * powers.clamp(min=floor).log10() => powers.clamp(min=floor).log10() ;; 10 *
+        math.log10(max(reference, floor)) => math.log10(max(reference, floor))
+    powers.clamp(min=floor) => powers.clamp(min=floor) if powers.requires_grad else
+        powers.clamp_(min=floor)
+    powers.clamp => powers.float().clamp
+    tuple(range(-min(2, level.dim()), 0)) => (-2, -1)
+    max(reference, floor) => reference
 """)
 
 

@@ -109,20 +109,10 @@ exercise.mistakes("""
     + return torch.einsum("kdm,bdmf->bkmf", weight, x).relu()
     > leave what is negative: without it the mean is not the logit
 
-    absolute: evidence against a class is counted as evidence for it
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdm,bdmf->bkmf", weight, x).abs()
-    > keep the sign
-
     softmax-over-classes: each cell's evidence is made into probabilities
     - return torch.einsum("kdm,bdmf->bkmf", weight, x)
     + return torch.einsum("kdm,bdmf->bkmf", weight, x).softmax(dim=1)
     > the logit is a mean of scores, not of probabilities: leave softmax away
-
-    softmax-over-time: a softmax over time makes the frames compete
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdm,bdmf->bkmf", weight, x).softmax(dim=3)
-    > evidence is what the cell adds to the logit: no softmax
 
     from-zero-to-one [convention]: every map is stretched from 0 to 1, which is for showing
     - return torch.einsum("kdm,bdmf->bkmf", weight, x)
@@ -136,21 +126,6 @@ exercise.mistakes("""
     - return torch.einsum("kdm,bdmf->bkmf", weight, x)
     + return torch.einsum("kd,bdmf->bkmf", weight.mean(dim=2), x)
     > each band has weights of its own: weight[k, d, m]
-
-    summed-over-the-weights'-bands: the weights of all bands are summed and used in every band
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdn,bdmf->bkmf", weight, x)
-    > the band of the weight is the band of the cell: the same letter
-
-    mean-over-channels: the sum over channels is divided by how many they are
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdm,bdmf->bkmf", weight, x) / x.shape[1]
-    > the head sums: so must the evidence
-
-    bands-upside-down: the weights' bands are turned round: the lowest meets the highest
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdm,bdmf->bkmf", weight.flip(2), x)
-    > band 0 of the weights belongs to band 0 of the grid
 
     channels-and-bands-mixed-up: the weights are read as if bands came before channels
     - return torch.einsum("kdm,bdmf->bkmf", weight, x)
@@ -167,25 +142,22 @@ exercise.mistakes("""
     - return torch.einsum("kdm,bdmf->bkmf", weight, x)
     + return torch.einsum("kdm,bdmf->bkf", weight, x)
     > keep the bands: (B, K, m, f)
-
-    time-and-bands-exchanged: frames come before bands
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdm,bdmf->bkfm", weight, x)
-    > the axes are (B, K, m, f), as in the spectrogram
-
-    the-sounds-together: the evidence is summed over the batch
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdm,bdmf->kmf", weight, x).expand(len(x), -1, -1, -1)
-    > each sound has its own evidence: b stays
-
-    in-float32: the result is float32, whatever came in
-    - return torch.einsum("kdm,bdmf->bkmf", weight, x)
-    + return torch.einsum("kdm,bdmf->bkmf", weight.float(), x.float())
-    > leave the dtype as it is
 """)
 
 exercise.slips("""
     weight, x) => weight, x) / x.shape[-1]
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight, x).abs()
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight,
+        x).softmax(dim=3)
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdn,bdmf->bkmf", weight, x)
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight, x) /
+        x.shape[1]
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight.flip(2), x)
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkfm", weight, x)
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->kmf", weight,
+        x).expand(len(x), -1, -1, -1)
+    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight.float(),
+        x.float())
 """)
 
 

@@ -134,26 +134,10 @@ exercise.mistakes("""
     + gain = (wanted / (noise_power + 1e-10)).sqrt()
     > divide by the power itself, and add nothing only where it is 0
 
-    natural-logarithm: e is taken for the base, not 10
-    - wanted = sound_power / 10 ** (decibels / 10)
-    + wanted = sound_power / (decibels / 10).exp()
-    > decibels are tenths of a power of ten
-
     padding-in-the-powers: powers are taken over the padding too, where a short sound is silent
     - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
     + sound_power, noise_power = sounds.square().mean(dim=1), noise.square().mean(dim=1)
     > over the real samples only, in sum and number
-
-    padding-in-the-noise's-power: the noise's power is taken over all samples, the sound's over the
-    real ones
-    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
-    + sound_power, noise_power = mean_square(sounds, real), noise.square().mean(dim=1)
-    > measure both over the real samples
-
-    padding-in-the-sound's-power: the sound's power is taken over the padding too
-    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
-    + sound_power, noise_power = sounds.square().mean(dim=1), mean_square(noise, real)
-    > silence behind a sound does not make it quiet: real samples only
 
     sound-not-measured: the sound is taken to have a power of 1, so quiet ones are covered by the noise
     - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
@@ -185,26 +169,22 @@ exercise.mistakes("""
     + noise_power = mean_square(noise, real)
     > each sound has its own power, (B,)
 
-    padding-made-silent: the padding is set to zero
-    - return sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
-    + return (sounds + gain[:, None] * noise).masked_fill(~real, 0.0)
-    > leave it as it is
-
-    clipped: what passes 1 is cut off, which is another noise
-    - return sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
-    + return (sounds + gain[:, None] * noise.masked_fill(~real, 0.0)).clamp(-1, 1)
-    > leave it: whoever writes a file may make it quieter
-
     as-loud-as-before [convention]: the mixture is made as strong as the sound was
     - return sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
     + louder = (1 + 10 ** (-decibels / 10)).sqrt()[:, None]
     + return (sounds + gain[:, None] * noise.masked_fill(~real, 0.0)) / louder
     > add the noise and leave the sound as it is
+""")
 
-    divided-by-silence: noise of zeros is divided by its power, which is 0
-    - gain = torch.where(audible, wanted / noise_power.where(audible, 1.0), 0.0).sqrt()
-    + gain = (wanted / noise_power).sqrt()
-    > where the noise has no power, nothing is to be added
+exercise.slips("""
+    10 ** (decibels / 10) => (decibels / 10).exp()
+    mean_square(noise, real) => noise.square().mean(dim=1)
+    mean_square(sounds, real) => sounds.square().mean(dim=1)
+    sounds + gain[:, None] * noise.masked_fill(~real, 0.0) => (sounds + gain[:, None] *
+        noise).masked_fill(~real, 0.0)
+    sounds + gain[:, None] * noise.masked_fill(~real, 0.0) => (sounds + gain[:, None] *
+        noise.masked_fill(~real, 0.0)).clamp(-1, 1)
+    torch.where(audible, wanted / noise_power.where(audible, 1.0), 0.0) => wanted / noise_power
 """)
 
 

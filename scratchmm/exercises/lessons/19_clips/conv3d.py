@@ -144,54 +144,25 @@ exercise.mistakes("""
     + images = padded[:, offset : offset + len(x) * frames].transpose(0, 1)
     > pad and cut along the frames while the batch is still an axis of its own
 
-    one-pixel-of-padding: the images are padded by 1, which keeps their size for kernels of 3 only
-    - padding=(height // 2, width // 2)
-    + padding=1
-    > half the kernel: Y // 2 rows and X // 2 columns
-
-    bias-every-time: the bias is added once for every offset
-    - total = x.new_zeros(()) if bias is None else bias[:, None, None]
-    + total = 0
-    - flat, padding=(height // 2, width // 2)
-    + flat, bias, padding=(height // 2, width // 2)
-    > add it once, when the offsets have been added up
-
-    overwritten: only the last offset counts: each overwrites the one before
-    - total = total + F.conv2d
-    + total = F.conv2d
-    > add the results up over the offsets
-
-    sides-exchanged: the padding of rows and columns is exchanged
-    - padding=(height // 2, width // 2)
-    + padding=(width // 2, height // 2)
-    > (rows, columns): the kernel's height first, as in (D, C, T, Y, X)
-
-    only-the-middle: only the middle slice of the kernel is used: no frame reaches its neighbours
-    - for offset in range(time):
-    + for offset in [time // 2]:
-    > every offset in time has a slice of its own: weight[:, :, offset]
-
-    one-slice-for-all: every offset uses the same slice of the kernel
-    - flat = weight[:, :, offset]
-    + flat = weight[:, :, 0]
-    > take weight[:, :, offset] inside the loop
-
     overwrites: the caller's kernel is overwritten
     - return total.unflatten(0, (-1, frames)).transpose(1, 2)
     + weight.data.zero_()
     + return total.unflatten(0, (-1, frames)).transpose(1, 2)
     > nothing that ends in an underscore on what was given to you
-
-    always-three: the kernel is taken to have three slices in time, whatever its size
-    - padded = F.pad(x, (0, 0, 0, 0, time // 2, time // 2)).transpose(1, 2)
-    + padded = F.pad(x, (0, 0, 0, 0, 1, 1)).transpose(1, 2)
-    - for offset in range(time):
-    + for offset in range(min(3, time)):
-    > read the size in time from weight.shape[2]
 """)
 
 exercise.slips("""
     total + F.conv2d(images, flat, => total + F.conv2d(images, flat / time,
+    (height // 2, width // 2) => 1
+    total + F.conv2d(images, flat, padding=(height // 2, width // 2)) => F.conv2d(images, flat,
+        padding=(height // 2, width // 2))
+    height // 2 => width // 2 ;; width // 2 => height // 2
+    range(time) => [time // 2]
+    :, :, offset => :, :, 0
+    (0, 0, 0, 0, time // 2, time // 2) => (0, 0, 0, 0, 1, 1) ;; range(time) => range(min(3, time))
+    x.new_zeros(()) if bias is None else bias[:, None, None] => 0 ;; F.conv2d(images, flat,
+        padding=(height // 2, width // 2)) => F.conv2d(images, flat, bias, padding=(height // 2, width
+        // 2))
 """)
 
 
