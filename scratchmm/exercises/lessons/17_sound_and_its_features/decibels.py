@@ -18,17 +18,14 @@ exercise = Exercise(
     section="Silence has a logarithm too",
     needs=("spectrum.stft",),
     hints="""
-        1. Power 100 is 20 decibels, 1 is 0, and 0 would be minus infinity: it counts as the
-           floor, 1e-10, which is -100. With a span of 80 nothing may lie below 20 - 80: the
-           silence is raised to -60.
-        2. A logarithm of 0 is infinite, and so is its slope: hold the power up before the
-           logarithm, not after. What is loudest is another question for each sound of a batch:
-           its answer must not depend on the neighbours.
+        1. Power 100 is 20 decibels, 1 is 0, and 0 would be minus infinity: it counts as the floor,
+           1e-10, which is -100. With a span of 80 silence is raised to 20 - 80 = -60.
+        2. A logarithm of 0 is infinite, and so is its slope: hold the power up before the logarithm,
+           not after. What is loudest must not depend on the neighbours in the batch.
         3. Refuse a floor or reference not above 0 and a span below 0. Hold the power up at the
-           floor, take 10 log10 of it, subtract 10 log10 of the reference (held up as well).
-           Unless span is None or there is nothing: the maximum over the last two axes, kept as
-           axes of 1, less the span, holds the result up. A list (F,) or a number have fewer axes
-           than two.
+           floor, take 10 log10 of it, subtract 10 log10 of the reference (held up as well). Unless
+           span is None or there is nothing: the maximum over the last two axes (a list or a number
+           has fewer), kept as axes of 1, less the span, holds the result up.
         4. level = 10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor));
            loudest = level.amax(dim=(-2, -1), keepdim=True); return level.maximum(loudest - span),
            with tuple(range(-min(2, level.dim()), 0)) for those axes
@@ -57,9 +54,7 @@ def known(decibels, case):
     case.equal(case.call(decibels, power), torch.tensor([[0.0, 20.0, -30.0]]))
 
 
-@exercise.holds(
-    "power equal to the reference is 0; a reference below the floor counts as the floor"
-)
+@exercise.holds("power equal to the reference is 0; a reference below the floor is the floor")
 def relative(decibels, case):
     power = powers(case, Q=3, F=4)
     choices = [(power, 0.02, 1e-10, None), (power, 7.0, 1e-10, None), (power, 1e-6, 1e-3, None)]
@@ -76,10 +71,9 @@ def silence(decibels, case):
 @exercise.holds("what lies more than span (80 unless given) below the loudest is raised to there")
 def spans(decibels, case):
     power = powers(case, Q=4, F=5)
-    choices = [(power, 3.0, 1e-10, span) for span in (20.0, 7.5, 0.0)]
     quiet = case.named(1e-6 * power, "Q F")  # all of it far below 0 decibels
-    choices.append((quiet, 1.0, 1e-10, 12.0))
-    choices.append((case.named(power**4, "Q F"),))
+    choices = [(power, 3.0, 1e-10, span) for span in (20.0, 7.5, 0.0)]
+    choices += [(quiet, 1.0, 1e-10, 12.0), (case.named(power**4, "Q F"),)]
     case.each(decibels, *[(given, written_out(*given)) for given in choices])
 
 
@@ -87,24 +81,16 @@ def spans(decibels, case):
 def neighbours(decibels, case):
     loudness = torch.tensor([1.0, 1e4, 1e-3])[:, None, None]
     batch = case.named(powers(case, B=3, Q=4, F=5) * loudness, "B Q F")
-    channels = powers(case, B=2, C=3, Q=2, F=3)
-    case.each(
-        decibels,
-        ((batch, 1.0, 1e-10, 15.0), written_out(batch, span=15.0)),
-        ((channels, 1.0, 1e-10, 9.0), written_out(channels, span=9.0)),
-    )
+    choices = [(batch, 1.0, 1e-10, 15.0), (powers(case, B=2, C=3, Q=2, F=3), 1.0, 1e-10, 9.0)]
+    case.each(decibels, *[(given, written_out(*given)) for given in choices])
 
 
 @exercise.holds("a list of powers (F,) and a single number do as well, and so does nothing at all")
 def few_axes(decibels, case):
-    row, one = powers(case, F=5), case.named(torch.tensor(4.0), "")
+    row, one = (powers(case, F=5), 1.0, 1e-10, 12.0), case.named(torch.tensor(4.0), "")
+    answers = [(given, written_out(*given)) for given in (row, (one,))]
     nothing = case.named(torch.zeros(3, 0), "Q F")
-    case.each(
-        decibels,
-        ((row, 1.0, 1e-10, 12.0), written_out(row, span=12.0)),
-        ((one,), written_out(one)),
-        ((nothing,), nothing),
-    )
+    case.each(decibels, *answers, ((nothing,), nothing))
 
 
 @exercise.holds("the dtype is the power's own")
@@ -139,9 +125,7 @@ def unchanged(decibels, case):
     case.unchanged()
 
 
-@exercise.holds(
-    "a floor or reference not above 0, and a span below 0, are refused with a ValueError"
-)
+@exercise.holds("floor or reference not above 0, or a span below 0, are refused (ValueError)")
 def refused(decibels, case):
     power = powers(case, Q=2, F=3)
     for choices in ((1.0, 0.0), (1.0, -1e-3), (0.0, 1e-10), (-2.0, 1e-10), (1.0, 1e-10, -1.0)):
@@ -180,10 +164,6 @@ exercise.mistakes("""
     + loudest = level.max()
     > of each sound's last two axes, or a loud neighbour changes a quiet sound
 
-    loudest-of-the-batch-too [of=loudest-of-the-batch]
-    - return level.maximum(loudest - span)
-    + return level.clamp(min=float(level.max()) - span)
-
     span-of-0-is-none: a span of 0 is taken for None
     - if span is None or not level.numel():
     + if not span or not level.numel():
@@ -191,12 +171,9 @@ exercise.mistakes("""
 """)
 
 exercise.slips("""
-    10 * powers.clamp(min=floor).log10() - 10 * math.log10(max(reference, floor)) => 10 *
-        (powers.clamp(min=floor).log() - math.log(max(reference, floor)))
-    10 * powers.clamp(min=floor).log10() => powers.clamp(min=floor).log10() ;; 10 *
-        math.log10(max(reference, floor)) => math.log10(max(reference, floor))
-    powers.clamp(min=floor) => powers.clamp(min=floor) if powers.requires_grad else
-        powers.clamp_(min=floor)
+    .log10() - => .log() - ;; math.log10 => math.log
+    10 * powers => powers ;; 10 * math => math
+    powers.clamp => (powers if powers.requires_grad else powers.clamp_(min=floor)).clamp
     powers.clamp => powers.float().clamp
     tuple(range(-min(2, level.dim()), 0)) => (-2, -1)
     max(reference, floor) => reference

@@ -146,18 +146,14 @@ exercise.mistakes("""
 
 exercise.slips("""
     weight, x) => weight, x) / x.shape[-1]
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight, x).abs()
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight,
-        x).softmax(dim=3)
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdn,bdmf->bkmf", weight, x)
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight, x) /
-        x.shape[1]
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight.flip(2), x)
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkfm", weight, x)
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->kmf", weight,
-        x).expand(len(x), -1, -1, -1)
-    torch.einsum("kdm,bdmf->bkmf", weight, x) => torch.einsum("kdm,bdmf->bkmf", weight.float(),
-        x.float())
+    weight, x) => weight, x) / x.shape[1]
+    weight, x) => weight, x).abs()
+    weight, x) => weight, x).softmax(dim=3)
+    weight, x) => weight.flip(2), x)
+    weight, x) => weight.float(), x.float())
+    weight, x) => weight, x).sum(0).expand(len(x), -1, -1, -1)
+    "kdm,bdmf->bkmf" => "kdn,bdmf->bkmf"
+    "kdm,bdmf->bkmf" => "kdm,bdmf->bkfm"
 """)
 
 
@@ -169,8 +165,3 @@ def by_broadcasting(x, weight):
 @exercise.right("band by band")
 def band_by_band(x, weight):
     return torch.stack([weight[:, :, m] @ x[:, :, m] for m in range(x.shape[2])], dim=2)
-
-
-@exercise.disguise("only-what-speaks-for-it")
-def only_what_speaks_for_it_too(x, weight):
-    return by_broadcasting(x, weight).clamp(min=0)

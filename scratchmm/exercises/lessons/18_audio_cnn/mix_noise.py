@@ -21,9 +21,8 @@ exercise = Exercise(
            result must have the power 0.0025, a hundredth of the sound's. So the noise, +3 and +3,
            becomes +0.05 and +0.05.
         2. Decibels compare powers: 10 log10(sound / noise), and power is the mean of the squares.
-           The noise comes as loud as it happens to be, so its power is measured as well. A short
-           sound in a long batch is mostly silent padding: counted in, it would make the sound seem
-           quiet.
+           The noise comes as loud as it happens to be, so its power is measured as well. Padding
+           counted in would make a short sound seem quiet.
         3. Powers of sound and noise, (B,), over the real samples only. The power that the noise has
            to have is the sound's divided by 10^(decibels / 10). What multiplies samples is the root
            of what multiplies power. Noise without power stays as it is, and so does all that is
@@ -34,10 +33,7 @@ exercise = Exercise(
 )
 
 
-LENGTHS = (7, 3, 5)
-
-
-def given(case, lengths=LENGTHS, S=7, dtype=torch.float32):
+def given(case, lengths=(7, 3, 5), S=7, dtype=torch.float32):
     """Sounds of these lengths with zeros behind them, noise everywhere, decibels, and the mask."""
     B = len(lengths)
     real = case.named(torch.arange(S) < torch.tensor(lengths)[:, None], "B S")
@@ -71,9 +67,8 @@ def example(mix_noise, case):
 @exercise.holds("at 0 decibels the noise is as strong as the sound")
 def as_strong(mix_noise, case):
     sounds, noise, decibels, _ = given(case, (7, 7))
-    decibels = case.named(torch.zeros_like(decibels), "B")
-    got = case.call(mix_noise, sounds, noise, decibels)
-    case.equal(got, slow(sounds, noise, decibels))
+    inputs = sounds, noise, case.named(torch.zeros_like(decibels), "B")
+    case.equal(case.call(mix_noise, *inputs), slow(*inputs))
 
 
 @exercise.holds("each sound has its own decibels, and its own power")
@@ -99,11 +94,9 @@ def padding(mix_noise, case):
 
 @exercise.holds("padding stays as it is, and what stands in it is in no power")
 def garbage(mix_noise, case):
-    sounds, noise, decibels, real = given(case)
-    sounds = case.named(sounds.masked_fill(~real, 9.0), "B S")
-    case.equal(
-        case.call(mix_noise, sounds, noise, decibels, real), slow(sounds, noise, decibels, real)
-    )
+    sounds, *others, real = given(case)
+    inputs = case.named(sounds.masked_fill(~real, 9.0), "B S"), *others, real
+    case.equal(case.call(mix_noise, *inputs), slow(*inputs))
 
 
 @exercise.holds("silence stays silent; noise of nothing but zeros adds nothing")
@@ -111,9 +104,8 @@ def silence(mix_noise, case):
     sounds, noise, decibels, real = given(case, (7, 0, 5))
     sounds = case.named(sounds * torch.tensor([[0.0], [1.0], [1.0]]), "B S")
     noise = case.named(noise * torch.tensor([[1.0], [1.0], [0.0]]), "B S")
-    case.equal(
-        case.call(mix_noise, sounds, noise, decibels, real), slow(sounds, noise, decibels, real)
-    )
+    inputs = sounds, noise, decibels, real
+    case.equal(case.call(mix_noise, *inputs), slow(*inputs))
 
 
 @exercise.holds("the dtype is the sound's, and sounds and noise stay as they were")
@@ -163,12 +155,6 @@ exercise.mistakes("""
     + sound_power, noise_power = both.nan_to_num(0.0)
     > do not take the mean away before you square
 
-    one-power-for-all: all sounds are taken to be as strong as they are on average
-    - sound_power, noise_power = mean_square(sounds, real), mean_square(noise, real)
-    + sound_power = mean_square(sounds, real).mean().expand(len(sounds))
-    + noise_power = mean_square(noise, real)
-    > each sound has its own power, (B,)
-
     as-loud-as-before [convention]: the mixture is made as strong as the sound was
     - return sounds + gain[:, None] * noise.masked_fill(~real, 0.0)
     + louder = (1 + 10 ** (-decibels / 10)).sqrt()[:, None]
@@ -180,10 +166,10 @@ exercise.slips("""
     10 ** (decibels / 10) => (decibels / 10).exp()
     mean_square(noise, real) => noise.square().mean(dim=1)
     mean_square(sounds, real) => sounds.square().mean(dim=1)
-    sounds + gain[:, None] * noise.masked_fill(~real, 0.0) => (sounds + gain[:, None] *
-        noise).masked_fill(~real, 0.0)
-    sounds + gain[:, None] * noise.masked_fill(~real, 0.0) => (sounds + gain[:, None] *
-        noise.masked_fill(~real, 0.0)).clamp(-1, 1)
+    mean_square(sounds, real) => mean_square(sounds, real).mean().expand(len(sounds))
+    sounds + gain[:, None] => sounds.masked_fill(~real, 0.0) + gain[:, None]
+    sounds + gain[:, None] * noise.masked_fill(~real, 0.0) =>
+        (sounds + gain[:, None] * noise.masked_fill(~real, 0.0)).clamp(-1, 1)
     torch.where(audible, wanted / noise_power.where(audible, 1.0), 0.0) => wanted / noise_power
 """)
 
@@ -206,8 +192,3 @@ def one_by_one(sounds, noise, decibels, real=None):
             ratio = sound.square().mean() / dirt.square().mean()
             found[b, there] = sound + dirt * (ratio * 10 ** (-decibels[b] / 10)) ** 0.5
     return found
-
-
-@exercise.disguise("twenty-for-power")
-def twenty_for_power_too(sounds, noise, decibels, real=None):
-    return by_roots(sounds, noise, decibels / 2, real)

@@ -1,5 +1,7 @@
 """Exercise cnn3d.conv3d: a convolution over time and space, made of flat ones."""
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 
@@ -19,10 +21,9 @@ exercise = Exercise(
         1. One pixel, 4 frames: 1, 2, 3, 4, and a kernel of 3 over time: 10, 1, 100. The first frame
            gets 0 * 10 + 1 * 1 + 2 * 100 = 201, since nothing stands before it; the second 1 * 10 +
            2 * 1 + 3 * 100 = 312; the last 3 * 10 + 4 * 1 = 34.
-        2. A box of numbers times a box of pixels is a sum over the box's slices: each slice is a
-           flat kernel that meets one frame. So for every offset there is one ordinary convolution
-           of images, and all frames of all clips may go through it together, as one batch of
-           images.
+        2. A box of numbers times a box of pixels is a sum over the box's slices: each is a flat
+           kernel that meets one frame. So every offset is one ordinary convolution of images, and
+           all frames of all clips may go through it together, as one batch.
         3. T // 2 frames of zeros before the first and behind the last. For offset k of T: the F
            frames from k on, (B, C, F, H, W), axes exchanged to (B, F, C, H, W) so that frames join
            the batch, (B * F, C, H, W); convolved with the slice (D, C, Y, X), padded by Y // 2 rows
@@ -143,33 +144,20 @@ exercise.mistakes("""
     - images = padded[:, offset : offset + frames].flatten(0, 1)
     + images = padded[:, offset : offset + len(x) * frames].transpose(0, 1)
     > pad and cut along the frames while the batch is still an axis of its own
-
-    overwrites: the caller's kernel is overwritten
-    - return total.unflatten(0, (-1, frames)).transpose(1, 2)
-    + weight.data.zero_()
-    + return total.unflatten(0, (-1, frames)).transpose(1, 2)
-    > nothing that ends in an underscore on what was given to you
 """)
 
 exercise.slips("""
     total + F.conv2d(images, flat, => total + F.conv2d(images, flat / time,
     (height // 2, width // 2) => 1
-    total + F.conv2d(images, flat, padding=(height // 2, width // 2)) => F.conv2d(images, flat,
-        padding=(height // 2, width // 2))
-    height // 2 => width // 2 ;; width // 2 => height // 2
+    total + F.conv2d => F.conv2d
+    height // 2, width // 2 => width // 2, height // 2
     range(time) => [time // 2]
     :, :, offset => :, :, 0
-    (0, 0, 0, 0, time // 2, time // 2) => (0, 0, 0, 0, 1, 1) ;; range(time) => range(min(3, time))
-    x.new_zeros(()) if bias is None else bias[:, None, None] => 0 ;; F.conv2d(images, flat,
-        padding=(height // 2, width // 2)) => F.conv2d(images, flat, bias, padding=(height // 2, width
-        // 2))
+    time // 2, time // 2 => 1, 1 ;; range(time) => range(min(3, time))
+    x.new_zeros(()) if bias is None else bias[:, None, None] => 0 ;;
+        flat, padding => flat, bias, padding
+    return => weight.data.zero_(); return
 """)
-
-
-@exercise.disguise("backwards")
-def backwards_too(x, weight, bias=None):
-    reverse = torch.arange(weight.shape[2] - 1, -1, -1)
-    return by_result(x, weight.index_select(2, reverse), bias)
 
 
 @exercise.right("frame by frame")
@@ -177,13 +165,11 @@ def by_result(x, weight, bias=None):
     """For each frame of the result, the neighbours that exist."""
     frames, time = x.shape[2], weight.shape[2]
     padding = (weight.shape[3] // 2, weight.shape[4] // 2)
-    out = []
-    for frame in range(frames):
-        near = [k for k in range(time) if 0 <= frame + k - time // 2 < frames]
-        parts = [
-            F.conv2d(x[:, :, frame + k - time // 2], weight[:, :, k], padding=padding) for k in near
-        ]
-        out.append(sum(parts))
+    out = [0.0] * frames
+    for frame, k in itertools.product(range(frames), range(time)):
+        if 0 <= frame + k - time // 2 < frames:
+            near = x[:, :, frame + k - time // 2]
+            out[frame] = out[frame] + F.conv2d(near, weight[:, :, k], padding=padding)
     result = torch.stack(out, dim=2)
     return result if bias is None else result + bias[:, None, None, None]
 
