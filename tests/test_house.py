@@ -114,10 +114,9 @@ def test_files_are_short_and_say_what_they_are(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if not text:
         return
-    # With its mistakes as text an exercise is one page; a bank that is code is longer. Elsewhere
-    # code is counted, not lines: test_reading.py.
+    # An exercise is one page. Elsewhere code is counted, not lines: test_reading.py.
     if is_bank(path):
-        assert len(text.splitlines()) <= (250 if "exercise.mistakes(" in text else 500)
+        assert len(text.splitlines()) <= 250
     assert ast.get_docstring(ast.parse(text)), "a file begins by saying what it holds"
 
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, TypeVar
 
-from scratchmm.exercises.patches import edited, patched_answer, patched_texts, replaced_text
+from scratchmm.exercises.patches import patched_answer, patched_texts
 from scratchmm.exercises.texts import Mistake, read_hints, read_mistakes, read_slips
 
 Answer = TypeVar("Answer", bound=Callable[..., Any])
@@ -165,30 +163,6 @@ class Exercise:
             return answer
 
         return keep
-
-    def edit(
-        self,
-        id: str,
-        *changes: tuple[str, str],
-        story: str,
-        advice: str,
-        twin: str = "",
-        convention: bool = False,
-    ) -> None:
-        """A wrong answer that is the library's own source with each (old, new) replaced.
-
-        Each `old` must occur exactly once in the source of the target.
-        """
-
-        def build() -> Any:
-            return edited(self, id, changes)
-
-        def texts() -> tuple[str, str]:
-            whole = textwrap.dedent(inspect.getsource(self.reference))
-            return whole, replaced_text(self, id, changes)
-
-        told = (id, story, advice, twin, "", convention, False)
-        self.wrongs.append(BankAnswer(*told, build, texts))
 
     def mistakes(self, text: str) -> None:
         """Wrong answers as patches of the library's own source; `texts.py` has the format.

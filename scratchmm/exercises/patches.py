@@ -14,27 +14,6 @@ if TYPE_CHECKING:
     from scratchmm.exercises.format import Exercise
 
 
-def edited(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) -> Any:
-    """The target, compiled from its source with each (old, new) of `changes` replaced.
-
-    Raises ValueError where `old` does not occur exactly once: the library has been reworded.
-    """
-    return compiled(exercise, replaced_text(exercise, id, changes), f"wrong answer {id}")
-
-
-def replaced_text(exercise: Exercise, id: str, changes: tuple[tuple[str, str], ...]) -> str:
-    """The source of the target with each (old, new) replaced. Raises ValueError as `edited` does."""
-    source = textwrap.dedent(inspect.getsource(exercise.reference))
-    for old, new in changes:
-        if source.count(old) != 1:
-            raise ValueError(
-                f"{exercise.id}: the wrong answer {id!r} edits {old!r}, which occurs "
-                f"{source.count(old)} times in the library's source, not once"
-            )
-        source = source.replace(old, new)
-    return source
-
-
 def solution(exercise: Exercise) -> str:
     """The source of the parts and of the target, in that order: what a patch is made of."""
     parts = [getattr(exercise.module, name) for name in exercise.parts]

@@ -28,7 +28,7 @@ SEEDS = 20
 BANK_SECONDS = 120.0
 PATIENCE = 20.0  # more than a check gets: the machine may be busy with other exercises
 MUTANT_SECONDS = 2.0  # its loop may have no end
-FEWEST_WRONGS, FEWEST_RIGHTS = 6, 2
+FEWEST_WRONGS, MOST_WRONGS, FEWEST_RIGHTS = 6, 15, 2
 
 
 @dataclass
@@ -196,8 +196,9 @@ def _rejects_a_mutant(exercise: Exercise, rule: Property) -> bool:
 
 
 def _metadata(exercise: Exercise, findings: Findings) -> None:
-    if len(exercise.wrongs) < FEWEST_WRONGS:
-        findings.fault(f"has {len(exercise.wrongs)} wrong answers, not {FEWEST_WRONGS}")
+    if not FEWEST_WRONGS <= len(exercise.wrongs) <= MOST_WRONGS:
+        bounds = f"{FEWEST_WRONGS} to {MOST_WRONGS}"
+        findings.fault(f"has {len(exercise.wrongs)} wrong answers, not {bounds}")
     if len(exercise.rights) < FEWEST_RIGHTS:
         findings.fault(f"has {len(exercise.rights)} other right answers, not {FEWEST_RIGHTS}")
     for wrong in exercise.wrongs:

@@ -14,13 +14,13 @@ SOLVED = "def scaled(x, by=2.0):\n    return x * by + 3\n"
 @pytest.fixture
 def desk(fake, tmp_path, monkeypatch):
     """A learner's folder, just begun; the current folder is the one above."""
-    fake["fake.scaled"].edit(
-        "by-added",
-        ("scaled_x = x * by", "scaled_x = x\n    scaled_x = scaled_x + by"),
-        story="by is added",
-        advice="by is a factor",
-        convention=True,
-    )
+    fake["fake.scaled"].mistakes("""
+        by-added [convention]: by is added
+        - scaled_x = x * by
+        + scaled_x = x
+        + scaled_x = scaled_x + by
+        > by is a factor
+    """)
     monkeypatch.chdir(tmp_path)
     assert main(["learn", "start"]) == 0
     return tmp_path / "exercises"

@@ -151,22 +151,22 @@ def test_a_check_that_does_not_look_at_the_learner_s_file_is_found(fake):
     assert "in a learner's file: fake.scaled: passed" in text and "its stub is reported as" in text
 
 
-def test_too_few_answers_and_an_edit_that_no_longer_fits_are_found(fake):
+def test_too_few_answers_too_many_and_a_patch_that_no_longer_fits_are_found(fake):
     exercise = fake["fake.Scaler"]
     exercise.wrongs[:] = exercise.wrongs[:2]
     exercise.rights[:] = exercise.rights[:1]
-    exercise.edit("gone", ("no such text", ""), story="s", advice="a")
+    exercise.mistakes("gone: s\n- no such text\n+ x\n> a")
     text = faults(exercise)
-    assert "has 3 wrong answers" in text and "has 1 other right answers" in text
-    assert "occurs 0 times" in text
+    assert "has 3 wrong answers, not 6 to 15" in text and "has 1 other right answers" in text
+    assert "stands 0 times" in text
+    exercise.wrongs[:] = exercise.wrongs[:1] * 16
+    assert "has 16 wrong answers, not 6 to 15" in faults(exercise)
 
 
-def test_an_edit_changes_the_library_s_source(fake):
+def test_a_slip_that_no_longer_fits_is_found(fake):
     exercise = fake["fake.Scaler"]
-    exercise.edit("negative", ("x * self.gain", "-x * self.gain"), story="s", advice="a")
-    layer = exercise.wrongs[-1].answer(2)
-    assert layer(torch.ones(1, 2)).tolist() == [[-1, -1]]
-    assert exercise.reference(2)(torch.ones(1, 2)).tolist() == [[1, 1]]
+    exercise.slips("no such text => x")
+    assert "'no such text => x' changes `no such text`, which stands 0 times" in faults(exercise)
 
 
 def test_limits_hold(fake):
