@@ -101,7 +101,8 @@ def nearest(
     mine = look(exercise, candidate, seed=seed, **options)
     right = look(exercise, exercise.reference, seed=seed)
     found = list[tuple[int, BankAnswer]]()
-    for one in [*exercise.wrongs, *mutants(exercise)]:
+    known: list[BankAnswer | Mutant] = [*exercise.wrongs, *mutants(exercise)]
+    for one in known:
         if time.process_time() - began > seconds:
             return []  # the nearest may not have been asked
         if common := _nearly(exercise, one.answer, mine, right, seed):

@@ -126,7 +126,7 @@ def if_it_fits(said, real):
     return masked_mean(said, real if real.shape == said.shape[:2] else None)
 
 
-WRONGS = {
+WRONGS: dict[str, dict[str, Any]] = {
     "its mean over the words takes padding in": {"question": lambda seen, real: seen.mean(1)},
     "it divides by T": {"question": lambda seen, real: (seen * real[..., None]).mean(1)},
     "the last place is its last word": {"question": lambda seen, real: seen[:, -1]},
