@@ -49,4 +49,8 @@ def as_lines(exercise: Exercise) -> list[str]:
         lines += textwrap.wrap(
             one["advice"], WIDTH, initial_indent="  > ", subsequent_indent="    "
         )
+    if exercise.short:
+        lines += ["", "slips of one piece of code:"]
+    for slip in exercise.short:
+        lines += textwrap.wrap(slip.story, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines

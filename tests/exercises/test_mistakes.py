@@ -60,6 +60,15 @@ def test_a_mistake_is_told_with_its_story_its_lines_and_its_advice(desk, capsys)
     assert "\nno-shift\n  story of no-shift\n  > advice on no-shift\n" in text
 
 
+def test_slips_stand_at_the_end_of_the_page(fake, desk, capsys):
+    fake["fake.scaled"].slips("x * by => x / by\n_shift() =>")
+    text = told(capsys, "scaled", "--spoil")[1]
+    assert text.endswith(
+        "> by is a factor\n\nslips of one piece of code:\n"
+        "  `x / by` stood for `x * by`\n  `_shift()` were left out\n"
+    )
+
+
 def test_the_page_is_data_too(desk, capsys):
     found = json.loads(told(capsys, "scaled", "--spoil", "--json")[1])
     assert [one["id"] for one in found][:2] == ["no-shift", "by-ignored"]
