@@ -49,6 +49,12 @@ def test_a_slip_that_is_let_through_is_a_fault(fake):
     )
 
 
+def test_a_slip_of_a_name_that_the_library_has_not_is_a_fault(fake):
+    fake["fake.scaled"].slips("scaled_x + _shift() => scaled_x + shifted()")
+    (fault,) = count_one("fake.scaled").faults
+    assert fault.endswith("in which name 'shifted' is not defined")
+
+
 def test_a_detached_result_without_a_gradient_is_no_mutant(fake, monkeypatch):
     before = [one.kind for one in mutant_count.mutants(fake["fake.scaled"])]
     assert "detached" in before
