@@ -151,12 +151,6 @@ exercise.mistakes("""
     + return grid.transpose(1, 2).flatten(1, 2)
     > reading order: the row of patches is the slower one
 
-    transposed-in-patch: each patch is transposed before it is projected
-    - return self.projection(patchify(images, self.patch))
-    + patches = patchify(images, self.patch).unflatten(2, (-1, self.patch, self.patch))
-    + return self.projection(patches.mT.flatten(2))
-    > within a patch: channel, then row, then column
-
     channels-last [convention]: within a patch the channels come last, so the weights meet the wrong
     pixels
     - return self.projection(patchify(images, self.patch))
@@ -164,21 +158,10 @@ exercise.mistakes("""
     + return self.projection(patches.permute(0, 1, 3, 4, 2).flatten(2))
     > channel by channel, as patchify lays it out and as saved weights expect
 
-    activated: an activation follows the projection
-    - return self.projection(patchify(images, self.patch))
-    + return F.gelu(self.projection(patchify(images, self.patch)))
-    > a patch embedding is linear: nothing comes after it
-
     mixed-patches: what is projected is not one patch: the image was reshaped without permuting
     - return self.projection(patchify(images, self.patch))
     + return self.projection(images.reshape(len(images), -1, self.projection.in_features))
     > use patchify; a reshape alone cuts rows, not patches
-
-    weights-detached: no gradient reaches the weights, so they are never learned
-    - return self.projection(patchify(images, self.patch))
-    + frozen = {name: p.detach() for name, p in self.projection.named_parameters()}
-    + return torch.func.functional_call(self.projection, frozen, patchify(images, self.patch))
-    > no detach, no .data and no no_grad in forward
 """)
 
 exercise.slips("""
@@ -191,15 +174,13 @@ exercise.slips("""
         => self.projection(patchify(images, self.patch)).mT
     self.projection(patchify(images, self.patch)) => self.projection(
         patchify(images, self.patch)).unflatten(1, (images.shape[-2] // self.patch, -1))
+    return self.projection(patchify(images, self.patch)) =>
+        return F.gelu(self.projection(patchify(images, self.patch)))
+    self.projection(patchify(images, self.patch)) => self.projection(patchify(
+        images, self.patch).unflatten(2, (-1, self.patch, self.patch)).mT.flatten(2))
+    return self.projection(patchify(images, self.patch)) => return F.linear(
+        patchify(images, self.patch), *(p.detach() for p in self.projection.parameters()))
 """)
-
-
-@exercise.disguise("columns-first", method="forward")
-def columns_first_too(self, images):
-    weight, patch = self.projection.weight, self.patch
-    kernel = weight.unflatten(1, (-1, patch, patch))
-    tokens = F.conv2d(images, kernel, self.projection.bias, stride=patch)
-    return tokens.transpose(2, 3).flatten(2).transpose(1, 2)
 
 
 @exercise.right("unfold and einsum", method="forward")

@@ -119,25 +119,10 @@ exercise.mistakes("""
     + tokens[row, -1], real[row, -1] = end, True
     > the end follows the last token; padding comes behind it
 
-    mask-without-frame: the mask is True on the tokens only, not on start and end
-    - real[row, : len(framed)] = True
-    + real[row, 1 : len(framed) - 1] = True
-    > start and end are real too: False is for padding alone
-
     mask-by-number: the mask is tokens != pad, so it hides real tokens of the same number
     - return tokens, real
     + return tokens, tokens != pad
     > CLIP pads with its end token: set the mask by place, while you write the row
-
-    mask-of-ints [convention]: the mask holds 1 and 0
-    - return tokens, real
-    + return tokens, real.long()
-    > masks are bool: dtype=torch.bool
-
-    padded-with-end [convention]: the padding is the end token
-    - pad, dtype=torch.int64
-    + end, dtype=torch.int64
-    > some of the published models do that; here `pad` is the padding
 
     padded-on-the-left [convention]: the padding stands before the start token
     - tokens[row, : len(framed)] = torch.tensor(framed)
@@ -181,6 +166,10 @@ exercise.slips("""
     return tokens, real => return tokens, ~real
     return tokens, real => return tokens.int(), real
     return tokens, real => return (tokens, real) if sequences else (torch.tensor([]),) * 2
+    tokens, real => tokens, real.long()
+    torch.full((len(sequences), length), pad, dtype=torch.int64) => torch.full((len(sequences),
+        length), end, dtype=torch.int64)
+    real[row, : len(framed)] => real[row, 1 : len(framed) - 1]
 """)
 
 

@@ -20,21 +20,20 @@ exercise = Exercise(
         "scratchmm.language.bpe.train_many_merges",
     ),
     hints="""
-        1. Take ab three times and bc twice. a b is counted 3 times, b c 2 times, so the first merge
-           is ('a', 'b'). Now ab is one symbol and has no neighbour; b c still counts 2 and is the
-           second merge. A third merge does not exist, so two come back even if five were asked for.
-        2. A pair of neighbours in a word that occurs five times has been seen five times. Join the
-           pair seen most, everywhere, and look at the words again: old pairs are gone, new ones are
-           there. The lesson does the first two rounds by hand.
-        3. Keep each word as a list of symbols beside its frequency. While there are fewer than
-           count merges: a new Counter; over every word and its neighbours, add the frequency; stop
-           if nothing was counted; the best pair has the highest count and, among those, is the
-           smallest; note it; join it in every word from left to right.
+        1. Take ab three times and bc twice. The first merge is ('a', 'b'), counted 3 times. Now ab
+           is one symbol without a neighbour; b c still counts 2 and is the second merge. A third
+           does not exist, so two come back even if five were asked for.
+        2. A pair in a word that occurs five times has been seen five times. Join the pair seen most,
+           everywhere, and count again: old pairs are gone, new ones are there.
+        3. Keep each word as a list of symbols beside its frequency. For each merge: a new Counter;
+           over every word and its neighbours, add the frequency; stop if nothing was counted; of the
+           most frequent pairs note the smallest, and join it in every word from left to right.
         4. for pair in pairwise(symbols): counts[pair] += frequency; then best = min(counts,
            key=lambda pair: (-counts[pair], pair)); merges.append(best); spelled =
            [(replace_pair(symbols, best), frequency) for symbols, frequency in spelled]
     """,
 )
+LOW = {tuple("low"): 5, tuple("lot"): 2, tuple("now"): 4}
 
 
 def vocabulary(case: Case, letters: int = 3, count: int = 9, even: bool = False) -> dict:
@@ -70,14 +69,12 @@ def slow(words: dict, count: int) -> list[tuple[str, str]]:
 
 @exercise.holds("one merge: the pair of neighbours seen most, a word's frequency counted in")
 def first(train_merges, case):
-    words = {tuple("low"): 5, tuple("lot"): 2, tuple("now"): 4}
-    case.equal(case.call(train_merges, words, 1), [("o", "w")])
+    case.equal(case.call(train_merges, dict(LOW), 1), [("o", "w")])
 
 
 @exercise.holds("after a merge the pairs are counted anew, the new symbol among them")
 def anew(train_merges, case):
-    words = {tuple("low"): 5, tuple("lot"): 2, tuple("now"): 4}
-    case.equal(case.call(train_merges, words, 3), [("o", "w"), ("l", "ow"), ("n", "ow")])
+    case.equal(case.call(train_merges, dict(LOW), 3), [("o", "w"), ("l", "ow"), ("n", "ow")])
 
 
 @exercise.holds("words stand apart: the end of one and the start of the next are no neighbours")
@@ -139,16 +136,6 @@ def join(symbols, pair):
 
 
 exercise.mistakes("""
-    unweighted: each word counts once, however often it occurs
-    - counts[pair] += frequency
-    + counts[pair] += 1
-    > a pair in a word that occurs five times has been seen five times: add the frequency
-
-    once-a-word: a pair that stands twice in a word is counted once
-    - for pair in pairwise(symbols):
-    + for pair in set(pairwise(symbols)):
-    > count every place where the pair stands, also the second one of the same word
-
     counted-once: pairs are counted at the start only: the most frequent pairs of letters
     - if not counts:
     + counts = Counter({pair: often for pair, often in counts.items() if pair not in merges})
@@ -160,11 +147,6 @@ exercise.mistakes("""
     - list(word), frequency) for word, frequency in words.items(
     + [s for word, often in words.items() for s in list(word) * often], 1
     > count the pairs of each word by itself
-
-    joined-symbols: the list holds the joined symbols and not the pairs
-    - merges.append(best)
-    + merges.append("".join(best))
-    > a merge is the pair (left, right): the encoder needs both parts
 
     without-overlap: overlapping pairs are not counted: aaa counts a a once
     - for pair in pairwise(symbols):
@@ -200,28 +182,25 @@ exercise.mistakes("""
     + best = max(counts, key=lambda pair: counts[pair])
     > then the tokens depend on the order of the words; here the smallest pair is taken
 
-    ties-largest [convention]: of pairs equally frequent the largest is taken
-    - best = min(counts, key=lambda pair: (-counts[pair], pair))
-    + best = max(counts, key=lambda pair: (counts[pair], pair))
-    > max over (count, pair) does that; here the smallest pair is taken
-
     seen-twice [convention]: a pair seen only once is not merged
     - if not counts:
     + if not counts or max(counts.values()) < 2:
     > some libraries stop there; here only words of one symbol end the training
+""")
 
-    words-rewritten: the caller's words are rewritten with the merges
-    - return merges
-    + words.clear()
-    + words.update({tuple(symbols): frequency for symbols, frequency in spelled})
-    + return merges
-    > make a list of your own from words.items() and change that
+exercise.slips("""
+    counts[pair] += frequency => counts[pair] += 1
+    pairwise(symbols) => set(pairwise(symbols))
+    merges.append(best) => merges.append("".join(best))
+    min(counts, key=lambda pair: (-counts[pair], pair)) =>
+        max(counts, key=lambda pair: (counts[pair], pair))
+    return merges => words.clear(); words.update((tuple(s), n) for s, n in spelled); return merges
 """)
 
 
 @exercise.right("sorted")
 def by_sorting(words, count):
-    spelled, merges = [(list(word), often) for word, often in words.items()], []
+    spelled, merges = list(words.items()), []
     while len(merges) < count:
         counts = Counter(pair for s, often in spelled for pair in list(pairwise(s)) * often)
         if not counts:
@@ -233,18 +212,15 @@ def by_sorting(words, count):
 
 @exercise.right("by position")
 def by_position(words, count):
-    texts, merges = [[list(word), often] for word, often in words.items()], []
+    texts, merges = [list(word) for word in words], []
     for _ in range(count):
         counts = {}
-        for word, often in texts:
+        for word, often in zip(texts, words.values(), strict=True):
             for pair in zip(word, word[1:], strict=False):
                 counts[pair] = counts.get(pair, 0) + often
         if not counts:
-            return merges
+            break
         top = max(counts.values())
         merges.append(min(pair for pair, seen in counts.items() if seen == top))
-        for word, _ in texts:
-            for i in range(len(word)):
-                if tuple(word[i : i + 2]) == merges[-1]:
-                    word[i : i + 2] = ["".join(merges[-1])]
+        texts = [join(word, merges[-1]) for word in texts]
     return merges

@@ -101,21 +101,6 @@ def gradients(zero_shot, case):
 
 
 exercise.mistakes("""
-    softmax-over-images: the softmax runs over the images: they compete for each class
-    - return logits.softmax(dim=-1)
-    + return logits.softmax(dim=0)
-    > each image's row sums to 1: dim=-1
-
-    no-softmax: the scaled similarities are returned, not probabilities
-    - return logits.softmax(dim=-1)
-    + return logits
-    > softmax over the classes
-
-    log-probabilities: the logarithms of the probabilities are returned
-    - return logits.softmax(dim=-1)
-    + return logits.log_softmax(dim=-1)
-    > softmax, not log_softmax
-
     sigmoid [convention]: each class is judged by itself by a sigmoid, as SigLIP does
     - return logits.softmax(dim=-1)
     + return logits.sigmoid()
@@ -125,11 +110,6 @@ exercise.mistakes("""
     - return logits.softmax(dim=-1)
     + return logits.softmax(dim=-1).softmax(dim=-1)
     > once, of the scaled similarities
-
-    no-scale: the similarities are not multiplied by the scale
-    - logits = scale * image_embeddings @ classes.T
-    + logits = image_embeddings @ classes.T
-    > cosines alone give nearly equal probabilities
 
     divided-by-scale [convention]: the similarities are divided by the scale
     - logits = scale * image_embeddings @ classes.T
@@ -149,11 +129,6 @@ exercise.mistakes("""
     + logits = scale * F.normalize(image_embeddings, dim=-1) @ classes.T
     > take the vectors as they are
 
-    classes-by-images: the result is (K, B)
-    - return logits.softmax(dim=-1)
-    + return logits.softmax(dim=-1).T
-    > a row an image, a column a class
-
     winner-only: the number of the likeliest class is returned
     - return logits.softmax(dim=-1)
     + return logits.argmax(dim=-1)
@@ -169,11 +144,6 @@ exercise.mistakes("""
     + return logits.exp() / logits.exp().sum(dim=-1, keepdim=True)
     > let softmax do it: it subtracts the largest first
 
-    detached: the result is cut off, so nobody can learn a prompt through it
-    - return logits.softmax(dim=-1)
-    + return logits.detach().softmax(dim=-1)
-    > no detach(), no no_grad: who wants none uses it outside
-
     scales-in-place: the caller's images are multiplied in place
     - logits = scale * image_embeddings @ classes.T
     + logits = scale * image_embeddings @ classes.T
@@ -184,12 +154,13 @@ exercise.mistakes("""
 
 exercise.slips("""
     scale: Tensor | float = 100.0 => scale: Tensor | float = 1.0
+    logits.softmax(dim=-1) => logits
+    logits.softmax => logits.log_softmax
+    scale * image_embeddings => image_embeddings
+    logits.softmax(dim=-1) => logits.softmax(dim=-1).T
+    logits.softmax => logits.detach().softmax
+    dim=-1 => dim=0
 """)
-
-
-@exercise.disguise("softmax-over-images")
-def over_images(image_embeddings, classes, scale=100.0):
-    return torch.softmax(scale * classes @ image_embeddings.T, dim=1).T
 
 
 @exercise.right("einsum")

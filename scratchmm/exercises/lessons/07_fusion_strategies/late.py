@@ -18,9 +18,9 @@ exercise = Exercise(
     section="Late fusion",
     needs=("early.EarlyFusion",),
     hints="""
-        1. One modality gives two classes (0.5, 0.5), another (0.9, 0.1). Together they give
-           (0.7, 0.3), and the logarithms of these are returned. If the first is absent, they give
-           (0.9, 0.1): the weights of those present sum to 1; (0.45, 0.05) is no distribution.
+        1. One modality gives two classes (0.5, 0.5), another (0.9, 0.1): together (0.7, 0.3), whose
+           logarithms are returned. If the first is absent it is (0.9, 0.1): the weights of those
+           present sum to 1; (0.45, 0.05) is no distribution.
         2. Logits of different networks can't be compared: those of one may be in the thousands.
            Probabilities can. The scores decide how much each modality counts, as shares among those
            present: the same problem as attention with a mask. Logarithms keep tiny probabilities.
@@ -68,32 +68,30 @@ def shape(combine_decisions, case):
 
 @exercise.holds("where all are present, it is the log of the mean of their probabilities")
 def mean(combine_decisions, case):
-    logits, present = decisions(case), all_present(case)
-    case.equal(case.call(combine_decisions, logits, present), slow(logits, present))
+    given = decisions(case), all_present(case)
+    case.equal(case.call(combine_decisions, *given), slow(*given))
 
 
 @exercise.holds("with scores, the weights of the mean are their softmax")
 def weighted(combine_decisions, case):
-    logits, present, scores = decisions(case), all_present(case), case.normal(M=3)
-    case.equal(case.call(combine_decisions, logits, present, scores), slow(logits, present, scores))
+    given = decisions(case), all_present(case), case.normal(M=3)
+    case.equal(case.call(combine_decisions, *given), slow(*given))
 
 
-@exercise.holds("what is absent has no vote, and the others share its weight")
+@exercise.holds(
+    "what is absent has no vote; the weights of those present sum to 1, with scores too"
+)
 def absent(combine_decisions, case):
     logits, present = decisions(case), some(case)
-    case.equal(case.call(combine_decisions, logits, present), slow(logits, present))
-
-
-@exercise.holds("with scores too, the weights of the modalities that are present sum to 1")
-def absent_weighted(combine_decisions, case):
-    logits, present, scores = decisions(case), some(case), case.normal(M=3)
-    case.equal(case.call(combine_decisions, logits, present, scores), slow(logits, present, scores))
+    for given in ((), (case.normal(M=3),)):
+        got = case.call(combine_decisions, logits, present, *given)
+        case.equal(got, slow(logits, present, *given))
 
 
 @exercise.holds("a probability of e^-200 keeps its logarithm, -200")
 def tiny(combine_decisions, case):
-    logits, present = decisions(case, scale=100.0), some(case)
-    case.equal(case.call(combine_decisions, logits, present), slow(logits, present))
+    given = decisions(case, scale=100.0), some(case)
+    case.equal(case.call(combine_decisions, *given), slow(*given))
 
 
 @exercise.holds("the inputs are left as they were")
@@ -104,8 +102,7 @@ def unchanged(combine_decisions, case):
 
 @exercise.holds("the gradients reach the logits and the scores")
 def gradients(combine_decisions, case):
-    logits, present, scores = decisions(case), some(case), case.normal(M=3)
-    case.gradients(combine_decisions, slow, logits, present, scores)
+    case.gradients(combine_decisions, slow, decisions(case), some(case), case.normal(M=3))
 
 
 @exercise.holds("a row of present without a True, or another shape of it, is refused (ValueError)")
@@ -125,13 +122,6 @@ exercise.mistakes("""
     + votes = logits * weights.exp()[..., None]
     + return votes.sum(dim=1).log_softmax(dim=-1)
     > softmax first, each modality by itself: none may win by large logits
-
-    weights-added: the weights themselves are added to the logarithms
-    - votes = logits.log_softmax(dim=-1) + weights[..., None]
-    - return votes.logsumexp(dim=1)
-    + votes = logits.log_softmax(dim=-1) + weights.exp()[..., None]
-    + return votes.masked_fill(~present[..., None], -math.inf).logsumexp(dim=1)
-    > a product of numbers is a sum of their logarithms: add the log of the weight
 
     mean-of-logarithms: the logarithms of the probabilities are averaged: one at 0 decides for all
     - votes = logits.log_softmax(dim=-1) + weights[..., None]
@@ -158,13 +148,6 @@ exercise.mistakes("""
     + weights = (shares / shares.sum(1, keepdim=True)).log()
     > the weights are the softmax of the scores over those present
 
-    the-surest: the largest probability that any modality gives is taken
-    - votes = logits.log_softmax(dim=-1) + weights[..., None]
-    - return votes.logsumexp(dim=1)
-    + votes = logits.log_softmax(dim=-1).masked_fill(~present[..., None], -math.inf)
-    + return votes.amax(dim=1).log_softmax(dim=-1)
-    > each modality that is present has a share in the mean
-
     by-majority [convention]: each modality's likeliest class gets its whole vote
     - votes = logits.log_softmax(dim=-1) + weights[..., None]
     - return votes.logsumexp(dim=1)
@@ -186,13 +169,6 @@ exercise.mistakes("""
     + votes = logits.softmax(dim=-1) * weights.exp()[..., None]
     + return votes.sum(dim=1).log()
     > stay in logarithms: log_softmax, add the log of the weight, logsumexp
-
-    overwrites: the caller's logits of absent modalities are overwritten
-    - return votes.logsumexp(dim=1)
-    + with torch.no_grad():
-    +     logits.masked_fill_(~present[..., None], -math.inf)
-    + return votes.logsumexp(dim=1)
-    > masked_fill makes a new tensor, masked_fill_ and logits[...] = change the caller's
 """)
 
 exercise.slips("""
@@ -214,6 +190,13 @@ exercise.slips("""
         votes.logsumexp(dim=1) => votes.logsumexp(dim=1) - math.log(logits.shape[1])
     logits.log_softmax(dim=-1) + weights[..., None] => logits.softmax(-1) * weights.exp()[..., None] ;;
         votes.logsumexp(dim=1) => (votes.sum(dim=1) + 1e-9).log()
+    votes = logits.log_softmax(dim=-1) + weights[..., None] => votes = logits.log_softmax(
+        dim=-1) + (weights.exp() + weights * 0).nan_to_num(-math.inf)[..., None]
+    logits.log_softmax(dim=-1) + weights[..., None] =>
+        logits.log_softmax(-1).masked_fill(~present[..., None], -math.inf) ;;
+        votes.logsumexp(dim=1) => votes.amax(dim=1).log_softmax(dim=-1)
+    return votes.logsumexp(dim=1) => result = votes.logsumexp(dim=1);
+        logits.data.masked_fill_(~present[..., None], -math.inf); return result
 """)
 
 

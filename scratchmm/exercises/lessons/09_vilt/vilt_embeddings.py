@@ -22,9 +22,9 @@ exercise = Exercise(
         "(B, T + 1 + N) of what is real, or None where nothing is masked"
     },
     hints="""
-        1. Take width 1, words embedded as 1 and 2, an image's CLS and patch as 3 and 4, the vector
-           of words 10 and that of images 20. The stream is [11, 12, 23, 24]. If the second word is
-           padding, the mask is [True, False, True, True]; without any padding it is None.
+        1. Width 1: words embedded as 1 and 2, CLS and a patch as 3 and 4, the vector of words 10,
+           that of images 20. The stream is [11, 12, 23, 24]. If the second word is padding, the
+           mask is [True, False, True, True]; without any padding it is None.
         2. One transformer encodes words and patches alike, so every token gets the vector of its
            modality: one for all words, one for the whole image, its CLS too. The types of sentences
            are another thing: they belong to BERT.
@@ -139,14 +139,11 @@ def padded_both(embeddings, case):
     whole(made(case, embeddings), case, *padded(case))
 
 
-@exercise.holds("where only words are padded, all of the image is real")
-def padded_words(embeddings, case):
-    whole(made(case, embeddings), case, real=padded(case)[0])
-
-
-@exercise.holds("where only pixels are padded, all words are real")
-def padded_pixels(embeddings, case):
-    whole(made(case, embeddings), case, pixels=padded(case)[1])
+@exercise.holds("where only words or only pixels are padded, all of the other is real")
+def padded_one(embeddings, case):
+    real, pixels = padded(case)
+    whole(made(case, embeddings), case, real=real)
+    whole(made(case, embeddings), case, pixels=pixels)
 
 
 @exercise.holds("the gradients reach words, images and both vectors of modalities")
@@ -157,19 +154,6 @@ def gradients(embeddings, case):
 
 
 exercise.mistakes("""
-    no-types: no vectors of modalities are added: nothing tells words from patches
-    - words = self.words(tokens, types) + self.modalities.weight[WORD]
-    + words = self.words(tokens, types)
-    - image = image + self.modalities.weight[IMAGE]
-    > add row WORD of self.modalities.weight to the words, row IMAGE to the image
-
-    types-exchanged: words get the vector of images, images that of words
-    - words = self.words(tokens, types) + self.modalities.weight[WORD]
-    + words = self.words(tokens, types) + self.modalities.weight[IMAGE]
-    - image = image + self.modalities.weight[IMAGE]
-    + image = image + self.modalities.weight[WORD]
-    > row 0 is for words, row 1 for images: so published weights were trained
-
     class-token-without: the patches get the vector of images, but the image's CLS does not
     - image = image + self.modalities.weight[IMAGE]
     + image = torch.cat([image[:, :1], image[:, 1:] + self.modalities.weight[IMAGE]], dim=1)
@@ -206,14 +190,12 @@ exercise.mistakes("""
 """)
 
 exercise.slips("""
-    image + self.modalities.weight[IMAGE] => image + self.modalities.weight[WORD]
-    image + self.modalities.weight[IMAGE] => image + self.modalities.weight[-1]
+    weight[IMAGE] => weight[WORD]
+    weight[IMAGE] => weight[-1]
     + self.modalities.weight[WORD] => * self.modalities.weight[WORD] ;;
         + self.modalities.weight[IMAGE] => * self.modalities.weight[IMAGE]
-    + self.modalities.weight[WORD] => + self.modalities.weight[WORD].detach() ;;
-        + self.modalities.weight[IMAGE] => + self.modalities.weight[IMAGE].detach()
-    + self.modalities.weight[IMAGE] => + self.modalities.weight[
-        torch.tensor([WORD] + [IMAGE] * (image.shape[1] - 1))]
+    weight[WORD] => weight[WORD].detach() ;; weight[IMAGE] => weight[IMAGE].detach()
+    weight[IMAGE] => weight[torch.tensor([WORD] + [IMAGE] * (image.shape[1] - 1))]
     torch.cat([real, seen], dim=1) => ~torch.cat([real, seen], dim=1)
     return stream, None => return stream
     return stream, torch.cat([real, seen], dim=1) => mask = torch.cat([real, seen], dim=1);
@@ -222,6 +204,9 @@ exercise.slips("""
         image + self.modalities.weight[IMAGE] => image ;; stream = torch.cat([words, image], dim=1)
         => stream = torch.cat([words, image], dim=1);
         stream = stream + self.modalities(torch.arange(stream.shape[1]).clamp(max=1))
+    weight[WORD] => weight[IMAGE] ;; weight[IMAGE] => weight[WORD]
+    self.words(tokens, types) + self.modalities.weight[WORD] => self.words(tokens, types) ;;
+        image + self.modalities.weight[IMAGE] => image
 """)
 
 
@@ -245,6 +230,6 @@ def table_of_kinds(self, tokens, images, real=None, pixels=None, types=None):
 @exercise.right("one modality after the other", method="forward")
 def one_by_one_added(self, tokens, images, real=None, pixels=None, types=None):
     words, (image, seen) = self.words(tokens, types), self.image(images, pixels)
-    rows = zip((words, image), self.modalities.weight, strict=False)
-    stream = torch.cat([part.add(row) for part, row in rows], dim=1)
+    of_words, of_image, *_ = self.modalities.weight
+    stream = torch.cat([words.add(of_words), image.add(of_image)], dim=1)
     return stream, masks(tokens, image, real, seen)

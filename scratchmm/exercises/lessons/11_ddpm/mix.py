@@ -19,10 +19,9 @@ exercise = Exercise(
         1. One value 3, noise 10, alpha_bar 0.64: the result is 0.8 * 3 + 0.6 * 10 = 8.4, because
            0.64 and 0.36 are shares of variance. In a batch of two with alpha_bar [0.64, 1] the
            second sample stays clean.
-        2. Variances of things that have nothing to do with each other add up: a * 1 + (1 - a) * 1
-           is 1, so images of variance one stay so at every step. A factor on a value is squared in
-           its variance, hence the roots. Early in the schedule 1 - a is far below what float32 can
-           tell from a alone.
+        2. Variances of independent values add up: a * 1 + (1 - a) * 1 is 1, so images of variance
+           one stay so at every step. A factor is squared in the variance, hence the roots. Early in
+           the schedule 1 - a is far below what float32 can tell from a.
         3. alpha_bar is (B,) in float64: take both roots there, and 1 - a before that. Then bring
            each to the dtype of x0 and to the shape (B, 1, ..., 1), as many axes as x0 has;
            per_sample does both. Multiply, add.
@@ -34,11 +33,8 @@ exercise = Exercise(
 
 def by_samples(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """The oracle: one sample after the other, with Python's numbers."""
-    mixed = [
-        one * level**0.5 + other * (1 - level) ** 0.5
-        for one, other, level in zip(x0, noise, alpha_bar.tolist(), strict=True)
-    ]
-    return torch.stack(mixed)
+    triples = zip(x0, noise, alpha_bar.tolist(), strict=True)
+    return torch.stack([x * level**0.5 + y * (1 - level) ** 0.5 for x, y, level in triples])
 
 
 def shares(case, *values):
@@ -96,8 +92,9 @@ def dtype(mix, case):
 def tiny(mix, case):
     x0, noise = case.normal(B=2, D=3), case.normal(B=2, D=3, scale=1e4)
     got = case.call(mix, x0, noise, shares(case, 1 - 1e-8, 0.5))
-    expected = x0[0] + 1e-4 * noise[0]
-    case.equal(got[0], expected, "the first sample, where alpha_bar is 1 - 1e-8", 1e-3)
+    case.equal(
+        got[0], x0[0] + 1e-4 * noise[0], "the first sample, where alpha_bar is 1 - 1e-8", 1e-3
+    )
 
 
 @exercise.holds("as many alpha_bars as samples, or a ValueError")
@@ -117,12 +114,8 @@ def unchanged(mix, case):
 def gradients(mix, case):
     x0, noise = case.normal(B=2, C=3, X=5), case.normal(B=2, C=3, X=5)
     alpha_bar = shares(case, 0.3, 0.7)
-    case.gradients(
-        lambda x0, noise: mix(x0, noise, alpha_bar),
-        lambda x0, noise: by_samples(x0, noise, alpha_bar),
-        x0,
-        noise,
-    )
+    given = [lambda x0, noise, f=f: f(x0, noise, alpha_bar) for f in (mix, by_samples)]
+    case.gradients(*given, x0, noise)
 
 
 exercise.mistakes("""
@@ -141,45 +134,25 @@ exercise.mistakes("""
     + noise_rate = (1 - alpha_bar).sqrt().to(x0.dtype).view(rows)
     > raise a ValueError unless alpha_bar is (B,): per_sample does
 
-    one-minus-the-root: the noise is multiplied by 1 - sqrt(a): the factors add up to one, not their
-    squares
+    one-minus-the-root: the noise is multiplied by 1 - sqrt(a): factors, not squares, add up to one
     - noise_rate = per_sample((1 - alpha_bar).sqrt(), x0)
     + noise_rate = per_sample(1 - alpha_bar.sqrt(), x0)
     > first 1 - a, then the root
 
-    exchanged: the factors are exchanged: alpha_bar is taken for the share of noise
-    - return signal_rate * x0 + noise_rate * noise
-    + return noise_rate * x0 + signal_rate * noise
-    > alpha_bar is what is left of the image: sqrt(a) belongs to x0
-
-    x0-not-shrunk [convention]: noise is added to an x0 that keeps its size: the variance grows with
-    the steps
+    x0-not-shrunk [convention]: noise is added to an x0 that keeps its size: the variance grows
     - return signal_rate * x0 + noise_rate * noise
     + return x0 + noise_rate * noise
     > multiply x0 by sqrt(a): what is there fades as noise comes
 
-    growing-noise [convention]: x0 keeps its size and the noise gets sqrt((1 - a) / a): all is
-    divided by sqrt(a)
+    growing-noise [convention]: all is divided by sqrt(a): x0 keeps its size, the noise grows
     - return signal_rate * x0 + noise_rate * noise
     + return x0 + noise_rate / signal_rate * noise
     > that is how others write it; here the variance stays one: sqrt(a) and sqrt(1 - a)
-
-    velocity: the result is the velocity, a quarter of a turn further than the mixture
-    - return signal_rate * x0 + noise_rate * noise
-    + return signal_rate * noise - noise_rate * x0
-    > x = sqrt(a) * x0 + sqrt(1 - a) * noise
 
     one-level-for-all: the first sample's alpha_bar is used for the whole batch
     - signal_rate = per_sample(alpha_bar.sqrt(), x0)
     + per_sample(alpha_bar, x0)
     + alpha_bar = alpha_bar[:1].expand(len(x0))
-    + signal_rate = per_sample(alpha_bar.sqrt(), x0)
-    > every sample has its own: shape alpha_bar as (B, 1, ..., 1)
-
-    mean-level: the mean of alpha_bar is used for the whole batch
-    - signal_rate = per_sample(alpha_bar.sqrt(), x0)
-    + per_sample(alpha_bar, x0)
-    + alpha_bar = alpha_bar.mean().expand(len(x0))
     + signal_rate = per_sample(alpha_bar.sqrt(), x0)
     > every sample has its own: shape alpha_bar as (B, 1, ..., 1)
 
@@ -191,39 +164,23 @@ exercise.mistakes("""
     + noise_rate = (1 - alpha_bar).sqrt().to(x0)
     > shapes are matched from the right: (B,) must become (B, 1, ..., 1)
 
-    four-axes: alpha_bar is shaped for images, (B, 1, 1, 1), whatever the samples are
-    - return signal_rate * x0 + noise_rate * noise
-    + signal_rate, noise_rate = (rate.view(-1, 1, 1, 1) for rate in (signal_rate, noise_rate))
-    + return signal_rate * x0 + noise_rate * noise
-    > as many axes of 1 as x0 has after the first: per_sample counts them
 
-    float64: the result is float64, as alpha_bar is
-    - return signal_rate * x0 + noise_rate * noise
-    + rates = (per_sample(rate, x0.double()) for rate in (alpha_bar.sqrt(), (1 - alpha_bar).sqrt()))
-    + return next(rates) * x0 + next(rates) * noise
-    > bring the factors to x0's dtype before you multiply
-
-    rounded-too-early: alpha_bar becomes float32 before it is taken from 1: small noise is rounded
-    away
+    rounded-too-early: alpha_bar becomes float32 before it is taken from 1: little noise is lost
     - noise_rate = per_sample((1 - alpha_bar).sqrt(), x0)
     + noise_rate = per_sample((1 - alpha_bar.to(x0.dtype)).sqrt(), x0)
     > 1 - a and the roots in float64, then to x0's dtype
-
-    in-place: x0 is changed, though it is the caller's
-    - return signal_rate * x0 + noise_rate * noise
-    + if x0.requires_grad:
-    +     return signal_rate * x0 + noise_rate * noise
-    + return x0.mul_(signal_rate).add_(noise_rate * noise)
-    > x0 * ..., not x0 *= ... or mul_
 """)
 
-
-@exercise.disguise("one-level-for-all")
-def one_level_for_all_too(x0, noise, alpha_bar):
-    if alpha_bar.shape != x0.shape[:1]:
-        raise ValueError(f"{len(alpha_bar)} levels of {len(x0)} samples")
-    level = alpha_bar[0].item()
-    return level**0.5 * x0 + (1 - level) ** 0.5 * noise
+exercise.slips("""
+    signal_rate * x0 => noise_rate * x0 ;; noise_rate * noise => signal_rate * noise
+    signal_rate * x0 + noise_rate * noise => signal_rate * noise - noise_rate * x0
+    signal_rate * x0 + noise_rate * noise => x0.mul_(signal_rate).add_(noise_rate * noise)
+    signal_rate = => alpha_bar = alpha_bar.mean().expand_as(alpha_bar); signal_rate =
+    return signal_rate => signal_rate, noise_rate = (r.view(-1, 1, 1, 1) for r in (signal_rate,
+        noise_rate)); return signal_rate
+    (alpha_bar.sqrt(), x0) => (alpha_bar.sqrt(), x0.double()) ;;
+        (1 - alpha_bar).sqrt(), x0 => (1 - alpha_bar).sqrt(), x0.double()
+""")
 
 
 @exercise.right("transposed")
@@ -241,7 +198,5 @@ def transposed(x0, noise, alpha_bar):
 def one_by_one(x0, noise, alpha_bar):
     if alpha_bar.shape != x0.shape[:1]:
         raise ValueError(f"{len(alpha_bar)} levels of {len(x0)} samples")
-    levels = alpha_bar.tolist()
-    return torch.stack(
-        [a**0.5 * x + (1 - a) ** 0.5 * y for a, x, y in zip(levels, x0, noise, strict=True)]
-    )
+    rows = zip(alpha_bar.tolist(), x0, noise, strict=True)
+    return torch.stack([a**0.5 * x + (1 - a) ** 0.5 * y for a, x, y in rows])

@@ -102,9 +102,9 @@ def one_step(posterior, case):
 @exercise.holds("longer steps: previous may be any earlier timestep, or -1")
 def long_steps(posterior, case):
     x0, x = some_images(case)
-    timesteps, previous = times(5, 2, 4, 5), times(1, -1, 3, 0)
-    got = case.call(posterior, schedule(), x0, x, timesteps, previous)
-    compare(case, got, by_bayes(LEVELS, x0, x, times(5, 2, 4, 5), times(1, -1, 3, 0)))
+    given = x0, x, times(5, 2, 4, 5), times(1, -1, 3, 0)
+    expected = by_bayes(LEVELS, *given)
+    compare(case, case.call(posterior, schedule(), *given), expected)
 
 
 @exercise.holds("first steps that take a millionth of the image do not drown in rounding")
@@ -126,10 +126,10 @@ def refused(posterior, case):
 
 @exercise.holds("the gradients reach x0 and x")
 def gradients(posterior, case):
-    timesteps, previous = times(2, 5, 1, 0), times(1, 4, 0, -1)
+    timesteps = times(2, 5, 1, 0)
     case.gradients(
         lambda x0, x: posterior(schedule(), x0, x, timesteps.clone()).mean,
-        lambda x0, x: by_bayes(LEVELS, x0, x, timesteps, previous).mean,
+        lambda x0, x: by_bayes(LEVELS, x0, x, timesteps, timesteps - 1).mean,
         *some_images(case),
     )
 
@@ -153,11 +153,6 @@ exercise.mistakes("""
     - step_variance(now, before)
     + 1 - now / before
     > given x0 it is smaller: beta times (1 - alpha_bar before) / (1 - alpha_bar)
-
-    deviation [convention]: the standard deviation is returned in place of the variance
-    - step_variance(now, before)
-    + step_variance(now, before).sqrt()
-    > no root: ancestral_step takes it
 
     mixed-again: x0 is mixed with x as if x were the noise
     - mean = per_sample(of_x0, x) * x0 + per_sample(of_x, x) * x
@@ -199,6 +194,7 @@ exercise.slips("""
         schedule.at(timesteps) => schedule.at(previous + 1)
     of_x0 = before => now, before = now[:1].expand(len(x)), before[:1].expand(len(x)); of_x0 = before
     mean = per_sample => x0, x = x0.detach(), x.detach(); mean = per_sample
+    step_variance(now, before) => step_variance(now, before).sqrt()
 """)
 
 
@@ -224,10 +220,8 @@ def from_the_noise(schedule, x0, x, timesteps, previous=None):
 @exercise.right("sample by sample")
 def sample_by_sample(schedule, x0, x, timesteps, previous=None):
     now, before = levels(schedule, timesteps, previous)
-    means, variances = [], []
+    means = []
     for one, noisy, a, b in zip(x0, x, now.tolist(), before.tolist(), strict=True):
-        beta = 1 - a / b
-        means.append((b**0.5 * beta * one + (a / b) ** 0.5 * (1 - b) * noisy) / (1 - a))
-        variances.append((1 - b) / (1 - a) * beta)
-    variances = torch.tensor(variances, dtype=x.dtype, device=x.device)
-    return Gaussian(torch.stack(means), variances.view(-1, *[1] * (x.ndim - 1)))
+        means.append((b**0.5 * (1 - a / b) * one + (a / b) ** 0.5 * (1 - b) * noisy) / (1 - a))
+    variance = (1 - before) / (1 - now) * (1 - now / before)
+    return Gaussian(torch.stack(means), variance.to(x).view(-1, *[1] * (x.ndim - 1)))

@@ -19,15 +19,14 @@ exercise = Exercise(
     needs=("process.x0_and_noise",),
     parts=("_check_eta", "_checked_alpha"),
     hints="""
-        1. Levels 0.36 now and 0.64 before: the roots are 0.6 and 0.8, then 0.8 and 0.6. x = 1 and
-           the predicted noise 0.5: x0 is (1 - 0.8 * 0.5) / 0.6 = 1, and x becomes 0.8 * 1 + 0.6 *
-           0.5 = 1.1. With clamp 0.9 the noise becomes (1 - 0.6 * 0.9) / 0.8 = 0.575.
+        1. Levels 0.36 now and 0.64 before, x = 1 and the predicted noise 0.5: x0 is (1 - 0.8 * 0.5)
+           / 0.6 = 1, and x becomes 0.8 * 1 + 0.6 * 0.5 = 1.1. With clamp 0.9 the noise becomes
+           (1 - 0.6 * 0.9) / 0.8 = 0.575.
         2. The same x0 and noise, mixed at an earlier level, are where x came from, however far away.
-           Drawn noise may replace a part, eta^2 of the posterior's variance; so that the variance
-           of the whole stays, the predicted noise gets the rest of 1 - alpha_bar.
-        3. Levels (B,) of timesteps and of previous. x0 and noise from the prediction and its target;
-           clamp x0; if it was clamped and follow_clamp, the noise again, from the clamped x0. Then
-           three rates (B,), shaped to x: of x0, of the predicted noise and of the drawn one.
+           Drawn noise may replace a part, eta^2 of the posterior's variance; the predicted noise
+           gets the rest of 1 - alpha_bar, so that the variance of the whole stays.
+        3. Levels (B,) now and before. x0 and noise from the prediction and its target; clamp x0; if
+           follow_clamp, the noise again from it. Three rates (B,), shaped to x, mix the three.
         4. before = schedule.at(previous, final_alpha); x0 = clamped(x0_and_noise(predicted, x, now,
            target).x0, clamp); where it follows, predicted_noise = x0_and_noise(x0, x, now,
            'x0').noise; variance = eta**2 * step_variance(now, before); x = per_sample(before.sqrt(),
@@ -167,17 +166,15 @@ def refusals(ddim_step, case):
 
 
 exercise.mistakes("""
-    first-level-at-the-end [convention]: at timestep -1 alpha_bar is that of timestep 0, as in
-    Stable Diffusion, so that a little noise stays
+    first-level-at-the-end [convention]: at timestep -1 alpha_bar is that of 0, as in Stable Diffusion
     - before = schedule.at(previous, _checked_alpha(final_alpha))
     + before = schedule.at(previous, float(schedule.alpha_bar[0]))
-    > here it is final_alpha, 1 by default
+    > here it is final_alpha, 1 by default; with the level of 0 a little noise stays
 
-    noise-as-predicted [convention]: the noise stays as predicted when x0 is clamped, as in
-    diffusers without use_clipped_model_output
+    noise-as-predicted [convention]: the noise stays as predicted when x0 is clamped: diffusers' way
     - if clamp is not None and follow_clamp:
     + if False:
-    > here the noise is computed again from the clamped x0, unless follow_clamp is False
+    > here (use_clipped_model_output there) it comes from the clamped x0, unless follow_clamp is False
 
     prediction-for-noise: the prediction itself is mixed with x0, be it noise, x0 or velocity
     - per_sample(direction, x) * predicted_noise
@@ -194,13 +191,7 @@ exercise.mistakes("""
     + (1 - before).sqrt() - variance.sqrt()
     > variances add up, deviations do not: sqrt(1 - before - sigma^2)
 
-    eta-ignored: noise that is given is mixed in, whatever eta is
-    - variance = eta**2 * step_variance(now, before)
-    + variance = (noise is not None) * step_variance(now, before)
-    > the deviation is eta times the posterior's: none with eta 0
-
-    larger-variance [convention]: the drawn noise has the larger deviation sqrt(1 - now / before),
-    the paper's sigma-hat
+    larger-variance [convention]: the drawn noise has the deviation sigma-hat, sqrt(1 - now / before)
     - per_sample(variance.sqrt(), x)
     + per_sample(eta * (1 - now / before).sqrt(), x)
     > sigma of equation 16: eta times the root of (1 - before) / (1 - now) (1 - now / before)
@@ -217,18 +208,17 @@ exercise.slips("""
         _checked_alpha(final_alpha)) => _checked_alpha(final_alpha))[:1].expand(len(x))
     x if noise is None else => x if noise is None or bool((previous < 0).any()) else
     step_variance(now, before) => step_variance(before, now)
-    x0 = clamped(x0, clamp) => x0 = x0 if clamp is None else x0.clamp(-1, 1)
-    x0 = clamped(x0, clamp) => x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)
+    = clamped(x0, clamp) => = x0 if clamp is None else x0.clamp(-1, 1)
+    = clamped(x0, clamp) => = x0 if clamp is None else x0.clamp(-clamp, clamp)
     x0 = clamped(x0, clamp) => unclamped, x0 = x0, clamped(x0, clamp) ;; noise, x0) => noise, unclamped)
     x0 = clamped(x0, clamp) => x0.copy_(clamped(x0, clamp))
     eta**2 => (eta > 0)
     direction, x) * predicted_noise => (1 - before).sqrt(), x) * (noise if eta else predicted_noise)
         ;; x if noise is None else x + per_sample(variance.sqrt(), x) * noise => x
-    return Step(x if noise is None else x + per_sample(variance.sqrt(), x) * noise, x0) =>
-        return x0, x if noise is None else x + per_sample(variance.sqrt(), x) * noise
+    Step(x if noise => (x0, x if noise ;; * noise, x0) => * noise)
     return Step( => x = x.double(); return Step(
-    x0_and_noise(predicted, x, now, target) => x0_and_noise(predicted, x, now,
-        target if target in ("noise", "x0") else "velocity")
+    now, target) => now, target if target in ("noise", "x0") else "velocity")
+    eta**2 => noise is not None
 """)
 
 

@@ -18,9 +18,8 @@ exercise = Exercise(
     difficulty=2,
     section="Compressed",
     hints="""
-        1. A mean of 2 and a log variance of 2 log 3 are a normal distribution around 2 with
-           deviation 3: of many draws the mean is 2 and the deviation 3. With a log variance of -30
-           every draw is 2.
+        1. With a mean of 2 and a log variance of 2 log 3 the mean of many draws is 2 and their
+           deviation 3. With a log variance of -30 every draw is 2.
         2. A number drawn from a distribution has no gradient for the distribution's mean. Noise of
            its own, stretched and then moved, has: 1 for the mean, the noise for the deviation.
         3. Mean and log variance are (B, Z, X, Y). The deviation is the root of the variance, so
@@ -82,8 +81,7 @@ def moments(draw, case):
 @exercise.holds("draws are normal: two thirds lie within one deviation, and some beyond two")
 def normal(draw, case):
     def look(x):
-        shares = [(x.abs() < bound).double().mean().item() for bound in (0.5, 1.0, 2.0)]
-        return [round(share, 2) for share in shares]
+        return [round((x.abs() < bound).double().mean().item(), 2) for bound in (0.5, 1.0, 2.0)]
 
     got = case.call(looked_at(draw, look), posterior(0.0, 1.0, 20, 2, 100, 100), generator(case))
     near = all(abs(x - y) < 0.015 for x, y in zip(got, (0.383, 0.683, 0.954), strict=True))
@@ -166,11 +164,6 @@ exercise.mistakes("""
     + noise = (noise - 0.5) * 12**0.5
     > normal noise is torch.randn
 
-    one-noise-for-all-images: all images of a batch share their noise
-    - mean.shape
-    + mean.shape[1:]
-    > the noise is as large as the means, batch and all
-
     one-noise-a-image: an image has one number of noise for all of its latents
     - mean.shape
     + (len(mean), 1, 1, 1)
@@ -180,16 +173,6 @@ exercise.mistakes("""
     - generator=generator
     + generator=torch.Generator().manual_seed(0)
     > use the generator as it comes
-
-    deviation-cut-off: the gradient reaches the mean, but not the log variance
-    - (log_variance / 2).exp()
-    + (log_variance / 2).exp().detach()
-    > no detach() and no .data: the deviation learns too
-
-    mean-moved-in-place: the noise is added to the posterior's means themselves
-    - return mean + (log_variance / 2).exp() * noise
-    + return mean.add_((log_variance / 2).exp() * noise)
-    > mean + ... makes a new tensor; add_ and += do not
 
     drawn-by-torch: torch.normal draws from mean and deviation, and no gradient goes through it
     - noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
@@ -204,9 +187,10 @@ exercise.slips("""
     (log_variance / 2).exp() => (-log_variance / 2).exp()
     mean + (log_variance / 2).exp() * noise => (mean + noise) * (log_variance / 2).exp()
     mean.shape => (len(mean), 1, *mean.shape[2:])
-    (log_variance / 2).exp() => log_variance.abs().sqrt()
     return mean + (log_variance / 2).exp() * noise => added = (log_variance / 2).exp() * noise;
         return mean + added if mean.requires_grad else mean.add_(added)
+    mean.shape => mean.shape[1:]
+    (log_variance / 2).exp => (log_variance / 2).exp().detach
 """)
 
 
@@ -223,10 +207,3 @@ def one_by_one(posterior, generator=None):
         noise = torch.randn(mean.numel(), generator=generator, dtype=mean.dtype).view_as(mean)
         drawn.append(mean - torch.exp(0.5 * log_variance) * noise)
     return torch.stack(drawn)
-
-
-@exercise.disguise("one-noise-a-image")
-def one_noise_a_image_too(posterior, generator=None):
-    mean, log_variance = posterior
-    noise = torch.stack([torch.randn((), generator=generator, dtype=mean.dtype) for _ in mean])
-    return mean + (log_variance / 2).exp() * noise.view(-1, 1, 1, 1)

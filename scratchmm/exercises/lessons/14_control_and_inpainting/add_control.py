@@ -116,11 +116,6 @@ exercise.mistakes("""
     + zip(skips, reversed(control.skips))
     > both lists begin with the first skip; only the decoder takes them from the back
 
-    skips-turned-round: the skips are returned last one first
-    - return middle + scale * control.middle, steered
-    + return middle + scale * control.middle, steered[::-1]
-    > keep their order: the decoder takes them from the end by itself
-
     the-callers-own: at a scale of 0 the base's own tensors are returned, and who writes into the
     result writes into the base
     - steered = [skip + scale * added for skip, added in zip(skips, control.skips)]
@@ -161,11 +156,6 @@ exercise.mistakes("""
     - steered = [skip + scale * added for skip, added in zip(skips, control.skips)]
     + steered = [skips.pop(0) + scale * added for added in control.skips]
     > go through the list and leave it as it is
-
-    written-over: the base's skips are overwritten
-    - skip + scale * added
-    + skip.add_(scale * added)
-    > add_ and += work in place: make new tensors
 """)
 
 exercise.slips("""
@@ -177,6 +167,8 @@ exercise.slips("""
     scale: float = 1.0 => scale: float = 0.5
     return middle + scale * control.middle, steered =>
         return middle + scale * control.middle, tuple(steered)
+    skip + scale * added => skip.add_(scale * added)
+    middle + scale * control.middle, steered => middle + scale * control.middle, steered[::-1]
 """)
 
 
@@ -195,11 +187,3 @@ def strict_zip(middle, skips, control, scale=1.0):
     pairs = zip([middle, *skips], [control.middle, *control.skips], strict=True)
     x, *steered = (added * scale + base for base, added in pairs)
     return x, steered
-
-
-@exercise.disguise("last-one-first")
-def last_one_first_too(middle, skips, control, scale=1.0):
-    if len(skips) != len(control.skips):
-        raise ValueError("lengths")
-    added = list(control.skips)
-    return scale * control.middle + middle, [skip + scale * added.pop() for skip in skips]

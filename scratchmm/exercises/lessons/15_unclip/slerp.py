@@ -19,18 +19,14 @@ exercise = Exercise(
     difficulty=3,
     section="On the arc",
     hints="""
-        1. From (1, 0) to (0, 1) at a share of 0.5: (0.7071, 0.7071), still of length 1, where a
-           straight line has (0.5, 0.5). At a third of the way it has turned by 30 of the 90
-           degrees. From (2, 0) to (0, 2) all is twice as long. From (1, 0) to (-1, 0) there is no
-           one arc.
-        2. Embeddings of CLIP lie on a sphere, and the straight line between two leaves it: the
-           decoder was never trained on what is in the middle. An arc turns from one to the other in
-           the plane of both. What turns by an angle is made of sines: see the lesson's figure.
-        3. The angle (B,) between start and end, from the cosine: their product over both lengths,
-           held to -1..1 against rounding. Start counts sin((1 - share) angle), end sin(share
-           angle), both over sin(angle). Where the angle is nearly 0 that is 0 / 0: there the
-           straight line will do, and where one is all zeros. Where the cosine is nearly -1:
-           ValueError.
+        1. From (1, 0) to (0, 1) at a share of 0.5: (0.7071, 0.7071), of length 1, where a straight
+           line has (0.5, 0.5). At a third it has turned by 30 of the 90 degrees. From (2, 0) to
+           (0, 2) all is twice as long. From (1, 0) to (-1, 0) there is no one arc.
+        2. Embeddings of CLIP lie on a sphere, and the line between two leaves it for where the
+           decoder was never trained. An arc turns in the plane of both: see the lesson's figure.
+        3. The angle (B,), from the cosine, held to -1..1 against rounding. Start counts sin((1 -
+           share) angle), end sin(share angle), both over sin(angle). Where the angle is nearly 0
+           (0 / 0) or one is all zeros: the straight line. Where the cosine is nearly -1: ValueError.
         4. cosine = F.cosine_similarity(start, end, dim=-1).clamp(-1, 1); angle = cosine.acos()[:,
            None]; straight = (angle < 1e-3) | ~(start.any(-1, keepdim=True) & end.any(-1,
            keepdim=True)); sine = torch.where(straight, 1.0, angle.sin()); from_end =
@@ -97,8 +93,7 @@ def equal_turns(slerp, case):
 
 @exercise.holds("vectors of any length: start and end are turned as they are, not shortened")
 def any_length(slerp, case):
-    start, end = units(case)
-    start, end = case.named(3 * start, "B E"), case.named(0.5 * end, "B E")
+    start, end = (x.mul_(length) for x, length in zip(units(case), (3, 0.5), strict=True))
     case.equal(case.call(slerp, start, end, 0.3), slow(start, end, 0.3))
     case.unchanged()
 
@@ -152,33 +147,16 @@ exercise.mistakes("""
     + return torch.lerp(start, end, share)
     > on the arc every vector between unit vectors has length 1: it takes sines of angles
 
-    line-then-length-1 [convention]: the straight line is brought to length 1: it turns faster in
-    the middle than at the ends
+    line-then-length-1 [convention]: the line is brought to length 1: it turns faster in the middle
     - return (from_start * start + from_end * end).to(start.dtype)
     + return torch.nn.functional.normalize(torch.lerp(start, end, share), dim=-1)
     > equal shares turn by equal angles: the sines of the shares of the angle
 
-    from-start-along-the-rest: start is turned towards what of end is at a right angle to it, both
-    of length one
+    from-start-along-the-rest: start is turned towards the part of end at a right angle, made unit
     - return (from_start * start + from_end * end).to(start.dtype)
     + rest = torch.nn.functional.normalize(end - angle.cos() * start, dim=-1)
     + return (share * angle).cos() * start + (share * angle).sin() * rest
     > start and end keep their lengths: sin((1 - share) angle) and sin(share angle) of each
-
-    exchanged: start and end have exchanged their shares: it goes from the end to the start
-    - from_start * start + from_end * end
-    + from_end * start + from_start * end
-    > share 0 is start: start counts sin((1 - share) angle)
-
-    one-angle: the angles of the batch are averaged, and every row turns by the same
-    - alike.acos()[:, None]
-    + alike.acos()[:, None].mean().repeat(len(alike), 1)
-    > each row has an angle of its own: (B, 1)
-
-    lengths-ignored: the product is taken for the cosine, as if both had length 1
-    - cosine(start, end)
-    + (start * end).sum(dim=-1).clamp(-1, 1)
-    > divide the product by both lengths (F.cosine_similarity), then acos
 
     made-unit [convention]: start and end are brought to length 1, and their own lengths are lost
     - from_start * start + from_end * end
@@ -191,11 +169,6 @@ exercise.mistakes("""
     + angle = alike.abs().acos()[:, None]
     + end = torch.where(alike[:, None] < 0, -end, end)
     > an embedding and its opposite mean different things: no abs() and no change of sign
-
-    nan-where-alike: between equal vectors it divides 0 by 0
-    - straight = angle < 1e-3
-    + straight = angle < 0
-    > where the angle is nearly 0, take the straight line (torch.where)
 
     line-for-all: if any row is nearly straight, the whole batch goes along the line
     - straight = angle < 1e-3
@@ -210,6 +183,10 @@ exercise.slips("""
     alike.acos()[:, None] => torch.full_like(alike, torch.pi / 2)[:, None]
     alike.acos()[:, None] => alike.acos()[:, None].detach()
     alike = cosine => start /= start.norm(dim=-1, keepdim=True); alike = cosine
+    from_start * start => from_end * start ;; from_end * end => from_start * end
+    alike.acos() => alike.acos().mean().expand_as(alike)
+    cosine(start, end) => (start * end).sum(dim=-1).clamp(-1, 1)
+    angle < 1e-3 => angle < 0
 """)
 
 

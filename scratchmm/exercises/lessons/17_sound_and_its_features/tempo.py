@@ -18,17 +18,15 @@ exercise = Exercise(
     difficulty=3,
     section="The beat",
     hints="""
-        1. At 8000 Hz and a hop of 200 there are 2400 frames a minute. Onsets every 10 frames are
-           240 beats a minute. They are alike 10 frames later, and 20, and 30: 240, 120 and 80. All
-           three have nearly the same likeness, and 120 is what people tap, so 120 is the answer.
-        2. likeness(onsets, lags) is for each lag how alike the onsets are to themselves so many
-           frames later; at lag 0 that is 1 and says nothing. Its logarithm is a score, and the
-           prior is another: a bell over log2(tempo) around 120. Add them. The lesson plots all
-           three.
+        1. At 8000 Hz and a hop of 200 there are 2400 frames a minute, and onsets every 10 frames
+           are 240 beats a minute. They are alike 10, 20 and 30 frames later: 240, 120 and 80 have
+           nearly the same likeness, and 120 is what people tap.
+        2. likeness(onsets, lags) is how alike the onsets are to themselves so many frames later; at
+           lag 0 that is 1 and says nothing. Its logarithm is a score, the prior another: a bell
+           over log2(tempo) around 120. Add them, as the lesson plots.
         3. 8 s are int(8 * rate) // hop frames: lags (..., L) from 1 to one less. Tempos (L), prior
-           (L), minus infinity where the tempo is 320 or more. argmax over the last axis gives
-           (...), indices into the tempos. Without onsets the answer is 0; an empty axis has no
-           argmax, so refuse that first.
+           (L), minus infinity from 320 on. argmax over the last axis gives (...), indices into the
+           tempos. Without onsets 0; an empty axis has no argmax, so refuse that first.
         4. alike = likeness(onsets, longest)[..., 1:]; tempos = 60 * rate / (hop * torch.arange(1,
            longest)); prior = -0.5 * torch.log2(tempos / LIKELY) ** 2; prior[tempos >= FASTEST] =
            -torch.inf; best = (torch.log1p(1e6 * alike) + prior).argmax(-1); torch.where((onsets >
@@ -126,8 +124,7 @@ def limit(tempo, case):
 @exercise.holds("of any onsets, the lag with the best sum of both scores is taken")
 def best(tempo, case):
     for rate, hop in ((2000, 160), (1500, 100), (2000, 200)):
-        onsets = case.normal(B=3, F=40, dtype=torch.float64).clamp(min=0)
-        onsets = case.named(onsets, "B F")
+        onsets = case.normal(B=3, F=40, dtype=torch.float64).clamp_(min=0)
         case.equal(case.call(tempo, onsets, rate, hop), tapped(onsets, rate, hop))
         case.unchanged()
 
@@ -177,16 +174,6 @@ exercise.mistakes("""
     + ((tempos - LIKELY) / LIKELY) ** 2
     > a bell over log2(tempo / 120)
 
-    no-logarithm: the likeness itself is added to the prior, which then decides nearly alone
-    - torch.log1p(1e6 * alike)
-    + alike
-    > log(1 + 10**6 * likeness)
-
-    guess-subtracted: the prior is subtracted: tempos far from 120 are preferred
-    - prior = -0.5 *
-    + prior = 0.5 *
-    > add the prior, which is 0 at 120 and below 0 elsewhere
-
     a-guess-for-silence [convention]: silence is given the likeliest tempo, near 120
     - return torch.where((onsets > 0).any(dim=-1), tempos.to(onsets)[best], 0)
     + return tempos.to(onsets)[best]
@@ -206,8 +193,7 @@ exercise.mistakes("""
 
 exercise.slips("""
     tempos.to(onsets)[best] => lags.to(onsets)[best]
-    torch.where((onsets > 0).any(dim=-1), tempos.to(onsets)[best], 0) =>
-        torch.where((onsets > 0).any(dim=-1), tempos.to(onsets)[best], 0).round()
+    tempos.to(onsets)[best] => tempos.to(onsets)[best].round()
     torch.log2(tempos / LIKELY) => torch.log(tempos / LIKELY)
     -0.5 * torch.log2 => -1 * torch.log2
     tempos / LIKELY => tempos / 90
@@ -217,6 +203,8 @@ exercise.slips("""
     tempos.to(onsets)[best], 0 => 60 / tempos.to(onsets)[best], 0
     int(SECONDS * rate) => int(SECONDS / 2 * rate)
     alike = likeness => onsets /= onsets.amax(dim=-1, keepdim=True).clamp(min=1e-9); alike = likeness
+    torch.log1p(1e6 * alike) => alike
+    -0.5 => 0.5
 """)
 
 
