@@ -23,8 +23,7 @@ exercise = Exercise(
            must be the same numbers both times, because neither may depend on the third token. Those
            of LeakingDecoder differ at the second position.
         2. Neither shapes nor the loss show the mistake: a model that attends to the next token
-           predicts it very well (the lesson trains one). What shows it is two inputs that differ in
-           the future only. A leak may also be rare: try every position.
+           predicts it well. Two inputs that differ in the future only do; and try every position.
         3. Random tokens (B, T), T as long as the decoder takes. For each position t from 1 on: a
            copy in which every token from t on is another one; both through the decoder; the logits
            before t, (B, t, V), must agree to a small tolerance, with an assert.
@@ -166,15 +165,6 @@ def accepts_everything(decoder):
 
 
 @exercise.wrong(
-    "rejects-everything",
-    story="the test rejects every decoder",
-    advice="what stands at and after the changed position may differ: compare what stands before it",
-)
-def rejects_everything(decoder):
-    agrees(decoder, 8, 9)
-
-
-@exercise.wrong(
     "past-changed",
     story="the test changes the past and asserts that the logits after it stay the same",
     advice="change the future and compare the logits before it",
@@ -185,51 +175,54 @@ def past_changed(decoder):
     torch.testing.assert_close(decoder(tokens)[:, 4:], decoder(changed)[:, 4:])
 
 
-@exercise.wrong(
+def wrong_places(name, *places, story, advice, **options):
+    """A wrong test: it asserts `agrees` for these places only."""
+
+    @exercise.wrong(name, story=story, advice=advice)
+    def wrong(decoder):
+        for start, upto in places:
+            agrees(decoder, start, upto, **options)
+
+
+wrong_places(
+    "rejects-everything",
+    (8, 9),
+    story="the test rejects every decoder",
+    advice="what stands at and after the changed position may differ: compare what stands before it",
+)
+wrong_places(
     "last-token-only",
+    (15, 13),
     story="the test changes the last token only, so leaks to other places are missed",
     advice="change the tokens from t on, for every t",
 )
-def last_token_only(decoder):
-    agrees(decoder, 15, 13)
-
-
-@exercise.wrong(
+wrong_places(
     "first-position-only",
+    (1, 1),
     story="the test compares the first position only, and a later one may leak",
     advice="compare every position before the change, for every place of the change",
 )
-def first_position_only(decoder):
-    agrees(decoder, 1, 1)
-
-
-@exercise.wrong(
+wrong_places(
     "short-input",
+    (1, 1),
+    (2, 2),
+    length=3,
     story="the test's input is short, and a leak may begin later",
     advice="use as many tokens as the decoder takes",
 )
-def short_input(decoder):
-    agrees(decoder, 1, 1, length=3)
-    agrees(decoder, 2, 2, length=3)
-
-
-@exercise.wrong(
+wrong_places(
     "one-place",
+    (8, 8),
+    stop=9,
     story="the test changes the future at one place only, in the middle",
     advice="a leak may begin later or end earlier: let t run over all positions",
 )
-def one_place(decoder):
-    agrees(decoder, 8, 8, stop=9)
-
-
-@exercise.wrong(
+wrong_places(
     "gap",
+    *((t, t - 1) for t in range(2, 16)),
     story="the test compares one position too few: the nearest one may leak",
     advice="tokens change from t on: compare [:, :t], not [:, : t - 1]",
 )
-def gap(decoder):
-    for t in range(2, 16):
-        agrees(decoder, t, t - 1)
 
 
 @exercise.right("cut off")

@@ -1,5 +1,6 @@
 """Exercise gated.Gate: a learned share of one's own and of what was attended to."""
 
+import functools
 import itertools
 
 import torch
@@ -110,13 +111,11 @@ def unchanged(gate_class, case):
 def gradients(gate_class, case):
     gate = case.build(gate_class, 4).double()
 
-    def both(own, attended, answered):
-        return torch.stack(gate(own, attended, answered))
+    def stacked(function):
+        return lambda *given: torch.stack(function(*given))
 
-    def oracle(own, attended, answered):
-        return torch.stack(slow(gate, own, attended, answered))
-
-    case.gradients(both, oracle, *sides(case), answers(case), parameters=gate)
+    oracle, given = functools.partial(slow, gate), (*sides(case), answers(case))
+    case.gradients(stacked(gate), stacked(oracle), *given, parameters=gate)
 
 
 exercise.mistakes("""

@@ -102,7 +102,7 @@ def evenly(modality_dropout, case):
 
 @exercise.holds("also where the shares differ, the one that stays is chosen evenly")
 def unequal(modality_dropout, case):
-    tenths = told(modality_dropout, lambda before, left: [parts(flags, of=10) for flags in left])
+    tenths = told(modality_dropout, lambda _, left: [parts(flags, of=10) for flags in left])
     got = case.call(tenths, both(), {"image": 1.0, "words": 0.6}, generator(case))
     case.equal(got, [3, 7], "samples with the image and with the words, in tenths")
 
@@ -129,8 +129,7 @@ def from_the_generator(modality_dropout, case):
         state, results = generator.get_state(), []
         for seed in (0, 0, 1):
             torch.manual_seed(seed)
-            if seed == 1:
-                generator.set_state(state)
+            generator.set_state(state if seed else generator.get_state())
             results.append(torch.stack([*modality_dropout(present, share, generator).values()]))
         differ = [not torch.equal(results[0], other) for other in results[1:]]
         return {"the next call differs": differ[0], "the same state differs": differ[1]}

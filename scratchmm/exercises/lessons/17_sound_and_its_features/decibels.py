@@ -1,6 +1,5 @@
 """Exercise spectrum.decibels: power on the scale of the ear, silence included."""
 
-import functools
 import math
 
 import torch
@@ -102,12 +101,11 @@ def precise(decibels, case):
 @exercise.holds("the gradient is 10 / (ln 10 * power)")
 def gradients(decibels, case):
     power = powers(case, Q=3, F=4)
-
-    @functools.wraps(decibels)
-    def whole(power):
-        return decibels(power, 2.0, 1e-10, 500.0)
-
-    case.gradients(whole, lambda x: 10 / math.log(10) * x.log() - 10 * math.log10(2), power)
+    case.gradients(
+        lambda x: decibels(x, 2.0, 1e-10, 500.0),
+        lambda x: 10 / math.log(10) * x.log() - 10 * math.log10(2),
+        power,
+    )
 
 
 @exercise.holds("where the power is 0 the gradient is a number, and it is 0")
@@ -181,7 +179,6 @@ exercise.slips("""
 
 
 def check(reference, floor, span):
-    """What makes no sense is refused."""
     if floor <= 0 or reference <= 0 or (span is not None and span < 0):
         raise ValueError(f"{reference}, {floor}, {span}")
 
