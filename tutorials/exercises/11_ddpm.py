@@ -351,8 +351,8 @@ def ancestral_step(
     tensor([[0.3000]])
     """
     raise NotImplementedError(
-        "ddpm.ancestral_step: one line of algorithm 2: the predicted x0, the posterior's mean, and "
-        "noise on top, but none where the next image is the clean one"
+        "ddpm.ancestral_step: the predicted x0, the posterior's mean, and noise on top, but none "
+        "before the clean image"
     )
 
 

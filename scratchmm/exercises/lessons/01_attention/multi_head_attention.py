@@ -46,9 +46,8 @@ exercise = Exercise(
     hints="""
         1. Width 4, 2 heads: features 0 and 1 are the first head's, 2 and 3 the second's. If feature
            3 of a query changes what the first head gives, the heads are mixed up.
-        2. Each head is an attention of its own on a slice of the width; they run at once because
-           the heads are one more batch axis. Then their results are concatenated and one Linear
-           mixes them. With a context, queries come from x, keys and values from the context.
+        2. Each head is an attention of its own on a slice of the width; the heads are one more batch
+           axis. One Linear mixes their joined results. A context gives keys and values.
         3. x (B, L, D) gives query, the context (B, S, C) or x gives key and value, each by its own
            Linear. (B, L, D) -> (B, L, H, D / H) -> (B, H, L, D / H), then into the cache. attend
            gives (B, H, L, D / H); back to (B, L, H, D / H), joined to (B, L, D), then self.output.
@@ -130,9 +129,8 @@ def cached(layer_class, case):
 @exercise.holds("with a cache and a context, the cache keeps the context's keys and values")
 def cached_context(layer_class, case):
     (layer, x, other), cache = layer_and_inputs(layer_class, case), attention.KeyValueCache()
-    case.call(layer, x, other[:, :3], cache=cache)
-    got = case.call(layer, x, other[:, 3:], cache=cache)
-    case.equal(got, by_torch(layer, x, other)[0], "the output from both parts")
+    got = [case.call(layer, x, part, cache=cache) for part in other.split(3, dim=1)]
+    case.equal(got[1], by_torch(layer, x, other)[0], "the output from both parts")
 
 
 @exercise.holds("the gradients reach x, the context and every parameter")
@@ -152,13 +150,6 @@ exercise.mistakes("""
     + return x.unflatten(-1, (-1, heads)).permute(0, 3, 1, 2)
     > unflatten the width into (H, D / H), not (D / H, H)
 
-    axes-not-exchanged: heads attend to heads within each position: the axes are not exchanged
-    - return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-    + return x.unflatten(-1, (heads, -1))
-    - output = self.output(mixed.transpose(1, 2).flatten(-2))
-    + output = self.output(mixed.flatten(-2))
-    > (B, L, H, D / H) -> (B, H, L, D / H) before attend, and back after it
-
     joined-by-reshape: heads are joined by a reshape alone: positions and heads are mixed up
     - output = self.output(mixed.transpose(1, 2).flatten(-2))
     + output = self.output(mixed.reshape(x.shape[0], x.shape[1], -1))
@@ -176,32 +167,10 @@ exercise.mistakes("""
     + query = split_heads(self.query(x), self.heads) / self.heads**0.5
     > attend scales by the width of what it gets; give it the heads apart and scale nothing
 
-    mask-inverted: True and False of the mask are exchanged
-    - if turn is not None:
-    + mask = None if mask is None else ~mask
-    + if turn is not None:
-    > True means may be seen, here and in attend: hand the mask on as it comes
-
-    mask-of-queries: the mask's last two axes are exchanged: it hides queries instead of keys
-    - source = x if context is None else context
-    + source = x if context is None else context
-    + mask = None if mask is None else mask.transpose(-2, -1)
-    > the mask's last axis is the keys': hand it on as it comes
-
     weights-averaged [convention]: the weights are averaged over the heads
     - return (output, weights) if return_weights else output
     + return (output, weights.mean(1)) if return_weights else output
     > return them for each head: (B, H, L, S)
-
-    always-a-pair: the weights are returned although nobody asked
-    - return (output, weights) if return_weights else output
-    + return output, attention_weights(query, key, mask)
-    > only with return_weights
-
-    cache-ignored: the cache is not used
-    - key, value = cache.extend(key, value)
-    + mask = None if mask is None else mask[..., -x.shape[1] :]
-    > key, value = cache.extend(key, value), after the heads are split
 """)
 
 
@@ -218,7 +187,15 @@ exercise.slips("""
     output, weights) => output, attention_weights(query, key))
     x.unflatten(-1, (heads, -1)).transpose(1, 2) => x.unflatten(-1, (-1, heads)).permute(0, 3,
         1, 2) ;; mixed.transpose(1, 2).flatten(-2) => mixed.permute(0, 2, 3, 1).flatten(-2)
-    source = x if context is None else context => source = x
+    x if context is None else context => x
+    (output, weights) if return_weights else output => output, attention_weights(query, key, mask)
+    x if context is None else context => x if context is None else context;
+        mask = None if mask is None else ~mask
+    x if context is None else context => x if context is None else context;
+        mask = None if mask is None else mask.transpose(-2, -1)
+    x.unflatten(-1, (heads, -1)).transpose(1, 2) => x.unflatten(-1, (heads, -1)) ;;
+        mixed.transpose(1, 2).flatten(-2) => mixed.flatten(-2)
+    key, value = cache.extend(key, value) => mask = None if mask is None else mask[..., -x.shape[1] :]
 """)
 
 
@@ -229,9 +206,9 @@ def projected(self, x, context):
 
 @exercise.right("head by head", method="forward")
 def head_by_head(self, x, context=None, mask=None, cache=None, return_weights=False):
-    query, key, value = (
+    query, key, value = [
         torch.stack(y.chunk(self.heads, -1), 1) for y in projected(self, x, context)
-    )
+    ]
     key, value = (key, value) if cache is None else cache.extend(key, value)
     output = self.output(torch.cat(attention.attend(query, key, value, mask).unbind(1), dim=-1))
     return (output, attention.attention_weights(query, key, mask)) if return_weights else output
@@ -243,6 +220,5 @@ def with_einsum(self, x, context=None, mask=None, cache=None, return_weights=Fal
     query, key, value = (part.permute(0, 2, 1, 3) for part in parts)
     key, value = (key, value) if cache is None else cache.extend(key, value)
     weights = attention.attention_weights(query, key, mask)
-    mixed = torch.einsum("bhls,bhsd->blhd", weights.to(value.dtype), value)
-    output = self.output(mixed.reshape(x.shape))
+    output = self.output(torch.einsum("bhls,bhsd->blhd", weights.to(value), value).reshape(x.shape))
     return (output, weights) if return_weights else output

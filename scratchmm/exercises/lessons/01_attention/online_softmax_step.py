@@ -22,9 +22,8 @@ exercise = Exercise(
         1. One query, scores 0 then 2, one at a time, values 10 and 20. After the first: maximum 0,
            total 1, output 10. After the second the maximum is 2, so the old total and output count
            e^-2 of what they did: total 1.135, output 21.35, and 21.35 / 1.135 = 18.8.
-        2. Softmax subtracts the maximum so that exp cannot overflow. In tiles the maximum is only
-           known so far; when a larger one comes, all that was summed under the old one is scaled
-           down by the same factor. The lesson walks through three tiles.
+        2. The maximum is only known so far; when a larger one comes, all that was summed under the
+           old one is scaled down by the same factor. The lesson walks through three tiles.
         3. maximum (B, H, M, 1): the larger of the old one and the tile's, over N. Weights (B, H, M,
            N): exp of score minus new maximum. Old total and output are scaled by exp of old minus
            new maximum; add the sum over N of the weights, and weights times value (B, H, N, D).
@@ -37,11 +36,10 @@ exercise = Exercise(
 )
 
 
-def empty(batch=2, heads=3, rows=4, width=5, dtype=torch.float32):
+def empty():
     """The state before any key: maximum -inf, total and output 0."""
-    one = torch.zeros(batch, heads, rows, 1, dtype=dtype)
-    wide = torch.zeros(batch, heads, rows, width, dtype=dtype)
-    return OnlineSoftmax(one - math.inf, one.clone(), wide)
+    one = torch.zeros(2, 3, 4, 1)
+    return OnlineSoftmax(one - math.inf, one, torch.zeros(2, 3, 4, 5))
 
 
 def tile(case, columns, scale=1.0):
@@ -69,17 +67,15 @@ def direct(tiles):
 @exercise.holds("maximum and total have one number a query, output has D")
 def shape(step, case):
     state = OnlineSoftmax(*case.call(step, empty(), *tile(case, 6)))
-    case.shape(state.maximum, "B H M 1")
-    case.shape(state.total, "B H M 1")
-    case.shape(state.output, "B H M D")
+    for part, axes in zip(state, ("B H M 1", "B H M 1", "B H M D"), strict=True):
+        case.shape(part, axes)
 
 
 @exercise.holds("after the first tile, output / total is the attention over that tile")
 def first(step, case):
     scores, value = tile(case, 6)
     state = walk(step, case, [(scores, value)])
-    weights = (scores - scores.amax(-1, keepdim=True)).exp()
-    case.equal(state.output / state.total, weights / weights.sum(-1, keepdim=True) @ value)
+    case.equal(state.output / state.total, scores.softmax(-1) @ value)
 
 
 @exercise.holds("maximum is the largest score so far, total and output are measured from it")
@@ -101,10 +97,9 @@ def order(step, case):
 @exercise.holds("scores of a thousand overflow nowhere, whether they rise or fall")
 def huge(step, case):
     for sign in (1, -1):
-        tiles = [(scores + sign * 400.0 * i, v) for i, (scores, v) in enumerate(
-            [tile(case, 6), tile(case, 2), tile(case, 7)], 1)]  # fmt: skip
-        state, expected = walk(step, case, tiles), direct(tiles)
-        case.equal(tuple(state), expected, "maximum, total, output")
+        tiles = [tile(case, columns) for columns in (6, 2, 7)]
+        tiles = [(scores + sign * 400.0 * i, value) for i, (scores, value) in enumerate(tiles, 1)]
+        case.equal(tuple(walk(step, case, tiles)), direct(tiles), "maximum, total, output")
 
 
 @exercise.holds("while a query has seen nothing: maximum -inf, total and output 0, and no nan")
@@ -112,22 +107,16 @@ def nothing(step, case):
     scores, value = tile(case, 6)
     scores[:, :, 1] = -math.inf
     state = walk(step, case, [(scores, value)])
-    row = tuple(part[:, :, 1] for part in state)
-    case.equal(row[0], torch.full((2, 3, 1), -math.inf), "maximum of a query that sees nothing")
-    case.equal(row[1], torch.zeros(2, 3, 1), "total of a query that sees nothing")
-    case.equal(row[2], torch.zeros(2, 3, 5), "output of a query that sees nothing")
+    for name, got, right in zip(state._fields, state, empty(), strict=True):
+        case.equal(got[:, :, 1], right[:, :, 1], f"{name} of a query that sees nothing")
 
 
-@exercise.holds(
-    "a query that saw nothing in one tile still sees the next, and the last may be blind"
-)
+@exercise.holds("a query that saw nothing in one tile still sees the next; the last may be blind")
 def later(step, case):
     tiles = [tile(case, columns) for columns in (6, 2, 7)]
-    tiles[0][0][:, :, 1] = -math.inf
-    tiles[2][0][:, :, 3] = -math.inf
-    state = walk(step, case, tiles)
-    expected = direct(tiles)
-    case.equal(state.output / state.total, expected[2] / expected[1])
+    tiles[0][0][:, :, 1] = tiles[2][0][:, :, 3] = -math.inf
+    state, (_, total, output) = walk(step, case, tiles), direct(tiles)
+    case.equal(state.output / state.total, output / total)
 
 
 @exercise.holds("the old state, the scores and the values are left as they were")
@@ -153,11 +142,6 @@ exercise.mistakes("""
     + output = state.output + weights @ value
     > output, like total, was summed under the old maximum
 
-    total-not-rescaled: the old total is not rescaled when the maximum grows
-    - total = state.total * rescale + weights.sum(dim=-1, keepdim=True)
-    + total = state.total + weights.sum(dim=-1, keepdim=True)
-    > total, like output, was summed under the old maximum
-
     rescaled-upwards: the old sums are scaled by exp(new - old maximum), which makes them larger
     - rescale = (state.maximum - origin).exp()
     + seen = state.maximum > -math.inf
@@ -168,12 +152,6 @@ exercise.mistakes("""
     - maximum = torch.maximum(state.maximum, scores.amax(dim=-1, keepdim=True))
     + maximum = scores.amax(dim=-1, keepdim=True)
     > take the larger of the two
-
-    old-maximum: the scores are measured from the old maximum
-    - origin = maximum.masked_fill(maximum == -math.inf, 0.0)
-    + origin = torch.where(state.maximum == -math.inf, maximum, state.maximum)
-    + origin = origin.masked_fill(origin == -math.inf, 0.0)
-    > subtract the new maximum: it may be the tile's
 
     no-maximum: exp is taken of the raw scores, which overflows
     - origin = maximum.masked_fill(maximum == -math.inf, 0.0)
@@ -191,33 +169,18 @@ exercise.mistakes("""
     - return OnlineSoftmax(maximum, total, output)
     + return OnlineSoftmax(maximum, total, output / total.clamp_min(1e-30))
     > the state holds the sum; who wants the attention divides once, at the end
-
-    total-is-mean: total takes the mean of the tile's weights instead of their sum
-    - total = state.total * rescale + weights.sum(dim=-1, keepdim=True)
-    + total = state.total * rescale + weights.mean(dim=-1, keepdim=True)
-    > a sum over N, so that tiles of any width count alike
-
-    keepdim-forgotten: the tile's maximum loses its last axis, and no longer fits the state's
-    - maximum = torch.maximum(state.maximum, scores.amax(dim=-1, keepdim=True))
-    + maximum = torch.maximum(state.maximum, scores.amax(dim=-1))
-    > keepdim=True, so that (B, H, M, 1) broadcasts against scores
-
-    state-in-place: the old state is changed in place
-    - return OnlineSoftmax(maximum, total, output)
-    + for old, new in zip(state, (maximum, total, output), strict=True):
-    +     old.copy_(new)
-    + return state
-    > make new tensors; += and methods that end in an underscore change the old ones
 """)
 
-
-@exercise.disguise("output-not-rescaled")
-def output_not_rescaled_by_where(state, scores, value):
-    top = torch.where(state.maximum > scores.amax(-1, True), state.maximum, scores.amax(-1, True))
-    zero = torch.where(torch.isinf(top), torch.zeros_like(top), top)
-    weights = torch.exp(scores - zero)
-    total = torch.exp(state.maximum - zero) * state.total + weights.sum(3, keepdim=True)
-    return OnlineSoftmax(top, total, state.output + torch.einsum("bhmn,bhnd->bhmd", weights, value))
+exercise.slips("""
+    state.total * rescale => state.total
+    weights.sum => weights.mean
+    scores.amax(dim=-1, keepdim=True) => scores.amax(dim=-1)
+    OnlineSoftmax(maximum, total, output) => OnlineSoftmax(state.maximum.copy_(maximum), total, output)
+    OnlineSoftmax(maximum, total, output) => OnlineSoftmax(maximum, state.total.copy_(total), output)
+    OnlineSoftmax(maximum, total, output) => OnlineSoftmax(maximum, total, state.output.copy_(output))
+    origin = maximum.masked_fill(maximum == -math.inf, 0.0) => origin = torch.where(state.maximum ==
+        -math.inf, maximum, state.maximum).nan_to_num(neginf=0.0)
+""")
 
 
 @exercise.right("log of the sum")
@@ -227,9 +190,8 @@ def log_of_the_sum(state, scores, value):
     kept = torch.exp(state.maximum - origin)
     weights = torch.exp2((scores - origin) * math.log2(math.e))
     joined = torch.einsum("bhmn,bhnd->bhmd", weights, value)
-    return OnlineSoftmax(
-        maximum, state.total * kept + weights.sum(-1, True), state.output * kept + joined
-    )
+    total = state.total * kept + weights.sum(-1, True)
+    return OnlineSoftmax(maximum, total, state.output * kept + joined)
 
 
 @exercise.right("column by column")

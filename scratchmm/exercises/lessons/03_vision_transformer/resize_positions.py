@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scratchmm.exercises.case import Case
 from scratchmm.exercises.format import Exercise
 
 exercise = Exercise(
@@ -20,26 +19,19 @@ exercise = Exercise(
     section="Another image size",
     needs=("embeddings.patchify", "vit.ViTEmbeddings"),
     hints="""
-        1. Six positions of a grid with 2 rows and 3 columns become 20 of a grid with 4 rows and 5
-           columns. If the old positions depend on their row only (0, 0, 0, 1, 1, 1), then the first
-           five of the 20 must still be alike, and so must the next five.
+        1. Six positions of a grid of 2 x 3 become 20 of a grid of 4 x 5. If the old ones depend on
+           their row only (0, 0, 0, 1, 1, 1), the first five of the 20 must still be alike.
         2. Each of the D numbers of a position is one small grey image of rows x columns. Stretch
            those images as one stretches images. The lesson shows some of them before and after.
-        3. (N, D) becomes (1, D, rows, columns), which F.interpolate takes for an image of D
-           channels: N must be split and D brought forward by a permutation, a reshape alone mixes
-           them. Bicubic, corners not aligned. (1, D, new rows, new columns) goes back to (new N,
-           D), D last again.
+        3. (N, D) becomes (1, D, rows, columns), for F.interpolate an image of D channels: split N
+           and permute D forward, a reshape alone mixes them. Bicubic, corners not aligned. (1, D,
+           new rows, new columns) goes back to (new N, D), D last again.
         4. grid = positions.T.reshape(1, -1, *old_grid); grid = F.interpolate(grid, size=new_grid,
            mode='bicubic', align_corners=False); return grid.flatten(2)[0].T
     """,
 )
 
 OLD, LARGER, SMALLER = (2, 6), (5, 7), (3, 4)  # rows and columns
-
-
-def learned(case: Case) -> Tensor:
-    """Positions for the old grid."""
-    return case.normal(N=12, D=5)
 
 
 def stretching(old: int, new: int) -> Tensor:
@@ -66,8 +58,7 @@ def stretching(old: int, new: int) -> Tensor:
 def by_matrices(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[int, int]) -> Tensor:
     """The oracle: one matrix for the rows and one for the columns."""
     down, across = (
-        stretching(old, new).to(positions.dtype)
-        for old, new in zip(old_grid, new_grid, strict=True)
+        stretching(*pair).to(positions) for pair in zip(old_grid, new_grid, strict=True)
     )
     grid = positions.unflatten(0, old_grid)
     return torch.einsum("ir,jc,rcd->ijd", down, across, grid).flatten(0, 1)
@@ -75,14 +66,14 @@ def by_matrices(positions: Tensor, old_grid: tuple[int, int], new_grid: tuple[in
 
 @exercise.holds("a grid of 2 x 6 becomes one of 5 x 7: 35 positions, as wide as before")
 def shape(resize_positions, case):
-    got = case.call(resize_positions, learned(case), OLD, LARGER)
+    got = case.call(resize_positions, case.normal(N=12, D=5), OLD, LARGER)
     case.sizes.update(N=35)
     case.shape(got, "N D")
 
 
 @exercise.holds("the positions that were handed in stay as they were")
 def unchanged(resize_positions, case):
-    case.call(resize_positions, learned(case), OLD, LARGER)
+    case.call(resize_positions, case.normal(N=12, D=5), OLD, LARGER)
     case.unchanged()
 
 
@@ -102,25 +93,18 @@ def rows_and_columns(resize_positions, case):
         case.equal(got, by_matrices(positions, OLD, LARGER))
 
 
-@exercise.holds("a larger grid is the old one stretched: bicubic, corners not aligned")
-def larger(resize_positions, case):
-    positions = learned(case)
-    got = case.call(resize_positions, positions, OLD, LARGER)
-    case.equal(got, by_matrices(positions, OLD, LARGER))
+def stretched(sentence, old_grid, new_grid):
+    """A property: this grid becomes that one as the oracle says."""
+
+    @exercise.holds(sentence)
+    def property(resize_positions, case):
+        given = case.normal(N=math.prod(old_grid), D=5), old_grid, new_grid
+        case.equal(case.call(resize_positions, *given), by_matrices(*given))
 
 
-@exercise.holds("a grid with fewer columns works as well, with the same four neighbours each")
-def smaller(resize_positions, case):
-    positions = learned(case)
-    got = case.call(resize_positions, positions, OLD, SMALLER)
-    case.equal(got, by_matrices(positions, OLD, SMALLER))
-
-
-@exercise.holds("a grid of 11 rows becomes one of 15: no row is lost by rounding")
-def no_row_lost(resize_positions, case):
-    positions = case.normal(N=33, D=2)
-    got = case.call(resize_positions, positions, (11, 3), (15, 4))
-    case.equal(got, by_matrices(positions, (11, 3), (15, 4)))
+stretched("a larger grid is the old one stretched: bicubic, corners not aligned", OLD, LARGER)
+stretched("a grid with fewer columns works too, with the same four neighbours each", OLD, SMALLER)
+stretched("a grid of 11 rows becomes one of 15: no row is lost by rounding", (11, 3), (15, 4))
 
 
 @exercise.holds("as many positions as the old grid has places, or a ValueError")
@@ -137,7 +121,7 @@ def same_grid(resize_positions, case):
 
 @exercise.holds("gradients reach the positions, so that training at the new size goes on")
 def gradients(resize_positions, case):
-    case.gradients(resize_positions, by_matrices, learned(case), OLD, LARGER)
+    case.gradients(resize_positions, by_matrices, case.normal(N=12, D=5), OLD, LARGER)
 
 
 exercise.mistakes("""
@@ -156,23 +140,12 @@ exercise.mistakes("""
     + align_corners=False, antialias=True
     > leave antialias off: published models do not smooth their positions
 
-    reshaped-not-permuted: the positions are reshaped to (1, D, rows, columns), which mixes width
-    and place
+    reshaped-not-permuted: a reshape to (1, D, rows, columns), which mixes width and place
     - grid = rearrange(positions, "(h w) d -> 1 d h w", h=rows)
     + grid = positions.reshape(1, -1, rows, columns)
     - return rearrange(grid, "1 d h w -> (h w) d")
     + return grid.reshape(-1, positions.shape[1])
     > D is the last axis and must come forward: transpose or permute before you reshape
-
-    width-first-at-the-end: the D maps are reshaped to (new N, D) without moving D to the back
-    - return rearrange(grid, "1 d h w -> (h w) d")
-    + return grid.reshape(-1, positions.shape[1])
-    > (1, D, rows, columns) to (N, D) needs a transpose, not only a reshape
-
-    old-grid-exchanged: rows and columns of the old grid are exchanged
-    - rearrange(positions, "(h w) d -> 1 d h w", h=rows)
-    + rearrange(positions, "(h w) d -> 1 d h w", h=columns)
-    > a grid is (rows, columns), and the positions stand in reading order
 
     square-assumed: the old grid is taken for a square: its side is the root of N
     - grid = rearrange(positions, "(h w) d -> 1 d h w", h=rows)
@@ -180,8 +153,7 @@ exercise.mistakes("""
     + grid = rearrange(positions[: side * side], "(h w) d -> 1 d h w", h=side)
     > rows and columns stand in old_grid
 
-    along-the-row-of-all: the positions are stretched as one long row, as if no row were above
-    another
+    along-the-row-of-all: the positions are stretched as one long row
     - grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
     - return rearrange(grid, "1 d h w -> (h w) d")
     + size = new_grid[0] * new_grid[1]
@@ -194,18 +166,11 @@ exercise.mistakes("""
     + grid = grid[..., torch.arange(new_grid[1]) % columns]
     > a position must mean the same part of the image as before: stretch the whole grid
 
-    by-a-factor: the grid is stretched by a factor (scale_factor), which rounding may leave a row
-    short
+    by-a-factor: it is stretched by a factor (scale_factor): rounding may leave a row short
     - grid = F.interpolate(grid, size=new_grid, mode="bicubic", align_corners=False)
     + factors = new_grid[0] / rows, new_grid[1] / columns
     + grid = F.interpolate(grid, scale_factor=factors, mode="bicubic")
     > F.interpolate takes the size itself: size=new_grid
-
-    in-place: the positions that were handed in are changed
-    - return rearrange(grid, "1 d h w -> (h w) d")
-    + positions.data.zero_()
-    + return rearrange(grid, "1 d h w -> (h w) d")
-    > make new tensors; a learned parameter must not change in a forward pass
 """)
 
 exercise.slips("""
@@ -213,6 +178,10 @@ exercise.slips("""
     "1 d h w -> (h w) d" => "1 d h w -> d (h w)"
     size=new_grid => size=new_grid[::-1]
     old_grid == new_grid => len(positions) == new_grid[0] * new_grid[1]
+    rearrange(grid, "1 d h w -> (h w) d") => grid.reshape(-1, positions.shape[1])
+    h=rows => h=columns
+    return rearrange(grid, "1 d h w -> (h w) d") => positions.data.zero_(); return rearrange(grid,
+        "1 d h w -> (h w) d")
 """)
 
 
@@ -220,13 +189,6 @@ exercise.slips("""
 def refuse(positions, old_grid, new_grid):
     if len(positions) != old_grid[0] * old_grid[1]:
         raise ValueError(f"{len(positions)} positions for {old_grid}")
-
-
-@exercise.disguise("old-grid-exchanged")
-def old_grid_exchanged_too(positions, old_grid, new_grid):
-    grid = positions.T.reshape(1, -1, old_grid[1], old_grid[0])
-    grid = F.interpolate(grid, new_grid, mode="bicubic", align_corners=False)
-    return grid.flatten(2)[0].T
 
 
 @exercise.right("matrices")

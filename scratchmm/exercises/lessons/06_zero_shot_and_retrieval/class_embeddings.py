@@ -125,20 +125,6 @@ exercise.mistakes("""
     + rows.append(prompts.mean(dim=0))
     > a mean of unit vectors is shorter than 1: F.normalize it
 
-    normalised-over-classes: the lengths are taken over the classes, not over the width of a vector
-    - rows.append(F.normalize(prompts.mean(dim=0), dim=-1))
-    + rows.append(prompts.mean(dim=0))
-    - return torch.stack(rows)
-    + return F.normalize(torch.stack(rows), dim=0)
-    > the last axis: dim=-1
-
-    mean-over-classes: the mean runs over the classes, so there is a row a template
-    - rows.append(F.normalize(prompts.mean(dim=0), dim=-1))
-    + rows.append(prompts)
-    - return torch.stack(rows)
-    + return F.normalize(torch.stack(rows).mean(dim=0), dim=-1)
-    > the mean over the prompts of one class
-
     all-prompts-kept: every prompt keeps a row of its own
     - rows.append(F.normalize(prompts.mean(dim=0), dim=-1))
     + rows.extend(prompts)
@@ -155,11 +141,6 @@ exercise.mistakes("""
     + vectors = encode_texts(texts).view(len(names), len(templates), -1)
     + return F.normalize(vectors.mean(dim=1), dim=-1)
     > (P, K, E) is not (K, P, E): build the list name by name, or mean over the first axis
-
-    last-prompt-only: only the last template's vector is kept
-    - rows.append(F.normalize(prompts.mean(dim=0), dim=-1))
-    + rows.append(F.normalize(prompts[-1], dim=-1))
-    > the mean over all prompts of the class; does a loop overwrite its result?
 
     rows-by-name: a name that comes twice has one row only
     - for name in names:
@@ -183,6 +164,11 @@ exercise.slips("""
     template.format(name) => name
     template.format(name) => template.format(name).lower()
     torch.stack(rows) => torch.stack(rows).T
+    F.normalize(prompts.mean(dim=0), dim=-1) => prompts.mean(dim=0) ;; torch.stack(rows) =>
+        F.normalize(torch.stack(rows), dim=0)
+    prompts.mean(dim=0) => prompts[-1]
+    F.normalize(prompts.mean(dim=0), dim=-1) => prompts ;; torch.stack(rows) =>
+        F.normalize(torch.stack(rows).mean(dim=0), dim=-1)
 """)
 
 

@@ -16,16 +16,14 @@ exercise = Exercise(
     difficulty=3,
     section="Recall at k",
     hints="""
-        1. Query 0 with the similarities [0.9, 0.1, 0.2] is a success at k = 1: its own answer,
-           number 0, is the most similar. Query 1 with [0.8, 0.7, 0.1] is one at k = 2, for answer 0
-           stands before it. Query 2 with [0.5, 0.5, 0.5] is a success at k = 3 only.
+        1. Query 0 with [0.9, 0.1, 0.2] is a success at k = 1: answer 0 is the most similar. Query 1
+           with [0.8, 0.7, 0.1] is one at k = 2, query 2 with [0.5, 0.5, 0.5] at k = 3 only.
         2. A right answer has a rank: one plus the number of wrong answers that it does not beat.
            The best right answer decides. `Does not beat` and not `is beaten by`: constant
            similarities must recall nothing. The lesson falls into that trap.
         3. relevant is the identity where none is given, and then (Q, G) must be square. best
-           (Q, 1): the largest similarity among the right answers. Count the wrong answers that are
-           not below best: (Q,). A success is a count below k. A query without right answers is
-           none. The mean of the successes, as a Python float.
+           (Q, 1): the largest similarity among the right answers. Count the wrong answers not below
+           best: (Q,). A success is a count below k, and a right answer. Their mean, as a float.
         4. best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True);
            ahead = ((similarity >= best) & ~relevant).sum(dim=1);
            ((ahead < k) & relevant.any(dim=1)).double().mean().item()
@@ -37,23 +35,19 @@ def slow(similarity: Tensor, k: int, relevant: Tensor) -> float:
     """The oracle: sort one row at a time, the wrong answers first among equals."""
     successes = 0
     for scores, right in zip(similarity.tolist(), relevant.tolist(), strict=True):
-        ranked = sorted(zip(scores, right, strict=True), key=lambda pair: (-pair[0], pair[1]))
+        ranked = sorted(zip([-score for score in scores], right, strict=True))
         successes += any(is_right for _, is_right in ranked[:k])
     return successes / len(similarity)
 
 
 def distinct(case: Case, Q: int, G: int) -> Tensor:
     """Similarities without ties."""
-    order = torch.stack([torch.randperm(G, generator=case.generator) for _ in range(Q)])
-    return case.named(order.float() / G - 0.3, "Q G")
+    return case.named(case.normal(Q=Q, G=G).argsort(1).float() / G - 0.3, "Q G")
 
 
 def some_right(case: Case, Q: int, G: int) -> Tensor:
     """bool (Q, G): one to three right answers a query."""
-    right = torch.zeros(Q, G, dtype=torch.bool)
-    for row in range(Q):
-        right[row, torch.randperm(G, generator=case.generator)[: 1 + row % 3]] = True
-    return case.named(right, "Q G")
+    return case.named(case.normal(Q=Q, G=G).argsort(1) < 1 + torch.arange(Q)[:, None] % 3, "Q G")
 
 
 @exercise.holds("the result is a Python float between 0 and 1")
@@ -64,15 +58,10 @@ def a_share(recall_at_k, case):
 
 @exercise.holds("a right answer of rank r is found at k = r and above, and not below")
 def ranks(recall_at_k, case):
-    scores = torch.full((1, 1), 0.5)
     for rank in (1, 2, 4):
-        others = torch.linspace(0.9, 0.6, rank - 1) if rank > 1 else torch.zeros(0)
-        row = torch.cat([scores[0], others, torch.tensor([0.1, 0.2])])
-        right = torch.zeros(1, len(row), dtype=torch.bool)
-        right[0, 0] = True
-        row, right = case.named(row[None], "Q G"), case.named(right, "Q G")
-        for k in range(1, len(row[0]) + 1):
-            got = case.call(recall_at_k, row, k, right)
+        row = case.named(torch.tensor([[0.5, *(0.9, 0.7, 0.6)[: rank - 1], 0.1, 0.2]]), "Q G")
+        for k in range(1, row.shape[1] + 1):
+            got = case.call(recall_at_k, row, k, case.named(row == 0.5, "Q G"))
             case.equal(got, float(k >= rank), f"rank {rank}, k = {k}")
 
 
@@ -95,15 +84,12 @@ def any_will_do(recall_at_k, case):
 
 @exercise.holds("at k = G and above everything is found")
 def everything(recall_at_k, case):
-    similarity, right = distinct(case, 4, 6), some_right(case, 4, 6)
-    for k in (6, 9):
-        case.equal(case.call(recall_at_k, similarity, k, right), 1.0, f"k = {k}")
+    same(recall_at_k, case, distinct(case, 4, 6), (6, 9), some_right(case, 4, 6))
 
 
 @exercise.holds("a wrong answer that ties with the best right one is ranked before it")
 def ties(recall_at_k, case):
-    alike = case.named(torch.full((5, 5), 0.25), "Q G")
-    same(recall_at_k, case, alike, (1, 4))
+    same(recall_at_k, case, case.named(torch.full((5, 5), 0.25), "Q G"), (1, 4))
     similarity = case.named(case.integers(0, 3, Q=7, G=8).float(), "Q G")
     same(recall_at_k, case, similarity, (1, 3, 5), some_right(case, 7, 8))
 
@@ -141,20 +127,17 @@ def no_table(recall_at_k, case):
     case.refuses(ValueError, recall_at_k, similarity, 1, right[:, :1])
     case.refuses(ValueError, recall_at_k, similarity, 1, right.long())
     case.refuses(ValueError, recall_at_k, case.integers(0, 9, Q=3, G=5), 1, right)
-    case.refuses(
-        ValueError, recall_at_k, case.normal(Q=2, G=3, D=4), 1, case.booleans(Q=2, G=3, D=4)
-    )
+    sizes = {"Q": 2, "G": 3, "D": 4}
+    case.refuses(ValueError, recall_at_k, case.normal(**sizes), 1, case.booleans(**sizes))
 
 
 exercise.mistakes("""
-    ties-forgiven: only wrong answers that are strictly better count, so that constant similarities
-    recall everything
+    ties-forgiven: only strictly better ones count: constant similarities recall everything
     - ahead = ((similarity >= best) & ~relevant).sum(dim=1)
     + ahead = ((similarity > best) & ~relevant).sum(dim=1)
     > a tie counts against the model: count wrong answers not below the best right one
 
-    index-breaks-ties: sorting breaks ties by position, so that constant similarities recall
-    something
+    index-breaks-ties: sorting breaks ties by position: constant similarities recall something
     - hits = (ahead < k) & relevant.any(dim=1)
     + order = similarity.argsort(dim=1, descending=True, stable=True)
     + hits = relevant.gather(1, order[:, :k]).any(dim=1)
@@ -170,29 +153,12 @@ exercise.mistakes("""
     + hits = ahead < k
     > nothing to find is never found: & relevant.any(dim=1)
 
-    share-of-right-answers [convention]: it is the share of all right answers that stand among the
-    first k
+    share-of-right-answers [convention]: the share of all right answers that are among the first k
     - hits = (ahead < k) & relevant.any(dim=1)
     + row, column = similarity[:, None], similarity[..., None]
     + ahead = torch.where(relevant[:, None], row > column, row >= column).sum(dim=2)
     + hits = ((ahead < k) & relevant).sum(dim=1) / relevant.sum(dim=1).clamp(min=1)
     > in image-text retrieval a query is a success as soon as one right answer is there
-
-    first-right-answer-only: only the first right answer of each query counts
-    - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
-    + best = similarity.gather(1, relevant.int().argmax(dim=1, keepdim=True))
-    > any right answer will do: take the most similar of them
-
-    worst-right-answer: all right answers of a query must be found, not only the best one
-    - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
-    + best = similarity.masked_fill(~relevant, torch.inf).amin(dim=1, keepdim=True)
-    > the best right answer decides: the largest similarity among them
-
-    relevant-ignored: answer i counts as right for query i even where `relevant` says otherwise
-    - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
-    + relevant = torch.eye(*similarity.shape, dtype=torch.bool)
-    + best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
-    > use the argument where it is given
 
     held-above-a-billion: wrong answers count as -1e9 in the search for the best right one
     - best = similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)
@@ -214,6 +180,10 @@ exercise.slips("""
     best = similarity => similarity, relevant = similarity.T, relevant.T; best = similarity
     (~relevant, -torch.inf).amax => (~relevant, torch.inf).amin ;; ahead < k => ahead +
         relevant.sum(dim=1) <= k
+    (~relevant, -torch.inf).amax => (~relevant, torch.inf).amin
+    similarity.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True) =>
+        similarity.gather(1, relevant.int().argmax(dim=1, keepdim=True))
+    best = similarity => relevant = torch.eye(*similarity.shape, dtype=torch.bool); best = similarity
 """)
 
 

@@ -8,26 +8,22 @@ from scratchmm.diffusion.ddpm import posterior, step_variance
 from scratchmm.diffusion.process import Step, clamped, per_sample, x0_and_noise
 from scratchmm.exercises.format import Exercise, exercise_file
 
-LEVELS = exercise_file("11_ddpm/posterior").LEVELS
-schedule = exercise_file("11_ddpm/posterior").schedule
-some_images = exercise_file("11_ddpm/posterior").some_images
-times = exercise_file("11_ddpm/posterior").times
+earlier = exercise_file("11_ddpm/posterior")
+LEVELS, schedule, times = earlier.LEVELS, earlier.schedule, earlier.times
 
 exercise = Exercise(
     id="ddpm.ancestral_step",
     order=90,
     target="scratchmm.diffusion.ddpm:ancestral_step",
     title="One ancestral step",
-    goal="one line of algorithm 2: the predicted x0, the posterior's mean, and noise on top, but "
-    "none where the next image is the clean one",
+    goal="the predicted x0, the posterior's mean, and noise on top, but none before the clean image",
     minutes=30,
     difficulty=4,
     section="The reverse process",
     needs=("ddpm.posterior",),
     hints="""
-        1. At timestep 0 a model predicts x0 as 0.3. Then x becomes 0.3 exactly, whatever the noise
-           handed in. At timestep 3, with the posterior's mean 0.5 and its variance 0.04, noise 1.0
-           leads to 0.5 + 0.2 * 1.0 = 0.7, not to 0.54.
+        1. At timestep 0 with x0 predicted as 0.3, x becomes 0.3 exactly, whatever the noise. At 3,
+           with mean 0.5 and variance 0.04, noise 1.0 leads to 0.5 + 0.2 * 1.0 = 0.7, not to 0.54.
         2. The predicted x0 takes the place of the true one in the posterior: it is wrong, but the
            step is small. The mean of all images that x may come from is no image itself: noise
            picks one. Before the clean image there is none to add.
@@ -44,17 +40,15 @@ exercise = Exercise(
 
 def three(case):
     """The prediction, x, and noise: (4, 1, 5) each."""
-    return *some_images(case), case.normal(B=4, C=1, X=5)
+    return *earlier.some_images(case), case.normal(B=4, C=1, X=5)
 
 
-def by_loops(
-    predicted, x, noise, timesteps, target="noise", variance="posterior", clamp=None, previous=None
-):
+def by_loops(given, timesteps, target="noise", variance="posterior", clamp=None, previous=None):
     """The oracle, sample by sample: algorithm 2 in Python's numbers, equation 7 for the mean."""
     before = timesteps - 1 if previous is None else previous
     found, clean = [], []
     for one, noisy, added, now, then in zip(
-        predicted, x, noise, timesteps.tolist(), before.tolist(), strict=True
+        *given, timesteps.tolist(), before.tolist(), strict=True
     ):
         a, b = LEVELS[now], LEVELS[then] if then >= 0 else 1.0
         signal, dirt = math.sqrt(a), math.sqrt(1 - a)
@@ -71,12 +65,12 @@ def by_loops(
 
 def judge(case, ancestral_step, timesteps, **options):
     """One call against the oracle."""
-    predicted, x, noise = three(case)
-    expected = by_loops(predicted, x, noise, timesteps.clone(), **options)
+    predicted, x, noise = given = three(case)
+    expected = by_loops(given, timesteps.clone(), **options)
     got = case.call(ancestral_step, schedule(), predicted, x, timesteps, noise, **options)
     case.true(isinstance(got, Step), "a Step(x, x0)", type(got).__name__)
-    case.equal(got.x, expected.x, "x")
-    case.equal(got.x0, expected.x0, "x0")
+    for name in ("x", "x0"):
+        case.equal(getattr(got, name), getattr(expected, name), name)
 
 
 @exercise.holds("at the last step x becomes the predicted x0, and no noise is added")
@@ -91,9 +85,7 @@ def noisy(ancestral_step, case):
     case.unchanged()
 
 
-@exercise.holds(
-    "each sample has a timestep of its own; a model may also predict x0 or the velocity"
-)
+@exercise.holds("each sample has its own timestep; a model may also predict x0 or the velocity")
 def targets(ancestral_step, case):
     for target in ("noise", "x0", "velocity"):
         judge(case, ancestral_step, times(2, 0, 5, 1), target=target)
@@ -118,30 +110,28 @@ def long_steps(ancestral_step, case):
         judge(case, ancestral_step, times(5, 2, 4, 5), previous=previous, variance=variance)
 
 
-def refuses(case, ancestral_step, *every):
-    for options in every:
-        predicted, x, noise = three(case)
-        given = schedule(), predicted, x, times(3, 4, 2, 1), noise
-        case.refuses(ValueError, ancestral_step, *given, **options)
+def refuses(sentence, **options):
+    """A property: each of these values of an option is refused."""
+
+    @exercise.holds(sentence)
+    def property(ancestral_step, case):
+        for option in ({name: value} for name, each in options.items() for value in each):
+            predicted, x, noise = three(case)
+            given = schedule(), predicted, x, times(3, 4, 2, 1), noise
+            case.refuses(ValueError, ancestral_step, *given, **option)
 
 
-@exercise.holds("a variance or a target that is none is refused with a ValueError")
-def refused_names(ancestral_step, case):
-    refuses(case, ancestral_step, {"variance": "learned"}, {"variance": ""})
-    refuses(case, ancestral_step, {"target": "epsilon"}, {"target": "Noise"})
-
-
-@exercise.holds("a clamp not above 0, or a previous that is not before, is refused: ValueError")
-def refused_numbers(ancestral_step, case):
-    refuses(case, ancestral_step, {"clamp": 0.0}, {"clamp": -0.5})
-    refuses(case, ancestral_step, {"previous": times(2, 3, 2, 0)}, {"previous": times(2, 3, 4, 0)})
+refuses("a variance or a target that is none is refused with a ValueError",
+    variance=("learned", ""), target=("epsilon", "Noise"))  # fmt: skip
+refuses("a clamp not above 0, or a previous that is not before, is refused: ValueError",
+    clamp=(0.0, -0.5), previous=(times(2, 3, 2, 0), times(2, 3, 4, 0)))  # fmt: skip
 
 
 @exercise.holds("the gradients reach the prediction, x and the noise")
 def gradients(ancestral_step, case):
     case.gradients(
         lambda predicted, x, noise: ancestral_step(schedule(), predicted, x, times(2, 3), noise).x,
-        lambda predicted, x, noise: by_loops(predicted, x, noise, times(2, 3)).x,
+        lambda *given: by_loops(given, times(2, 3)).x,
         *(case.normal(B=2, X=3) for _ in range(3)),
     )
 
@@ -156,11 +146,6 @@ exercise.mistakes("""
     - variances.sqrt() * noise
     + variances * noise
     > noise of variance one times s has the variance s * s
-
-    own-noise: noise is drawn here, and that handed in is not used
-    - variances.sqrt() * noise
-    + variances.sqrt() * torch.randn_like(x)
-    > use the argument noise: the caller decides about randomness
 
     beta-of-one-step: with beta the variance is the schedule's, of one step, however long this is
     - (1 - now / before)
@@ -185,7 +170,6 @@ exercise.mistakes("""
     - return Step(mean + variances.sqrt() * noise, x0)
     + return Step(clamped(mean + variances.sqrt() * noise, clamp), x0)
     > a noisy image may go beyond -clamp..clamp; what is held there is x0
-
 """)
 
 exercise.slips("""
@@ -193,19 +177,18 @@ exercise.slips("""
     mean + variances.sqrt() * noise => variances.sqrt() * (mean + noise) + (variances == 0) * mean
     mean + variances.sqrt() * noise => clamped(mean + variances.sqrt() * noise, clamp)
     now, target).x0 => now, target if target in ("x0", "noise") else "velocity").x0
-    clamped(x0_and_noise(predicted, x, now, target).x0, clamp) => x0_and_noise(predicted, x, now,
-        target).x0; x0 = x0 if clamp is None else x0.clamp(-clamp, clamp)
-    clamped(x0_and_noise(predicted, x, now, target).x0, clamp) => x0_and_noise(predicted, x, now,
-        target).x0; x0 = x0 if clamp is None else x0.clamp(max=clamp)
+    clamped(x0_and_noise => (lambda x, c: x if c is None else x.clamp(-c, c))(x0_and_noise
+    clamped(x0_and_noise => (lambda x, c: x if c is None else x.clamp(max=c))(x0_and_noise
     noise, x0) => noise, x0_and_noise(predicted, x, now, target).x0)
     x0_and_noise(predicted, x, now, target).x0 => predicted
     now, target).x0 => now, target).noise
     x0_and_noise(predicted, x, now => x0_and_noise(predicted, x, before.clamp(max=1 - 1e-9)
     posterior(schedule, x0, x, timesteps, previous) => posterior(schedule, x0, x, timesteps)
     Step(mean + variances.sqrt() * noise, x0) => mean + variances.sqrt() * noise
-    variances.sqrt() * noise => variances.sqrt() * noise * (before[0] < 1)
+    .sqrt() * noise => .sqrt() * noise * (before[0] < 1)
     mean + variances.sqrt() * noise => x0 + variances.sqrt() * noise
     Step(mean + variances.sqrt() * noise, x0) => Step(x.copy_(mean + variances.sqrt() * noise), x0)
+    .sqrt() * noise => .sqrt() * torch.randn_like(x)
 """)
 
 

@@ -134,21 +134,6 @@ exercise.mistakes("""
     + cosine = (image_embeddings * text_embeddings).sum(dim=-1)
     > a cosine: lengths do not count
 
-    one-length: the images are normalized, but not the texts
-    - cosine = vectors.cosine(image_embeddings, text_embeddings)
-    + cosine = (vectors.unit_vectors(image_embeddings) * text_embeddings).sum(dim=-1)
-    > divide by both lengths
-
-    wrong-axis: the cosine is taken along the batch: one for each feature
-    - vectors.cosine(image_embeddings, text_embeddings)
-    + vectors.cosine(image_embeddings.T, text_embeddings.T)
-    > along the last axis, E
-
-    all-with-all: every image is scored with all texts of the batch, (B, B)
-    - vectors.cosine(image_embeddings, text_embeddings)
-    + vectors.cosine(image_embeddings[:, None], text_embeddings)
-    > only with its own: products of the same row
-
     nan-of-zero: a zero embedding is divided by its length
     - cosine = vectors.cosine(image_embeddings, text_embeddings)
     + lengths = image_embeddings.norm(dim=-1) * text_embeddings.norm(dim=-1)
@@ -174,6 +159,12 @@ exercise.slips("""
     vectors.cosine(image_embeddings, text_embeddings) =>
         (image_embeddings * text_embeddings).sum(dim=-1) /
         (image_embeddings.abs().sum(-1) * text_embeddings.abs().sum(-1)).clamp(min=1e-8)
+    vectors.cosine(image_embeddings, text_embeddings) => vectors.cosine(image_embeddings.T,
+        text_embeddings.T)
+    vectors.cosine(image_embeddings, text_embeddings) => (vectors.unit_vectors(image_embeddings) *
+        text_embeddings).sum(dim=-1)
+    vectors.cosine(image_embeddings, text_embeddings) => vectors.cosine(image_embeddings[:, None],
+        text_embeddings)
 """)
 
 

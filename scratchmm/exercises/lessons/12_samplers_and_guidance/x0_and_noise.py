@@ -19,16 +19,14 @@ exercise = Exercise(
     needs=("process.target_of",),
     hints="""
         1. a = 0.64, so the roots are 0.8 and 0.6, and x = 0.8 * x0 + 0.6 * noise = 1. If the noise
-           is 1, x0 must be (1 - 0.6) / 0.8 = 0.5. If x0 is 0.5, the noise must be (1 - 0.4) / 0.6 =
-           1. From the velocity 0.8 * 1 - 0.6 * 0.5 = 0.5 both follow: x0 is 0.8 * 1 - 0.6 * 0.5 =
-           0.5, and the noise 0.6 * 1 + 0.8 * 0.5 = 1.
-        2. One equation, two unknowns: given one, the other follows. With the velocity there are two
-           equations, and their four numbers are a rotation: the same angle backwards solves them,
-           and as the squares of the roots add up to 1, nothing is divided by.
-        3. Refuse what is refused. Roots of a and of 1 - a, (B,), shaped (B, 1, ..., 1) in the dtype
-           of x. From the noise: x less its part of the noise, over the root of a. From x0: x less
-           its part of x0, over the other root. From the velocity: x0 is the first root of x less
-           the second of the velocity; the noise the second of x plus the first of the velocity.
+           is 1, x0 must be (1 - 0.6) / 0.8 = 0.5, and the velocity is 0.8 * 1 - 0.6 * 0.5 = 0.5.
+           From it both follow: x0 is 0.8 * 1 - 0.6 * 0.5 = 0.5, the noise 0.6 * 1 + 0.8 * 0.5 = 1.
+        2. One equation, two unknowns: given one, the other follows. The velocity is a second
+           equation, and both are a rotation: turn back, and nothing is divided by.
+        3. Roots of a and 1 - a, (B, 1, ..., 1) in the dtype of x. From the noise: x less its part of
+           the noise, over the first. From x0: x less its part of x0, over the second. From the
+           velocity: x0 is the first times x less the second times the velocity; the noise the
+           second times x plus the first times the velocity.
         4. near, far = the roots, by per_sample; from the noise: Estimate((x - far * predicted) /
            near, predicted); from x0: Estimate(predicted, (x - near * predicted) / far); from the
            velocity: Estimate(near * x - far * predicted, far * x + near * predicted)
@@ -99,9 +97,7 @@ def gradients(x0_and_noise, case):
     case.gradients(both(x0_and_noise), both(by_x0), predicted, x, alpha_bar)
 
 
-@exercise.holds(
-    "any other target, and the noise at an alpha_bar of 0, is refused with a ValueError"
-)
+@exercise.holds("any other target, and the noise at an alpha_bar of 0, is refused: ValueError")
 def refused(x0_and_noise, case):
     x, predicted, alpha_bar = case.normal(B=2, D=3), case.normal(B=2, D=3), levels(case, 2)
     for name in ("epsilon", "Noise", ""):
@@ -118,18 +114,6 @@ exercise.mistakes("""
     + x0 = (x - noise_rate * predicted) / signal_rate
     + return Estimate(x0, (x - signal_rate * predicted) / noise_rate)
     > x0 = sqrt(a) * x - sqrt(1 - a) * v, noise = sqrt(1 - a) * x + sqrt(a) * v
-
-    noise-is-the-difference: the noise is x - x0, as if it had been added to a whole image
-    - return Estimate(predicted, (x - signal_rate * predicted) / noise_rate)
-    + return Estimate(predicted, x - predicted)
-    > x = sqrt(a) * x0 + sqrt(1 - a) * noise, solved for the noise
-
-    no-roots: a and 1 - a are used without their square roots
-    - signal_rate = per_sample(alpha_bar.sqrt(), x)
-    - noise_rate = per_sample((1 - alpha_bar).sqrt(), x)
-    + signal_rate = per_sample(alpha_bar, x)
-    + noise_rate = per_sample(1 - alpha_bar, x)
-    > a is a share of variance: the parts themselves have its square root
 
     one-minus-the-root: the part of the noise is 1 - sqrt(a)
     - noise_rate = per_sample((1 - alpha_bar).sqrt(), x)
@@ -163,11 +147,6 @@ exercise.mistakes("""
     + signal_rate = alpha_bar.sqrt().to(x.dtype)
     + noise_rate = (1 - alpha_bar).sqrt().to(x.dtype)
     > shape them (B, 1, ..., 1) first
-
-    clamped: x0 is clamped to -1..1 here, and then does not make up x with the noise
-    - return Estimate((x - noise_rate * predicted) / signal_rate, predicted)
-    + return Estimate(((x - noise_rate * predicted) / signal_rate).clamp(-1, 1), predicted)
-    > latents have no bounds: clamp later, where images are sampled
 """)
 
 exercise.slips("""
@@ -175,26 +154,24 @@ exercise.slips("""
     predicted) / noise_rate => predicted) / noise_rate.clamp(min=0.01)
     predicted) / signal_rate => predicted) / signal_rate.clamp(min=0.01)
     (x - noise_rate * predicted) / signal_rate => x - predicted
-    per_sample(alpha_bar.sqrt(), x) => per_sample((1 - alpha_bar).sqrt(), x) ;;
-        per_sample((1 - alpha_bar).sqrt(), x) => per_sample(alpha_bar.sqrt(), x)
-    Estimate((x - noise_rate * predicted) / signal_rate, predicted) =>
-        Estimate(predicted, (x - noise_rate * predicted) / signal_rate) ;;
-        Estimate(predicted, (x - signal_rate * predicted) / noise_rate) =>
-        Estimate((x - signal_rate * predicted) / noise_rate, predicted) ;;
-        Estimate(x0, noise_rate * x + signal_rate * predicted) =>
-        Estimate(noise_rate * x + signal_rate * predicted, x0)
+    alpha_bar.sqrt() => (1 - alpha_bar).sqrt() ;; (1 - alpha_bar).sqrt() => alpha_bar.sqrt()
+    Estimate((x - => Estimate(*(predicted, (x - ;; signal_rate, predicted) => signal_rate)) ;;
+        Estimate(predicted, (x - => Estimate(*((x - ;; / noise_rate) => / noise_rate, predicted)) ;;
+        Estimate(x0, noise_rate * x + => Estimate(noise=x0, x0=noise_rate * x +
     target == "noise" => target == "x0" ;; target == "x0" => target == "noise"
-    per_sample(alpha_bar.sqrt(), x) => per_sample(alpha_bar[:1].sqrt().expand(len(x)), x) ;;
-        per_sample((1 - alpha_bar).sqrt(), x) =>
-        per_sample((1 - alpha_bar[:1]).sqrt().expand(len(x)), x)
+    check_target(target, alpha_bar) => check_target(target, alpha_bar);
+        alpha_bar = alpha_bar[:1].expand(len(x))
     check_target(target, alpha_bar) => check_target("noise", alpha_bar); check_target(target)
     check_target(target, alpha_bar) => check_target(target)
     check_target(target, alpha_bar) => check_target(target, alpha_bar); x = x.double()
     x0 = signal_rate * x - noise_rate * predicted => x0 = signal_rate * x - noise_rate * x ;;
         noise_rate * x + signal_rate * predicted => (x - signal_rate * x0) / noise_rate
-    x0 = signal_rate * x - noise_rate * predicted =>
-        x0 = (signal_rate * x - noise_rate * predicted).detach()
+    signal_rate * x - noise_rate * predicted => (signal_rate * x - noise_rate * predicted).detach()
     noise_rate * x + signal_rate * predicted => signal_rate * x + noise_rate * predicted
+    (x - signal_rate * predicted) / noise_rate => x - predicted
+    alpha_bar.sqrt() => alpha_bar ;; (1 - alpha_bar).sqrt() => 1 - alpha_bar
+    (x - noise_rate * predicted) / signal_rate, =>
+        ((x - noise_rate * predicted) / signal_rate).clamp(-1, 1),
 """)
 
 

@@ -29,12 +29,10 @@ exercise = Exercise(
         1. The encoder gives the latents 3 and 7, of hardly any variance. Their mean is 5, their
            deviation 2, so the scale is 1/2: diffusion gets 1.5 and 3.5, the decoder 3 and 7 again.
         2. Diffusion adds noise of deviation 1, by a schedule made for data of about that deviation.
-           Of latents of deviation 5 much is left at the last step, where all should be noise; of
-           1/5 nothing after the first.
+           Of latents of deviation 5 much is left at the last step; of 1/5 nothing after the first.
         3. to_latents: encode, draw with the generator, less the config's shift, times self.scale,
-           all (B, Z, X, Y). to_images: divide by self.scale, plus the shift, decode. fit_scale:
-           encode and draw, without the scale; one over the deviation of all numbers together goes
-           into self.scale, which stays a buffer without a gradient.
+           all (B, Z, X, Y). to_images: the way back. fit_scale: encode and draw; one over the
+           deviation of all numbers together goes into the buffer self.scale, without a gradient.
         4. return (draw(self.encode(images), generator) - self.config.shift) * self.scale; return
            self.decode(latents / self.scale + self.config.shift); under no_grad: z =
            draw(self.encode(images), generator), then self.scale.copy_(1 / z.std(correction=0))
@@ -75,8 +73,7 @@ def some_images(case, B=3, height=8, width=12):
     """Colours around 2 and 0.6, of another deviation in each image and channel."""
     wide = torch.tensor([[0.3, 0.6], [1.0, 1.5], [4.0, 2.0]])[:B, :, None, None]
     images = case.normal(B=B, C=2, height=height, width=width) * wide
-    images = images + torch.tensor([2.0, 0.6])[:, None, None]
-    return case.named(images, "B C height width")
+    return case.named(images + torch.tensor([2.0, 0.6])[:, None, None], "B C height width")
 
 
 def means(images):
@@ -109,10 +106,9 @@ def drawn(vae, case):
 @exercise.holds("all chance is the generator's: the same state, the same latents; the next, others")
 def chance(vae, case):
     module, images = made(case, vae, log_variance=0.0), some_images(case)
-    states = (generator(case), generator(case))
-    pairs = [[case.call(module.to_latents, images, one) for _ in range(2)] for one in states]
-    (first, second), (again, _) = pairs
-    told = {"the same state": bool(first.equal(again)), "the next": bool(first.equal(second))}
+    one = generator(case)
+    draws = [case.call(module.to_latents, images, state) for state in (one, one, generator(case))]
+    told = {"the same state": draws[0].equal(draws[2]), "the next": draws[0].equal(draws[1])}
     case.equal(told, {"the same state": True, "the next": False}, "whether two draws are equal")
 
 
@@ -178,11 +174,6 @@ exercise.mistakes("""
     + return self.decode((latents + self.config.shift) / self.scale)
     > shift first, then scale; back the other way round
 
-    mean-not-taken-off: the root of the mean square is taken: the mean of the latents is in it
-    - .std(correction=0)
-    + .square().mean().sqrt()
-    > the deviation is around the mean: std
-
     means-measured: the means are measured, not what is drawn
     - draw(self.encode(images), generator).std
     + self.encode(images).mean.std
@@ -199,13 +190,6 @@ exercise.mistakes("""
     - self.scale.copy_(1 / draw(self.encode(images), generator).std(correction=0))
     + self.scale = 1 / draw(self.encode(images), generator).std(correction=0)
     > under torch.no_grad(), into the buffer
-
-    divided-first: latents are divided by the scale, and multiplied before they are decoded
-    - return (latents - self.config.shift) * self.scale
-    + return (latents - self.config.shift) / self.scale
-    - return self.decode(latents / self.scale + self.config.shift)
-    + return self.decode(latents * self.scale + self.config.shift)
-    > the other way round: the scale is one over the deviation
 
     noise-not-scaled: only the mean is multiplied by the scale, the noise of the draw is not
     - return (latents - self.config.shift) * self.scale
@@ -226,6 +210,8 @@ exercise.slips("""
     generator).std(correction=0) => generator)[0].std(correction=0)
     draw(self.encode(images), generator).std(correction=0) =>
         ((z := draw(self.encode(images), generator)) - z.mean()).abs().mean()
+    .std(correction=0) => .square().mean().sqrt()
+    shift) * self.scale => shift) / self.scale ;; latents / self.scale => latents * self.scale
 """)
 
 

@@ -20,13 +20,11 @@ exercise = Exercise(
         1. Two pixels, the mask True on the first. Inside is 7 and 7, known 1 and 1, the noise 2 and
            2, and at this timestep a quarter of the variance is still image: the result is 7 and 0.5
            * 1 + 0.866 * 2. At timestep -1 nothing is noisy: 7 and 1.
-        2. The model was trained on images that are everywhere as noisy as the timestep says. A clean
-           frame around a noisy hole is outside of what it was trained on; a frame of the same level
-           is not, and conditions what it predicts in the hole.
-        3. timesteps (B,) give levels (B,), one for each sample: schedule.at, for which -1 must be
-           level 1. The known image times the level's root plus the noise times the root of the rest,
-           (B, C, H, W), in the image's dtype. The mask (B, 1, H, W) then chooses, for all channels
-           of a pixel alike: True takes what is inside.
+        2. The model was trained on images that are everywhere as noisy as the timestep says. A frame
+           of the level of the hole is like those, and conditions what is predicted in the hole.
+        3. timesteps (B,) give levels (B,): schedule.at, for which -1 must be level 1. The known
+           image times the level's root plus the noise times the root of the rest, (B, C, H, W), in
+           the image's dtype. The mask (B, 1, H, W) then chooses: True takes what is inside.
         4. outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)); torch.where(mask,
            inside, outside)
     """,
@@ -59,25 +57,23 @@ def slow(inside, known, mask, timesteps, noise):
 
 @exercise.holds("where all is under the mask, it is what was sampled")
 def all_inside(blend, case):
-    inside, known, mask, timesteps, noise = given(case, [3, 1])
+    inside, known, mask, *rest = given(case, [3, 1])
     mask = case.named(torch.ones_like(mask), "B 1 H W")
-    got = case.call(blend, schedule(), inside, known, mask, timesteps, noise)
-    case.equal(got, inside)
+    case.equal(case.call(blend, schedule(), inside, known, mask, *rest), inside)
 
 
 @exercise.holds("where nothing is, it is 0.8 * known + 0.6 * noise at an alpha_bar of 0.64")
 def all_outside(blend, case):
-    inside, known, mask, timesteps, noise = given(case, [2, 2, 2])
+    inside, known, mask, *rest = given(case, [2, 2, 2])
     mask = case.named(torch.zeros_like(mask), "B 1 H W")
-    got = case.call(blend, schedule(), inside, known, mask, timesteps, noise)
-    case.equal(got, 0.8 * known + 0.6 * noise)
+    got = case.call(blend, schedule(), inside, known, mask, *rest)
+    case.equal(got, 0.8 * known + 0.6 * rest[1])
 
 
 @exercise.holds("a pixel is taken with all of its channels: True from inside, False from around")
 def pixels(blend, case):
-    inside, known, mask, timesteps, noise = given(case, [2, 2])
-    got = case.call(blend, schedule(), inside, known, mask, timesteps, noise)
-    case.equal(got, slow(inside, known, mask, timesteps, noise))
+    inputs = given(case, [2, 2])
+    case.equal(case.call(blend, schedule(), *inputs), slow(*inputs))
 
 
 @exercise.holds("each image has its own timestep; at -1 the known image is clean")
@@ -111,15 +107,12 @@ def unchanged(blend, case):
 
 @exercise.holds("the gradients reach both images and the noise")
 def gradients(blend, case):
-    inside, known, mask, timesteps, noise = given(case, [2, 0])
-
-    def ours(inside, known, noise):
-        return blend(schedule(), inside, known, mask, timesteps, noise)
-
-    def oracle(inside, known, noise):
-        return slow(inside, known, mask, timesteps, noise)
-
-    case.gradients(ours, oracle, inside, known, noise)
+    inside, known, *fixed, noise = given(case, [2, 0])
+    case.gradients(
+        lambda inside, known, noise: blend(schedule(), inside, known, *fixed, noise),
+        lambda inside, known, noise: slow(inside, known, *fixed, noise),
+        *(inside, known, noise),
+    )
 
 
 @exercise.holds("a timestep that the schedule has not is refused with a ValueError")
@@ -146,12 +139,6 @@ exercise.mistakes("""
     + outside = known + (1 - level).sqrt() * noise
     > sqrt(a) * known + sqrt(1 - a) * noise
 
-    no-roots: a and 1 - a are used without their square roots
-    - outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
-    + level = schedule.at(timesteps, final_alpha=1.0).to(known)[:, None, None, None]
-    + outside = level * known + (1 - level) * noise
-    > a is a share of variance: the parts have its root
-
     noise-everywhere: what is inside is noised once more
     - return torch.where(mask, inside, outside)
     + level = schedule.at(timesteps, final_alpha=1.0)
@@ -173,24 +160,12 @@ exercise.mistakes("""
     - schedule.at(timesteps, final_alpha=1.0)
     + schedule.at(timesteps.clamp(min=0))
     > at -1 the level is 1: final_alpha=1.0
-
-    added: the known image is added under the mask too
-    - torch.where(mask, inside, outside)
-    + inside * mask + outside
-    > under the mask nothing of it: outside * ~mask, or torch.where
-
-    own-noise: noise is drawn anew, and what was given is not used
-    - mix(known, noise, schedule.at(timesteps, final_alpha=1.0))
-    + mix(known, torch.randn_like(noise), schedule.at(timesteps, final_alpha=1.0))
-    > use the noise that is given: whoever calls decides on the seed
-
-    written-into-inside: the caller's `inside` is overwritten
-    - torch.where(mask, inside, outside)
-    + inside.copy_(torch.where(mask, inside, outside))
-    > return a new tensor
 """)
 
 exercise.slips("""
+    outside = mix(known, noise, schedule.at(timesteps, final_alpha=1.0)) => outside = (level :=
+        schedule.at(timesteps, final_alpha=1.0).to(known)[:, None, None, None]) * known +
+        (1 - level) * noise
     mix(known, noise, schedule => mix(known, 0 * noise, schedule
     mix(known, noise, schedule => mix(known, inside, schedule
     mix(known, noise, schedule => mix(known.double(), noise.double(), schedule
@@ -198,6 +173,9 @@ exercise.slips("""
         schedule.at((timesteps - 1).clamp(min=-1), final_alpha=1.0)
     torch.where(mask, inside, outside) =>
         torch.cat([torch.where(mask, inside, outside)[:, :1], inside[:, 1:]], dim=1)
+    mix(known, noise, => mix(known, torch.randn_like(noise),
+    torch.where(mask, inside, outside) => inside.copy_(torch.where(mask, inside, outside))
+    torch.where(mask, inside, outside) => inside * mask + outside
 """)
 
 
@@ -219,10 +197,3 @@ def one_by_one(schedule, inside, known, mask, timesteps, noise):
         around = ~mask[b if len(mask) > 1 else 0].expand_as(outside)
         found[b][around] = outside[around]
     return found
-
-
-@exercise.disguise("last-level-for-the-clean")
-def last_level_for_the_clean_too(schedule, inside, known, mask, timesteps, noise):
-    levels = schedule.alpha_bar.tolist()
-    a = torch.tensor([levels[min(t, 4)] for t in timesteps.tolist()]).to(known).view(-1, 1, 1, 1)
-    return torch.where(mask, inside, a**0.5 * known + (1 - a) ** 0.5 * noise)

@@ -118,11 +118,6 @@ def gradient_of_silence(spectral_centroid, case):
 
 
 exercise.mistakes("""
-    up-to-the-rate: the frequencies go up to the rate, twice as far as they do
-    - frequencies(magnitude, rate)
-    + frequencies(magnitude, 2 * rate)
-    > the last of the Q frequencies is half the rate
-
     size-is-the-count: number q is put at q * rate / Q, as if Q were the size of the frames
     - (rate / (2 * count - 2))
     + (rate / count)
@@ -165,13 +160,6 @@ exercise.mistakes("""
     - torch.where(total > 0, total, 1)
     + (total + 1e-8)
     > only a sum that is 0 needs another divisor
-
-    batches-only: the frequencies are taken to be axis 1, which only a batch (B, Q, F) has there
-    - magnitude.sum(dim=-2)
-    + magnitude.sum(dim=1)
-    - frequencies(magnitude, rate) @ magnitude
-    + (frequencies(magnitude, rate)[:, None] * magnitude).sum(dim=1)
-    > count the axes from the end: dim=-2
 """)
 
 exercise.slips("""
@@ -185,6 +173,9 @@ exercise.slips("""
     moment / torch.where(total > 0, total, 1) => (moment / torch.where(total > 0, total, 1)).mean(-1)
     @ magnitude => @ magnitude.div_(torch.where(total > 0, total, 1)[..., None, :]) ;;
         moment / torch.where(total > 0, total, 1) => moment
+    frequencies(magnitude, rate) => frequencies(magnitude, 2 * rate)
+    dim=-2 => dim=1 ;; frequencies(magnitude, rate) @ magnitude => (frequencies(magnitude,
+        rate)[:, None] * magnitude).sum(dim=1)
 """)
 
 

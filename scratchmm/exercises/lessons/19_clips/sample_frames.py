@@ -1,7 +1,6 @@
 """Exercise clips.sample_frames: a network takes eight of three hundred frames. Which?"""
 
 import functools
-from fractions import Fraction
 
 import torch
 
@@ -21,14 +20,12 @@ exercise = Exercise(
            10. random: perhaps 2, 3, 8, 9. dense at stride 2 spans seven frames, so it may begin at
            0 to 5, and without a generator begins at 2: 2, 4, 6, 8.
         2. A frame is on screen from its number to the next, so a clip is the stretch from 0 to
-           `frames`, cut into `count` equal parts that need not be whole frames. A moment of each,
-           the middle or one drawn at random, falls on a frame. That works for clips shorter than
-           `count` as well. Of a row only the beginning is chosen.
-        3. Refuse what is below 1. Moments (count,) in float64, each 0.5 or drawn from the
-           generator; the place in the clip is (segment + moment) of the segments' length, rounded
-           down. dense: the last beginning from which a whole row fits, at least 0; begin at half of
-           it, or draw (torch.randint leaves its end out); steps of stride; what runs past the last
-           frame becomes the last frame.
+           `frames`, cut into `count` equal parts, whole frames or not. A moment of each, the middle
+           or one drawn at random, falls on a frame. Of a row only the beginning is chosen.
+        3. Moments (count,) in float64, each 0.5 or drawn; the place is (segment + moment) of the
+           segments' length, rounded down. dense: the last beginning from which a whole row fits, at
+           least 0; begin at half of it, or draw (torch.randint leaves its end out); steps of stride;
+           what runs past the last frame becomes the last frame.
         4. uniform, random: ((torch.arange(count) + moments) * frames / count).long(), held to
            frames - 1. dense: latest = max(frames - 1 - (count - 1) * stride, 0); begin = latest //
            2, or torch.randint(latest + 1, (), generator=generator); (begin + stride *
@@ -42,8 +39,8 @@ def generator(case):
 
 
 def middles(frames, count):
-    """The oracle: by fractions, so that nothing is rounded but once, down."""
-    return torch.tensor([int(Fraction((2 * i + 1) * frames, 2 * count)) for i in range(count)])
+    """The oracle: in whole numbers, so that nothing is rounded but once, down."""
+    return torch.tensor([(2 * i + 1) * frames // (2 * count) for i in range(count)])
 
 
 def many_times(sample_frames, summary, times=80):
@@ -149,11 +146,6 @@ def refused(sample_frames, case):
 
 
 exercise.mistakes("""
-    first-of-each: uniform takes the frame with which each segment begins
-    - torch.full((count,), 0.5,
-    + torch.zeros((count,),
-    > the middle of each segment: i + 1/2 segments from the beginning
-
     both-ends [convention]: linspace from the first to the last frame, so that both ends are in
     - moments = torch.full((count,), 0.5, dtype=torch.float64)
     + if how == "uniform":
@@ -165,11 +157,6 @@ exercise.mistakes("""
     - (segments + moments) * frames / count
     + (segments + moments) * max(frames // count, 1)
     > equal segments need not be whole frames: frames / count
-
-    one-number-for-all: one random number says where in all segments
-    - torch.rand(count, generator=generator, dtype=torch.float64)
-    + torch.rand(1, generator=generator, dtype=torch.float64).expand(count)
-    > draw a number for each segment, (count,)
 
     anywhere: random draws from the whole clip: some segments come twice and some never
     - (segments + moments)
@@ -194,16 +181,14 @@ exercise.mistakes("""
 
 exercise.slips("""
     torch.full((count,), 0.5, => torch.full((count,), 1 - 1e-9,
-    torch.full((count,), 0.5, dtype=torch.float64) => torch.full((count,), 0.5) ;;
-        (segments + moments) * frames / count => (segments + moments) * (frames / count)
+    0.5, dtype=torch.float64) => 0.5) ;; * frames / count => * (frames / count)
     (segments + moments) * frames / count => segments * (frames // count) + moments * frames / count
     frames / count).long() => frames / count).round().long()
     frames / count).long() => frames / count - 0.5).round().long()
     torch.rand(count, generator=generator, dtype=torch.float64) => moments
     torch.rand(count, generator=generator, => torch.rand(count, generator=Generator().manual_seed(0),
     generator=generator, dtype=torch.float64) => generator=generator, dtype=torch.float64) / 2
-    (segments + moments) =>
-        (count * moments.sort().values if how == "random" else segments + moments)
+    (segments + => (count * moments.sort().values if how == "random" else segments +
     torch.tensor(latest // 2) => torch.tensor(0)
     torch.randint(latest + 1, => torch.randint(max(latest, 1),
     torch.randint(latest + 1, => torch.randint(frames,
@@ -214,6 +199,9 @@ exercise.slips("""
     most=MOST_FRAMES => most=frames if name == "count" else MOST_FRAMES
     ("count", count), ("stride", stride) =>
     , ("stride", stride) =>
+    torch.full((count,), 0.5, => torch.zeros((count,),
+    torch.rand(count, generator=generator, dtype=torch.float64) => torch.rand(1,
+        generator=generator, dtype=torch.float64).expand(count)
 """)
 
 
@@ -227,12 +215,11 @@ def whole_numbers(frames, count, how="uniform", generator=None, stride=1):
     if how == "random":
         first = steps * frames // count
         behind = torch.maximum((steps + 1) * frames // count, first + 1)
-        places = [torch.randint(a, b, (1,), generator=generator) for a, b in zip(first, behind)]
-        return torch.cat(places)
+        return torch.cat(
+            [torch.randint(*ends, (1,), generator=generator) for ends in zip(first, behind)]
+        )
     room = max(frames - (count - 1) * stride, 1)
-    begin = (room - 1) // 2
-    if generator is not None:
-        begin = torch.randint(room, (1,), generator=generator).item()
+    begin = torch.randint(room, (1,), generator=generator) if generator else (room - 1) // 2
     return torch.minimum(begin + stride * steps, torch.tensor(frames - 1))
 
 
