@@ -101,6 +101,8 @@ def _made(exercise: Exercise) -> list[Mutant]:
         for c, source in made
         if not written or _tree(source) not in written
     ]
+    if len(written) < len(slips):
+        raise ValueError(f"{exercise.id}: two slips are the same code")
     return [*slips, *_thinned(others)]
 
 

@@ -171,6 +171,7 @@ def test_what_a_mutant_nearly_does_is_told_as_perhaps(pooled):
     [
         ("kept.sum(dim=0) => x", "a.pooled: .* which stands 0 times"),
         (f"{SUM} => kept.sum(", "a.pooled: the slip .* does not compile: invalid syntax"),
+        (f"{SUM} => x\n{SUM} => (x)", "a.pooled: two slips are the same code"),
     ],
 )
 def test_a_slip_that_does_not_fit_the_library_is_refused(pooled, slip, told):

@@ -183,7 +183,6 @@ exercise.mistakes("""
 
 exercise.slips("""
     (log_variance / 2).exp() => log_variance
-    (log_variance / 2).exp() => log_variance.abs().sqrt()
     (log_variance / 2).exp() => (-log_variance / 2).exp()
     mean + (log_variance / 2).exp() * noise => (mean + noise) * (log_variance / 2).exp()
     mean.shape => (len(mean), 1, *mean.shape[2:])
