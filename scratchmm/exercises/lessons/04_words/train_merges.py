@@ -45,6 +45,7 @@ def vocabulary(case: Case, letters: int = 3, count: int = 9, even: bool = False)
     return dict(zip(spelled, often, strict=True))
 
 
+@exercise.right("by position")
 def slow(words: dict, count: int) -> list[tuple[str, str]]:
     """The oracle: by loops over places, one step at a time."""
     texts, merges = [(list(word), often) for word, often in words.items()], []
@@ -207,20 +208,4 @@ def by_sorting(words, count):
             break
         merges.append(sorted(sorted(counts.items()), key=lambda item: -item[1])[0][0])
         spelled = [(join(symbols, merges[-1]), often) for symbols, often in spelled]
-    return merges
-
-
-@exercise.right("by position")
-def by_position(words, count):
-    texts, merges = [list(word) for word in words], []
-    for _ in range(count):
-        counts = {}
-        for word, often in zip(texts, words.values(), strict=True):
-            for pair in zip(word, word[1:], strict=False):
-                counts[pair] = counts.get(pair, 0) + often
-        if not counts:
-            break
-        top = max(counts.values())
-        merges.append(min(pair for pair, seen in counts.items() if seen == top))
-        texts = [join(word, merges[-1]) for word in texts]
     return merges
