@@ -219,14 +219,6 @@ exercise.slips("""
 """)
 
 
-@exercise.disguise("no-scale")
-def no_scale_einsum(query, key, value, mask=None, *, backend=None):
-    scores = torch.einsum("...ld,...sd->...ls", query, key)
-    if mask is not None:
-        scores = torch.where(mask, scores, torch.tensor(-math.inf, dtype=scores.dtype))
-    return torch.einsum("...ls,...sd->...ld", F.softmax(scores, dim=3).nan_to_num(0.0), value)
-
-
 @exercise.right("einsum")
 def with_einsum(query, key, value, mask=None, *, backend=None):
     scores = torch.einsum("bhld,bhsd->bhls", query / math.sqrt(query.shape[-1]), key)

@@ -48,13 +48,6 @@ def apart(cache_class, case):
     case.equal(case.call(other.extend, key, value), (key, value), "the second cache")
 
 
-@exercise.holds("the first call returns what was put in")
-def first(cache_class, case):
-    ((key, value),) = chunks(case, 4)
-    cache = case.call(cache_class)
-    case.equal(case.call(cache.extend, key, value), (key, value))
-
-
 @exercise.holds("each call returns all keys and all values so far, the oldest first")
 def grows(cache_class, case):
     cache, given = case.call(cache_class), chunks(case, 4, 1, 2)
@@ -150,29 +143,6 @@ exercise.mistakes("""
     + return joined
     > store the joined tensors, not the new ones
 
-    not-kept: the first chunk is kept for ever: what is joined later is not stored
-    - self.key, self.value = key, value
-    + if self.key is None:
-    +     self.key, self.value = key, value
-    > store the joined tensors before you return them
-
-    new-first: new positions are put before the old ones
-    - key = torch.cat([self.key, key], dim=-2)
-    - value = torch.cat([self.value, value], dim=-2)
-    + key = torch.cat([key, self.key], dim=-2)
-    + value = torch.cat([value, self.value], dim=-2)
-    > old ones first: torch.cat([old, new])
-
-    value-before-key: the pair that is returned is (values, keys)
-    - return key, value
-    + return value, key
-    > return (keys, values), in the order in which they came
-
-    values-are-keys: the keys are stored twice, and later values are joined to keys
-    - self.key, self.value = key, value
-    + self.key, self.value = key, key
-    > self.key and self.value each keep their own
-
     counts-calls: len counts the calls, not the positions
     - self.context = ContextCache()
     + self.calls = 0
@@ -181,11 +151,6 @@ exercise.mistakes("""
     - self.key, self.value = key, value
     + self.key, self.value, self.calls = key, value, self.calls + 1
     > a call may bring several positions at once
-
-    detached: what is kept is cut off, so no gradient reaches earlier positions
-    - self.key, self.value = key, value
-    + self.key, self.value = key.detach(), value.detach()
-    > keep the tensors as they are; who wants no gradients uses no_grad outside
 
     overwrites: the caller's tensors are changed in place
     - key = torch.cat([self.key, key], dim=-2)
@@ -207,19 +172,13 @@ exercise.mistakes("""
     > set the attributes in __init__ on self
 """)
 
-
-@exercise.disguise("new-first")
-class NewFirst:
-    def __init__(self):
-        self.keys, self.values = [], []
-
-    def __len__(self):
-        return sum(key.shape[2] for key in self.keys)
-
-    def extend(self, key, value):
-        self.keys.insert(0, key)
-        self.values.insert(0, value)
-        return torch.cat(self.keys, 2), torch.cat(self.values, 2)
+exercise.slips("""
+    self.key, self.value = key, value => if self.key is None: self.key, self.value = key, value
+    [self.key, key] => [key, self.key] ;; [self.value, value] => [value, self.value]
+    return key, value => return value, key
+    self.key, self.value = key, value => self.key, self.value = key, key
+    self.key, self.value = key, value => self.key, self.value = key.detach(), value.detach()
+""")
 
 
 @exercise.right("lists")

@@ -19,14 +19,12 @@ exercise = Exercise(
         1. nn.Linear(3, 2) has a weight (2, 3) and a bias (2,): the weight belongs in the first
            group, the bias in the second. nn.LayerNorm(2) has a weight (2,) and a bias (2,): both
            belong in the second. A table called positions, (5, 2), belongs there too.
-        2. Decay pulls numbers towards 0. A matrix at 0 is a simple function; a norm's gain at 0
-           silences its layer, and a table of positions at 0 forgets where things stand. The number
-           of axes tells matrices from the rest; the names in UNDECAYED are the exceptions. The
-           lesson draws what is in each group.
-        3. Go through the parameters by name, each once; skip those that do not learn. A name such
-           as encoder.positions.weight has three parts: if none of them is in UNDECAYED and the
-           parameter has two axes or more, it goes in the first list, else in the second. Return two
-           dictionaries, each with its params and its weight_decay, which for the second is 0.
+        2. Decay pulls numbers towards 0, where a norm's gain silences its layer and a table of
+           positions forgets where things stand. The number of axes tells matrices from the rest;
+           the names in UNDECAYED are the exceptions. The lesson draws what is in each group.
+        3. Go through the parameters by name, each once; skip those that do not learn. First list:
+           two axes or more, and no part of the name (encoder.positions.weight has three) is in
+           UNDECAYED. Second: the rest. Return both as dictionaries, the second's weight_decay 0.
         4. for name, parameter in model.named_parameters(): if parameter.requires_grad: matrix =
            parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split('.')); append it to one of two
            lists; return [{'params': decayed, 'weight_decay': weight_decay}, {'params': spared,
@@ -125,31 +123,10 @@ def a_step(decay_groups, case):
 
 
 exercise.mistakes("""
-    exchanged: the two groups are exchanged: biases and norms are decayed, matrices are not
-    - (decayed if matrix else spared).append(parameter)
-    + (spared if matrix else decayed).append(parameter)
-    > ndim >= 2 is what decay may shrink
-
-    spared-first: the group without decay comes first
-    - return [
-    -     {"params": decayed, "weight_decay": weight_decay},
-    -     {"params": spared, "weight_decay": 0.0},
-    - ]
-    + return [
-    +     {"params": spared, "weight_decay": 0.0},
-    +     {"params": decayed, "weight_decay": weight_decay},
-    + ]
-    > the decayed group is the first of the two
-
     decay-left-out: the second group has no weight_decay, and AdamW's own default is 0.01, not 0
     - {"params": spared, "weight_decay": 0.0}
     + {"params": spared}
     > set weight_decay 0.0 in the second group
-
-    decay-twice: both groups have the decay that was given
-    - {"params": spared, "weight_decay": 0.0}
-    + {"params": spared, "weight_decay": weight_decay}
-    > the second group's weight_decay is 0.0
 
     biases-only: only biases are spared: the gains of norms and the scalar are shrunk
     - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
@@ -161,11 +138,6 @@ exercise.mistakes("""
     + named = parameter.ndim == 0 or "norm" in name or name.endswith("bias")
     + matrix = not named and UNDECAYED.isdisjoint(name.split("."))
     > ask for the number of axes: in a Sequential a norm is called 1.weight
-
-    exactly-two: only what has exactly two axes is decayed, and a convolution has more
-    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
-    + matrix = parameter.ndim == 2 and UNDECAYED.isdisjoint(name.split("."))
-    > two axes or more
 
     embeddings-spared [convention]: embeddings of tokens are spared, as in minGPT; here they are decayed
     - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
@@ -183,31 +155,22 @@ exercise.mistakes("""
     + matrix = parameter.ndim >= 2 and name not in UNDECAYED
     > inner.positions has two parts: compare each, with name.split('.')
 
-    last-part: only the last part of the name is looked up, and for an Embedding that is 'weight'
-    - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
-    + matrix = parameter.ndim >= 2 and name.rpartition(".")[2] not in UNDECAYED
-    > inner.positions.weight has three parts: compare each
-
     substring: a name that only contains 'positions' is spared too
     - matrix = parameter.ndim >= 2 and UNDECAYED.isdisjoint(name.split("."))
     + matrix = parameter.ndim >= 2 and not any(table in name for table in UNDECAYED)
     > compare whole parts: positions_of_words is not positions
+""")
 
-    frozen-too: parameters that are not trained are in the groups
-    - if not parameter.requires_grad:
-    -     continue
-    +
-    > skip those whose requires_grad is False
-
-    shared-twice: a parameter that two layers share is in a group twice, which AdamW refuses
-    - for name, parameter in model.named_parameters():
-    + for name, parameter in model.named_parameters(remove_duplicate=False):
-    > named_parameters() of the whole model lists each once; walking the layers does not
-
-    copies: the groups hold copies (data, detach or clone), so a step moves nothing in the model
-    - (decayed if matrix else spared).append(parameter)
-    + (decayed if matrix else spared).append(parameter.data)
-    > put the parameters themselves in the lists
+exercise.slips("""
+    decayed, "weight_decay": weight_decay => spared, "weight_decay": 0.0 ;;
+        spared, "weight_decay": 0.0 => decayed, "weight_decay": weight_decay
+    UNDECAYED.isdisjoint(name.split(".")) => name.rpartition(".")[2] not in UNDECAYED
+    decayed if matrix else spared => spared if matrix else decayed
+    0.0 => weight_decay
+    .append(parameter) => .append(parameter.data)
+    model.named_parameters() => model.named_parameters(remove_duplicate=False)
+    if not parameter.requires_grad: continue =>
+    parameter.ndim >= 2 => parameter.ndim == 2
 """)
 
 
@@ -231,11 +194,7 @@ def module_by_module(model, weight_decay):
             if id(parameter) in done or not parameter.requires_grad:
                 continue
             done.add(id(parameter))
-            spared = len(parameter.shape) < 2 or any(
-                part in UNDECAYED for part in [*path.split("."), name]
-            )
+            spared = parameter.dim() < 2 or not UNDECAYED.isdisjoint([*path.split("."), name])
             groups[spared].append(parameter)
-    return [
-        {"weight_decay": weight_decay, "params": groups[0]},
-        {"weight_decay": 0.0, "params": groups[1]},
-    ]
+    decays = (weight_decay, 0.0)
+    return [{"weight_decay": w, "params": p} for w, p in zip(decays, groups, strict=True)]

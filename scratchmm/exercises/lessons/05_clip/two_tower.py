@@ -218,15 +218,6 @@ exercise.slips("""
 """)
 
 
-@exercise.disguise("scale-detached", method="forward")
-def a_number(self, batch):
-    embeddings = {
-        name: self.encode(name, *(x if isinstance(x, tuple) else (x,))) for name, x in batch.items()
-    }
-    with torch.no_grad():
-        return TwoTowerOutput(embeddings, self.logit_scale())
-
-
 @exercise.right("lengths by hand", method="encode")
 def by_hand(self, name, *inputs):
     shared = torch.einsum("bd,ed->be", self.towers[name](*inputs), self.projections[name].weight)

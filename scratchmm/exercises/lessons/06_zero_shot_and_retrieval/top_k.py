@@ -203,19 +203,17 @@ def in_two_rounds(queries, gallery, k, block=4096):
     scores, indices = [], []
     for number, part in enumerate(gallery.split(block)):
         found = (queries @ part.T).masked_fill(part.isnan().any(dim=1), -torch.inf)
-        best, places = found.sort(dim=1, descending=True, stable=True)
-        scores.append(best[:, :k])
-        indices.append(places[:, :k] + number * block)
+        best, places = (x[:, :k] for x in found.sort(dim=1, descending=True, stable=True))
+        scores, indices = [*scores, best], [*indices, places + number * block]
     best, places = torch.cat(scores, dim=1).sort(dim=1, descending=True, stable=True)
     return Neighbours(best[:, :k], torch.cat(indices, dim=1).gather(1, places[:, :k]))
 
 
 @exercise.right("sorted in Python, one query at a time")
 def by_sorting(queries, gallery, k, block=4096):
-    order = []
-    for query in queries.detach():
+    indices = queries.new_zeros(len(queries), k, dtype=torch.int64)
+    for row, query in zip(indices, queries.detach(), strict=True):
         found = (gallery.detach() @ query).nan_to_num(-torch.inf).tolist()
-        order.append(sorted(range(len(found)), key=found.__getitem__, reverse=True)[:k])
-    indices = torch.tensor(order, device=queries.device)
+        row[:] = torch.tensor(sorted(range(len(found)), key=found.__getitem__, reverse=True)[:k])
     scores = torch.einsum("qe,qke->qk", queries, gallery[indices])
     return Neighbours(scores.masked_fill(scores.isnan(), -torch.inf), indices)

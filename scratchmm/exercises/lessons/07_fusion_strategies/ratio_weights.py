@@ -127,51 +127,21 @@ def guarded(last, before):
 
 
 exercise.mistakes("""
-    small-is-nothing: a loss that was small, below a thousandth, counts as one that was 0
-    - > 0
-    + > 1e-3
-    > only 0 itself has no ratio: before > 0
-
-    ratio-exchanged: before / last: the loss that fell most counts most
-    - last / before
-    + before / last
-    > what is left of a loss is last / before
-
     fastest-counts-most: the softmax is of the negative ratios: the loss that fell most counts most
     - return len(ratio) * (ratio / temperature).softmax(dim=0)
     + return len(ratio) * (-ratio / temperature).softmax(dim=0)
     > the loss that fell least counts more: no minus
-
-    difference: last - before is taken, so large losses count by their size
-    - last /
-    + last -
-    > the ratio is the same in all units: last / before
 
     sum-of-one: the weights have the sum 1, so the whole loss, and every step, is K times smaller
     - return len(ratio) * (ratio / temperature).softmax(dim=0)
     + return (ratio / temperature).softmax(dim=0)
     > softmax times K
 
-    twice-however-many: softmax times 2, as for two losses, however many there are
-    - return len(ratio) * (ratio / temperature).softmax(dim=0)
-    + return 2 * (ratio / temperature).softmax(dim=0)
-    > times K, the number of losses
-
     shares-of-the-ratios: the weights are the ratios over their sum: there is no softmax, and no
     temperature
     - return len(ratio) * (ratio / temperature).softmax(dim=0)
     + return len(ratio) * (ratio / ratio.sum())
     > softmax of ratio / temperature
-
-    temperature-forgotten: the temperature is not used
-    - return len(ratio) * (ratio / temperature).softmax(dim=0)
-    + return len(ratio) * ratio.softmax(dim=0)
-    > divide the ratios by it before the softmax
-
-    temperature-after-softmax: the temperature divides the weights, not the ratios
-    - return len(ratio) * (ratio / temperature).softmax(dim=0)
-    + return len(ratio) * (ratio.softmax(dim=0) / temperature)
-    > divide before the softmax: the weights must keep their sum
 
     no-max-subtracted: exp of a large ratio overflows: inf / inf
     - return len(ratio) * (ratio / temperature).softmax(dim=0)
@@ -188,15 +158,6 @@ exercise.mistakes("""
     + ratio = last / (before + 1e-8)
     > the ratio is 1 where before is 0
 
-    zero-counts-as-zero: a loss that was 0 has the ratio 0
-    - .ones_like
-    + .zeros_like
-    > it counts as one that stayed: the ratio is 1
-
-    not-refused: a temperature of 0 or below is taken as it comes
-    - check_number("temperature", temperature, above=0)
-    > raise ValueError unless it is above 0
-
     zero-written-over: a 1 is written into the caller's losses where they were 0
     - ratio = torch.where(before > 0, last / before, torch.ones_like(last))
     + zero = before == 0
@@ -208,14 +169,15 @@ exercise.mistakes("""
 exercise.slips("""
     (ratio / temperature).softmax(dim=0) => ratio ** (1 / temperature) / (ratio ** (1 /
         temperature)).sum()
+    before > 0 => before > 1e-3
+    last / before => before / last
+    len(ratio) => 2
+    ratio / temperature => ratio
+    (ratio / temperature).softmax(dim=0) => ratio.softmax(dim=0) / temperature
+    torch.ones_like => torch.zeros_like
+    check_number("temperature", temperature, above=0) =>
+    last / before => last - before
 """)
-
-
-@exercise.disguise("ratio-exchanged")
-def ratio_exchanged_too(last, before, temperature=2.0):
-    checked(temperature)
-    ratio = [b / a if b else torch.tensor(1.0) for a, b in zip(last, before, strict=True)]
-    return torch.softmax(torch.stack(ratio) / temperature, 0) * len(ratio)
 
 
 @exercise.right("exponentials")

@@ -92,14 +92,6 @@ def judged(layer, case, *given):
     case.equal(got.image, expected.image, "image")
 
 
-@exercise.holds("words stay (B, T, D) and the image (B, N, D), as Streams")
-def shape(layer_class, case):
-    got = case.call(made(case, layer_class), *streams(case))
-    case.true(isinstance(got, Streams), "a Streams(words, image)", got)
-    case.shape(got.words, "B T D")
-    case.shape(got.image, "B N D")
-
-
 @exercise.holds("where attention returns 0, each stream is normed and goes through its own block")
 def silent(layer_class, case):
     layer = made(case, layer_class)
@@ -122,27 +114,25 @@ def equals_torch(layer_class, case):
     judged(made(case, layer_class), case, *streams(case))
 
 
-@exercise.holds("nothing attends to padding words: not the image, and not the words")
-def words_masked(layer_class, case):
-    judged(made(case, layer_class), case, *streams(case), masks(case)[0])
-
-
-@exercise.holds("nothing attends to padding of the image: not the words, and not the image")
-def image_masked(layer_class, case):
-    judged(made(case, layer_class), case, *streams(case), None, masks(case)[1])
+@exercise.holds(
+    "nothing attends to padding, of the words or of the image: not its own stream either"
+)
+def masked(layer_class, case):
+    layer, (words, image) = made(case, layer_class), masks(case)
+    for given in ((words,), (None, image)):
+        judged(layer, case, *streams(case), *given)
 
 
 @exercise.holds("the gradients reach both streams, through each other, and every parameter")
 def gradients(layer_class, case):
     layer = made(case, layer_class).double()
 
-    def both(*given):
-        return torch.cat(tuple(layer(*given)), dim=1)
-
-    def right(*given):
-        return torch.cat(oracle(layer, *given), dim=1)
-
-    case.gradients(both, right, *streams(case), *masks(case), parameters=layer)
+    case.gradients(
+        lambda *given: torch.cat(tuple(layer(*given)), dim=1),
+        lambda *given: torch.cat(oracle(layer, *given), dim=1),
+        *(*streams(case), *masks(case)),
+        parameters=layer,
+    )
 
 
 @exercise.holds("words, image and masks are left as they were")
@@ -221,11 +211,8 @@ exercise.slips("""
     (words + seen) => (seen) ;; (image + said) => (said)
     (words, image, image_mask) => (words, image.detach(), image_mask) ;;
         (image, words, words_mask) => (image, words.detach(), words_mask)
-    seen = self.cross_attention(words, image, image_mask) => said = self.cross_attention(
-        image, words, words_mask); image = self.cross_norm(image + said);
-        seen = self.cross_attention(words, image, image_mask) ;;
-        said = self.cross_attention(image, words, words_mask) => pass ;;
-        image = self.cross_norm(image + said) => pass
+    (words, image, image_mask) => (words, self.cross_norm(
+        image + self.cross_attention(image, words, words_mask)), image_mask)
 """)
 
 

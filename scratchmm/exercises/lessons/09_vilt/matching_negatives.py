@@ -175,21 +175,10 @@ exercise.mistakes("""
     + other = ~torch.eye(len(tokens), dtype=torch.bool)
     > compare the texts themselves, all tokens of each with all of each
 
-    one-number: one random number decides for the whole batch
-    - lot = torch.rand(len(tokens), generator=generator, device=tokens.device)
-    + lot = torch.rand(1, generator=generator, device=tokens.device)
-    > draw a number for each image
-
     exactly-so-many [convention]: exactly share * B images get a wrong text, as in ViLT's code
     - matched = (lot >= share) | alone
     + matched = (lot.argsort().argsort() >= round(share * len(lot))) | alone
     > here each image is drawn by itself: torch.rand(B) < share
-
-    seeded-anew: each call begins with the same random numbers
-    - alone = ~other.any(dim=1)
-    + alone = ~other.any(dim=1)
-    + generator.manual_seed(0)
-    > use the generator as it comes: seeding it again draws the same pairs every time
 
     one-text-for-all: one text is drawn for all images
     - drawn = torch.multinomial(chances, 1, generator=generator).squeeze(1)
@@ -218,6 +207,8 @@ exercise.slips("""
     return partner.to(device), matched => return partner.to(device), ~matched
     return partner.to(device) => return tokens[partner].to(device)
     other = => generator = torch.default_generator; other =
+    torch.rand(len(tokens), => torch.rand(1,
+    alone = => generator.manual_seed(0); alone =
 """)
 
 

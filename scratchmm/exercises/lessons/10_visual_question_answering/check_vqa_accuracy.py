@@ -20,13 +20,12 @@ exercise = Exercise(
     needs=("vqa.vqa_accuracy",),
     forbidden=("scratchmm.metrics.vqa.vqa_accuracy",),
     hints="""
-        1. Ten people say red, and the score of red is 1: so says a score that counts three who
-           agree, one that takes the majority, one that takes the share, and the right one. Three of
-           ten say red: 1, 0, 0.3 and 0.9. A test is as good as the cases in which they differ.
-        2. Ask of every mistake that you can think of on which input it shows. How many agree (0, 1,
-           2, 3, 4 of 10, not only all). How many answered (4, 5, 7). Who agrees on something else.
-           How it is written (capitals, articles, periods, two and 2) on either side. A part of an
-           answer (1 and 10). What is refused. What has become of the caller's list.
+        1. Ten people say red: 1 by counting three who agree, by the majority, by the share, and by
+           the right score. Three of ten say red: 1, 0, 0.3 and 0.9. Test where they differ.
+        2. On which input does each mistake show? How many agree (0, 1, 2, 3, 4 of 10). How many
+           answered (4, 5, 7). Who agrees on something else. How it is written (capitals, articles,
+           periods, two and 2) on either side. A part of an answer (1 and 10). What is refused. What
+           has become of the caller's list.
         3. A table of answer, people, score that you have worked out by hand: with a of m people who
            agree it is a (m - 1) / (3 m), at most 1. Call with a copy of the list; compare within a
            tolerance, for right answers add in another order; then compare the list with what it
@@ -215,7 +214,5 @@ def with_a_table(candidate):
     rows += [("1", ["10", "1", *"uvwxyzst"], 0.3), ("3", ["three"] * 2 + list("uvwxyzst"), 0.6)]
     rows += [("red", ["red"] * 2 + ["blue"] * 8, 0.6), ("blue", ["red"] * 4 + ["Blue"] * 6, 1.0)]
     for answer, people, score in rows:
-        assert math.isclose(candidate(answer, list(people)), score, rel_tol=1e-6, abs_tol=1e-6)
-    untouched = crowd(3)
-    candidate("red", untouched)
-    assert untouched == crowd(3)
+        given = list(people)
+        assert near(candidate(answer, given), score) and given == people

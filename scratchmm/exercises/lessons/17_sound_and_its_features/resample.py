@@ -26,10 +26,9 @@ exercise = Exercise(
         2. Between its samples a sound is the sum of sinc functions, one a sample and as high as it
            is. Fewer samples can't hold the highest tones, which must go: sinc functions that are
            wider and lower by new / old, which is what the cutoff does.
-        3. Check both rates. Places (T,): m old / new for m from 0 to the length, S new / old rounded
-           up. Distances (T, S): places minus 0 ... S - 1, float64 or they drift. Weights (T, S):
-           windowed_sinc at the cutoff. Result (..., T): the sound times the weights, over S. That
-           is right; the library's is the same sum without the weights that are 0.
+        3. Check both rates. Places (T,): m old / new, T being S new / old rounded up. Distances (T,
+           S): places minus 0 ... S - 1, float64 or they drift. Weights (T, S): windowed_sinc at the
+           cutoff. Result (..., T): the sound times the weights, summed over S.
         4. places = torch.arange(length).double() * old / new; weights =
            windowed_sinc(places[:, None] - torch.arange(samples), ROLLOFF * min(1, new / old));
            result = sound @ weights.to(sound).T; before it: the sound itself if the rates are equal
@@ -111,20 +110,10 @@ exercise.mistakes("""
     + return ROLLOFF
     > the cutoff is a part of half the old rate: 0.95 * min(1, new / old)
 
-    no-room-to-fall: the cutoff is half the lower rate itself: half of the filter's fall is beyond
-    - return ROLLOFF * min(1.0, new / old)
-    + return min(1.0, new / old)
-    > ROLLOFF times that, so that it has fallen by then
-
     too-loud: the sinc is made wider but not lower, so that fewer samples are louder ones
     - windowed_sinc(distance, _cutoff(old, new))
     + windowed_sinc(distance * min(1.0, new / old), ROLLOFF)
     > windowed_sinc has its height from the cutoff: give it that, not a stretched distance
-
-    rounded-down: the number of samples is rounded down, so the end is lost
-    - length = -(-samples * new // old)
-    + length = max(samples * new // old, 1)
-    > rounded up: math.ceil, or -(-samples * new // old)
 
     straight-lines: between two samples a straight line is drawn, which dulls and holds nothing back
     - windowed_sinc(distance, _cutoff(old, new))
@@ -144,21 +133,10 @@ exercise.mistakes("""
     - (taps * new - results * old).double() / new
     + (taps * new - results * old - (old - new) / 2).double() / new
     > a sample is a moment: sample 0 stays at 0
-
-    weights-made-one: the weights of each new sample are divided by their sum
-    - sound.reshape(-1, 1, samples)
-    + torch.cat([sound.reshape(-1, 1, samples), sound.new_ones(1, 1, samples)])
-    - return mixed.reshape(*sound.shape[:-1], length)
-    + return (mixed[:-1] / mixed[-1:]).reshape(*sound.shape[:-1], length)
-    > windowed_sinc's weights are right as they are; beyond its ends a sound is silent
-
-    goes-round: the spectrum is cut or filled with zeros: a sound that begins again at its end
-    - return mixed.reshape(*sound.shape[:-1], length)
-    + return torch.fft.irfft(torch.fft.rfft(sound), length) * (length / samples)
-    > beyond its ends a sound is silent; the DFT continues it in a circle
 """)
 
 exercise.slips("""
+    ROLLOFF * min(1.0, new / old) => min(1.0, new / old)
     ROLLOFF * min(1.0, new / old) => ROLLOFF * new / old
     -(-samples * new // old) => max(round(samples * new / old), 1)
     windowed_sinc(distance, _cutoff(old, new)) => ((distance <= 0) & (distance > -1)).double()
@@ -169,6 +147,11 @@ exercise.slips("""
     check_rate(old_rate, "old rate"), check_rate(new_rate, "new rate") =>
         max(1, int(old_rate)), max(1, int(new_rate))
     math.ceil(ZEROS / _cutoff(old, new)) => ZEROS // 2
+    -(-samples * new // old) => max(samples * new // old, 1)
+    sound.reshape(-1, 1, samples) => torch.cat([sound.reshape(-1, 1, samples), sound.new_ones(1,
+        1, samples)]) ;; mixed.reshape => (mixed[:-1] / mixed[-1:]).reshape
+    mixed.reshape(*sound.shape[:-1], length) => torch.fft.irfft(torch.fft.rfft(sound), length) *
+        (length / samples)
 """)
 
 

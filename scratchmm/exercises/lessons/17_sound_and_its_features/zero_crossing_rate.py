@@ -20,11 +20,9 @@ exercise = Exercise(
            before and 0, 0 behind. The first frame is [3, 3, 3, -3] and has one step that changes
            the sign of 4 samples: 0.25. The second, [3, -3, 3, -3], has 3 of 4. From -3 to 0 it
            changes, from 0 to 0 it does not.
-        2. Only the sign of a sample matters, and there are two: below 0, or not. Every frame
-           counts the steps between its own neighbours, so one of L samples has L - 1 of them, and
-           is divided by L all the same. Half a frame is put on both ends of the sound so that
-           frame f lies around sample f * hop; zeros there would make steps that the sound does
-           not have.
+        2. There are two signs: below 0, or not. A frame of L samples has L - 1 steps, and is
+           divided by L all the same. Half a frame is put on both ends so that frame f lies around
+           sample f * hop; zeros there would make steps that the sound does not have.
         3. Repeat the first and the last sample length // 2 times at the ends: (..., S + L). Which
            are below -NEARLY_ZERO? Cut that into frames (..., F, L); F is 1 + (padded - L) // hop.
            Compare each with the next: (..., F, L - 1). Count, bring to the dtype of the sound,
@@ -49,6 +47,10 @@ def counted(sound: Tensor, length: int, hop: int) -> Tensor:
         rows.append(rates)
     found = torch.tensor(rows, dtype=torch.float64)
     return found.view(*sound.shape[:-1], found.shape[-1]).to(sound.dtype)
+
+
+def compared(case, zero_crossing_rate, *calls):
+    case.each(zero_crossing_rate, *((call, counted(*call)) for call in calls))
 
 
 def told(case, *samples):
@@ -77,46 +79,33 @@ def held(zero_crossing_rate, case):
 
 @exercise.holds("0 has the sign of what is positive: there are two signs, not three")
 def zeros(zero_crossing_rate, case):
-    cases = []
-    for samples in (
+    sounds = (
         (1.0, 0.0, 1.0, 0.0, 0.0, 2.0, 0.0),
         (1.0, 0.0, -1.0, -1.0, -1.0, -1.0, -1.0),
         (-1.0, 0.0, -1.0, 0.0, 0.0, 1.0, -1.0),
         (0.0, -0.0, 0.0, -0.0, 0.0, -0.0, 0.0),
-    ):
-        sound = told(case, *samples)
-        cases.append(((sound, 4, 2), counted(sound, 4, 2)))
-    case.each(zero_crossing_rate, *cases)
+    )
+    compared(case, zero_crossing_rate, *((told(case, *samples), 4, 2) for samples in sounds))
 
 
 @exercise.holds("every frame counts its own steps: even and odd lengths, hops short and long")
 def frames(zero_crossing_rate, case):
     sound = case.normal(B=2, S=23)
-    cases = []
-    for length, hop in ((4, 2), (5, 3), (8, 1), (3, 7), (12, 5)):
-        cases.append(((sound, length, hop), counted(sound, length, hop)))
-    case.each(zero_crossing_rate, *cases)
+    sizes = ((4, 2), (5, 3), (8, 1), (3, 7), (12, 5))
+    compared(case, zero_crossing_rate, *((sound, *size) for size in sizes))
 
 
 @exercise.holds("a single sound (S,) and channels (B, C, S) do as well")
 def axes(zero_crossing_rate, case):
     one, many = case.normal(S=15), case.normal(B=2, C=3, S=11)
-    case.each(
-        zero_crossing_rate,
-        ((one, 6, 4), counted(one, 6, 4)),
-        ((many, 6, 4), counted(many, 6, 4)),
-    )
+    compared(case, zero_crossing_rate, (one, 6, 4), (many, 6, 4))
 
 
 @exercise.holds("less than NEARLY_ZERO below 0 is rounding; quiet sounds are not")
 def rounding(zero_crossing_rate, case):
     sound = told(case, 1e-3, -1e-11, 1e-3, -1e-12, 1e-3, -1e-11, -1e-3)
     quiet = case.named(1e-6 * case.normal(B=2, T=19), "B S")
-    case.each(
-        zero_crossing_rate,
-        ((sound, 4, 2), counted(sound, 4, 2)),
-        ((quiet, 6, 5), counted(quiet, 6, 5)),
-    )
+    compared(case, zero_crossing_rate, (sound, 4, 2), (quiet, 6, 5))
 
 
 @exercise.holds("a sound of one sample, shorter than any frame, has no steps")
@@ -136,35 +125,9 @@ exercise.mistakes("""
     + return crosses.sum(dim=-1).to(sound.dtype) / max(length - 1, 1)
     > divide by length
 
-    turns-not-crossings: two crossings are counted as one full turn
-    - return crosses.sum(dim=-1).to(sound.dtype) / length
-    + return crosses.sum(dim=-1).to(sound.dtype) / (2 * length)
-    > each change of sign counts one, up and down
-
-    upwards-only: only the steps from below 0 upwards are counted
-    - crosses = signs[..., 1:] != signs[..., :-1]
-    + crosses = ~signs[..., 1:] & signs[..., :-1]
-    > from positive to negative counts too
-
     zeros-at-the-ends: zeros are put on both ends: a sound that begins below 0 crosses there
     - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
     + below = pad_ends(sound, length // 2, "constant") < -NEARLY_ZERO
-    > repeat the first and the last sample at the ends
-
-    not-centred: nothing is put on the ends: frame f begins at sample f * hop
-    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
-    + below = pad_ends(sound, max(0, length - sound.shape[-1]), "edge") < -NEARLY_ZERO
-    > put length // 2 samples on both ends, so that frame f lies around f * hop
-
-    all-at-the-front: a whole frame is put before the sound and nothing behind it
-    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
-    + ends = sound[..., :1].expand(*sound.shape[:-1], length // 2 * 2)
-    + below = torch.cat([ends, sound], dim=-1) < -NEARLY_ZERO
-    > half of it before, half of it behind
-
-    mirrored-ends: the sound is mirrored at its ends, and what is mirrored is counted too
-    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
-    + below = pad_ends(sound, length // 2, "reflect") < -NEARLY_ZERO
     > repeat the first and the last sample at the ends
 
     rounding-counts: everything below 0 is negative, also what is only rounding
@@ -172,20 +135,10 @@ exercise.mistakes("""
     + below = pad_ends(sound, length // 2, "edge") < 0
     > below -NEARLY_ZERO
 
-    a-threshold: what is quiet counts as 0, so quiet sounds have no crossings
-    - below = pad_ends(sound, length // 2, "edge") < -NEARLY_ZERO
-    + below = pad_ends(sound, length // 2, "edge") < -1e-4
-    > below -NEARLY_ZERO, which is far below what can be heard
-
     with-the-step-before: the first sample of each frame counts as a crossing
     - crosses = signs[..., 1:] != signs[..., :-1]
     + crosses = torch.cat([~signs[..., :1], signs], dim=-1)[..., :-1] != signs
     > a frame of L samples has L - 1 steps
-
-    divided-by-the-hop: the count is divided by the hop
-    - return crosses.sum(dim=-1).to(sound.dtype) / length
-    + return crosses.sum(dim=-1).to(sound.dtype) / hop
-    > divide by the length of a frame
 
     three-signs: 0 has a sign of its own: from 1 to 0 to -1 is counted as two changes
     - signs = frame(below, length, hop)
@@ -210,21 +163,24 @@ exercise.mistakes("""
     + crosses = signs.diff(dim=-1).abs() / 2
     > there are two signs, and a step changes the sign or does not
 
-    one-number: the whole sound has one rate, repeated for each frame
-    - return crosses.sum(dim=-1).to(sound.dtype) / length
-    + found = crosses.sum(dim=-1).to(sound.dtype) / length
-    + return found.mean(dim=-1, keepdim=True).expand_as(found)
-    > each frame counts its own steps
+""")
+
+exercise.slips("""
+    crosses.sum(dim=-1).to => (crosses.sum(dim=-1) / 2).to
+    crosses.sum(dim=-1) => crosses.sum(dim=-1).double().mean(-1, keepdim=True).expand(
+        crosses.shape[:-1])
+    pad_ends(sound, length // 2, "edge") => torch.cat(
+        [sound[..., :1].expand(*sound.shape[:-1], length // 2 * 2), sound], dim=-1)
+    signs[..., 1:] != signs[..., :-1] => ~signs[..., 1:] & signs[..., :-1]
+    length // 2 => max(0, length - sound.shape[-1])
+    "edge" => "reflect"
+    -NEARLY_ZERO => -1e-4
+    .to(sound.dtype) / length => .to(sound.dtype) / hop
 """)
 
 
 def held_to_zero(sound):
     return torch.where(sound.abs() <= 1e-10, 0, sound)
-
-
-@exercise.disguise("divided-by-the-steps")
-def divided_by_the_steps_too(sound, length=2048, hop=512):
-    return running_sums(sound, length, hop) * length / max(length - 1, 1)
 
 
 @exercise.right("running sums")

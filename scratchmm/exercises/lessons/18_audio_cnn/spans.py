@@ -129,16 +129,6 @@ exercise.mistakes("""
     + width = (shares[..., 0] * (lengths * most).long()).round().long()
     > multiply by most + 1 and cut off: every number has a part of the same size
 
-    at-least-one: every stretch hides at least one
-    - width = whole(shares[..., 0], (lengths * most).long())
-    + width = whole(shares[..., 0], (lengths * most).long()).clamp(min=1)
-    > a width of 0 is one of the widths, as likely as any other
-
-    always-the-widest: all stretches are as wide as they may be
-    - width = whole(shares[..., 0], (lengths * most).long())
-    + width = (lengths * most).long().expand_as(shares[..., 0])
-    > the first number of each pair tells the width
-
     share-of-the-size: widths are shares of the whole row with its padding: short sounds lose more
     - width = whole(shares[..., 0], (lengths * most).long())
     + width = whole(shares[..., 0], torch.full_like(lengths, int(size * most))).minimum(lengths)
@@ -148,12 +138,6 @@ exercise.mistakes("""
     - width = whole(shares[..., 0], (lengths * most).long())
     + width = whole(shares[..., 0], (lengths.max() * most).long()).minimum(lengths)
     > the share is of the row's own length, lengths[:, None]
-
-    numbers-exchanged: the second number tells the width, the first the place
-    - width = whole(shares[..., 0], (lengths * most).long())
-    + shares = shares.flip(-1)
-    + width = whole(shares[..., 0], (lengths * most).long())
-    > shares[..., 0] is for the width, shares[..., 1] for the place
 
     never-at-the-end: the last place never comes, so that the end is never hidden
     - start = whole(shares[..., 1], lengths - width)[..., None]
@@ -176,26 +160,17 @@ exercise.mistakes("""
     - start = whole(shares[..., 1], lengths - width)[..., None]
     + start = (shares[..., 1] * lengths).long()[..., None] - width[..., None] // 2
     > it is where the stretch begins
+""")
 
-    places-in-the-padding: places go up to the end of the padding, where nothing is to be hidden
-    - start = whole(shares[..., 1], lengths - width)[..., None]
-    + start = whole(shares[..., 1], size - width)[..., None]
-    > up to the row's own length less the width
-
-    twice-is-not-at-all: where two stretches lie over each other, nothing is hidden
-    - return inside.any(dim=1)
-    + return inside.sum(dim=1) % 2 == 1
-    > any over the stretches
-
-    inverted: True and False are exchanged: True is what is left
-    - return inside.any(dim=1)
-    + return ~inside.any(dim=1)
-    > True inside a stretch
-
-    written-into-shares: the caller's numbers are multiplied in their place
-    - width = whole(shares[..., 0], (lengths * most).long())
-    + width = shares[..., 0].mul_((lengths * most).long() + 1).long()
-    > without the _ a new tensor is made
+exercise.slips("""
+    (lengths * most).long()) => (lengths * most).long()).clamp(min=1)
+    width = whole(shares[..., 0], => width = whole(torch.ones_like(shares[..., 0]) - 1e-6,
+    shares[..., 0] => shares[..., 1] ;; shares[..., 1] => shares[..., 0]
+    inside.any(dim=1) => ~inside.any(dim=1)
+    whole(shares[..., 0], (lengths * most).long()) =>
+        shares[..., 0].mul_((lengths * most).long() + 1).long()
+    inside.any(dim=1) => inside.sum(dim=1) % 2 == 1
+    lengths - width => size - width
 """)
 
 

@@ -56,8 +56,8 @@ def many_times(sample_frames, summary, times=80):
 
 @exercise.holds("uniform takes the middle frame of each of `count` equal segments")
 def uniform(sample_frames, case):
-    whole = ((9, 3, "uniform"), (20, 4), (8, 4), (5, 5), (7, 1))
-    sizes = (*whole, (11, 4), (29, 7), (10, 4), (100, 7), (31, 8), (2**24 - 3, 7))
+    sizes = ((9, 3, "uniform"), (20, 4), (8, 4), (5, 5), (7, 1), (11, 4), (29, 7), (10, 4), (100, 7),
+        (31, 8), (2**24 - 3, 7))  # fmt: skip
     case.each(sample_frames, *((size, middles(*size[:2])) for size in sizes))
 
 
@@ -89,11 +89,9 @@ def one_of_each(sample_frames, case):
     for frames, count in ((12, 4), (29, 7), (2, 4)):
         edges = torch.arange(count + 1) * frames
         first, behind = edges[:-1] // count, -(-edges[1:] // count)
-
-        def summary(found, first=first, behind=behind):
-            return bool((found < first).any()), bool((found >= behind).any())
-
-        many = many_times(sample_frames, summary)
+        many = many_times(
+            sample_frames, lambda x, a=first, b=behind: (bool((x < a).any()), bool((x >= b).any()))
+        )
         got = case.call(many, frames, count, "random", generator(case))
         case.equal(got, (False, False), "whether before its segment, whether behind it")
 
