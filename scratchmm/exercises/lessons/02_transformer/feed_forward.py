@@ -177,11 +177,6 @@ exercise.mistakes("""
     + return self.contract(self.activation(self.expand(x - mean)))
     > no mean, sum or softmax over the length: this network works on each position alone
 
-    flattened: batch and positions are merged into one axis and not parted again
-    - return self.contract(self.activation(self.expand(x)))
-    + return self.contract(self.activation(self.expand(x.reshape(-1, x.shape[-1]))))
-    > Linear works on the last axis of any tensor: there is nothing to flatten
-
     overwrites: the caller's x is overwritten
     - return self.contract(self.activation(self.expand(x)))
     + found = self.contract(self.activation(self.expand(x.clone())))
@@ -196,6 +191,7 @@ exercise.slips("""
         => self.contract(self.activation(self.expand(x)).detach())
     nn.Linear(width, hidden) => nn.Linear(width, hidden, bias=False) ;;
         nn.Linear(hidden, width) => nn.Linear(hidden, width, bias=False)
+    self.expand(x) => self.expand(x.reshape(-1, x.shape[-1]))
 """)
 
 

@@ -143,11 +143,6 @@ exercise.mistakes("""
     + best = max(pairwise(merged), key=lambda pair: ranks.get(pair, -1))
     > rank 0 was learned first and goes first: take the minimum
 
-    one-merge: only one pair is joined, then the word is returned
-    - merged = replace_pair(merged, best)
-    + return replace_pair(merged, best)
-    > go on until no neighbours have a rank
-
     one-pass: the merges are gone through once: what a later one makes possible is missed
     - while len(merged) > 1:
     -     best = min(pairwise(merged), key=lambda pair: ranks.get(pair, len(ranks)))
@@ -213,6 +208,10 @@ exercise.mistakes("""
     +     symbols[:] = merged
     + return merged
     > begin with list(symbols), which is a copy
+""")
+
+exercise.slips("""
+    merged = replace_pair(merged, best) => return replace_pair(merged, best)
 """)
 
 

@@ -133,11 +133,6 @@ exercise.mistakes("""
     + :, 0
     > a causal transformer's first token has attended to nothing else; look for the end token
 
-    mean: the mean over all places is taken, padding included
-    - [torch.arange(hidden.shape[0], device=hidden.device), first]
-    + .mean(1)
-    > take one vector, that of the end token
-
     mean-to-the-end [convention]: the mean over the text is taken, up to the end token
     - return hidden[torch.arange(hidden.shape[0], device=hidden.device), first]
     + real = (torch.arange(hidden.shape[1]) <= first[:, None])[:, :, None]
@@ -169,11 +164,6 @@ exercise.mistakes("""
     + return (hidden * ends[:, :, None]).sum(1)
     > only the first end token counts, though the mask marks all
 
-    every-pair: hidden[:, first] takes every place from every text: (B, B, D)
-    - torch.arange(hidden.shape[0], device=hidden.device)
-    + :
-    > give a row number for each place: hidden[torch.arange(B), first]
-
     length-kept: the axis of the length is still there: (B, 1, D)
     - [torch.arange(hidden.shape[0], device=hidden.device), first]
     + [torch.arange(hidden.shape[0]), first][:, None]
@@ -190,6 +180,11 @@ exercise.mistakes("""
     + tokens.copy_(ends)
     + return hidden[torch.arange(hidden.shape[0], device=hidden.device), first]
     > work on the comparison tokens == end_token, which is a new tensor
+""")
+
+exercise.slips("""
+    hidden[torch.arange(hidden.shape[0], device=hidden.device), first] => hidden.mean(1)
+    torch.arange(hidden.shape[0], device=hidden.device) => :
 """)
 
 

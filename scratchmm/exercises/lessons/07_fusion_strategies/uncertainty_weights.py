@@ -152,11 +152,6 @@ exercise.mistakes("""
     - / 2
     > it is the logarithm of the standard deviation: half of that of the variance
 
-    price-halved-twice: a squared loss has its price halved too
-    - self.log_variances /
-    + self.factors * self.log_variances /
-    > the half belongs to the loss; the price is s / 2 for all
-
     price-above-zero [convention]: the price is log(1 + variance), which can't fall below 0, as
     others have it
     - self.log_variances / 2
@@ -174,11 +169,6 @@ exercise.mistakes("""
     + return torch.exp(-self.log_variances) / 2
     > self.factors says which are: a half for those, 1 for all others
 
-    half-for-the-others: those are halved that are no squared errors
-    - return self.factors * torch.exp(-self.log_variances)
-    + return (1.5 - self.factors) * torch.exp(-self.log_variances)
-    > self.factors says it: a half for those named in squared
-
     logarithm-forgotten: s is taken for the variance itself: at 0 it divides by 0
     - return self.factors * torch.exp(-self.log_variances)
     + return self.factors / self.log_variances
@@ -188,11 +178,6 @@ exercise.mistakes("""
     - values = _in_order(losses, self.names)
     + values = torch.stack([*losses.values()])
     > [losses[name] for name in self.names]
-
-    sorted-by-name: losses are put in the order of the alphabet
-    - values = _in_order(losses, self.names)
-    + values = torch.stack([losses[name] for name in sorted(losses)])
-    > the order is that of self.names
 
     weights-of-sum-one: the weights are made to have the sum 1
     - return self.factors * torch.exp(-self.log_variances)
@@ -213,6 +198,9 @@ exercise.slips("""
     torch.exp(-self.log_variances) => torch.exp(-self.log_variances / 2)
     values + self.log_variances / 2 => (values + self.log_variances / 2)
     values = _in_order(losses, self.names) => values = _in_order(losses, self.names).detach()
+    _in_order(losses, self.names) => torch.stack([losses[name] for name in sorted(losses)])
+    self.log_variances / 2 => self.factors * self.log_variances / 2
+    self.factors => 1.5 - self.factors
 """)
 
 

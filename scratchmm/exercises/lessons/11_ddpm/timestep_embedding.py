@@ -120,11 +120,6 @@ exercise.mistakes("""
     + if not flip_sin_to_cos else
     > sines first, unless flip_sin_to_cos
 
-    half-precision: the timesteps go through float16, in which 2049 is 2048
-    - timesteps.double()
-    + timesteps.half().double()
-    > go to float32 or float64 at once, whatever dtype the timesteps have
-
     shift-ignored [convention]: the exponent runs to exactly 1, whatever the frequency shift
     - half - frequency_shift
     + half - 1
@@ -139,11 +134,6 @@ exercise.mistakes("""
     - torch.cat(both, dim=-1)
     + torch.stack(both, dim=-1).flatten(1)
     > all sines, then all cosines: torch.cat, not torch.stack and flatten
-
-    half-exponent: the exponent is halved, so the lowest frequency is 1 / 100 only
-    - * exponent)
-    + * exponent / 2)
-    > there are width / 2 frequencies: divide i by that, not by the width
 
     double-exponent: i counts columns in pairs already, but is doubled as 2 i / (width / 2)
     - * exponent)
@@ -178,6 +168,8 @@ exercise.slips("""
     check_divisible("width", width, "a pair of sine and cosine,", 2) => odd = width % 2 ;;
         torch.cat(both, dim=-1) => torch.nn.functional.pad(torch.cat(both, dim=-1), (0, odd))
     max(half - frequency_shift, 1) => ((width - frequency_shift) / 2)
+    timesteps.double => timesteps.half().double
+    -math.log(10000.0) * exponent => -math.log(10000.0) * exponent / 2
 """)
 
 

@@ -142,11 +142,6 @@ exercise.mistakes("""
     + magnitude + ALIKE >= uphill
     > demand more than uphill (>), and at least as much as downhill (>=)
 
-    none-of-two: of two that are equally steep none stays: lines have gaps
-    - magnitude + ALIKE >= downhill
-    + magnitude > downhill + ALIKE
-    > more than uphill (>), but downhill it may be equal (>=)
-
     downhill-of-two [convention]: of two that are equally steep the one downhill stays
     - (magnitude > uphill + ALIKE) & (magnitude + ALIKE >= downhill)
     + (magnitude > downhill + ALIKE) & (magnitude + ALIKE >= uphill)
@@ -163,11 +158,6 @@ exercise.mistakes("""
     + step_down = down.sign().long()
     + step_across = across.sign().long()
     > the step down is 0 where down is less than EIGHTH of across, and the other way round
-
-    border-goes-on: beyond the border the last pixel goes on, so that edges at the border vanish
-    - F.pad(magnitude, (1, 1, 1, 1))
-    + F.pad(magnitude, (1, 1, 1, 1), mode="replicate")
-    > pad with zeros
 
     flat-counts-as-right: where there is no slope, its angle 0 counts as a slope to the right
     - step_across = (across.sign() * (flat > EIGHTH * steep)).long()
@@ -187,6 +177,8 @@ exercise.slips("""
     magnitude * ridge => magnitude * ~ridge
     magnitude * ridge => (magnitude * ridge)[:, 0]
     F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="circular")
+    magnitude + ALIKE >= downhill => magnitude > downhill + ALIKE
+    F.pad(magnitude, (1, 1, 1, 1)) => F.pad(magnitude, (1, 1, 1, 1), mode="replicate")
 """)
 
 

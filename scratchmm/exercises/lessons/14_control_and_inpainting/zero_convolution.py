@@ -113,16 +113,6 @@ def steps(convolution, case):
 
 
 exercise.mistakes("""
-    random: it begins with random numbers, and disturbs the base from the first step on
-    - zero_init(self)
-    + pass
-    > set weight and bias to zero
-
-    bias-left: the weight begins at zero, the bias does not
-    - zero_init(self)
-    + nn.init.zeros_(self.weight)
-    > set the bias to zero too
-
     nearly-zero: the weight begins small, but not at zero
     - zero_init(self)
     + nn.init.normal_(self.weight, std=1e-4)
@@ -178,6 +168,8 @@ exercise.slips("""
     zero_init(self) => zero_init(self); self.forward = lambda x: x.new_zeros(
         len(x), outputs, *x.shape[2:])
     kernel: int = 1 => kernel: int = 3
+    zero_init(self) => pass
+    zero_init(self) => nn.init.zeros_(self.weight)
 """)
 
 

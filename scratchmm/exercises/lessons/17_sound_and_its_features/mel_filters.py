@@ -115,11 +115,6 @@ exercise.mistakes("""
     + mel_points(mels + 2, low, high, "htk")
     > hand `scale` on: it is Slaney's unless HTK's is given
 
-    to-half-the-rate: the bands end at half the rate, though high is given
-    - mel_points(mels + 2, low, high, scale)
-    + mel_points(mels + 2, low, rate / 2, scale)
-    > from low to high
-
     bins-rounded [convention]: the corners are rounded down to whole frequencies of the frames
     - points = mel_points(mels + 2, low, high, scale)
     + points = ((size + 1) * mel_points(mels + 2, low, high, scale) / rate).floor() * rate / size
@@ -169,6 +164,7 @@ exercise.slips("""
     rising.minimum(falling).clamp(min=0) =>
         (torch.pi / 2 * rising.minimum(falling).clamp(min=0)).sin().square()
     filters * 2 => filters
+    mel_points(mels + 2, low, high, scale) => mel_points(mels + 2, low, rate / 2, scale)
 """)
 
 

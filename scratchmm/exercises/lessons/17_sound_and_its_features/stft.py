@@ -168,11 +168,6 @@ exercise.mistakes("""
     + hop or max(1, size // 4)
     > test whether hop is None: hop_of does, and refuses what is below 1
 
-    both-halves: all `size` frequencies are returned; the upper half mirrors the lower
-    - torch.fft.rfft(windowed)
-    + torch.fft.fft(windowed)
-    > of samples that are real, size // 2 + 1 say everything: torch.fft.rfft
-
     magnitude: only the magnitudes are returned, not the phases
     - return torch.fft.rfft(windowed).transpose(-1, -2)
     + return torch.fft.rfft(windowed).transpose(-1, -2).abs()
@@ -209,6 +204,7 @@ exercise.slips("""
     torch.fft.rfft(windowed) => torch.fft.rfft(windowed).conj()
     torch.fft.rfft(windowed) => torch.fft.rfft(windowed, norm="forward")
     torch.fft.rfft(windowed) => (torch.fft.rfft(windowed) / window_of(size, window, sound).sum())
+    torch.fft.rfft => torch.fft.fft
 """)
 
 

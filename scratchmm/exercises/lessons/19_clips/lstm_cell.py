@@ -148,11 +148,6 @@ exercise.mistakes("""
     + write, candidate, forget, show = gates.chunk(4, dim=-1)
     > the order here is torch's: write, forget, candidate, show
 
-    forget-first: the write gate and the forget gate are exchanged
-    - write, forget, candidate, show = gates.chunk(4, dim=-1)
-    + forget, write, candidate, show = gates.chunk(4, dim=-1)
-    > write comes first, forget second; forget scales the old cell
-
     state-exchanged: the state is taken apart as cell and hidden state, the wrong way round
     - hidden, cell = state
     + cell, hidden = state
@@ -182,21 +177,6 @@ exercise.mistakes("""
     + return show * cell.tanh(), cell
     > write, forget and show each go through a sigmoid
 
-    gates-see-the-cell: the gates are computed from the cell instead of the hidden state
-    - gates = from_input + self.state(hidden)
-    + gates = from_input + self.state(cell)
-    > state is (hidden, cell), and the gates see what was shown: the hidden state
-
-    interleaved: the gates are cut number by number: every fourth belongs to one gate
-    - write, forget, candidate, show = gates.chunk(4, dim=-1)
-    + write, forget, candidate, show = gates.unflatten(-1, (-1, 4)).unbind(-1)
-    > each gate is a run of D numbers: chunk(4, dim=-1), or unflatten(-1, (4, -1))
-
-    hidden-only: only the hidden state is returned
-    - return show.sigmoid() * cell.tanh(), cell
-    + return show.sigmoid() * cell.tanh()
-    > the next step needs the cell too: return both
-
     overwrites: the caller's cell is overwritten
     - cell = forget.sigmoid() * cell + write.sigmoid() * candidate.tanh()
     - return show.sigmoid() * cell.tanh(), cell
@@ -215,6 +195,10 @@ exercise.slips("""
     write, forget, candidate, show => write, forget, show, candidate
     candidate.tanh() => candidate.sigmoid()
     cell.tanh(), cell => state[1].tanh(), cell
+    write, forget, candidate, show => forget, write, candidate, show
+    show.sigmoid() * cell.tanh(), cell => show.sigmoid() * cell.tanh()
+    self.state(hidden) => self.state(cell)
+    gates.chunk(4, dim=-1) => gates.unflatten(-1, (-1, 4)).unbind(-1)
 """)
 
 
