@@ -197,6 +197,8 @@ exercise.slips("""
     zip(names, left) => enumerate(left)
     zip(names, left) => zip(names, left / (1 - hidden[:, None]))
     luck.masked_fill => (1 - hidden[:, None]).masked_fill
+    kept = torch.rand(there.shape, generator=generator) >= => kept = torch.rand((len(names),
+        1), generator=generator) >=
 """)
 
 

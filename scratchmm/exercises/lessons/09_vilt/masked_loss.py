@@ -189,6 +189,7 @@ exercise.slips("""
     (targets != NOT_ASKED).sum().clamp(min=1) => targets.numel()
     (targets != NOT_ASKED).sum().clamp(min=1) => len(targets)
     (targets != NOT_ASKED).sum().clamp(min=1) => (targets != NOT_ASKED).sum()
+    F.cross_entropy(logits => F.cross_entropy(logits.softmax(-1)
 """)
 
 

@@ -172,6 +172,9 @@ exercise.slips("""
     alpha_bar.sqrt() => alpha_bar ;; (1 - alpha_bar).sqrt() => 1 - alpha_bar
     (x - noise_rate * predicted) / signal_rate, =>
         ((x - noise_rate * predicted) / signal_rate).clamp(-1, 1),
+    x0 = signal_rate * x - noise_rate * predicted => x0 = (signal_rate * x - noise_rate *
+        predicted).clamp(-1, 1) ;; (x - noise_rate * predicted) / signal_rate, predicted => ((x -
+        noise_rate * predicted) / signal_rate).clamp(-1, 1), predicted
 """)
 
 

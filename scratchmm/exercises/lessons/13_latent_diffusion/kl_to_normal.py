@@ -163,6 +163,7 @@ exercise.slips("""
     terms.sum => terms.mean
     terms.sum(dim=(1, 2, 3)) => terms.sum()
     terms.sum(dim=(1, 2, 3)) => -terms.sum(dim=(1, 2, 3))
+    terms.sum(dim=(1, 2, 3)) / 2 => (terms.sum(dim=(1, 2, 3)) / 2).mean().expand(len(mean))
 """)
 
 

@@ -187,6 +187,9 @@ exercise.slips("""
     alike.acos() => alike.acos().mean().expand_as(alike)
     cosine(start, end) => (start * end).sum(dim=-1).clamp(-1, 1)
     angle < 1e-3 => angle < 0
+    return (from_start * start + from_end * end).to(start.dtype) => line = (1 - share) * start
+        + share * end; return line / line.norm(dim=-1, keepdim=True).clamp(min=1e-12) * ((1 -
+        share) * start.norm(dim=-1, keepdim=True) + share * end.norm(dim=-1, keepdim=True))
 """)
 
 
