@@ -19,13 +19,12 @@ exercise = Exercise(
     hints="""
         1. For width 4 there are two clocks, with speeds 1 and 1/100. Position 0 is (0, 1, 0, 1).
            Position 1 is (sin 1, cos 1, sin 0.01, cos 0.01) = (0.841, 0.540, 0.010, 1.000).
-        2. A clock's hand is a point on a circle: a sine and a cosine. The first clock turns one
-           radian a step, each following one more slowly by the same factor, the last almost not at
-           all: near positions differ in fast hands, far ones in slow ones. The lesson draws them.
-        3. pos is (L, 1), the speeds are (D // 2,): one for each i = 0 ... D/2 - 1, 10000 to the
-           power -2i/D. Their product is (L, D // 2). Take sine and cosine, and lay them out so that
-           column 2i is the sine and column 2i + 1 the cosine: stack on a new last axis, then
-           flatten. An odd width leaves a sine without its cosine: refuse it first.
+        2. A clock's hand is a point on a circle: a sine and a cosine. The first turns one radian a
+           step, each following one more slowly by the same factor, the last almost not at all: near
+           positions differ in fast hands, far ones in slow ones. The lesson draws them.
+        3. pos is (L, 1), the speeds are (D // 2,): 10000 to the power -2i/D for i = 0 ... D/2 - 1.
+           Their product is (L, D // 2). Column 2i is the sine, column 2i + 1 the cosine: stack on a
+           new last axis, then flatten. An odd width leaves a sine without cosine: refuse it first.
         4. angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, width, 2) / width);
            then torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
     """,
@@ -119,64 +118,28 @@ exercise.mistakes("""
     + length).half().double(
     > count in whole numbers or float32, and make the result float32 at the end
 
-    cosine-first: the cosine comes before its sine
-    - sin(), angle.cos
-    + cos(), angle.sin
-    > even columns are sines, odd ones cosines
-
-    half-exponent: the exponent is i / width instead of 2i / width
-    - width, 2
-    + width // 2
-    > i counts the pairs, from 0 to width / 2 - 1, and the exponent is 2i / width
-
     column-exponent: every column has a frequency of its own, so a sine and its cosine differ in it
     - return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2).float()
     + every = position * 10000.0 ** (-torch.arange(width, dtype=torch.float64) / width)
     + return torch.stack([every[:, 0::2].sin(), every[:, 1::2].cos()], dim=-1).flatten(-2).float()
     > columns 2i and 2i + 1 share one frequency
 
-    double-exponent: the exponent is 4i / width: the index is doubled twice
-    - -torch
-    + -2 * torch
-    > torch.arange(0, width, 2) is 2i already
-
-    base-1000: the base is 1000
-    - = 10000
-    + = 1000
-    > the paper's base is 10000
-
-    multiplied: the position is multiplied by 10000^(2i / width), so frequencies rise
-    - speed = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
-    + speed = 10000.0 ** (torch.arange(0, width, 2, dtype=torch.float64) / width)
-    > divide: after the first, each frequency is lower
-
-    from-one: positions are counted from 1
-    - position = torch.arange(length, dtype=torch.float64)
-    + position = torch.arange(1, length + 1, dtype=torch.float64)
-    > the first position is 0
-
     share-of-length: the position is a share of the length, so a longer text changes all encodings
     - [:, None]
     + [:, None] / length
     > use the position itself: 0, 1, 2, ...
-
-    by-length: the frequencies depend on the length instead of the width
-    - / width
-    + / length
-    > the exponent is 2i / width
-
-    transposed: positions are columns and dimensions are rows
-    - float()
-    + float().T
-    > (length, width): a row for each position
-
-    wide: the result is float64
-    - .float()
-    > compute as finely as you like and return .float()
 """)
 
 exercise.slips("""
-    10000.0 ** (-torch => 10000.0 ** (torch
+    (-torch => (torch
+    angle.sin => angle.cos ;; angle.cos => angle.sin
+    width, 2, => width // 2,
+    -torch => -2 * torch
+    10000 => 1000
+    arange(length, => arange(1, length + 1,
+    / width => / length
+    .float() => .float().T
+    .float() =>
 """)
 
 

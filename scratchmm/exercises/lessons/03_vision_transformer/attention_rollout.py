@@ -17,16 +17,15 @@ exercise = Exercise(
     section="What CLS attends to",
     needs=("attention.attend",),
     hints="""
-        1. One layer, one head, two tokens, and each looks only at the other: [[0, 1], [1, 0]].
-           Through the residual a token also stays what it was, so the rollout is [[.5, .5], [.5,
-           .5]]. Two such layers: the same again. Rows always sum to 1.
-        2. After layer 1, token i is a mixture of the input tokens. Layer 2 mixes those mixtures.
-           Mixing what is already mixed is a product of matrices, and the later mixing stands on the
-           left. The residual passes each token on beside what attention brings; rollout counts both
-           as half.
+        1. One layer, one head, two tokens, and each attends only to the other: [[0, 1], [1, 0]].
+           Through the residual a token also stays what it was, so the rollout is .5 everywhere. Two
+           such layers: the same again. Rows always sum to 1.
+        2. After layer 1, token i is a mixture of the input tokens. Layer 2 mixes those mixtures: a
+           product of matrices, with the later mixing on the left. The residual passes each token on
+           beside what attention brings; rollout counts both as half.
         3. For each layer: the mean over the heads (B, L, L); add the identity (L, L) and halve.
-           Start from the identity, go through the layers from the first to the last, and multiply
-           each new matrix from the left: (B, L, L) by (B, L, L).
+           Start from the identity, go from the first layer to the last, and multiply each new
+           matrix from the left: (B, L, L) by (B, L, L).
         4. identity = torch.eye(L); rollout = identity; for weights in layers: mixing =
            (weights.mean(dim=1) + identity) / 2; rollout = mixing @ rollout; return rollout
     """,
@@ -86,16 +85,11 @@ def heads(attention_rollout, case):
     case.equal(got, by_loops(layers))
 
 
-@exercise.holds("two layers: the second mixes what the first has mixed")
-def two_layers(attention_rollout, case):
-    layers = watched(case, layers=2)
-    case.equal(case.call(attention_rollout, layers), by_loops(layers))
-
-
-@exercise.holds("every further layer counts in the same way")
-def four_layers(attention_rollout, case):
-    layers = watched(case, layers=4)
-    case.equal(case.call(attention_rollout, layers), by_loops(layers))
+@exercise.holds("the second layer mixes what the first has mixed, and so does every further one")
+def several_layers(attention_rollout, case):
+    for count in (2, 4):
+        layers = watched(case, count)
+        case.equal(case.call(attention_rollout, layers), by_loops(layers), f"{count} layers")
 
 
 @exercise.holds("each image is rolled out for itself")
@@ -127,11 +121,6 @@ exercise.mistakes("""
     + mixing = weights.mean(dim=1)
     > half of each token stays where it is: (weights + identity) / 2
 
-    not-halved: the identity is added, but the sum is not halved, so rows grow with every layer
-    - mixing = (weights.mean(dim=1) + identity) / 2
-    + mixing = weights.mean(dim=1) + identity
-    > weights and identity count half each, so that rows sum to 1
-
     identity-once: the identity is added to the product at the end, not in every layer
     - mixing = (weights.mean(dim=1) + identity) / 2
     + mixing = weights.mean(dim=1)
@@ -144,16 +133,6 @@ exercise.mistakes("""
     + mixing = (weights.amax(dim=1) + identity) / 2
     > the mean over heads keeps rows summing to 1; some tools take the maximum and renormalise
 
-    heads-summed: the heads are added, not averaged
-    - mixing = (weights.mean(dim=1) + identity) / 2
-    + mixing = (weights.sum(dim=1) + identity) / 2
-    > mean over axis 1, not sum
-
-    first-head: only the first head is used
-    - mixing = (weights.mean(dim=1) + identity) / 2
-    + mixing = (weights[:, 0] + identity) / 2
-    > average over axis 1
-
     heads-apart: each head is rolled out for itself, and the results are averaged at the end
     - mixing = (weights.mean(dim=1) + identity) / 2
     + mixing = (weights + identity) / 2
@@ -161,39 +140,12 @@ exercise.mistakes("""
     + return rollout.mean(dim=1)
     > after each layer the heads are joined, so average them before you multiply
 
-    heads-kept: the heads are still there: (B, H, L, L)
-    - mixing = (weights.mean(dim=1) + identity) / 2
-    + mixing = (weights + identity) / 2
-    > average over the heads: (B, L, L)
-
-    last-layer: only the last layer is used
-    - rollout = mixing @ rollout
-    + rollout = mixing
-    > its tokens are mixtures already: multiply through all layers
-
-    averaged-layers: the layers are averaged instead of multiplied
-    - rollout = identity
-    + rollout = torch.zeros_like(identity)
-    - rollout = mixing @ rollout
-    + rollout = rollout + mixing / len(layers)
-    > layers follow each other: their effect is a product of matrices
-
     elementwise: the matrices are multiplied element by element
     - rollout = identity
     + rollout = torch.ones_like(identity)
     - rollout = mixing @ rollout
     + rollout = mixing * rollout
     > use @, not *: token i gathers from every token j
-
-    transposed: the result is transposed: rows are inputs, columns are outputs
-    - return rollout
-    + return rollout.transpose(1, 2)
-    > row i holds the shares of all inputs in output i, and sums to 1
-
-    class-row: only the row of CLS over the patches is returned
-    - return rollout
-    + return rollout[:, 0, 1:]
-    > return the whole matrix; the caller takes [:, 0, 1:] of it
 
     in-place: the identity is added to the caller's weights in place
     - mixing = (weights.mean(dim=1) + identity) / 2
@@ -204,6 +156,14 @@ exercise.mistakes("""
 
 exercise.slips("""
     weights.mean(dim=1) => weights.mean(dim=(0, 1), keepdim=True)[0].expand(len(weights), -1, -1)
+    (weights.mean(dim=1) + identity) / 2 => weights.mean(dim=1) + identity
+    weights.mean => weights.sum
+    weights.mean(dim=1) => weights[:, 0]
+    weights.mean(dim=1) => weights
+    mixing @ rollout => mixing
+    return rollout => return rollout[:, 0, 1:]
+    return rollout => return rollout.transpose(1, 2)
+    rollout = identity => rollout = 0 ;; mixing @ rollout => rollout + mixing / len(layers)
 """)
 
 

@@ -109,8 +109,7 @@ def left_alone(scale_class, case):
 
 
 exercise.mistakes("""
-    limit-saved: the limit is a buffer, which is saved with the weights and missing in those of
-    others
+    limit-saved: the limit is a buffer, so it is saved with the weights and missing in others'
     - self.log_limit = math.log(limit)
     + self.register_buffer("log_limit", torch.tensor(math.log(limit)))
     > a plain number: self.limit = limit
@@ -129,8 +128,7 @@ exercise.mistakes("""
     + return self.log_scale - excess
     > a step of 0.01 should mean one per cent: learn the logarithm and return its exp
 
-    temperature-returned [convention]: the temperature is returned, and not the scale,
-    1 / temperature
+    temperature-returned [convention]: the temperature is returned, not the scale 1 / temperature
     - return (self.log_scale - excess).exp()
     + return (excess - self.log_scale).exp()
     > similarities are multiplied by the result: return exp(+log_scale)
@@ -139,11 +137,6 @@ exercise.mistakes("""
     - return (self.log_scale - excess).exp()
     + return (self.log_scale - excess).exp().clamp(min=1.0)
     > only the upper limit is asked for
-
-    not-a-parameter: log_scale is a plain tensor, so the optimizer does not update it
-    - nn.Parameter(torch.tensor(math.log(1 / initial)))
-    + torch.tensor(math.log(1 / initial))
-    > wrap it in nn.Parameter
 
     overflows-first: exp is taken before the limit, so a large log_scale gives inf - inf
     - return (self.log_scale - excess).exp()
@@ -169,22 +162,12 @@ exercise.mistakes("""
 """)
 
 exercise.slips("""
+    nn.Parameter(torch => (torch
     math.log(1 / initial) => 1 / initial
     math.log(1 / initial) => math.log(initial)
     (self.log_scale - excess).exp() => self.log_scale.clamp(min=self.log_limit).exp()
     torch.tensor(math.log(1 / initial)) => torch.tensor([math.log(1 / initial)])
 """)
-
-
-@exercise.disguise("dead-above-limit")
-class Minimum(nn.Module):
-    def __init__(self, initial=0.07, limit=100.0):
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(initial)))
-        self.limit = limit
-
-    def forward(self):
-        return torch.minimum(self.log_scale, torch.tensor(self.limit).log()).exp()
 
 
 @exercise.right("straight through")
