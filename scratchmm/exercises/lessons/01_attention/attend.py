@@ -1,6 +1,7 @@
 """Exercise attention.attend: the formula that everything else rests on."""
 
 import math
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -44,13 +45,11 @@ exercise = Exercise(
         1. Take two queries and two keys of width 1: query 0 and 2, key 0 and 1, value 10 and 20.
            The first query scores both keys 0: its weights are 1/2 and 1/2, its result is 15. The
            second scores them 0 and 2: its result is near 20 and never above, as weights sum to 1.
-        2. A query's dot products with all keys become weights that sum to 1, and the result is that
-           mean of the values. Long vectors have large dot products, so they are scaled first. A
-           hidden key must get a weight of exactly 0, as if it were not there.
+        2. A query's dot products with all keys, scaled as long vectors have large ones, become
+           weights that sum to 1; the result is that mean of the values. A hidden key gets weight 0.
         3. Scores have shape (B, H, L, S): the keys need their last two axes exchanged. Divide by
            the root of D, the last axis of query. Where the mask is False, put minus infinity.
-           Softmax over S. A row that may see nothing is nan now: make it zeros. (B, H, L, S) times
-           (B, H, S, D) gives (B, H, L, D).
+           Softmax over S. A row that may see nothing is nan now: make it zeros. Then times value.
         4. scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5; if there is a mask:
            scores = scores.masked_fill(~mask, -math.inf); weights = scores.softmax(-1), and with a
            mask weights = weights.masked_fill(~mask, 0); return weights @ value
@@ -70,7 +69,7 @@ def slow(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) 
     shape = (*query.shape[:3], key.shape[-2])
     seen = torch.ones(shape, dtype=torch.bool) if mask is None else mask.expand(shape)
     rows = []
-    for b, h, i in torch.cartesian_prod(*map(torch.arange, shape[:3])).tolist():
+    for b, h, i in product(*map(range, shape[:3])):
         keys, values = key[b, h, seen[b, h, i]], value[b, h, seen[b, h, i]]
         shares = torch.softmax(keys @ query[b, h, i] / math.sqrt(query.shape[-1]), 0)
         rows.append(shares @ values)
@@ -86,8 +85,7 @@ def shape(attend, case):
 def mean(attend, case):
     query, key, value = inputs(case)
     query = case.named(torch.zeros_like(query), "B H L D")
-    expected = value.mean(-2, keepdim=True).expand_as(query)
-    case.equal(case.call(attend, query, key, value), expected)
+    case.equal(case.call(attend, query, key, value), value.mean(2)[:, :, None].expand_as(query))
 
 
 @exercise.holds("with value = identity the result is softmax(query key^T / sqrt(D)) itself")
@@ -110,20 +108,17 @@ def one_key(attend, case):
 @exercise.holds("a mask (1, 1, L, S) for all, or (B, 1, 1, S), leaves a query only what it may see")
 def masked(attend, case):
     query, key, value = inputs(case)
-    for mask in (case.booleans(**{"1": 1, "L": 5, "S": 6}), case.booleans(B=2, S=6)):
-        mask = (mask[:, None] if mask.dim() == 3 else mask[:, None, None]).clone()
-        mask[..., 0] = True  # nobody is blind here
-        mask = case.named(mask, "1 1 L S" if mask.shape[0] == 1 else "B 1 1 S")
-        got = case.call(attend, query, key, value, mask)
-        case.equal(got, slow(query, key, value, mask))
+    for mask, names in ((case.booleans(L=5, S=6)[None], "1 1 L S"),
+                        (case.booleans(B=2, S=6)[:, None], "B 1 1 S")):  # fmt: skip
+        mask = case.named(F.pad(mask[:, None, :, 1:], (1, 0), value=True), names)  # none is blind
+        case.equal(case.call(attend, query, key, value, mask), slow(query, key, value, mask))
 
 
 @exercise.holds("a query that may see nothing gets zeros, not nan")
 def blind(attend, case):
     query, key, value = inputs(case)
     mask = case.booleans(0.6, B=2, H=3, L=5, S=6)
-    mask[:, :, 2] = False
-    mask[0, 1, 4] = False
+    mask[:, :, 2] = mask[0, 1, 4] = False
     case.equal(case.call(attend, query, key, value, mask), slow(query, key, value, mask))
 
 
@@ -164,8 +159,7 @@ exercise.mistakes("""
     + return scores.softmax(dim=-2).masked_fill(~mask.any(-1, keepdim=True), 0.0)
     > each query's weights must sum to 1: softmax over the last axis of (B, H, L, S)
 
-    mask-after-softmax: hidden keys are set to 0 after the softmax, so the other weights no longer
-    sum to 1
+    mask-after-softmax: hidden keys are set to 0 after the softmax: weights no longer sum to 1
     - scores = scores.masked_fill(~mask, -math.inf)
     > hide them before the softmax: a score of -inf becomes a weight of 0, and the rest sum to 1
 
@@ -181,8 +175,7 @@ exercise.mistakes("""
     + return mix_values(attention_weights(query, key, mask, bias), value).nan_to_num()
     > 0 times nan is nan on the way back: fill the hidden weights with 0 after the softmax
 
-    finite-infinity: hidden scores get a large negative number, so a query that sees nothing sees
-    everything
+    finite-infinity: hidden scores get a large negative number: who sees nothing sees everything
     - scores = scores.masked_fill(~mask, -math.inf)
     + scores = scores.masked_fill(~mask, -1e9)
     - return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
@@ -195,26 +188,17 @@ exercise.mistakes("""
     + weights = weights if mask is None else weights * mask
     + return weights @ value / weights.sum(-1, keepdim=True).clamp_min(1e-30)
     > subtract the row's maximum first, or let softmax do it
-
-    weights-detached: no gradient passes through the weights, only through value
-    - return mix_values(attention_weights(query, key, mask, bias), value)
-    + return mix_values(attention_weights(query, key, mask, bias).detach(), value)
-    > do not detach or use no_grad: query and key learn through the weights
-
-    scales-in-place: the caller's query is scaled in place
-    - query = query.to(wide) / math.sqrt(query.shape[-1])
-    + with torch.no_grad():
-    +     query /= math.sqrt(query.shape[-1])
-    > query /= x changes the tensor that was passed in; write query = query / x
 """)
 
 exercise.slips("""
     math.sqrt(query.shape[-1]) => math.sqrt(key.shape[-2])
+    query.to(wide) / math.sqrt(query.shape[-1]) => query.data.div_(math.sqrt(query.shape[-1]))
     scores.masked_fill(~mask, -math.inf) => scores + torch.where(mask, 0.0, -1e4) ;;
         return scores.softmax(dim=-1).masked_fill(~mask, 0.0) => return scores.softmax(dim=-1)
     scores.masked_fill(~mask, -math.inf) => scores + torch.where(mask, 0.0, -math.inf) ;;
         return scores.softmax(dim=-1).masked_fill(~mask, 0.0) => return scores.softmax(-1).nan_to_num()
     scores.masked_fill(~mask, -math.inf) => scores * mask
+    mask, bias), value) => mask, bias).detach(), value)
     bias), value) => bias), value).transpose(1, 2).flatten(2)
 """)
 
@@ -222,13 +206,10 @@ exercise.slips("""
 @exercise.right("einsum")
 def with_einsum(query, key, value, mask=None, *, backend=None):
     scores = torch.einsum("bhld,bhsd->bhls", query / math.sqrt(query.shape[-1]), key)
+    some = torch.tensor(True) if mask is None else mask.any(-1, keepdim=True)
     if mask is not None:
-        hidden = ~mask.expand_as(scores)
-        scores = scores.masked_fill(hidden, -math.inf)
-        nothing = hidden.all(-1, keepdim=True)
-        scores = scores.masked_fill(nothing, 0.0)
-        return torch.einsum("bhls,bhsd->bhld", scores.softmax(-1) * ~nothing, value)
-    return torch.einsum("bhls,bhsd->bhld", scores.softmax(-1), value)
+        scores = scores.masked_fill(~mask & some, -math.inf)
+    return torch.einsum("bhls,bhsd->bhld", scores.softmax(-1) * some, value)
 
 
 @exercise.right("by hand")
