@@ -110,40 +110,15 @@ exercise.mistakes("""
     + vector[:, :, None] * product
     > the product so far gives the rows, the new vector the columns: it comes last
 
-    added: the numbers are added and not multiplied
-    - None] * vector[
-    + None] + vector[
-    > an outer product multiplies
-
-    four-at-most: only the first four vectors are multiplied
-    - for vector in vectors[1:]:
-    + for vector in vectors[1:4]:
-    > a loop over all that are there
-
     not-flattened: the products stay a table, or a cube: (B, D, S)
     - product = (product[:, :, None] * vector[:, None, :]).flatten(1)
     + product = product[..., None] * vector.reshape(len(vector), *[1] * (product.dim() - 1), -1)
     > flatten all axes but the batch: (B, P)
 
-    flattened-whole: the batch is flattened too
-    - return product
-    + return product.flatten()
-    > flatten(1) leaves the batch alone
-
-    first-two-only: only the first two vectors are multiplied
-    - for vector in vectors[1:]:
-    + for vector in vectors[1:2]:
-    > go on with the product so far, for each further vector
-
     first-and-last-only: only the first and the last vector are multiplied
     - for vector in vectors[1:]:
     + for vector in vectors[1:][-1:]:
     > go on with the product so far, for each further vector
-
-    one-appended-here: a 1 is appended to the products
-    - return product
-    + return torch.cat([product, product.new_ones(len(product), 1)], dim=-1)
-    > the ones are appended to each vector, and elsewhere: this is the product alone
 
     list-emptied: the first vector is taken out of the caller's list
     - product = vectors[0]
@@ -152,11 +127,6 @@ exercise.mistakes("""
     + del vectors[0]
     + for vector in vectors:
     > vectors[0] reads it, pop and del remove it
-
-    scaled: the products are divided by the root of their number
-    - return product
-    + return product / product.shape[-1] ** 0.5
-    > the products as they are
 
     joined: the vectors are put side by side
     - product = vectors[0]
@@ -189,10 +159,14 @@ exercise.mistakes("""
     > product *= ... changes the caller's tensor; write product = product * ...
 """)
 
-
-@exercise.disguise("added")
-def grid_of_sums(vectors):
-    return reduce(lambda a, b: (a.unsqueeze(2) + b.unsqueeze(1)).flatten(1), vectors)
+exercise.slips("""
+    1: => 1:4
+    1: => 1:2
+    return product => return torch.cat([product, product.new_ones(len(product), 1)], dim=-1)
+    return product => return product.flatten()
+    product[:, :, None] * vector[:, None, :] => product[:, :, None] + vector[:, None, :]
+    return product => return product / product.shape[-1] ** 0.5
+""")
 
 
 @exercise.right("einsum")

@@ -119,11 +119,6 @@ exercise.mistakes("""
     + return x.repeat(1, 2, 1, 1)[:, : len(inner[0])] + inner
     > self.shortcut(x): it is x where channels stay, a convolution where they do not
 
-    shortcut-of-the-norm: the shortcut is taken of x behind its norm
-    - self.shortcut(x)
-    + self.shortcut(self.first_norm(x))
-    > of x as it came: it must reach the next block unchanged
-
     time-at-the-end: the time is added behind the second convolution
     - inner = inner + self.time(F.silu(time))[:, :, None, None]
     + late = self.time(F.silu(time))[:, :, None, None]
@@ -143,11 +138,6 @@ exercise.mistakes("""
     + inner * (1 + self.time(F.silu(time))[:, :, None, None])
     > add it, one number a channel
 
-    time-without-silu: the time goes into its layer without silu
-    - self.time(F.silu(time))
-    + self.time(time)
-    > self.time(F.silu(time)): the embedding ends in a linear layer
-
     silu-before-norm: silu comes before the norm
     - F.silu(self.first_norm(x))
     + self.first_norm(F.silu(x))
@@ -161,11 +151,6 @@ exercise.mistakes("""
     - if self.time is not None:
     + if self.time is not None or time is not None:
     > if self.time is not None: a block without a time ignores the argument
-
-    silu-of-the-sum: the sum with the shortcut goes through silu
-    - return self.shortcut(x) + inner
-    + return F.silu(self.shortcut(x) + inner)
-    > nothing comes behind the sum
 """)
 
 exercise.slips("""
@@ -187,6 +172,9 @@ exercise.slips("""
     self.second_norm(inner) => self.second_norm(F.silu(inner)) ;; self.second(F.silu(inner))
         => self.second(inner)
     self.shortcut(x) => self.shortcut(F.silu(self.first_norm(x)))
+    self.shortcut(x) + inner => F.silu(self.shortcut(x) + inner)
+    F.silu(time) => time
+    self.shortcut(x) => self.shortcut(self.first_norm(x))
 """)
 
 

@@ -124,11 +124,6 @@ def refused(pad_together, case):
 
 
 exercise.mistakes("""
-    no-samples-refused: a sound of no samples is refused
-    - if sound.dim() != 1:
-    + if sound.dim() != 1 or not len(sound):
-    > it is a row of zeros: only no sounds at all make no batch
-
     zeros-before: the zeros stand before the sound, so that it ends where the row ends
     - batch = torch.nn.utils.rnn.pad_sequence(list(sounds), batch_first=True)
     + batch = torch.nn.utils.rnn.pad_sequence([sound.flip(0) for sound in sounds], True).flip(1)
@@ -136,20 +131,10 @@ exercise.mistakes("""
     + return batch, (torch.arange(batch.shape[1]) < lengths[:, None]).flip(1)
     > the sound first, silence behind it
 
-    mask-upside-down: the mask is True on the zeros that were put behind
-    - return batch, torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-    + return batch, torch.arange(batch.shape[1], device=batch.device) >= lengths[:, None]
-    > True on real samples
-
     mask-from-zeros: what is 0 is taken for padding, and with it silence that was recorded
     - return batch, torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
     + return batch, batch != 0
     > the lengths say what is real, not the samples
-
-    mask-one-too-long: the first zero behind each sound counts as real
-    - return batch, torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-    + return batch, torch.arange(batch.shape[1], device=batch.device) <= lengths[:, None]
-    > places count from 0: below the length, not up to it
 
     cut-to-the-shortest: all sounds are cut to the length of the shortest, so that the ends of the
     others are lost
@@ -182,31 +167,24 @@ exercise.mistakes("""
     + return batch.T, (torch.arange(batch.shape[1]) < lengths[:, None]).T
     > batch_first=True: (B, S)
 
-    mask-of-numbers: the mask is of numbers 0 and 1, which select rows when they are used as an index
-    - return batch, torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-    + return batch, (torch.arange(batch.shape[1]) < lengths[:, None]).long()
-    > bool: a comparison gives it
-
-    always-float32: the batch is float32, whatever the sounds are
-    - batch = torch.nn.utils.rnn.pad_sequence(list(sounds), batch_first=True)
-    + batch = torch.nn.utils.rnn.pad_sequence([s.float() for s in sounds], batch_first=True)
-    > the dtype of the sounds: sound.new_zeros, or pad_sequence
-
-    without-gradient: the samples are copied as plain numbers, so that no gradient comes back
-    - batch = torch.nn.utils.rnn.pad_sequence(list(sounds), batch_first=True)
-    + batch = torch.nn.utils.rnn.pad_sequence([s.detach() for s in sounds], batch_first=True)
-    > F.pad, torch.cat or pad_sequence of the tensors themselves
-
     loud-in-place: each sound is made as loud as it can be, in the caller's own tensor
     - batch = torch.nn.utils.rnn.pad_sequence(list(sounds), batch_first=True)
     + batch = torch.nn.utils.rnn.pad_sequence(list(sounds), batch_first=True)
     + for sound in sounds:
     +     sound.detach().div_(sound.detach().abs().amax() if len(sound) else 1)
     > nothing is to be changed but the length, and that in a new tensor
+""")
 
-    mask-from-zeros-too [of=mask-from-zeros]
-    - return batch, torch.arange(batch.shape[1], device=batch.device) < lengths[:, None]
-    + return batch, batch.abs() > 0
+exercise.slips("""
+    sound.dim() != 1 => sound.dim() != 1 or not len(sound)
+    list(sounds) => [s.float() for s in sounds]
+    list(sounds) => [s.detach() for s in sounds]
+    torch.arange(batch.shape[1], device=batch.device) < lengths[:, None] =>
+        torch.arange(batch.shape[1], device=batch.device) <= lengths[:, None]
+    torch.arange(batch.shape[1], device=batch.device) < lengths[:, None] =>
+        (torch.arange(batch.shape[1]) < lengths[:, None]).long()
+    torch.arange(batch.shape[1], device=batch.device) < lengths[:, None] =>
+        torch.arange(batch.shape[1], device=batch.device) >= lengths[:, None]
 """)
 
 
