@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,9 +27,8 @@ exercise = Exercise(
         1. Say all images are one grey pixel, 0.3. A perfect model of them predicts the noise in any
            x, and sampling with it must end at 0.3. NoisyLastStep ends at 0.34, then at 0.27. Its
            loss is 0, as it should be.
-        2. A loss never samples, and a trained network is never quite right: take no network. Of
-           images that you choose, the perfect model is a formula. One image alone shows what goes
-           wrong at the end; images with normal noise around it show the way.
+        2. A loss never samples, and a trained network is never quite right. Of images that you
+           choose, the perfect model is a formula: one image alone, and normal noise around it.
         3. Images image + deviation * normal noise, with alpha_bar = a, give x of mean sqrt(a) *
            image and variance a * deviation^2 + 1 - a. The noise in such an x is on average
            sqrt(1 - a) * (x - sqrt(a) * image) / (a * deviation^2 + 1 - a). With 0: all samples
@@ -135,7 +135,7 @@ PARTS = {
     "noise": lambda self, x: torch.randn(x.shape, generator=self.generator),
 }
 # fmt: on
-Mended = type("Mended", (Mending,), PARTS)
+Mended: Any = type("Mended", (Mending,), PARTS)
 
 
 def changed(**methods):
